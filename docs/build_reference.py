@@ -1,0 +1,72 @@
+"""Writes the tables of docs/reference/settings.md from the code: `python docs/build_reference.py`.
+
+A test compares the page with what this makes of it, so neither can change alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vwo_celery.batching import SPELLINGS, Reading
+from vwo_celery.setting_sources import environment_variable
+from vwo_celery.settings import Settings, describe
+
+PAGE = Path(__file__).parent / "reference" / "settings.md"
+_DEFAULT_SPOOL_DIR = "`$XDG_STATE_HOME/vwo-celery`, else `~/.local/state/vwo-celery`"
+_UNNAMED = {"": "empty", (): "none"}
+
+
+def build(page: str) -> str:
+    """*page* with its tables, which stand between marks, made anew."""
+    for name, table in (("settings", settings_table()), ("options", options_table())):
+        before, start, rest = page.partition(f"<!-- table: {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        if not end:
+            raise ValueError(f"the page has no marks for the table {name}")
+        page = before + start + table + end + after
+    return page
+
+
+def settings_table() -> str:
+    """Every setting: name, variable, default, range, unit, meaning."""
+    rows = []
+    for field in msgspec.structs.fields(Settings):
+        told = describe(field.name)
+        default = _default(field)
+        name, variable = f"`{field.name}`", f"`{environment_variable(field.name)}`"
+        rows.append((name, variable, default, told.range, told.unit or "—", told.meaning))
+    heads = ("Setting, and key in Django", "Environment", "Default", "Range", "Unit", "Meaning")
+    return _table(heads, rows)
+
+
+def options_table() -> str:
+    """Every option of batch_event_data under every spelling."""
+    spellings: dict[Reading, list[str]] = {}
+    for spelling, reading in SPELLINGS.items():
+        spellings.setdefault(reading, []).append(f"`{spelling}`")
+    rows = [
+        (", ".join(names), each.default, each.range, each.unit or "—", each.meaning)
+        for each, names in spellings.items()
+    ]
+    return _table(("Option", "Default", "Range", "Unit", "Meaning"), rows)
+
+
+def _default(field: Any) -> str:
+    if field.name == "spool_dir":
+        return _DEFAULT_SPOOL_DIR
+    if field.default in _UNNAMED:
+        return _UNNAMED[field.default]
+    return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [heads, ["---" for _ in heads], *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(build(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,157 @@
+"""What the tests share: one real Redis for the run, VWO's stand-in, and checks on what is left."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+
+from vwo_celery.keys import FLEET_FAMILIES, KEY_VERSION, SHARD_FAMILIES
+from vwo_celery.testing import RedisServer, Standin
+
+NAMESPACE = "vwo"
+
+#: Families that outlive the work by design: who there is, what was counted, who was last seen.
+LASTING_FAMILIES = ("queues", "pulse", "listeners", "meta", "mark")
+#: Patterns of keys that any test may leave in Redis; all else it must declare.
+ALLOWED_KEYS = [*LASTING_FAMILIES, "_kombu.binding.*"]
+
+_FAMILY_PATTERNS = {
+    **{f.pattern.removesuffix(":*"): f"*:{KEY_VERSION}:{{*}}:{f.pattern}" for f in SHARD_FAMILIES},
+    **{f.pattern: f"*:{KEY_VERSION}:{f.pattern}" for f in FLEET_FAMILIES},
+}
+_lasting_pids: set[int] = set()
+_REPORT = pytest.StashKey[pytest.TestReport]()
+_MOST_KEYS_SHOWN = 20
+
+try:
+    import hypothesis
+except ImportError:
+    pass  # the SDKs' environments hold no more than their tests need
+else:
+    # No deadline, since machines are shared; no database, since a run leaves no file behind.
+    hypothesis.settings.register_profile("suite", deadline=None, database=None)
+    hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One real Redis server for the whole run; if there is none, the tests that need it fail."""
+    with RedisServer() as server:
+        _lasting_pids.add(server.pid)
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis: redis_py.Redis, redis_server: RedisServer) -> str:
+    """URL of an empty database that is this test's own."""
+    return redis_server.url
+
+
+@pytest.fixture
+def redis(
+    request: pytest.FixtureRequest, redis_server: RedisServer, declared_keys: DeclaredKeys
+) -> Iterator[redis_py.Redis]:
+    """A client for an empty database; keys left behind fail the test unless they are declared."""
+    client: redis_py.Redis = redis_py.Redis.from_url(redis_server.url)
+    client.flushall()
+    yield client
+
+    left = sorted(key.decode("utf-8", "replace") for key in client.scan_iter(count=1_000))
+    client.close()
+    report = request.node.stash.get(_REPORT, None)
+    if report is not None and report.passed:
+        _check_keys(left, declared_keys.patterns)
+
+
+class DeclaredKeys:
+    """Which keys a test leaves behind on purpose; call it with families or patterns."""
+
+    def __init__(self) -> None:
+        self.patterns = list(ALLOWED_KEYS)
+
+    def __call__(self, *patterns: str) -> None:
+        """Declare more: names of key families (such as "open") or patterns of whole keys."""
+        self.patterns.extend(patterns)
+
+
+@pytest.fixture
+def declared_keys(request: pytest.FixtureRequest) -> DeclaredKeys:
+    """What may stay in Redis: the lasting families, and what the marker `declared_keys` names."""
+    declared = DeclaredKeys()
+    for marker in request.node.iter_markers("declared_keys"):
+        declared(*marker.args)
+    return declared
+
+
+def _check_keys(left: list[str], patterns: list[str]) -> None:
+    globs = [_FAMILY_PATTERNS.get(pattern, pattern) for pattern in patterns]
+    undeclared = [key for key in left if not any(fnmatch.fnmatchcase(key, g) for g in globs)]
+    if undeclared:
+        shown = "\n  ".join(undeclared[:_MOST_KEYS_SHOWN])
+        pytest.fail(
+            f"{len(undeclared)} keys were left in Redis that the test did not declare:\n  {shown}\n"
+            'declare them: @pytest.mark.declared_keys("open", …) or declared_keys("*:open")',
+            pytrace=False,
+        )
+
+
+@pytest.fixture
+def standin() -> Iterator[Standin]:
+    """A stand-in for VWO on a free port that takes any account."""
+    with Standin() as running:
+        yield running
+
+
+@pytest.fixture
+def captures() -> Path:
+    """The folder of requests recorded from VWO's own SDKs."""
+    return Path(__file__).parent / "data" / "captures"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember how the test's body ended, for the checks after it."""
+    report = yield
+    if report.when == "call":
+        item.stash[_REPORT] = report
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _no_child_process_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test ends every process that it starts."""
+    before = _children()
+    yield
+    report = request.node.stash.get(_REPORT, None)
+    if report is not None and report.passed:
+        started = {pid: _command(pid) for pid in _children() - before}
+        left = {pid: command for pid, command in started.items() if not _lasts(pid, command)}
+        assert not left, f"processes were left running: {left}"
+
+
+def _lasts(pid: int, command: str) -> bool:
+    return pid in _lasting_pids or "multiprocessing.resource_tracker" in command
+
+
+def _children() -> set[int]:
+    """Our child processes; empty where the kernel does not say."""
+    found: set[int] = set()
+    for task in Path("/proc/self/task").glob("*/children"):
+        try:
+            found.update(int(pid) for pid in task.read_text().split())
+        except OSError:
+            continue  # that thread has just ended
+    return found
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""

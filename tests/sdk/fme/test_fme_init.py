@@ -1,0 +1,194 @@
+"""vwo_celery.init and the builder: an FME client that starts on the shared queue."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.declared_keys("watched")
+
+EVERY_INIT_EVENT = {"sdkMetaInfo": {}, "usageStatsAccountId": 777}
+
+
+def names(events):
+    """The events' names."""
+    return [event["d"]["event"]["name"] for event in events]
+
+
+def test_init_events_go_through_the_queue(application, settings, standin, worker):
+    """The SDK's first two events are sent while it initialises, and are not missed."""
+    settings.update(EVERY_INIT_EVENT)
+
+    told = application(
+        """
+        client = vwo_celery.init(OPTIONS, redis_url=REDIS_URL)
+        tell(delivered=client.flush_events().delivered)
+        """
+    )
+
+    assert told.facts == {"delivered": 2}
+    assert names(standin.events) == ["vwo_fmeSdkInit", "vwo_sdkUsageStats"]
+    assert [request.path for request in standin.requests if request.method == "POST"] == [
+        "/server-side/batch-events-v2"
+    ]
+
+
+def test_the_usage_event_shows_the_applications_options_and_no_builder(
+    application, settings, standin, worker
+):
+    """VWO is told what the application configured, as if the SDK had batched by itself."""
+    settings.update(EVERY_INIT_EVENT)
+
+    application(
+        """
+        options = {**OPTIONS, "batch_event_data": {"events_per_request": 9, "flush_callback": print}}
+        client = vwo_celery.init(options, redis_url=REDIS_URL)
+        client.flush_events()
+        """
+    )
+
+    config = standin.events[1]["d"]["event"]["props"]["data"]["initConfig"]
+    assert list(config) == [
+        "sdk_key", "account_id", "proxy_url", "batch_event_data", "is_via_vwo", "poll_interval",
+    ]  # fmt: skip
+    assert config["batch_event_data"]["events_per_request"] == 9
+
+
+def test_a_builder_of_the_applications_own_can_carry_the_queue(
+    application, settings, standin, worker
+):
+    """BuilderMixin works with the SDK's own init and a subclass of the SDK's builder."""
+    settings.update(EVERY_INIT_EVENT)
+
+    told = application(
+        """
+        from functools import partial
+        import vwo
+        from vwo_celery.sdk import BuilderMixin
+
+        class Builder(BuilderMixin, vwo.VWOBuilder):
+            def set_logger(self):
+                tell(own=True)
+                return super().set_logger()
+
+        builder = Builder(OPTIONS, open_queue=partial(vwo_celery.connect, redis_url=REDIS_URL))
+        client = vwo.init({**OPTIONS, "vwoBuilder": builder})
+        tell(same=vwo_celery.queue_of(client) is builder.queue)
+        client.flush_events()
+        """
+    )
+
+    assert told.facts == {"own": True, "same": True}
+    assert names(standin.events) == ["vwo_fmeSdkInit", "vwo_sdkUsageStats"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, [100, 600.0]),
+        ({}, [100, 600.0]),
+        ({"events_per_request": 5}, [5, 600.0]),
+        ({"request_time_interval": 2}, [100, 2.0]),
+        ({"EventsPerRequest": 6, "RequestTimeInterval": 3}, [6, 3.0]),
+    ],
+)
+def test_batch_options_of_init_are_the_queues(given, expected, application):
+    """As the SDK reads them, and in the spellings of the others."""
+    told = application(
+        """
+        batch = vwo_celery.queue_of(vwo_celery.init(OPTIONS)).batch
+        tell(batch=[batch.events_per_request, batch.request_time_interval])
+        """,
+        options={"batch_event_data": given},
+    )
+
+    assert told.facts == {"batch": expected}
+
+
+def test_a_process_that_initialised_and_tracked_ends_by_itself(application, worker):
+    """Polling starts in a daemon thread, with the settings' interval and with one of the options."""
+    for options in ({}, {"poll_interval": 60_000}):
+        told = application(
+            """
+            import threading
+            client = vwo_celery.init(OPTIONS, redis_url=REDIS_URL)
+            client.track_event("purchase", USER)
+            timers = [t for t in threading.enumerate() if isinstance(t, threading.Timer)]
+            tell(timers=len(timers), daemons=all(timer.daemon for timer in timers))
+            """,
+            options=options,
+        )
+
+        assert told.facts == {"timers": 1, "daemons": True}
+
+
+def test_settings_that_cannot_be_fetched_leave_the_application_a_client(application, settings):
+    """As with vwo.init the app starts, every flag off; strict makes it an error."""
+    settings.clear()
+
+    told = application(
+        """
+        client = vwo_celery.init(OPTIONS)
+        tell(enabled=client.get_flag("checkout", USER).is_enabled())
+        try:
+            vwo_celery.queue_of(client)
+        except vwo_celery.errors.SdkError as exc:
+            tell(attached=str(exc))
+        try:
+            vwo_celery.init(OPTIONS, strict=True)
+        except vwo_celery.errors.SdkError as exc:
+            tell(strict=str(exc))
+
+        """
+    )
+
+    assert told.facts["enabled"] is False
+    assert "no shared queue" in told.facts["attached"]
+    assert "could not fetch them" in told.log
+    assert "could not fetch them" in told.facts["strict"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"gateway_service": {"url": "http://127.0.0.1:1"}}, "gateway_service"),
+        ({"vwoBuilder": "a builder"}, "BuilderMixin"),
+        ({"sdk_key": ""}, "needs the option sdk_key"),
+        ({"account_id": None}, "needs the option account_id"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_before_the_sdk_starts(
+    options, said, application, standin
+):
+    """The error names the option; nothing was fetched or started."""
+    told = application(
+        """
+        try:
+            vwo_celery.init(OPTIONS)
+        except vwo_celery.errors.SdkError as exc:
+            tell(error=str(exc))
+        """,
+        options=options,
+    )
+
+    assert said in told.facts["error"]
+    assert standin.requests == []
+
+
+def test_an_error_in_attaching_never_costs_the_application_its_client(application, standin):
+    """A builder whose queue cannot be opened leaves the SDK its own queue, and says so."""
+    told = application(
+        """
+        import vwo
+        from vwo_celery.sdk import builder
+        def broken(*arguments, **keywords):
+            raise RuntimeError("broken on purpose")
+        made = builder(OPTIONS, open_queue=broken)
+        client = vwo.init({**OPTIONS, "vwoBuilder": made})
+        tell(queue=type(client.batch_event_queue).__name__, failure=str(made.failure))
+        os._exit(0)
+        """,
+        options={"batch_event_data": {"events_per_request": 5}},
+    )
+
+    assert told.facts == {"queue": "BatchEventQueue", "failure": "broken on purpose"}
+    assert "not on the shared queue" in told.log

@@ -1,0 +1,43 @@
+"""Wire parity: the legacy SDK on the shared queue ends in the request that it would have sent itself."""
+
+from __future__ import annotations
+
+import pytest
+from sdk import wire
+from sdk.legacy.scenarios import SCENARIOS
+
+import vwo_celery
+
+pytestmark = pytest.mark.declared_keys("watched")
+
+
+def test_every_recorded_request_has_its_scenario(captures):
+    """No capture is left out, and none is missing."""
+    recorded = {path.stem.removeprefix("legacy_") for path in captures.glob("legacy_*.json")}
+
+    assert recorded == set(SCENARIOS)
+
+
+@pytest.mark.parametrize(
+    "batch_events", [{"events_per_request": 100}, None], ids=["batch", "single"]
+)
+@pytest.mark.parametrize("name", sorted(SCENARIOS))
+def test_the_request_equals_the_sdks_own(
+    name, batch_events, launch, capture, redis_url, standin, worker
+):
+    """Method, path, query and its order, headers, and every event with the order of its keys.
+
+    A client that was launched without batching has the batch shapes from attach on.
+    """
+    recorded, scenario = capture(f"legacy_{name}"), SCENARIOS[name]
+    client = launch(changed=scenario.changed, batch_events=batch_events, **scenario.options)
+    vwo_celery.attach(client, redis_url=redis_url)
+
+    for method, arguments, keywords in scenario.calls:
+        assert getattr(client, method)(*arguments, **keywords)
+    result = client.flush_events()
+
+    assert result
+    assert result.delivered == len(recorded["body_json"]["ev"])
+    [request] = standin.requests
+    assert wire.of_request(request, "legacy") == wire.of_capture(recorded)

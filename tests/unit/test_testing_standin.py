@@ -1,0 +1,223 @@
+"""The stand-in's rules, counts and faults, without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vwo_celery.testing.standin.faults import Fault, FaultPlan
+from vwo_celery.testing.standin.rules import (
+    MAX_BODY_BYTES,
+    MAX_EVENTS,
+    Answer,
+    Request,
+    is_batch,
+    is_settings,
+    judge_batch,
+)
+from vwo_celery.testing.standin.tally import Tally
+
+CAPTURES = Path(__file__).parents[1] / "data" / "captures"
+BATCHES = sorted([*CAPTURES.glob("legacy_*.json"), *CAPTURES.glob("fme_*.json")])
+LEGACY = "/server-side/batch-events"
+FME = "/server-side/batch-events-v2"
+VISIT = {"u": "A" * 32, "sId": 1_795_307_390, "c": 2, "e": 101, "eT": 1}
+PURCHASE = {
+    "d": {
+        "msgId": "A-1", "visId": "A" * 32, "sessionId": 1_795_307_390,
+        "event": {"props": {}, "name": "purchase", "time": 1_795_307_390_500},
+    }
+}  # fmt: skip
+
+
+def request(
+    path: str = LEGACY,
+    events: Any = (VISIT,),
+    *,
+    body: bytes | None = None,
+    query: str = "a=7&env=KEY",
+    key: str | None = "KEY",
+) -> Request:
+    """A POST of *events* that is all right unless the caller says otherwise."""
+    headers = [("Host", "x")] + ([] if key is None else [("authorization", key)])
+    given = json.dumps({"ev": list(events)}).encode() if body is None else body
+    return Request("POST", f"{path}?{query}", headers, given, 1_795_307_391.0)
+
+
+@pytest.mark.parametrize("path", BATCHES, ids=lambda path: path.stem)
+def test_what_the_sdks_send_is_taken(path: Path) -> None:
+    """Every batch recorded from an unmodified SDK passes, and yields its events, byte for byte."""
+    capture = json.loads(path.read_text("utf-8"))
+    headers = [(name, value) for name, value in capture["headers"]]
+    key = capture["query"]["env"]
+    sent = Request(
+        capture["method"], capture["target"], headers, capture["body_text"].encode(), capture["t"]
+    )
+
+    answer = judge_batch(sent, {capture["query"]["a"]: key})
+
+    assert is_batch(sent.path)
+    assert answer.status == 200
+    assert [json.loads(event) for event in answer.events] == capture["body_json"]["ev"]
+    assert all(event.decode() in capture["body_text"] for event in answer.events)
+    assert all(-0.1 <= capture["t"] - time <= 5 for time in answer.times)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (request(), 200),
+        (request(FME, [PURCHASE]), 200),
+        (request("/eu01" + FME, [PURCHASE]), 200),
+        (request(events=[]), 200),
+        (request(events=[VISIT] * MAX_EVENTS), 200),
+        (request(events=[VISIT] * (MAX_EVENTS + 1)), 413),
+        (request(body=b'{"ev":[]}'.ljust(MAX_BODY_BYTES)), 200),
+        (request(body=b'{"ev":[]}'.ljust(MAX_BODY_BYTES + 1)), 413),
+        (request(key=None), 401),
+        (request(key=""), 401),
+        (request(key="OTHER"), 400),
+        (request(query="a=7&env=OTHER"), 400),
+        (request(query="a=8&env=KEY"), 400),
+        (request(query="env=KEY"), 400),
+        (request(query="a=7"), 400),
+        (request(body=b""), 400),
+        (request(body=b"\xff"), 400),
+        (request(body=b'{"ev":[NaN]}'), 400),
+        (request(body=b'[{"u":"A"}]'), 400),
+        (request(body=b'{"events":[]}'), 400),
+        (request(events=[PURCHASE]), 400),
+        (request(FME, [VISIT]), 400),
+        (request(events=[VISIT, {**VISIT, "eT": 9}]), 400),
+        (request(events=[{k: v for k, v in VISIT.items() if k != "u"}]), 400),
+        (request(events=[{**VISIT, "eT": 2}]), 400),
+        (request(events=[{"u": "A", "sId": 1, "eT": 3}]), 400),
+        (request(FME, [{"d": {**PURCHASE["d"], "event": {"name": "purchase"}}}]), 400),
+    ],
+)
+def test_the_rules(sent: Request, status: int) -> None:
+    """Bounds, account, key and shapes are enforced; a refusal takes no event and says why."""
+    answer = judge_batch(sent, {"7": "KEY"})
+
+    assert answer.status == status
+    if status != 200:
+        assert answer.events == ()
+        assert json.loads(answer.body)["error" if status == 413 else "message"]
+
+
+def test_a_wrong_account_is_named_as_vwo_names_it() -> None:
+    """The text of the 400 tells a wrong configuration from a poisoned batch."""
+    answer = judge_batch(request(query="a=8&env=KEY"), {"7": "KEY"})
+
+    assert "Account id not found" in json.loads(answer.body)["message"]
+
+
+def test_any_account_is_taken_where_none_is_named() -> None:
+    """Without a list of accounts, a request only has to agree with itself."""
+    taken = judge_batch(request(query="a=12345&env=KEY"), None)
+    refused = judge_batch(request(query="a=12345&env=OTHER"), None)
+
+    assert (taken.status, refused.status) == (200, 400)
+
+
+@pytest.mark.parametrize(
+    ("path", "batch", "settings"),
+    [
+        (LEGACY, True, False),
+        (FME, True, False),
+        ("/as01" + LEGACY, True, False),
+        ("/a/b" + LEGACY, False, False),
+        (LEGACY + "-v3", False, False),
+        ("/events/t", False, False),
+        ("/server-side/v2-settings", False, True),
+        ("/eu01/server-side/settings", False, True),
+    ],
+)
+def test_the_paths(path: str, batch: bool, settings: bool) -> None:
+    """Batches are taken on the two batch endpoints, with or without one region before them."""
+    assert (is_batch(path), is_settings(path)) == (batch, settings)
+
+
+def taking(*events: bytes, times: tuple[float, ...] = ()) -> Answer:
+    """A 200 that takes *events*."""
+    return Answer(200, (), b"{}", events, times)
+
+
+def test_the_tally_adds_up() -> None:
+    """Requests are accepted, rejected or unanswered; events repeat if their bytes do."""
+    tally = Tally()
+
+    tally.note_batch(taking(b"a", b"b"), body_bytes=10, at=5.0, answered=True)
+    tally.note_batch(taking(b"b", b"c", b"b"), body_bytes=20, at=7.0, answered=False)
+    tally.note_batch(taking(), body_bytes=9, at=6.0, answered=True)
+    tally.note_batch(Answer.of(503, {}), body_bytes=1, at=4.0, answered=True)
+    stats = tally.stats()
+
+    assert (stats.requests, stats.accepted, stats.rejected, stats.unanswered) == (4, 2, 1, 1)
+    assert stats.rejected_by_status == {"503": 1}
+    assert (stats.events, stats.duplicates, stats.largest_batch) == (5, 2, 3)
+    assert (stats.empty, stats.bytes) == (1, 40)
+    assert (stats.first_at, stats.last_at) == (4.0, 7.0)
+
+
+def test_delays_are_from_the_event_to_its_arrival() -> None:
+    """Percentiles are those of arrival minus the event's own time, over all requests."""
+    tally = Tally()
+
+    tally.note_batch(taking(times=tuple(range(100))), body_bytes=0, at=100.0, answered=True)
+    delays = tally.stats().delay_seconds
+
+    assert (delays.p50, delays.p95, delays.p99, delays.max) == (50, 95, 99, 100)
+    assert Tally().stats().delay_seconds.p50 is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "taken"),
+    [
+        (Fault(), 200, 1),
+        (Fault(status=500), 500, 0),
+        (Fault(status=202), 202, 1),
+        (Fault(status=500, accepted=True), 500, 1),
+        (Fault(connection="reset"), 200, 0),
+        (Fault(connection="reset", accepted=True), 200, 1),
+        (Fault(connection="hang"), 200, 0),
+        (Fault(connection="cut"), 200, 1),
+        (Fault(accepted=False), 200, 0),
+    ],
+)
+def test_a_fault_says_what_counts_as_taken(fault: Fault, status: int, taken: int) -> None:
+    """Events count where the answer says so, unless the fault says otherwise (a lost answer)."""
+    answer = fault.apply(taking(b"a"))
+
+    assert (answer.status, len(answer.events)) == (status, taken)
+
+
+def test_a_fault_replaces_headers_of_the_same_name() -> None:
+    """A test can set any header and body of the answer."""
+    fault = Fault(
+        status=429, headers=(("content-type", "text/html"), ("Retry-After", "7")), body=b""
+    )
+
+    answer = fault.apply(Answer.of(200, {}))
+
+    assert answer.headers == (("content-type", "text/html"), ("Retry-After", "7"))
+    assert answer.body == b""
+
+
+def test_planned_faults_come_first_and_in_order() -> None:
+    """Queued faults are used up one a request; then the chooser decides."""
+    plan = FaultPlan(lambda sent: 500 if "eu01" in sent.path else None)
+    plan.add(503, "reset", None)
+
+    seen = [plan.take(request()) for _ in range(4)] + [plan.take(request("/eu01" + LEGACY))]
+
+    assert seen == [
+        Fault(status=503),
+        Fault(connection="reset"),
+        Fault(),
+        Fault(),
+        Fault(status=500),
+    ]

@@ -1,0 +1,171 @@
+"""The producer for asyncio: awaits that run at the same time share round trips.
+
+Stage 1 of an event's way, as in `producer`, with the same receipts and promises. While one push is
+under way, the events of all further awaits gather, and leave together in the next. What happens
+seldom (registration, wake-ups, a flush) runs the sync producer in a thread, so that it exists once.
+
+    queue = vwo_celery.aio.connect(destination, batch_event_data={...})
+    receipt = await queue.enqueue(event)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from redis.exceptions import NoScriptError, RedisError
+
+from vwo_celery.connections import open_async_client
+from vwo_celery.destinations import Destination
+from vwo_celery.errors import EventError
+from vwo_celery.events import encode
+from vwo_celery.producer import (
+    IN_REDIS,
+    FlushResult,
+    Push,
+    Queue,
+    Receipt,
+    can_repeat,
+    describe,
+    is_plain,
+    pages,
+)
+from vwo_celery.producer import connect as connect_sync
+from vwo_celery.settings import Settings
+from vwo_celery.store import Pushed
+
+_Waiting = tuple[bytes, "asyncio.Future[Receipt]"]
+
+
+class AioQueue:
+    """A destination's queue, as an asyncio application sees it. Made by `connect`.
+
+    May be used from any event loop, one at a time; each loop gets its own connections.
+
+    Attributes:
+        sync: The same queue for threads.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self.sync = queue
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: Any = None
+        self._waiting: list[_Waiting] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    async def enqueue(self, event: Any) -> Receipt:
+        """Store one event; see `Queue.enqueue`.
+
+        Raises:
+            QueueFull: Only with `when_full="raise"`; the event is not stored.
+        """
+        try:
+            text = encode(event)
+        except EventError as exc:
+            return self.sync.drop(exc.reason, 1, str(exc))
+        return await self._submit(text)
+
+    async def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
+        """Store events in their order; see `Queue.enqueue_many`."""
+        return list(await asyncio.gather(*(self.enqueue(event) for event in events)))
+
+    async def flush_events(self, timeout_seconds: float = 10.0) -> FlushResult:
+        """Have everything sent that was enqueued before, and wait; see `Queue.flush_events`."""
+        return await asyncio.to_thread(self.sync.flush_events, timeout_seconds)
+
+    async def aclose(self) -> None:
+        """Wait for what is being stored, and close this loop's connections."""
+        if self._sending is not None and self._loop is asyncio.get_running_loop():
+            await self._sending
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    def _submit(self, text: bytes) -> asyncio.Future[Receipt]:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._adopt(loop)
+        answer: asyncio.Future[Receipt] = loop.create_future()
+        self._waiting.append((text, answer))
+        if self._sending is None:
+            self._sending = loop.create_task(self._send_waiting())
+        return answer
+
+    def _adopt(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start afresh in another loop; what waited in the last one has nobody to answer to."""
+        settings = self.sync.settings
+        self._loop, self._sending, self._waiting = loop, None, []
+        self._client = open_async_client(
+            settings.redis_url, timeout_seconds=settings.enqueue_timeout_seconds / 2
+        )
+
+    async def _send_waiting(self) -> None:
+        try:
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
+                done = 0
+                for page in pages([text for text, _ in waiting]):
+                    await self._answer(waiting[done : done + len(page)], page)
+                    done += len(page)
+        finally:
+            self._sending = None
+
+    async def _answer(self, waiting: Sequence[_Waiting], texts: Sequence[bytes]) -> None:
+        """Store one page, and tell those who wait for it."""
+        try:
+            receipt = await self._store(texts)
+        except BaseException as exc:
+            for _, answer in waiting:
+                if not answer.done():
+                    answer.set_exception(exc)
+            if not isinstance(exc, Exception):
+                raise
+            return
+        for _, answer in waiting:
+            if not answer.done():
+                answer.set_result(receipt)
+
+    async def _store(self, texts: Sequence[bytes]) -> Receipt:
+        queue = self.sync
+        if not queue.is_registered and not await asyncio.to_thread(queue.register):
+            return queue.drop("redis_unavailable", len(texts), "the queue could not be registered")
+        push = queue.prepare(texts)
+        try:
+            pushed = await self._push(push)
+        except RedisError as exc:
+            return queue.drop("redis_unavailable", len(texts), describe(exc))
+        queue.give_back(push)
+        if is_plain(pushed):
+            return IN_REDIS
+        return await asyncio.to_thread(queue.settle, push, pushed)
+
+    async def _push(self, push: Push) -> Pushed:
+        try:
+            return Pushed(*await self._client.execute_command(*push.command))
+        except RedisError as exc:
+            if not can_repeat(exc):
+                raise
+            if isinstance(exc, NoScriptError):
+                await asyncio.to_thread(push.shard.load_push)
+            return Pushed(*await self._client.execute_command(*push.command))
+
+
+def connect(
+    destination: Destination,
+    *,
+    batch_event_data: Any = None,
+    strict: bool = False,
+    settings: Settings | None = None,
+    **arguments: Any,
+) -> AioQueue:
+    """A queue for *destination*; see `vwo_celery.connect`. Connects to nothing yet."""
+    return AioQueue(
+        connect_sync(
+            destination,
+            batch_event_data=batch_event_data,
+            strict=strict,
+            settings=settings,
+            **arguments,
+        )
+    )

@@ -1,0 +1,234 @@
+"""One deadline for one whole POST, laid under requests and urllib3.
+
+Place: edge, under the sender. A `timeout` of requests counts from byte to byte, so a server that
+sends one byte a second is never late. Here the timeout that urllib3 gives to a connection is an
+end in time: before each step on the socket (each address, proxy CONNECT, TLS, each write, each
+read) the socket's own timeout is lowered to what is left. No thread, no signal. Not bounded are
+the system's name resolution (see `timeout` and `attempts` in resolv.conf) and, under gevent
+alone, a TLS record or handshake whose bytes trickle. Nothing is lost if the process dies here.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import time
+from http.client import HTTPResponse
+from typing import Any, Final
+
+from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidProxyURL
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NewConnectionError
+from urllib3.poolmanager import ProxyManager
+from urllib3.util import Timeout
+from urllib3.util.connection import allowed_gai_family, create_connection
+
+#: What a spent deadline tells the socket, for which 0 would mean "do not block".
+_LEAST_SECONDS: Final = 0.001
+
+
+class Deadline(Timeout):
+    """A urllib3 `Timeout` that began when it was made, and that nothing starts anew.
+
+    Args:
+        seconds: From now to the end of the whole request.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(total=seconds)
+        self._began = time.monotonic()
+        self._seconds = seconds
+
+    def clone(self) -> Deadline:
+        """Itself; urllib3 makes one clone for each phase, which would each begin again."""
+        return self
+
+    def start_connect(self) -> float:
+        """When it began."""
+        return self._began
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._began
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds left."""
+        return max(self._seconds - self.elapsed_seconds, _LEAST_SECONDS)
+
+    @property
+    def read_timeout(self) -> float:
+        """Seconds left."""
+        return self.connect_timeout
+
+
+class DeadlineHTTPConnection(HTTPConnection):
+    """A connection whose `timeout` runs from the moment it is set, over all that follows."""
+
+    _ends_at: float | None = None
+    _unset: Any = None
+
+    @property
+    def timeout(self) -> Any:
+        """Seconds left, never under a millisecond; what urllib3 means by "not set" as it came."""
+        if self._ends_at is None:
+            return self._unset
+        return max(self._ends_at - time.monotonic(), _LEAST_SECONDS)
+
+    @timeout.setter
+    def timeout(self, seconds: Any) -> None:
+        if isinstance(seconds, (int, float)):
+            self._ends_at = time.monotonic() + seconds
+        else:
+            self._ends_at, self._unset = None, seconds
+
+    def lower_socket_timeout(self) -> None:
+        """Let the next step on the socket take no longer than what is left.
+
+        Raises:
+            TimeoutError: Nothing is left.
+        """
+        if self._ends_at is not None:
+            self.sock.settimeout(_seconds_until(self._ends_at))
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            sock = self._connect_to_first(self._resolve())
+        except TimeoutError as exc:
+            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from exc
+        except OSError as exc:
+            raise NewConnectionError(self, f"no connection to {self.host}: {exc}") from exc
+        sock.settimeout(self.timeout)
+        return sock
+
+    def _resolve(self) -> list[str]:
+        name = self._dns_host.strip("[]")
+        try:
+            name.encode("idna")
+        except UnicodeError:
+            raise LocationParseError(f"{name!r}: a label is empty or too long") from None
+        found = socket.getaddrinfo(name, self.port, allowed_gai_family(), socket.SOCK_STREAM)
+        return [str(address[0]) for *_, address in found]
+
+    def _connect_to_first(self, addresses: list[str]) -> socket.socket:
+        """Try one address after another, each with an equal share of what is left."""
+        failure: OSError = OSError("the name has no address")
+        for tried, address in enumerate(addresses):
+            try:
+                return create_connection(
+                    (address, self.port),
+                    self._share(len(addresses) - tried),
+                    source_address=self.source_address,
+                    socket_options=self.socket_options,
+                )
+            except OSError as exc:
+                failure = exc
+        raise failure
+
+    def _share(self, parts: int) -> Any:
+        return self.timeout if self._ends_at is None else _seconds_until(self._ends_at) / parts
+
+    def _tunnel(self) -> None:
+        super()._tunnel()
+        self.lower_socket_timeout()  # the TLS handshake comes next
+
+    def send(self, data: Any) -> None:
+        """Send all of *data*, which is bytes, by the deadline however slowly it is read."""
+        if self.sock is None:
+            self.connect()
+        with memoryview(data) as rest:
+            sent = 0
+            while sent < len(rest):
+                self.lower_socket_timeout()
+                sent += self.sock.send(rest[sent:])
+
+    def response_class(self, sock: Any, *args: Any, **kwargs: Any) -> HTTPResponse:  # type: ignore[override]
+        """An `http.client` response that reads by the deadline; CONNECT's answer is one too."""
+        return HTTPResponse(_Readable(sock, self), *args, **kwargs)  # type: ignore[arg-type]
+
+
+class DeadlineHTTPSConnection(DeadlineHTTPConnection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Readable:
+    """The one thing that `http.client.HTTPResponse` asks of a socket: a file to read from."""
+
+    def __init__(self, sock: Any, connection: DeadlineHTTPConnection) -> None:
+        self._sock = sock
+        self._connection = connection
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        raw = self._sock.makefile(mode, buffering=0)
+        return io.BufferedReader(_DeadlineFile(raw, self._sock, self._connection._ends_at))
+
+
+class _DeadlineFile(io.RawIOBase):
+    """A socket's file that lowers the socket's timeout before each read.
+
+    It wraps the socket's own file, whose being open is what keeps a socket alive that
+    `http.client` closed early ("Connection: close").
+    """
+
+    def __init__(self, raw: io.RawIOBase, sock: Any, ends_at: float | None) -> None:
+        super().__init__()
+        self._raw = raw
+        self._sock = sock
+        self._ends_at = ends_at
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._ends_at is not None:
+            self._sock.settimeout(_seconds_until(self._ends_at))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _seconds_until(ends_at: float) -> float:
+    left = ends_at - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the deadline of the request has passed")
+    return left
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = DeadlineHTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = DeadlineHTTPSConnection
+
+
+_POOLS: Final = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """The requests adapter whose `timeout` may be a `Deadline`; it never retries a request."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools for direct connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
+        """The pools for connections through *proxy*.
+
+        Raises:
+            InvalidProxyURL: A SOCKS proxy, over which no deadline could be kept.
+        """
+        if proxy.lower().startswith("socks"):
+            raise InvalidProxyURL("a SOCKS proxy is not supported; an HTTP proxy is")
+        # urllib3 leaves Nagle's algorithm on towards a proxy. It would hold a small body back until
+        # the headers before it are acknowledged, up to 40 ms later.
+        options = HTTPConnection.default_socket_options
+        manager: ProxyManager = super().proxy_manager_for(proxy, socket_options=options, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager

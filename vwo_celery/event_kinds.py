@@ -1,0 +1,304 @@
+"""The events that VWO's SDKs put into batches, as types: the fields, their wire names, their order.
+
+Place: words, no I/O. An attached SDK makes its own dicts and needs none of this; a program without
+an SDK makes these, and a reader of dead letters or callbacks can convert into them. A field left
+unset is left out of the JSON. Nothing is lost here if the process dies.
+
+Source of names and order: requests recorded from vwo-python-sdk 1.68.2 ("legacy") and
+vwo-fme-python-sdk 1.65.0 ("FME"), and those packages' event_dispatcher.py and network_util.py.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType, field
+
+from vwo_celery.destinations import Destination
+
+_VWO_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://vwo.com")
+
+
+def visitor_id(account_id: int | str, user_id: str) -> str:
+    """The id under which VWO knows a user of an account; all of VWO's SDKs compute the same.
+
+    Args:
+        account_id: VWO account.
+        user_id: The application's own id of the user.
+
+    Returns:
+        32 upper-case hexadecimal digits: a UUID (version 5) of the user, in a namespace that is
+        one of the account, in one that is VWO's (the SDKs' uuid_util.py).
+    """
+    account = uuid.uuid5(_VWO_NAMESPACE, str(account_id))
+    return uuid.uuid5(account, str(user_id)).hex.upper()
+
+
+# --- legacy: flat objects, told apart by "eT" ---------------------------------------------------
+
+
+class LegacyEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What every legacy event begins with.
+
+    Args:
+        visitor_id: See the function of that name.
+        session_id: When it happened, in seconds since 1970.
+        visitor_ua: The visitor's user agent; the SDK sends "" where it has none.
+        visitor_ip: The visitor's address, likewise.
+    """
+
+    visitor_id: str = field(name="u")
+    session_id: int = field(name="sId")
+    visitor_ua: str = ""
+    visitor_ip: str = ""
+
+
+class VisitorEvent(LegacyEvent, frozen=True, kw_only=True):
+    """A visitor was shown a variation (activate, is_feature_enabled)."""
+
+    variation_id: int = field(name="c")
+    campaign_id: int = field(name="e")
+    event_type: Literal[1] = field(default=1, name="eT")
+
+
+class ConversionEvent(LegacyEvent, frozen=True, kw_only=True):
+    """A visitor reached a goal (track); *revenue* goes as it was given, a number or its text."""
+
+    variation_id: int = field(name="c")
+    campaign_id: int = field(name="e")
+    goal_id: int = field(name="g")
+    event_type: Literal[2] = field(default=2, name="eT")
+    revenue: int | float | str | UnsetType = field(default=UNSET, name="r")
+
+
+class CustomDimensionEvent(LegacyEvent, frozen=True, kw_only=True):
+    """A visitor has a custom dimension (push); *tags* is what `dimension_tags` makes."""
+
+    tags: str = field(name="t")
+    event_type: Literal[3] = field(default=3, name="eT")
+
+
+def dimension_tags(key: str, value: object) -> str:
+    """The tags of one custom dimension: JSON text inside the event, just as the SDK writes it."""
+    return json.dumps({"u": {key: value}}, allow_nan=False)
+
+
+# --- FME: one envelope, told apart by the name of the event inside -------------------------------
+
+Props = TypeVar("Props")
+
+
+class Happening(msgspec.Struct, Generic[Props], frozen=True, kw_only=True):
+    """What happened: its name, its properties, and when, in milliseconds since 1970."""
+
+    props: Props
+    name: str
+    time_ms: int = field(name="time")
+
+
+class VisitorRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the visitor; "vwo_fs_environment" is the SDK key."""
+
+    props: dict[str, Any]
+
+
+class Details(msgspec.Struct, Generic[Props], frozen=True, kw_only=True):
+    """What every FME event says of itself.
+
+    Args:
+        message_id: Visitor id and milliseconds. Not unique: events of one call share it.
+        visitor_id: See the function of that name.
+        session_id: The visitor's session; the SDK's default is the time in seconds since 1970.
+    """
+
+    message_id: str = field(name="msgId")
+    visitor_id: str = field(name="visId")
+    session_id: int = field(name="sessionId")
+    event: Happening[Props]
+    visitor_ua: str | UnsetType = UNSET
+    visitor_ip: str | UnsetType = UNSET
+    visitor: VisitorRecord | UnsetType = UNSET
+
+
+class FmeEvent(msgspec.Struct, Generic[Props], frozen=True, kw_only=True):
+    """An FME event with properties of one kind; the kinds have names of their own below."""
+
+    details: Details[Props] = field(name="d")
+
+
+class SdkProps(msgspec.Struct, frozen=True, kw_only=True):
+    """The SDK that saw the event."""
+
+    sdk_name: str = field(name="vwo_sdkName")
+    sdk_version: str = field(name="vwo_sdkVersion")
+
+
+class EnvironmentProps(SdkProps, frozen=True, kw_only=True):
+    """The SDK that saw the event, and the environment's SDK key."""
+
+    sdk_key: str = field(name="vwo_envKey")
+
+
+class VariationShownProps(EnvironmentProps, frozen=True, kw_only=True):
+    """Properties of `VariationShown`; the variation is text, but a number for a holdout."""
+
+    campaign_id: int = field(name="id")
+    variation: str | int
+    is_first: int = field(default=1, name="isFirst")
+    usage: dict[str, Any] | UnsetType = field(default=UNSET, name="vwoMeta")
+    feature_id: int | UnsetType = field(default=UNSET, name="fId")
+
+
+class AttributesSetProps(EnvironmentProps, frozen=True, kw_only=True):
+    """Properties of `AttributesSet`."""
+
+    is_custom_event: bool = field(default=True, name="isCustomEvent")
+    environment: str = field(name="vwo_fs_environment")
+
+
+class SdkStartedProps(EnvironmentProps, frozen=True, kw_only=True):
+    """Properties of `SdkStarted`."""
+
+    environment: str = field(name="vwo_fs_environment")
+    product: str = "fme"
+    data: dict[str, Any]
+
+
+class SdkUsageProps(SdkProps, frozen=True, kw_only=True):
+    """Properties of `SdkUsage`; *data* holds the options of the SDK's init, its key included."""
+
+    product: str = "fme"
+    usage: dict[str, Any] = field(name="vwoMeta")
+    data: dict[str, Any]
+
+
+#: vwo_variationShown: get_flag decided on a variation, a rollout or a holdout.
+VariationShown = FmeEvent[VariationShownProps]
+#: track_event: any name, any properties after the SDK's own.
+CustomEvent = FmeEvent[dict[str, Any]]
+#: vwo_syncVisitorProp: set_attribute.
+AttributesSet = FmeEvent[AttributesSetProps]
+#: vwo_fmeSdkInit: the first start of an environment's SDK ever.
+SdkStarted = FmeEvent[SdkStartedProps]
+#: vwo_sdkUsageStats: how an SDK was started; without "visitor".
+SdkUsage = FmeEvent[SdkUsageProps]
+#: vwo_feTrackUsage: get_flag answered without a vwo_variationShown.
+FlagUsage = FmeEvent[EnvironmentProps]
+
+
+class Visitor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who an FME event is about, for the functions below.
+
+    Args:
+        user_id: The application's own id of the user.
+        user_agent: The visitor's user agent, if known.
+        ip_address: The visitor's address, if known.
+        session_id: The visitor's session; by default the seconds of the event's time.
+    """
+
+    user_id: str
+    user_agent: str | UnsetType = UNSET
+    ip_address: str | UnsetType = UNSET
+    session_id: int | None = None
+
+
+def variation_shown(
+    destination: Destination,
+    visitor: Visitor,
+    *,
+    campaign_id: int,
+    variation_id: int,
+    time_ms: int,
+    attributes: Mapping[str, Any] | None = None,
+) -> VariationShown:
+    """The event of a visitor who was shown a variation, as get_flag makes it.
+
+    Args:
+        destination: Where it will be enqueued; its account, key and SDK name are in the event.
+        visitor: Who was shown it.
+        campaign_id: Campaign of the rule that decided.
+        variation_id: Variation that was shown.
+        time_ms: When, in milliseconds since 1970.
+        attributes: What is known of the visitor, for segments in reports.
+    """
+    props = VariationShownProps(
+        **_environment(destination), campaign_id=campaign_id, variation=str(variation_id)
+    )
+    known = dict(attributes or {})
+    if visitor.ip_address:
+        known["ip"] = visitor.ip_address
+    return _event(
+        destination, visitor, "vwo_variationShown", props, attributes=known, time_ms=time_ms
+    )
+
+
+def custom_event(
+    destination: Destination,
+    visitor: Visitor,
+    name: str,
+    properties: Mapping[str, Any] | None = None,
+    *,
+    time_ms: int,
+) -> CustomEvent:
+    """The event of a conversion or another thing to count, as track_event makes it.
+
+    Args:
+        destination: Where it will be enqueued; its account, key and SDK name are in the event.
+        visitor: Who did it.
+        name: Identifier of the event in VWO's metrics.
+        properties: Whatever the metric reads, such as a price.
+        time_ms: When, in milliseconds since 1970.
+    """
+    sdk = msgspec.to_builtins(EnvironmentProps(**_environment(destination)))
+    # The SDK sends 1 for both, as placeholders.
+    props = {**sdk, "isCustomEvent": True, "variation": 1, "id": 1, **(properties or {})}
+    return _event(destination, visitor, name, props, attributes={}, time_ms=time_ms)
+
+
+def attributes_set(
+    destination: Destination, visitor: Visitor, attributes: Mapping[str, Any], *, time_ms: int
+) -> AttributesSet:
+    """The event that tells VWO attributes of a visitor, as set_attribute makes it.
+
+    Args:
+        destination: Where it will be enqueued; its account, key and SDK name are in the event.
+        visitor: Whose attributes.
+        attributes: Names and values; one event carries any number.
+        time_ms: When, in milliseconds since 1970.
+    """
+    props = AttributesSetProps(**_environment(destination), environment=destination.sdk_key)
+    return _event(
+        destination, visitor, "vwo_syncVisitorProp", props, attributes=attributes, time_ms=time_ms
+    )
+
+
+def _environment(destination: Destination) -> dict[str, Any]:
+    name, version = destination.sdk
+    return {"sdk_name": name, "sdk_version": version, "sdk_key": destination.sdk_key}
+
+
+def _event(
+    destination: Destination,
+    visitor: Visitor,
+    name: str,
+    props: Props,
+    *,
+    attributes: Mapping[str, Any],
+    time_ms: int,
+) -> FmeEvent[Props]:
+    who = visitor_id(destination.account_id, visitor.user_id)
+    session_id = time_ms // 1000 if visitor.session_id is None else visitor.session_id
+    details = Details(
+        message_id=f"{who}-{time_ms}",
+        visitor_id=who,
+        session_id=session_id,
+        event=Happening(props=props, name=name, time_ms=time_ms),
+        visitor_ua=visitor.user_agent,
+        visitor_ip=visitor.ip_address,
+        visitor=VisitorRecord(props={"vwo_fs_environment": destination.sdk_key, **attributes}),
+    )
+    return FmeEvent(details=details)

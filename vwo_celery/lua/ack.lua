@@ -1,0 +1,29 @@
+-- ack.lua: a batch was accepted by VWO; forget it and count it.
+-- By id alone, whoever holds the lease: a batch never changes and its id is never used again, so
+-- that one acceptance is acceptance. Safe to run twice.
+-- KEYS[1]  meta    HASH  counters
+-- KEYS[2]  ready   ZSET  batch id -> visible from
+-- KEYS[3]  leases  ZSET  batch id -> lease expiry
+-- KEYS[4]  info    HASH  batch id -> its line
+-- KEYS[5]  dead    ZSET  batch id -> dead-lettered at
+-- KEYS[6]  batch   LIST  its events
+-- ARGV[1]  batch id
+-- Returns  1 if it was still there, 0 if it had been settled before.
+-- Cost     O(log n); the events are freed in the background.
+--@include clock
+--@include info
+local batch = read_info(KEYS[4], ARGV[1])
+if not batch then return 0 end
+redis.call('HDEL', KEYS[4], ARGV[1]) -- never denied, so that the rest works when out of memory
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
+if redis.call('ZREM', KEYS[5], ARGV[1]) == 1 then
+  redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)
+else
+  redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
+  redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
+end
+redis.call('HINCRBY', KEYS[1], 'delivered', batch.events)
+redis.call('HSET', KEYS[1], 'delivered_ms', now_ms())
+redis.call('UNLINK', KEYS[6])
+return 1

@@ -1,0 +1,50 @@
+-- claim.lua: lease the batch that has waited longest, or give the wake-up slot back.
+-- A batch whose lease ran out goes first: that is a reclaim, and counts against the batch.
+-- KEYS[1]  meta    HASH  limits and counters
+-- KEYS[2]  ready   ZSET  batch id -> visible from, Unix ms
+-- KEYS[3]  leases  ZSET  batch id -> lease expiry, Unix ms
+-- KEYS[4]  info    HASH  batch id -> its line
+-- KEYS[5]  slots   ZSET  wake-up token -> expiry, Unix ms
+-- ARGV[1]  the caller's wake-up token, '' for none
+-- ARGV[2]  lease, ms
+-- ARGV[3]  token under which further wake-ups may be handed out, unique to this call
+-- Returns  {} if nothing may be claimed, else {id, attempt, lost leases, events, bytes, first ms,
+--          sealed ms, now ms, wakeups, ever delivered 0|1, results wanted 0|1}
+-- Cost     O(log n), n = batches; the same for any number of events in them.
+--@include clock
+--@include info
+--@include wake
+redis.call('ZREM', KEYS[5], '') -- a first write that is never denied, so that the rest works when out of memory
+
+local m = redis.call('HMGET', KEYS[1], 'parallel', 'slot_ttl_ms', 'paused', 'delivered', 'results_until')
+local now, parallel = now_ms(), tonumber(m[1] or 0)
+
+local function next_batch()
+  if m[3] then return nil end
+  local id = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1)[1]
+  if id then return id, 1 end
+  if redis.call('ZCOUNT', KEYS[3], '(' .. now, '+inf') >= parallel then return nil end
+  id = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1)[1]
+  return id, 0
+end
+
+local id, lost = next_batch()
+local batch = id and read_info(KEYS[4], id)
+if not batch then
+  if id then -- an id that nothing describes; nothing can be sent for it
+    redis.call('ZREM', KEYS[2], id)
+    redis.call('ZREM', KEYS[3], id)
+  end
+  if ARGV[1] ~= '' then redis.call('ZREM', KEYS[5], ARGV[1]) end
+  return {}
+end
+batch.attempt, batch.lost = batch.attempt + 1, batch.lost + lost
+redis.call('ZREM', KEYS[2], id)
+redis.call('ZADD', KEYS[3], now + tonumber(ARGV[2]), id)
+write_info(KEYS[4], id, batch)
+if ARGV[1] ~= '' then redis.call('ZADD', KEYS[5], 'XX', now + tonumber(ARGV[2]), ARGV[1]) end
+local k = { ready = KEYS[2], leases = KEYS[3], slots = KEYS[5] }
+local wakeups = hand_out_slots(k, now, ARGV[3], tonumber(m[2]), parallel)
+return { id, batch.attempt, batch.lost, batch.events, batch.bytes, tonumber(batch.first),
+  tonumber(batch.sealed), now, wakeups, tonumber(m[4] or 0) > 0 and 1 or 0,
+  tonumber(m[5] or 0) > now and 1 or 0 }

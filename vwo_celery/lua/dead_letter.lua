@@ -1,0 +1,22 @@
+-- dead_letter.lua: take a batch out of delivery and keep it for the operator.
+-- KEYS[1]  meta    HASH  counters
+-- KEYS[2]  leases  ZSET  batch id -> lease expiry
+-- KEYS[3]  info    HASH  batch id -> its line
+-- KEYS[4]  dead    ZSET  batch id -> dead-lettered at, Unix ms
+-- ARGV[1]  batch id
+-- ARGV[2]  attempt under which the caller claimed it
+-- ARGV[3]  why, shown to operators
+-- Returns  1 if it was the caller's, 0 if it had been settled or reclaimed.
+-- Cost     O(log n), n = batches.
+--@include clock
+--@include info
+local batch = read_info(KEYS[3], ARGV[1])
+if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
+if redis.call('ZREM', KEYS[2], ARGV[1]) == 0 then return 0 end
+redis.call('ZADD', KEYS[4], now_ms(), ARGV[1])
+batch.error = ARGV[3]
+write_info(KEYS[3], ARGV[1], batch)
+redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
+redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
+redis.call('HINCRBY', KEYS[1], 'dead', batch.events)
+return 1

@@ -1,0 +1,126 @@
+-- enqueue.lua: store events once, seal what is full, hand out wake-ups for it.
+-- All events are stored, or none: whatever refuses does so before the first write. The first write
+-- is one that Redis denies when it is out of memory.
+-- KEYS[1]  open    LIST    the list being filled
+-- KEYS[2]  meta    HASH    limits and counters
+-- KEYS[3]  ready   ZSET    batch id -> visible from, Unix ms
+-- KEYS[4]  info    HASH    batch id -> its line
+-- KEYS[5]  slots   ZSET    wake-up token -> expiry, Unix ms
+-- KEYS[6]  leases  ZSET    batch id -> lease expiry, Unix ms
+-- KEYS[7]  mark    STRING  sequence number of this producer's last push
+-- KEYS[8+] batch   LIST    names of the batches that this call may seal, in order
+-- ARGV[1]  sequence number of this push, rising for each mark
+-- ARGV[2+] events, JSON
+-- Returns  {code, sealed, wakeups, watch}; code 1 stored, 0 stored before, -1 too many events,
+--          -2 too many bytes, -3 not registered, -4 too few names given; wakeups slots were taken under
+--          the first batch name as token; watch 1 if the shard must be made known to the sweep.
+-- Cost     O(k), k = events given; a seal costs the same for any number of events.
+local MARK_TTL_MS = '600000'
+local LARGEST_UNPACK = 1000
+local FIRST_EVENT, FIRST_NAME = 2, 8
+
+local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'capacity_events',
+  'capacity_bytes', 'events', 'bytes', 'open_events', 'open_bytes', 'accepted', 'watched', 'mixed')
+if not m[1] then return { -3, 0, 0, 1 } end
+local watch = m[10] and 0 or 1
+local seen = redis.call('GET', KEYS[7])
+if seen and tonumber(seen) >= tonumber(ARGV[1]) then return { 0, 0, 0, watch } end
+
+-- The usual case, one event that neither opens nor fills a batch, by the shortest way: it is what a
+-- web request waits for. It does what the general way below would do.
+if #ARGV == FIRST_EVENT and not m[11] then
+  local events, bytes, size = tonumber(m[7] or 0), tonumber(m[8] or 0), #ARGV[FIRST_EVENT] + 1
+  if events > 0 and events + 1 < tonumber(m[1]) and bytes + size <= tonumber(m[2])
+    and tonumber(m[5]) < tonumber(m[3]) and tonumber(m[6]) + size <= tonumber(m[4]) then
+    local length = redis.call('LPUSH', KEYS[1], ARGV[FIRST_EVENT])
+    redis.call('HSET', KEYS[2],
+      'open_events', string.format('%d', events + 1), 'open_bytes', string.format('%d', bytes + size),
+      'events', string.format('%d', m[5] + 1), 'bytes', string.format('%d', m[6] + size),
+      'accepted', string.format('%d', m[9] + 1))
+    redis.call('SET', KEYS[7], ARGV[1], 'PX', MARK_TTL_MS)
+    return { 1, 0, 0, length == events + 1 and watch or 1 }
+  end
+end
+
+--@include clock
+--@include wake
+local limit, batch_bytes = tonumber(m[1]), tonumber(m[2])
+local open_events, open_bytes = tonumber(m[7] or 0), tonumber(m[8] or 0)
+local last, size, names = #ARGV, 0, FIRST_NAME
+local count = last - FIRST_EVENT + 1
+for i = FIRST_EVENT, last do size = size + #ARGV[i] + 1 end
+if tonumber(m[5] or 0) + count > tonumber(m[3]) then
+  redis.call('HINCRBY', KEYS[2], 'refused', count)
+  return { -1, 0, 0, watch }
+end
+if tonumber(m[6] or 0) + size > tonumber(m[4]) then
+  redis.call('HINCRBY', KEYS[2], 'refused', count)
+  return { -2, 0, 0, watch }
+end
+local most_seals = 2 + math.floor(count / limit) + 2 * math.floor(size / batch_bytes)
+if #KEYS - FIRST_NAME + 1 < math.min(most_seals, count + 1) then return { -4, 0, 0, watch } end
+
+-- Events that another program pushed, or more than the limit since it was lowered: only the sweep
+-- can slice those, so nothing is sealed here.
+local mixed = m[11] or open_events >= limit
+local now, first, sealed = nil, nil, 0
+
+local function seal()
+  now = now or now_ms()
+  local id = string.match(KEYS[names], 'batch:(.*)$')
+  first = first or redis.call('HGET', KEYS[2], 'first_ms') or now
+  redis.call('RENAME', KEYS[1], KEYS[names])
+  redis.call('ZADD', KEYS[3], now, id)
+  redis.call('HSET', KEYS[4], id,
+    '0:0:' .. open_events .. ':' .. open_bytes .. ':' .. first .. ':' .. now .. ':')
+  names, sealed, open_events, open_bytes, first = names + 1, sealed + 1, 0, 0, nil
+end
+
+local function push(from, to, bytes)
+  if open_events == 0 then
+    now = now or now_ms()
+    first = now
+  end
+  local length = redis.call('LPUSH', KEYS[1], unpack(ARGV, from, to))
+  open_events, open_bytes = open_events + to - from + 1, open_bytes + bytes
+  if length ~= open_events then mixed = true end
+end
+
+if open_events > 0 and not mixed and open_bytes + #ARGV[FIRST_EVENT] + 1 > batch_bytes then
+  redis.call('HSET', KEYS[2], 'open_events', open_events) -- denied when out of memory; RENAME is not
+  if redis.call('LLEN', KEYS[1]) == open_events then seal() else mixed = true end
+end
+local i = FIRST_EVENT
+while i <= last do
+  local room = mixed and LARGEST_UNPACK or math.min(limit - open_events, LARGEST_UNPACK)
+  local to, bytes = i - 1, 0
+  while to < last and to - i + 1 < room do
+    local b = #ARGV[to + 1] + 1
+    if not mixed and open_events + to - i + 1 > 0 and open_bytes + bytes + b > batch_bytes then break end
+    to, bytes = to + 1, bytes + b
+  end
+  push(i, to, bytes)
+  i = to + 1
+  local next_bytes = i <= last and #ARGV[i] + 1 or 0
+  if not mixed and (open_events >= limit or open_bytes + next_bytes > batch_bytes) then seal() end
+end
+
+local changes = { 'open_events', open_events, 'open_bytes', open_bytes,
+  'events', tonumber(m[5] or 0) + count, 'bytes', tonumber(m[6] or 0) + size,
+  'accepted', tonumber(m[9] or 0) + count }
+if first then
+  changes[11], changes[12] = 'first_ms', first
+end
+redis.call('HSET', KEYS[2], unpack(changes))
+redis.call('SET', KEYS[7], ARGV[1], 'PX', MARK_TTL_MS)
+local wakeups = 0
+if sealed > 0 then
+  local w = redis.call('HMGET', KEYS[2], 'parallel', 'slot_ttl_ms', 'paused')
+  if not w[3] then
+    local k = { ready = KEYS[3], leases = KEYS[6], slots = KEYS[5] }
+    local token = string.match(KEYS[FIRST_NAME], 'batch:(.*)$')
+    wakeups = hand_out_slots(k, now, token, tonumber(w[2]), tonumber(w[1]))
+  end
+end
+if mixed then watch = 1 end
+return { 1, sealed, wakeups, watch }

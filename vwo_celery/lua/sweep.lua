@@ -1,0 +1,114 @@
+-- sweep.lua: seal what is old enough, adopt what other programs pushed, hand out wake-ups.
+-- Safe to run by anyone, any number of times.
+-- KEYS[1]  open    LIST  the list being filled
+-- KEYS[2]  meta    HASH  limits and counters
+-- KEYS[3]  ready   ZSET  batch id -> visible from, Unix ms
+-- KEYS[4]  info    HASH  batch id -> its line
+-- KEYS[5]  slots   ZSET  wake-up token -> expiry, Unix ms
+-- KEYS[6]  leases  ZSET  batch id -> lease expiry, Unix ms
+-- KEYS[7+] batch   LIST  names of the batches that this call may seal, in order
+-- ARGV[1]  1 to seal whatever is there, whatever its age
+-- ARGV[2]  wake-up token, unique to this call
+-- ARGV[3]  longest that a batch may be hidden, ms; what is further ahead means that Redis' clock
+--          stepped back, and is made visible now
+-- ARGV[4]  how long a shard must have held nothing to count as idle, ms
+-- Returns  {registered, sealed, wakeups, more, idle}; more 1 if another call would seal more.
+-- Cost     O(log n); for events that another program pushed O(n), n = moved, at most MOST_MOVES.
+--@include clock
+--@include wake
+local MOST_MOVES = 500
+local MOST_CLAMPED = 100
+local BUSY_NOTE_MS = 10000
+redis.call('ZREM', KEYS[5], '') -- a first write that is never denied, so that the rest works when out of memory
+
+local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'interval_ms', 'parallel',
+  'slot_ttl_ms', 'paused', 'open_events', 'open_bytes', 'first_ms', 'mixed', 'watched')
+if not m[1] then return { 0, 0, 0, 0, 0 } end
+local now, limit = now_ms(), tonumber(m[1])
+local open_events, open_bytes = tonumber(m[7] or 0), tonumber(m[8] or 0)
+local first = math.min(tonumber(m[9] or now), now)
+local length = redis.call('LLEN', KEYS[1])
+local name, sealed, moves, more = 7, 0, 0, 0
+
+local function add_batch(events, bytes, since)
+  local id = string.match(KEYS[name], 'batch:(.*)$')
+  redis.call('ZADD', KEYS[3], now, id)
+  redis.call('HSET', KEYS[4], id, '0:0:' .. events .. ':' .. bytes .. ':' .. since .. ':' .. now .. ':')
+  name, sealed = name + 1, sealed + 1
+end
+
+local function adopt()
+  -- Foreign events enter the ledger here. How many bytes the open list holds is not known from now on.
+  local foreign = length - open_events
+  if foreign > 0 then redis.call('HINCRBY', KEYS[2], 'accepted', foreign) end
+  if foreign < 0 then redis.call('HINCRBY', KEYS[2], 'dropped:vanished', -foreign) end
+  redis.call('HINCRBY', KEYS[2], 'events', foreign)
+  redis.call('HINCRBY', KEYS[2], 'bytes', 0 - open_bytes)
+  if open_events <= 0 then first = now end
+  open_events, open_bytes = length, 0
+  redis.call('HSET', KEYS[2], 'mixed', 1, 'open_events', open_events, 'open_bytes', 0, 'first_ms', first)
+end
+
+local function slice()
+  -- Move the oldest events, up to a batch; the first always fits, whatever its size.
+  local events, bytes = 0, 0
+  while events < limit and length > 0 do
+    local size = #redis.call('LINDEX', KEYS[1], -1) + 1
+    if events > 0 and bytes + size > tonumber(m[2]) then break end
+    redis.call('LMOVE', KEYS[1], KEYS[name], 'RIGHT', 'LEFT')
+    events, bytes, length, moves = events + 1, bytes + size, length - 1, moves + 1
+  end
+  add_batch(events, bytes, first)
+  redis.call('HINCRBY', KEYS[2], 'bytes', bytes)
+  open_events, first = open_events - events, now
+end
+
+local mixed = m[10] or length ~= open_events or length > limit
+local due = length > 0 and (ARGV[1] == '1' or now - first >= tonumber(m[3]))
+if length > 0 and not mixed then
+  if due or length >= limit then
+    redis.call('RENAME', KEYS[1], KEYS[name])
+    add_batch(length, open_bytes, first)
+    redis.call('HSET', KEYS[2], 'open_events', 0, 'open_bytes', 0)
+    length = 0
+  end
+elseif length > 0 then
+  adopt()
+  due = ARGV[1] == '1' or now - first >= tonumber(m[3])
+  local since = first
+  while length > 0 and (due or length >= limit) do
+    if moves >= MOST_MOVES or name > #KEYS then more = 1 break end
+    slice()
+  end
+  redis.call('HSET', KEYS[2], 'open_events', length, 'open_bytes', 0, 'first_ms',
+    more == 1 and due and since or first)
+  if length == 0 then redis.call('HDEL', KEYS[2], 'mixed') end
+elseif open_events > 0 then
+  -- The open list is gone though events were counted in it: somebody deleted the key.
+  redis.call('HINCRBY', KEYS[2], 'dropped:vanished', open_events)
+  redis.call('HINCRBY', KEYS[2], 'events', -open_events)
+  redis.call('HINCRBY', KEYS[2], 'bytes', 0 - open_bytes)
+  redis.call('HSET', KEYS[2], 'open_events', 0, 'open_bytes', 0)
+  redis.call('HDEL', KEYS[2], 'mixed')
+end
+
+local horizon = '(' .. now + tonumber(ARGV[3])
+for _, key in ipairs({ KEYS[3], KEYS[5], KEYS[6] }) do
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, horizon, '+inf', 'LIMIT', 0, MOST_CLAMPED)) do
+    redis.call('ZADD', key, now, member)
+  end
+end
+
+local wakeups = 0
+if not m[6] then
+  local k = { ready = KEYS[3], leases = KEYS[6], slots = KEYS[5] }
+  wakeups = hand_out_slots(k, now, ARGV[2], tonumber(m[5]), tonumber(m[4]))
+end
+local watched, idle = tonumber(m[11] or 0), 0
+local busy = length + redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[6]) > 0
+if watched == 0 or (busy and now - watched > BUSY_NOTE_MS) then
+  redis.call('HSET', KEYS[2], 'watched', now)
+elseif not busy and now - watched > tonumber(ARGV[4]) then
+  idle = 1
+end
+return { 1, sealed, wakeups, more, idle }

@@ -1,0 +1,212 @@
+"""What an answer of VWO's means for the batch: one table, one function.
+
+Place: words, no I/O. The sender turns whatever happened into an `Answer`; `judge` looks it up in
+`OUTCOMES` and says what becomes of the batch; `backoff_seconds` says when a released one is due.
+A status is looked up itself first ("413"), then its class ("4xx"), then "other". The same table is
+docs/reference/outcomes.md. Nothing here is lost with the process: it holds no state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import timezone
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+#: Longest `Retry-After` that is believed; `backoff_seconds` clamps far below it.
+MOST_RETRY_AFTER_SECONDS: Final = 366 * 24 * 3600.0
+#: From here on 2**attempt is beyond any maximum; a float itself ends near 2**1024.
+_MOST_DOUBLINGS: Final = 64
+
+
+class Verdict(str, Enum):
+    """What becomes of a batch."""
+
+    DELIVERED = "delivered"  #: VWO has it: acknowledge.
+    RELEASE = "release"  #: not now: try the same batch again after a backoff.
+    TOO_LARGE = "too_large"  #: never as it is: smaller batches may pass.
+    REJECTED = "rejected"  #: VWO dislikes something in the body.
+    REFUSED = "refused"  #: VWO dislikes us: nothing passes until someone mends the configuration.
+
+
+class Failure(str, Enum):
+    """Why there is no status: what went wrong before, or instead of, an answer."""
+
+    TIMEOUT = "timeout"
+    DNS = "dns"
+    TLS = "tls"
+    CONNECTION = "connection"
+    PROXY = "proxy"
+    INVALID_ANSWER = "invalid_answer"
+    CONFIGURATION = "configuration"
+    BODY_TOO_LARGE = "body_too_large"
+    TOO_MANY_EVENTS = "too_many_events"
+    UNKNOWN = "unknown"
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one POST: a status, or a failure instead of one.
+
+    Args:
+        status: HTTP status, None if there was no answer.
+        failure: Why there was none; None if there was one.
+        detail: What VWO or the operating system said about it; holds no SDK key. "" for nothing.
+        retry_after: The answer's `Retry-After`, as it came.
+        elapsed_seconds: From the first step of the POST to the last byte that was read.
+    """
+
+    status: int | None = None
+    failure: Failure | None = None
+    detail: str = ""
+    retry_after: str | None = None
+    elapsed_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.status is None) == (self.failure is None):
+            raise ValueError("an Answer has either a status or a failure")
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of a batch, and why.
+
+    Args:
+        verdict: What becomes of it.
+        error: The reason in words, for `flush_callback`, signals and logs; None only if delivered.
+        retry_after_seconds: How long VWO asked us to wait; None if it did not, or if nothing is
+            going to be tried again by itself.
+    """
+
+    verdict: Verdict
+    error: str | None = None
+    retry_after_seconds: float | None = None
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One row of the table; the remedy is "" where there is none to be done."""
+
+    verdict: Verdict
+    meaning: str
+    remedy: str = ""
+
+
+OUTCOMES: Final[dict[str, Row]] = {
+    "2xx": Row(Verdict.DELIVERED, "VWO accepted the batch"),
+    "3xx": Row(
+        Verdict.REFUSED,
+        "a redirect; it is not followed, since it would carry the key to another address",
+        "check base_url",
+    ),
+    "400": Row(Verdict.REJECTED, "VWO cannot read the batch, or does not know the account"),
+    "401": Row(Verdict.REFUSED, "the key is not accepted", "check sdk_key"),
+    "403": Row(Verdict.REFUSED, "the account or its key may not send", "check account and key"),
+    "404": Row(Verdict.REFUSED, "nothing answers at this path", "check base_url and region"),
+    "405": Row(Verdict.REFUSED, "this path takes no POST", "check base_url and region"),
+    "407": Row(Verdict.RELEASE, "this worker's proxy wants credentials", "check HTTPS_PROXY"),
+    "408": Row(Verdict.RELEASE, "the server waited too long for the request"),
+    "410": Row(Verdict.REFUSED, "this path is gone for good", "check base_url, or upgrade"),
+    "413": Row(Verdict.TOO_LARGE, "more events or bytes than VWO takes in one request"),
+    "422": Row(Verdict.REJECTED, "VWO cannot make sense of an event"),
+    "425": Row(Verdict.RELEASE, "too early"),
+    "429": Row(Verdict.RELEASE, "too many requests"),
+    "4xx": Row(Verdict.REFUSED, "the request line or a header is not accepted", "check all of it"),
+    "5xx": Row(Verdict.RELEASE, "the server is in trouble"),
+    "other": Row(Verdict.RELEASE, "a status that HTTP does not define for an answer"),
+    "timeout": Row(Verdict.RELEASE, "no answer within request_timeout_seconds"),
+    "dns": Row(Verdict.RELEASE, "the host's name could not be resolved"),
+    "tls": Row(Verdict.RELEASE, "the host's certificate or the TLS handshake failed"),
+    "connection": Row(Verdict.RELEASE, "the connection was refused, reset or closed"),
+    "proxy": Row(Verdict.RELEASE, "the proxy could not be used"),
+    "invalid_answer": Row(Verdict.RELEASE, "what came back was not an HTTP answer"),
+    "configuration": Row(
+        Verdict.REFUSED, "the destination cannot be asked as it is", "check base_url and sdk_key"
+    ),
+    "body_too_large": Row(Verdict.TOO_LARGE, "the body is over VWO's limit and was not sent"),
+    "too_many_events": Row(Verdict.TOO_LARGE, "the events are over VWO's limit and were not sent"),
+    "unknown": Row(Verdict.RELEASE, "the HTTP library failed in a way this release does not know"),
+}
+
+
+def judge(answer: Answer, *, now: float) -> Outcome:
+    """What becomes of a batch that got this answer.
+
+    Args:
+        answer: What the sender got.
+        now: Unix seconds, against which a `Retry-After` date is read.
+    """
+    row = _row_of(answer)
+    if row.verdict is Verdict.DELIVERED:
+        return Outcome(verdict=row.verdict)
+    wait = None
+    if row.verdict is Verdict.RELEASE and answer.retry_after is not None:
+        wait = retry_after_seconds(answer.retry_after, now=now)
+    return Outcome(verdict=row.verdict, error=_in_words(answer, row), retry_after_seconds=wait)
+
+
+def _row_of(answer: Answer) -> Row:
+    if answer.status is None:
+        return OUTCOMES[Failure(answer.failure).value]
+    keys = (str(answer.status), f"{answer.status // 100}xx", "other")
+    return next(OUTCOMES[key] for key in keys if key in OUTCOMES)
+
+
+def _in_words(answer: Answer, row: Row) -> str:
+    if answer.status is None:
+        words = row.meaning
+    else:
+        words = f"VWO answered {answer.status}{_phrase(answer.status)}"
+    if answer.detail:
+        words += f": {answer.detail}"
+    return f"{words}; {row.remedy}" if row.remedy else words
+
+
+def _phrase(status: int) -> str:
+    try:
+        return f" ({HTTPStatus(status).phrase})"
+    except ValueError:
+        return ""
+
+
+def retry_after_seconds(header: str, *, now: float) -> float | None:
+    """Seconds that a `Retry-After` header asks for; None if it says nothing readable.
+
+    Args:
+        header: Seconds, or a date (RFC 9110 §10.2.3).
+        now: Unix seconds, against which a date is read.
+    """
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), MOST_RETRY_AFTER_SECONDS)
+    try:
+        date = parsedate_to_datetime(text)
+        # HTTP dates are always GMT; the oldest form does not say so.
+        until = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return min(max(0.0, until - now), MOST_RETRY_AFTER_SECONDS)
+
+
+def backoff_seconds(
+    attempt: int,
+    *,
+    base: float,
+    maximum: float,
+    floor: float | None = None,
+    random: Callable[[], float],
+) -> float:
+    """How long a released batch waits: full jitter, so that workers do not come back in step.
+
+    Args:
+        attempt: Failures so far, from 0 without bound.
+        base: Seconds that are doubled by each failure.
+        maximum: Most seconds to wait, whatever VWO asks for.
+        floor: Fewest seconds to wait, from `Retry-After`, clamped to *maximum*; None for no floor.
+        random: Gives a number from 0 to 1, such as `random.random`.
+    """
+    ceiling = min(maximum, math.ldexp(base, min(attempt, _MOST_DOUBLINGS)))
+    lowest = 0.0 if floor is None else min(floor, maximum)
+    return max(ceiling * random(), lowest)

@@ -1,0 +1,199 @@
+"""An FME client that starts on the shared queue, so that its init events are caught as well.
+
+Place: adapters. The SDK sends up to two events while it initialises, before anything can be attached
+to its client; a builder given to init is asked to make the client, and `BuilderMixin` has it made on
+the shared queue. A client that cannot be attached keeps the SDK's own queue: the application runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal
+
+from vwo_celery.errors import SdkError
+from vwo_celery.producer import Queue, connect
+from vwo_celery.sdk.fme import BUILDER_OPTIONS, attach
+from vwo_celery.sdk.hook import VENDOR_DEFAULTS, OpenQueue, log
+from vwo_celery.settings import Settings
+
+Brand = Literal["vwo", "wingify"]
+
+
+class BuilderMixin:
+    """Makes one of the SDK's builders start its client on the shared queue, init events included.
+
+    `class MyBuilder(BuilderMixin, VWOBuilder)` for those who have a builder of their own;
+    `builder(options)` for the others.
+
+    Args:
+        options: What init is given; its `batch_event_data` is the shared queue's.
+        brand: "vwo" if the client is made by `vwo.init`, "wingify" if by `wingify.init`.
+        base_url: As for `vwo_celery.attach`.
+        strict: As for `vwo_celery.attach`.
+        open_queue: Opens the queue; None for `vwo_celery.connect`.
+
+    Attributes:
+        queue: The shared queue once init is through, None if the client could not be attached.
+        failure: Why it could not. The client then has the SDK's own queue.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        *,
+        brand: Brand = "vwo",
+        base_url: str = "",
+        strict: bool = False,
+        open_queue: OpenQueue | None = None,
+    ) -> None:
+        # The SDK's builder reads its own options, not those of init: without this mark, events of
+        # vwo.init would go to Wingify's hosts under Wingify's name.
+        super().__init__({**options, "is_via_vwo": brand == "vwo"})  # type: ignore[call-arg]
+        self.queue: Queue | None = None
+        self.failure: Exception | None = None
+        self._attach = partial(
+            attach,
+            batch_event_data=batch_event_data_of(options),
+            base_url=base_url,
+            strict=strict,
+            open_queue=open_queue or partial(connect, strict=strict),
+        )
+
+    def build(self, settings: Any) -> Any:
+        """Return the client, on the shared queue before the SDK's first event."""
+        client = super().build(settings)  # type: ignore[misc]
+        try:
+            self.queue = self._attach(client, builder_options=self.options)  # type: ignore[attr-defined]
+        except Exception as exc:  # raised, it would leave the application without a client
+            self.failure = exc
+            log.error("the client is not on the shared queue: %s", exc)
+        return client
+
+    def init_batching(self) -> Any:
+        """Start the SDK's own queue and timer only for a client that tracks and is not attached."""
+        if self.queue is None and self.client_instance.original_settings:  # type: ignore[attr-defined]
+            return super().init_batching()  # type: ignore[misc]
+        self.is_batching_used = self.queue is not None
+        return self
+
+    def check_and_poll(self) -> None:
+        """Poll for settings as the SDK does, from daemon threads, so that the process can end."""
+        poll = super().check_and_poll  # type: ignore[misc]
+        thread = threading.Thread(target=poll, name="vwo_celery-start-polling", daemon=True)
+        thread.start()
+        thread.join()
+
+
+def batch_event_data_of(options: Mapping[str, Any]) -> Any:
+    """The batch options of init's options, completed as the SDK completes them.
+
+    Init with `{}` or with a `flush_callback` alone means the vendor's defaults.
+    """
+    given = options.get("batch_event_data")
+    if given is None:
+        return dict(VENDOR_DEFAULTS)
+    if isinstance(given, Mapping) and set(given) <= {"flush_callback"}:
+        return {**VENDOR_DEFAULTS, **given}
+    return given
+
+
+def builder(options: Mapping[str, Any], **arguments: Any) -> Any:
+    """A builder for the SDK's `vwoBuilder` or `wingifyBuilder` option.
+
+    Args:
+        options: The same options that init is given.
+        **arguments: Those of `BuilderMixin`.
+
+    Raises:
+        SdkError: No FME SDK is installed.
+    """
+    made = type("SharedQueueBuilder", (BuilderMixin, _vendor_builder()), {})
+    return made(options, **arguments)
+
+
+def _vendor_builder() -> type[Any]:
+    for module, name in (("wingify", "WingifyBuilder"), ("vwo", "VWOBuilder")):
+        try:
+            found: type[Any] = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError):
+            continue
+        return found
+    raise SdkError("no FME SDK is installed; pip install vwo-fme-python-sdk")
+
+
+def init(
+    options: Mapping[str, Any],
+    *,
+    brand: Brand = "vwo",
+    base_url: str = "",
+    strict: bool = False,
+    settings: Settings | None = None,
+    redis: Any = None,
+    **settings_arguments: Any,
+) -> Any:
+    """Like `vwo.init(options)`, with the shared queue in place before the SDK's first event.
+
+    Args:
+        options: Those of `vwo.init`. `batch_event_data` is the shared queue's; without it, the
+            vendor's defaults.
+        brand: "wingify" for `wingify.init`.
+        base_url: Scheme and host of the events, instead of the SDK's.
+        strict: Raise for a wrong option instead of using its default.
+        settings: As for `vwo_celery.connect`, like redis and settings_arguments.
+        redis: A Redis client to use.
+        **settings_arguments: Single settings, such as redis_url.
+
+    Returns:
+        The SDK's client; its queue is `vwo_celery.queue_of(client)`. A client whose settings could
+        not be fetched tracks nothing, as without us, and is returned unattached unless strict.
+
+    Raises:
+        SdkError: The options have a gateway_service or a builder of their own, or the SDK returned
+            no client.
+    """
+    options = _checked_options(options)
+    sdk = _entry(brand)
+    open_queue = partial(
+        connect, strict=strict, settings=settings, redis=redis, **settings_arguments
+    )
+    made = builder(options, brand=brand, base_url=base_url, strict=strict, open_queue=open_queue)
+    client = sdk.init({**options, "vwoBuilder": made})
+    if client is None:
+        raise SdkError(f"{brand}.init returned no client; it printed why")
+    if made.failure is not None and (strict or client.original_settings):
+        raise made.failure
+    return client
+
+
+def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    for name in ("sdk_key", "account_id"):
+        if not options.get(name):
+            raise SdkError(f"init needs the option {name}")
+    if options.get("gateway_service"):
+        raise SdkError(
+            "a client with a gateway_service has its events batched there; init it without "
+            "gateway_service, or with the SDK's own init"
+        )
+    if any(options.get(name) for name in BUILDER_OPTIONS):
+        raise SdkError(
+            "the options have a builder of their own; derive it from "
+            "vwo_celery.sdk.fme.BuilderMixin as well, and give it to the SDK's own init"
+        )
+    return {**options, "batch_event_data": options.get("batch_event_data") or dict(VENDOR_DEFAULTS)}
+
+
+def _entry(brand: Brand) -> Any:
+    if brand not in ("vwo", "wingify"):
+        raise SdkError(f'brand must be "vwo" or "wingify"; {brand!r} was given')
+    try:
+        sdk = importlib.import_module(brand)
+        return sdk if hasattr(sdk, "init") else _missing(brand)
+    except ImportError:
+        return _missing(brand)
+
+
+def _missing(brand: Brand) -> Any:
+    raise SdkError(f"{brand}.init is not there; pip install {brand}-fme-python-sdk")

@@ -1,0 +1,278 @@
+"""vwo-fme-python-sdk and wingify-fme-python-sdk: their client's events onto the shared queue.
+
+Place: adapters. The SDK hands each event to `client.batch_event_queue`; `SharedBatchQueue` stands
+there. `attach` puts it into a running client and takes over what that client's own queue holds;
+`builder.py` puts it there before the SDK's first event.
+
+The SDK keeps one client per process, and one settings manager: with two keys it would mix their
+events before we see them, so that is reported, not repaired. Nothing of the SDK is imported before
+it is there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from vwo_celery.destinations import Destination, mask
+from vwo_celery.errors import SdkError
+from vwo_celery.producer import FlushResult, Queue
+from vwo_celery.sdk.hook import (
+    VENDOR_DEFAULTS,
+    Hook,
+    OpenQueue,
+    log,
+    remember,
+    stop_timer,
+)
+
+#: The two names under which the SDK takes a builder of the application's.
+BUILDER_OPTIONS = ("wingifyBuilder", "vwoBuilder")
+_USAGE_STATS_EVENT = "vwo_sdkUsageStats"
+
+
+class SharedBatchQueue:
+    """Stands where the SDK's own BatchEventQueue stood; the SDK's names, our queue.
+
+    Args:
+        hook: Where events are put.
+        client: The client it is for.
+        builder_options: The options of the builder that started it, None if it was attached later.
+    """
+
+    #: The SDK takes its length for a log line; what is pending is in Redis, not here.
+    batch_queue: tuple[()] = ()
+
+    def __init__(
+        self, hook: Hook, client: Any, *, builder_options: Mapping[str, Any] | None = None
+    ) -> None:
+        self.hook = hook
+        self._asleep = bool(client.options.get("isDevelopmentMode"))
+        self._identity = _identity(client)
+        self._manager_class = _vendor(client, "services.settings_manager").SettingsManager
+        self._builder_options = builder_options
+        self._other_reported = False
+
+    def enqueue(self, event_data: dict[str, Any]) -> None:
+        """Take one event from the SDK; never raises, as that would cost the visitor the flag."""
+        if self._asleep:
+            return
+        try:
+            self._report_other_client()
+            self._restore_init_config(event_data)
+        except Exception as exc:
+            self.hook.note(exc, "an event was enqueued without a look at the SDK's state")
+        self.hook.put(event_data)
+
+    def flush_and_clear_timer(self) -> FlushResult:
+        """What the client's `flush_events()` returns: the shared queue's truth."""
+        return self.hook.flush()
+
+    def _report_other_client(self) -> None:
+        if self._other_reported:
+            return
+        manager = self._manager_class.get_instance()
+        current = (str(manager.account_id), manager.sdk_key)
+        if current != self._identity:
+            self._other_reported = True
+            log.warning("%s", _mixed([self._identity, current]))
+
+    def _restore_init_config(self, event_data: dict[str, Any]) -> None:
+        """Undo, in the event that reports the init options, the traces of our builder."""
+        if self._builder_options is None:
+            return
+        event = event_data["d"]["event"]
+        if event["name"] != _USAGE_STATS_EVENT:
+            return
+        config = event["props"]["data"]["initConfig"]
+        for name in BUILDER_OPTIONS:
+            config.pop(name, None)
+        config.setdefault("poll_interval", self._builder_options.get("poll_interval"))
+
+
+class _Handover(list[Any]):
+    """The queue of a retired BatchEventQueue: always empty, passes on what still comes in.
+
+    A thread that was about to enqueue, or a POST of the SDK's that fails after the take-over and
+    puts its events back, reaches the shared queue through it.
+    """
+
+    def __init__(self, hook: Hook) -> None:
+        super().__init__()
+        self._hook = hook
+
+    def append(self, event: Any) -> None:
+        self._hook.put(event)
+
+    def extend(self, events: Iterable[Any]) -> None:
+        self._hook.put_many(list(events))
+
+
+def attach(
+    client: Any,
+    *,
+    batch_event_data: Any,
+    base_url: str,
+    strict: bool,
+    open_queue: OpenQueue,
+    builder_options: Mapping[str, Any] | None = None,
+) -> Queue:
+    """Put *client*'s events onto the shared queue; see `vwo_celery.attach` for the arguments."""
+    destination = destination_of(client, base_url=base_url)
+    _report_mixed(client, strict=strict)
+    if batch_event_data is msgspec.UNSET:
+        batch_event_data = own_batch_event_data(client)
+    hook = Hook(open_queue(destination, batch_event_data=batch_event_data))
+    shared = SharedBatchQueue(hook, client, builder_options=builder_options)
+    for taker in _takers(client):
+        _take_over(taker, shared)
+    _release_exit()
+    remember(client, hook)
+    return hook.queue
+
+
+def destination_of(client: Any, *, base_url: str = "") -> Destination:
+    """Where this client's SDK would send its batches.
+
+    Args:
+        client: The SDK's client, after init.
+        base_url: Scheme and host instead of the SDK's; "" for the SDK's.
+
+    Raises:
+        SdkError: The client has no settings, or sends through VWO's gateway service.
+        DestinationError: The account id, the key or the host cannot be used.
+    """
+    manager = _vendor(client, "services.settings_manager").SettingsManager.get_instance()
+    constants = _vendor(client, "constants.Constants").Constants
+    settings = client.original_settings
+    if not settings:
+        raise SdkError(
+            "this client has no settings: its init could not fetch them, and such a client tracks "
+            "nothing. Init it again once the settings host can be reached, then attach it"
+        )
+    if manager.is_gateway_service_provided:
+        raise SdkError(
+            "this client has a gateway_service, which batches events by itself and takes no "
+            "batches. Init it without gateway_service, or do not attach it"
+        )
+    region = settings.get("collectionPrefix")
+    return Destination(
+        account_id=client.options["account_id"],
+        sdk_key=client.options["sdk_key"],
+        generation="fme",
+        region=region.strip() if isinstance(region, str) else "",
+        base_url=base_url or _origin(manager),
+        sdk_name=getattr(manager, "sdk_name", None) or constants.SDK_NAME,
+        sdk_version=constants.SDK_VERSION,
+    )
+
+
+def own_batch_event_data(client: Any) -> Any:
+    """The batch options that the client was given, the vendor's defaults where it has none."""
+    own = client.batch_event_queue
+    if own is None:
+        return dict(VENDOR_DEFAULTS)
+    if isinstance(own, SharedBatchQueue):
+        return own.hook.queue.batch
+    given = {
+        "events_per_request": int(own.events_per_request),
+        "request_time_interval": own.request_time_interval,
+    }
+    if own.flush_callback is not None:
+        given["flush_callback"] = own.flush_callback
+    return given
+
+
+def _origin(manager: Any) -> str:
+    host = getattr(manager, "events_hostname", None) or manager.hostname
+    bracketed = f"[{host}]" if ":" in host else host
+    port = f":{manager.port}" if manager.port else ""
+    return f"{manager.protocol}://{bracketed}{port}"
+
+
+def _vendor(client: Any, module: str) -> Any:
+    """A module of the SDK that *client* belongs to: older releases call its core `vwo`."""
+    for base in type(client).__mro__:
+        core = base.__module__.partition(".")[0]
+        if core in ("vwo", "wingify"):
+            return importlib.import_module(f"{core}.{module}")
+    raise SdkError(f"{type(client).__name__} is not a client of VWO's SDKs")
+
+
+# --- one client per process ----------------------------------------------------------------------
+
+
+def _identity(client: Any) -> tuple[str, str]:
+    return str(client.options["account_id"]), client.options["sdk_key"]
+
+
+def _takers(client: Any) -> list[Any]:
+    """The clients whose queue the SDK uses for *client*: its first one of the process wins."""
+    first = type(client).get_instance()
+    if first is None or first is client or _identity(first) != _identity(client):
+        return [client]
+    return [first, client]
+
+
+def _report_mixed(client: Any, *, strict: bool) -> None:
+    manager = _vendor(client, "services.settings_manager").SettingsManager.get_instance()
+    identities = [_identity(client), (str(manager.account_id), manager.sdk_key)]
+    first = type(client).get_instance()
+    if first is not None:
+        identities.insert(0, _identity(first))
+    if len(set(identities)) == 1:
+        return
+    if strict:
+        raise SdkError(_mixed(identities))
+    log.warning("%s", _mixed(identities))
+
+
+def _mixed(identities: Iterable[tuple[str, str]]) -> str:
+    named = ", ".join(
+        f"account {account} key {mask(key)}" for account, key in dict.fromkeys(identities)
+    )
+    return (
+        f"more than one VWO FME client in this process ({named}): the SDK keeps one, so events of "
+        "one are queued and sent as another's. Use one process for each SDK key"
+    )
+
+
+# --- the SDK's own queue and timers --------------------------------------------------------------
+
+
+def _take_over(client: Any, shared: SharedBatchQueue) -> None:
+    own = client.batch_event_queue
+    client.batch_event_queue = shared
+    if own is not None and not isinstance(own, SharedBatchQueue):
+        shared.hook.put_many(_retire(own, shared.hook))
+
+
+def _retire(own: Any, hook: Hook) -> list[Any]:
+    """Stop the SDK's own queue for good and return the events that it held."""
+    own.create_new_batch_timer = lambda: None
+    stop_timer(own.timer)
+    with own.lock:
+        held, own.batch_queue = own.batch_queue, _Handover(hook)
+    return list(held)
+
+
+def _release_exit() -> None:
+    """Let the process end although the SDK polls for settings: its timers become daemons.
+
+    A timer that one of them starts is a daemon too, as threads inherit it.
+    """
+    for timer in threading.enumerate():
+        if isinstance(timer, threading.Timer) and not timer.daemon and _is_polling(timer):
+            timer.cancel()
+            again = threading.Timer(timer.interval, timer.function, timer.args, timer.kwargs)
+            again.daemon = True
+            again.start()
+
+
+def _is_polling(timer: threading.Timer) -> bool:
+    qualname: str = getattr(timer.function, "__qualname__", "")
+    return qualname.endswith("Builder.check_and_poll.<locals>.poll")

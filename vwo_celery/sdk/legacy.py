@@ -1,0 +1,153 @@
+"""vwo-python-sdk (legacy): one client's events onto the shared queue.
+
+Place: adapters. The SDK hands each event to `client.event_dispatcher`, which is the client's own, so
+several accounts in one process keep apart. `attach` puts our two methods on that dispatcher; what
+an event looks like, development mode and return values stay the SDK's. What else a batch needs (the
+region, the usage statistics) the SDK keeps in globals of the last launch, so it is read once, at
+attach.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from vwo_celery.destinations import Destination
+from vwo_celery.errors import SdkError
+from vwo_celery.producer import FlushResult, Queue
+from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Hook, OpenQueue, hook_of, remember, stop_timer
+
+FlushMode = Literal["sync", "async"]
+#: What the SDK reports in the query when its events are batched, and that it reports at all.
+_BATCHING_STAT, _REPORTED_STAT = "eb", "_l"
+
+
+class SharedDispatch:
+    """The two methods that a dispatcher of the SDK's is given instead of its own."""
+
+    def __init__(self, hook: Hook, dispatcher: Any) -> None:
+        self._hook = hook
+        self._dispatcher = dispatcher
+
+    def async_dispatch(self, url: str, impression: dict[str, Any]) -> bool:
+        """Enqueue one event in the SDK's wire shape; True unless it was dropped. Never raises."""
+        try:
+            event = self._dispatcher.build_event_payload(url, impression)
+        except Exception as exc:
+            self._hook.note(exc, "the SDK could not build an event")
+            return False
+        return self._hook.put(event)
+
+    def flush_queue(self, manual: bool = False, mode: FlushMode = "async") -> None:
+        """Have what is pending sent, without waiting: the SDK asks for it when it opts out."""
+        self._hook.flush(timeout_seconds=0)
+
+
+class SharedFlush:
+    """The client's `flush_events`, with the truth as its result and `mode` optional."""
+
+    def __init__(self, hook: Hook, client: Any) -> None:
+        self._hook = hook
+        self._client = client
+
+    def __call__(self, mode: FlushMode = "sync") -> FlushResult:
+        """Have all that is pending sent.
+
+        Args:
+            mode: "sync" waits for the outcome, "async" tells what is true now.
+
+        Returns:
+            Truthy only when everything was delivered; falsy for a client that has opted out.
+        """
+        if self._client.is_opted_out:
+            return FlushResult(reason="this client has opted out")
+        return self._hook.flush(0 if mode == "async" else None)
+
+
+def attach(client: Any, *, batch_event_data: Any, base_url: str, open_queue: OpenQueue) -> Queue:
+    """Put *client*'s events onto the shared queue; see `vwo_celery.attach` for the arguments."""
+    dispatcher = client.event_dispatcher
+    if dispatcher is None or client.is_opted_out:
+        raise SdkError("this client has opted out (set_opt_out) and tracks nothing; launch another")
+    destination = destination_of(client, base_url=base_url)
+    if batch_event_data is msgspec.UNSET:
+        batch_event_data = own_batch_event_data(client)
+    hook = Hook(open_queue(destination, batch_event_data=batch_event_data))
+    _take_over(client, dispatcher, hook)
+    remember(client, hook)
+    return hook.queue
+
+
+def destination_of(client: Any, *, base_url: str = "") -> Destination:
+    """Where this client's SDK would send its batches.
+
+    Args:
+        client: The SDK's client, best just after its launch: the usage statistics and the host are
+            the SDK's globals.
+        base_url: Scheme and host instead of the SDK's; "" for the SDK's.
+
+    Raises:
+        SdkError: The settings file names no account or no key.
+        DestinationError: The account id, the key or the host cannot be used.
+    """
+    settings, dispatcher = client.settings_file, client.event_dispatcher
+    account_id, sdk_key = settings.get("accountId"), settings.get("sdkKey")
+    if not account_id or not sdk_key:
+        raise SdkError("the settings file of this client has no accountId or no sdkKey")
+    region = settings.get("collectionPrefix")
+    return Destination(
+        account_id=account_id,
+        sdk_key=sdk_key,
+        generation="legacy",
+        region=region if isinstance(region, str) else "",
+        base_url=base_url or _origin(),
+        sdk_name=dispatcher.sdk,
+        sdk_version=dispatcher.sdk_v,
+        usage_stats=_usage_stats(),
+    )
+
+
+def own_batch_event_data(client: Any) -> Any:
+    """The batch options that the client was launched with, the vendor's defaults without."""
+    attached, dispatcher = hook_of(client), client.event_dispatcher
+    if attached is not None:
+        return attached.queue.batch
+    if dispatcher.event_batching is False:
+        return dict(VENDOR_DEFAULTS)
+    own = {
+        "events_per_request": dispatcher.events_per_request,
+        "request_time_interval": dispatcher.request_time_interval,
+    }
+    if dispatcher.flush_callback is not None:
+        own["flush_callback"] = dispatcher.flush_callback
+    return own
+
+
+def _origin() -> str:
+    constants = importlib.import_module("vwo.constants.constants")
+    return f"{constants.HTTPS_PROTOCOL}{constants.ENDPOINTS.BASE_URL}"
+
+
+def _usage_stats() -> tuple[tuple[str, str], ...]:
+    """The SDK's usage statistics in its order, batching always among them: now it is on."""
+    manager = importlib.import_module("vwo.services.usage_stats_manager")
+    stats: Mapping[str, Any] = manager.UsageStats.get_usage_stats()
+    told = {_BATCHING_STAT: 1, **stats}
+    told[_REPORTED_STAT] = told.pop(_REPORTED_STAT, 1)
+    return tuple((name, str(value)) for name, value in told.items())
+
+
+def _take_over(client: Any, dispatcher: Any, hook: Hook) -> None:
+    """Switch the dispatcher to batches of ours, stop its timer, take what its queue holds."""
+    shared = SharedDispatch(hook, dispatcher)
+    dispatcher.async_dispatch = shared.async_dispatch
+    dispatcher.flush_queue = shared.flush_queue
+    stop_timer(dispatcher.timer)
+    with dispatcher.lock:
+        held, dispatcher.queue = dispatcher.queue or [], []
+    dispatcher.event_batching = client.is_event_batching_enabled = True
+    client.flush_events = SharedFlush(hook, client)
+    hook.put_many(held)

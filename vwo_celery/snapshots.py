@@ -1,0 +1,193 @@
+"""What one shard holds at one moment, read in one transaction; the ledger is made from it.
+
+Place: an edge, beside the store; it changes nothing. Numbers of events come from the structures that
+hold them, and not from counters, wherever there is such a structure: that is what makes a ledger
+that balances mean something.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from vwo_celery.connections import unavailable
+from vwo_celery.store import Shard, as_text
+
+_DROPPED = "dropped:"
+
+State = Literal["ready", "released", "in_flight", "dead"]
+
+
+class BatchView(msgspec.Struct, frozen=True):
+    """One sealed batch.
+
+    Attributes:
+        id: Its name.
+        state: Where it is on its way.
+        attempt: Claims so far.
+        lost_leases: Leases that ran out.
+        events: Number of events.
+        bytes: Their size.
+        first_ms: Unix ms of its oldest event.
+        sealed_ms: Unix ms from which its age counts.
+        at_ms: Unix ms of what the state waits for: due, lease expiry, or when it died.
+        error: Why it was last released or dead-lettered, "" if never.
+    """
+
+    id: str
+    state: State
+    attempt: int
+    lost_leases: int
+    events: int
+    bytes: int
+    first_ms: int
+    sealed_ms: int
+    at_ms: int
+    error: str
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """One shard at one moment.
+
+    Attributes:
+        shard: Short name, "queue:number".
+        now_ms: Redis' time.
+        registered: Whether the scripts know the queue's limits.
+        open_events: Events in the open list.
+        open_first_ms: Unix ms of the first of them; 0 if there is none, or none has been timed yet.
+        batches: All sealed batches, oldest first.
+        accepted: Events ever accepted, those that other programs pushed included.
+        delivered: Events that VWO accepted.
+        delivered_ms: Unix ms of the last time, 0 for never.
+        dropped: Events dropped after they were accepted, by reason.
+        refused: Events refused at capacity; never accepted.
+        counted_events: Undelivered events by the scripts' own count, foreign ones included.
+        paused: Why the queue is paused, "" if it is not.
+        slots: Wake-ups out.
+    """
+
+    shard: str
+    now_ms: int
+    registered: bool
+    open_events: int
+    open_first_ms: int
+    batches: tuple[BatchView, ...]
+    accepted: int
+    delivered: int
+    delivered_ms: int
+    dropped: dict[str, int]
+    refused: int
+    counted_events: int
+    paused: str
+    slots: int
+
+    def events(self, state: State) -> int:
+        """Events of the batches in *state*."""
+        return sum(batch.events for batch in self.batches if batch.state == state)
+
+    @property
+    def pending(self) -> int:
+        """Events that are open or ready."""
+        return self.open_events + self.events("ready")
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """Unix ms of the oldest event that is open or ready."""
+        ages = [batch.first_ms for batch in self.batches if batch.state == "ready"]
+        if self.open_events:
+            ages.append(self.open_first_ms or self.now_ms)
+        return min(ages, default=None)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every accepted event is somewhere."""
+        somewhere = (
+            self.delivered + sum(self.dropped.values()) + self.open_events
+            + sum(batch.events for batch in self.batches)
+        )  # fmt: skip
+        undelivered = self.accepted - self.delivered - sum(self.dropped.values())
+        return self.accepted == somewhere and self.counted_events == undelivered - self.events(
+            "dead"
+        )
+
+
+class _Raw(NamedTuple):
+    time: Any
+    meta: dict[bytes, bytes]
+    open_events: int
+    ready: list[tuple[bytes, float]]
+    leases: list[tuple[bytes, float]]
+    dead: list[tuple[bytes, float]]
+    info: dict[bytes, bytes]
+    slots: int
+
+
+def take_snapshot(shard: Shard) -> Snapshot:
+    """The shard as it is now, all of it at one moment.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    k = shard.keys
+    with unavailable(f"snapshot of {k.name}"):
+        now = shard.client.time()
+        pipe = shard.client.pipeline(transaction=True)
+        pipe.hgetall(k.meta)
+        pipe.llen(k.open)
+        for key in (k.ready, k.leases, k.dead):
+            pipe.zrange(key, 0, -1, withscores=True)
+        pipe.hgetall(k.info)
+        pipe.zcard(k.slots)
+        return _snapshot(k.name, _Raw(now, *pipe.execute()))
+
+
+def _snapshot(name: str, raw: _Raw) -> Snapshot:
+    meta = {as_text(field): as_text(value) for field, value in raw.meta.items()}
+    now_ms = int(raw.time[0]) * 1000 + int(raw.time[1]) // 1000
+    # Events that another program pushed are in the ledger from the moment they can be seen.
+    unseen = max(0, raw.open_events - int(meta.get("open_events", 0)))
+    return Snapshot(
+        shard=name,
+        now_ms=now_ms,
+        registered="events_per_request" in meta,
+        open_events=raw.open_events,
+        open_first_ms=int(meta.get("first_ms", 0)) if int(meta.get("open_events", 0)) else 0,
+        batches=tuple(_batches(raw, now_ms)),
+        accepted=int(meta.get("accepted", 0)) + unseen,
+        delivered=int(meta.get("delivered", 0)),
+        delivered_ms=int(meta.get("delivered_ms", 0)),
+        dropped={
+            field.removeprefix(_DROPPED): int(count)
+            for field, count in meta.items()
+            if field.startswith(_DROPPED)
+        },
+        refused=int(meta.get("refused", 0)),
+        counted_events=int(meta.get("events", 0)) + unseen,
+        paused=meta.get("paused", ""),
+        slots=raw.slots,
+    )
+
+
+def _batches(raw: _Raw, now_ms: int) -> list[BatchView]:
+    info = {as_text(batch_id): as_text(line) for batch_id, line in raw.info.items()}
+    views = [_view(info, batch_id, at, "dead") for batch_id, at in raw.dead]
+    # An expired lease may be claimed by anyone: to the operator it is pending again.
+    views += [
+        _view(info, batch_id, at, "in_flight" if at > now_ms else "ready")
+        for batch_id, at in raw.leases
+    ]
+    views += [
+        _view(info, batch_id, at, "released" if at > now_ms else "ready")
+        for batch_id, at in raw.ready
+    ]
+    return sorted(views, key=lambda view: (view.sealed_ms, view.id))
+
+
+def _view(info: dict[str, str], batch_id: bytes, at: float, state: State) -> BatchView:
+    name = as_text(batch_id)
+    numbers = info.get(name, "0:0:0:0:0:0:").split(":", 6)
+    attempt, lost, events, size, first, sealed = map(int, numbers[:6])
+    return BatchView(
+        name, state, attempt, lost, events, size, first, sealed, int(at), numbers[6]
+    )  # fmt: skip

@@ -1,0 +1,23 @@
+"""Tools for trying the whole way of an event on one machine: a real Redis, and VWO played by us.
+
+Place: adapters; used by the tests, the demo and by whoever tests an application of their own.
+Needs neither Celery nor a network beyond loopback. Nothing starts at import.
+"""
+
+from __future__ import annotations
+
+from vwo_celery.testing.redis_binary import RedisServerMissing
+from vwo_celery.testing.redis_server import RedisServer, RedisServerFailed
+from vwo_celery.testing.standin import Fault, Request, Standin
+from vwo_celery.testing.waiting import free_port, wait_for
+
+__all__ = [
+    "Fault",
+    "RedisServer",
+    "RedisServerFailed",
+    "RedisServerMissing",
+    "Request",
+    "Standin",
+    "free_port",
+    "wait_for",
+]

@@ -1,0 +1,17 @@
+"""A stand-in for VWO's collection server: a real HTTP server that enforces what VWO is known to.
+
+Place: adapters; it stands at the far end of an event's way, where the POST arrives. `rules` decides
+about a request, `tally` counts, `server` speaks HTTP and plays faults. It can be run by itself:
+`python -m vwo_celery.testing.standin --help`.
+
+Known are VWO's documented bounds and answers; what else the real server checks is not published,
+so passing here is necessary and not sufficient.
+"""
+
+from __future__ import annotations
+
+from vwo_celery.testing.standin.faults import Fault
+from vwo_celery.testing.standin.rules import Request
+from vwo_celery.testing.standin.server import Standin
+
+__all__ = ["Fault", "Request", "Standin"]

@@ -1,0 +1,72 @@
+"""The stand-in as a program of its own: `python -m vwo_celery.testing.standin`.
+
+Place: adapters, the stand-in for VWO; compose and the demo start it so. Ends on SIGTERM or Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vwo_celery.testing.standin.server import Standin
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, help="TCP port; 0 for a free one.")
+@click.option("--latency-ms", default=0, show_default=True, help="Least time a batch takes.")
+@click.option(
+    "--settings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file that SDKs get as their settings.",
+)
+@click.option(
+    "--account",
+    "accounts",
+    multiple=True,
+    metavar="ID=KEY",
+    help="An account that is known; may be repeated. Without it, every account is.",
+)
+def main(
+    host: str, port: int, latency_ms: int, settings: Path | None, accounts: tuple[str, ...]
+) -> None:
+    """Play VWO's collection server; GET /stats says what has arrived, GET /health that it lives."""
+    standin = Standin(
+        host=host,
+        port=port,
+        accounts=_known(accounts),
+        settings=_load(settings),
+        latency_seconds=latency_ms / 1_000,
+        record=False,
+    )
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    signal.signal(signal.SIGINT, lambda *_: stopped.set())
+    with standin:
+        click.echo(f"stand-in for VWO on {standin.url}")
+        stopped.wait()
+
+
+def _known(accounts: tuple[str, ...]) -> dict[str, str] | None:
+    pairs = [account.partition("=") for account in accounts]
+    if any(not name.isdecimal() or not key for name, _, key in pairs):
+        raise click.BadParameter("an account is given as ID=KEY", param_hint="--account")
+    return {name: key for name, _, key in pairs} or None
+
+
+def _load(path: Path | None) -> Any:
+    if path is None:
+        return None
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise click.BadParameter(f"{path}: no JSON: {error}", param_hint="--settings") from None
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m vwo_celery.testing.standin")

@@ -1,0 +1,192 @@
+"""What VWO takes and what it refuses, as one pure function from a request to an answer.
+
+Place: adapters, the stand-in for VWO; no I/O in here. Bounds and shapes are written down here on
+their own, not imported from the code they test, or both could be wrong together.
+
+Sources: the vendor's batching pages (5,000 events, 10 MB, 413), the SDKs' handling of answers (400
+for a wrong account or key; `error` in a 413's body and `message` in others), and requests recorded
+from the unmodified SDKs (the shapes).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+MAX_EVENTS = 5_000
+MAX_BODY_BYTES = 10_000_000
+
+_PREFIX = r"(?:/[A-Za-z0-9_-]+)?/server-side/"
+_BATCH = re.compile(_PREFIX + r"batch-events(-v2)?")
+_SETTINGS = re.compile(_PREFIX + r"(?:v2-)?settings")
+_UNKNOWN_ACCOUNT = "Account id not found, no request app id found, or invalid API key"
+_TOO_LARGE = "Payload size too large"
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One request as it arrived.
+
+    `status` is what it was answered with, 0 if it got no answer. `received_at` is Unix seconds.
+    """
+
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    received_at: float
+    status: int = 0
+
+    @property
+    def path(self) -> str:
+        """The target's path."""
+        return urlsplit(self.target).path
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The target's query, decoded, in the order of the wire."""
+        return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
+
+    def header(self, name: str) -> str | None:
+        """The first header of that name, whatever its case."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+    @property
+    def events(self) -> list[Any]:
+        """The batch's events, decoded.
+
+        Raises:
+            msgspec.DecodeError: The body is no batch.
+        """
+        return msgspec.json.decode(self.body, type=_Batch[Any]).ev
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What is answered, and what was taken by answering so.
+
+    `events` holds the bytes of each event taken, `times` the Unix seconds that they carry.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    events: tuple[bytes, ...] = ()
+    times: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, status: int, body: Any) -> Answer:
+        """An answer that takes nothing, with *body* as JSON."""
+        return cls(status, (("Content-Type", "application/json"),), msgspec.json.encode(body))
+
+
+EventType = TypeVar("EventType")
+
+
+class _Batch(msgspec.Struct, Generic[EventType]):
+    ev: list[EventType]
+
+
+class _LegacyEvent(msgspec.Struct, tag_field="eT"):
+    u: str
+    s_id: float = msgspec.field(name="sId")
+
+    @property
+    def time(self) -> float:
+        return self.s_id
+
+
+class _Visit(_LegacyEvent, tag=1):
+    c: int
+    e: int
+
+
+class _Goal(_LegacyEvent, tag=2):
+    c: int
+    e: int
+    g: int
+
+
+class _CustomDimension(_LegacyEvent, tag=3):
+    t: str
+
+
+class _FmeDetails(msgspec.Struct):
+    name: str
+    props: dict[str, Any]
+    time: float
+
+
+class _FmeData(msgspec.Struct, rename="camel"):
+    msg_id: str
+    vis_id: str
+    session_id: float
+    event: _FmeDetails
+
+
+class _FmeEvent(msgspec.Struct):
+    d: _FmeData
+
+    @property
+    def time(self) -> float:
+        return self.d.event.time / 1_000
+
+
+_RAW = msgspec.json.Decoder(_Batch[msgspec.Raw])
+_LEGACY = msgspec.json.Decoder(_Batch[_Visit | _Goal | _CustomDimension])
+_FME = msgspec.json.Decoder(_Batch[_FmeEvent])
+
+
+def is_batch(path: str) -> bool:
+    """Whether *path* is one of the two batch endpoints, with or without a region."""
+    return _BATCH.fullmatch(path) is not None
+
+
+def is_settings(path: str) -> bool:
+    """Whether *path* is where an SDK fetches its settings."""
+    return _SETTINGS.fullmatch(path) is not None
+
+
+def judge_batch(request: Request, accounts: Mapping[str, str] | None) -> Answer:
+    """What VWO answers to a POST on a batch endpoint.
+
+    Args:
+        request: The request, its path one that `is_batch` knows.
+        accounts: Account id to SDK key; None: any account, as long as the request agrees with
+            itself.
+    """
+    refusal = _refuse_credentials(request, accounts)
+    if refusal is None and len(request.body) > MAX_BODY_BYTES:
+        refusal = Answer.of(413, {"error": _TOO_LARGE})
+    return _judge_body(request) if refusal is None else refusal
+
+
+def _refuse_credentials(request: Request, accounts: Mapping[str, str] | None) -> Answer | None:
+    key = request.header("Authorization")
+    if not key:
+        return Answer.of(401, {"message": "Authorization header is missing"})
+    query = request.query
+    account = query.get("a", "")
+    known = account.isdecimal() if accounts is None else accounts.get(account) == key
+    if not known or query.get("env") != key:
+        return Answer.of(400, {"message": _UNKNOWN_ACCOUNT})
+    return None
+
+
+def _judge_body(request: Request) -> Answer:
+    fme = request.path.endswith("-v2")
+    try:
+        raw = _RAW.decode(request.body).ev
+        if len(raw) > MAX_EVENTS:
+            return Answer.of(413, {"error": _TOO_LARGE})
+        batch = _FME.decode(request.body) if fme else _LEGACY.decode(request.body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Answer.of(400, {"message": f"Malformed batch: {error}"})
+    answer = Answer.of(200, {"status": "success"})
+    return msgspec.structs.replace(
+        answer,
+        events=tuple(bytes(event) for event in raw),
+        times=tuple(event.time for event in batch.ev),
+    )

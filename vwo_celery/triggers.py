@@ -1,0 +1,182 @@
+"""Stage 2 of an event's way: what makes a batch leave, by size, by age, or because somebody asks.
+
+A wake-up is only a hint and may be lost at any point: the sweep finds whatever is due, and any number
+of sweepers may run it at once. The flush is a sweep that does not wait for age, and then watches
+what becomes of the batches. Nothing is lost if a process dies here; a wake-up's slot expires.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from vwo_celery.connections import unavailable
+from vwo_celery.fleet import Fleet, Registration, Wakeup
+from vwo_celery.settings import Settings
+from vwo_celery.snapshots import take_snapshot
+from vwo_celery.store import Shard, as_ms
+
+#: Registered queues that one sweep checks for events which nobody announced.
+AUDITED_QUEUES = 100
+#: A shard that held nothing for so long is not looked at any more.
+IDLE_SECONDS = 600.0
+#: Beyond the longest delay that we give, a batch is hidden only because Redis' clock stepped back.
+_HORIZON_MARGIN_SECONDS = 60.0
+_FIRST_POLL_SECONDS = 0.01
+_LONGEST_POLL_SECONDS = 0.2
+_NUDGE_SECONDS = 1.0
+
+
+class FlushCounts(NamedTuple):
+    """What a flush achieved: events, and why not all of them were delivered."""
+
+    delivered: int
+    failed: int
+    pending: int
+    reason: str
+
+
+def tokens(stem: str, count: int) -> Iterator[str]:
+    """Tokens of the wake-up slots that a script handed out under *stem*."""
+    return (f"{stem}:{i}" for i in range(1, count + 1))
+
+
+def sweep(fleet: Fleet, settings: Settings, *, by: str) -> list[Wakeup]:
+    """Seal what is old enough and find what is ready, in every queue that holds something.
+
+    Args:
+        fleet: The queues.
+        settings: This worker's.
+        by: Who runs it, "beat" or "listener", left as a sign of life.
+
+    Returns:
+        Wake-ups to be turned into `deliver` tasks, one each.
+
+    Raises:
+        QueueUnavailable: Redis did not answer; the next sweep goes on.
+    """
+    fleet.note_sweep(by)
+    audit(fleet)
+    wakeups = []
+    for shard in fleet.watched():
+        found, idle = sweep_shard(shard, settings)
+        wakeups += found
+        if idle:
+            fleet.unwatch(shard)
+    return wakeups
+
+
+def sweep_shard(
+    shard: Shard, settings: Settings, *, force: bool = False
+) -> tuple[list[Wakeup], bool]:
+    """Wake-ups for what is ready in one shard, and whether it has long held nothing."""
+    wakeups: list[Wakeup] = []
+    while True:
+        swept = shard.sweep(
+            force=force, horizon_ms=_horizon_ms(settings), idle_ms=as_ms(IDLE_SECONDS)
+        )
+        wakeups += (
+            Wakeup(shard.queue, shard.number, token) for token in tokens(swept.token, swept.wakeups)
+        )
+        if not swept.more:
+            return wakeups, bool(swept.idle)
+
+
+def audit(fleet: Fleet) -> None:
+    """Put shards under watch that hold something though nobody said so, a slice of them at a time.
+
+    That is how events of programs that only LPUSH are noticed, and what heals a lost watch.
+    """
+    registered = fleet.some_registrations(AUDITED_QUEUES)
+    shards = [
+        fleet.shard(queue, number)
+        for queue, registration in registered.items()
+        for number in range(registration.shards)
+    ]
+    with unavailable("audit"):
+        pipe = fleet.client.pipeline(transaction=False)
+        for shard in shards:
+            pipe.llen(shard.keys.open)
+            pipe.zcard(shard.keys.ready)
+            pipe.zcard(shard.keys.leases)
+        counts = pipe.execute() if shards else []
+    for i, shard in enumerate(shards):
+        if any(counts[3 * i : 3 * i + 3]):
+            fleet.watch(shard.keys.name)
+
+
+def flush(
+    fleet: Fleet, registration: Registration, settings: Settings, *, timeout_seconds: float
+) -> FlushCounts:
+    """Seal what is open, wake the workers, and wait for what becomes of it.
+
+    Raises:
+        QueueUnavailable: Redis did not answer; whatever is pending stays.
+    """
+    shards = [fleet.shard(registration.destination.queue, i) for i in range(registration.shards)]
+    _wake(fleet, shards, settings, force=True)
+    awaited = {shard: _undelivered(shard) for shard in shards}
+    total = sum(sum(events.values()) for events in awaited.values())
+    dead = _await(fleet, awaited, settings, timeout_seconds)
+    pending = sum(sum(events.values()) for events in awaited.values())
+    reason = _why_pending(fleet, shards) if pending else ("dead-lettered" if dead else "")
+    return FlushCounts(total - dead - pending, dead, pending, reason)
+
+
+def _wake(fleet: Fleet, shards: Iterable[Shard], settings: Settings, *, force: bool) -> None:
+    """Leave a wake-up for whatever is ready; seal everything first, with *force*."""
+    for shard in shards:
+        wakeups, _ = sweep_shard(shard, settings, force=force)
+        fleet.leave_wakeups(shard.queue, shard.number, [wakeup.token for wakeup in wakeups])
+
+
+def _undelivered(shard: Shard) -> dict[str, int]:
+    """Events of each sealed batch that is not dead."""
+    batches = take_snapshot(shard).batches
+    return {batch.id: batch.events for batch in batches if batch.state != "dead"}
+
+
+def _await(
+    fleet: Fleet, awaited: dict[Shard, dict[str, int]], settings: Settings, timeout_seconds: float
+) -> int:
+    """Take out of *awaited* what is settled, until all is or time is over; the events that died."""
+    started, nudged, dead, pause = time.monotonic(), 0.0, 0, _FIRST_POLL_SECONDS
+    while True:
+        for shard, events in awaited.items():
+            dead += _take_out_settled(shard, events)
+        waited = time.monotonic() - started
+        if not any(awaited.values()) or waited >= timeout_seconds:
+            return dead
+        if waited - nudged >= _NUDGE_SECONDS:
+            nudged = waited
+            _wake(fleet, awaited, settings, force=False)  # wake-ups may have been lost
+        time.sleep(min(pause, timeout_seconds - waited))
+        pause = min(2 * pause, _LONGEST_POLL_SECONDS)
+
+
+def _take_out_settled(shard: Shard, events: dict[str, int]) -> int:
+    if not events:
+        return 0
+    dead, gone = shard.settled(list(events))
+    for batch_id in gone:
+        del events[batch_id]
+    return sum(events.pop(batch_id) for batch_id in dead)
+
+
+def _why_pending(fleet: Fleet, shards: Iterable[Shard]) -> str:
+    if not fleet.listeners():
+        return "no worker listens; start one: celery -A workers.app worker"
+    snapshots = [take_snapshot(shard) for shard in shards]
+    for snapshot in snapshots:
+        if snapshot.paused:
+            return f"the queue is paused: {snapshot.paused}"
+        for batch in snapshot.batches:
+            if batch.state == "released":
+                return f"VWO did not accept it yet: {batch.error}"
+    return "time was over before everything was sent"
+
+
+def _horizon_ms(settings: Settings) -> int:
+    longest = max(settings.lease_seconds, settings.backoff_max_seconds)
+    return as_ms(longest + _HORIZON_MARGIN_SECONDS)
