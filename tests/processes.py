@@ -1,12 +1,14 @@
 """Programs that a test runs beside itself: started with a log file, waited for, ended by pid.
 
 Each runs in a session of its own, so that its children can be told from everybody else's: whoever
-is left of them when the program has ended makes `stop` fail.
+is left of them when the program has ended makes `stop` fail. If the tests themselves are killed, the
+kernel kills the program (on Linux), and with it go the children that look after their parent.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +20,7 @@ from typing import TypeVar
 from waiting import wait_until
 
 import vwo_celery
+from vwo_celery.testing.redis_server import death_bound_launcher
 
 Found = TypeVar("Found")
 
@@ -48,7 +51,9 @@ class Process:
         cwd: Path | None = None,
         stop_timeout_seconds: float = 10.0,
     ) -> None:
-        self.command = [sys.executable if command[0] == "python" else command[0], *command[1:]]
+        program = sys.executable if command[0] == "python" else shutil.which(command[0])
+        assert program is not None, f"there is no program {command[0]!r} on PATH"
+        self.command = [program, *command[1:]]
         self.name = name
         self.log_path = folder / f"{name}.log"
         self._cwd = cwd if cwd is not None else folder
@@ -88,7 +93,7 @@ class Process:
         """Start it; its log goes on where an earlier start's ended."""
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command,
+                [*death_bound_launcher(), *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -120,6 +120,8 @@ def callback_path(callback: Any) -> str:
     """
     if isinstance(callback, str):
         return _written_path(callback)
+    if not callable(callback):
+        raise SettingsError(shown(callback))
     objection = _objection(callback)
     if objection:
         raise SettingsError(objection)
@@ -144,8 +146,8 @@ def _objection(callback: Any) -> str:
     module = getattr(callback, "__module__", None)
     name = getattr(callback, "__qualname__", None)
     owner = getattr(callback, "__self__", None)
-    if not callable(callback) or not isinstance(module, str) or not isinstance(name, str):
-        return shown(callback)
+    if not isinstance(module, str) or not isinstance(name, str):
+        return f"an object of type {type(callback).__name__}"
     for mark, kind in _NOWHERE.items():
         if mark in name:
             return kind

@@ -32,7 +32,7 @@ _MISSED_SWEEPS = 2
 _PAUSE_AFTER_ERROR_SECONDS = 1.0
 
 
-class Listener(bootsteps.StartStopStep):  # type: ignore[misc]
+class Listener(bootsteps.StartStopStep):
     """Celery's handle on the listener: starts and stops with the worker's consumer."""
 
     requires = ("celery.worker.consumer:Tasks",)

@@ -10,9 +10,12 @@ alone, a TLS record or handshake whose bytes trickle. Nothing is lost if the pro
 
 from __future__ import annotations
 
+import errno
 import io
 import socket
+import ssl
 import time
+from http import HTTPStatus
 from http.client import HTTPResponse
 from typing import Any, Final
 
@@ -70,6 +73,7 @@ class DeadlineHTTPConnection(HTTPConnection):
 
     _ends_at: float | None = None
     _unset: Any = None
+    _cut_short = False  # whether the server stopped reading within a request
 
     @property
     def timeout(self) -> Any:
@@ -95,6 +99,7 @@ class DeadlineHTTPConnection(HTTPConnection):
             self.sock.settimeout(_seconds_until(self._ends_at))
 
     def _new_conn(self) -> socket.socket:
+        self._cut_short = False
         try:
             sock = self._connect_to_first(self._resolve())
         except TimeoutError as exc:
@@ -143,7 +148,23 @@ class DeadlineHTTPConnection(HTTPConnection):
             sent = 0
             while sent < len(rest):
                 self.lower_socket_timeout()
-                sent += self.sock.send(rest[sent:])
+                sent += self._send_some(rest[sent:])
+
+    def _send_some(self, data: memoryview) -> int:
+        try:
+            return int(self.sock.send(data))
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError) as exc:
+            # A server may answer (413) and hang up before it has read all. After a broken pipe,
+            # and only then, every release of urllib3 looks for such an answer.
+            self._cut_short = True
+            raise BrokenPipeError(errno.EPIPE, str(exc)) from exc
+
+    def getresponse(self) -> Any:
+        """The response's head; one that accepts what was not sent in full is none."""
+        response = super().getresponse()
+        if self._cut_short and response.status < HTTPStatus.MULTIPLE_CHOICES:
+            raise ConnectionAbortedError("accepted before all of it was sent")
+        return response
 
     def response_class(self, sock: Any, *args: Any, **kwargs: Any) -> HTTPResponse:  # type: ignore[override]
         """An `http.client` response that reads by the deadline; CONNECT's answer is one too."""

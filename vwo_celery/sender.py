@@ -272,8 +272,8 @@ def _presentable(text: str, key: str) -> str:
 
 
 def _spellings(key: str) -> str:
-    """A pattern for *key*, any of its characters percent-encoded or not."""
-    either = ({letter, quote(letter, safe=""), quote_plus(letter)} for letter in key)
+    """A pattern for *key*, each of its characters as it is, as in a URL or as in a repr."""
+    either = ({c, quote(c, safe=""), quote_plus(c), repr(c)[1:-1]} for c in key)
     return "".join(f"(?:{'|'.join(map(re.escape, ways))})" for ways in either)
 
 

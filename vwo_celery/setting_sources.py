@@ -53,10 +53,19 @@ def from_django(names: Collection[str]) -> dict[str, Given]:
     conf = sys.modules.get("django.conf")
     if conf is None or not conf.settings.configured:
         return {}
-    options = getattr(conf.settings, DJANGO_SETTING, None)
+    return from_options(getattr(conf.settings, DJANGO_SETTING, None), names)
+
+
+def from_options(options: object, names: Collection[str]) -> dict[str, Given]:
+    """The settings in *options*, the value of Django's VWO_CELERY; what is None is not given.
+
+    Raises:
+        SettingsError: It is no dict, names an unknown setting, or one in both cases.
+    """
     if not isinstance(options, Mapping | None):
         raise SettingsError(
-            f"{DJANGO_SETTING} in Django's settings must be a dict; {shown(options)} was given"
+            f"{DJANGO_SETTING} in Django's settings must be a dict; "
+            f"an object of type {type(options).__name__} was given"
         )
     given: dict[str, Given] = {}
     for key, value in (options or {}).items():

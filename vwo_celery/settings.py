@@ -194,7 +194,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            msgspec.structs.force_setattr(self, name, _check(name, Given(getattr(self, name))))
+            msgspec.structs.force_setattr(self, name, check(name, Given(getattr(self, name))))
         _check_order(self)
 
     @classmethod
@@ -215,7 +215,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             **from_django(names),
             **from_arguments(arguments, names),
         }
-        checked = {name: _check(name, each) for name, each in given.items()}
+        checked = {name: check(name, each) for name, each in given.items()}
         try:
             return cls(**checked)
         except SettingsError as exc:
@@ -263,12 +263,16 @@ def _types() -> dict[str, Any]:
     return get_type_hints(Settings, include_extras=True)
 
 
-def _check(name: str, given: Given) -> Any:
-    """The value of a setting in its final form, if it is in range."""
+def check(name: str, given: Given) -> Any:
+    """The value of a setting in its final form.
+
+    Raises:
+        SettingsError: It is of the wrong type or out of range; see `Settings.load`.
+    """
     try:
         checked = msgspec.convert(_plain(name, given), _types()[name], strict=not given.text)
     except Exception:
-        is_url = name in _URLS and isinstance(given.value, str)
+        is_url = isinstance(given.value, str) and (name in _URLS or "://" in given.value)
         text = scheme_only(given.value) if is_url else shown(given.value)
         raise SettingsError(
             f"{name} must be {describe(name).expected}; {text} was given ({given.origin})"

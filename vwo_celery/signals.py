@@ -26,7 +26,7 @@ from vwo_celery.store import Batch
 
 log = logging.getLogger("vwo_celery")
 
-_ARGUMENTS = {"report"}
+_ARGUMENTS = ["report"]
 #: VWO accepted a batch.
 batch_delivered = Signal(name="batch_delivered", providing_args=_ARGUMENTS)
 #: A batch was given back, to be tried again after `report.retry_in_seconds`.
@@ -36,7 +36,7 @@ batch_split = Signal(name="batch_split", providing_args=_ARGUMENTS)
 #: A batch was taken out of delivery and kept for the operator.
 batch_dead_lettered = Signal(name="batch_dead_lettered", providing_args=_ARGUMENTS)
 #: Accepted events were dropped; `reason` and `count` instead of `report`.
-event_dropped = Signal(name="event_dropped", providing_args={"queue", "reason", "count"})
+event_dropped = Signal(name="event_dropped", providing_args=["queue", "reason", "count"])
 #: A queue was paused, since nothing can pass until somebody mends the configuration.
 destination_paused = Signal(name="destination_paused", providing_args=_ARGUMENTS)
 
@@ -104,5 +104,5 @@ def announce(signal: Signal, report: BatchReport) -> int:
     for receiver, answer in signal.send(sender=report.queue, report=report):
         if isinstance(answer, Exception):
             failures += 1
-            log.error("a receiver of %s raised: %r: %r", signal.name, receiver, answer)
+            log.error("a receiver of %s raised: %r: %r", signal, receiver, answer)
     return failures

@@ -7,14 +7,16 @@ that balances mean something.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from vwo_celery.connections import unavailable
-from vwo_celery.store import Shard, as_text
+from vwo_celery.store import Limits, Shard, as_text
 
 _DROPPED = "dropped:"
+_SHARDS_A_ROUND_TRIP = 500
 
 State = Literal["ready", "released", "in_flight", "dead"]
 
@@ -53,7 +55,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     Attributes:
         shard: Short name, "queue:number".
         now_ms: Redis' time.
-        registered: Whether the scripts know the queue's limits.
+        limits: What the shard's scripts obey; None where the queue is not registered.
         open_events: Events in the open list.
         open_first_ms: Unix ms of the first of them; 0 if there is none, or none has been timed yet.
         batches: All sealed batches, oldest first.
@@ -63,13 +65,15 @@ class Snapshot(msgspec.Struct, frozen=True):
         dropped: Events dropped after they were accepted, by reason.
         refused: Events refused at capacity; never accepted.
         counted_events: Undelivered events by the scripts' own count, foreign ones included.
+        counted_bytes: Their size, by the same count; of foreign events only once they are sealed.
         paused: Why the queue is paused, "" if it is not.
         slots: Wake-ups out.
+        receiver_errors: Receivers and callbacks that raised; kept with the first shard.
     """
 
     shard: str
     now_ms: int
-    registered: bool
+    limits: Limits | None
     open_events: int
     open_first_ms: int
     batches: tuple[BatchView, ...]
@@ -79,8 +83,15 @@ class Snapshot(msgspec.Struct, frozen=True):
     dropped: dict[str, int]
     refused: int
     counted_events: int
+    counted_bytes: int
     paused: str
     slots: int
+    receiver_errors: int
+
+    @property
+    def registered(self) -> bool:
+        """Whether the scripts know the queue's limits."""
+        return self.limits is not None
 
     def events(self, state: State) -> int:
         """Events of the batches in *state*."""
@@ -142,6 +153,37 @@ def take_snapshot(shard: Shard) -> Snapshot:
         return _snapshot(k.name, _Raw(now, *pipe.execute()))
 
 
+def take_snapshots(shards: Sequence[Shard]) -> list[Snapshot]:
+    """Every one of *shards*, each as it is at one moment; one that holds nothing costs next to nothing.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    snapshots: list[Snapshot] = []
+    for start in range(0, len(shards), _SHARDS_A_ROUND_TRIP):
+        page = shards[start : start + _SHARDS_A_ROUND_TRIP]
+        for shard, snapshot in zip(page, _empty_snapshots(page), strict=True):
+            snapshots.append(snapshot if snapshot is not None else take_snapshot(shard))
+    return snapshots
+
+
+def _empty_snapshots(shards: Sequence[Shard]) -> list[Snapshot | None]:
+    """The shards that hold nothing and whose counters say so as well; None for the others."""
+    with unavailable("look at all shards"):
+        now = shards[0].client.time()
+        pipe = shards[0].client.pipeline(transaction=False)
+        for shard in shards:
+            k = shard.keys
+            pipe.exists(k.open, k.ready, k.leases, k.dead, k.info)
+            pipe.hgetall(k.meta)
+        answers = pipe.execute()
+    empty: list[Snapshot | None] = []
+    for shard, held, meta in zip(shards, answers[::2], answers[1::2], strict=True):
+        snapshot = _snapshot(shard.keys.name, _Raw(now, meta, 0, [], [], [], {}, 0))
+        empty.append(None if held or not snapshot.balanced else snapshot)
+    return empty
+
+
 def _snapshot(name: str, raw: _Raw) -> Snapshot:
     meta = {as_text(field): as_text(value) for field, value in raw.meta.items()}
     now_ms = int(raw.time[0]) * 1000 + int(raw.time[1]) // 1000
@@ -150,7 +192,7 @@ def _snapshot(name: str, raw: _Raw) -> Snapshot:
     return Snapshot(
         shard=name,
         now_ms=now_ms,
-        registered="events_per_request" in meta,
+        limits=_limits(meta),
         open_events=raw.open_events,
         open_first_ms=int(meta.get("first_ms", 0)) if int(meta.get("open_events", 0)) else 0,
         batches=tuple(_batches(raw, now_ms)),
@@ -164,9 +206,17 @@ def _snapshot(name: str, raw: _Raw) -> Snapshot:
         },
         refused=int(meta.get("refused", 0)),
         counted_events=int(meta.get("events", 0)) + unseen,
+        counted_bytes=int(meta.get("bytes", 0)),
         paused=meta.get("paused", ""),
         slots=raw.slots,
+        receiver_errors=int(meta.get("receiver_errors", 0)),
     )
+
+
+def _limits(meta: dict[str, str]) -> Limits | None:
+    if not all(field in meta for field in Limits.__struct_fields__):
+        return None
+    return Limits(**{field: int(meta[field]) for field in Limits.__struct_fields__})
 
 
 def _batches(raw: _Raw, now_ms: int) -> list[BatchView]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from celery import Celery, current_app, shared_task
@@ -77,7 +77,7 @@ def setup(app: Celery, settings: Settings | None = None, **arguments: Any) -> Se
     _settings[app] = settings
     app.steps["consumer"].add(Listener)
     app.on_after_finalize.connect(_add_beat_entry, weak=False)
-    if app.finalized:
+    if getattr(app, "finalized", False):
         _add_beat_entry(app)
     return settings
 
@@ -115,7 +115,7 @@ def publish(app: Celery, wakeup: Wakeup) -> None:
         log.warning("a deliver task for %s was not published: %s", wakeup.queue, exc)
 
 
-def routing(settings: Settings) -> dict[str, str]:
+def routing(settings: Settings) -> dict[str, Any]:
     """Options that send a task to `celery_queue`, where that is set."""
     return {"queue": settings.celery_queue} if settings.celery_queue else {}
 
@@ -133,4 +133,5 @@ def _add_beat_entry(sender: Celery, **_: Any) -> None:
 
 
 def _app() -> Celery:
-    return current_app._get_current_object()
+    app: Any = current_app  # a proxy, which is no key for what an app was given
+    return cast("Celery", app._get_current_object())

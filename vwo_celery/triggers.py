@@ -8,7 +8,7 @@ what becomes of the batches. Nothing is lost if a process dies here; a wake-up's
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from vwo_celery.connections import unavailable
@@ -109,19 +109,82 @@ def audit(fleet: Fleet) -> None:
 def flush(
     fleet: Fleet, registration: Registration, settings: Settings, *, timeout_seconds: float
 ) -> FlushCounts:
-    """Seal what is open, wake the workers, and wait for what becomes of it.
+    """Seal what is open in one queue, wake the workers, and wait for what becomes of it.
 
     Raises:
         QueueUnavailable: Redis did not answer; whatever is pending stays.
     """
-    shards = [fleet.shard(registration.destination.queue, i) for i in range(registration.shards)]
+    queue = registration.destination.queue
+    shards = [fleet.shard(queue, i) for i in range(registration.shards)]
+    return flush_shards(fleet, shards, settings, timeout_seconds=timeout_seconds)[queue]
+
+
+def flush_shards(
+    fleet: Fleet,
+    shards: Sequence[Shard],
+    settings: Settings,
+    *,
+    timeout_seconds: float,
+    watch: Callable[[FlushCounts], None] = lambda _: None,
+) -> dict[str, FlushCounts]:
+    """As `flush`, for any shards of any queues under one deadline.
+
+    Args:
+        fleet: The queues.
+        shards: What to flush.
+        settings: The caller's.
+        timeout_seconds: Longest wait; 0 only wakes the workers.
+        watch: Called again and again while waiting, with the counts of all queues together.
+
+    Returns:
+        What was achieved, by queue.
+
+    Raises:
+        QueueUnavailable: Redis did not answer; whatever is pending stays.
+    """
     _wake(fleet, shards, settings, force=True)
-    awaited = {shard: _undelivered(shard) for shard in shards}
-    total = sum(sum(events.values()) for events in awaited.values())
-    dead = _await(fleet, awaited, settings, timeout_seconds)
-    pending = sum(sum(events.values()) for events in awaited.values())
-    reason = _why_pending(fleet, shards) if pending else ("dead-lettered" if dead else "")
+    flushes = [_Flush(shard, _undelivered(shard)) for shard in shards]
+    _await(fleet, flushes, settings, timeout_seconds, watch)
+    queues: dict[str, list[_Flush]] = {}
+    for each in flushes:
+        queues.setdefault(each.shard.queue, []).append(each)
+    return {queue: _counts(fleet, parts) for queue, parts in queues.items()}
+
+
+class _Flush:
+    """One shard's part of a flush: the events of each batch that is still awaited."""
+
+    def __init__(self, shard: Shard, awaited: dict[str, int]) -> None:
+        self.shard = shard
+        self.awaited = awaited
+        self.total = sum(awaited.values())
+        self.dead = 0
+
+    @property
+    def pending(self) -> int:
+        """Events still awaited."""
+        return sum(self.awaited.values())
+
+    def look(self) -> None:
+        """Take out what has been settled."""
+        if not self.awaited:
+            return
+        dead, gone = self.shard.settled(list(self.awaited))
+        for batch_id in gone:
+            del self.awaited[batch_id]
+        self.dead += sum(self.awaited.pop(batch_id) for batch_id in dead)
+
+
+def _sum(flushes: Iterable[_Flush], reason: str = "") -> FlushCounts:
+    total, dead, pending = map(sum, zip(*((f.total, f.dead, f.pending) for f in flushes), strict=True))
     return FlushCounts(total - dead - pending, dead, pending, reason)
+
+
+def _counts(fleet: Fleet, flushes: Sequence[_Flush]) -> FlushCounts:
+    counts = _sum(flushes)
+    if counts.pending:
+        return counts._replace(reason=_why_pending(fleet, [each.shard for each in flushes]))
+    return counts._replace(reason="dead-lettered" if counts.failed else "")
 
 
 def _wake(fleet: Fleet, shards: Iterable[Shard], settings: Settings, *, force: bool) -> None:
@@ -138,30 +201,27 @@ def _undelivered(shard: Shard) -> dict[str, int]:
 
 
 def _await(
-    fleet: Fleet, awaited: dict[Shard, dict[str, int]], settings: Settings, timeout_seconds: float
-) -> int:
-    """Take out of *awaited* what is settled, until all is or time is over; the events that died."""
-    started, nudged, dead, pause = time.monotonic(), 0.0, 0, _FIRST_POLL_SECONDS
+    fleet: Fleet,
+    flushes: Sequence[_Flush],
+    settings: Settings,
+    timeout_seconds: float,
+    watch: Callable[[FlushCounts], None],
+) -> None:
+    """Look at the flushes until all is settled or time is over."""
+    started, nudged, pause = time.monotonic(), 0.0, _FIRST_POLL_SECONDS
     while True:
-        for shard, events in awaited.items():
-            dead += _take_out_settled(shard, events)
+        for each in flushes:
+            each.look()
         waited = time.monotonic() - started
-        if not any(awaited.values()) or waited >= timeout_seconds:
-            return dead
+        awaited = [each.shard for each in flushes if each.awaited]
+        if not awaited or waited >= timeout_seconds:
+            return
+        watch(_sum(flushes))
         if waited - nudged >= _NUDGE_SECONDS:
             nudged = waited
             _wake(fleet, awaited, settings, force=False)  # wake-ups may have been lost
         time.sleep(min(pause, timeout_seconds - waited))
         pause = min(2 * pause, _LONGEST_POLL_SECONDS)
-
-
-def _take_out_settled(shard: Shard, events: dict[str, int]) -> int:
-    if not events:
-        return 0
-    dead, gone = shard.settled(list(events))
-    for batch_id in gone:
-        del events[batch_id]
-    return sum(events.pop(batch_id) for batch_id in dead)
 
 
 def _why_pending(fleet: Fleet, shards: Iterable[Shard]) -> str:

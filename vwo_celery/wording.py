@@ -20,9 +20,9 @@ def shown(value: object) -> str:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """ "; did you mean …?" if one of *known* is close to *name*, else ""."""
+    """The words " (did you mean …?)" if one of *known* is close to *name*, else ""."""
     matches = get_close_matches(name, list(known), n=1) if isinstance(name, str) else []
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
 def mask_url(url: str) -> str:

@@ -20,10 +20,9 @@ local m = redis.call('HMGET', KEYS[1], 'parallel', 'slot_ttl_ms', 'paused', 'del
 local now, parallel = now_ms(), tonumber(m[1] or 0)
 
 local function next_batch()
-  if m[3] then return nil end
+  if m[3] or redis.call('ZCOUNT', KEYS[3], '(' .. now, '+inf') >= parallel then return nil end
   local id = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1)[1]
   if id then return id, 1 end
-  if redis.call('ZCOUNT', KEYS[3], '(' .. now, '+inf') >= parallel then return nil end
   id = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1)[1]
   return id, 0
 end

@@ -13,10 +13,11 @@
 --          stepped back, and is made visible now
 -- ARGV[4]  how long a shard must have held nothing to count as idle, ms
 -- Returns  {registered, sealed, wakeups, more, idle}; more 1 if another call would seal more.
--- Cost     O(log n); for events that another program pushed O(n), n = moved, at most MOST_MOVES.
+-- Cost     O(log n); for events that another program pushed O(n), n = moved: at most MOST_MOVES and
+--          what completes the last batch.
 --@include clock
 --@include wake
-local MOST_MOVES = 500
+local MOST_MOVES, CHUNK = 500, 500
 local MOST_CLAMPED = 100
 local BUSY_NOTE_MS = 10000
 redis.call('ZREM', KEYS[5], '') -- a first write that is never denied, so that the rest works when out of memory
@@ -51,16 +52,21 @@ end
 
 local function slice()
   -- Move the oldest events, up to a batch; the first always fits, whatever its size.
-  local events, bytes = 0, 0
-  while events < limit and length > 0 do
-    local size = #redis.call('LINDEX', KEYS[1], -1) + 1
-    if events > 0 and bytes + size > tonumber(m[2]) then break end
-    redis.call('LMOVE', KEYS[1], KEYS[name], 'RIGHT', 'LEFT')
-    events, bytes, length, moves = events + 1, bytes + size, length - 1, moves + 1
+  local events, bytes, full = 0, 0, false
+  while not full and events < limit and length > 0 do
+    local oldest, fit = redis.call('RPOP', KEYS[1], math.min(limit - events, CHUNK)), 0
+    for _, event in ipairs(oldest) do
+      full = events + fit > 0 and bytes + #event + 1 > tonumber(m[2])
+      if full then break end
+      fit, bytes = fit + 1, bytes + #event + 1
+    end
+    if fit > 0 then redis.call('LPUSH', KEYS[name], unpack(oldest, 1, fit)) end
+    for j = #oldest, fit + 1, -1 do redis.call('RPUSH', KEYS[1], oldest[j]) end
+    events, length = events + fit, length - fit
   end
   add_batch(events, bytes, first)
   redis.call('HINCRBY', KEYS[2], 'bytes', bytes)
-  open_events, first = open_events - events, now
+  open_events, moves = open_events - events, moves + events
 end
 
 local mixed = m[10] or length ~= open_events or length > limit
@@ -75,13 +81,12 @@ if length > 0 and not mixed then
 elseif length > 0 then
   adopt()
   due = ARGV[1] == '1' or now - first >= tonumber(m[3])
-  local since = first
   while length > 0 and (due or length >= limit) do
     if moves >= MOST_MOVES or name > #KEYS then more = 1 break end
     slice()
   end
-  redis.call('HSET', KEYS[2], 'open_events', length, 'open_bytes', 0, 'first_ms',
-    more == 1 and due and since or first)
+  -- What is left may be as old as the first event was, so that the timer goes on.
+  redis.call('HSET', KEYS[2], 'open_events', length)
   if length == 0 then redis.call('HDEL', KEYS[2], 'mixed') end
 elseif open_events > 0 then
   -- The open list is gone though events were counted in it: somebody deleted the key.

@@ -114,8 +114,12 @@ def builder(options: Mapping[str, Any], **arguments: Any) -> Any:
     return made(options, **arguments)
 
 
+#: Where the SDK's builder is; the second is that of releases whose core was not yet `wingify`.
+_VENDOR_BUILDERS = (("wingify", "WingifyBuilder"), ("vwo.vwo_builder", "VWOBuilder"))
+
+
 def _vendor_builder() -> type[Any]:
-    for module, name in (("wingify", "WingifyBuilder"), ("vwo", "VWOBuilder")):
+    for module, name in _VENDOR_BUILDERS:
         try:
             found: type[Any] = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError):
@@ -180,7 +184,7 @@ def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if any(options.get(name) for name in BUILDER_OPTIONS):
         raise SdkError(
             "the options have a builder of their own; derive it from "
-            "vwo_celery.sdk.fme.BuilderMixin as well, and give it to the SDK's own init"
+            "vwo_celery.sdk.BuilderMixin as well, and give it to the SDK's own init"
         )
     return {**options, "batch_event_data": options.get("batch_event_data") or dict(VENDOR_DEFAULTS)}
 

@@ -88,7 +88,9 @@ class SharedBatchQueue:
         event = event_data["d"]["event"]
         if event["name"] != _USAGE_STATS_EVENT:
             return
-        config = event["props"]["data"]["initConfig"]
+        config = event["props"].get("data", {}).get("initConfig")
+        if config is None:  # older releases do not report it
+            return
         for name in BUILDER_OPTIONS:
             config.pop(name, None)
         config.setdefault("poll_interval", self._builder_options.get("poll_interval"))

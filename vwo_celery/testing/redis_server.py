@@ -197,7 +197,7 @@ class RedisServer:
         ]  # fmt: skip
         with (self.folder / "redis.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [*_death_bound_launcher(), *command],
+                [*death_bound_launcher(), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -246,7 +246,7 @@ def _server_options(
     return [*options, *arguments]
 
 
-def _death_bound_launcher() -> list[str]:
+def death_bound_launcher() -> list[str]:
     """Words before a command that make Linux kill it when we die.
 
     The kernel ties this to the thread that starts the child, so only the main thread uses it; a

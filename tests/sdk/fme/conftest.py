@@ -73,6 +73,7 @@ def application(standin: Standin, redis_url: str, settings: dict[str, Any]) -> C
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", "".join(map(textwrap.dedent, code))],
             env={**os.environ, "FACTS": json.dumps(facts)},
+            check=False,
             capture_output=True,
             text=True,
             timeout=APPLICATION_TIMEOUT_SECONDS,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import pytest
 import vwo
 from vwo.constants import constants
@@ -32,10 +34,12 @@ def launch(
 
     def start(
         *,
-        changed: dict[str, Any] = {},
-        batch_events: Any = {"events_per_request": 100},
+        changed: Mapping[str, Any] = MappingProxyType({}),
+        batch_events: Any = msgspec.UNSET,
         **options: Any,
     ) -> Any:
+        if batch_events is msgspec.UNSET:
+            batch_events = {"events_per_request": 100}
         client = vwo.launch(
             json.dumps({**settings, **changed}), batch_events=batch_events, **options
         )

@@ -35,9 +35,7 @@ def test_the_request_equals_the_sdks_own(
 
     for method, arguments, keywords in scenario.calls:
         assert getattr(client, method)(*arguments, **keywords)
-    result = client.flush_events()
 
-    assert result
-    assert result.delivered == len(recorded["body_json"]["ev"])
+    assert client.flush_events()
     [request] = standin.requests
     assert wire.of_request(request, "legacy") == wire.of_capture(recorded)

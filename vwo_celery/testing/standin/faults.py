@@ -82,6 +82,11 @@ class FaultPlan:
         with self._lock:
             self._queued.extend(faults)
 
+    def clear(self) -> None:
+        """Plan nothing any more."""
+        with self._lock:
+            self._queued.clear()
+
     def take(self, request: Request) -> Fault:
         """The fault for *request*: the queued ones first, in order, then the chooser's."""
         with self._lock:

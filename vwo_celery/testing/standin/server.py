@@ -107,6 +107,10 @@ class Standin:
         """Plan faults for the next requests to the batch endpoints, in order."""
         self._plan.add(*faults)
 
+    def heal(self) -> None:
+        """Forget the faults that are still planned."""
+        self._plan.clear()
+
     def start(self) -> None:
         """Listen, and return once connections are taken; nothing happens if it runs already.
 
@@ -145,7 +149,8 @@ class Standin:
 
     def _answer_batch(self, request: Request) -> tuple[Answer, Fault]:
         fault = self._plan.take(request)
-        self.pause(max(self._latency_seconds, fault.delay_seconds))
+        if not self.pause(max(self._latency_seconds, fault.delay_seconds)):
+            fault = Fault(connection="reset")
         answer = fault.apply(judge_batch(request, self._accounts))
         answered = fault.connection not in ("reset", "hang")
         self._tally.note_batch(

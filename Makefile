@@ -1,0 +1,120 @@
+# Every command of this project. Needs Python 3.10 or newer and make; the rest is installed into
+# environments beside this file, and again only when what they are made from has changed.
+#
+#   make demo       the main job for real, in under a minute
+#   make test       ruff, mypy and the tests, against the built wheel   (ARGS="-k flush" goes to pytest)
+#   make sdk-test   both generations of VWO's SDK, each in its own environment; needs a C compiler
+#   make test-all   the tests on every Python and every end of the supported versions found here
+#   make bench      the performance claims
+#   make venv       .venv, to work in
+#   make clean      remove all that the targets above have made, except .venv
+
+PYTHON ?= python3
+ARGS ?=
+
+# Another environment and other versions of what is in it: tests/matrix.py sets these.
+BUILD ?= .build
+VENV_TEST ?= .venv-test
+PINS ?=
+
+VENV = .venv
+VENV_DEMO = .venv-demo
+PIP_OPTIONS = --quiet --disable-pip-version-check
+CHECKED = vwo_celery workers tests benchmarks examples
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint types suite sdk-test test-all bench clean FORCE
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+venv: $(VENV)/made
+
+demo: $(VENV_DEMO)/wheel
+	@exec $(VENV_DEMO)/bin/vwo-celery demo $(ARGS)
+
+test: lint types suite
+
+lint: $(VENV_TEST)/made
+	$(VENV_TEST)/bin/ruff check $(wildcard $(CHECKED))
+	$(VENV_TEST)/bin/ruff format --check --quiet $(wildcard $(CHECKED))
+
+types: $(VENV_TEST)/made
+	$(VENV_TEST)/bin/mypy --strict --cache-dir $(BUILD)/mypy
+
+# The tests run in a copy of the checkout that lacks vwo_celery, so that only the wheel can be meant.
+suite: $(VENV_TEST)/wheel
+	@$(VENV_TEST)/bin/python tests/copy_checkout.py $(BUILD)/checkout
+	cd $(BUILD)/checkout && VWO_CELERY_TEST_WHEEL=1 PYTHONDONTWRITEBYTECODE=1 \
+		$(abspath $(VENV_TEST))/bin/python -m pytest -q $(ARGS)
+
+sdk-test:
+	PYTHON="$(PYTHON)" sh tests/sdk/run.sh $(ARGS)
+
+test-all:
+	$(PYTHON) tests/matrix.py $(ARGS)
+
+bench: $(VENV_TEST)/wheel
+	@for each in benchmarks/bench_*.py; do \
+		echo "== $$each"; $(VENV_TEST)/bin/python "$$each" $(ARGS) || exit 1; \
+	done
+
+clean:
+	rm -rf .build .venv-test .venv-demo .venv-sdk-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find vwo_celery workers tests benchmarks examples -name __pycache__ -type d -prune \
+		-exec rm -rf {} + 2>/dev/null || true
+
+# --- environments -------------------------------------------------------------------------------
+# "made" is newer than all that an environment was made from; "wheel" likewise for our own wheel in it.
+
+$(VENV)/made: pyproject.toml $(BUILD)/python
+	@$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install $(PIP_OPTIONS) --editable ".[dev]" $(PINS)
+	@touch $@
+
+$(VENV_TEST)/made: pyproject.toml $(BUILD)/python | $(BUILD)/wheel/built
+	$(call make_environment,$(VENV_TEST))
+	$(VENV_TEST)/bin/pip install $(PIP_OPTIONS) "$$(ls $(BUILD)/wheel/*.whl)[test]" $(PINS)
+	@touch $@
+
+$(VENV_DEMO)/made: pyproject.toml $(BUILD)/python | $(BUILD)/wheel/built
+	$(call make_environment,$(VENV_DEMO))
+	$(VENV_DEMO)/bin/pip install $(PIP_OPTIONS) "$$(ls $(BUILD)/wheel/*.whl)[demo]" $(PINS)
+	@touch $@
+
+%/wheel: %/made $(BUILD)/wheel/built
+	$*/bin/pip install $(PIP_OPTIONS) --force-reinstall --no-deps $(BUILD)/wheel/*.whl
+	@touch $@
+
+define make_environment
+	@echo "making $(1) with $$(cat $(BUILD)/python)"
+	@rm -rf $(1)
+	@$(PYTHON) -m venv $(1)
+endef
+
+# --- what they are made from --------------------------------------------------------------------
+
+SOURCES := $(sort $(shell find vwo_celery -type f ! -name '*.pyc'))
+
+$(BUILD)/wheel/built: $(SOURCES) $(BUILD)/sources pyproject.toml $(BUILD)/python \
+		$(wildcard README.md LICENSE)
+	@rm -rf $(BUILD)/wheel && mkdir -p $(BUILD)/wheel
+	@test -x $(BUILD)/builder/bin/pip || $(PYTHON) -m venv $(BUILD)/builder
+	$(BUILD)/builder/bin/pip wheel $(PIP_OPTIONS) --no-deps --wheel-dir $(BUILD)/wheel .
+	@touch $@
+
+# These two change only when their content does: a file removed, another interpreter, other pins.
+$(BUILD)/sources: FORCE
+	@mkdir -p $(BUILD)
+	@echo "$(SOURCES)" >$@.now
+	@cmp -s $@.now $@ || cp $@.now $@
+
+$(BUILD)/python: FORCE
+	@mkdir -p $(BUILD)
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "Python 3.10 or newer with venv is needed (Debian: apt-get install python3-venv)," \
+			"or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; print("Python", sys.version.split()[0], sys.executable, *sys.argv[1:])' \
+		$(PINS) >$@.now
+	@cmp -s $@.now $@ || { cp $@.now $@; rm -rf $(BUILD)/builder; }

@@ -1,0 +1,12 @@
+"""The Celery app: `celery -A shop worker --beat`. Only Celery's processes import this module."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
+
+app = Celery("shop")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+# Finds vwo_celery's tasks, since "vwo_celery.django" is in INSTALLED_APPS, and sets the app up.
+app.autodiscover_tasks()

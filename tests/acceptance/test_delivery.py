@@ -1,0 +1,168 @@
+"""The whole way with real workers: every event once, by size, by age, and when asked."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import threading
+import time
+from collections import Counter
+
+import pytest
+from installation import Installation, event
+from waiting import wait_until
+
+EVENTS = 10_000
+PER_REQUEST = 100
+
+
+def _produce(installation: Installation, process: int) -> None:
+    """One application process with two threads that share its queue."""
+    queue = installation.connect(events_per_request=PER_REQUEST, request_time_interval=60)
+
+    def enqueue(thread: int) -> None:
+        for number in range(EVENTS // 4):
+            assert queue.enqueue(event(f"{process}-{thread}-{number}")).where == "redis"
+
+    threads = [threading.Thread(target=enqueue, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_two_processes_with_two_threads_share_one_queue(installation: Installation) -> None:
+    """10,000 events are delivered once each, in as few requests as their number allows."""
+    installation.worker()
+    spawn = multiprocessing.get_context("fork")
+    producers = [spawn.Process(target=_produce, args=(installation, n)) for n in range(2)]
+    for producer in producers:
+        producer.start()
+    for producer in producers:
+        producer.join()
+        assert producer.exitcode == 0
+
+    queue = installation.connect(events_per_request=PER_REQUEST, request_time_interval=60)
+    result = queue.flush_events(timeout_seconds=30)
+
+    assert result, result
+    counts = Counter(installation.delivered())
+    assert len(counts) == EVENTS
+    assert set(counts.values()) == {1}
+    assert len(installation.standin.batches) <= math.ceil(EVENTS / PER_REQUEST) + 2
+    snapshot = installation.snapshot(queue)
+    assert (snapshot.accepted, snapshot.delivered, snapshot.pending) == (EVENTS, EVENTS, 0)
+    assert snapshot.balanced
+
+
+def test_a_full_batch_leaves_at_once_without_beat(installation: Installation) -> None:
+    """The event that fills a batch wakes a worker; nobody waits for a sweep."""
+    installation.worker(VWO_CELERY_SWEEP_INTERVAL_SECONDS="60")
+    queue = installation.connect(events_per_request=3, request_time_interval=600)
+
+    for name in "abc":
+        queue.enqueue(event(name))
+
+    wait_until(lambda: installation.delivered() == ["a", "b", "c"], 5)
+
+
+def test_an_old_event_leaves_after_the_interval(installation: Installation) -> None:
+    """Beat's sweep sends what is not full once its oldest event is request_time_interval old."""
+    installation.worker()
+    installation.beat()
+    queue = installation.connect(events_per_request=100, request_time_interval=2)
+    started = time.monotonic()
+    queue.enqueue(event("a"))
+    queue.enqueue(event("b"))
+
+    wait_until(lambda: installation.delivered() == ["a", "b"], 15)
+
+    assert time.monotonic() - started >= 2
+    assert len(installation.standin.batches) == 1
+
+
+def test_age_triggers_without_beat(installation: Installation) -> None:
+    """Where no beat runs, a worker's listener does the sweep."""
+    installation.worker()
+    queue = installation.connect(events_per_request=100, request_time_interval=1)
+
+    queue.enqueue(event("a"))
+
+    wait_until(lambda: installation.delivered() == ["a"], 15)
+
+
+def test_without_thresholds_every_event_leaves_alone(installation: Installation) -> None:
+    """Neither number given means real time: batches of one."""
+    installation.worker()
+    queue = installation.connect()
+
+    for name in "abc":
+        queue.enqueue(event(name))
+
+    wait_until(lambda: sorted(installation.delivered()) == ["a", "b", "c"], 10)
+    assert [len(batch.events) for batch in installation.standin.batches] == [1, 1, 1]
+
+
+def test_an_empty_queue_sends_nothing(installation: Installation) -> None:
+    """The timer starts with the first event: workers and beat alone send no request."""
+    worker = installation.worker()
+    queue = installation.connect(events_per_request=100, request_time_interval=1)
+    queue.register()
+
+    worker.wait_until(lambda: "succeeded" in _swept_twice(installation), 15)
+
+    assert installation.standin.batches == []
+
+
+def _swept_twice(installation: Installation) -> str:
+    """The worker's log, once beat has had the sweep run twice."""
+    beat = next((each for each in installation.started if each.name == "beat"), None)
+    log = (beat or installation.beat()).log()
+    return installation.started[0].log() if log.count("Sending due task") >= 2 else ""
+
+
+def test_a_foreign_program_pushes_plain_json(installation: Installation) -> None:
+    """LPUSH onto the documented list is enough; more than a batch of it is sliced."""
+    installation.worker()
+    queue = installation.connect(events_per_request=10, request_time_interval=1)
+    queue.register()
+    texts = [f'{{"u":"{n}","sId":1,"c":1,"e":1,"eT":1}}' for n in range(25)]
+    queue.fleet.client.lpush(queue.shards[0].keys.open, *texts)
+
+    wait_until(lambda: len(installation.delivered()) == 25, 15)
+
+    assert sorted(map(int, installation.delivered())) == list(range(25))
+    assert sorted(len(batch.events) for batch in installation.standin.batches) == [5, 10, 10]
+    assert installation.snapshot(queue).balanced
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "gevent"])
+def test_every_pool_delivers(installation: Installation, pool: str) -> None:
+    """prefork, threads, solo and gevent workers deliver and stop in order."""
+    installation.worker(f"--pool={pool}")
+    queue = installation.connect(events_per_request=5, request_time_interval=60)
+
+    for number in range(25):
+        queue.enqueue(event(str(number)))
+
+    wait_until(lambda: len(installation.delivered()) == 25, 15)
+
+
+def test_lanes_send_at_the_same_time(installation: Installation) -> None:
+    """A backlog is sent by as many lanes as there are, and never more than max_parallel_sends."""
+    installation.standin.fail(*[_slow()] * 12)
+    installation.worker("--pool=threads", "--concurrency=8")
+    queue = installation.connect_with({"max_parallel_sends": 4}, events_per_request=1)
+
+    for number in range(12):
+        queue.enqueue(event(str(number)))
+
+    most = wait_until(lambda: installation.most_in_flight(queue, 4), 15)
+    wait_until(lambda: len(installation.delivered()) == 12, 15)
+    assert most == 4
+
+
+def _slow() -> object:
+    from vwo_celery.testing.standin.faults import Fault
+
+    return Fault(delay_seconds=0.5)

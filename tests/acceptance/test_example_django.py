@@ -1,0 +1,113 @@
+"""examples/django as it is deployed: gunicorn with forked workers, Celery, beat; VWO is played."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+from processes import Process
+from visitors import Visitors
+
+from vwo_celery.event_kinds import visitor_id
+from vwo_celery.testing import Standin, free_port
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "django"
+ACCOUNT_ID = 888888
+PER_REQUEST = 50
+WEB_WORKERS = 3
+
+
+class Shop:
+    """The example's programs on one Redis; *programs* ends them."""
+
+    def __init__(self, programs: ExitStack, redis_url: str, standin: Standin, folder: Path) -> None:
+        self._programs = programs
+        self.standin = standin
+        self._folder = folder
+        self._env = {
+            "SHOP_REDIS_URL": redis_url,
+            # A database of its own, since Celery leaves its own keys in there.
+            "SHOP_BROKER_URL": redis_url.removesuffix("/0") + "/1",
+            "SHOP_DATABASE": str(folder / "shop.sqlite3"),
+            "SHOP_EVENTS_PER_REQUEST": str(PER_REQUEST),
+            "SHOP_REQUEST_TIME_INTERVAL": "600",
+            "VWO_PROXY_URL": standin.url,
+        }
+        port = free_port()
+        self.visitors = Visitors(f"http://127.0.0.1:{port}")
+        assert self.manage("migrate", "--verbosity=0").wait() == 0
+        self.web = self._start(
+            "python", "-m", "gunicorn", "shop.wsgi", "--preload", "--bind", f"127.0.0.1:{port}",
+            "--workers", str(WEB_WORKERS), "--threads=2", name="gunicorn",
+        )  # fmt: skip
+        self.worker = self._start(
+            "python", "-m", "celery", "-A", "shop", "worker", "--beat", "--concurrency=2",
+            "--loglevel=INFO", f"--schedule={folder / 'schedule'}", name="celery",
+        )  # fmt: skip
+        self.web.wait_for_port(port)
+        self.worker.wait_for_log("ready.")
+
+    def manage(self, *words: str) -> Process:
+        """A command of manage.py, started."""
+        return self._start("python", "manage.py", *words, name=f"manage-{words[0]}")
+
+    def flush(self) -> None:
+        """Return once all that was enqueued has been delivered."""
+        command = self.manage("vwo_celery", "flush", "--wait", "20")
+        assert command.wait(30) == 0, command.log()
+
+    def visited(self) -> Counter[str]:
+        """How often VWO heard of each visitor, by VWO's id of the visitor."""
+        return Counter(event["d"]["visId"] for event in self.standin.events)
+
+    def _start(self, *command: str, name: str) -> Process:
+        return self._programs.enter_context(
+            Process(*command, folder=self._folder, name=name, env=self._env, cwd=EXAMPLE)
+        )
+
+
+@pytest.fixture
+def shop(redis_url: str, tmp_path: Path) -> Iterator[Shop]:
+    """The example, running."""
+    settings = json.loads((EXAMPLE / "vwo_settings.json").read_text("utf-8"))
+    with Standin(settings=settings) as standin, ExitStack() as programs:
+        yield Shop(programs, redis_url, standin, tmp_path)
+
+
+def test_forked_web_workers_share_one_queue(shop: Shop) -> None:
+    """Each visitor's event is delivered once, in as few requests as their number allows."""
+    names = [f"visitor-{number}" for number in range(620)]
+
+    answers: list[requests.Response] = shop.visitors.each(
+        lambda name: shop.visitors.get(f"/checkout/{name}"), names
+    )
+    shop.flush()
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["process"] for answer in answers}) == WEB_WORKERS
+    assert {answer.json()["button"] for answer in answers} == {"blue", "red"}
+    assert shop.visited() == {visitor_id(ACCOUNT_ID, name): 1 for name in names}
+    assert len(shop.standin.batches) <= math.ceil(len(names) / PER_REQUEST) + 2
+
+
+def test_vwo_hears_only_of_what_was_committed(shop: Shop) -> None:
+    """An event of a transaction that is rolled back is never sent; the others are, once."""
+    cards = {f"buyer-{number}": "good" if number % 2 else "refused" for number in range(40)}
+
+    answers: list[requests.Response] = shop.visitors.each(
+        lambda name: shop.visitors.post(f"/buy/{name}", card=cards[name]), cards
+    )
+    shop.flush()
+
+    statuses = dict(zip(cards, (answer.status_code for answer in answers), strict=True))
+    assert statuses == {name: 201 if cards[name] == "good" else 402 for name in cards}
+    bought = [name for name in cards if cards[name] == "good"]
+    assert shop.visited() == {visitor_id(ACCOUNT_ID, name): 1 for name in bought}
+    orders = {event["d"]["event"]["props"]["order"] for event in shop.standin.events}
+    assert orders == {answer.json()["order"] for answer in answers} - {None}

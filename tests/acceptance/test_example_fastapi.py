@@ -1,0 +1,80 @@
+"""examples/fastapi as it is deployed: uvicorn with two workers, Celery, beat; VWO is played."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+from processes import Process
+from visitors import Visitors
+
+from vwo_celery.testing import Standin, free_port
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "fastapi"
+PER_REQUEST = 50
+WEB_WORKERS = 2
+
+
+class Shop:
+    """The example's programs on one Redis; *programs* ends them."""
+
+    def __init__(self, programs: ExitStack, redis_url: str, standin: Standin, folder: Path) -> None:
+        self._programs = programs
+        self.standin = standin
+        self._folder = folder
+        self._env = {
+            "VWO_CELERY_REDIS_URL": redis_url,
+            # A database of its own, since Celery leaves its own keys in there.
+            "VWO_CELERY_BROKER_URL": redis_url.removesuffix("/0") + "/1",
+            "VWO_CELERY_ALLOWED_HOSTS": standin.netloc,
+            "VWO_BASE_URL": standin.url,
+            "SHOP_EVENTS_PER_REQUEST": str(PER_REQUEST),
+            "SHOP_REQUEST_TIME_INTERVAL": "1",
+        }
+        port = free_port()
+        self.visitors = Visitors(f"http://127.0.0.1:{port}")
+        self.web = self._start(
+            "python", "-m", "uvicorn", "shop:app", "--port", str(port),
+            "--workers", str(WEB_WORKERS), name="uvicorn",
+        )  # fmt: skip
+        self.worker = self._start(
+            "python", "-m", "celery", "-A", "worker", "worker", "--beat", "--concurrency=2",
+            "--loglevel=INFO", f"--schedule={folder / 'schedule'}", name="celery",
+        )  # fmt: skip
+        self.web.wait_for_port(port)
+        self.worker.wait_for_log("ready.")
+
+    def orders(self) -> Counter[int]:
+        """How often VWO heard of each order."""
+        return Counter(event["d"]["event"]["props"]["order"] for event in self.standin.events)
+
+    def _start(self, *command: str, name: str) -> Process:
+        return self._programs.enter_context(
+            Process(*command, folder=self._folder, name=name, env=self._env, cwd=EXAMPLE)
+        )
+
+
+@pytest.fixture
+def shop(redis_url: str, standin: Standin, tmp_path: Path) -> Iterator[Shop]:
+    """The example, running."""
+    with ExitStack() as programs:
+        yield Shop(programs, redis_url, standin, tmp_path)
+
+
+def test_asyncio_web_workers_share_one_queue(shop: Shop) -> None:
+    """Each order's event is delivered once, in about as few requests as their number allows."""
+    orders = range(330)
+
+    answers: list[requests.Response] = shop.visitors.each(
+        lambda order: shop.visitors.post(f"/buy/visitor?order={order}"), orders
+    )
+    shop.worker.wait_until(lambda: len(shop.standin.events) >= len(orders), what="all events")
+
+    assert {answer.json()["event"] for answer in answers} == {"redis"}
+    assert shop.orders() == dict.fromkeys(orders, 1)
+    assert len(shop.standin.batches) <= math.ceil(len(orders) / PER_REQUEST) + 4

@@ -1,0 +1,201 @@
+"""What becomes of a batch that VWO does not take, with real workers, and who is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from installation import Installation, event
+from waiting import wait_until
+
+NAMES = ["a", "b", "c"]
+#: Of a batch that stays.
+KEPT = ("ready", "info", "batch")
+
+
+def _enqueue(installation: Installation, **batch: Any) -> Any:
+    queue = installation.connect(events_per_request=3, request_time_interval=60, **batch)
+    queue.enqueue_many([event(name) for name in NAMES])
+    return queue
+
+
+def test_an_outage_is_waited_for(installation: Installation) -> None:
+    """5xx, resets and late answers release the batch; it is sent again until VWO takes it."""
+    installation.standin.fail(503, "reset", 500, 429)
+    installation.worker()
+    queue = _enqueue(installation)
+
+    wait_until(lambda: installation.snapshot(queue).delivered == 3, 30)
+
+    assert Counter(installation.delivered()) == dict.fromkeys(NAMES, 1)
+    assert [report["attempt"] for report in installation.reports("released")] == [1, 2, 3, 4]
+    (delivered,) = wait_until(lambda: installation.reports("delivered"), 5)
+    assert delivered["attempt"] == 5
+    assert installation.snapshot(queue).balanced
+
+
+def test_what_vwo_never_takes_is_dead_lettered_by_age(installation: Installation) -> None:
+    """A batch is retried for max_batch_age_seconds, then kept for the operator, who redrives it."""
+    installation.standin.fail(*[500] * 20)
+    installation.worker(VWO_CELERY_MAX_BATCH_AGE_SECONDS="2")
+    queue = _enqueue(installation)
+
+    wait_until(lambda: installation.snapshot(queue).events("dead") == 3, 30)
+
+    snapshot = installation.snapshot(queue)
+    assert snapshot.balanced
+    assert len(installation.reports("released")) >= 1
+    (dead,) = wait_until(lambda: installation.reports("dead_lettered"), 5)
+    installation.standin.heal()
+    assert queue.shards[0].redrive(dead["batch"]) == 3
+    assert queue.flush_events(10)
+    assert Counter(installation.delivered()) == dict.fromkeys(NAMES, 1)
+
+
+@pytest.mark.parametrize("status", [301, 401, 403, 404])
+def test_a_refused_destination_is_paused(installation: Installation, status: int) -> None:
+    """What the configuration must mend pauses the queue and keeps everything; resume goes on."""
+    installation.standin.fail(status)
+    installation.worker()
+    queue = _enqueue(installation)
+
+    wait_until(lambda: installation.reports("paused"), 20)
+
+    snapshot = installation.snapshot(queue)
+    assert str(status) in snapshot.paused
+    assert (snapshot.pending, snapshot.balanced) == (3, True)
+    result = queue.flush_events(0.3)
+    assert not result
+    assert "paused" in result.reason
+    assert queue.shards[0].resume()
+    assert queue.flush_events(10)
+    assert Counter(installation.delivered()) == dict.fromkeys(NAMES, 1)
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_400_before_the_first_success_is_configuration(installation: Installation) -> None:
+    """VWO answers 400 to an unknown account as well: a queue that never delivered is paused."""
+    installation.standin.fail(400)
+    installation.worker()
+    queue = _enqueue(installation)
+
+    wait_until(lambda: installation.reports("paused"), 20)
+
+    assert installation.snapshot(queue).pending == 3
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_batch_that_vwo_rejects_blocks_nothing(installation: Installation, status: int) -> None:
+    """After a success, a rejected batch is kept among the dead letters, and the next one is sent."""
+    installation.standin.fail(None, status)
+    installation.worker()
+    queue = _enqueue(installation)
+    wait_until(lambda: installation.snapshot(queue).delivered == 3, 20)
+
+    queue.enqueue_many([event(name) for name in "def"])
+    wait_until(lambda: installation.snapshot(queue).events("dead") == 3, 20)
+    queue.enqueue_many([event(name) for name in "ghi"])
+
+    wait_until(lambda: installation.snapshot(queue).delivered == 6, 20)
+    assert Counter(installation.delivered()) == dict.fromkeys("abcghi", 1)
+    (report,) = wait_until(lambda: installation.reports("dead_lettered"), 5)
+    assert str(status) in report["error"]
+    assert queue.shards[0].purge(report["batch"]) == 3
+    snapshot = installation.snapshot(queue)
+    assert snapshot.dropped == {"purged": 3}
+    assert snapshot.balanced
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_a_host_that_is_not_allowed_gets_nothing(installation: Installation) -> None:
+    """A registration in Redis cannot point a worker at a host its operator did not name."""
+    installation.worker(VWO_CELERY_ALLOWED_HOSTS="")
+    queue = _enqueue(installation)
+
+    wait_until(lambda: installation.snapshot(queue).paused, 20)
+
+    assert "allowed_hosts" in installation.snapshot(queue).paused
+    assert installation.standin.requests == []
+
+
+def test_the_callback_is_told_of_every_try(installation: Installation) -> None:
+    """flush_callback(error, events) runs in the worker, once a try; error is None only on success."""
+    installation.standin.fail(503)
+    worker = installation.worker()
+    queue = _enqueue(installation, flush_callback="delivery_app:note_flush")
+
+    wait_until(lambda: len(installation.reports("callback")) == 2, 20)
+
+    first, second = installation.reports("callback")
+    assert "503" in first["error"]
+    assert second["error"] is None
+    assert [each["u"] for each in second["events"]] == NAMES
+    assert second["pid"] != worker.pid
+    assert installation.snapshot(queue).delivered == 3
+
+
+def test_receivers_and_callbacks_that_raise_change_nothing(installation: Installation) -> None:
+    """What they raise is logged and counted; each event is delivered once."""
+    worker = installation.worker(RECEIVERS_RAISE="1")
+    queue = _enqueue(installation, flush_callback="delivery_app:raise_flush")
+
+    wait_until(lambda: installation.reports("callback"), 20)
+    wait_until(lambda: _receiver_errors(queue) == 2, 10)
+
+    assert Counter(installation.delivered()) == dict.fromkeys(NAMES, 1)
+    assert "the callback's own fault" in worker.log()
+    assert "the receiver's own fault" in worker.log()
+
+
+def _receiver_errors(queue: Any) -> int:
+    return int(queue.fleet.client.hget(queue.shards[0].keys.meta, "receiver_errors") or 0)
+
+
+def test_a_callback_outside_callback_modules_is_not_imported(installation: Installation) -> None:
+    """The worker says which setting would allow it, and delivers."""
+    worker = installation.worker()
+    queue = _enqueue(installation, flush_callback="os:system")
+
+    wait_until(lambda: installation.snapshot(queue).delivered == 3, 20)
+
+    worker.wait_for_log("callback_modules")
+
+
+def test_results_reach_the_application(installation: Installation) -> None:
+    """queue.results() yields (error, events) where the application is."""
+    installation.standin.fail(503)
+    installation.worker()
+    queue = installation.connect(events_per_request=3, request_time_interval=60)
+    queue.register()
+    results = queue.results(timeout_seconds=15)
+    found: list[tuple[str | None, list[Any]]] = []
+    with installation.in_thread(lambda: found.extend(_first_two(results))):
+        wait_until(lambda: queue.fleet.client.pubsub_numsub(f"vwo:1:results:{queue.name}")[0][1], 10)
+        wait_until(lambda: queue.fleet.client.hexists(queue.shards[0].keys.meta, "results_until"), 10)
+        queue.enqueue_many([event(name) for name in NAMES])
+
+    assert [error is None for error, _ in found] == [False, True]
+    assert [each["u"] for each in found[1][1]] == NAMES
+
+
+def _first_two(results: Any) -> list[Any]:
+    return [next(results), next(results)]
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_task_messages_and_logs_carry_no_key(installation: Installation) -> None:
+    """The SDK key is in Redis' registration and on the wire, and nowhere else."""
+    installation.standin.fail(503, 401)
+    worker = installation.worker("--loglevel=DEBUG")
+    queue = _enqueue(installation)
+
+    wait_until(lambda: installation.reports("paused"), 20)
+
+    assert queue.destination.sdk_key not in worker.log()
+    assert queue.destination.sdk_key not in repr(queue) + repr(queue.destination)
+    for key in queue.fleet.client.scan_iter("broker:*"):
+        if queue.fleet.client.type(key) == b"list":
+            assert queue.destination.sdk_key.encode() not in b"".join(
+                queue.fleet.client.lrange(key, 0, -1)
+            )

@@ -1,0 +1,263 @@
+"""claim.lua: the batch that has waited longest is leased, or the wake-up slot is given back."""
+
+from __future__ import annotations
+
+import pytest
+from lua.world import LEASE_SECONDS, LIMITS, Line, World
+from msgspec.structs import replace
+
+from vwo_celery.store import Batch
+
+LEASE_MS = round(LEASE_SECONDS * 1000)
+
+
+def test_a_ready_batch_is_leased(world: World) -> None:
+    """The batch moves from ready to the leases, its attempt counted, its events untouched."""
+    line = Line(events=3, bytes=30, first=world.at(-9_000), sealed=world.at(-8_000))
+    world.given(ready={"b": world.at(-8_000)}, info={"b": line}, batches={"b": [b"1", b"2", b"3"]})
+
+    batch = world.claim()
+
+    assert batch is not None
+    assert batch == Batch(
+        id="b", attempt=1, lost_leases=0, events=3, bytes=30, first_ms=world.at(-9_000),
+        sealed_ms=world.at(-8_000), claimed_ms=batch.claimed_ms, wakeups=0,
+        help_token=batch.help_token, ever_delivered=False, results_wanted=False,
+    )  # fmt: skip
+    assert batch.claimed_ms == world.now()
+    assert world.changes() == {
+        "ready": None,
+        "leases": {"b": world.now(LEASE_MS)},
+        "info": {"b": line._replace(attempt=1)},
+    }
+
+
+def test_the_events_are_read_oldest_first(world: World) -> None:
+    """What is sent has the order in which it was enqueued, however many pages it takes."""
+    events = [b"%d" % i for i in range(2_500)]
+    line = Line(events=2_500, bytes=10_000)
+    world.given(ready={"b": world.at(-1)}, info={"b": line}, batches={"b": events})
+    batch = world.shard.claim(token="", lease_seconds=LEASE_SECONDS)
+    assert batch is not None
+
+    read = world.call(world.shard.read, batch)
+
+    assert read == events
+    assert world.changes() == {}
+
+
+def test_the_oldest_goes_first(world: World) -> None:
+    """Of several ready batches the one that became visible first is claimed."""
+    world.given(
+        ready={"a": world.at(-10), "b": world.at(-30), "c": world.at(-20)},
+        info={"a": Line(), "b": Line(), "c": Line()},
+    )
+
+    batch = world.claim()
+
+    assert batch is not None
+    assert batch.id == "b"
+
+
+def test_a_released_batch_is_invisible_until_its_delay_is_over(world: World) -> None:
+    """What backs off is not claimed, and an empty claim changes nothing."""
+    world.given(ready={"b": world.at(60_000)}, info={"b": Line(attempt=1)})
+
+    batch = world.claim()
+
+    assert batch is None
+    assert world.changes() == {}
+
+
+def test_an_expired_lease_is_reclaimed_first(world: World) -> None:
+    """A batch whose worker went silent goes before all that is ready, and the loss is counted."""
+    line = Line(attempt=1, lost=1, error="an older failure")
+    world.given(
+        ready={"a": world.at(-90_000)},
+        leases={"b": world.at(-1)},
+        info={"a": Line(), "b": line},
+        slots={"w": world.at(9_000), "v": world.at(9_000)},
+    )
+
+    batch = world.claim()
+
+    assert batch is not None
+    assert (batch.id, batch.attempt, batch.lost_leases) == ("b", 2, 2)
+    assert world.changes() == {
+        "leases": {"b": world.now(LEASE_MS)},
+        "info": {"b": line._replace(attempt=2, lost=2)},
+    }
+
+
+def test_a_lease_that_holds_is_nobody_elses(world: World) -> None:
+    """A batch in flight is not claimed again."""
+    world.given(leases={"b": world.at(60_000)}, info={"b": Line(attempt=1)})
+
+    batch = world.claim()
+
+    assert batch is None
+    assert world.changes() == {}
+
+
+def test_no_more_than_parallel_in_flight(world: World) -> None:
+    """With as many leases as the destination may have, what is ready waits."""
+    world.given(
+        ready={"c": world.at(-1)},
+        leases={"a": world.at(60_000), "b": world.at(60_000)},
+        info={name: Line() for name in "abc"},
+    )
+
+    batch = world.claim()
+
+    assert batch is None
+    assert world.changes() == {}
+
+
+def test_a_lowered_parallel_holds_for_expired_leases_too(world: World) -> None:
+    """Leases that ran out are claimed again one by one where only one lane is left."""
+    world.given(
+        limits=replace(LIMITS, parallel=1),
+        leases={"a": world.at(60_000), "b": world.at(-1)},
+        info={"a": Line(attempt=1), "b": Line(attempt=1)},
+    )
+
+    batch = world.claim()
+
+    assert batch is None
+    assert world.changes() == {}
+
+
+def test_a_paused_queue_gives_nothing(world: World) -> None:
+    """Neither what is ready nor what ran out is claimed while the queue is paused."""
+    world.given(
+        meta={"paused": "401 Unauthorized"},
+        ready={"a": world.at(-1)},
+        leases={"b": world.at(-1)},
+        info={"a": Line(), "b": Line(attempt=1)},
+        slots={"w": world.at(9_000)},
+    )
+
+    batch = world.claim("w")
+
+    assert batch is None
+    assert world.changes() == {"slots": None}
+
+
+def test_an_empty_claim_gives_its_slot_back(world: World) -> None:
+    """The slot is free in the same step, so that no wake-up can be lost in between."""
+    world.given(slots={"w": world.at(9_000), "v": world.at(9_000)})
+
+    batch = world.claim("w")
+
+    assert batch is None
+    assert world.changes() == {"slots": {"w": None}}
+
+
+def test_a_claim_keeps_its_slot_for_the_lease(world: World) -> None:
+    """A task that works keeps its slot for as long as its batch."""
+    world.given(
+        ready={"b": world.at(-1)},
+        info={"b": Line()},
+        slots={"w": world.at(100), "v": world.at(9_000)},
+    )
+
+    world.claim("w")
+
+    assert world.changes()["slots"] == {"w": world.now(LEASE_MS)}
+
+
+def test_a_slot_that_expired_is_not_taken_again(world: World) -> None:
+    """A task that comes late works without a slot; its place may have been given away."""
+    world.given(ready={"b": world.at(-1)}, info={"b": Line()}, slots={"v": world.at(9_000)})
+
+    batch = world.claim("w")
+
+    assert batch is not None
+    assert "slots" not in world.changes()
+
+
+def test_a_backlog_calls_for_help(world: World) -> None:
+    """Where more is ready than lanes are busy, further slots are taken under the help token."""
+    world.given(
+        limits=replace(LIMITS, parallel=4),
+        ready={name: world.at(-1) for name in "abc"},
+        info={name: Line() for name in "abc"},
+        slots={"w": world.at(9_000)},
+    )
+
+    batch = world.claim("w")
+
+    assert batch is not None
+    assert batch.wakeups == 2
+    assert world.changes()["slots"] == {
+        "w": world.now(LEASE_MS),
+        f"{batch.help_token}:1": world.now(LIMITS.slot_ttl_ms),
+        f"{batch.help_token}:2": world.now(LIMITS.slot_ttl_ms),
+    }
+
+
+def test_help_is_bounded_by_parallel(world: World) -> None:
+    """No more slots are taken than sends are allowed, however deep the backlog."""
+    names = [f"b{i}" for i in range(10)]
+    world.given(
+        ready={name: world.at(-1) for name in names},
+        info={name: Line() for name in names},
+        slots={"w": world.at(9_000)},
+    )
+
+    batch = world.claim("w")
+
+    assert batch is not None
+    assert batch.wakeups == LIMITS.parallel - 1
+
+
+@pytest.mark.parametrize(
+    ("meta", "delivered", "wanted"),
+    [
+        ({}, False, False),
+        ({"delivered": 0, "results_until": 1}, False, False),
+        ({"delivered": 1, "results_until": 2**52}, True, True),
+    ],
+)
+def test_what_the_worker_must_know(
+    world: World, meta: dict[str, int | str], delivered: bool, wanted: bool
+) -> None:
+    """A claim says whether VWO ever took anything, and whether somebody waits for results."""
+    world.given(meta=meta, ready={"b": world.at(-1)}, info={"b": Line()})
+
+    batch = world.claim()
+
+    assert batch is not None
+    assert (batch.ever_delivered, batch.results_wanted) == (delivered, wanted)
+
+
+def test_an_id_without_a_line_is_removed(world: World) -> None:
+    """What nothing describes cannot be sent, and must not block what is behind it."""
+    world.given(ready={"a": world.at(-2), "b": world.at(-1)}, info={"b": Line()})
+
+    first = world.claim()
+    changes = world.changes()
+    second = world.claim()
+
+    assert first is None
+    assert changes == {"ready": {"a": None}}
+    assert second is not None
+    assert second.id == "b"
+
+
+def test_an_error_text_survives_a_claim(world: World) -> None:
+    """Whatever an error says, colons and line breaks included, the line stays readable."""
+    line = Line(attempt=1, error="HTTP 503: busy:\ntry later: 5 s")
+    world.given(ready={"b": world.at(-1)}, info={"b": line})
+
+    world.claim()
+
+    assert world.changes()["info"] == {"b": line._replace(attempt=2)}
+
+
+def test_an_unregistered_shard_gives_nothing(world: World) -> None:
+    """A shard without limits, as after FLUSHALL, has no lane to claim for."""
+    batch = world.claim("w")
+
+    assert batch is None
+    assert world.changes() == {}

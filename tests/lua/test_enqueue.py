@@ -1,0 +1,512 @@
+"""enqueue.lua: events are stored once, what is full is sealed, and workers are woken for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from lua.world import LIMITS, Line, World
+from msgspec.structs import replace
+
+from vwo_celery import store
+from vwo_celery.store import Limits, Mark, Pushed, push_token
+
+MARK = "mark:m"
+#: A shard that the sweep knows, so that a push has nobody to tell.
+KNOWN = {"watched": 1}
+NINE = b"123456789"  # ten bytes with its separator
+
+
+def mark(sequence: int = 1) -> Mark:
+    """A producer's mark, raised for its next push."""
+    return Mark("m", sequence)
+
+
+def stored(sealed: int = 0, wakeups: int = 0, watch: int = 0) -> Pushed:
+    """The answer to a push that was stored."""
+    return Pushed(store.STORED, sealed, wakeups, watch)
+
+
+# -- storing
+
+
+def test_the_first_event_starts_the_timer(world: World) -> None:
+    """One event: it is in the open list, timed, counted, and its push is remembered."""
+    world.given(meta=KNOWN)
+
+    pushed = world.push(mark(), NINE)
+
+    assert pushed == stored()
+    assert world.changes() == {
+        "open": [NINE],
+        "meta": {
+            "open_events": 1, "open_bytes": 10, "events": 1, "bytes": 10, "accepted": 1,
+            "first_ms": world.now(),
+        },
+        MARK: b"1",
+    }  # fmt: skip
+
+
+def test_a_later_event_leaves_the_timer_alone(world: World) -> None:
+    """The age of an open list is that of its oldest event."""
+    world.given(meta=KNOWN)
+    world.shard.push(world.shard.push_command(mark(1), [b"1"], 2))
+
+    world.push(mark(2), b"2")
+
+    assert world.changes() == {
+        "open": [b"1", b"2"],
+        "meta": {"open_events": 2, "open_bytes": 4, "events": 2, "bytes": 4, "accepted": 2},
+        MARK: b"2",
+    }
+
+
+def test_an_unregistered_shard_takes_nothing(world: World) -> None:
+    """Without limits nothing is stored; the producer has to register first."""
+    pushed = world.push(mark(), b"1")
+
+    assert pushed.code == store.NOT_REGISTERED
+    assert world.changes() == {}
+
+
+def test_a_shard_the_sweep_does_not_know_is_announced(world: World) -> None:
+    """The first push since the shard was idle has its producer tell the sweep."""
+    world.given()
+
+    pushed = world.push(mark(), b"1")
+
+    assert pushed == stored(watch=1)
+
+
+def test_the_mark_goes_by_itself(world: World) -> None:
+    """A mark outlives any repeat of its push, and not a dead producer for long."""
+    world.given(meta=KNOWN)
+
+    world.push(mark(), b"1")
+
+    assert 60_000 < world.client.pttl(world.shard.keys.mark("m")) <= 3_600_000
+
+
+@pytest.mark.parametrize("sequence", [6, 7])
+def test_a_repeated_push_stores_nothing(world: World, sequence: int) -> None:
+    """The same push again, or one before it, is a repeat: nothing at all changes."""
+    world.given(meta=KNOWN)
+    world.shard.push(world.shard.push_command(mark(7), [b"1", b"2"], 3))
+
+    pushed = world.push(mark(sequence), b"1", b"2")
+
+    assert pushed.code == store.DUPLICATE
+    assert world.changes() == {}
+
+
+def test_a_repeat_of_a_push_that_sealed_stores_nothing(world: World) -> None:
+    """The batch that the first try sealed is not touched by the second."""
+    world.given(meta=KNOWN)
+    world.shard.push(world.shard.push_command(mark(7), [b"1", b"2", b"3"], 4))
+
+    pushed = world.push(mark(7), b"1", b"2", b"3")
+
+    assert pushed == Pushed(store.DUPLICATE, 0, 0, 0)
+    assert world.changes() == {}
+
+
+def test_marks_are_apart(world: World) -> None:
+    """Another producer's push is not taken for a repeat."""
+    world.given(meta=KNOWN)
+    world.shard.push(world.shard.push_command(mark(7), [b"1"], 2))
+
+    pushed = world.push(Mark("other", 1), b"2")
+
+    assert pushed == stored()
+    assert world.changes()["open"] == [b"1", b"2"]
+
+
+# -- sealing by number
+
+
+def test_the_nth_event_seals(world: World) -> None:
+    """The list becomes a batch whole: same key type, same bytes, timed by its first event."""
+    world.given(
+        meta={**KNOWN, "open_events": 2, "open_bytes": 4, "events": 2, "bytes": 4, "accepted": 2,
+              "first_ms": world.at(-9_000)},
+        open=[b"1", b"2"],
+    )  # fmt: skip
+    batch = push_token(mark())
+
+    pushed = world.push(mark(), b"3")
+
+    assert pushed == stored(sealed=1, wakeups=1)
+    assert world.changes() == {
+        "open": None,
+        f"batch:{batch}": [b"1", b"2", b"3"],
+        "ready": {batch: world.now()},
+        "info": {batch: Line(events=3, bytes=6, first=world.at(-9_000), sealed=world.now())},
+        "slots": {f"{batch}:1": world.now(LIMITS.slot_ttl_ms)},
+        "meta": {"open_events": 0, "open_bytes": 0, "events": 3, "bytes": 6, "accepted": 3},
+        MARK: b"1",
+    }
+
+
+def test_many_events_seal_several_batches_in_order(world: World) -> None:
+    """Seven events are two batches of three and one open event, with its own timer."""
+    world.given(meta=KNOWN)
+    events = [b"%d" % i for i in range(7)]
+    first, second = push_token(mark()), f"{push_token(mark())}.0001"
+
+    pushed = world.push(mark(), *events)
+
+    line = Line(events=3, bytes=6, first=world.now(), sealed=world.now())
+    assert pushed == stored(sealed=2, wakeups=2)
+    assert world.changes() == {
+        f"batch:{first}": events[:3],
+        f"batch:{second}": events[3:6],
+        "open": events[6:],
+        "ready": {first: world.now(), second: world.now()},
+        "info": {first: line, second: line},
+        "slots": {
+            f"{first}:1": world.now(LIMITS.slot_ttl_ms),
+            f"{first}:2": world.now(LIMITS.slot_ttl_ms),
+        },
+        "meta": {
+            "open_events": 1, "open_bytes": 2, "events": 7, "bytes": 14, "accepted": 7,
+            "first_ms": world.now(),
+        },
+        MARK: b"1",
+    }  # fmt: skip
+
+
+def test_batches_of_one_push_are_claimed_in_order(world: World) -> None:
+    """What one push seals in one millisecond still leaves in the order of its events."""
+    world.given(limits=replace(LIMITS, events_per_request=1, parallel=20), meta=KNOWN)
+    events = [b"%d" % i for i in range(12)]
+
+    world.push(mark(), *events)
+
+    claimed = [world.shard.claim(token="", lease_seconds=30) for _ in events]
+    assert [world.shard.read(batch) for batch in claimed if batch] == [[e] for e in events]
+
+
+def test_real_time_seals_every_event(world: World) -> None:
+    """With one event a request, each leaves at once and the open list stays empty."""
+    world.given(limits=replace(LIMITS, events_per_request=1), meta=KNOWN)
+    batch = push_token(mark())
+
+    pushed = world.push(mark(), b"1")
+
+    assert pushed == stored(sealed=1, wakeups=1)
+    assert world.changes()[f"batch:{batch}"] == [b"1"]
+    assert "open" not in world.dump()
+
+
+@pytest.mark.parametrize("limit", [700, 1_000, 1_001, 2_500, 5_000])
+def test_a_large_push_is_stored_whole(world: World, limit: int) -> None:
+    """More events than Lua can hand over in one go are stored all, in order, in full batches."""
+    limits = replace(
+        LIMITS,
+        events_per_request=limit,
+        batch_bytes=10**6,
+        capacity_events=10**4,
+        capacity_bytes=10**6,
+    )
+    world.given(limits=limits, meta=KNOWN)
+    events = [b"%d" % i for i in range(2_500)]
+
+    pushed = world.push(mark(), *events, names=store.names_needed(limits, events))
+
+    dump = world.dump()
+    batches = [dump[name] for name in sorted(dump) if name.startswith("batch:")]
+    assert pushed.sealed == len(batches) == 2_500 // limit
+    assert [len(batch) for batch in batches] == [limit] * (2_500 // limit)
+    assert [event for batch in [*batches, dump.get("open", [])] for event in batch] == events
+
+
+# -- sealing by size
+
+
+def test_a_batch_never_passes_its_bytes(world: World) -> None:
+    """The list is sealed before an event that would no longer fit, not after."""
+    world.given(limits=replace(LIMITS, events_per_request=100, batch_bytes=29), meta=KNOWN)
+    batch = push_token(mark())
+
+    pushed = world.push(mark(), NINE, NINE, NINE)
+
+    assert pushed == stored(sealed=1, wakeups=1)
+    assert world.changes()[f"batch:{batch}"] == [NINE, NINE]
+    assert world.changes()["open"] == [NINE]
+    assert world.changes()["info"][batch].bytes == 20
+    assert world.changes()["meta"]["open_bytes"] == 10
+
+
+def test_bytes_that_fit_exactly_are_not_sealed(world: World) -> None:
+    """The limit itself may be reached; another event seals first."""
+    world.given(limits=replace(LIMITS, events_per_request=100, batch_bytes=30), meta=KNOWN)
+    batch = push_token(mark(2))
+
+    first = world.push(mark(1), NINE, NINE, NINE)
+    second = world.push(mark(2), b"")
+
+    assert first == stored()
+    assert second == stored(sealed=1, wakeups=1)
+    assert world.changes()[f"batch:{batch}"] == [NINE, NINE, NINE]
+    assert world.changes()["open"] == [b""]
+
+
+def test_the_open_list_is_sealed_before_a_push_that_does_not_fit(world: World) -> None:
+    """The batch keeps its first event's time; the new list starts its own timer."""
+    world.given(
+        limits=replace(LIMITS, events_per_request=100, batch_bytes=25),
+        meta={**KNOWN, "open_events": 2, "open_bytes": 20, "events": 2, "bytes": 20,
+              "accepted": 2, "first_ms": world.at(-9_000)},
+        open=[NINE, NINE],
+    )  # fmt: skip
+    batch = push_token(mark())
+
+    pushed = world.push(mark(), b"new")
+
+    assert pushed == stored()
+    pushed = world.push(mark(2), NINE)
+
+    batch = push_token(mark(2))
+    assert pushed == stored(sealed=1, wakeups=1)
+    assert world.changes() == {
+        f"batch:{batch}": [NINE, NINE, b"new"],
+        "open": [NINE],
+        "ready": {batch: world.now()},
+        "info": {batch: Line(events=3, bytes=24, first=world.at(-9_000), sealed=world.now())},
+        "slots": {f"{batch}:1": world.now(LIMITS.slot_ttl_ms)},
+        "meta": {
+            "open_events": 1, "open_bytes": 10, "events": 4, "bytes": 34, "accepted": 4,
+            "first_ms": world.now(),
+        },
+        MARK: b"2",
+    }  # fmt: skip
+
+
+def test_an_event_larger_than_a_batch_is_a_batch_alone(world: World) -> None:
+    """What no batch can hold is not joined with others; VWO decides about it."""
+    world.given(limits=replace(LIMITS, events_per_request=100, batch_bytes=15), meta=KNOWN)
+    large = b"x" * 20
+
+    pushed = world.push(mark(), b"1", large, b"2")
+
+    dump = world.dump()
+    batches = [dump[name] for name in sorted(dump) if name.startswith("batch:")]
+    assert pushed.sealed == 2
+    assert batches == [[b"1"], [large]]
+    assert dump["open"] == [b"2"]
+
+
+def test_a_last_event_larger_than_a_batch_is_sealed_at_once(world: World) -> None:
+    """It does not wait for another event that could only come after it."""
+    world.given(limits=replace(LIMITS, events_per_request=100, batch_bytes=15), meta=KNOWN)
+
+    pushed = world.push(mark(), b"x" * 20)
+
+    assert pushed.sealed == 1
+    assert "open" not in world.dump()
+
+
+# -- refusing
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (replace(LIMITS, capacity_events=6), store.TOO_MANY_EVENTS),
+        (replace(LIMITS, capacity_bytes=69), store.TOO_MANY_BYTES),
+    ],
+)
+def test_a_full_queue_refuses_all_of_a_push(world: World, limits: Limits, code: int) -> None:
+    """Where not all events fit, none is stored; how many were refused is counted."""
+    world.given(
+        limits=limits, meta={**KNOWN, "events": 5, "bytes": 50, "accepted": 9, "refused": 1}
+    )
+
+    pushed = world.push(mark(), NINE, NINE)
+
+    assert pushed.code == code
+    assert world.changes() == {"meta": {"refused": 3}}
+
+
+def test_a_queue_may_be_filled_to_its_capacity(world: World) -> None:
+    """The last event that fits is stored."""
+    limits = replace(LIMITS, capacity_events=7, capacity_bytes=70)
+    world.given(limits=limits, meta={**KNOWN, "events": 5, "bytes": 50, "accepted": 9})
+
+    pushed = world.push(mark(), NINE, NINE)
+
+    assert pushed == stored()
+
+
+def test_a_refused_push_may_be_tried_again(world: World) -> None:
+    """A refusal leaves no mark, so that the same push is stored once there is room."""
+    world.given(limits=replace(LIMITS, capacity_events=1), meta=KNOWN)
+    world.push(mark(), b"1", b"2")
+    world.shard.set_limits(world.client, LIMITS)
+
+    pushed = world.push(mark(), b"1", b"2")
+
+    assert pushed == stored()
+    assert world.changes()["open"] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "count"),
+    [
+        (replace(LIMITS, events_per_request=1), 4),  # every event is a batch
+        (replace(LIMITS, events_per_request=100, batch_bytes=12), 4),  # by size
+    ],
+)
+def test_too_few_names_are_refused(world: World, limits: Limits, count: int) -> None:
+    """A push that could run out of batch names stores nothing: names are keys, to be declared."""
+    world.given(limits=limits, meta=KNOWN)
+
+    pushed = world.push(mark(), *[NINE] * count, names=2)
+
+    assert pushed.code == store.TOO_FEW_NAMES
+    assert world.changes() == {}
+
+
+def test_one_event_needs_two_names(world: World) -> None:
+    """One event may seal what was open and then itself, whatever the limits are."""
+    limits = replace(LIMITS, events_per_request=100, batch_bytes=15)
+    world.given(limits=limits, meta=KNOWN)
+    world.push(mark(1), b"1")
+
+    pushed = world.push(mark(2), b"x" * 50, names=store.names_needed(limits, [b"x" * 50]))
+
+    assert pushed.sealed == 2
+    assert world.changes()["ready"] == {
+        push_token(mark(2)): world.now(),
+        f"{push_token(mark(2))}.0001": world.now(),
+    }
+
+
+# -- what other programs do to the open list
+
+
+def test_foreign_events_are_left_to_the_sweep(world: World) -> None:
+    """Where another program pushed, a push is stored behind, nothing is sealed, the sweep is told."""
+    world.given(meta=KNOWN, open=[b"f1", b"f2", b"f3", b"f4"])
+
+    pushed = world.push(mark(), b"1", b"2", b"3")
+
+    assert pushed == stored(watch=1)
+    assert world.changes() == {
+        "open": [b"f1", b"f2", b"f3", b"f4", b"1", b"2", b"3"],
+        "meta": {
+            "open_events": 3, "open_bytes": 6, "events": 3, "bytes": 6, "accepted": 3,
+            "first_ms": world.now(),
+        },
+        MARK: b"1",
+    }  # fmt: skip
+
+
+def test_a_list_with_foreign_events_is_not_sealed_by_size(world: World) -> None:
+    """Its bytes are not known, so that it is not sealed as if they were."""
+    world.given(
+        limits=replace(LIMITS, events_per_request=100, batch_bytes=15),
+        meta={**KNOWN, "open_events": 1, "open_bytes": 10, "events": 1, "bytes": 10, "accepted": 1,
+              "first_ms": world.at(-9_000)},
+        open=[NINE, b"foreign"],
+    )  # fmt: skip
+
+    pushed = world.push(mark(), NINE)
+
+    assert pushed == stored(watch=1)
+    assert world.changes()["open"] == [NINE, b"foreign", NINE]
+
+
+def test_an_adopted_list_is_left_to_the_sweep(world: World) -> None:
+    """While the sweep slices a list, pushes only lengthen it."""
+    world.given(
+        meta={**KNOWN, "mixed": 1, "open_events": 2, "open_bytes": 0, "events": 2, "bytes": 0,
+              "accepted": 2, "first_ms": world.at(-9_000)},
+        open=[b"f1", b"f2"],
+    )  # fmt: skip
+
+    pushed = world.push(mark(), b"1")
+
+    assert pushed == stored(watch=1)
+    assert world.changes()["open"] == [b"f1", b"f2", b"1"]
+
+
+def test_a_list_over_a_lowered_limit_is_left_to_the_sweep(world: World) -> None:
+    """Sealed whole it would be a batch larger than another process asked for since."""
+    world.given(
+        meta={**KNOWN, "open_events": 4, "open_bytes": 8, "events": 4, "bytes": 8, "accepted": 4,
+              "first_ms": world.at(-9_000)},
+        open=[b"1", b"2", b"3", b"4"],
+    )  # fmt: skip
+
+    pushed = world.push(mark(), b"5")
+
+    assert pushed == stored(watch=1)
+    assert world.changes()["open"] == [b"1", b"2", b"3", b"4", b"5"]
+
+
+# -- waking workers
+
+
+def seal_one(world: World) -> Pushed:
+    """A push that seals one batch."""
+    return world.push(mark(), b"1", b"2", b"3")
+
+
+def test_a_paused_queue_seals_and_wakes_nobody(world: World) -> None:
+    """Events are taken in as ever; only what would claim them is left asleep."""
+    world.given(meta={**KNOWN, "paused": "401 Unauthorized"})
+
+    pushed = seal_one(world)
+
+    assert pushed == stored(sealed=1)
+    assert "slots" not in world.changes()
+
+
+@pytest.mark.parametrize(
+    ("held", "wakeups"),
+    [
+        ({"slots": {"v": 9_000}}, 0),  # one wake-up is out for the one batch
+        ({"slots": {"v": 9_000, "w": 9_000}}, 0),
+        ({"leases": {"a": 9_000}}, 2),  # a lane is busy, so one may sleep besides
+        ({"leases": {"a": 9_000}, "slots": {"v": 9_000}}, 1),
+        ({"leases": {"a": 9_000, "b": 9_000}}, 2),
+        ({"leases": {"a": -9_000}}, 2),  # what ran out is work as well
+        ({"ready": {"a": -9_000, "b": -9_000}}, 2),  # never more than may be sent at once
+        ({"ready": {"a": 9_000}}, 1),  # not due yet
+    ],
+)
+def test_wakeups_are_bounded_by_work_and_lanes(
+    world: World, held: dict[str, Any], wakeups: int
+) -> None:
+    """Slots out never exceed the batches due and in flight, nor the sends allowed."""
+    times = {name: {m: world.at(t) for m, t in members.items()} for name, members in held.items()}
+    world.given(meta=KNOWN, members=times)
+
+    pushed = seal_one(world)
+
+    assert pushed.wakeups == wakeups
+
+
+def test_an_expired_slot_is_given_to_another(world: World) -> None:
+    """A wake-up that nobody picked up in time does not keep others from being handed out."""
+    world.given(meta=KNOWN, slots={"lost": world.at(-1), "lost too": world.at(-1)})
+
+    pushed = seal_one(world)
+
+    assert pushed.wakeups == 1
+    assert world.changes()["slots"] == {
+        "lost": None,
+        "lost too": None,
+        f"{push_token(mark())}:1": world.now(LIMITS.slot_ttl_ms),
+    }
+
+
+def test_a_push_that_seals_nothing_wakes_nobody(world: World) -> None:
+    """The number of wake-ups follows the batches, not the events."""
+    world.given(meta=KNOWN, ready={"a": world.at(-9_000)})
+
+    pushed = world.push(mark(), b"1")
+
+    assert pushed == stored()
+    assert "slots" not in world.changes()

@@ -1,0 +1,95 @@
+"""extend.lua: a lease, and the wake-up slot behind it, hold for longer."""
+
+from __future__ import annotations
+
+import pytest
+from lua.world import Line, World
+
+
+def test_a_lease_is_extended_from_now(world: World) -> None:
+    """The lease and the caller's slot end later; nothing else changes."""
+    world.given(
+        leases={"b": world.at(100), "c": world.at(100)},
+        info={"b": Line(attempt=1), "c": Line(attempt=1)},
+        slots={"w": world.at(100), "v": world.at(100)},
+    )
+
+    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="w")
+
+    assert extended is True
+    assert world.changes() == {
+        "leases": {"b": world.now(45_000)},
+        "slots": {"w": world.now(45_000)},
+    }
+
+
+def test_a_missing_slot_is_not_taken_again(world: World) -> None:
+    """A slot that expired may be somebody else's by now."""
+    world.given(leases={"b": world.at(100)}, info={"b": Line(attempt=1)})
+
+    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="w")
+
+    assert extended is True
+    assert world.changes() == {"leases": {"b": world.now(45_000)}}
+
+
+def test_without_a_token_no_slot_is_touched(world: World) -> None:
+    """A claim may be made without a wake-up."""
+    world.given(
+        leases={"b": world.at(100)}, info={"b": Line(attempt=1)}, slots={"v": world.at(100)}
+    )
+
+    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="")
+
+    assert extended is True
+    assert world.changes() == {"leases": {"b": world.now(45_000)}}
+
+
+def test_an_expired_lease_that_nobody_took_is_extended(world: World) -> None:
+    """As long as no other worker has the batch, a slow holder may go on."""
+    world.given(leases={"b": world.at(-5_000)}, info={"b": Line(attempt=1)})
+
+    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="")
+
+    assert extended is True
+    assert world.changes() == {"leases": {"b": world.now(45_000)}}
+
+
+@pytest.mark.parametrize("attempt", [1, 3])
+def test_another_attempt_is_refused(world: World, attempt: int) -> None:
+    """Who held an older lease learns that it is gone, and changes neither lease nor slot."""
+    world.given(
+        leases={"b": world.at(100)}, info={"b": Line(attempt=2)}, slots={"w": world.at(100)}
+    )
+
+    extended = world.call(
+        world.shard.extend, world.batch("b", attempt=attempt), lease_seconds=45, token="w"
+    )
+
+    assert extended is False
+    assert world.changes() == {}
+
+
+@pytest.mark.parametrize("state", ["ready", "dead"])
+def test_what_is_not_leased_is_refused(world: World, state: str) -> None:
+    """A batch that was given back or has died does not become leased again."""
+    world.given(
+        info={"b": Line(attempt=1)},
+        slots={"w": world.at(100)},
+        members={state: {"b": world.at(-1)}},
+    )
+
+    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="w")
+
+    assert extended is False
+    assert world.changes() == {}
+
+
+def test_a_settled_batch_is_refused(world: World) -> None:
+    """What is gone stays gone."""
+    world.given(slots={"w": world.at(100)})
+
+    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="w")
+
+    assert extended is False
+    assert world.changes() == {}

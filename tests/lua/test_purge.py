@@ -1,0 +1,57 @@
+"""purge.lua: an operator drops a dead-lettered batch for good."""
+
+from __future__ import annotations
+
+import pytest
+from lua.world import Line, World
+
+META = {"accepted": 9, "events": 2, "bytes": 20, "dead": 5, "dropped:purged": 2}
+
+
+def test_a_dead_letter_is_dropped_and_counted(world: World) -> None:
+    """Its events leave Redis, and the ledger says where they went."""
+    world.given(
+        meta=META,
+        dead={"b": world.at(-1), "c": world.at(-1)},
+        info={"b": Line(events=3), "c": Line(events=2)},
+        batches={"b": [b"1", b"2", b"3"], "c": [b"4", b"5"]},
+    )
+
+    events = world.call(world.shard.purge, "b")
+
+    assert events == 3
+    assert world.changes() == {
+        "dead": {"b": None},
+        "info": {"b": None},
+        "batch:b": None,
+        "meta": {"dead": 2, "dropped:purged": 5},
+    }
+
+
+@pytest.mark.parametrize("state", ["ready", "leases"])
+def test_what_is_not_dead_is_left_alone(world: World, state: str) -> None:
+    """What is still on its way cannot be dropped."""
+    world.given(
+        meta=META,
+        info={"b": Line(events=3)},
+        batches={"b": [b"1"]},
+        members={state: {"b": world.at(-1)}},
+    )
+
+    events = world.call(world.shard.purge, "b")
+
+    assert events == 0
+    assert world.changes() == {}
+
+
+def test_a_second_purge_counts_nothing(world: World) -> None:
+    """An answer that was lost may be asked for again."""
+    world.given(
+        meta=META, dead={"b": world.at(-1)}, info={"b": Line(events=3)}, batches={"b": [b"1"]}
+    )
+    world.shard.purge("b")
+
+    events = world.call(world.shard.purge, "b")
+
+    assert events == 0
+    assert world.changes() == {}

@@ -1,0 +1,67 @@
+"""redrive.lua: an operator puts a dead-lettered batch back to be sent."""
+
+from __future__ import annotations
+
+import pytest
+from lua.world import Line, World
+
+META = {"accepted": 5, "events": 2, "bytes": 20, "dead": 3}
+
+
+def test_a_dead_letter_is_ready_again(world: World) -> None:
+    """It is pending at once, a young batch again, and the same one: id, events, attempts stay."""
+    line = Line(
+        attempt=4, lost=11, events=3, bytes=30, first=world.at(-9_000), sealed=world.at(-8_000),
+        error="workers went silent",
+    )  # fmt: skip
+    world.given(meta=META, dead={"b": world.at(-100)}, info={"b": line}, batches={"b": [b"1"]})
+
+    events = world.call(world.shard.redrive, "b")
+
+    assert events == 3
+    assert world.changes() == {
+        "dead": None,
+        "ready": {"b": world.now()},
+        "info": {"b": line._replace(lost=0, sealed=world.now())},
+        "meta": {"events": 5, "bytes": 50, "dead": 0},
+    }
+
+
+def test_an_older_holder_cannot_settle_a_redriven_batch(world: World) -> None:
+    """The attempts go on counting, so that whoever held it before it died is still fenced off."""
+    world.given(
+        meta=META, dead={"b": world.at(-1)}, info={"b": Line(attempt=1)}, batches={"b": [b"1"]}
+    )
+    world.shard.redrive("b")
+    world.shard.claim(token="", lease_seconds=30)
+
+    released = world.call(world.shard.release, world.batch("b"), delay_seconds=9, error="late")
+
+    assert released is False
+    assert world.changes() == {}
+
+
+@pytest.mark.parametrize("state", ["ready", "leases"])
+def test_what_is_not_dead_is_left_alone(world: World, state: str) -> None:
+    """A second redrive does not send a batch twice."""
+    world.given(
+        meta=META,
+        info={"b": Line(attempt=1)},
+        batches={"b": [b"1"]},
+        members={state: {"b": world.at(9_000)}},
+    )
+
+    events = world.call(world.shard.redrive, "b")
+
+    assert events == 0
+    assert world.changes() == {}
+
+
+def test_an_unknown_batch_is_nothing(world: World) -> None:
+    """What was purged or delivered does not come back."""
+    world.given(meta=META)
+
+    events = world.call(world.shard.redrive, "b")
+
+    assert events == 0
+    assert world.changes() == {}

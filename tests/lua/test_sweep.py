@@ -1,0 +1,455 @@
+"""sweep.lua: what is old enough is sealed, what others pushed is adopted, workers are woken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from lua.world import HORIZON_MS, IDLE_MS, LIMITS, Line, World
+from msgspec.structs import replace
+
+from vwo_celery.store import Swept
+
+SECOND = 1_000
+YOUNG = -10 * SECOND
+DUE = -LIMITS.interval_ms
+
+
+def watched(world: World) -> dict[str, int | str]:
+    """The note of a sweep that looked a moment ago."""
+    return {"watched": world.at(0)}
+
+
+def own(world: World, first_ms: int, *events: bytes) -> dict[str, Any]:
+    """A state whose open list holds these events, all enqueued by our producers."""
+    size = sum(map(len, events)) + len(events)
+    counts = {"open_events": len(events), "events": len(events), "accepted": len(events)}
+    sizes = {"open_bytes": size, "bytes": size}
+    meta = {**watched(world), **counts, **sizes, "first_ms": world.at(first_ms)}
+    return {"meta": meta, "open": events}
+
+
+def name_of(swept: Swept, number: int = 0) -> str:
+    """Id of a batch that this sweep sealed."""
+    return f"{swept.token}.{number:04d}"
+
+
+# -- sealing by age
+
+
+def test_a_young_list_is_left_to_fill(world: World) -> None:
+    """Below the interval, and with fewer than n events, nothing is sealed and nobody woken."""
+    world.given(**own(world, YOUNG, b"1", b"2"))
+
+    swept = world.sweep()
+
+    assert (swept.registered, swept.sealed, swept.wakeups, swept.more, swept.idle) == (
+        1,
+        0,
+        0,
+        0,
+        0,
+    )
+    assert world.changes() == {}
+
+
+def test_an_old_list_is_sealed_whole(world: World) -> None:
+    """At the age of the interval the list becomes a batch, and a worker is woken for it."""
+    world.given(**own(world, DUE, b"1", b"2"))
+
+    swept = world.sweep()
+
+    batch = name_of(swept)
+    assert (swept.sealed, swept.wakeups, swept.more) == (1, 1, 0)
+    assert world.changes() == {
+        "open": None,
+        f"batch:{batch}": [b"1", b"2"],
+        "ready": {batch: world.now()},
+        "info": {batch: Line(events=2, bytes=4, first=world.at(DUE), sealed=world.now())},
+        "slots": {f"{swept.token}:1": world.now(LIMITS.slot_ttl_ms)},
+        "meta": {"open_events": 0, "open_bytes": 0},
+    }
+
+
+def test_a_forced_sweep_does_not_wait_for_age(world: World) -> None:
+    """A flush seals what is there now."""
+    world.given(**own(world, -1, b"1"))
+
+    swept = world.sweep(force=True)
+
+    assert (swept.sealed, swept.wakeups) == (1, 1)
+    assert world.changes()["open"] is None
+
+
+def test_nothing_is_made_of_nothing(world: World) -> None:
+    """An empty queue seals no batch, not even by force."""
+    world.given(meta=watched(world))
+
+    swept = world.sweep(force=True)
+
+    assert (swept.sealed, swept.wakeups) == (0, 0)
+    assert world.changes() == {}
+
+
+def test_a_full_list_is_sealed_whatever_its_age(world: World) -> None:
+    """A list that another process' smaller limit has made full leaves at the next sweep."""
+    world.given(**own(world, YOUNG, b"1", b"2", b"3"))
+
+    swept = world.sweep()
+
+    assert swept.sealed == 1
+    assert world.changes()[f"batch:{name_of(swept)}"] == [b"1", b"2", b"3"]
+
+
+def test_a_clock_that_stepped_back_does_not_hide_a_list(world: World) -> None:
+    """A first event from the future counts as of now in the batch's age."""
+    world.given(**own(world, 3_600 * SECOND, b"1"))
+
+    swept = world.sweep(force=True)
+
+    assert world.changes()["info"][name_of(swept)].first == world.now()
+
+
+def test_a_second_sweep_finds_nothing_more(world: World) -> None:
+    """Any number of sweepers may run: what one sealed and woke for, another leaves alone."""
+    world.given(**own(world, DUE, b"1", b"2"))
+    world.sweep()
+
+    again = world.sweep()
+
+    assert (again.sealed, again.wakeups) == (0, 0)
+    assert world.changes() == {}
+
+
+def test_an_unregistered_shard_is_left_alone(world: World) -> None:
+    """Without limits, as after FLUSHALL, foreign events wait for a registration."""
+    world.client.lpush(world.shard.keys.open, b"1")
+
+    swept = world.sweep(force=True)
+
+    assert swept.registered == 0
+    assert world.changes() == {}
+
+
+# -- events that other programs pushed
+
+
+def test_foreign_events_are_adopted(world: World) -> None:
+    """They enter the ledger and start the timer when the sweep first sees them."""
+    world.given(meta=watched(world), open=[b"f1", b"f2"])
+
+    swept = world.sweep()
+
+    assert swept.sealed == 0
+    assert world.changes() == {
+        "meta": {
+            "accepted": 2, "events": 2, "bytes": 0, "open_events": 2, "open_bytes": 0,
+            "first_ms": world.now(), "mixed": 1,
+        }
+    }  # fmt: skip
+    assert world.snapshot().balanced
+
+
+def test_foreign_events_behind_ours_keep_our_timer(world: World) -> None:
+    """The oldest event decides, whoever pushed it."""
+    state = own(world, YOUNG, b"1")
+    world.given(meta=state["meta"], open=[b"1", b"f1"])
+
+    world.sweep()
+
+    assert world.changes() == {
+        "meta": {
+            "accepted": 2,
+            "events": 2,
+            "bytes": 0,
+            "open_events": 2,
+            "open_bytes": 0,
+            "mixed": 1,
+        }
+    }
+
+
+def test_adopted_events_are_sealed_at_their_age(world: World) -> None:
+    """Their bytes are counted as they are sealed, and the list is an ordinary one afterwards."""
+    meta = {"mixed": 1, "open_events": 2, "events": 2, "accepted": 2, "bytes": 0, "open_bytes": 0}
+    world.given(meta={**watched(world), **meta, "first_ms": world.at(DUE)}, open=[b"f1", b"f2"])
+
+    swept = world.sweep()
+
+    batch = name_of(swept)
+    assert (swept.sealed, swept.wakeups, swept.more) == (1, 1, 0)
+    assert world.changes() == {
+        "open": None,
+        f"batch:{batch}": [b"f1", b"f2"],
+        "ready": {batch: world.now()},
+        "info": {batch: Line(events=2, bytes=6, first=world.at(DUE), sealed=world.now())},
+        "slots": {f"{swept.token}:1": world.now(LIMITS.slot_ttl_ms)},
+        "meta": {"bytes": 6, "open_events": 0, "mixed": None},
+    }
+
+
+def test_many_foreign_events_are_sliced(world: World) -> None:
+    """More than n become batches of n, oldest first; the rest goes on waiting for its age."""
+    events = [b"f%d" % i for i in range(8)]
+    world.given(meta=watched(world), open=events)
+
+    swept = world.sweep()
+
+    changes = world.changes()
+    assert (swept.sealed, swept.more) == (2, 0)
+    assert changes[f"batch:{name_of(swept, 0)}"] == events[:3]
+    assert changes[f"batch:{name_of(swept, 1)}"] == events[3:6]
+    assert changes["open"] == events[6:]
+    assert changes["meta"] == {
+        "accepted": 8, "events": 8, "bytes": 18, "open_events": 2, "open_bytes": 0,
+        "first_ms": world.now(), "mixed": 1,
+    }  # fmt: skip
+    assert world.snapshot().balanced
+
+
+def test_what_is_left_of_a_slice_keeps_its_timer(world: World) -> None:
+    """A remainder may hold events as old as the first, so that it is due when they are."""
+    state = own(world, YOUNG, *[b"%d" % i for i in range(4)])
+    world.given(**state)
+
+    swept = world.sweep()
+
+    changes = world.changes()
+    assert swept.sealed == 1
+    assert changes[f"batch:{name_of(swept)}"] == [b"0", b"1", b"2"]
+    assert changes["open"] == [b"3"]
+    assert "first_ms" not in changes["meta"]
+
+
+def test_every_slice_of_an_old_list_is_as_old(world: World) -> None:
+    """An old list leaves completely, and no slice of it pretends to be younger."""
+    world.given(**own(world, DUE, *[b"%d" % i for i in range(7)]))
+
+    swept = world.sweep()
+
+    changes = world.changes()
+    assert (swept.sealed, swept.more) == (3, 0)
+    assert [line.events for line in changes["info"].values()] == [3, 3, 1]
+    assert {line.first for line in changes["info"].values()} == {world.at(DUE)}
+    assert changes["meta"] == {"open_events": 0, "open_bytes": 0}
+
+
+def test_slices_keep_within_the_bytes_of_a_batch(world: World) -> None:
+    """Foreign events are sized as they are moved; one larger than a batch is a batch alone."""
+    world.given(limits=replace(LIMITS, batch_bytes=15), meta=watched(world))
+    events = [b"1234", b"12345678", b"12", b"x" * 40, b"1"]
+    world.client.lpush(world.shard.keys.open, *events)
+
+    swept = world.sweep(force=True)
+
+    changes = world.changes()
+    batches = [changes[f"batch:{name_of(swept, i)}"] for i in range(swept.sealed)]
+    assert batches == [[b"1234", b"12345678"], [b"12"], [b"x" * 40], [b"1"]]
+    assert [line.bytes for line in changes["info"].values()] == [14, 3, 41, 2]
+    assert changes["meta"]["bytes"] == 60
+    assert "open" not in world.dump()
+
+
+@pytest.mark.parametrize("size", [0, 1, 2_000])
+def test_slices_hold_any_event(world: World, size: int) -> None:
+    """Events of any size go through a slice unchanged and in order."""
+    limits = replace(LIMITS, events_per_request=700, batch_bytes=10**7)
+    world.given(limits=limits, meta=watched(world))
+    events = [b"%d" % i + b"x" * size for i in range(1_500)]
+    world.client.lpush(world.shard.keys.open, *events)
+
+    batches = []
+    more = 1
+    while more:
+        swept = world.sweep(force=True)
+        dump, more = world.dump(), swept.more
+        batches += [dump[f"batch:{name_of(swept, i)}"] for i in range(swept.sealed)]
+
+    assert [len(batch) for batch in batches] == [700, 700, 100]
+    assert [event for batch in batches for event in batch] == events
+    assert world.snapshot().counted_events == 1_500
+
+
+def test_a_long_foreign_list_takes_several_calls(world: World) -> None:
+    """One call moves a bounded number of events and says that there is more."""
+    events = [b"%d" % i for i in range(1_000)]
+    world.given(meta=watched(world), open=events)
+
+    sealed, calls, swept = 0, 0, None
+    while swept is None or swept.more:
+        swept = world.sweep(force=True)
+        sealed, calls = sealed + swept.sealed, calls + 1
+
+    assert sealed == 334
+    assert calls > 1
+    assert "open" not in world.dump()
+    snapshot = world.snapshot()
+    assert snapshot.balanced
+    assert snapshot.events("ready") == snapshot.accepted == 1_000
+
+
+def test_an_old_list_stays_due_between_calls(world: World) -> None:
+    """What one call left of an old list is sealed by the next, though nobody forces it."""
+    events = [b"%d" % i for i in range(1_000)]
+    world.given(limits=replace(LIMITS, capacity_events=10**6), **own(world, DUE, *events))
+
+    swept = world.sweep()
+    while swept.more:
+        swept = world.sweep()
+
+    assert "open" not in world.dump()
+    assert {batch.first_ms for batch in world.snapshot().batches} == {world.at(DUE)}
+
+
+# -- what somebody took away
+
+
+def test_a_deleted_list_is_counted_as_vanished(world: World) -> None:
+    """Events that somebody deleted are dropped with a reason, so that the ledger balances."""
+    state = own(world, YOUNG, b"1", b"2")
+    world.given(meta=state["meta"])
+
+    world.sweep()
+
+    assert world.changes() == {
+        "meta": {
+            "dropped:vanished": 2, "events": 0, "bytes": 0, "open_events": 0, "open_bytes": 0,
+        }
+    }  # fmt: skip
+    assert world.snapshot().balanced
+
+
+def test_a_deleted_list_that_was_adopted_is_forgotten(world: World) -> None:
+    """The next list of that name is an ordinary one again."""
+    state = own(world, YOUNG, b"1", b"2")
+    world.given(meta={**state["meta"], "mixed": 1, "open_bytes": 0, "bytes": 0})
+
+    world.sweep()
+
+    assert world.changes()["meta"] == {
+        "dropped:vanished": 2, "events": 0, "open_events": 0, "mixed": None,
+    }  # fmt: skip
+
+
+def test_events_taken_out_are_counted_as_vanished(world: World) -> None:
+    """Somebody's RPOP shows in the ledger; what is left is adopted."""
+    state = own(world, YOUNG, b"1", b"2", b"3")
+    world.given(meta=state["meta"], open=[b"2", b"3"])
+
+    world.sweep()
+
+    assert world.changes()["meta"] == {
+        "dropped:vanished": 1, "events": 2, "bytes": 0, "open_events": 2, "open_bytes": 0, "mixed": 1,
+    }  # fmt: skip
+    assert world.snapshot().balanced
+
+
+# -- waking workers
+
+
+@pytest.mark.parametrize(
+    ("held", "wakeups"),
+    [
+        ({"ready": {"a": YOUNG}}, 1),
+        ({"ready": {"a": YOUNG, "b": YOUNG, "c": YOUNG}}, 2),  # never more than may be sent at once
+        ({"ready": {"a": 60 * SECOND}}, 0),  # backs off
+        ({"leases": {"a": YOUNG}}, 1),  # ran out
+        ({"leases": {"a": 60 * SECOND}}, 0),  # in flight
+        ({"ready": {"a": YOUNG}, "leases": {"b": 60 * SECOND}}, 2),
+        ({"ready": {"a": YOUNG}, "leases": {"b": 60 * SECOND}, "slots": {"v": 60 * SECOND}}, 1),
+        ({"ready": {"a": YOUNG}, "slots": {"v": 60 * SECOND}}, 0),
+        ({"ready": {"a": YOUNG}, "slots": {"v": -1}}, 1),  # that wake-up was lost
+        ({"dead": {"a": YOUNG}}, 0),
+    ],
+)
+def test_wakeups_follow_what_is_due(world: World, held: dict[str, Any], wakeups: int) -> None:
+    """Slots out never exceed the batches due and in flight, nor the sends allowed."""
+    times = {name: {m: world.at(t) for m, t in members.items()} for name, members in held.items()}
+    world.given(meta=watched(world), members=times)
+
+    swept = world.sweep()
+
+    assert swept.wakeups == wakeups
+    live = {token for token, until in world.dump().get("slots", {}).items() if until > world.at(0)}
+    assert {f"{swept.token}:{i + 1}" for i in range(wakeups)} <= live
+    assert len(live) <= LIMITS.parallel
+
+
+def test_a_paused_queue_is_sealed_and_left_asleep(world: World) -> None:
+    """The age of what is held stays right while an operator mends the configuration."""
+    state = own(world, DUE, b"1")
+    world.given(meta={**state["meta"], "paused": "401 Unauthorized"}, open=[b"1"])
+
+    swept = world.sweep()
+
+    assert (swept.sealed, swept.wakeups) == (1, 0)
+    assert "slots" not in world.dump()
+
+
+def test_what_the_clock_hid_is_visible_again(world: World) -> None:
+    """A time further ahead than any delay we give can only be a clock that stepped back."""
+    hidden, normal = world.at(HORIZON_MS + 60 * SECOND), world.at(HORIZON_MS - 60 * SECOND)
+    world.given(
+        meta=watched(world),
+        ready={"a": hidden, "b": normal},
+        leases={"c": hidden, "d": normal},
+        slots={"v": hidden, "w": normal},
+    )
+
+    world.sweep()
+
+    changes = world.changes()
+    assert changes["ready"] == {"a": world.now()}
+    assert changes["leases"] == {"c": world.now()}
+    assert changes["slots"]["v"] is None  # expired at once, and given to another
+    assert "w" not in changes["slots"]
+
+
+# -- which shards the sweep goes on looking at
+
+
+def test_the_sweep_notes_a_shard_it_sees(world: World) -> None:
+    """From then on its producers need not announce it."""
+    world.given()
+
+    swept = world.sweep()
+
+    assert swept.idle == 0
+    assert world.changes() == {"meta": {"watched": world.now()}}
+
+
+@pytest.mark.parametrize(
+    "held",
+    [{"open": [b"1"]}, {"ready": {"a": 2**45}}, {"leases": {"a": 2**45}}],
+    ids=["open", "ready", "leases"],
+)
+def test_a_shard_that_holds_something_is_never_idle(world: World, held: dict[str, Any]) -> None:
+    """However long ago the note is, it is renewed as long as there is something to do."""
+    world.given(meta={"watched": world.at(-10 * IDLE_MS)}, **held)
+
+    swept = world.sweep()
+
+    assert swept.idle == 0
+    assert world.changes()["meta"]["watched"] == world.now()
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "idle"), [(IDLE_MS - 60 * SECOND, 0), (IDLE_MS + 60 * SECOND, 1)]
+)
+def test_a_shard_is_idle_after_a_while(world: World, age_ms: int, idle: int) -> None:
+    """Only what has held nothing for long is forgotten, so that a trickle is not announced anew."""
+    world.given(meta={"watched": world.at(-age_ms)}, dead={"a": world.at(-age_ms)})
+
+    swept = world.sweep()
+
+    assert swept.idle == idle
+    assert world.changes() == {}
+
+
+def test_a_recent_note_is_not_rewritten(world: World) -> None:
+    """A busy shard's note costs a write now and then, not at every sweep."""
+    world.given(**own(world, YOUNG, b"1"))
+
+    world.sweep()
+
+    assert world.changes() == {}

@@ -1,0 +1,226 @@
+"""A frame for tests of one script: a state before, a call, and every key that it changed.
+
+A test puts one shard of one queue into a state, key by key, calls a method of `Shard`, and compares
+all that the call changed in the whole database with what it should have changed; what a test does
+not name must be as it was. Times are Redis' own: `at` names one that was put in, `now` one that the
+script took from the clock while it ran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from vwo_celery.snapshots import Snapshot, take_snapshot
+from vwo_celery.store import Batch, Limits, Mark, Pushed, Shard
+
+NAMESPACE = "vwo"
+QUEUE = "fme-1-test"
+LIMITS = Limits(
+    events_per_request=3,
+    interval_ms=60_000,
+    batch_bytes=100,
+    capacity_events=50,
+    capacity_bytes=5_000,
+    parallel=2,
+    slot_ttl_ms=3_000,
+)
+LEASE_SECONDS = 30.0
+HORIZON_MS = 400_000
+IDLE_MS = 600_000
+
+Answer = TypeVar("Answer")
+Dump = dict[str, Any]
+
+
+class Line(NamedTuple):
+    """A batch's line in the info hash."""
+
+    attempt: int = 0
+    lost: int = 0
+    events: int = 1
+    bytes: int = 10
+    first: Any = 0
+    sealed: Any = 0
+    error: str = ""
+
+
+class Now:
+    """A time that a script read from Redis' clock during the last call, plus an offset in ms."""
+
+    def __init__(self, world: World, offset_ms: int) -> None:
+        self._world = world
+        self._offset_ms = offset_ms
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, int):
+            return NotImplemented
+        called, answered = self._world.window
+        return called <= other - self._offset_ms <= answered
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        called, answered = self._world.window
+        return f"now({called + self._offset_ms}..{answered + self._offset_ms})"
+
+
+class World:
+    """One shard in an otherwise empty database."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.shard = Shard(client, NAMESPACE, QUEUE, 0)
+        self.shard.load_push()
+        self.zero_ms = self._clock_ms()
+        self.window = (self.zero_ms, self.zero_ms)
+        self._before: Dump = {}
+
+    # -- before
+
+    def at(self, offset_ms: int) -> int:
+        """A fixed time, counted from the start of the test."""
+        return self.zero_ms + offset_ms
+
+    def given(
+        self,
+        *,
+        limits: Limits = LIMITS,
+        meta: Mapping[str, int | str] | None = None,
+        open: Sequence[bytes] = (),
+        batches: Mapping[str, Sequence[bytes]] | None = None,
+        info: Mapping[str, Line] | None = None,
+        members: Mapping[str, Mapping[str, int]] | None = None,
+        **zsets: Mapping[str, int],
+    ) -> None:
+        """Put the shard into a state; lists are given oldest event first.
+
+        Args:
+            limits: What the shard is registered with.
+            meta: Further fields of the meta hash.
+            open: The open list.
+            batches: Sealed batches by id.
+            info: Their lines, by id.
+            members: Times of batches or tokens, by ready, leases, slots or dead.
+            zsets: The same, as keywords.
+        """
+        k = self.shard.keys
+        self.shard.set_limits(self.client, limits)
+        if meta:
+            self.client.hset(k.meta, mapping=dict(meta))
+        for key, events in [(k.open, open), *self._batches(batches or {})]:
+            if events:
+                self.client.lpush(key, *events)
+        for batch_id, line in (info or {}).items():
+            self.client.hset(k.info, batch_id, ":".join(map(str, line)))
+        for family, times in {**zsets, **(members or {})}.items():
+            self.client.zadd(getattr(k, family), dict(times))
+
+    def batch(self, batch_id: str, *, attempt: int = 1) -> Batch:
+        """A batch as somebody holds it who claimed it at that attempt."""
+        return Batch(batch_id, attempt, 0, 1, 10, 0, 0, 0, 0, "", False, False)
+
+    # -- the call
+
+    def call(self, method: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
+        """Call it, and note the database before and the clock around it."""
+        self._before = self.dump()
+        called = self._clock_ms()
+        answer = method(*arguments, **options)
+        self.window = (called, self._clock_ms())
+        return answer
+
+    def push(self, mark: Mark, *events: bytes, names: int | None = None) -> Pushed:
+        """Call the enqueue script, with more than enough names unless told how many."""
+        count = len(events) + 1 if names is None else names
+        return self.call(self.shard.push, self.shard.push_command(mark, events, count))
+
+    def sweep(self, *, force: bool = False) -> Any:
+        """Call the sweep script."""
+        return self.call(self.shard.sweep, force=force, horizon_ms=HORIZON_MS, idle_ms=IDLE_MS)
+
+    def claim(self, token: str = "") -> Batch | None:
+        """Call the claim script."""
+        return self.call(self.shard.claim, token=token, lease_seconds=LEASE_SECONDS)
+
+    # -- after
+
+    def now(self, offset_ms: int = 0) -> Any:
+        """A time equal to the script's own clock plus an offset."""
+        return Now(self, offset_ms)
+
+    def changes(self) -> Dump:
+        """What the last call changed, by key and field; None stands for what is gone.
+
+        A list (oldest event first) and a string are given whole, a hash or sorted set by its
+        changed members; a key that is gone is None.
+        """
+        before, after = self._before, self.dump()
+        return {
+            name: _difference(before.get(name), after.get(name))
+            for name in sorted({*before, *after})
+            if before.get(name) != after.get(name)
+        }
+
+    def dump(self) -> Dump:
+        """Every key of the database, those of the shard by their short names."""
+        names = sorted(key.decode() for key in self.client.scan_iter(count=1_000))
+        return {name.removeprefix(self.shard.keys.prefix): self._content(name) for name in names}
+
+    def snapshot(self) -> Snapshot:
+        """The shard as the ledger sees it."""
+        return take_snapshot(self.shard)
+
+    def clear(self) -> None:
+        """Delete what tests have looked at."""
+        self.client.flushall()
+
+    def _content(self, name: str) -> Any:
+        kind = self.client.type(name)
+        if kind == b"list":
+            return self.client.lrange(name, 0, -1)[::-1]
+        if kind == b"zset":
+            members = self.client.zrange(name, 0, -1, withscores=True)
+            return {member.decode(): int(score) for member, score in members}
+        if kind == b"hash":
+            fields = {
+                key.decode(): text.decode() for key, text in self.client.hgetall(name).items()
+            }
+            return _lines(fields) if name == self.shard.keys.info else _numbers(fields)
+        return self.client.get(name)
+
+    def _batches(
+        self, batches: Mapping[str, Sequence[bytes]]
+    ) -> Iterable[tuple[str, Sequence[bytes]]]:
+        return [(self.shard.keys.batch(batch_id), events) for batch_id, events in batches.items()]
+
+    def _clock_ms(self) -> int:
+        seconds, microseconds = self.client.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def _lines(fields: Mapping[str, str]) -> dict[str, Line]:
+    return {batch_id: _line(text) for batch_id, text in fields.items()}
+
+
+def _line(text: str) -> Line:
+    *numbers, error = text.split(":", 6)
+    attempt, lost, events, size, first, sealed = map(int, numbers)
+    return Line(attempt, lost, events, size, first, sealed, error)
+
+
+def _numbers(fields: Mapping[str, str]) -> dict[str, int | str]:
+    return {
+        name: int(text) if text.lstrip("-").isdigit() else text for name, text in fields.items()
+    }
+
+
+def _difference(before: Any, after: Any) -> Any:
+    if not isinstance(after, dict):
+        return after
+    old = before or {}
+    return {
+        member: after.get(member)
+        for member in sorted({*old, *after})
+        if old.get(member) != after.get(member)
+    }

@@ -1,0 +1,395 @@
+"""Settings: three places to write them, one range each, and errors that say where to look."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from django.conf import LazySettings
+
+from vwo_celery.errors import SettingsError
+from vwo_celery.setting_sources import environment_variable
+from vwo_celery.settings import Settings, describe
+
+NAMES = Settings.__struct_fields__
+NAN, INFINITY = float("nan"), float("inf")
+FOLDER = "/home/someone/.local/state"
+
+#: Each setting's default, as the documentation of the package promises it.
+DEFAULTS: dict[str, Any] = {
+    "redis_url": "redis://localhost:6379/0",
+    "broker_url": "",
+    "namespace": "vwo",
+    "celery_queue": "",
+    "allowed_hosts": (),
+    "callback_modules": (),
+    "sweep_interval_seconds": 1,
+    "enqueue_timeout_seconds": 0.25,
+    "request_timeout_seconds": 20,
+    "lease_seconds": 60,
+    "backoff_base_seconds": 1,
+    "backoff_max_seconds": 300,
+    "max_parallel_sends": 8,
+    "max_batch_age_seconds": 604_800,
+    "max_lost_leases": 10,
+    "shards": 1,
+    "max_queue_events": 1_000_000,
+    "max_queue_bytes": 1024**3,
+    "when_full": "spool",
+    "spool_dir": f"{FOLDER}/vwo-celery",
+    "max_spool_bytes": 256 * 1024**2,
+    "max_dead_events": 100_000,
+}
+#: Another right value of each setting, and how the environment says it.
+CHANGED: dict[str, tuple[Any, str]] = {
+    "redis_url": ("rediss://cache:6380/1", "rediss://cache:6380/1"),
+    "broker_url": ("amqp://mq", "amqp://mq"),
+    "namespace": ("shop.v-2_x", "shop.v-2_x"),
+    "celery_queue": ("events", "events"),
+    "allowed_hosts": (("a.example", "[::1]:8443"), "a.example, [::1]:8443,"),
+    "callback_modules": (("shop.analytics",), "shop.analytics"),
+    "sweep_interval_seconds": (0.5, "0.5"),
+    "enqueue_timeout_seconds": (1.0, "1"),
+    "request_timeout_seconds": (5.0, " 5 "),
+    "lease_seconds": (90.0, "90"),
+    "backoff_base_seconds": (2.0, "2"),
+    "backoff_max_seconds": (60.0, "6e1"),
+    "max_parallel_sends": (32, "32"),
+    "max_batch_age_seconds": (3600.0, "3600"),
+    "max_lost_leases": (3, "3"),
+    "shards": (4, "4"),
+    "max_queue_events": (10, "10"),
+    "max_queue_bytes": (1_000, "1000"),
+    "when_full": ("raise", "raise"),
+    "spool_dir": ("/var/spool/vwo", "/var/spool/vwo"),
+    "max_spool_bytes": (1_000_000, "1000000"),
+    "max_dead_events": (0, "0"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of ours, no Django, and a known home."""
+    for name in NAMES:
+        monkeypatch.delenv(environment_variable(name), raising=False)
+    monkeypatch.delitem(sys.modules, "django.conf", raising=False)
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+
+
+Django = Callable[[Any], None]
+
+
+@pytest.fixture
+def django(monkeypatch: pytest.MonkeyPatch) -> Iterator[Django]:
+    """Configures Django with a VWO_CELERY."""
+
+    def configure(options: Any) -> None:
+        settings = LazySettings()
+        settings.configure(VWO_CELERY=options)
+        monkeypatch.setitem(sys.modules, "django.conf", SimpleNamespace(settings=settings))  # type: ignore[arg-type]
+
+    return configure  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_defaults(name: str) -> None:
+    """Where nothing is set, every setting has its documented default."""
+    assert getattr(Settings(), name) == DEFAULTS[name]
+    assert getattr(Settings.load(), name) == DEFAULTS[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_setting_can_be_given_in_each_place(
+    name: str, django: Django, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Argument, Django in either case and environment lead to the same value."""
+    value, text = CHANGED[name]
+    loaded = [Settings.load(**{name: value}), Settings(**{name: value})]
+
+    for key in (name, name.upper()):
+        django({key: value})
+        loaded.append(Settings.load())
+    django({})
+    monkeypatch.setenv(environment_variable(name), text)
+    loaded.append(Settings.load())
+
+    assert [getattr(each, name) for each in loaded] == [value] * len(loaded)
+    assert len({type(getattr(each, name)) for each in loaded}) == 1
+
+
+def test_arguments_win_over_django_and_django_over_the_environment(
+    django: Django, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each setting is taken from the first place that gives it; None is not given."""
+    for name in ("shards", "max_parallel_sends", "max_lost_leases"):
+        monkeypatch.setenv(environment_variable(name), "2")
+    django({"shards": 3, "max_parallel_sends": 3, "max_lost_leases": None})
+
+    settings = Settings.load(shards=4, max_parallel_sends=None)
+
+    assert (settings.shards, settings.max_parallel_sends, settings.max_lost_leases) == (4, 3, 2)
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_django_that_is_not_configured_is_left_alone(
+    loaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that merely has Django, or imports it, is not made to configure it."""
+    if loaded:
+        conf = SimpleNamespace(settings=LazySettings())
+        monkeypatch.setitem(sys.modules, "django.conf", conf)  # type: ignore[arg-type]
+
+    assert Settings.load() == Settings()
+
+
+def test_a_django_without_our_setting_gives_nothing(django: Django) -> None:
+    """VWO_CELERY may be None as well as missing."""
+    django(None)
+
+    assert Settings.load() == Settings()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_variable_counts_as_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose files pass variables on empty; only for the spool's folder empty means something."""
+    monkeypatch.setenv(environment_variable(name), " ")
+
+    expected = "" if name == "spool_dir" else DEFAULTS[name]
+    assert getattr(Settings.load(), name) == expected
+
+
+WRONG: list[tuple[str, Any]] = [
+    ("redis_url", "http://localhost"),
+    ("redis_url", "localhost:6379"),
+    ("redis_url", "sentinel://localhost"),
+    ("redis_url", ""),
+    ("redis_url", b"redis://localhost"),
+    ("broker_url", "rabbit"),
+    ("namespace", ""),
+    ("namespace", "a:b"),
+    ("namespace", "a{b"),
+    ("namespace", "a\n"),
+    ("namespace", "x" * 65),
+    ("celery_queue", "x" * 256),
+    ("celery_queue", 1),
+    ("allowed_hosts", "a.example"),
+    ("allowed_hosts", ["https://a.example"]),
+    ("allowed_hosts", ["a.example/path"]),
+    ("allowed_hosts", ["user@a.example"]),
+    ("allowed_hosts", [1]),
+    ("callback_modules", ["shop:analytics"]),
+    ("callback_modules", ["shop..analytics"]),
+    ("sweep_interval_seconds", 0),
+    ("sweep_interval_seconds", 3600.1),
+    ("enqueue_timeout_seconds", 0),
+    ("enqueue_timeout_seconds", "1"),
+    ("request_timeout_seconds", NAN),
+    ("lease_seconds", INFINITY),
+    ("lease_seconds", -INFINITY),
+    ("lease_seconds", 10**400),
+    ("backoff_base_seconds", -1),
+    ("backoff_max_seconds", True),
+    ("max_parallel_sends", 0),
+    ("max_parallel_sends", 1.5),
+    ("max_parallel_sends", 8.0),
+    ("max_parallel_sends", True),
+    ("max_batch_age_seconds", 0),
+    ("max_lost_leases", 0),
+    ("shards", 65),
+    ("max_queue_events", 0),
+    ("max_queue_bytes", 999),
+    ("when_full", "drop"),
+    ("when_full", []),
+    ("spool_dir", "relative/folder"),
+    ("max_spool_bytes", 1),
+    ("max_dead_events", -1),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_a_wrong_value_is_an_error_that_says_all(name: str, value: Any) -> None:
+    """The error names the setting, its range, what was given and where it came from."""
+    for make in (Settings, Settings.load):
+        with pytest.raises(SettingsError) as wrong:
+            make(**{name: value})
+
+        text = str(wrong.value)
+        assert text.startswith(f"{name} must be {describe(name).expected}; ")
+        assert "was given (argument)" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("shards", "many"),
+        ("shards", "0"),
+        ("shards", "1.5"),
+        ("shards", "true"),
+        ("lease_seconds", "nan"),
+        ("lease_seconds", "inf"),
+        ("lease_seconds", "1 minute"),
+        ("lease_seconds", "null"),
+        ("allowed_hosts", "a.example,b example"),
+        ("when_full", "SPOOL"),
+    ],
+)
+def test_a_wrong_variable_is_named(name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text from the environment is read leniently, but into the same range."""
+    monkeypatch.setenv(environment_variable(name), text)
+
+    with pytest.raises(SettingsError) as wrong:
+        Settings.load()
+
+    ending = f"{text!r} was given (environment variable {environment_variable(name)})"
+    assert str(wrong.value) == f"{name} must be {describe(name).expected}; {ending}"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"LEASE_SECONDS": "90"}, ["'90' was given (VWO_CELERY['LEASE_SECONDS'] of Django's"]),
+        ({"leas_seconds": 90}, ["no setting 'leas_seconds' (did you mean 'lease_seconds'?)"]),
+        ({"Lease_Seconds": 90}, ["no setting 'Lease_Seconds'"]),
+        ({1: 90}, ["no setting 1", "VWO_CELERY[1] of Django's settings"]),
+        ({"shards": 2, "SHARDS": 3}, ["shards is given twice"]),
+        ("redis://", ["VWO_CELERY in Django's settings must be a dict; an object of type str was"]),
+    ],
+)
+def test_a_wrong_setting_of_django_is_named(options: Any, told: list[str], django: Django) -> None:
+    """Django's dict is strict: types, names and one spelling."""
+    django(options)
+
+    with pytest.raises(SettingsError) as wrong:
+        Settings.load()
+
+    assert [part for part in told if part not in str(wrong.value)] == []
+
+
+def test_an_unknown_argument_is_an_error_with_the_nearest_name() -> None:
+    """A misspelt setting is never silently without effect."""
+    with pytest.raises(SettingsError, match=r"no setting 'shard' \(did you mean 'shards'\?\)"):
+        Settings.load(shard=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"lease_seconds": 20},
+            "lease_seconds must exceed request_timeout_seconds, or a batch could be taken over "
+            "while it is being sent; 20 and 20 were given (lease_seconds: argument)",
+        ),
+        (
+            {"backoff_base_seconds": 301},
+            "backoff_max_seconds must not be under backoff_base_seconds; 300 and 301 were given "
+            "(backoff_base_seconds: argument)",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other(given: dict[str, Any], told: str) -> None:
+    """Values that are right alone may be wrong together; the error names both, and their origin."""
+    with pytest.raises(SettingsError) as wrong:
+        Settings.load(**given)
+
+    assert str(wrong.value) == told
+    with pytest.raises(SettingsError):
+        Settings(**given)
+
+
+SECRETS = [
+    "redis://:hunter2@host/0",
+    "redis://user:hunter2@host/0",
+    "rediss://user:hunt@er2:hunter2@host",
+    "redis://:hunter/2hunter2@host",
+    "redis://host/0?password=hunter2",
+    "redis+sentinel://:hunter2@a,b/mymaster?sentinel_password=hunter2",
+    "unix://:hunter2@/run/redis.sock",
+    "redis://:\nhunter2@host",
+]
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_a_password_never_shows(url: str) -> None:
+    """Neither repr, nor rich, nor an error about the URL or another setting tells a password."""
+    settings = Settings(redis_url=url, broker_url=url)
+    wrong_url = url.replace("redis", "http").replace("unix", "http")
+
+    texts = [repr(settings), str(settings), repr(list(settings.__rich_repr__()))]
+    for given in (
+        {"redis_url": wrong_url},
+        {"redis_url": url, "shards": 0},
+        {"namespace": url},
+    ):
+        with pytest.raises(SettingsError) as wrong:
+            Settings.load(**given)
+        texts.append(str(wrong.value))
+
+    assert [text for text in texts if "hunter2" in text or "hunt@" in text] == []
+    assert settings.redis_url == url
+
+
+def test_what_is_written_in_several_forms_is_kept_in_one() -> None:
+    """Hosts are lower case, ~ is the user's home, a path may be a Path, whole seconds are floats."""
+    settings = Settings(
+        allowed_hosts=["A.Example:8443"],  # type: ignore[arg-type]
+        spool_dir="~/spool",
+        lease_seconds=90,
+    )
+
+    assert settings.allowed_hosts == ("a.example:8443",)
+    assert settings.spool_dir == "/home/someone/spool"
+    assert Settings.load(spool_dir=Path("/spool")).spool_dir == "/spool"
+    assert isinstance(settings.lease_seconds, float)
+
+
+@pytest.mark.parametrize(
+    ("state_home", "folder"),
+    [("/state", "/state/vwo-celery"), ("relative", f"{FOLDER}/vwo-celery")],
+)
+def test_the_spool_is_in_the_users_state_folder(
+    state_home: str, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XDG_STATE_HOME says where; a relative one does not count, as its specification wants."""
+    monkeypatch.setenv("XDG_STATE_HOME", state_home)
+
+    assert Settings().spool_dir == folder
+
+
+def test_settings_are_frozen_and_hashable() -> None:
+    """Equal settings are one key of a dict, and nobody changes them behind another's back."""
+    settings = Settings(allowed_hosts=["a"])  # type: ignore[arg-type]
+
+    assert {settings: 1}[Settings.load(allowed_hosts=("A",))] == 1
+    with pytest.raises(AttributeError):
+        settings.shards = 2  # type: ignore[misc]
+
+
+def test_celerys_broker_is_redis_unless_told() -> None:
+    """One URL is enough for the usual installation."""
+    assert Settings(redis_url="redis://one").effective_broker_url == "redis://one"
+    assert Settings(broker_url="amqp://mq").effective_broker_url == "amqp://mq"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_setting_describes_itself(name: str) -> None:
+    """Every field has a range and a meaning, and a number has a unit."""
+    kind = type(DEFAULTS[name])
+    told = describe(name)
+
+    assert told.range
+    assert told.meaning.endswith(".")
+    assert bool(told.unit) == (kind in (int, float))
+    if name.endswith(("_seconds", "_bytes")):
+        assert name.endswith(told.unit)
+
+
+def test_the_tables_of_this_test_are_complete() -> None:
+    """A new setting has to be added here, with its default and another value."""
+    assert set(DEFAULTS) == set(CHANGED) == set(NAMES)
+    assert msgspec.structs.asdict(Settings()) == DEFAULTS

@@ -1,0 +1,38 @@
+"""Numbers as people read them: counts, spans of time, sizes. One form each, in messages and tables.
+
+Place: words, no I/O.
+"""
+
+from __future__ import annotations
+
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_LONGEST_IN_SECONDS = 120
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number and its noun, such as "1 event" or "1,200 batches"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def span(seconds: float) -> str:
+    """A span of time in its two largest units, such as "0.4 s", "75 s" or "2 h 05 min"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    if seconds < _LONGEST_IN_SECONDS:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / _MINUTE)
+    if minutes < 60:
+        return f"{minutes} min"
+    if seconds < 2 * _DAY:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    hours = round(seconds / _HOUR)
+    return f"{hours // 24} d {hours % 24:02} h"
+
+
+def size(bytes_: float) -> str:
+    """A size in its largest unit, such as "512 bytes" or "1.5 GiB"."""
+    unit = 0
+    while bytes_ >= 1024 and unit < len(_UNITS) - 1:
+        bytes_, unit = bytes_ / 1024, unit + 1
+    return f"{bytes_:,.0f} {_UNITS[unit]}" if unit == 0 else f"{bytes_:,.1f} {_UNITS[unit]}"

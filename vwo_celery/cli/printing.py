@@ -1,0 +1,133 @@
+"""How commands print: tables where the terminal is wide enough, blocks where it is not, or JSON.
+
+Place: adapters. No number is ever cut off: what does not fit in a row becomes a block of lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import click
+import msgspec
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+STYLES = {"ok": "green", "warn": "yellow", "problem": "bold red"}
+_GAP = 2
+_NARROWEST_TEXT = 30
+_INDENT = 2
+
+
+class Column(NamedTuple):
+    """One column; `number` ones are aligned to the right, one that may `wrap` comes last."""
+
+    name: str
+    number: bool = False
+    wrap: bool = False
+
+
+class Row(NamedTuple):
+    """One row, and what there is to say about it, each with its style."""
+
+    cells: Sequence[str]
+    notes: Sequence[tuple[str, str]] = ()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that takes every text as it is."""
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document."""
+    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+
+
+def say(text: str, style: str = "") -> None:
+    """Print a paragraph."""
+    console().print(Text(printable(text), style))
+
+
+def printable(text: str) -> str:
+    """*text* without control characters, which could do things to a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def moment(unix_ms: int) -> str:
+    """A time in this machine's zone."""
+    at = datetime.fromtimestamp(unix_ms / 1000).astimezone()
+    return at.isoformat(sep=" ", timespec="seconds")
+
+
+def print_rows(columns: Sequence[Column], rows: Sequence[Row], joints: Sequence[str] = ()) -> None:
+    """Print rows as a table, or where that is too wide, each as a block headed by its first cell.
+
+    Args:
+        columns: What the cells are.
+        rows: Each with as many cells as there are columns.
+        joints: What stands between the cells of a block after its heading.
+    """
+    out = console()
+    clean = [
+        Row([printable(cell) for cell in row.cells], [(printable(t), s) for t, s in row.notes])
+        for row in rows
+    ]
+    if _table_width(columns, clean) <= out.width:
+        _print_table(out, columns, clean)
+    else:
+        _print_blocks(out, columns, clean, joints or [" · "] * len(columns))
+
+
+def _table_width(columns: Sequence[Column], rows: Sequence[Row]) -> int:
+    widths = []
+    for i, column in enumerate(columns):
+        width = max([cell_len(column.name), *(cell_len(row.cells[i]) for row in rows)])
+        widths.append(min(width, _NARROWEST_TEXT) if column.wrap else width)
+    return sum(widths) + _GAP * (len(columns) - 1)
+
+
+def _print_table(out: Console, columns: Sequence[Column], rows: Sequence[Row]) -> None:
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.name,
+            justify="right" if column.number else "left",
+            no_wrap=not column.wrap,
+            overflow="fold",
+        )
+    for row in rows:
+        style = next((style for _, style in row.notes), "")
+        first, *others = row.cells
+        table.add_row(Text(first, style), *map(_cell, others))
+    out.print(table)
+    notes = [(row.cells[0], note, style) for row in rows for note, style in row.notes]
+    if notes:
+        out.print()
+    for name, note, style in notes:
+        out.print(Text(f"{name}: ", "bold").append(Text(note, style)))
+
+
+def _print_blocks(
+    out: Console, columns: Sequence[Column], rows: Sequence[Row], joints: Sequence[str]
+) -> None:
+    for row in rows:
+        out.print(Text(row.cells[0], "bold"))
+        line = Text()
+        for i, (column, cell) in enumerate(zip(columns[1:], row.cells[1:], strict=True)):
+            if i:
+                line.append(joints[i - 1], "dim")
+            # A name and its value stay on one line.
+            line.append(f"{column.name}\u00a0".replace(" ", "\u00a0"), "dim")
+            line.append(cell if column.wrap else cell.replace(" ", "\u00a0"), _cell(cell).style)
+        out.print(Padding(line, (0, 0, 0, _INDENT)))
+        for note, style in row.notes:
+            out.print(Padding(Text(note, style), (0, 0, 0, _INDENT)))
+
+
+def _cell(text: str) -> Text:
+    return Text(text, "dim" if text in ("0", "-") else "")

@@ -1,0 +1,127 @@
+"""What every command shares: where Redis is, settings, `--json`, and errors as one clear line.
+
+Place: adapters. Nothing is connected before a command asks for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, TypeVar
+
+import click
+from redis.exceptions import RedisClusterException, RedisError
+
+from vwo_celery.cli.printing import print_json
+from vwo_celery.connections import open_client
+from vwo_celery.errors import QueueUnavailable, VwoCeleryError
+from vwo_celery.fleet import Fleet
+from vwo_celery.settings import Settings
+from vwo_celery.wording import mask_url
+
+#: Longest wait for one answer of Redis; an operator's look at many queues is one large answer.
+_REDIS_TIMEOUT_SECONDS = 5.0
+
+Decorated = TypeVar("Decorated", bound=Any)
+
+
+class Session:
+    """One command line: its common options, and what is opened by them."""
+
+    def __init__(self) -> None:
+        self.redis_url: str | None = None
+        self.namespace: str | None = None
+        self.json = False
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings of the options, else of Django and the environment.
+
+        Raises:
+            SettingsError: A setting is wrong.
+        """
+        return Settings.load(redis_url=self.redis_url, namespace=self.namespace)
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """The queues; connects when first used.
+
+        Raises:
+            QueueUnavailable: The URL leads nowhere.
+        """
+        url = self.settings.redis_url
+        try:
+            client = open_client(url, timeout_seconds=_REDIS_TIMEOUT_SECONDS)
+        except (ValueError, RedisError, RedisClusterException) as exc:
+            raise QueueUnavailable(f"opening a connection: {exc}") from exc
+        return Fleet(client, self.settings.namespace)
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+def common_options(function: Decorated) -> Decorated:
+    """`--redis-url` and `--namespace`, which may stand before the command and after it."""
+    options = (
+        click.option(
+            "--redis-url", metavar="URL", callback=_keep, expose_value=False,
+            help="Redis that holds the queues.  [default: VWO_CELERY_REDIS_URL, Django, or localhost]",
+        ),
+        click.option(
+            "--namespace", metavar="NAME", callback=_keep, expose_value=False,
+            help="First part of every key.  [default: VWO_CELERY_NAMESPACE, Django, or vwo]",
+        ),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def json_option(function: Decorated) -> Decorated:
+    """`--json`, of commands that print."""
+    return click.option(
+        "--json", is_flag=True, callback=_keep, expose_value=False,
+        help="Print one JSON document.",
+    )(function)  # fmt: skip
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value and parameter.name is not None:
+        setattr(context.ensure_object(Session), parameter.name, value)
+
+
+class Operator(click.Group):
+    """The command itself: every trouble that is foreseen ends as one line, never as a traceback."""
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
+        """As of click; with --json an error is a JSON document, too."""
+        words = list(sys.argv[1:] if args is None else args)
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")  # a terminal may not know every letter
+        if not standalone_mode or "--json" not in words:
+            return super().main(words, *rest, standalone_mode=standalone_mode, **extra)
+        try:
+            sys.exit(super().main(words, *rest, standalone_mode=False, **extra) or 0)
+        except click.ClickException as exc:
+            print_json({"error": exc.format_message()})
+            sys.exit(exc.exit_code)
+        except click.Abort:
+            print_json({"error": "interrupted"})
+            sys.exit(1)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; our own errors become click's."""
+        try:
+            return super().invoke(ctx)
+        except QueueUnavailable as exc:
+            url = mask_url(ctx.ensure_object(Session).settings.redis_url)
+            raise click.ClickException(
+                f"{url} cannot be used: {exc}. Start Redis, or name another with --redis-url "
+                "(VWO_CELERY_REDIS_URL); vwo-celery doctor tells more"
+            ) from exc
+        except VwoCeleryError as exc:
+            raise click.ClickException(str(exc)) from exc

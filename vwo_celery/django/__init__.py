@@ -1,0 +1,12 @@
+"""vwo_celery in a Django project: settings from VWO_CELERY, events that wait for the commit.
+
+Place: adapters. "vwo_celery.django" in INSTALLED_APPS brings the system checks, the operator's
+command as `manage.py vwo_celery`, and the tasks to `app.autodiscover_tasks()`. Celery is imported
+only with the module `tasks`, which Celery's own processes ask for and web processes do not.
+"""
+
+from __future__ import annotations
+
+from vwo_celery.django.commit import enqueue_on_commit
+
+__all__ = ["enqueue_on_commit"]
