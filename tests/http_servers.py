@@ -10,7 +10,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 LONGEST_WAIT_SECONDS = 30.0
@@ -81,18 +81,24 @@ Script = Callable[[Connection], None]
 
 
 class Server:
-    """A TCP server on a free port of loopback, with TLS if a context is given.
+    """A TCP server on loopback, by default on a free port, with TLS if a context is given.
 
     Attributes:
         connections: One for each that was accepted, in order.
     """
 
-    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        script: Script,
+        *,
+        tls: ssl.SSLContext | None = None,
+        address: tuple[str, int] = ("127.0.0.1", 0),
+    ) -> None:
         self.connections: list[Connection] = []
         self._script = script
         self._tls = tls
         self._stopped = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(address)
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
     @property
@@ -187,6 +193,18 @@ def reading_slowly(connection: Connection) -> None:
         pass
 
 
+@contextlib.contextmanager
+def black_hole() -> Iterator[int]:
+    """A port on 127.0.0.1 that neither accepts nor refuses."""
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for sock in (first, second):  # they fill the queue, so that the next is not answered
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
+
+
 def hanging_up(connection: Connection) -> None:
     """Read a request, and close without a word."""
     connection.read_request()
@@ -211,6 +229,8 @@ def tunnelling(connection: Connection) -> None:
         back = threading.Thread(target=_pump, args=(upstream, connection.sock), daemon=True)
         back.start()
         _pump(connection.sock, upstream)
+        with contextlib.suppress(OSError):
+            upstream.shutdown(socket.SHUT_RDWR)
         back.join(LONGEST_WAIT_SECONDS)
 
 

@@ -71,7 +71,13 @@ class Installation:
     def worker(self, *arguments: str, name: str = "worker", **env: str) -> Process:
         """A Celery worker, ready to take tasks."""
         process = self.start(
-            "worker", "--loglevel=INFO", "--concurrency=2", *_QUICK_START, *arguments, name=name, **env
+            "worker",
+            "--loglevel=INFO",
+            "--concurrency=2",
+            *_QUICK_START,
+            *arguments,
+            name=name,
+            **env,
         )
         process.wait_for_log("ready.")
         return process

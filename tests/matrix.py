@@ -1,6 +1,7 @@
 """The suite on every Python found, at both ends of the supported versions: `make test-all`.
 
-Arguments go to pytest. Each combination has its environment in .build/matrix, kept for the next run.
+Arguments go to pytest. Each combination has its environment in .build/matrix, of about 300 MB, kept for
+the next run.
 Says at the end what ran, how it ended, and which combinations this machine could not offer; exits 1
 if one failed, and 2 if there was nothing to run.
 """

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,6 +65,7 @@ class Process:
                 self._env[variable] = value
         self._stop_timeout_seconds = stop_timeout_seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self._asked = False
 
     def __repr__(self) -> str:
         return f"<Process {self.name}: {' '.join(self.command)}>"
@@ -91,6 +93,7 @@ class Process:
 
     def start(self) -> None:
         """Start it; its log goes on where an earlier start's ended."""
+        self._asked = False
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [*death_bound_launcher(), *self.command],
@@ -150,6 +153,12 @@ class Process:
         except subprocess.TimeoutExpired as exc:
             raise AssertionError(self._describe(f"still ran after {timeout_seconds:g} s")) from exc
 
+    def ask_to_end(self) -> None:
+        """Send SIGTERM, if it still runs, once however often this is called."""
+        if self.exit_code is None and not self._asked:
+            self._asked = True
+            self._started().send_signal(signal.SIGTERM)
+
     def kill(self) -> None:
         """End it and its children at once (SIGKILL), as a machine that loses power would."""
         self._kill_session()
@@ -164,8 +173,7 @@ class Process:
         process = self._process
         if process is None:
             return
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+        self.ask_to_end()
         try:
             process.wait(self._stop_timeout_seconds)
             wait_until(lambda: not self._is_session_alive(), _GONE_TIMEOUT_SECONDS)
@@ -196,6 +204,51 @@ class Process:
 
     def _describe(self, fate: str) -> str:
         return f"{self!r} {fate}; its log ends:\n{self.log()[-_LOG_TAIL_CHARACTERS:]}"
+
+
+class Processes:
+    """The programs of a test, started one by one and ended together, even where starting fails.
+
+    Args:
+        folder: Where their logs go.
+        env: Variables that all of them have.
+        cwd: Their working folder; None for *folder*.
+    """
+
+    def __init__(
+        self, folder: Path, *, env: Mapping[str, str | None] | None = None, cwd: Path | None = None
+    ) -> None:
+        self._folder = folder
+        self._env = dict(env or {})
+        self._cwd = cwd
+        self._started: list[Process] = []
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, *command: str, name: str, **env: str) -> Process:
+        """Start a program; see `Process`."""
+        process = Process(
+            *command, folder=self._folder, name=name, env={**self._env, **env}, cwd=self._cwd
+        )
+        process.start()
+        self._started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End all that still run.
+
+        Raises:
+            AssertionError: One did not end as it should; all are gone nevertheless.
+        """
+        with ExitStack() as stops:
+            for process in self._started:
+                stops.callback(process.stop)
+                process.ask_to_end()
+        self._started.clear()
 
 
 def _is_open(port: int) -> bool:

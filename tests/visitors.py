@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -17,7 +16,7 @@ _REQUEST_TIMEOUT_SECONDS = 30
 
 
 class Visitors:
-    """Sends requests from several threads, each of which keeps its connection.
+    """Sends requests from several threads, on a connection each, so that all processes get some.
 
     Args:
         url: Where the application listens.
@@ -25,7 +24,6 @@ class Visitors:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._of_thread = threading.local()
 
     def each(self, visit: Callable[[Argument], Answer], whom: Iterable[Argument]) -> list[Answer]:
         """What *visit* returned for each of *whom*, in order."""
@@ -34,15 +32,15 @@ class Visitors:
 
     def get(self, path: str) -> requests.Response:
         """The answer to a GET."""
-        return self._session().get(self._url + path, timeout=_REQUEST_TIMEOUT_SECONDS)
+        return self._request("GET", path, {})
 
     def post(self, path: str, **form: str) -> requests.Response:
         """The answer to a POST of a form."""
-        return self._session().post(self._url + path, data=form, timeout=_REQUEST_TIMEOUT_SECONDS)
+        return self._request("POST", path, form)
 
-    def _session(self) -> requests.Session:
-        if not hasattr(self._of_thread, "session"):
-            self._of_thread.session = requests.Session()
-            self._of_thread.session.trust_env = False  # a proxy of this machine's is none of ours
-        session: requests.Session = self._of_thread.session
-        return session
+    def _request(self, method: str, path: str, form: dict[str, str]) -> requests.Response:
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy of this machine's is none of ours
+            return session.request(
+                method, self._url + path, data=form, timeout=_REQUEST_TIMEOUT_SECONDS
+            )

@@ -20,20 +20,12 @@ from vwo_celery.connections import open_async_client
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError
 from vwo_celery.events import encode
-from vwo_celery.producer import (
-    IN_REDIS,
-    FlushResult,
-    Push,
-    Queue,
-    Receipt,
-    can_repeat,
-    describe,
-    is_plain,
-    pages,
-)
+from vwo_celery.producer import Queue
 from vwo_celery.producer import connect as connect_sync
+from vwo_celery.pushes import Push, can_repeat, describe, pages
+from vwo_celery.receipts import FlushResult, Receipt
 from vwo_celery.settings import Settings
-from vwo_celery.store import Pushed
+from vwo_celery.store import PLAIN, Pushed
 
 _Waiting = tuple[bytes, "asyncio.Future[Receipt]"]
 
@@ -135,10 +127,9 @@ class AioQueue:
             pushed = await self._push(push)
         except RedisError as exc:
             return queue.drop("redis_unavailable", len(texts), describe(exc))
-        queue.give_back(push)
-        if is_plain(pushed):
-            return IN_REDIS
-        return await asyncio.to_thread(queue.settle, push, pushed)
+        if pushed == PLAIN:
+            return queue.settle(push, pushed)
+        return await asyncio.to_thread(queue.settle, push, pushed)  # it has more to ask of Redis
 
     async def _push(self, push: Push) -> Pushed:
         try:

@@ -14,6 +14,7 @@ from vwo_celery.errors import CallbackRefused, QueueUnavailable
 from vwo_celery.findings import (
     BrokerFacts,
     Finding,
+    State,
     beat_finding,
     broker_findings,
     listener_finding,
@@ -51,7 +52,8 @@ def examine(
         open_fleet: Opens the Redis that holds the queues.
         look_at_broker: Finds out about Celery's broker; must not raise.
     """
-    yield Finding("settings", "ok", f"settings are in range; namespace {settings.namespace!r}")
+    url = mask_url(settings.redis_url)
+    yield Finding("settings", "ok", f"in range; {url}, namespace {settings.namespace}")
     listeners: list[str] = []
     try:
         fleet = open_fleet()
@@ -117,19 +119,21 @@ def _hosts(registered: Mapping[str, Registration], settings: Settings) -> Findin
 
 def _callbacks(registered: Mapping[str, Registration], settings: Settings) -> Iterator[Finding]:
     paths = sorted({found.flush_callback for found in registered.values()} - {""})
-    refused = []
-    for path in paths:
-        try:
-            find_callback(path, settings.callback_modules)
-        except CallbackRefused as exc:
-            refused.append(str(exc))
+    refused = [finding for path in paths if (finding := _callback(path, settings)) is not None]
     if paths and not refused:
         yield Finding("callbacks", "ok", f"{count(len(paths), 'flush_callback')} can be imported")
-    for message in refused:
-        yield Finding(
-            "callbacks", "problem", f"with these settings: {message}",
-            "until then batches are delivered, and nobody is called back",
-        )  # fmt: skip
+    yield from refused
+
+
+def _callback(path: str, settings: Settings) -> Finding | None:
+    try:
+        find_callback(path, settings.callback_modules)
+    except CallbackRefused as exc:
+        # What cannot be imported here may well be where the workers run.
+        state: State = "warn" if exc.__cause__ else "problem"
+        remedy = "make it importable for every worker; batches are delivered all the same"
+        return Finding("callbacks", state, f"with these settings: {exc}", remedy)
+    return None
 
 
 def _strays(strays: list[QueueView]) -> Iterator[Finding]:
@@ -174,7 +178,7 @@ def _late(views: list[QueueView], settings: Settings) -> Finding:
 def _not_accepted(views: list[QueueView], _: Settings) -> Finding:
     waiting = [view for view in views if view.released]
     if not waiting:
-        return Finding("answers", "ok", "VWO has accepted all that it was sent, or it is given up")
+        return Finding("answers", "ok", "no batch waits for another try")
     events = sum(view.released for view in waiting)
     why = "; ".join(
         f"{view.queue}: {view.error} (attempt {view.attempt}, next try in "

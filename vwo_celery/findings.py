@@ -111,7 +111,9 @@ def _eviction(facts: ServerFacts) -> Finding:
 def _persistence(facts: ServerFacts) -> Finding:
     check, on = "persistence", "CONFIG SET appendonly yes, and the same in redis.conf"
     if facts.append_only and not facts.append_ok:
-        what = "the last write to the append-only file failed; Redis refuses events until one succeeds"
+        what = (
+            "the last write to the append-only file failed; Redis refuses events until one succeeds"
+        )
         return Finding(check, "problem", what, "look at the server's disk and log")
     if facts.append_only and facts.fsync == "no":
         what = "append-only file, but appendfsync is no: a power cut loses what the kernel holds"

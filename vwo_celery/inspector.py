@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from vwo_celery.amounts import count, span
 from vwo_celery.connections import unavailable
 from vwo_celery.errors import QueueUnknown
 from vwo_celery.fleet import Fleet, Registration
@@ -136,7 +137,8 @@ class Health(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         if self.problems:
             return f"unhealthy: {'; '.join(self.problems)}"
-        return f"healthy: {self.listeners} workers listen, {self.pending} events pending"
+        listeners = count(self.listeners, "worker listens", "workers listen")
+        return f"healthy: {listeners}, {count(self.pending, 'event')} pending"
 
 
 def registrations(fleet: Fleet) -> Registrations:
@@ -164,9 +166,11 @@ def choose(registered: Mapping[str, Registration], names: Sequence[str]) -> dict
     """
     for name in names:
         if name not in registered:
+            begun = sorted(queue for queue in registered if queue.startswith(name))
+            hint = f"; did you mean {begun[0]!r}?" if begun else nearest(name, registered)
             raise QueueUnknown(
-                f"no queue {name!r} is registered{nearest(name, registered)}; "
-                f"{len(registered)} are, see: vwo-celery queues"
+                f"no queue {name!r} is registered{hint or ';'} {len(registered)} are, see: "
+                "vwo-celery queues"
             )
     return {name: registered[name] for name in names} if names else dict(registered)
 
@@ -235,14 +239,14 @@ def health(fleet: Fleet, settings: Settings) -> Health:
     listeners = len(fleet.listeners())
     problems = [_lateness(view) for view in active if is_stuck(view, settings)]
     if pending and not listeners:
-        problems.insert(0, f"no worker listens, and {pending} events are pending")
+        problems.insert(0, f"no worker listens, and {count(pending, 'event')} pending")
     return Health(tuple(problems), listeners, pending)
 
 
 def _lateness(view: QueueView) -> str:
     return (
-        f"queue {view.queue}: the oldest of {view.open + view.ready} pending events is "
-        f"{view.late_seconds:.0f} s past its interval of {view.interval_seconds or 0:g} s"
+        f"queue {view.queue}: the oldest of {count(view.open + view.ready, 'pending event')} is "
+        f"{span(view.late_seconds)} past its interval of {span(view.interval_seconds or 0)}"
     )
 
 

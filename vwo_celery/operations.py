@@ -47,20 +47,25 @@ class DeadBatch(msgspec.Struct, frozen=True):
     first_ms: int
 
 
-def pause(fleet: Fleet, registered: Mapping[str, Registration], reason: str) -> None:
-    """Have nothing claimed from these queues; what is in flight is settled as usual.
+def pause(fleet: Fleet, registered: Mapping[str, Registration], reason: str) -> list[str]:
+    """Have nothing claimed from these queues; the names of those that were not paused before.
+
+    What is in flight is settled as usual. A queue that is paused keeps its reason, which may be all
+    that is known of a refusal of VWO's.
 
     Raises:
         QueueUnavailable: Redis did not answer; some of them may be paused.
     """
-    for shards in shards_of(fleet, registered).values():
-        for shard in shards:
+    shards = [shard for those in shards_of(fleet, registered).values() for shard in those]
+    paused = set()
+    for shard, snapshot in zip(shards, take_snapshots(shards), strict=True):
+        if not snapshot.paused:
             shard.pause(reason)
+            paused.add(shard.queue)
+    return sorted(paused)
 
 
-def resume(
-    fleet: Fleet, registered: Mapping[str, Registration], settings: Settings
-) -> list[str]:
+def resume(fleet: Fleet, registered: Mapping[str, Registration], settings: Settings) -> list[str]:
     """End the pause of these queues and wake the workers for them; the names of those paused.
 
     Raises:
@@ -158,7 +163,9 @@ def redrive(
     for batch in dead:
         shard = fleet.shard(batch.queue, batch.shard)
         if (batch.queue, batch.shard) not in shards:
-            fleet.watch(shard.keys.name)  # one that holds nothing but dead letters is not under watch
+            fleet.watch(
+                shard.keys.name
+            )  # one that holds nothing but dead letters is not under watch
             shards[batch.queue, batch.shard] = shard
         events = shard.redrive(batch.batch)
         total += events

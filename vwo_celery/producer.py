@@ -13,111 +13,30 @@ import logging
 import os
 import random
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
-from uuid import uuid4
+from typing import Any
 
-import msgspec
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 
 from vwo_celery import store, triggers
 from vwo_celery.batching import BatchSettings, parse_batch_event_data
 from vwo_celery.connections import open_client
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError, QueueFull, VwoCeleryError
-from vwo_celery.events import BODY_OVERHEAD_BYTES, MAX_BODY_BYTES, encode
+from vwo_celery.events import encode
 from vwo_celery.fleet import Fleet, Registration
+from vwo_celery.marks import Marks
+from vwo_celery.pushes import Push, describe, limits_of, pages, send_again
+from vwo_celery.receipts import IN_REDIS, FlushResult, Receipt
 from vwo_celery.settings import Settings
-from vwo_celery.store import Limits, Mark, Pushed, Shard, as_ms
+from vwo_celery.store import Pushed, Shard
 
 log = logging.getLogger("vwo_celery")
 
-#: Most events and bytes of one command, so that no command holds Redis for more than a moment.
-PUSH_EVENTS = 1000
-PUSH_BYTES = 1_000_000
-#: Sweeps that a wake-up slot outlives when no task picks the wake-up up.
-SLOT_SWEEPS = 3
-_SHORTEST_SLOT_SECONDS = 3.0
 _LOG_EVERY_SECONDS = 60.0
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """What became of one event.
-
-    Attributes:
-        where: "redis": it will be delivered, or be visible among the dead letters; "spooled": the
-            same, from this host's disk; "dropped": it will not.
-        reason: Why it was dropped, one word: "not_json", "not_an_object", "too_large",
-            "queue_full", "redis_unavailable"; else None.
-    """
-
-    where: Literal["redis", "spooled", "dropped"]
-    reason: str | None = None
-
-    def __bool__(self) -> bool:
-        return self.where != "dropped"
-
-
-IN_REDIS = Receipt(where="redis")
-
-
-class FlushResult(msgspec.Struct, frozen=True):
-    """What a flush achieved within its timeout; truthy where everything was delivered.
-
-    Attributes:
-        delivered: Events that VWO accepted since the flush began, of those pending then.
-        failed: Events of those that were dead-lettered since.
-        pending: Events of those that are still in Redis.
-        reason: Why not everything was delivered, "" if it was.
-    """
-
-    delivered: int = 0
-    failed: int = 0
-    pending: int = 0
-    reason: str = ""
-
-    def __bool__(self) -> bool:
-        return not (self.failed or self.pending or self.reason)
-
-
-class Marks:
-    """Idempotency marks of this process; each serves one push at a time.
-
-    A mark goes back only after a push whose fate is known. After a fork the child starts with none
-    of its parent's, since both would count on from the same number.
-    """
-
-    def __init__(self) -> None:
-        self._free: deque[Mark] = deque()
-        self._pid = os.getpid()
-
-    def take(self) -> Mark:
-        """A mark with its sequence raised for the next push."""
-        if self._pid != os.getpid():
-            self._free, self._pid = deque(), os.getpid()
-        try:
-            mark = self._free.pop()
-        except IndexError:
-            mark = Mark(uuid4().hex[:12])
-        mark.sequence += 1
-        return mark
-
-    def give_back(self, mark: Mark) -> None:
-        """Let the next push use it."""
-        self._free.append(mark)
-
-
-class Push(NamedTuple):
-    """One push: where to, under which mark, of what, and the command that does it."""
-
-    shard: Shard
-    mark: Mark
-    token: str
-    texts: Sequence[bytes]
-    command: tuple[Any, ...]
+#: Batches of so many events and up: of those, few events open or fill one, which costs a call more.
+_SHORT_WAY_FROM = 20
 
 
 class Queue:
@@ -138,6 +57,7 @@ class Queue:
         self.limits = limits_of(batch, settings)
         self.shards = [self.fleet.shard(self.name, i) for i in range(settings.shards)]
         self._marks = Marks()
+        self._appends = batch.events_per_request >= _SHORT_WAY_FROM
         self._registered = 0  # pid of the process that did
         self._dropped: Counter[str] = Counter()
         self._logged_at: dict[str, float] = {}
@@ -160,6 +80,8 @@ class Queue:
             text = encode(event)
         except EventError as exc:
             return self.drop(exc.reason, 1, str(exc))
+        if self._appends and self.is_registered:
+            return self._append(text)
         return self._store((text,))
 
     def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
@@ -192,21 +114,34 @@ class Queue:
     def _store(self, texts: Sequence[bytes]) -> Receipt:
         if not self.is_registered and not self.register():
             return self.drop("redis_unavailable", len(texts), "the queue could not be registered")
-        return self._push(texts, store.names_needed(self.limits, texts))
+        return self._push(self.prepare(texts))
 
-    def _push(self, texts: Sequence[bytes], names: int, *, once_more: bool = True) -> Receipt:
-        push = self.prepare(texts, names)
+    def _append(self, text: bytes) -> Receipt:
+        """Store a single event by the shortest way; what is unusual goes the general way."""
+        shard, mark, failure = self._some_shard(), self._marks.take(), None
         try:
-            pushed = push.shard.push(push.command)
+            if shard.append(mark, text):
+                self._marks.give_back(mark)
+                return IN_REDIS
         except RedisError as exc:
-            try:
-                pushed = _push_again(push, exc)
-            except RedisError as again:
-                return self.drop("redis_unavailable", len(texts), describe(again))
-        self._marks.give_back(push.mark)
-        if is_plain(pushed):
-            return IN_REDIS
+            failure = exc
+        push = Push(shard, mark, (text,), store.names_needed(self.limits, (text,)))
+        return self._push_again(push, failure) if failure else self._push(push)
+
+    def _push(self, push: Push, *, once_more: bool = True) -> Receipt:
+        try:
+            pushed = push.send()
+        except RedisError as exc:
+            return self._push_again(push, exc)
         return self.settle(push, pushed, once_more=once_more)
+
+    def _push_again(self, push: Push, exc: RedisError) -> Receipt:
+        try:
+            pushed = send_again(push, exc)
+        except RedisError as again:
+            # The mark does not go back: what it was last used for may still arrive.
+            return self.drop("redis_unavailable", len(push.texts), describe(again))
+        return self.settle(push, pushed)
 
     # -- what the asyncio producer shares
 
@@ -219,26 +154,24 @@ class Queue:
         """
         if names is None:
             names = store.names_needed(self.limits, texts)
-        shard = self.shards[0] if len(self.shards) == 1 else random.choice(self.shards)
-        mark = self._marks.take()
-        return Push(
-            shard, mark, store.push_token(mark), texts, shard.push_command(mark, texts, names)
-        )
+        return Push(self._some_shard(), self._marks.take(), texts, names)
 
-    def give_back(self, push: Push) -> None:
-        """Let the next push use the mark of this one, whose answer came."""
-        self._marks.give_back(push.mark)
+    def _some_shard(self) -> Shard:
+        return self.shards[0] if len(self.shards) == 1 else random.choice(self.shards)
 
     def settle(self, push: Push, pushed: Pushed, *, once_more: bool = True) -> Receipt:
-        """Do what an answer that is not plain asks for.
+        """Do what an answer to a push asks for; its mark may serve the next push.
 
         Args:
             push: What was sent.
             pushed: The answer.
             once_more: Whether a push that stored nothing may be tried again.
         """
+        token = push.token
+        self._marks.give_back(push.mark)
         if pushed.code in (store.STORED, store.DUPLICATE):
-            self._tell_workers(push.shard, push.token, pushed)
+            if pushed.wakeups or pushed.watch:
+                self._tell_workers(push.shard, token, pushed)
             return IN_REDIS
         count = len(push.texts)
         if pushed.code in (store.TOO_MANY_EVENTS, store.TOO_MANY_BYTES):
@@ -246,7 +179,7 @@ class Queue:
         if not once_more or (pushed.code == store.NOT_REGISTERED and not self.register()):
             return self.drop("redis_unavailable", count, "Redis keeps losing the registration")
         # Where another process registered smaller batches, more may be sealed than names were given.
-        return self._push(push.texts, count + 1, once_more=False)
+        return self._push(self.prepare(push.texts, count + 1), once_more=False)
 
     @property
     def is_registered(self) -> bool:
@@ -384,57 +317,3 @@ def connect(
         settings.redis_url, timeout_seconds=settings.enqueue_timeout_seconds / 2
     )  # fmt: skip
     return Queue(destination, batch, settings, client)
-
-
-def is_plain(pushed: Pushed) -> bool:
-    """Whether an answer says that the events are stored, and asks for nothing else."""
-    return pushed.code == store.STORED and not (pushed.wakeups or pushed.watch)
-
-
-def can_repeat(exc: RedisError) -> bool:
-    """Whether sending a push again can help; its mark keeps it from storing twice."""
-    return isinstance(exc, (NoScriptError, RedisConnectionError, RedisTimeoutError))
-
-
-def describe(exc: Exception) -> str:
-    """What Redis said, for a log line."""
-    return f"Redis answered {type(exc).__name__}: {exc}"
-
-
-def _push_again(push: Push, exc: RedisError) -> Pushed:
-    if not can_repeat(exc):
-        raise exc
-    if isinstance(exc, NoScriptError):
-        push.shard.load_push()
-    return push.shard.push(push.command)
-
-
-def limits_of(batch: BatchSettings, settings: Settings) -> Limits:
-    """What the scripts of each shard have to obey."""
-    shards = settings.shards
-    return Limits(
-        events_per_request=batch.events_per_request,
-        interval_ms=batch.request_time_interval_ms,
-        batch_bytes=MAX_BODY_BYTES - BODY_OVERHEAD_BYTES,
-        capacity_events=-(-settings.max_queue_events // shards),
-        capacity_bytes=-(-settings.max_queue_bytes // shards),
-        parallel=-(-settings.max_parallel_sends // shards),
-        slot_ttl_ms=as_ms(
-            max(_SHORTEST_SLOT_SECONDS, SLOT_SWEEPS * settings.sweep_interval_seconds)
-        ),
-    )
-
-
-def pages(texts: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """*texts* in runs of at most PUSH_EVENTS events and about PUSH_BYTES bytes."""
-    if len(texts) <= PUSH_EVENTS and sum(map(len, texts)) <= PUSH_BYTES:
-        if texts:
-            yield texts
-        return
-    start, size = 0, 0
-    for i, text in enumerate(texts):
-        if i > start and (i - start >= PUSH_EVENTS or size + len(text) > PUSH_BYTES):
-            yield texts[start:i]
-            start, size = i, 0
-        size += len(text)
-    yield texts[start:]

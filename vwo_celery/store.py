@@ -15,6 +15,7 @@ import msgspec
 
 from vwo_celery.connections import unavailable
 from vwo_celery.keys import ShardKeys, shard_keys
+from vwo_celery.marks import Mark, push_token
 from vwo_celery.scripts import script
 
 STORED, DUPLICATE, TOO_MANY_EVENTS, TOO_MANY_BYTES, NOT_REGISTERED, TOO_FEW_NAMES = (
@@ -33,13 +34,6 @@ _SWEEP_NAMES = 8
 _LONGEST_ERROR = 300
 
 
-class Mark(msgspec.Struct):
-    """A producer's idempotency mark: one push at a time may be under way with it."""
-
-    id: str
-    sequence: int = 0
-
-
 class Pushed(NamedTuple):
     """What enqueue.lua answered."""
 
@@ -47,6 +41,10 @@ class Pushed(NamedTuple):
     sealed: int
     wakeups: int
     watch: int
+
+
+#: The usual answer: stored, and nothing else to do for the producer.
+PLAIN = Pushed(STORED, 0, 0, 0)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -140,8 +138,30 @@ class Shard:
         self._enqueue_keys = (k.open, k.meta, k.ready, k.info, k.slots, k.leases)
         self._sweep_keys = self._enqueue_keys
         self._enqueue = script("enqueue")
+        self._append_start = ("EVALSHA", script("append").sha, 3, k.open, k.meta)
 
     # -- producing
+
+    def append(self, mark: Mark, event: bytes) -> bool:
+        """Store one event by the shortest way, if it neither opens nor fills a batch.
+
+        Args:
+            mark: The caller's, with its sequence already raised for this push.
+            event: JSON of the event.
+
+        Returns:
+            Whether it is stored. If not, and also where this raises, a `push` under the same mark
+            stores it, once.
+
+        Raises:
+            redis.exceptions.RedisError: As it comes; the producer decides what may be tried again.
+        """
+        return (
+            self.client.execute_command(
+                *self._append_start, self.keys.mark(mark.id), mark.sequence, event
+            )
+            == 1
+        )
 
     def push_command(self, mark: Mark, events: Sequence[bytes], names: int) -> tuple[Any, ...]:
         """The command that stores *events* under the mark's present sequence number.
@@ -171,8 +191,9 @@ class Shard:
         return Pushed(*self.client.execute_command(*command))
 
     def load_push(self) -> None:
-        """Give the server the enqueue script."""
+        """Give the server the scripts that store events."""
         self.client.script_load(self._enqueue.text)
+        self.client.script_load(script("append").text)
 
     # -- triggers
 
@@ -301,11 +322,6 @@ class Shard:
         with unavailable(f"purge of batch {batch_id}"):
             keys = (k.meta, k.info, k.dead, k.batch(batch_id))
             return int(script("purge").run(self.client, keys, (batch_id,)))
-
-
-def push_token(mark: Mark) -> str:
-    """Name of the first batch that a push may seal; also the stem of its wake-up tokens."""
-    return f"{mark.id}.{mark.sequence:08d}"
 
 
 def names_needed(limits: Limits, events: Sequence[bytes]) -> int:

@@ -175,9 +175,9 @@ class _Flush:
         self.dead += sum(self.awaited.pop(batch_id) for batch_id in dead)
 
 
-def _sum(flushes: Iterable[_Flush], reason: str = "") -> FlushCounts:
-    total, dead, pending = map(sum, zip(*((f.total, f.dead, f.pending) for f in flushes), strict=True))
-    return FlushCounts(total - dead - pending, dead, pending, reason)
+def _sum(flushes: Sequence[_Flush]) -> FlushCounts:
+    dead, pending = sum(each.dead for each in flushes), sum(each.pending for each in flushes)
+    return FlushCounts(sum(each.total for each in flushes) - dead - pending, dead, pending, "")
 
 
 def _counts(fleet: Fleet, flushes: Sequence[_Flush]) -> FlushCounts:

@@ -46,7 +46,9 @@ def test_killed_in_the_post(installation: Installation) -> None:
     first = installation.worker(name="first", **LEASES | {"VWO_CELERY_LEASE_SECONDS": "3"})
     queue = installation.connect(events_per_request=10, request_time_interval=60)
     queue.enqueue_many([event(name) for name in NAMES])
-    wait_until(lambda: len(installation.standin.batches) == 1 or _in_flight(installation, queue), 10)
+    wait_until(
+        lambda: len(installation.standin.batches) == 1 or _in_flight(installation, queue), 10
+    )
     first.kill()
 
     installation.worker(name="second", **LEASES)

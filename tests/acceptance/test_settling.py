@@ -171,8 +171,12 @@ def test_results_reach_the_application(installation: Installation) -> None:
     results = queue.results(timeout_seconds=15)
     found: list[tuple[str | None, list[Any]]] = []
     with installation.in_thread(lambda: found.extend(_first_two(results))):
-        wait_until(lambda: queue.fleet.client.pubsub_numsub(f"vwo:1:results:{queue.name}")[0][1], 10)
-        wait_until(lambda: queue.fleet.client.hexists(queue.shards[0].keys.meta, "results_until"), 10)
+        wait_until(
+            lambda: queue.fleet.client.pubsub_numsub(f"vwo:1:results:{queue.name}")[0][1], 10
+        )
+        wait_until(
+            lambda: queue.fleet.client.hexists(queue.shards[0].keys.meta, "results_until"), 10
+        )
         queue.enqueue_many([event(name) for name in NAMES])
 
     assert [error is None for error, _ in found] == [False, True]

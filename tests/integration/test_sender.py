@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import http_servers as servers
@@ -267,16 +268,32 @@ def test_a_server_that_hardly_reads_ends_at_the_deadline(
 
 def test_a_host_that_does_not_accept_ends_at_the_deadline(make_sender: MakeSender) -> None:
     """Connecting counts towards the deadline."""
-    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for sock in (first, second):  # they fill the queue, so that the next is not answered
-            sock.setblocking(False)
-            sock.connect_ex(full.getsockname())
-        url = f"http://127.0.0.1:{full.getsockname()[1]}"
-        answer = send_by_deadline(make_sender(url, seconds=DEADLINE_SECONDS))
+    with servers.black_hole() as port:
+        sender = make_sender(f"http://127.0.0.1:{port}", seconds=DEADLINE_SECONDS)
+        answer = send_by_deadline(sender)
 
     assert answer.failure is Failure.TIMEOUT
+
+
+def test_an_address_that_does_not_accept_leaves_time_for_the_next(
+    make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a host with two addresses, the first of which is dead, the second is reached in time."""
+    resolve = socket.getaddrinfo
+
+    def both(host: str, *args: Any) -> list[Any]:
+        hosts = ["127.0.0.1", "127.0.0.2"] if host == "vwo-celery.invalid" else [host]
+        return [found for name in hosts for found in resolve(name, *args)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    with (
+        servers.black_hole() as port,
+        servers.Server(servers.answering(), address=("127.0.0.2", port)),
+    ):
+        sender = make_sender(f"http://vwo-celery.invalid:{port}", seconds=2.0)
+        answer = sender.send(BODY, events=1)
+
+    assert answer.status == 200
 
 
 def test_a_tls_handshake_that_hangs_ends_at_the_deadline(make_sender: MakeSender) -> None:
@@ -306,8 +323,13 @@ def test_a_proxy_that_trickles_ends_at_the_deadline(
     assert "timed out" in answer.detail
 
 
+@pytest.mark.parametrize("hangs_in", ["handshake", "answer"])
 def test_time_spent_in_the_proxy_is_not_given_again(
-    make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch, tls: ssl.SSLContext, trusted: None
+    make_sender: MakeSender,
+    monkeypatch: pytest.MonkeyPatch,
+    tls: ssl.SSLContext,
+    trusted: None,
+    hangs_in: str,
 ) -> None:
     """CONNECT, handshake and answer share one deadline, however it is spread over them."""
 
@@ -316,11 +338,14 @@ def test_time_spent_in_the_proxy_is_not_given_again(
         servers.tunnelling(connection)
 
     with (
-        servers.Server(servers.trickling(b"HTTP/1.1 200 OK" + b"y" * 100), tls=tls) as server,
+        servers.Server(
+            servers.reading_nothing, tls=tls if hangs_in == "answer" else None
+        ) as server,
         servers.Server(slow_tunnel) as proxy,
     ):
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        answer = make_sender(server.url, seconds=1.0).send(BODY, events=1)
+        sender = make_sender(f"https://127.0.0.1:{server.port}", seconds=1.0)
+        answer = sender.send(BODY, events=1)
 
     assert answer.failure is Failure.TIMEOUT
     assert answer.elapsed_seconds < 1.5

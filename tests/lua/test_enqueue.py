@@ -73,9 +73,23 @@ def test_a_shard_the_sweep_does_not_know_is_announced(world: World) -> None:
     """The first push since the shard was idle has its producer tell the sweep."""
     world.given()
 
-    pushed = world.push(mark(), b"1")
+    first = world.push(mark(1), b"1")
+    noted = world.changes()["meta"]["watched"] == world.now()
+    second = world.push(mark(2), b"2")
 
-    assert pushed == stored(watch=1)
+    assert first == stored(watch=1)
+    assert noted
+    assert second == stored()
+
+
+def test_a_repeat_announces_the_shard_again(world: World) -> None:
+    """Where the answer was lost that asked for it, nobody has told the sweep yet."""
+    world.given()
+    world.push(mark(1), b"1")
+
+    pushed = world.push(mark(1), b"1")
+
+    assert pushed == Pushed(store.DUPLICATE, 0, 0, 1)
 
 
 def test_the_mark_goes_by_itself(world: World) -> None:
@@ -106,7 +120,7 @@ def test_a_repeat_of_a_push_that_sealed_stores_nothing(world: World) -> None:
 
     pushed = world.push(mark(7), b"1", b"2", b"3")
 
-    assert pushed == Pushed(store.DUPLICATE, 0, 0, 0)
+    assert (pushed.code, pushed.sealed, pushed.wakeups) == (store.DUPLICATE, 0, 0)
     assert world.changes() == {}
 
 
@@ -386,12 +400,12 @@ def test_one_event_needs_two_names(world: World) -> None:
 
 
 def test_foreign_events_are_left_to_the_sweep(world: World) -> None:
-    """Where another program pushed, a push is stored behind, nothing is sealed, the sweep is told."""
+    """Where another program pushed, a push is stored behind, nothing is sealed."""
     world.given(meta=KNOWN, open=[b"f1", b"f2", b"f3", b"f4"])
 
     pushed = world.push(mark(), b"1", b"2", b"3")
 
-    assert pushed == stored(watch=1)
+    assert pushed == stored()
     assert world.changes() == {
         "open": [b"f1", b"f2", b"f3", b"f4", b"1", b"2", b"3"],
         "meta": {
@@ -413,7 +427,7 @@ def test_a_list_with_foreign_events_is_not_sealed_by_size(world: World) -> None:
 
     pushed = world.push(mark(), NINE)
 
-    assert pushed == stored(watch=1)
+    assert pushed == stored()
     assert world.changes()["open"] == [NINE, b"foreign", NINE]
 
 
@@ -427,7 +441,7 @@ def test_an_adopted_list_is_left_to_the_sweep(world: World) -> None:
 
     pushed = world.push(mark(), b"1")
 
-    assert pushed == stored(watch=1)
+    assert pushed == stored()
     assert world.changes()["open"] == [b"f1", b"f2", b"1"]
 
 
@@ -441,7 +455,7 @@ def test_a_list_over_a_lowered_limit_is_left_to_the_sweep(world: World) -> None:
 
     pushed = world.push(mark(), b"5")
 
-    assert pushed == stored(watch=1)
+    assert pushed == stored()
     assert world.changes()["open"] == [b"1", b"2", b"3", b"4", b"5"]
 
 

@@ -178,11 +178,10 @@ class RaisingMapping(Mapping[str, int]):
 
 
 class Lying:
-    """Says it is of a class that it is not, and fails while saying so."""
+    """Fails when it is asked for its class."""
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
-        raise RuntimeError("no class")
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError("no attributes")
 
 
 def deep(levels: int) -> dict[str, Any]:
@@ -241,7 +240,7 @@ NOT_JSON: list[Any] = [
     collections.UserString("abc"),
 ]
 HOSTILE: list[Callable[[], Any]] = [
-    Raising, RaisingMapping, Lying, circular, endless, lambda: deep(100_000),
+    Raising, RaisingMapping, Lying, circular, endless, lambda: deep(20_000),
 ]  # fmt: skip
 
 
@@ -309,13 +308,14 @@ def test_the_bytes_are_compact_and_in_order(event: Any, expected: bytes) -> None
         b'{"a":1,"a":2}',
     ],
 )
-@pytest.mark.parametrize("form", [bytes, bytearray, memoryview, msgspec.Raw])
-def test_bytes_that_hold_an_object_come_back_unchanged(ready_made: bytes, form: Any) -> None:
+def test_bytes_that_hold_an_object_come_back_unchanged(ready_made: bytes) -> None:
     """Whoever has the JSON already, such as a relay, passes it as bytes; no byte changes."""
-    encoded = encode(form(ready_made))
+    forms = (ready_made, bytearray(ready_made), memoryview(ready_made), msgspec.Raw(ready_made))
 
-    assert type(encoded) is bytes
-    assert encoded == ready_made
+    encoded = [encode(form) for form in forms]
+
+    assert encoded == [ready_made] * len(forms)
+    assert {type(each) for each in encoded} == {bytes}
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_bytes_that_hold_an_object_come_back_unchanged(ready_made: bytes, form: 
         (b"{'a':1}", "not_json"),
         (b"\xef\xbb\xbf{}", "not_json"),
         ('{"a":1}'.encode("utf-16"), "not_json"),
-        (b'{"a":' * 100_000, "not_json"),
+        (b'{"a":' * 20_000, "not_json"),
         (b"[]", "not_an_object"),
         (b'"\\ud800"', "not_an_object"),
         (b"null", "not_an_object"),
@@ -385,14 +385,15 @@ def test_a_body_is_its_events_joined(count: int) -> None:
     assert len(whole) == BODY_OVERHEAD_BYTES + sum(map(len, events)) + separators
 
 
-@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
-def test_events_of_the_sdks_keep_content_and_order(capture: Path) -> None:
+def test_events_of_the_sdks_keep_content_and_order() -> None:
     """What an SDK hands over as dicts leaves as the same JSON, key order included."""
-    recorded = json.loads(capture.read_text())["body_json"]
+    assert CAPTURES
+    for capture in CAPTURES:
+        recorded = json.loads(capture.read_text())["body_json"]
 
-    sent = body(encode(event) for event in recorded["ev"])
+        sent = body(encode(event) for event in recorded["ev"])
 
-    assert json.dumps(json.loads(sent)) == json.dumps(recorded)
+        assert json.dumps(json.loads(sent)) == json.dumps(recorded), capture.stem
 
 
 VALUES = st.recursive(
@@ -403,7 +404,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.dictionaries(st.text(max_size=3), VALUES, max_size=3))
 def test_any_json_object_comes_back_equal(event: dict[str, Any]) -> None:
     """Whatever the standard library reads back from its own JSON, it reads back from ours."""

@@ -36,11 +36,15 @@ def look_at_broker(settings: Settings, app_name: str = "") -> BrokerFacts:
     url = settings.effective_broker_url
     try:
         apps = [find_app(app_name)] if app_name else list(_likely_apps(settings))
-        url = apps[0].connection_for_read().as_uri() if app_name else url
+        url = _url_of(apps[0]) if app_name else url
         return _look(apps, settings, url, app_given=bool(app_name))
     except Exception as exc:
         # Whatever a transport or the user's app raises is what the operator wants to know.
         return BrokerFacts(url=mask_url(url), error=_without_secrets(exc, url))
+
+
+def _url_of(app: Celery) -> str:
+    return str(app.connection_for_read().as_uri(include_password=True))
 
 
 def _look(apps: list[Celery], settings: Settings, url: str, *, app_given: bool) -> BrokerFacts:
@@ -61,7 +65,9 @@ def _likely_apps(settings: Settings) -> Iterator[Celery]:
     """The broker with the key prefix of workers.app, and as a plain app uses it."""
     scheme = urlsplit(settings.effective_broker_url).scheme
     for prefix in (f"{settings.namespace}:broker:", "") if scheme in _REDIS else ("",):
-        app = Celery("vwo_celery_doctor", broker=settings.effective_broker_url, set_as_current=False)
+        app = Celery(
+            "vwo_celery_doctor", broker=settings.effective_broker_url, set_as_current=False
+        )
         app.conf.broker_connection_timeout = _CONNECT_SECONDS
         if scheme in _REDIS:
             app.conf.broker_transport_options = {

@@ -48,8 +48,8 @@ def print_json(document: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 
-def say(text: str, style: str = "") -> None:
-    """Print a paragraph."""
+def say(text: str = "", style: str = "") -> None:
+    """Print a paragraph, or an empty line."""
     console().print(Text(printable(text), style))
 
 
@@ -117,16 +117,30 @@ def _print_blocks(
 ) -> None:
     for row in rows:
         out.print(Text(row.cells[0], "bold"))
-        line = Text()
-        for i, (column, cell) in enumerate(zip(columns[1:], row.cells[1:], strict=True)):
-            if i:
-                line.append(joints[i - 1], "dim")
-            # A name and its value stay on one line.
-            line.append(f"{column.name}\u00a0".replace(" ", "\u00a0"), "dim")
-            line.append(cell if column.wrap else cell.replace(" ", "\u00a0"), _cell(cell).style)
-        out.print(Padding(line, (0, 0, 0, _INDENT)))
+        for line in _lines(columns[1:], row.cells[1:], joints, out.width - _INDENT):
+            out.print(_indented(line))
         for note, style in row.notes:
-            out.print(Padding(Text(note, style), (0, 0, 0, _INDENT)))
+            out.print(_indented(Text(note, style)))
+
+
+def _lines(
+    columns: Sequence[Column], cells: Sequence[str], joints: Sequence[str], width: int
+) -> list[Text]:
+    """Names and values in lines of at most *width*; a name stays with its value."""
+    lines = [Text()]
+    for i, (column, cell) in enumerate(zip(columns, cells, strict=True)):
+        joint = joints[i - 1] if i else ""
+        piece = Text(f"{column.name} ", "dim").append_text(Text(cell, _cell(cell).style or "none"))
+        if i and lines[-1].cell_len + cell_len(joint.rstrip()) + 1 + piece.cell_len > width:
+            lines[-1].append(joint.rstrip(), "dim")
+            lines.append(piece)
+        else:
+            lines[-1].append(joint, "dim").append_text(piece)
+    return lines
+
+
+def _indented(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, _INDENT), expand=False)
 
 
 def _cell(text: str) -> Text:

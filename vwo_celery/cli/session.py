@@ -94,8 +94,13 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Non
 class Operator(click.Group):
     """The command itself: every trouble that is foreseen ends as one line, never as a traceback."""
 
-    def main(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
     ) -> Any:
         """As of click; with --json an error is a JSON document, too."""
         words = list(sys.argv[1:] if args is None else args)
@@ -103,9 +108,9 @@ class Operator(click.Group):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")  # a terminal may not know every letter
         if not standalone_mode or "--json" not in words:
-            return super().main(words, *rest, standalone_mode=standalone_mode, **extra)
+            return super().main(words, prog_name, complete_var, standalone_mode, **extra)
         try:
-            sys.exit(super().main(words, *rest, standalone_mode=False, **extra) or 0)
+            sys.exit(super().main(words, prog_name, complete_var, False, **extra) or 0)
         except click.ClickException as exc:
             print_json({"error": exc.format_message()})
             sys.exit(exc.exit_code)
@@ -115,13 +120,14 @@ class Operator(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; our own errors become click's."""
+        session = ctx.ensure_object(Session)  # before the command's own context, which shares it
         try:
             return super().invoke(ctx)
         except QueueUnavailable as exc:
-            url = mask_url(ctx.ensure_object(Session).settings.redis_url)
+            reason = str(exc).rstrip(".")
             raise click.ClickException(
-                f"{url} cannot be used: {exc}. Start Redis, or name another with --redis-url "
-                "(VWO_CELERY_REDIS_URL); vwo-celery doctor tells more"
+                f"{mask_url(session.settings.redis_url)} cannot be used: {reason}. Start Redis, or "
+                "name another with --redis-url (VWO_CELERY_REDIS_URL); vwo-celery doctor tells more"
             ) from exc
         except VwoCeleryError as exc:
             raise click.ClickException(str(exc)) from exc

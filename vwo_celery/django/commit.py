@@ -8,6 +8,7 @@ an outbox table could keep it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
@@ -21,10 +22,11 @@ def enqueue_on_commit(queue: Queue, event: Any, using: str | None = None) -> Non
     """Enqueue *event* once the transaction commits; at once where there is none.
 
     The event is encoded now, so what happens to it until the commit changes nothing. Nothing is
-    raised into the request: an event that cannot be enqueued is dropped, which `queue.dropped`
-    counts and the log tells; also "queue_full" where `when_full` is "raise", since a commit cannot
-    be refused any more, and "no_commit" where Django has no commit to wait for, as the connection
-    is in manual transaction management or unknown.
+    raised into the request: an event that cannot be enqueued is dropped, which the log tells and
+    `queue.dropped` counts by reason, as of a receipt, and as "queue_full" also where `when_full` is
+    "raise", since a commit cannot be taken back; "no_commit" where Django tells nobody of a commit,
+    as the database is unknown or in manual transaction management; "enqueue_failed" for a fault
+    in here.
 
     Args:
         queue: What `vwo_celery.connect` or `attach` returned.
@@ -36,24 +38,25 @@ def enqueue_on_commit(queue: Queue, event: Any, using: str | None = None) -> Non
     except EventError as exc:
         queue.drop(exc.reason, 1, str(exc))
         return
-
-    # A function, not a partial: Django names what failed by its __qualname__.
-    def enqueue() -> None:
-        try:
-            queue.enqueue(text)
-        except QueueFull as exc:
-            queue.drop("queue_full", 1, str(exc))
-
     try:
-        connection = transaction.get_connection(using)
-        if _has_no_transaction(connection):
-            enqueue()
-        else:
-            connection.on_commit(enqueue, robust=True)
+        _on_commit(lambda: _enqueue(queue, text), using)
     except Exception as exc:  # Django's objections have no base class of their own
-        queue.drop("no_commit", 1, f"Django took no hook for the commit: {exc}")
+        queue.drop("no_commit", 1, f"Django takes nothing to do on a commit: {exc}")
 
 
-def _has_no_transaction(connection: Any) -> bool:
-    """Whether that can be told without connecting to the database, which may well be away."""
-    return connection.connection is None and connection.settings_dict["AUTOCOMMIT"]
+def _on_commit(action: Callable[[], None], using: str | None) -> None:
+    connection = transaction.get_connection(using)
+    # Told without connecting to the database, which may be away, or not needed by this request.
+    if connection.connection is None and connection.settings_dict["AUTOCOMMIT"]:
+        action()
+    else:
+        connection.on_commit(action, robust=True)
+
+
+def _enqueue(queue: Queue, text: bytes) -> None:
+    try:
+        queue.enqueue(text)
+    except QueueFull as exc:
+        queue.drop("queue_full", 1, str(exc))
+    except Exception as exc:  # raised, it would end the request that the transaction was part of
+        queue.drop("enqueue_failed", 1, f"{type(exc).__name__}: {exc}")

@@ -13,7 +13,8 @@
 -- ARGV[2+] events, JSON
 -- Returns  {code, sealed, wakeups, watch}; code 1 stored, 0 stored before, -1 too many events,
 --          -2 too many bytes, -3 not registered, -4 too few names given; wakeups slots were taken under
---          the first batch name as token; watch 1 if the shard must be made known to the sweep.
+--          the first batch name as token; watch 1 if the caller must make the shard known to the sweep:
+--          it is asked once, and where it dies before it does, the audit finds the shard.
 -- Cost     O(k), k = events given; a seal costs the same for any number of events.
 local MARK_TTL_MS = '600000'
 local LARGEST_UNPACK = 1000
@@ -21,26 +22,9 @@ local FIRST_EVENT, FIRST_NAME = 2, 8
 
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'capacity_events',
   'capacity_bytes', 'events', 'bytes', 'open_events', 'open_bytes', 'accepted', 'watched', 'mixed')
-if not m[1] then return { -3, 0, 0, 1 } end
-local watch = m[10] and 0 or 1
+if not m[1] then return { -3, 0, 0, 0 } end
 local seen = redis.call('GET', KEYS[7])
-if seen and tonumber(seen) >= tonumber(ARGV[1]) then return { 0, 0, 0, watch } end
-
--- The usual case, one event that neither opens nor fills a batch, by the shortest way: it is what a
--- web request waits for. It does what the general way below would do.
-if #ARGV == FIRST_EVENT and not m[11] then
-  local events, bytes, size = tonumber(m[7] or 0), tonumber(m[8] or 0), #ARGV[FIRST_EVENT] + 1
-  if events > 0 and events + 1 < tonumber(m[1]) and bytes + size <= tonumber(m[2])
-    and tonumber(m[5]) < tonumber(m[3]) and tonumber(m[6]) + size <= tonumber(m[4]) then
-    local length = redis.call('LPUSH', KEYS[1], ARGV[FIRST_EVENT])
-    redis.call('HSET', KEYS[2],
-      'open_events', string.format('%d', events + 1), 'open_bytes', string.format('%d', bytes + size),
-      'events', string.format('%d', m[5] + 1), 'bytes', string.format('%d', m[6] + size),
-      'accepted', string.format('%d', m[9] + 1))
-    redis.call('SET', KEYS[7], ARGV[1], 'PX', MARK_TTL_MS)
-    return { 1, 0, 0, length == events + 1 and watch or 1 }
-  end
-end
+if seen and tonumber(seen) >= tonumber(ARGV[1]) then return { 0, 0, 0, 1 } end
 
 --@include clock
 --@include wake
@@ -51,14 +35,14 @@ local count = last - FIRST_EVENT + 1
 for i = FIRST_EVENT, last do size = size + #ARGV[i] + 1 end
 if tonumber(m[5] or 0) + count > tonumber(m[3]) then
   redis.call('HINCRBY', KEYS[2], 'refused', count)
-  return { -1, 0, 0, watch }
+  return { -1, 0, 0, 0 }
 end
 if tonumber(m[6] or 0) + size > tonumber(m[4]) then
   redis.call('HINCRBY', KEYS[2], 'refused', count)
-  return { -2, 0, 0, watch }
+  return { -2, 0, 0, 0 }
 end
 local most_seals = 2 + math.floor(count / limit) + 2 * math.floor(size / batch_bytes)
-if #KEYS - FIRST_NAME + 1 < math.min(most_seals, count + 1) then return { -4, 0, 0, watch } end
+if #KEYS - FIRST_NAME + 1 < math.min(most_seals, count + 1) then return { -4, 0, 0, 0 } end
 
 -- Events that another program pushed, or more than the limit since it was lowered: only the sweep
 -- can slice those, so nothing is sealed here.
@@ -109,7 +93,10 @@ local changes = { 'open_events', open_events, 'open_bytes', open_bytes,
   'events', tonumber(m[5] or 0) + count, 'bytes', tonumber(m[6] or 0) + size,
   'accepted', tonumber(m[9] or 0) + count }
 if first then
-  changes[11], changes[12] = 'first_ms', first
+  changes[#changes + 1], changes[#changes + 2] = 'first_ms', first
+end
+if not m[10] then
+  changes[#changes + 1], changes[#changes + 2] = 'watched', now or now_ms()
 end
 redis.call('HSET', KEYS[2], unpack(changes))
 redis.call('SET', KEYS[7], ARGV[1], 'PX', MARK_TTL_MS)
@@ -122,5 +109,4 @@ if sealed > 0 then
     wakeups = hand_out_slots(k, now, token, tonumber(w[2]), tonumber(w[1]))
   end
 end
-if mixed then watch = 1 end
-return { 1, sealed, wakeups, watch }
+return { 1, sealed, wakeups, m[10] and 0 or 1 }

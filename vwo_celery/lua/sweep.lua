@@ -17,7 +17,7 @@
 --          what completes the last batch.
 --@include clock
 --@include wake
-local MOST_MOVES, CHUNK = 500, 500
+local MOST_MOVES, CHUNK = 500, 250
 local MOST_CLAMPED = 100
 local BUSY_NOTE_MS = 10000
 redis.call('ZREM', KEYS[5], '') -- a first write that is never denied, so that the rest works when out of memory

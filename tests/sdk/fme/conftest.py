@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -58,7 +59,9 @@ def standin(settings: dict[str, Any]) -> Iterator[Standin]:
 
 
 @pytest.fixture
-def application(standin: Standin, redis_url: str, settings: dict[str, Any]) -> Callable[..., Told]:
+def application(
+    standin: Standin, redis_url: str, settings: dict[str, Any], tmp_path: Path
+) -> Callable[..., Told]:
     """Runs code in a process of its own, with OPTIONS, REDIS_URL, USER, F and tell().
 
     The code must let the process end, unless it calls os._exit: a client that is not on the shared
@@ -72,6 +75,7 @@ def application(standin: Standin, redis_url: str, settings: dict[str, Any]) -> C
         facts["options"] = {**account, "proxy_url": standin.url, **options}
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", "".join(map(textwrap.dedent, code))],
+            cwd=tmp_path,  # a checkout as working folder would be imported instead of the wheel
             env={**os.environ, "FACTS": json.dumps(facts)},
             check=False,
             capture_output=True,

@@ -239,7 +239,7 @@ def test_after_a_fork_parent_and_children_track_and_nothing_is_lost_or_doubled(
 
 
 @pytest.mark.declared_keys("open")
-def test_a_process_that_only_tracked_ends_by_itself(capture, redis_url, worker):
+def test_a_process_that_only_tracked_ends_by_itself(capture, redis_url, worker, tmp_path):
     """The SDK's timer of 600 seconds is gone; what was tracked before and after attach is in Redis."""
     code = """
         import os, vwo, vwo_celery
@@ -252,6 +252,7 @@ def test_a_process_that_only_tracked_ends_by_itself(capture, redis_url, worker):
 
     subprocess.run(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],
+        cwd=tmp_path,
         env={**os.environ, **environment},
         check=True,
         timeout=PROCESS_TIMEOUT_SECONDS,

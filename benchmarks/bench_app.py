@@ -1,0 +1,14 @@
+"""The Celery app of bench_drain's worker."""
+
+from celery import Celery
+
+import vwo_celery
+
+settings = vwo_celery.Settings.load()
+app = Celery("bench", broker=settings.redis_url)
+app.conf.update(
+    worker_prefetch_multiplier=1,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"global_keyprefix": "broker:"},
+)
+vwo_celery.setup(app, settings)

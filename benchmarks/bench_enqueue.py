@@ -1,0 +1,104 @@
+"""What storing an event costs the caller, against bare redis-py commands on the same connection settings."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+
+from ground import console, destination, event, in_turns, ratio, show
+
+import vwo_celery
+from vwo_celery.events import encode
+import vwo_celery.aio
+from vwo_celery.connections import open_client
+from vwo_celery.testing import RedisServer
+
+SINGLE, MANY, PER_CALL, AWAITS = 2_000, 20_000, 100, 50
+BATCH = {"events_per_request": 500, "request_time_interval": 600}
+
+
+def main() -> None:
+    """Print both tables."""
+    with RedisServer() as server:
+        settings = vwo_celery.Settings.load(
+            redis_url=server.url, max_queue_events=10**8, max_queue_bytes=10**11
+        )
+        queue = vwo_celery.connect(destination(), batch_event_data=BATCH, settings=settings)
+        bare = open_client(server.url, timeout_seconds=settings.enqueue_timeout_seconds / 2)
+        queue.enqueue(event())
+        queue.fleet.client.hset(queue.shards[0].keys.meta, "watched", 2**52)
+        _one_at_a_time(queue, bare)
+        bare.delete("bare")
+        _many(queue, bare)
+        bare.delete("bare")
+        _asyncio(queue, settings)
+
+
+def _one_at_a_time(queue: vwo_celery.Queue, bare: object) -> None:
+    made = event()
+    text = encode(made)
+
+    def ours() -> None:
+        for _ in range(SINGLE):
+            queue.enqueue(made)
+
+    def lpush() -> None:
+        for _ in range(SINGLE):
+            bare.lpush("bare", text)
+
+    found = in_turns({"enqueue": ours, "LPUSH": lpush}, rounds=11, events=SINGLE)
+    _show("One event a call", found, "enqueue", "LPUSH")
+
+
+def _many(queue: vwo_celery.Queue, bare: object) -> None:
+    made = [event(number) for number in range(PER_CALL)]
+    texts = [encode(each) for each in made]
+
+    def ours() -> None:
+        for _ in range(MANY // PER_CALL):
+            queue.enqueue_many(made)
+
+    def pipeline() -> None:
+        for _ in range(MANY // PER_CALL):
+            pipe = bare.pipeline(transaction=False)
+            for text in texts:
+                pipe.lpush("bare", text)
+            pipe.execute()
+
+    found = in_turns({"enqueue_many(100)": ours, "pipeline of 100 LPUSH": pipeline}, rounds=9, events=MANY)
+    _show("A hundred events a call", found, "enqueue_many(100)", "pipeline of 100 LPUSH")
+
+
+def _asyncio(queue: vwo_celery.Queue, settings: vwo_celery.Settings) -> None:
+    made = event()
+    aio = vwo_celery.aio.connect(destination(), batch_event_data=BATCH, settings=settings)
+    loop = asyncio.new_event_loop()
+
+    async def client() -> None:
+        for _ in range(SINGLE // AWAITS):
+            await aio.enqueue(made)
+
+    async def concurrently() -> None:
+        await asyncio.gather(*(client() for _ in range(AWAITS)))
+
+    def one_at_a_time() -> None:
+        for _ in range(SINGLE):
+            queue.enqueue(made)
+
+    name = f"aio.enqueue, {AWAITS} awaits"
+    contenders = {name: lambda: loop.run_until_complete(concurrently()), "enqueue": one_at_a_time}
+    found = in_turns(contenders, rounds=9, events=SINGLE)
+    _show("asyncio against one at a time", found, name, "enqueue")
+    console.print(f"{1 / ratio(found, name, 'enqueue'):.1f} times the events a second")
+    loop.run_until_complete(aio.aclose())
+    loop.close()
+
+
+def _show(title: str, found: dict[str, list[float]], ours: str, other: str) -> None:
+    rows = [(name, f"{statistics.median(each):.1f}") for name, each in found.items()]
+    rows.append((f"{ours} / {other}", f"{ratio(found, ours, other):.2f}"))
+    show(title, rows, "", "µs an event")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""`dead list`, `dead redrive` and `dead purge`: batches that are tried no more, and what to do.
+
+Place: adapters. Nothing is dropped for good without being asked for by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from rich.progress import Progress
+
+from vwo_celery import inspector, operations
+from vwo_celery.amounts import count, span
+from vwo_celery.cli.looking import queue_option
+from vwo_celery.cli.printing import Column, Row, console, moment, print_json, print_rows, say
+from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.destinations import mask
+from vwo_celery.operations import DeadBatch
+
+#: Batches that `dead list` prints at most, and events of each that `--events` does.
+_LISTED_BATCHES = 50
+_SHOWN_EVENTS = 3
+
+Decorated = TypeVar("Decorated", bound=Any)
+
+
+@click.group()
+def dead() -> None:
+    """List, redrive or purge batches that are tried no more."""
+
+
+def _filters(function: Decorated) -> Decorated:
+    options = (
+        queue_option,
+        click.option(
+            "--batch",
+            "batches",
+            multiple=True,
+            metavar="ID",
+            help="Only this batch; may be repeated.",
+        ),
+        click.option(
+            "--reason", default="", metavar="TEXT", help="Only those whose reason has TEXT."
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _find(
+    session: Session, queues: Sequence[str], batches: Sequence[str], reason: str
+) -> list[DeadBatch]:
+    registered = inspector.registrations(session.fleet).readable
+    chosen = inspector.choose(registered, queues)
+    found = operations.find_dead(session.fleet, chosen, batches=batches, reason=reason)
+    missing = sorted(set(batches) - {each.batch for each in found})
+    if missing:
+        raise click.ClickException(
+            f"no dead letter that was asked for has the id {', '.join(missing)}; nothing was "
+            "changed; see: vwo-celery dead list"
+        )
+    return found
+
+
+@dead.command("list")
+@_filters
+@click.option("--events", "with_events", is_flag=True, help="Show the first events of each batch.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N",
+    help=f"Most batches to list.  [default: {_LISTED_BATCHES}; with --json all]",
+)  # fmt: skip
+@common_options
+@json_option
+@click.pass_context
+def list_(
+    context: click.Context,
+    queues: Sequence[str],
+    batches: Sequence[str],
+    reason: str,
+    with_events: bool,
+    limit: int | None,
+) -> None:
+    """List dead letters: since when, why, after how many attempts.
+
+    The newest come first.
+    """
+    session = context.ensure_object(Session)
+    found = _find(session, queues, batches, reason)
+    if session.json:
+        shown = found[:limit] if limit else found
+        print_json([_document(session, each, with_events=with_events) for each in shown])
+        return
+    shown = found[: limit or _LISTED_BATCHES]
+    if not found:
+        say("no dead letters")
+        return
+    rows = [_row(session, each, with_events=with_events) for each in shown]
+    print_rows(_COLUMNS, rows)
+    listed = f"; the newest {len(shown)} are listed, see --limit" if len(shown) < len(found) else ""
+    say()
+    say(f"{_sum(found)}{listed}", "dim")
+
+
+_COLUMNS = (
+    Column("batch"), Column("queue"), Column("events", number=True), Column("died"),
+    Column("attempts", number=True), Column("why", wrap=True),
+)  # fmt: skip
+
+
+def _sum(found: Sequence[DeadBatch]) -> str:
+    events = sum(each.events for each in found)
+    return f"{count(events, 'event')} in {count(len(found), 'batch', 'batches')}"
+
+
+def _row(session: Session, each: DeadBatch, *, with_events: bool) -> Row:
+    cells = [
+        each.batch, each.queue, f"{each.events:,}",
+        f"{moment(each.died_ms)}, {span(each.died_age_seconds)} ago",
+        str(each.attempts), each.reason or "-",
+    ]  # fmt: skip
+    shown = _events(session, each) if with_events else []
+    notes = [(event, "") for event in shown]
+    if shown and each.events > len(shown):
+        notes.append((f"and {count(each.events - len(shown), 'further event')}", "dim"))
+    return Row(cells, notes)
+
+
+def _document(session: Session, each: DeadBatch, *, with_events: bool) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(each)
+    if with_events:
+        document["first_events"] = [msgspec.json.decode(event) for event in _events(session, each)]
+    return document
+
+
+def _events(session: Session, each: DeadBatch) -> list[str]:
+    """The first events of a batch; the SDK key, which SDKs write into some of them, is masked."""
+    key = session.fleet.registration(each.queue).destination.sdk_key
+    texts = operations.first_events(session.fleet, each, _SHOWN_EVENTS)
+    return [text.decode("utf-8", "replace").replace(key, mask(key)) for text in texts]
+
+
+_dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Only say what would be done, and change nothing."
+)
+
+
+@dead.command()
+@_filters
+@_dry_run_option
+@common_options
+@json_option
+@click.pass_context
+def redrive(
+    context: click.Context,
+    queues: Sequence[str],
+    batches: Sequence[str],
+    reason: str,
+    dry_run: bool,
+) -> None:
+    """Put dead letters back to be sent.
+
+    All of them, unless filtered. A batch goes back as it is, with a new age; what VWO refused and
+    still refuses dies again.
+    """
+    session = context.ensure_object(Session)
+    found = _find(session, queues, batches, reason)
+    if dry_run:
+        _report(session, "would_be_redriven", found, sum(each.events for each in found))
+        return
+    events = _with_progress(
+        session, found,
+        lambda each: operations.redrive(session.fleet, found, session.settings, each=each),
+    )  # fmt: skip
+    _report(session, "redriven", found, events)
+
+
+@dead.command()
+@_filters
+@_dry_run_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@common_options
+@json_option
+@click.pass_context
+def purge(
+    context: click.Context,
+    queues: Sequence[str],
+    batches: Sequence[str],
+    reason: str,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Drop dead letters for good, after asking.
+
+    All of them, unless filtered. They are counted in the ledger as dropped.
+    """
+    session = context.ensure_object(Session)
+    found = _find(session, queues, batches, reason)
+    if dry_run:
+        _report(session, "would_be_purged", found, sum(each.events for each in found))
+        return
+    if found and not yes:
+        names = count(len({each.queue for each in found}), "queue")
+        click.confirm(f"Drop {_sum(found)} of {names} for good?", abort=True, err=True)
+    events = _with_progress(
+        session, found, lambda each: operations.purge(session.fleet, found, each=each)
+    )
+    _report(session, "purged", found, events)
+
+
+def _with_progress(
+    session: Session, found: Sequence[DeadBatch], work: Callable[[Callable[[int], None]], int]
+) -> int:
+    out = console(stderr=True)
+    with Progress(console=out, transient=True, disable=session.json or not out.is_terminal) as bar:
+        line = bar.add_task("batches", total=len(found))
+        return work(lambda _: bar.advance(line))
+
+
+def _report(session: Session, done: str, found: Sequence[DeadBatch], events: int) -> None:
+    if session.json:
+        print_json({done: {"batches": len(found), "events": events}})
+    else:
+        batches = count(len(found), "batch", "batches")
+        say(f"{count(events, 'event')} in {batches} {done.replace('_', ' ')}")

@@ -1,0 +1,46 @@
+"""The Celery app of the demo's workers and beat: one line more than any Celery app has.
+
+    celery -A vwo_celery.demo.app worker
+
+Place: adapters, the demo. Its one receiver writes down each batch that VWO accepted, for the report.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery, signals
+
+import vwo_celery
+from vwo_celery.demo.deliveries import write_delivery
+from vwo_celery.demo.lifeline import die_with, die_with_demo
+from vwo_celery.signals import BatchReport, batch_delivered
+
+settings = vwo_celery.Settings.load()
+app = Celery("vwo_celery_demo", broker=settings.effective_broker_url)
+app.conf.update(
+    task_ignore_result=True,
+    worker_prefetch_multiplier=1,
+    broker_connection_retry_on_startup=True,
+    beat_max_loop_interval=1,
+)
+vwo_celery.setup(app, settings)
+_main_pid = os.getpid()
+
+
+@batch_delivered.connect  # type: ignore[untyped-decorator]
+def note_delivery(sender: str, report: BatchReport, **_: Any) -> None:
+    """Write down who delivered which batch, and at which try."""
+    write_delivery(report.batch, report.attempt, report.count)
+
+
+@signals.celeryd_init.connect  # type: ignore[untyped-decorator]
+@signals.beat_init.connect  # type: ignore[untyped-decorator]
+def _join_demo(**_: Any) -> None:
+    die_with_demo()
+
+
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
+def _join_worker(**_: Any) -> None:
+    die_with(_main_pid)

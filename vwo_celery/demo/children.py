@@ -1,0 +1,112 @@
+"""Programs that the demo starts, freezes, kills and ends; whatever happens, nothing of them is left.
+
+Place: adapters, the demo. Each leads a session of its own, so that Ctrl-C reaches only the demo, which
+ends its programs in order, and so that a worker's children are ended with it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+_STOP_TIMEOUT_SECONDS = 3.0
+_STOP_POLL_SECONDS = 0.02
+_LOG_TAIL_CHARACTERS = 1500
+
+
+class Child:
+    """One program, started by `start`.
+
+    Args:
+        name: What people call it.
+        command: The program and its arguments.
+        folder: Its working folder, where its log goes.
+        env: All of its environment.
+    """
+
+    def __init__(self, name: str, command: list[str], folder: Path, env: Mapping[str, str]) -> None:
+        self.name = name
+        self._command = command
+        self._folder = folder
+        self._env = dict(env)
+        self._log_path = folder / f"{name.replace(' ', '-')}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, that of its session as well; None before the start."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with; None while it runs, and before the start."""
+        return None if self._process is None else self._process.poll()
+
+    def start(self) -> None:
+        """Start it, or start it again; its log goes on."""
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
+                env=self._env,
+                start_new_session=True,
+            )
+
+    def log_tail(self) -> str:
+        """The end of what it has written."""
+        try:
+            return self._log_path.read_text("utf-8", "replace")[-_LOG_TAIL_CHARACTERS:].strip()
+        except FileNotFoundError:
+            return ""
+
+    def freeze(self) -> None:
+        """Stop it and its children in their tracks; `thaw` lets them go on."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on after `freeze`."""
+        self._signal_all(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it and its children at once (SIGKILL), as a machine that loses power would."""
+        self._signal_all(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+
+    def ask_to_stop(self) -> None:
+        """Have it end in order (SIGTERM); its children are its own business."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            self.thaw()
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        try:
+            os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return  # nobody is left; macOS says so with EPERM
+
+
+def stop_all(children: Iterable[Child], *, patient: bool = True) -> None:
+    """End *children* together and in order, and after some seconds, or impatient, at once."""
+    ended = [child for child in children if child.pid is not None]
+    deadline = time.monotonic() + (_STOP_TIMEOUT_SECONDS if patient else 0.0)
+    for child in ended:
+        child.ask_to_stop()
+    while any(child.running for child in ended) and time.monotonic() < deadline:
+        time.sleep(_STOP_POLL_SECONDS)
+    for child in ended:
+        child.kill()

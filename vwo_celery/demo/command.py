@@ -1,0 +1,93 @@
+"""`vwo-celery demo`: what is typed. Exit codes: 0 all promises kept, 1 not, 130 interrupted.
+
+Place: adapters, the demo.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+
+from vwo_celery.demo.play import Interrupted, Play
+from vwo_celery.demo.stage import Plan, Stage
+from vwo_celery.demo.view import View
+from vwo_celery.errors import VwoCeleryError
+
+_SDK = "vwo-fme-python-sdk"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_INTERRUPTED = 130
+
+
+@click.command()
+@click.option(
+    "--seconds", type=click.FloatRange(5, 600), default=15.0, show_default=True,
+    help="How long visitors come; starting and draining take some seconds more.",
+)  # fmt: skip
+@click.option(
+    "--replicas", type=click.IntRange(1, 16), default=4, show_default=True,
+    help="Processes that use VWO's SDK.",
+)  # fmt: skip
+@click.option(
+    "--events-per-second", type=click.IntRange(20, 5000), default=400, show_default=True,
+    help="Of all replicas together, as far as this machine can.",
+)  # fmt: skip
+def demo(seconds: float, replicas: int, events_per_second: int) -> None:
+    """See it work, in under a minute: replicas, Redis, workers, and a worker that is killed.
+
+    Starts a Redis of its own, a stand-in for VWO, Celery workers and beat, and replicas that use
+    VWO's own SDK; kills a worker in the middle; and counts what became of every event. Nothing
+    leaves this machine, and nothing is left on it.
+    """
+    _require_sdk()
+    plan = Plan(seconds=seconds, replicas=replicas, events_per_second=events_per_second)
+    with _signals_counted() as signals:
+        code = _play(plan, signals)
+    sys.exit(code)
+
+
+def _play(plan: Plan, signals: Callable[[], int]) -> int:
+    console = Console(highlight=False)
+    stage = Stage(plan)
+    try:
+        with View(console) as view:
+            total = Play(stage, view, lambda: signals() > 0).run()
+            view.conclude(total)
+        return 1 if total.problems() else 0
+    except Interrupted:
+        console.print("Interrupted; everything that was started is being ended.")
+        return _INTERRUPTED
+    except VwoCeleryError as exc:
+        console.print(f"The demo failed: {exc}", style="red", markup=False)
+        return 1
+    finally:
+        stage.close()
+
+
+@contextmanager
+def _signals_counted() -> Iterator[Callable[[], int]]:
+    """How often somebody asked to end; nothing else happens by it, so that no step is cut in two."""
+    received: list[int] = []
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
+        signal.signal(number, lambda got, _frame: received.append(got))
+    try:
+        yield lambda: len(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _require_sdk() -> None:
+    try:
+        importlib.metadata.version(_SDK)
+    except importlib.metadata.PackageNotFoundError:
+        raise click.ClickException(
+            f"the demo's replicas use VWO's own SDK, and {_SDK} is not installed here; "
+            "pip install 'vwo-celery[demo]'"
+        ) from None

@@ -1,0 +1,89 @@
+"""Where the demo stands: numbers of one moment, from Redis, from VWO's stand-in and the replicas.
+
+Place: adapters, the demo; looks, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from vwo_celery.demo.alive import read_calls
+from vwo_celery.demo.stage import Stage
+from vwo_celery.fleet import Fleet
+from vwo_celery.inspector import Ledger, registrations, view_queues
+from vwo_celery.snapshots import take_snapshot
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """The demo now.
+
+    Attributes:
+        accepted: Events in the ledger.
+        delivered: Events that VWO accepted, by the ledger.
+        waiting: Events that are open or ready.
+        in_flight: Events in batches that a worker holds.
+        released: Events in batches that wait for their next try.
+        requests: Batch requests at VWO.
+        calls: Calls of the SDK.
+        running: Names of workers and beat that run.
+        gone: Names of those that do not.
+    """
+
+    accepted: int = 0
+    delivered: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+    released: int = 0
+    requests: int = 0
+    calls: int = 0
+    running: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+
+    @property
+    def undelivered(self) -> int:
+        """Events that are still on their way."""
+        return self.waiting + self.in_flight + self.released
+
+    @property
+    def saved(self) -> int:
+        """Requests that one request a call would have taken more."""
+        return max(0, self.calls - self.requests)
+
+
+def take_moment(fleet: Fleet, stage: Stage) -> Moment:
+    """The demo as it is now.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    ledgers = take_ledgers(fleet)
+    stats = stage.stats()
+    servants = [*stage.workers, *([stage.beat] if stage.beat is not None else [])]
+    numbers = range(1, len(stage.replicas) + 1)
+    return Moment(
+        accepted=sum(ledger.accepted for ledger in ledgers),
+        delivered=sum(ledger.delivered for ledger in ledgers),
+        waiting=sum(ledger.pending for ledger in ledgers),
+        in_flight=sum(ledger.in_flight for ledger in ledgers),
+        released=sum(ledger.released for ledger in ledgers),
+        requests=stats.requests if stats is not None else 0,
+        calls=sum(read_calls(stage.alive_path(number)) for number in numbers),
+        running=tuple(child.name for child in servants if child.running),
+        gone=tuple(child.name for child in servants if not child.running),
+    )
+
+
+def take_ledgers(fleet: Fleet) -> list[Ledger]:
+    """The ledger of each queue; the demo has one."""
+    return [view.ledger for view in view_queues(fleet, registrations(fleet).readable)]
+
+
+def batches_in_flight(fleet: Fleet) -> dict[str, int]:
+    """Batches that a worker holds now, with their numbers of events."""
+    return {
+        batch.id: batch.events
+        for queue, registration in registrations(fleet).readable.items()
+        for number in range(registration.shards)
+        for batch in take_snapshot(fleet.shard(queue, number)).batches
+        if batch.state == "in_flight"
+    }

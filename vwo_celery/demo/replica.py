@@ -1,0 +1,165 @@
+"""One replica of a web application: visitors come, and VWO's own SDK is asked and told about them.
+
+    python -m vwo_celery.demo.replica --name 1 --vwo-url http://127.0.0.1:8080
+
+Place: adapters, the demo; the near end of an event's way. What an application of your own needs of
+this is `vwo_celery.init`, or `vwo_celery.attach` for a client that is there already; the SDK is used
+as its documentation says.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+import vwo_celery
+from vwo_celery.demo.account import ACCOUNT_ID, ATTRIBUTE, EVENT, FLAG, SDK_KEY
+from vwo_celery.demo.alive import note_life
+from vwo_celery.demo.lifeline import die_with_demo
+from vwo_celery.demo.witness import Witness
+from vwo_celery.sdk.hook import hook_of
+
+#: What one visit makes of the SDK's calls: get_flag two, for its two rules, the others one each.
+EVENTS_PER_VISIT = 4
+_ALIVE_EVERY_SECONDS = 0.5
+#: A replica that fell behind its pace does not catch up by more than this.
+_MOST_BEHIND_SECONDS = 1.0
+
+
+class ReplicaReport(msgspec.Struct, frozen=True):
+    """What a replica did.
+
+    Attributes:
+        name: Its name.
+        call_seconds: Duration of each call of the SDK.
+        enqueue_seconds: Duration of each enqueue of ours within.
+        enqueued: Digest of each event with a good receipt.
+        dropped: Digest of each event whose receipt says that it is dropped.
+    """
+
+    name: str
+    call_seconds: list[float]
+    enqueue_seconds: list[float]
+    enqueued: list[str]
+    dropped: list[str]
+
+
+class Replica:
+    """Sends visitors at an even pace.
+
+    Args:
+        client: The SDK's client.
+        name: Told in each visitor's id, so that no two replicas have one in common.
+        measures: Whether to keep the duration of every call.
+
+    Attributes:
+        calls: Calls of the SDK so far.
+        call_seconds: Duration of each, where they are kept.
+        stopped: Set it to have `run` end.
+    """
+
+    def __init__(self, client: Any, name: str, *, measures: bool) -> None:
+        self._client = client
+        self._prefix = f"{name}-{socket.gethostname()}-{os.getpid()}-"
+        self._visits = 0
+        self.calls = 0
+        self.call_seconds: deque[float] = deque(maxlen=None if measures else 0)
+        self.stopped = False
+
+    def run(self, *, seconds: float | None, visits_per_second: float, alive: Path | None) -> None:
+        """Have visitors come for *seconds*, or until `stopped`; leave signs of life in *alive*."""
+        started = due = time.monotonic()
+        alive_due = 0.0
+        while not self.stopped and (seconds is None or due - started < seconds):
+            self.visit()
+            now = time.monotonic()
+            if alive is not None and now >= alive_due:
+                note_life(alive, self.calls)
+                alive_due = now + _ALIVE_EVERY_SECONDS
+            due = max(due + 1 / visits_per_second, now - _MOST_BEHIND_SECONDS)
+            time.sleep(max(0.0, due - now))
+        if alive is not None:
+            note_life(alive, self.calls)
+
+    def visit(self) -> None:
+        """One visitor comes, is shown the flag, and buys."""
+        self._visits += 1
+        user = {"id": f"{self._prefix}{self._visits}", "ip_address": "203.0.113.7"}
+        self._call(self._client.get_flag, FLAG, user)
+        self._call(self._client.track_event, EVENT, user, {"amount": 5 + self._visits % 95})
+        self._call(self._client.set_attribute, ATTRIBUTE, "gold", user)
+
+    def _call(self, call: Any, *arguments: Any) -> None:
+        started = time.perf_counter()
+        call(*arguments)
+        self.call_seconds.append(time.perf_counter() - started)
+        self.calls += 1
+
+
+@click.command()
+@click.option("--name", default="1", show_default=True)
+@click.option("--vwo-url", required=True, help="Where VWO is played.")
+@click.option("--visits-per-second", default=10.0, show_default=True)
+@click.option("--seconds", type=float, help="How long visitors come; else until SIGTERM.")
+@click.option("--events-per-request", default=100, show_default=True)
+@click.option("--request-time-interval", default=5, show_default=True, help="Seconds.")
+@click.option("--alive", type=click.Path(path_type=Path), help="File for signs of life.")
+@click.option("--report", type=click.Path(path_type=Path), help="File for the report, at the end.")
+def main(
+    name: str,
+    vwo_url: str,
+    visits_per_second: float,
+    seconds: float | None,
+    events_per_request: int,
+    request_time_interval: int,
+    alive: Path | None,
+    report: Path | None,
+) -> None:
+    """Play one replica of a web application that uses VWO's FME SDK on the shared queue."""
+    die_with_demo()
+    client = vwo_celery.init(
+        {
+            "sdk_key": SDK_KEY,
+            "account_id": ACCOUNT_ID,
+            "proxy_url": vwo_url,
+            "batch_event_data": {
+                "events_per_request": events_per_request,
+                "request_time_interval": request_time_interval,
+            },
+        },
+        strict=True,
+    )
+    witness = _bear_witness(client) if report is not None else None
+    replica = Replica(client, name, measures=report is not None)
+    signal.signal(signal.SIGTERM, lambda *_: setattr(replica, "stopped", True))
+    replica.run(seconds=seconds, visits_per_second=visits_per_second, alive=alive)
+    if report is not None and witness is not None:
+        told = ReplicaReport(
+            name,
+            list(replica.call_seconds),
+            witness.enqueue_seconds,
+            witness.enqueued,
+            witness.dropped_events,
+        )
+        report.write_bytes(msgspec.json.encode(told))
+
+
+def _bear_witness(client: Any) -> Witness:
+    """Put a queue that remembers in the place of the client's: for the report, no app needs it."""
+    hook = hook_of(client)
+    assert hook is not None, "init attached the client"
+    witness = Witness(hook.queue)
+    hook.queue = witness
+    return witness
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m vwo_celery.demo.replica")

@@ -1,0 +1,55 @@
+"""Catching a worker while it holds a batch, so that killing it leaves a lease to run out.
+
+Place: adapters, the demo. Nothing in Redis says which worker holds a lease. So the worker is frozen
+(SIGSTOP): what is still in flight when the others have long settled theirs is what this one holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from vwo_celery.demo.children import Child
+
+#: Many times what a batch takes from its claim to its settling.
+_HOLD_SECONDS = 1.0
+_GIVE_UP_SECONDS = 15.0
+_POLL_SECONDS = 0.03
+
+
+def catch(
+    worker: Child, in_flight: Callable[[], dict[str, int]], tick: Callable[[], None]
+) -> dict[str, int]:
+    """Freeze *worker* at a moment when it holds a batch.
+
+    Args:
+        worker: It stays frozen where something is returned, and runs on where nothing is.
+        in_flight: Batches that any worker holds now, with their numbers of events.
+        tick: Called again and again meanwhile; may raise to end it all.
+
+    Returns:
+        The batches that it holds; none if it never held one for seconds.
+    """
+    deadline = time.monotonic() + _GIVE_UP_SECONDS
+    while time.monotonic() < deadline:
+        worker.freeze()
+        held = _what_stays(in_flight, tick)
+        if held:
+            return held
+        worker.thaw()
+        tick()
+        time.sleep(_POLL_SECONDS)
+    return {}
+
+
+def _what_stays(
+    in_flight: Callable[[], dict[str, int]], tick: Callable[[], None]
+) -> dict[str, int]:
+    held = in_flight()
+    until = time.monotonic() + _HOLD_SECONDS
+    while held and time.monotonic() < until:
+        tick()
+        time.sleep(_POLL_SECONDS)
+        now = in_flight()
+        held = {batch: events for batch, events in held.items() if batch in now}
+    return held

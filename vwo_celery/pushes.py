@@ -1,0 +1,107 @@
+"""One push of events to Redis: how large it may be, what its answer means, when it is sent again.
+
+Place: an edge beside the store; what the sync and the asyncio producer share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from vwo_celery.batching import BatchSettings
+from vwo_celery.events import BODY_OVERHEAD_BYTES, MAX_BODY_BYTES
+from vwo_celery.marks import Mark, push_token
+from vwo_celery.settings import Settings
+from vwo_celery.store import Limits, Pushed, Shard, as_ms
+
+#: Most events and bytes of one command, so that no command holds Redis for more than a moment.
+PUSH_EVENTS = 1000
+PUSH_BYTES = 1_000_000
+#: Sweeps that a wake-up slot outlives when no task picks the wake-up up.
+SLOT_SWEEPS = 3
+_SHORTEST_SLOT_SECONDS = 3.0
+
+
+class Push(NamedTuple):
+    """One push: where to, under which mark, of what, and how many batches it may seal."""
+
+    shard: Shard
+    mark: Mark
+    texts: Sequence[bytes]
+    names: int
+
+    @property
+    def token(self) -> str:
+        """Stem of the wake-up tokens that the push may be answered with."""
+        return push_token(self.mark)
+
+    @property
+    def command(self) -> tuple[Any, ...]:
+        """The command that stores the events; the same however often it is asked for."""
+        return self.shard.push_command(self.mark, self.texts, self.names)
+
+    def send(self) -> Pushed:
+        """Send it.
+
+        Raises:
+            redis.exceptions.RedisError: As it comes; see `send_again`.
+        """
+        return self.shard.push(self.command)
+
+
+def can_repeat(exc: RedisError) -> bool:
+    """Whether sending a push again can help; its mark keeps it from storing twice."""
+    return isinstance(exc, (NoScriptError, RedisConnectionError, RedisTimeoutError))
+
+
+def send_again(push: Push, exc: RedisError) -> Pushed:
+    """Send a push again after *exc*, where that can help.
+
+    Raises:
+        redis.exceptions.RedisError: It cannot help, or it did not.
+    """
+    if not can_repeat(exc):
+        raise exc
+    if isinstance(exc, NoScriptError):
+        push.shard.load_push()
+    return push.send()
+
+
+def describe(exc: Exception) -> str:
+    """What Redis said, for a log line."""
+    return f"Redis answered {type(exc).__name__}: {exc}"
+
+
+def limits_of(batch: BatchSettings, settings: Settings) -> Limits:
+    """What the scripts of each shard have to obey."""
+    shards = settings.shards
+    return Limits(
+        events_per_request=batch.events_per_request,
+        interval_ms=batch.request_time_interval_ms,
+        batch_bytes=MAX_BODY_BYTES - BODY_OVERHEAD_BYTES,
+        capacity_events=-(-settings.max_queue_events // shards),
+        capacity_bytes=-(-settings.max_queue_bytes // shards),
+        parallel=-(-settings.max_parallel_sends // shards),
+        slot_ttl_ms=as_ms(
+            max(_SHORTEST_SLOT_SECONDS, SLOT_SWEEPS * settings.sweep_interval_seconds)
+        ),
+    )
+
+
+def pages(texts: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """*texts* in runs of at most PUSH_EVENTS events and about PUSH_BYTES bytes."""
+    if len(texts) <= PUSH_EVENTS and sum(map(len, texts)) <= PUSH_BYTES:
+        if texts:
+            yield texts
+        return
+    start, size = 0, 0
+    for i, text in enumerate(texts):
+        if i > start and (i - start >= PUSH_EVENTS or size + len(text) > PUSH_BYTES):
+            yield texts[start:i]
+            start, size = i, 0
+        size += len(text)
+    yield texts[start:]
