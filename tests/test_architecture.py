@@ -21,11 +21,11 @@ MOST_LINES = 400
 LAYERS: dict[str, tuple[str, ...]] = {
     "words": (
         "errors", "settings", "destinations", "keys", "events", "event_kinds", "outcomes", "batching",
-        "setting_sources", "wording", "amounts",
+        "setting_sources", "wording", "amounts", "marks", "receipts",
     ),
     "edges": (
         "store", "scripts", "connections", "fleet", "snapshots", "sender", "deadline", "failures",
-        "signals", "callbacks", "listening", "servers", "spool",
+        "signals", "callbacks", "listening", "servers", "pushes",
     ),
     "work": ("producer", "aio", "triggers", "delivery", "inspector", "operations", "findings", "doctor"),
     "adapters": (

@@ -23,7 +23,7 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidProxyURL
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.poolmanager import ProxyManager
 from urllib3.util import Timeout
 from urllib3.util.connection import allowed_gai_family, create_connection
@@ -111,10 +111,6 @@ class DeadlineHTTPConnection(HTTPConnection):
 
     def _resolve(self) -> list[str]:
         name = self._dns_host.strip("[]")
-        try:
-            name.encode("idna")
-        except UnicodeError:
-            raise LocationParseError(f"{name!r}: a label is empty or too long") from None
         found = socket.getaddrinfo(name, self.port, allowed_gai_family(), socket.SOCK_STREAM)
         return [str(address[0]) for *_, address in found]
 

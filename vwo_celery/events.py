@@ -76,6 +76,21 @@ def body(events: Iterable[bytes]) -> bytes:
     return _BODY_START + _SEPARATOR.join(events) + _BODY_END
 
 
+def decode(text: bytes) -> Any:
+    """A stored event as Python objects, for receivers and callbacks; it never raises.
+
+    What another program pushed need not be JSON: such an event comes back as text.
+    """
+    try:
+        return _decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(text)  # msgspec reads neither lone surrogates nor numbers beyond a double
+    except (ValueError, RecursionError):
+        return text.decode("utf-8", "replace")
+
+
 def _encode(event: object) -> bytes:
     if type(event) is not dict and isinstance(event, _READY_MADE):
         return _checked(bytes(event))
@@ -156,6 +171,9 @@ def _refuse(text: str) -> float:
 
 def _not_an_object() -> EventError:
     return EventError("not_an_object", "an event must be one JSON object, such as a dict")
+
+
+_decode = msgspec.json.Decoder().decode
 
 
 class _AnyObject(msgspec.Struct):

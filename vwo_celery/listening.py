@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from vwo_celery.events import decode
 from vwo_celery.fleet import Fleet, Registration
 
 #: How long one word of interest holds; renewed while somebody iterates.
@@ -56,4 +57,4 @@ def listen(
 
 def _read(text: bytes) -> tuple[str | None, list[Any]]:
     result = msgspec.json.decode(text, type=_Result)
-    return result.error, [msgspec.json.decode(event) for event in result.events]
+    return result.error, [decode(bytes(event)) for event in result.events]

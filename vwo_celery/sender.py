@@ -21,6 +21,8 @@ from urllib.parse import quote, quote_plus
 
 import msgspec
 import requests
+from requests.exceptions import InvalidProxyURL
+from requests.utils import select_proxy
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
@@ -173,6 +175,7 @@ class _Line:
         self._environment: dict[str, Any] = dict(
             self.session.merge_environment_settings(destination.url, {}, True, None, None)
         )
+        _check_proxy(select_proxy(destination.url, self._environment["proxies"]))
         # From here on the environment is not asked again: that is a quarter of a request's time,
         # and a matching line in ~/.netrc would replace the Authorization header.
         self.session.trust_env = False
@@ -216,6 +219,14 @@ def host_allowed(destination: Destination, allowed_hosts: Collection[str]) -> bo
     return not {host, host.strip("[]"), f"{host}:{port}"}.isdisjoint(
         entry.strip().lower() for entry in allowed_hosts
     )
+
+
+def _check_proxy(proxy: str | None) -> None:
+    """Tell a proxy that cannot be parsed from a destination that cannot: only the worker has it."""
+    try:
+        parse_url(proxy or "")
+    except LocationParseError as exc:
+        raise InvalidProxyURL(f"the proxy's URL cannot be parsed: {proxy}") from exc
 
 
 def _beyond_bounds(body: bytes, events: int) -> Answer | None:

@@ -17,10 +17,10 @@ import logging
 from functools import cached_property
 from typing import Any
 
-import msgspec
 from celery.utils.dispatch import Signal
 
 from vwo_celery.destinations import Destination
+from vwo_celery.events import decode
 from vwo_celery.outcomes import Verdict
 from vwo_celery.store import Batch
 
@@ -89,7 +89,7 @@ class BatchReport:
     @cached_property
     def events(self) -> list[Any]:
         """The events, decoded when first asked for."""
-        return [msgspec.json.decode(event) for event in self.raw_events]
+        return [decode(event) for event in self.raw_events]
 
     def __repr__(self) -> str:
         return (

@@ -187,11 +187,9 @@ def _counts(fleet: Fleet, flushes: Sequence[_Flush]) -> FlushCounts:
     return counts._replace(reason="dead-lettered" if counts.failed else "")
 
 
-def _wake(fleet: Fleet, shards: Iterable[Shard], settings: Settings, *, force: bool) -> None:
-    """Leave a wake-up for whatever is ready; seal everything first, with *force*."""
-    for shard in shards:
-        wakeups, _ = sweep_shard(shard, settings, force=force)
-        fleet.leave_wakeups(shard.queue, shard.number, [wakeup.token for wakeup in wakeups])
+def _leave(fleet: Fleet, wakeups: Iterable[Wakeup]) -> None:
+    for wakeup in wakeups:
+        fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
 
 
 def _undelivered(shard: Shard) -> dict[str, int]:
@@ -219,7 +217,8 @@ def _await(
         watch(_sum(flushes))
         if waited - nudged >= _NUDGE_SECONDS:
             nudged = waited
-            _wake(fleet, awaited, settings, force=False)  # wake-ups may have been lost
+            for shard in awaited:  # wake-ups may have been lost
+                _leave(fleet, sweep_shard(shard, settings)[0])
         time.sleep(min(pause, timeout_seconds - waited))
         pause = min(2 * pause, _LONGEST_POLL_SECONDS)
 

@@ -264,6 +264,7 @@ def test_a_server_that_hardly_reads_ends_at_the_deadline(
         answer = send_by_deadline(make_sender(server.url, seconds=DEADLINE_SECONDS), BIG_BODY)
 
     assert answer.failure is Failure.TIMEOUT
+    assert answer.elapsed_seconds < DEADLINE_SECONDS + 0.7  # by then, half of it would be read
 
 
 def test_a_host_that_does_not_accept_ends_at_the_deadline(make_sender: MakeSender) -> None:
@@ -347,7 +348,8 @@ def test_time_spent_in_the_proxy_is_not_given_again(
         sender = make_sender(f"https://127.0.0.1:{server.port}", seconds=1.0)
         answer = sender.send(BODY, events=1)
 
-    assert answer.failure is Failure.TIMEOUT
+    assert answer.failure in (Failure.TIMEOUT, Failure.PROXY)  # by the release of urllib3
+    assert "timed out" in answer.detail
     assert answer.elapsed_seconds < 1.5
 
 
@@ -421,14 +423,20 @@ def test_retry_after_is_passed_on(make_sender: MakeSender) -> None:
 
 
 def test_an_early_413_is_heard(make_sender: MakeSender, scheme_tls: ssl.SSLContext | None) -> None:
-    """A server that answers before it has read the body, and hangs up, is understood."""
+    """A server that answers before it has read the body, and hangs up, is understood; the next
+    batch goes as usual."""
 
     def serve(connection: servers.Connection) -> None:
-        connection.read_head()
-        connection.send(servers.answer_bytes(413, Connection="close"))
+        request = connection.read_head()
+        if request is not None:
+            large = int(request.headers["content-length"]) > 1_000
+            connection.send(servers.answer_bytes(413 if large else 200))
 
     with servers.Server(serve, tls=scheme_tls) as server:
-        assert make_sender(server.url).send(BIG_BODY, events=1).status == 413
+        sender = make_sender(server.url)
+        statuses = [sender.send(body, events=1).status for body in (BIG_BODY, b"")]
+
+    assert statuses == [413, 200]
 
 
 def test_an_early_200_is_no_delivery(
@@ -574,14 +582,25 @@ def test_a_refusing_proxy_is_a_proxy_failure(
     assert "secret" not in answer.detail
 
 
-@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks5h://127.0.0.1:1", "http://"])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://a:secret@127.0.0.1:1",
+        "http://a:secret@127.0.0.1:99999",
+        "socks5h://a:secret@127.0.0.1:1",
+        "http://",
+    ],
+)
 def test_a_proxy_that_is_not_there_is_a_proxy_failure(
     make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     """A worker's own proxy trouble is never taken for trouble with the destination."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
 
-    assert make_sender("https://127.0.0.1:9").send(BODY, events=1).failure is Failure.PROXY
+    answer = make_sender("https://127.0.0.1:9").send(BODY, events=1)
+
+    assert answer.failure is Failure.PROXY
+    assert "secret" not in answer.detail
 
 
 # --- the key stays here ----------------------------------------------------------------------

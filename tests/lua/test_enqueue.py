@@ -9,7 +9,8 @@ from lua.world import LIMITS, Line, World
 from msgspec.structs import replace
 
 from vwo_celery import store
-from vwo_celery.store import Limits, Mark, Pushed, push_token
+from vwo_celery.marks import Mark, push_token
+from vwo_celery.store import Limits, Pushed
 
 MARK = "mark:m"
 #: A shard that the sweep knows, so that a push has nobody to tell.

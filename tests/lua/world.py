@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from vwo_celery.marks import Mark
 from vwo_celery.snapshots import Snapshot, take_snapshot
-from vwo_celery.store import Batch, Limits, Mark, Pushed, Shard
+from vwo_celery.store import Batch, Limits, Pushed, Shard
 
 NAMESPACE = "vwo"
 QUEUE = "fme-1-test"

@@ -19,10 +19,12 @@ case ${1:-} in
     *) generations="fme legacy" ;;
 esac
 
-# Wanted state of an environment, as a text that is compared with what it was made from.
-wanted() {
-    "$PYTHON" -c 'import sys; print(sys.version, sys.executable)'
-    cat "tests/sdk/requirements-$1.txt" pyproject.toml
+# Whether an environment is there and made from what it would be made from now.
+is_current() {
+    mkdir -p .build
+    "$PYTHON" -c 'import sys; print(sys.version, sys.executable)' >".build/sdk-$1"
+    cat "tests/sdk/requirements-$1.txt" pyproject.toml >>".build/sdk-$1"
+    cmp -s ".build/sdk-$1" ".venv-sdk-$1/made-from"
 }
 
 check_compiler() {
@@ -47,7 +49,7 @@ make_environment() {
     touch "$environment/wheel-started"
     wheel=$(build_wheel "$environment")
     "$environment/bin/pip" install $PIP_OPTIONS -r "tests/sdk/requirements-$1.txt" "$wheel"
-    wanted "$1" >"$environment/made-from"
+    cp ".build/sdk-$1" "$environment/made-from"
     mv "$environment/wheel-started" "$environment/wheel-installed"
 }
 
@@ -64,7 +66,7 @@ refresh_wheel() {
 
 failed=0
 for generation in $generations; do
-    if wanted "$generation" | cmp -s - ".venv-sdk-$generation/made-from"; then
+    if is_current "$generation"; then
         refresh_wheel "$generation"
     else
         make_environment "$generation"

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from vwo_celery.errors import EventError
 from vwo_celery.events import (
+    decode,
     BODY_OVERHEAD_BYTES,
     MAX_BODY_BYTES,
     MAX_EVENT_BYTES,
@@ -409,3 +410,19 @@ VALUES = st.recursive(
 def test_any_json_object_comes_back_equal(event: dict[str, Any]) -> None:
     """Whatever the standard library reads back from its own JSON, it reads back from ours."""
     assert json.loads(encode(event)) == json.loads(json.dumps(event))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'{"a":1}', {"a": 1}),
+        (rb'{"a":"\ud800"}', {"a": "\ud800"}),
+        (b'{"a":1e999}', {"a": float("inf")}),
+        (b"no JSON \xff", "no JSON �"),
+        (b"[" * 100_000, "[" * 100_000),
+    ],
+    ids=["plain", "surrogate", "huge", "garbage", "deep"],
+)
+def test_whatever_is_stored_can_be_shown(text: bytes, expected: object) -> None:
+    """Receivers and callbacks get every stored event, even one that is no JSON."""
+    assert decode(text) == expected

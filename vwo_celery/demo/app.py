@@ -29,18 +29,18 @@ vwo_celery.setup(app, settings)
 _main_pid = os.getpid()
 
 
-@batch_delivered.connect  # type: ignore[untyped-decorator]
-def note_delivery(sender: str, report: BatchReport, **_: Any) -> None:
+@batch_delivered.connect
+def note_delivery(report: BatchReport, **_: Any) -> None:
     """Write down who delivered which batch, and at which try."""
     write_delivery(report.batch, report.attempt, report.count)
 
 
-@signals.celeryd_init.connect  # type: ignore[untyped-decorator]
-@signals.beat_init.connect  # type: ignore[untyped-decorator]
+@signals.celeryd_init.connect
+@signals.beat_init.connect
 def _join_demo(**_: Any) -> None:
     die_with_demo()
 
 
-@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
+@signals.worker_process_init.connect
 def _join_worker(**_: Any) -> None:
     die_with(_main_pid)

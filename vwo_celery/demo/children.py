@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _STOP_TIMEOUT_SECONDS = 3.0
@@ -35,11 +35,6 @@ class Child:
         self._env = dict(env)
         self._log_path = folder / f"{name.replace(' ', '-')}.log"
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """Its process id, that of its session as well; None before the start."""
-        return None if self._process is None else self._process.pid
 
     @property
     def running(self) -> bool:
@@ -100,13 +95,14 @@ class Child:
             return  # nobody is left; macOS says so with EPERM
 
 
-def stop_all(children: Iterable[Child], *, patient: bool = True) -> None:
-    """End *children* together and in order, and after some seconds, or impatient, at once."""
-    ended = [child for child in children if child.pid is not None]
-    deadline = time.monotonic() + (_STOP_TIMEOUT_SECONDS if patient else 0.0)
-    for child in ended:
+def stop_all(children: Sequence[Child], *, hurry: Callable[[], bool]) -> None:
+    """End *children* together and in order; kill what is left after seconds, or on *hurry*."""
+    deadline = time.monotonic() + _STOP_TIMEOUT_SECONDS
+    for child in children:
         child.ask_to_stop()
-    while any(child.running for child in ended) and time.monotonic() < deadline:
+    while any(child.running for child in children):
+        if time.monotonic() >= deadline or hurry():
+            break
         time.sleep(_STOP_POLL_SECONDS)
-    for child in ended:
+    for child in children:
         child.kill()

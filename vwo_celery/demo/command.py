@@ -57,16 +57,17 @@ def _play(plan: Plan, signals: Callable[[], int]) -> int:
     try:
         with View(console) as view:
             total = Play(stage, view, lambda: signals() > 0).run()
+            stage.close(hurry=lambda: signals() > 0)
             view.conclude(total)
         return 1 if total.problems() else 0
     except Interrupted:
-        console.print("Interrupted; everything that was started is being ended.")
+        console.print("Interrupted: ending everything that was started.")
         return _INTERRUPTED
     except VwoCeleryError as exc:
         console.print(f"The demo failed: {exc}", style="red", markup=False)
         return 1
     finally:
-        stage.close()
+        stage.close(hurry=lambda: signals() > 1)
 
 
 @contextmanager

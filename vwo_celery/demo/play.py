@@ -12,7 +12,7 @@ from collections.abc import Callable
 from vwo_celery.amounts import count
 from vwo_celery.demo.children import Child
 from vwo_celery.demo.deliveries import Delivery
-from vwo_celery.demo.progress import Moment, batches_in_flight, take_ledgers, take_moment
+from vwo_celery.demo.progress import batches_in_flight, take_ledger, take_moment, undelivered
 from vwo_celery.demo.report import Sum, add_up
 from vwo_celery.demo.stage import (
     EVENTS_PER_REQUEST,
@@ -25,6 +25,7 @@ from vwo_celery.demo.stage import (
 from vwo_celery.demo.victim import catch
 from vwo_celery.demo.view import View
 from vwo_celery.errors import VwoCeleryError
+from vwo_celery.inspector import Ledger
 
 _TICK_SECONDS = 0.1
 _START_TIMEOUT_SECONDS = 30.0
@@ -84,7 +85,9 @@ class Play:
         self._stage.start_standin()
         self._stage.start_workers()
         self._must(lambda: self._stage.stats() is not None, "the stand-in for VWO")
-        self._view.say(f"Redis {version} and a stand-in for VWO (answers after {LATENCY_MS} ms) run")
+        self._view.say(
+            f"Redis {version} and a stand-in for VWO (answers after {LATENCY_MS} ms) run"
+        )
         self._must(lambda: len(self._fleet.listeners()) >= WORKERS, "the workers")
         self._must(lambda: "beat" in self._fleet.last_sweeps_ms(), "beat")
         self._view.say(
@@ -95,7 +98,7 @@ class Play:
     def _bring_visitors(self) -> None:
         plan = self._stage.plan
         self._stage.start_replicas()
-        self._must(lambda: self._look().accepted > 0, "the replicas")
+        self._must(lambda: self._ledger().accepted > 0, "the replicas")
         self._view.say(
             f"{count(plan.replicas, 'replica')} with VWO's own SDK: about "
             f"{plan.events_per_second:,} events a second for {plan.seconds:g} s"
@@ -139,11 +142,11 @@ class Play:
         self._view.say("no more visitors; what is left leaves by its age")
 
     def _drain(self) -> None:
-        self._until(lambda: not self._look().undelivered, _DRAIN_TIMEOUT_SECONDS)
+        self._until(lambda: not undelivered(self._ledger()), _DRAIN_TIMEOUT_SECONDS)
 
         def all_written() -> bool:
             written = sum(each.events for each in self._stage.deliveries())
-            return written >= self._look().delivered
+            return written >= self._ledger().delivered
 
         # A worker writes its line after it has settled the batch.
         self._until(all_written, _LAST_LINES_SECONDS)
@@ -153,7 +156,7 @@ class Play:
         if stats is None:
             raise DemoFailed("the stand-in for VWO does not answer any more")
         return add_up(
-            self._stage.reports(), self._stage.journal(), stats, take_ledgers(self._fleet),
+            self._stage.reports(), self._stage.journal(), stats, self._ledger(),
             self._stage.deliveries(),
         )  # fmt: skip
 
@@ -181,7 +184,8 @@ class Play:
             raise Interrupted
         for child in self._stage.children():
             self._check(child)
-        self._view.show(self._look())
+        if self._view.due:
+            self._view.show(take_moment(self._fleet, self._stage))
 
     def _check(self, child: Child) -> None:
         is_over = child in self._stage.replicas and child.exit_code == 0
@@ -190,5 +194,5 @@ class Play:
                 f"{child.name} ended with {child.exit_code}; its log ends:\n{child.log_tail()}"
             )
 
-    def _look(self) -> Moment:
-        return take_moment(self._fleet, self._stage)
+    def _ledger(self) -> Ledger:
+        return take_ledger(self._fleet)

@@ -22,7 +22,6 @@ class Moment(msgspec.Struct, frozen=True):
         delivered: Events that VWO accepted, by the ledger.
         waiting: Events that are open or ready.
         in_flight: Events in batches that a worker holds.
-        released: Events in batches that wait for their next try.
         requests: Batch requests at VWO.
         calls: Calls of the SDK.
         running: Names of workers and beat that run.
@@ -33,16 +32,10 @@ class Moment(msgspec.Struct, frozen=True):
     delivered: int = 0
     waiting: int = 0
     in_flight: int = 0
-    released: int = 0
     requests: int = 0
     calls: int = 0
     running: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
-
-    @property
-    def undelivered(self) -> int:
-        """Events that are still on their way."""
-        return self.waiting + self.in_flight + self.released
 
     @property
     def saved(self) -> int:
@@ -56,16 +49,15 @@ def take_moment(fleet: Fleet, stage: Stage) -> Moment:
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    ledgers = take_ledgers(fleet)
+    ledger = take_ledger(fleet)
     stats = stage.stats()
     servants = [*stage.workers, *([stage.beat] if stage.beat is not None else [])]
     numbers = range(1, len(stage.replicas) + 1)
     return Moment(
-        accepted=sum(ledger.accepted for ledger in ledgers),
-        delivered=sum(ledger.delivered for ledger in ledgers),
-        waiting=sum(ledger.pending for ledger in ledgers),
-        in_flight=sum(ledger.in_flight for ledger in ledgers),
-        released=sum(ledger.released for ledger in ledgers),
+        accepted=ledger.accepted,
+        delivered=ledger.delivered,
+        waiting=ledger.pending,
+        in_flight=ledger.in_flight,
         requests=stats.requests if stats is not None else 0,
         calls=sum(read_calls(stage.alive_path(number)) for number in numbers),
         running=tuple(child.name for child in servants if child.running),
@@ -73,9 +65,29 @@ def take_moment(fleet: Fleet, stage: Stage) -> Moment:
     )
 
 
-def take_ledgers(fleet: Fleet) -> list[Ledger]:
-    """The ledger of each queue; the demo has one."""
-    return [view.ledger for view in view_queues(fleet, registrations(fleet).readable)]
+def take_ledger(fleet: Fleet) -> Ledger:
+    """The ledger of all queues together; the demo has one."""
+    ledgers = [view.ledger for view in view_queues(fleet, registrations(fleet).readable)]
+
+    def total(name: str) -> int:
+        return sum(getattr(ledger, name) for ledger in ledgers)
+
+    return Ledger(
+        queue=", ".join(ledger.queue for ledger in ledgers),
+        accepted=total("accepted"),
+        delivered=total("delivered"),
+        dead=total("dead"),
+        dropped=total("dropped"),
+        pending=total("pending"),
+        in_flight=total("in_flight"),
+        released=total("released"),
+        balanced=all(ledger.balanced for ledger in ledgers),
+    )
+
+
+def undelivered(ledger: Ledger) -> int:
+    """Events that are still on their way."""
+    return ledger.pending + ledger.in_flight + ledger.released
 
 
 def batches_in_flight(fleet: Fleet) -> dict[str, int]:

@@ -13,6 +13,7 @@ from statistics import median
 import msgspec
 
 from vwo_celery.demo.deliveries import Delivery
+from vwo_celery.demo.progress import undelivered
 from vwo_celery.demo.replica import ReplicaReport
 from vwo_celery.inspector import Ledger
 from vwo_celery.testing.standin.tally import Stats
@@ -62,16 +63,12 @@ class Sum(msgspec.Struct, frozen=True):
         """Requests that one request a call would have taken more."""
         return self.calls - self.requests
 
-    @property
-    def undelivered(self) -> int:
-        """Events that are still on their way."""
-        return self.ledger.pending + self.ledger.in_flight + self.ledger.released
-
     def problems(self) -> list[str]:
         """What is wrong; nothing, if the product keeps its promises."""
+        late = undelivered(self.ledger)
         found = {
             f"{self.lost:,} events are lost": self.lost,
-            f"{self.undelivered:,} events are not delivered in time": self.undelivered,
+            f"{late:,} events are not delivered yet": late,
             f"{self.ledger.dead:,} events are dead": self.ledger.dead,
             f"{self.dropped:,} events were dropped, as their receipts say": self.dropped,
             f"{self.strangers:,} events reached VWO that nobody enqueued": self.strangers,
@@ -90,7 +87,7 @@ def add_up(
     reports: Sequence[ReplicaReport],
     journal: Iterable[str],
     stats: Stats,
-    ledgers: Sequence[Ledger],
+    ledger: Ledger,
     deliveries: Iterable[Delivery],
 ) -> Sum:
     """The result.
@@ -99,15 +96,13 @@ def add_up(
         reports: What each replica enqueued.
         journal: Digest of each event that VWO saw, repeats included.
         stats: What VWO counted.
-        ledgers: The ledger of each queue.
+        ledger: Of all queues together, as Redis has it.
         deliveries: The batches that workers say VWO accepted.
     """
     enqueued = Counter(digest for report in reports for digest in report.enqueued)
     dropped = Counter(digest for report in reports for digest in report.dropped)
     seen = Counter(journal)
     missing = (enqueued - seen).total()
-    ledger = _total(ledgers)
-    undelivered = ledger.pending + ledger.in_flight + ledger.released + ledger.dead
     retried = [each for each in deliveries if each.attempt > 1]
     calls = [seconds for report in reports for seconds in report.call_seconds]
     enqueues = [seconds for report in reports for seconds in report.enqueue_seconds]
@@ -116,7 +111,7 @@ def add_up(
         enqueued=enqueued.total(),
         dropped=dropped.total(),
         delivered=enqueued.total() - missing,
-        lost=max(0, missing - undelivered),
+        lost=max(0, missing - undelivered(ledger) - ledger.dead),
         duplicates=sum(n - max(1, enqueued[each]) for each, n in seen.items()),
         strangers=sum(1 for each in seen if each not in enqueued and each not in dropped),
         resent=sum((each.attempt - 1) * each.events for each in retried),
@@ -128,21 +123,4 @@ def add_up(
         call_p50=median(calls) if calls else 0.0,
         enqueue_p50=median(enqueues) if enqueues else 0.0,
         ledger=ledger,
-    )
-
-
-def _total(ledgers: Sequence[Ledger]) -> Ledger:
-    def total(name: str) -> int:
-        return sum(getattr(ledger, name) for ledger in ledgers)
-
-    return Ledger(
-        queue=", ".join(ledger.queue for ledger in ledgers),
-        accepted=total("accepted"),
-        delivered=total("delivered"),
-        dead=total("dead"),
-        dropped=total("dropped"),
-        pending=total("pending"),
-        in_flight=total("in_flight"),
-        released=total("released"),
-        balanced=all(ledger.balanced for ledger in ledgers),
     )

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -106,9 +107,9 @@ class Stage:
         others = [child for child in (self.beat, self.standin) if child is not None]
         return [*self.replicas, *self.workers, *others]
 
-    def close(self, *, patient: bool = True) -> None:
-        """End every program and delete every file."""
-        stop_all(self.children(), patient=patient)
+    def close(self, *, hurry: Callable[[], bool]) -> None:
+        """End every program, at once on *hurry*, and delete every file."""
+        stop_all(self.children(), hurry=hurry)
         self._redis.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -58,13 +58,17 @@ class View:
         line = Text.assemble((f"{self.seconds:5.1f} s  ", "dim"), (text, style))
         self._console.print(line, soft_wrap=True)
 
-    def show(self, moment: Moment) -> None:
-        """Show the numbers of a moment, not too often."""
-        now = time.monotonic()
+    @property
+    def due(self) -> bool:
+        """Whether it is time to show another moment."""
         every = _DRAW_EVERY_SECONDS if self._live is not None else _LINE_EVERY_SECONDS
-        if now - self._shown_at < every or not moment.accepted:
+        return time.monotonic() - self._shown_at >= every
+
+    def show(self, moment: Moment) -> None:
+        """Show the numbers of a moment, if anything has happened yet."""
+        self._shown_at = time.monotonic()
+        if not moment.accepted:
             return
-        self._shown_at = now
         if self._live is not None:
             self._live.update(_panel(moment), refresh=True)
         else:
@@ -92,12 +96,8 @@ def _panel(moment: Moment) -> Panel:
         ProgressBar(total=EVENTS_PER_REQUEST, completed=full, width=_BAR_WIDTH),
     )
     numbers.add_row("in flight", f"{moment.in_flight:,}", "held by a worker until VWO answers")
-    numbers.add_row(
-        "delivered", f"{moment.delivered:,}", f"in {count(moment.requests, 'request')}"
-    )
-    numbers.add_row(
-        "saved", f"{moment.saved:,}", f"requests, of {moment.calls:,} calls of the SDK"
-    )
+    numbers.add_row("delivered", f"{moment.delivered:,}", f"in {count(moment.requests, 'request')}")
+    numbers.add_row("saved", f"{moment.saved:,}", f"requests, of {moment.calls:,} calls of the SDK")
     lights = Text()
     for name in moment.running:
         lights.append("● ", style="green").append(f"{name}   ")
@@ -122,7 +122,9 @@ def _result(total: Sum, seconds: float) -> Table:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(style="dim")
     for row in _rows(total):
-        table.add_row(row.label, Text(row.number, style="bold red" if row.bad else "bold"), row.note)
+        table.add_row(
+            row.label, Text(row.number, style="bold red" if row.bad else "bold"), row.note
+        )
     return table
 
 
@@ -171,7 +173,7 @@ def _ledger(total: Sum) -> str:
         f"accepted {ledger.accepted:,} = delivered {ledger.delivered:,} + dead {ledger.dead:,} + "
         f"dropped {ledger.dropped:,} + pending {ledger.pending:,} + in flight "
         f"{ledger.in_flight:,} + released {ledger.released:,}"
-    )
+    ).replace(" + ", "\n+ ", 1)
 
 
 def _spell(seconds: float | None) -> str:

@@ -1,0 +1,142 @@
+"""Redis and the model of a shard, side by side: what differs fails, whatever it is.
+
+Also the hand that moves the clock: a test cannot turn Redis' time, but to a shard it is all the same
+whether time goes on or everything that is stored becomes older.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lua.reference import Model, ModelBatch
+
+from vwo_celery.store import Shard
+
+#: How far a time in Redis may be from the model's: the longest that a step of a test may take.
+TOLERANCE_MS = 4_000
+_TIMES_IN_META = ("first_ms", "watched", "delivered_ms")
+_COUNTERS = ("accepted", "events", "bytes", "delivered", "dead", "refused")
+
+
+class Comparison:
+    """One shard in Redis and its model, whose clock is Redis' plus the time that was let pass."""
+
+    def __init__(self, shard: Shard, model: Model) -> None:
+        self.shard = shard
+        self.model = model
+        self.passed_ms = 0
+        self.frozen: dict[str, tuple[bytes, ...]] = {}
+
+    def now(self) -> int:
+        """The model's time."""
+        seconds, microseconds = self.shard.client.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000 + self.passed_ms
+
+    def claim_order(self) -> list[ModelBatch]:
+        """What is due, as Redis orders it: what ran out first, then what is ready, oldest first."""
+        pipe = self.shard.client.pipeline(transaction=False)
+        for key in (self.shard.keys.leases, self.shard.keys.ready):
+            pipe.zrangebyscore(key, "-inf", self.now() - self.passed_ms)
+        expired, ready = pipe.execute()
+        return [self.model.batches[name.decode()] for name in [*expired, *ready]]
+
+    def let_time_pass(self, passed_ms: int) -> None:
+        """Make everything that is stored older; younger, where Redis' clock steps back."""
+        self.passed_ms += passed_ms
+        redis, k = self.dump(), self.shard.keys
+        pipe = self.shard.client.pipeline(transaction=False)
+        for key in (k.ready, k.leases, k.slots, k.dead):
+            if key in redis:
+                pipe.zadd(key, {member: at - passed_ms for member, at in redis[key]})
+        for name, line in redis.get(k.info, {}).items():
+            *numbers, first, sealed, error = line.split(b":", 6)
+            times = [b"%d" % (int(first) - passed_ms), b"%d" % (int(sealed) - passed_ms)]
+            pipe.hset(k.info, name, b":".join([*numbers, *times, error]))
+        for field in _TIMES_IN_META:
+            at = redis[k.meta].get(field.encode())
+            if at is not None:
+                pipe.hset(k.meta, field, int(at) - passed_ms)
+        pipe.execute()
+
+    def dump(self) -> dict[str, Any]:
+        """Every key of the database; lists oldest event first."""
+        names = [name.decode() for name in self.shard.client.keys("*")]
+        pipe = self.shard.client.pipeline(transaction=False)
+        k = self.shard.keys
+        for name in names:
+            if name in (k.meta, k.info):
+                pipe.hgetall(name)
+            elif name in (k.ready, k.leases, k.slots, k.dead):
+                pipe.zrange(name, 0, -1, withscores=True)
+            elif self._is_list(name):
+                pipe.lrange(name, 0, -1)
+            else:
+                pipe.get(name)
+        contents = zip(names, pipe.execute(), strict=True)
+        return {name: what[::-1] if self._is_list(name) else what for name, what in contents}
+
+    def check(self) -> None:
+        """Fail unless every key of the database is what the model says."""
+        redis, model, k = self.dump(), self.model, self.shard.keys
+        assert redis.pop(k.open, []) == model.open
+        for batch in model.batches.values():
+            assert redis.pop(k.batch(batch.id)) == list(batch.events)
+        for state in ("ready", "leases", "dead"):
+            times = {batch.id: batch.at for batch in model.of(state)}
+            self._check_times(redis.pop(getattr(k, state), []), times)
+        self._check_times(redis.pop(k.slots, []), model.slots)
+        self._check_lines(redis.pop(k.info, {}))
+        for mark, sequence in model.marks.items():
+            assert redis.pop(k.mark(mark)) == b"%d" % sequence
+        self._check_meta(redis.pop(k.meta))
+        assert redis == {}
+
+    def _is_list(self, name: str) -> bool:
+        return name == self.shard.keys.open or name.startswith(self.shard.keys.batch(""))
+
+    def _check_times(self, found: list[tuple[bytes, float]], expected: dict[str, int]) -> None:
+        times = {member.decode(): at for member, at in found}
+        assert times.keys() == expected.keys()
+        for member, at in times.items():
+            assert self._near(at, expected[member]), member
+
+    def _check_lines(self, found: dict[bytes, bytes]) -> None:
+        assert {name.decode() for name in found} == self.model.batches.keys()
+        for name, line in found.items():
+            batch = self.model.batches[name.decode()]
+            attempt, lost, events, size, first, sealed, error = line.decode().split(":", 6)
+            numbers = (int(attempt), int(lost), int(events), int(size))
+            assert numbers == (batch.attempt, batch.lost, len(batch.events), batch.size)
+            assert error == batch.error
+            assert self._near(int(first), batch.first)
+            assert self._near(int(sealed), batch.sealed)
+            self._check_frozen(batch)
+
+    def _check_frozen(self, batch: ModelBatch) -> None:
+        """A batch is within its limits when it is sealed, and is never another one afterwards."""
+        if batch.id not in self.frozen:
+            assert 1 <= len(batch.events) <= self.model.limits.events_per_request
+            assert len(batch.events) == 1 or batch.size <= self.model.limits.batch_bytes
+            self.frozen[batch.id] = batch.events
+        assert self.frozen[batch.id] == batch.events
+
+    def _check_meta(self, found: dict[bytes, bytes]) -> None:
+        meta, model = {name.decode(): text.decode() for name, text in found.items()}, self.model
+        counters = {
+            name: int(text)
+            for name, text in meta.items()
+            if name in _COUNTERS or name.startswith("dropped:")
+        }
+        assert _without_zeros(counters) == _without_zeros(model.counters)
+        assert int(meta.get("open_events", 0)) == model.counted
+        assert int(meta.get("open_bytes", 0)) == model.counted_bytes
+        assert ("mixed" in meta, "paused" in meta) == (model.mixed, model.paused)
+        if model.counted and model.first is not None:
+            assert self._near(int(meta["first_ms"]), model.first)
+
+    def _near(self, stored_ms: float, expected_ms: int) -> bool:
+        return abs(stored_ms + self.passed_ms - expected_ms) < TOLERANCE_MS
+
+
+def _without_zeros(counters: dict[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counters.items() if count}

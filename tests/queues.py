@@ -1,0 +1,105 @@
+"""Queues in every state that an operator may find them in, made without workers and without waiting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis as redis_py
+
+import vwo_celery
+from vwo_celery import Settings
+from vwo_celery.fleet import Fleet, Registration
+from vwo_celery.inspector import QueueView, registrations, view_queues
+from vwo_celery.store import Batch, Shard
+
+KEY = "0123456789abcdef0123456789abcdef"
+LEASE_SECONDS = 60.0
+
+
+class Queues:
+    """The queues of one namespace, and an operator's way to them."""
+
+    def __init__(self, redis_url: str, **settings: Any) -> None:
+        self.settings = Settings(redis_url=redis_url, **settings)
+        self.client: redis_py.Redis = redis_py.Redis.from_url(redis_url)
+        self.fleet = Fleet(self.client, self.settings.namespace)
+
+    def add(
+        self, account: int = 1, *, base_url: str = "", shards: int = 1, **batch: Any
+    ) -> vwo_celery.Queue:
+        """A registered queue that holds nothing; 5 events make a batch unless *batch* says else."""
+        options = {"events_per_request": 5, "request_time_interval": 60, **batch}
+        queue = vwo_celery.connect(
+            vwo_celery.Destination(
+                account_id=account, sdk_key=KEY, generation="fme", base_url=base_url
+            ),
+            batch_event_data=options,
+            strict=True,
+            redis_url=self.settings.redis_url,
+            shards=shards,
+            namespace=self.settings.namespace,
+        )
+        assert queue.register()
+        return queue
+
+    def fill(self, queue: vwo_celery.Queue, events: int) -> None:
+        """Enqueue so many events."""
+        assert all(queue.enqueue_many({"n": n} for n in range(events)))
+
+    def claim(self, queue: vwo_celery.Queue, shard: int = 0) -> Batch:
+        """A batch in flight."""
+        batch = self.shard(queue, shard).claim(token="", lease_seconds=LEASE_SECONDS)
+        assert batch is not None
+        return batch
+
+    def release(self, queue: vwo_celery.Queue, error: str, delay_seconds: float = 30.0) -> Batch:
+        """A batch that VWO did not accept yet."""
+        batch = self.claim(queue)
+        assert self.shard(queue).release(batch, delay_seconds=delay_seconds, error=error)
+        return batch
+
+    def kill(self, queue: vwo_celery.Queue, error: str) -> Batch:
+        """A dead letter."""
+        batch = self.claim(queue)
+        assert self.shard(queue).dead_letter(batch, error=error)
+        return batch
+
+    def deliver(self, queue: vwo_celery.Queue) -> None:
+        """Settle one batch as a worker does that VWO answered well."""
+        assert self.shard(queue).ack(self.claim(queue).id)
+
+    def shard(self, queue: vwo_celery.Queue, number: int = 0) -> Shard:
+        """One shard, as a worker sees it."""
+        return self.fleet.shard(queue.name, number)
+
+    def age_open(self, queue: vwo_celery.Queue, seconds: float) -> None:
+        """Have the first event of the open list have come so long ago."""
+        first = self.fleet.now_ms() - int(1000 * seconds)
+        self.client.hset(self.shard(queue).keys.meta, "first_ms", first)
+
+    def age_ready(
+        self, queue: vwo_celery.Queue, *, first_seconds: float, visible_seconds: float
+    ) -> None:
+        """Have every ready batch's first event, and the time of its claim, lie so far back."""
+        keys, now = self.shard(queue).keys, self.fleet.now_ms()
+        for batch in self.client.zrange(keys.ready, 0, -1):
+            line = self.client.hget(keys.info, batch)
+            assert line is not None
+            parts = line.decode().split(":")
+            parts[4] = str(now - int(1000 * first_seconds))
+            self.client.hset(keys.info, batch, ":".join(parts))
+            self.client.zadd(keys.ready, {batch: now - int(1000 * visible_seconds)})
+
+    @property
+    def registered(self) -> dict[str, Registration]:
+        """What is registered."""
+        return registrations(self.fleet).readable
+
+    def views(self) -> list[QueueView]:
+        """All queues."""
+        return view_queues(self.fleet, self.registered)
+
+    def view(self, queue: vwo_celery.Queue) -> QueueView:
+        """One queue."""
+        (found,) = view_queues(self.fleet, {queue.name: self.registered[queue.name]})
+        return found

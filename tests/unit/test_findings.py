@@ -1,0 +1,159 @@
+"""The doctor's judgements of Redis, the broker, listeners and beat, without any of them."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from vwo_celery.findings import (
+    BrokerFacts,
+    Finding,
+    beat_finding,
+    broker_findings,
+    listener_finding,
+    redis_findings,
+)
+from vwo_celery.servers import ServerFacts
+from vwo_celery.settings import Settings
+
+GIB = 2**30
+WELL = ServerFacts(
+    name="",
+    product="Redis",
+    version=(7, 0, 15),
+    role="master",
+    cluster=False,
+    used_bytes=GIB // 2,
+    limit_bytes=GIB,
+    machine_bytes=8 * GIB,
+    policy="noeviction",
+    append_only=True,
+    append_ok=True,
+    fsync="everysec",
+    snapshots=True,
+    snapshot_ok=True,
+    unsaved_changes=3,
+    config_refused=False,
+)
+NO_FILE = {"append_only": False}
+
+
+def judge(check: str, **changes: object) -> Finding:
+    """What one check says of a server that is well but for *changes*."""
+    facts = msgspec.structs.replace(WELL, **changes)
+    return next(finding for finding in redis_findings(facts) if finding.check == check)
+
+
+def test_a_server_as_it_should_be_has_no_fault() -> None:
+    """A Redis with an append-only file, without eviction, half empty."""
+    assert {finding.state for finding in redis_findings(WELL)} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "state", "words"),
+    [
+        ("redis", {"version": (6, 0, 16)}, "problem", "Redis 6.0.16 lacks commands"),
+        ("redis", {"version": (6, 2, 0)}, "ok", "6.2.0"),
+        ("redis", {"role": "slave"}, "problem", "is a replica"),
+        ("redis", {"name": "10.0.0.1:6379", "product": "Valkey"}, "ok", "Valkey 7.0.15 at 10.0.0.1"),
+        ("eviction", {"policy": "allkeys-lru"}, "problem", "throws queued events away"),
+        ("eviction", {"policy": "allkeys-lru", "limit_bytes": 0}, "warn", "once maxmemory is set"),
+        ("eviction", {"policy": "volatile-ttl"}, "warn", "stored twice"),
+        ("persistence", {"fsync": "no"}, "warn", "power cut"),
+        ("persistence", {"fsync": "always"}, "ok", "always"),
+        ("persistence", {"append_ok": False}, "problem", "append-only file failed"),
+        ("persistence", {**NO_FILE, "snapshots": False}, "problem", "loses all that is queued"),
+        ("persistence", NO_FILE, "warn", "only snapshots: a crash loses"),
+        ("persistence", {**NO_FILE, "snapshots": None}, "warn", "is not told"),
+        ("persistence", {**NO_FILE, "snapshot_ok": False}, "problem", "last snapshot failed"),
+        ("memory", {"used_bytes": int(0.85 * GIB)}, "warn", "85% of maxmemory"),
+        ("memory", {"used_bytes": int(0.97 * GIB)}, "problem", "refused when it is full"),
+        ("memory", {"limit_bytes": 0}, "ok", "no maxmemory is set"),
+        ("memory", {"limit_bytes": 0, "used_bytes": 7 * GIB}, "warn", "of the machine's memory"),
+        ("memory", {"limit_bytes": 0, "machine_bytes": 0}, "ok", "512.0 MiB in use"),
+        ("config", {"config_refused": True}, "ok", "managed servers"),
+    ],
+)
+def test_each_fault_of_a_server(
+    check: str, changes: dict[str, object], state: str, words: str
+) -> None:
+    """Each has its state, says what is true, and unless all is well, what to do."""
+    finding = judge(check, **changes)
+
+    assert finding.state == state
+    assert words in finding.what
+    assert bool(finding.remedy) == (state != "ok")
+
+
+BROKER = BrokerFacts(
+    url="redis://broker", queue="events", workers=("w1", "w2"), consumers=("w1",)
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "listeners", "state", "words"),
+    [
+        ({}, ["h:1"], "ok", "1 worker consumes Celery queue 'events'"),
+        ({"consumers": ()}, ["h:1"], "problem", "nobody consumes Celery queue 'events'; 2 workers"),
+        ({"consumers": (), "workers": ()}, [], "problem", "our tasks are never run"),
+        ({"consumers": (), "workers": ()}, ["h:1"], "warn", "no worker answered"),
+        ({"strangers": ("w1",)}, ["h:1"], "problem", "w1 consumes Celery queue 'events' without"),
+    ],
+)
+def test_who_consumes_our_tasks(
+    changes: dict[str, object], listeners: list[str], state: str, words: str
+) -> None:
+    """A queue that nobody, or somebody who does not know our tasks, consumes is a problem."""
+    reached, consumers = broker_findings(msgspec.structs.replace(BROKER, **changes), listeners)
+
+    assert (reached.check, reached.state) == ("broker", "ok")
+    assert (consumers.check, consumers.state) == ("consumers", state)
+    assert words in consumers.what
+    assert bool(consumers.remedy) == (state != "ok")
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "words"),
+    [
+        (BrokerFacts(url="amqp://b", error="refused"), "problem", "cannot be reached: refused"),
+        (BrokerFacts(url="redis://b", cluster=True), "problem", "Celery cannot use as broker"),
+        (BrokerFacts(url="sqs://b", unchecked="not known"), "ok", "was not tried: not known"),
+    ],
+)
+def test_a_broker_that_cannot_be_asked(facts: BrokerFacts, state: str, words: str) -> None:
+    """Nothing is said of consumers then."""
+    (finding,) = broker_findings(facts, [])
+
+    assert (finding.check, finding.state) == ("broker", state)
+    assert words in finding.what
+
+
+def test_somebody_has_to_listen() -> None:
+    """Without a listener, full batches wait for the sweep, and there may be no worker at all."""
+    assert listener_finding(["host:1"]).state == "ok"
+    assert listener_finding([]).state == "problem"
+
+
+@pytest.mark.parametrize(
+    ("ages", "interval", "state", "words"),
+    [
+        ({"beat": 2}, 1, "ok", "2 s ago"),
+        ({"beat": 2, "listener": 90}, 1, "ok", "2 s ago"),
+        ({"beat": 400, "listener": 2}, 1, "warn", "beat was last seen 7 min ago; a worker's listener"),
+        ({"listener": 2}, 1, "warn", "beat has never been seen; a worker's listener"),
+        ({"beat": 400, "listener": 400}, 1, "problem", "nobody sweeps"),
+        ({}, 1, "problem", "beat has never been seen, and nobody sweeps"),
+        ({"beat": 200}, 60, "ok", "3 min ago"),
+    ],
+)
+def test_somebody_has_to_sweep(
+    ages: dict[str, int], interval: float, state: str, words: str
+) -> None:
+    """Beat should, a listener may; what counts as silence follows the sweep's interval."""
+    now = 1_000_000_000
+    sweeps = {by: now - 1000 * age for by, age in ages.items()}
+
+    finding = beat_finding(sweeps, now, Settings(sweep_interval_seconds=interval))
+
+    assert finding.state == state
+    assert words in finding.what

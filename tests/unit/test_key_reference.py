@@ -1,0 +1,48 @@
+"""docs/reference/redis-keys.md says what vwo_celery/keys.py says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vwo_celery.keys import (
+    FLEET_FAMILIES,
+    SHARD_FAMILIES,
+    KeyFamily,
+    fleet_keys,
+    shard_keys,
+    split_shard_name,
+)
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "redis-keys.md"
+
+
+@pytest.mark.parametrize("families", [SHARD_FAMILIES, FLEET_FAMILIES], ids=["shard", "fleet"])
+def test_the_page_lists_every_key(families: tuple[KeyFamily, ...]) -> None:
+    """Each family stands on the page with its type and meaning, in the code's order."""
+    rows = "\n".join(f"| `{each.pattern}` | {each.type} | {each.holds} |" for each in families)
+
+    assert rows in PAGE.read_text("utf-8")
+
+
+def test_keys_of_a_shard_share_a_hash_tag() -> None:
+    """All keys of one shard fall into one slot of Redis Cluster."""
+    keys = shard_keys("vwo", "fme-1-abc", 2)
+
+    names = [keys.open, keys.meta, keys.ready, keys.leases, keys.info, keys.slots, keys.dead]
+    for name in [*names, keys.batch("b"), keys.mark("m")]:
+        assert name.startswith("vwo:1:{fme-1-abc:2}:")
+
+
+def test_names_of_shards_can_be_read_back() -> None:
+    """A shard's short name holds its queue and its number."""
+    assert split_shard_name(shard_keys("vwo", "fme-1-abc", 2).name) == ("fme-1-abc", 2)
+
+
+def test_the_fleet_has_keys_of_its_own() -> None:
+    """What all queues share has no hash tag and begins with namespace and version."""
+    keys = fleet_keys("shop")
+
+    assert keys.wakeups == "shop:1:wakeups"
+    assert keys.results("fme-1-abc") == "shop:1:results:fme-1-abc"
