@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +28,9 @@ Found = TypeVar("Found")
 #: Where a program finds the very vwo_celery that is being tested, source tree or wheel.
 _PACKAGE_FOLDER = Path(vwo_celery.__file__).parents[1]
 _LOG_TAIL_CHARACTERS = 4_000
-_GONE_TIMEOUT_SECONDS = 5
+_STOP_TIMEOUT_SECONDS = 10.0
+#: States of a process that is over, and only waits for its parent, or for init, to take notice.
+_ENDED = ("Z", "X")
 
 
 class Process:
@@ -40,7 +42,7 @@ class Process:
         name: Its name in errors, and of its log.
         env: Variables to set besides our own; None unsets one.
         cwd: Its working folder, which also leads its PYTHONPATH; None for *folder*.
-        stop_timeout_seconds: How long it may take to end after SIGTERM.
+        stop_timeout_seconds: How long it may take to end after SIGTERM, and then its children.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Process:
         name: str,
         env: Mapping[str, str | None] | None = None,
         cwd: Path | None = None,
-        stop_timeout_seconds: float = 10.0,
+        stop_timeout_seconds: float = _STOP_TIMEOUT_SECONDS,
     ) -> None:
         program = sys.executable if command[0] == "python" else shutil.which(command[0])
         assert program is not None, f"there is no program {command[0]!r} on PATH"
@@ -66,6 +68,7 @@ class Process:
         self._stop_timeout_seconds = stop_timeout_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._asked = False
+        self._log_start = 0
 
     def __repr__(self) -> str:
         return f"<Process {self.name}: {' '.join(self.command)}>"
@@ -95,6 +98,7 @@ class Process:
         """Start it; its log goes on where an earlier start's ended."""
         self._asked = False
         with self.log_path.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 [*death_bound_launcher(), *self.command],
                 stdin=subprocess.DEVNULL,
@@ -127,12 +131,12 @@ class Process:
         return found
 
     def wait_for_log(self, text: str, timeout_seconds: float = 20.0) -> None:
-        """Return once it has written *text*.
+        """Return once it has written *text* since its last start.
 
         Raises:
             AssertionError: It ended without, or time is up.
         """
-        self.wait_until(lambda: text in self.log(), timeout_seconds, what=f"{text!r} in its log")
+        self.wait_until(lambda: text in self._news(), timeout_seconds, what=f"{text!r} in its log")
 
     def wait_for_port(self, port: int, timeout_seconds: float = 20.0) -> None:
         """Return once somebody takes connections on *port* of 127.0.0.1.
@@ -161,7 +165,8 @@ class Process:
 
     def kill(self) -> None:
         """End it and its children at once (SIGKILL), as a machine that loses power would."""
-        self._kill_session()
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         self._started().wait()
 
     def stop(self) -> None:
@@ -176,26 +181,19 @@ class Process:
         self.ask_to_end()
         try:
             process.wait(self._stop_timeout_seconds)
-            wait_until(lambda: not self._is_session_alive(), _GONE_TIMEOUT_SECONDS)
+            wait_until(lambda: not _members(self.pid), self._stop_timeout_seconds)
         except (subprocess.TimeoutExpired, TimeoutError) as exc:
+            running = ", ".join(_members(self.pid))
             self.kill()
-            fate = "left children behind" if isinstance(exc, TimeoutError) else "did not stop"
-            raise AssertionError(self._describe(fate)) from exc
+            raise AssertionError(self._describe(f"was to end; there was still {running}")) from exc
 
     def _started(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, f"{self.name} was never started"
         return self._process
 
-    def _is_session_alive(self) -> bool:
-        try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
-
-    def _kill_session(self) -> None:
-        if self._is_session_alive():
-            os.killpg(self.pid, signal.SIGKILL)
+    def _news(self) -> str:
+        """What it has written since its last start."""
+        return self.log_path.read_bytes()[self._log_start :].decode("utf-8", "replace")
 
     def _python_path(self) -> str:
         inherited = os.environ.get("PYTHONPATH")
@@ -213,14 +211,21 @@ class Processes:
         folder: Where their logs go.
         env: Variables that all of them have.
         cwd: Their working folder; None for *folder*.
+        stop_timeout_seconds: As of `Process`.
     """
 
     def __init__(
-        self, folder: Path, *, env: Mapping[str, str | None] | None = None, cwd: Path | None = None
+        self,
+        folder: Path,
+        *,
+        env: Mapping[str, str | None] | None = None,
+        cwd: Path | None = None,
+        stop_timeout_seconds: float = _STOP_TIMEOUT_SECONDS,
     ) -> None:
         self._folder = folder
         self._env = dict(env or {})
         self._cwd = cwd
+        self._stop_timeout_seconds = stop_timeout_seconds
         self._started: list[Process] = []
 
     def __enter__(self) -> Processes:
@@ -232,8 +237,9 @@ class Processes:
     def start(self, *command: str, name: str, **env: str) -> Process:
         """Start a program; see `Process`."""
         process = Process(
-            *command, folder=self._folder, name=name, env={**self._env, **env}, cwd=self._cwd
-        )
+            *command, folder=self._folder, name=name, env={**self._env, **env}, cwd=self._cwd,
+            stop_timeout_seconds=self._stop_timeout_seconds,
+        )  # fmt: skip
         process.start()
         self._started.append(process)
         return process
@@ -249,6 +255,33 @@ class Processes:
                 stops.callback(process.stop)
                 process.ask_to_end()
         self._started.clear()
+
+
+def _members(group: int) -> list[str]:
+    """The processes of a group that still run, each as "PID NAME" where the kernel tells."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return []
+    if sys.platform != "linux":
+        return [f"a process of group {group}"]
+    stats = (_read(path) for path in Path("/proc").glob("[0-9]*/stat"))
+    return [name for name, state, its_group in map(_parsed, filter(None, stats))
+            if its_group == group and state not in _ENDED]  # fmt: skip
+
+
+def _parsed(stat: str) -> tuple[str, str, int]:
+    """Id and name, state, and process group, of a /proc/PID/stat (proc(5))."""
+    name, _, rest = stat.rpartition(")")
+    state, _, group = rest.split()[:3]
+    return f"{name})", state, int(group)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""  # it has just ended
 
 
 def _is_open(port: int) -> bool:

@@ -156,12 +156,10 @@ class Shard:
         Raises:
             redis.exceptions.RedisError: As it comes; the producer decides what may be tried again.
         """
-        return (
-            self.client.execute_command(
-                *self._append_start, self.keys.mark(mark.id), mark.sequence, event
-            )
-            == 1
+        answer = self.client.execute_command(
+            *self._append_start, self.keys.mark(mark.id), mark.sequence, event
         )
+        return bool(answer == STORED)
 
     def push_command(self, mark: Mark, events: Sequence[bytes], names: int) -> tuple[Any, ...]:
         """The command that stores *events* under the mark's present sequence number.

@@ -142,8 +142,9 @@ def flush_shards(
     Raises:
         QueueUnavailable: Redis did not answer; whatever is pending stays.
     """
-    _wake(fleet, shards, settings, force=True)
+    wakeups = [wakeup for shard in shards for wakeup in sweep_shard(shard, settings, force=True)[0]]
     flushes = [_Flush(shard, _undelivered(shard)) for shard in shards]
+    _leave(fleet, wakeups)  # only now, so that what they deliver is counted
     _await(fleet, flushes, settings, timeout_seconds, watch)
     queues: dict[str, list[_Flush]] = {}
     for each in flushes:

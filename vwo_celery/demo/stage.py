@@ -176,6 +176,8 @@ class Stage:
             **inherited,
             **_python_path(inherited),
             "PYTHONUNBUFFERED": "1",
+            # What a killed program leaves goes with the folder: prefork keeps files of its own.
+            "TMPDIR": str(self.folder),
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
             PARENT_VARIABLE: str(os.getpid()),

@@ -1,0 +1,160 @@
+"""No script touches a key that it was not given: that is what lets them run on Redis Cluster.
+
+While a slot moves between two nodes, an undeclared key is written on the wrong one, and events that
+were acknowledged are lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_py
+from lua.life import live
+from lua.world import World
+from redis.exceptions import ResponseError
+
+import vwo_celery
+from vwo_celery import scripts, store
+from vwo_celery.keys import fleet_keys, shard_keys
+from vwo_celery.marks import Mark
+from vwo_celery.scripts import Script
+from vwo_celery.testing import RedisServer, wait_for
+
+LUA = Path(vwo_celery.__file__).parent / "lua"
+SCRIPTS = sorted(LUA.rglob("*.lua"))
+COMMAND = re.compile(r"redis\.p?call\(\s*'(\w+)'")
+ANY_CALL = re.compile(r"redis\.p?call\(")
+LIVES = 40
+
+#: Goes before a script: every command's keys, found as Redis itself finds them, must be declared.
+GUARD = """
+local real, declared = redis, {}
+for _, key in ipairs(KEYS) do declared[key] = true end
+local first_last_step = { %s }
+local redis = setmetatable({ call = function(command, ...)
+  local words, at = { ... }, first_last_step[command]
+  assert(at, 'not a command of the scripts: ' .. command)
+  local last = at[2] < 0 and #words + 1 + at[2] or at[2]
+  for i = at[1], last, math.max(at[3], 1) do
+    if i > 0 and not declared[words[i]] then error(command .. ' touches ' .. words[i]) end
+  end
+  return real.call(command, ...)
+end }, { __index = real })
+"""
+
+
+def test_commands_are_named_where_they_are_called() -> None:
+    """Every command is a literal, and by `call`, so that the guard below sees all of them."""
+    for path in SCRIPTS:
+        text = path.read_text("utf-8")
+        assert len(ANY_CALL.findall(text)) == len(COMMAND.findall(text)), path
+        assert not re.search(r"pcall|\bEVAL|loadstring|setmetatable|_G\b", text), path
+
+
+@pytest.fixture
+def guard(redis: redis_py.Redis) -> str:
+    """The guard, with what this very server says about where each command's keys are."""
+    commands = {name for path in SCRIPTS for name in COMMAND.findall(path.read_text("utf-8"))}
+    known: dict[str, Any] = redis.command()
+    rows = [
+        "['{}'] = {{ {}, {}, {} }}".format(name, *_key_positions(known[name.lower()]))
+        for name in sorted(commands)
+    ]
+    return GUARD % ", ".join(rows)
+
+
+def _key_positions(command: dict[str, Any]) -> tuple[int, int, int]:
+    return command["first_key_pos"], command["last_key_pos"], command["step_count"]
+
+
+def test_whatever_happens_only_declared_keys_are_touched(
+    redis: redis_py.Redis, guard: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over long random lives of a shard no command names a key outside KEYS."""
+
+    def guarded(name: str) -> Script:
+        text = guard + scripts.script(name).text
+        return Script(text, redis.script_load(text))
+
+    monkeypatch.setattr(store, "script", guarded)
+
+    live(redis, LIVES)
+
+    redis.flushdb()
+
+
+def test_the_guard_sees_an_undeclared_key(redis: redis_py.Redis, guard: str) -> None:
+    """A script that makes up a name of its own is caught."""
+    with pytest.raises(ResponseError, match="LPUSH touches made up"):
+        redis.eval(guard + "return redis.call('LPUSH', 'made up', 1)", 1, "declared")
+    with pytest.raises(ResponseError, match="RENAME touches made up"):
+        redis.eval(guard + "return redis.call('RENAME', KEYS[1], 'made up')", 1, "declared")
+    with pytest.raises(ResponseError, match="EXISTS touches made up"):
+        redis.eval(guard + "return redis.call('EXISTS', KEYS[1], 'made up')", 1, "declared")
+
+
+# -- on a node of a cluster
+
+
+@pytest.fixture
+def node() -> Iterator[redis_py.Redis]:
+    """The only node of a cluster, which serves every slot and refuses scripts that cross slots."""
+    with RedisServer(arguments=("--cluster-enabled", "yes")) as server:
+        client: redis_py.Redis = redis_py.Redis.from_url(server.url)
+        client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16_383)
+        wait_for(lambda: client.cluster("info")["cluster_state"] == "ok", what="the cluster")
+        yield client
+        client.close()
+
+
+def test_a_shard_lives_in_one_slot(node: redis_py.Redis) -> None:
+    """Every script runs on a node of a cluster, which holds all keys of a shard in one slot."""
+    world = World(node)
+    world.given()
+    shard = world.shard
+
+    shard.push(shard.push_command(Mark("m", 1), [b"%d" % i for i in range(10)], 11))
+    shard.append(Mark("m", 2), b"11")
+    node.lpush(shard.keys.open, b"foreign")
+    world.sweep(force=True)
+    dead, released, acked = (shard.claim(token="w", lease_seconds=30) for _ in range(3))
+    assert dead is not None
+    assert released is not None
+    assert acked is None  # two lanes
+    shard.extend(dead, lease_seconds=30, token="w")
+    shard.dead_letter(dead, error="too old")
+    shard.release(released, delay_seconds=0, error="busy")
+    shard.redrive(dead.id)
+    batch = shard.claim(token="", lease_seconds=30)
+    assert batch is not None
+    shard.dead_letter(batch, error="too old")
+    assert shard.purge(batch.id)
+    while batch := shard.claim(token="", lease_seconds=30):
+        assert shard.ack(batch.id)
+    assert shard.unwatch()
+
+    assert world.snapshot().balanced
+    slots = {node.execute_command("CLUSTER KEYSLOT", name) for name in node.keys("*")}
+    assert len(slots) == 1
+
+
+def test_the_node_refuses_a_script_that_crosses_slots(node: redis_py.Redis) -> None:
+    """Were two keys of one script in two slots, the test above would fail."""
+    with pytest.raises(ResponseError, match="slot"):
+        node.eval("return redis.call('EXISTS', KEYS[1], KEYS[2])", 2, "a", "b")
+
+
+def test_names_of_a_shard_share_a_hash_tag() -> None:
+    """Whatever a queue is called, its shard's keys have one tag, and another shard's another."""
+    first, second = shard_keys("vwo", "fme-1-a", 0), shard_keys("vwo", "fme-1-a", 1)
+    names = [first.open, first.meta, first.batch("b{1}"), first.mark("m")]
+
+    tags = {name[name.index("{") + 1 : name.index("}")] for name in names}
+
+    assert tags == {"fme-1-a:0"}
+    assert "{fme-1-a:1}" in second.open
+    assert "{" not in fleet_keys("vwo").queues

@@ -1,0 +1,189 @@
+"""A Redis that is out of memory: it takes no event in, and lets all that it holds out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis as redis_py
+from lua.world import LIMITS, Line, World
+from msgspec.structs import replace
+
+from vwo_celery.marks import Mark, push_token
+from vwo_celery.testing import RedisServer
+
+#: So little that every command which Redis may refuse for lack of memory is refused.
+NO_MEMORY_BYTES = 1
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[RedisServer]:
+    """A server whose memory these tests may take away."""
+    with RedisServer(maxmemory_bytes=100_000_000) as server:
+        yield server
+
+
+@pytest.fixture
+def world(own_server: RedisServer) -> Iterator[World]:
+    """A shard on that server, which has memory until `fill`."""
+    client: redis_py.Redis = redis_py.Redis.from_url(own_server.url)
+    client.config_set("maxmemory", 0)
+    client.flushall()
+    yield World(client)
+    client.close()
+
+
+def fill(world: World) -> None:
+    """Leave the server without memory; a plain push proves it."""
+    world.client.config_set("maxmemory", NO_MEMORY_BYTES)
+    with pytest.raises(redis_py.exceptions.OutOfMemoryError):
+        world.client.lpush("other", b"1")
+
+
+def begun(world: World) -> None:
+    """A shard with an open list of one event, and one batch each ready, in flight and dead."""
+    counts = {
+        "accepted": 4,
+        "events": 3,
+        "bytes": 30,
+        "dead": 1,
+        "open_events": 1,
+        "open_bytes": 10,
+    }
+    world.given(
+        meta={"watched": 1, **counts, "first_ms": world.at(-1)},
+        open=[b"123456789"],
+        ready={"ready": world.at(-1)},
+        leases={"leased": world.at(60_000)},
+        dead={"dead": world.at(-1)},
+        info={name: Line(attempt=1) for name in ("ready", "leased", "dead")},
+        batches={name: [b"123456789"] for name in ("ready", "leased", "dead")},
+        slots={"w": world.at(60_000)},
+    )
+    fill(world)
+
+
+@pytest.mark.parametrize(
+    "push",
+    [
+        lambda world: world.push(Mark("m", 1), b"1"),
+        lambda world: world.push(Mark("m", 1), *[b"1"] * 7),  # would seal twice
+        lambda world: world.push(Mark("m", 1), b"x" * 95),  # would seal first, and then store
+        lambda world: world.push(Mark("m", 1), *[b"1"] * 60),  # would be refused at capacity
+        lambda world: world.call(world.shard.append, Mark("m", 1), b"1"),
+    ],
+    ids=["one", "many", "after a seal", "over capacity", "the short way"],
+)
+def test_an_event_is_refused_before_anything_is_written(
+    world: World, push: Callable[[World], object]
+) -> None:
+    """A push answers with an error and leaves no trace, so that its producer knows the truth."""
+    begun(world)
+
+    with pytest.raises(redis_py.exceptions.ResponseError, match="OOM"):
+        push(world)
+
+    assert world.changes() == {}
+
+
+def test_a_refused_push_is_stored_once_there_is_memory(world: World) -> None:
+    """The refusal left no mark behind."""
+    begun(world)
+    with pytest.raises(redis_py.exceptions.ResponseError, match="OOM"):
+        world.push(Mark("m", 1), b"1")
+    world.client.config_set("maxmemory", 0)
+
+    pushed = world.push(Mark("m", 1), b"1")
+
+    assert pushed.code == 1
+    assert world.changes()["open"] == [b"123456789", b"1"]
+
+
+def test_a_batch_is_claimed(world: World) -> None:
+    """What is ready can be leased and sent."""
+    begun(world)
+
+    batch = world.claim("w")
+
+    assert batch is not None
+    assert world.shard.read(batch) == [b"123456789"]
+
+
+@pytest.mark.parametrize("memory", ["full", "and without its scripts"])
+def test_a_batch_is_settled(world: World, memory: str) -> None:
+    """Every way of settling works, also where the server has to be given the scripts first."""
+    begun(world)
+    if memory != "full":
+        world.client.script_flush()
+    batch = world.batch("leased")
+    shard = world.shard
+
+    assert shard.extend(batch, lease_seconds=90, token="w")
+    assert shard.release(batch, delay_seconds=0, error="HTTP 503")
+    claims = [shard.claim(token="", lease_seconds=90) for _ in range(2)]
+    assert {claimed.id for claimed in claims if claimed} == {"ready", "leased"}
+    first, second = (claimed for claimed in claims if claimed)
+    assert shard.dead_letter(first, error="too old")
+    assert shard.ack(second.id)
+    assert shard.redrive("dead") == 1
+    assert shard.purge(first.id) == 1
+    assert world.snapshot().balanced
+
+
+def test_an_open_list_is_sealed_and_woken_for(world: World) -> None:
+    """The sweep goes on: what waits leaves, and makes room."""
+    begun(world)
+
+    swept = world.sweep(force=True)
+
+    assert (swept.sealed, swept.wakeups) == (1, 1)
+    assert world.changes()["open"] is None
+    assert world.snapshot().balanced
+
+
+def test_foreign_events_are_sliced(world: World) -> None:
+    """Even what has to be moved is moved."""
+    world.given(limits=replace(LIMITS, batch_bytes=15))
+    world.client.lpush(world.shard.keys.open, *[b"123456789"] * 5)
+    fill(world)
+
+    swept = world.sweep(force=True)
+
+    assert swept.sealed == 5
+    assert world.snapshot().events("ready") == 5
+    assert world.snapshot().balanced
+
+
+def test_an_empty_shard_is_forgotten(world: World) -> None:
+    """Nothing of the sweep needs memory."""
+    world.given(meta={"watched": 1})
+    fill(world)
+
+    assert world.sweep().idle == 1
+    assert world.shard.unwatch()
+
+
+def test_a_pause_ends(world: World) -> None:
+    """An operator can let a queue drain that was paused before memory ran out."""
+    world.given(meta={"paused": "401"})
+    fill(world)
+
+    assert world.shard.resume()
+
+
+def test_all_that_was_stored_before_leaves(world: World) -> None:
+    """From the last push that was taken to the last ack: a full Redis empties itself."""
+    world.given()
+    events = [b"%d" % i for i in range(20)]
+    world.push(Mark("m", 1), *events)
+    fill(world)
+
+    sent: list[bytes] = []
+    world.sweep(force=True)
+    while batch := world.claim():
+        sent += world.shard.read(batch)
+        world.shard.ack(batch.id)
+
+    assert sent == events
+    assert push_token(Mark("m", 1)) not in world.dump()
+    assert world.snapshot().counted_events == 0

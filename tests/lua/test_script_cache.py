@@ -1,0 +1,146 @@
+"""Which scripts a server has is its own affair: ours are given to it whenever it lacks them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis as redis_py
+from lua.world import LEASE_SECONDS, Line, World
+from redis.exceptions import NoScriptError
+
+from vwo_celery.marks import Mark
+from vwo_celery.scripts import script
+from vwo_celery.testing import RedisServer
+
+NAMES = (
+    "enqueue", "append", "sweep", "unwatch", "claim", "ack", "release", "extend", "dead_letter",
+    "redrive", "purge",
+)  # fmt: skip
+
+#: Each script but those that store events, which their producer loads: by the method that runs it.
+METHODS: dict[str, Callable[[World], object]] = {
+    "sweep": lambda world: world.sweep(force=True).sealed,
+    "unwatch": lambda world: world.call(world.shard.unwatch),
+    "claim": lambda world: world.claim() is not None,
+    "ack": lambda world: world.call(world.shard.ack, "leased"),
+    "release": lambda world: world.call(
+        world.shard.release, world.batch("leased"), delay_seconds=0, error="busy"
+    ),
+    "extend": lambda world: world.call(
+        world.shard.extend, world.batch("leased"), lease_seconds=LEASE_SECONDS, token=""
+    ),
+    "dead_letter": lambda world: world.call(
+        world.shard.dead_letter, world.batch("leased"), error="too old"
+    ),
+    "redrive": lambda world: world.call(world.shard.redrive, "dead"),
+    "purge": lambda world: world.call(world.shard.purge, "dead"),
+}
+
+
+@pytest.fixture
+def state(world: World, request: pytest.FixtureRequest) -> World:
+    """A shard in which every script finds something to do; an empty one for `unwatch`."""
+    world.given(
+        meta={"watched": 1, "events": 3, "bytes": 30, "accepted": 4, "dead": 1},
+        leases={"leased": world.at(60_000)},
+        dead={"dead": world.at(-1)},
+        ready={"ready": world.at(-1)},
+        info={name: Line(attempt=1) for name in ("leased", "dead", "ready")},
+        batches={name: [b"1"] for name in ("leased", "dead", "ready")},
+        open=[b"1"],
+    )
+    if request.getfixturevalue("name") == "unwatch":
+        world.client.delete(*world.client.keys("*"))
+    return world
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_server_that_forgot_a_script_is_given_it(state: World, name: str) -> None:
+    """After SCRIPT FLUSH every method works at its first call, and runs its script once."""
+    METHODS[name](state)
+    state.client.script_flush()
+    state.client.config_resetstat()
+
+    METHODS[name](state)
+
+    assert state.client.script_exists(script(name).sha) == [True]
+    calls = state.client.info("commandstats")["cmdstat_evalsha"]
+    assert (calls["calls"], calls["failed_calls"]) == (2, 1)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_server_that_never_had_a_script_is_given_it(state: World, name: str) -> None:
+    """The first call of all does what it should."""
+    state.client.script_flush()
+
+    answer = METHODS[name](state)
+
+    assert answer
+    assert state.client.script_exists(script(name).sha) == [True]
+
+
+def test_the_scripts_that_store_are_loaded_together(world: World) -> None:
+    """A producer that meets a server without scripts makes up for all of its own at once."""
+    world.given()
+    world.client.script_flush()
+    with pytest.raises(NoScriptError):
+        world.push(Mark("m", 1), b"1")
+
+    world.shard.load_push()
+
+    assert world.push(Mark("m", 1), b"1").code == 1
+    assert world.shard.append(Mark("m", 2), b"2")
+
+
+@pytest.fixture
+def restarting(redis: redis_py.Redis) -> Iterator[RedisServer]:
+    """A server of its own that keeps its data, not its scripts, over a restart."""
+    with RedisServer(appendonly=True) as server:
+        yield server
+
+
+def test_a_restarted_server_is_given_the_scripts(restarting: RedisServer) -> None:
+    """What was leased before a crash is settled after it, by the very same objects."""
+    world = World(redis_py.Redis.from_url(restarting.url))
+    world.given(meta={"watched": 1})
+    world.push(Mark("m", 1), b"1", b"2", b"3")
+    batch = world.claim()
+    restarting.kill()
+    restarting.start()
+
+    assert batch is not None
+    assert world.shard.read(batch) == [b"1", b"2", b"3"]
+    assert world.shard.ack(batch.id)
+    assert world.snapshot().delivered == 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_changed_script_is_another_script(name: str) -> None:
+    """A script's name in Redis is made of its text, so that releases do not run each other's."""
+    text = script(name).text
+    assert "--@include" not in text
+
+    older = text.replace("local ", "local  ", 1)
+
+    assert older != text
+    assert redis_py.Redis().register_script(older).sha != script(name).sha
+    assert redis_py.Redis().register_script(text).sha == script(name).sha
+
+
+def test_an_older_release_works_beside_ours(world: World) -> None:
+    """During a roll-out both releases' scripts are on the server, and serve one shard in turn."""
+    world.given(meta={"watched": 1})
+    older = world.client.register_script("-- the release before\n" + script("enqueue").text)
+    ours = world.shard.push_command(Mark("ours", 1), [b"1", b"2"], 3)
+    theirs = world.shard.push_command(Mark("theirs", 1), [b"3"], 2)
+
+    world.shard.push(ours)
+    count = int(theirs[2])
+    answer = older(keys=theirs[3 : 3 + count], args=theirs[3 + count :])
+
+    assert answer[:2] == [1, 1]
+    batch = world.claim()
+    assert batch is not None
+    assert world.shard.read(batch) == [b"1", b"2", b"3"]
+    assert world.client.script_exists(older.sha, script("enqueue").sha) == [True, True]
