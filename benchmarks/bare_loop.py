@@ -1,4 +1,4 @@
-"""The bare alternative to a worker: RPOP so many, post them, until the list is empty. REDIS_URL SINK_URL N"""
+"""The bare alternative to a worker: RPOP so many, post them, to the end. REDIS_URL SINK_URL N"""
 
 import sys
 

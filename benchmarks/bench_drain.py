@@ -9,8 +9,8 @@ from typing import Any
 from ground import Sink, destination, event, program, show, sink
 
 import vwo_celery
-from vwo_celery.events import encode
 from vwo_celery.connections import open_client
+from vwo_celery.events import encode
 from vwo_celery.testing import RedisServer
 
 EVENTS, PER_REQUEST, ROUNDS = 200_000, 500, 3

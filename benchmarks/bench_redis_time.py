@@ -1,7 +1,12 @@
-"""How long each command holds Redis, by INFO commandstats, at any size of a batch."""
+"""How long each command holds Redis, by INFO commandstats, at any size of a batch.
+
+Each row is a run of calls of one kind, so that what one script leaves to Lua's garbage collector is not
+counted as the next one's.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ground import EVENT_BYTES, destination, event, show
@@ -11,59 +16,85 @@ from vwo_celery.events import encode
 from vwo_celery.testing import RedisServer
 
 SIZES = (1, 100, 500, 1000, 5000)
-ROUNDS = 20
-#: One command may hold Redis for so long for each thousand events.
-MS_PER_THOUSAND = 1.0
+BATCHES = 100
+COMMANDS = ("cmdstat_evalsha", "cmdstat_lrange")
 
 
 def main() -> None:
     """Print a row for each command and size."""
     with RedisServer() as server:
-        rows = [row for size in SIZES for row in _measure(server.url, size)]
+        rows = [row for size in SIZES for row in _Measure(server.url, size).rows()]
     show(
         f"Redis time, events of {EVENT_BYTES} bytes",
-        rows, "command", "events", "µs a call", "µs an event",
+        rows, "command", "events", "µs a call", "µs an event moved",
     )  # fmt: skip
 
 
-def _measure(url: str, size: int) -> list[tuple[str, ...]]:
-    queue = vwo_celery.connect(
-        destination(),
-        batch_event_data={"events_per_request": size},
-        redis_url=url,
-        max_queue_events=10**7,
-    )
-    client, shard = queue.fleet.client, queue.shards[0]
-    client.flushall()
-    texts = [encode(event(number)) for number in range(size)]
-    found: dict[str, list[float]] = {}
-    for _ in range(ROUNDS + 1):
-        _time(client, found, f"enqueue_many({min(size, 1000)})", lambda: queue.enqueue_many(texts))
-        batch: list[Any] = []
-        _time(client, found, "claim", lambda: batch.append(shard.claim(token="", lease_seconds=60)))
-        _time(client, found, "read (LRANGE, a page)", lambda: shard.read(batch[0]))
-        _time(client, found, "release", lambda: shard.release(batch[0], delay_seconds=0, error=""))
-        again = shard.claim(token="", lease_seconds=60)
-        _time(client, found, "ack", lambda: shard.ack(again.id))
-        _time(client, found, "sweep", lambda: shard.sweep(force=False, horizon_ms=10**6, idle_ms=10**6))
-    return [_row(name, size, sorted(each[1:])) for name, each in found.items()]
+class _Measure:
+    def __init__(self, url: str, size: int) -> None:
+        self.queue = vwo_celery.connect(
+            destination(),
+            batch_event_data={"events_per_request": size},
+            redis_url=url,
+            max_queue_events=10**8,
+            max_queue_bytes=10**11,
+            max_parallel_sends=64,
+        )
+        self.client, self.shard, self.size = self.queue.fleet.client, self.queue.shards[0], size
+        self.client.flushall()
+        self.count = BATCHES if size <= 1000 else BATCHES // 5
+        self.texts = [encode(event(number)) for number in range(size)]
 
+    def rows(self) -> list[tuple[str, ...]]:
+        """Fill, claim, read, release, claim and ack, each for all batches before the next."""
+        page = min(self.size, 1000)
+        rows = [self._row(f"enqueue_many({page})", page, self._fill)]
+        claimed: list[Any] = []
+        rows.append(self._row("claim", 0, lambda: self._claim(claimed)))
+        rows.append(self._row(f"read, {page} a page", page, lambda: self._read(claimed)))
+        rows.append(self._row("extend", 0, lambda: self._extend(claimed)))
+        rows.append(self._row("release", 0, lambda: self._release(claimed)))
+        rows.append(self._row("sweep", 0, self._sweep))
+        again: list[Any] = []
+        self._claim(again)
+        rows.append(self._row("ack", 0, lambda: self._ack(again)))
+        return rows
 
-def _time(client: Any, found: dict[str, list[float]], name: str, work: Any) -> None:
-    """Note the longest single command that *work* ran."""
-    client.config_resetstat()
-    work()
-    stats = client.info("commandstats")
-    longest = max(
-        stats[key]["usec_per_call"] for key in ("cmdstat_evalsha", "cmdstat_lrange") if key in stats
-    )
-    found.setdefault(name, []).append(longest)
+    def _row(self, name: str, moved: int, work: Callable[[], None]) -> tuple[str, ...]:
+        self.client.config_resetstat()
+        work()
+        stats = self.client.info("commandstats")
+        longest = max(stats[each]["usec_per_call"] for each in COMMANDS if each in stats)
+        each = f"{longest / moved:.2f}" if moved else "–"
+        return name, str(self.size), f"{longest:.0f}", each
 
+    def _fill(self) -> None:
+        for _ in range(self.count):
+            self.queue.enqueue_many(self.texts)
 
-def _row(name: str, size: int, times: list[float]) -> tuple[str, ...]:
-    median = times[len(times) // 2]
-    moved = min(size, 1000) if "(" in name else size
-    return name, str(size), f"{median:.0f}", f"{median / moved:.2f}"
+    def _claim(self, claimed: list[Any]) -> None:
+        while batch := self.shard.claim(token="", lease_seconds=600):
+            claimed.append(batch)
+
+    def _read(self, claimed: list[Any]) -> None:
+        for batch in claimed:
+            self.shard.read(batch)
+
+    def _extend(self, claimed: list[Any]) -> None:
+        for batch in claimed:
+            self.shard.extend(batch, lease_seconds=600, token="")
+
+    def _release(self, claimed: list[Any]) -> None:
+        for batch in claimed:
+            self.shard.release(batch, delay_seconds=0, error="")
+
+    def _sweep(self) -> None:
+        for _ in range(self.count):
+            self.shard.sweep(force=False, horizon_ms=10**6, idle_ms=10**6)
+
+    def _ack(self, claimed: list[Any]) -> None:
+        for batch in claimed:
+            self.shard.ack(batch.id)
 
 
 if __name__ == "__main__":

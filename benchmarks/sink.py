@@ -1,4 +1,9 @@
-"""A trivial HTTP server: counts what is posted, answers 200. PORT LATENCY_MS"""
+"""A trivial HTTP server: counts what is posted, answers 200. PORT LATENCY_MS
+
+GET /stats tells requests, body bytes, and the times of the first and the last request; /reset counts
+from zero. GET /count/WORD makes it count, from zero, how often the word is posted as well (none is
+counted before that, as it costs time); /words tells that number and when the last one came.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,8 @@ import time
 LATENCY_SECONDS = float(sys.argv[2]) / 1000
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 counted = [0, 0, 0.0, 0.0]
+words = [0, 0.0]
+word = b""
 
 
 class Connection(asyncio.Protocol):
@@ -37,11 +44,23 @@ class Connection(asyncio.Protocol):
             self.missing = 0
             self.answer()
 
+    def count_words(self, data):
+        """Count in what came, and where the last piece and this one meet."""
+        text = self.tail + data
+        self.tail = text[1 - len(word) :]
+        found = text.count(word)
+        if found:
+            words[:] = [words[0] + found, time.time()]
+
     def answer(self):
+        global word
         if self.path == b"/stats":
             self.write(" ".join(map(str, counted)).encode())
-        elif self.path == b"/reset":
-            counted[:] = [0, 0, 0.0, 0.0]
+        elif self.path == b"/words":
+            self.write(" ".join(map(str, words)).encode())
+        elif self.path == b"/reset" or self.path.startswith(b"/count/"):
+            word = self.path.removeprefix(b"/reset").removeprefix(b"/count/")
+            counted[:], words[:] = [0, 0, 0.0, 0.0], [0, 0.0]
             self.write(b"ok")
         else:
             counted[0] += 1

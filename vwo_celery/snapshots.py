@@ -7,12 +7,14 @@ that balances mean something.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
+from redis.exceptions import OutOfMemoryError
 
 from vwo_celery.connections import unavailable
+from vwo_celery.scripts import script
 from vwo_celery.store import Limits, Shard, as_text
 
 _DROPPED = "dropped:"
@@ -140,17 +142,45 @@ def take_snapshot(shard: Shard) -> Snapshot:
     Raises:
         QueueUnavailable: Redis did not answer.
     """
+    with unavailable(f"snapshot of {shard.keys.name}"):
+        try:
+            raw = _read_by_transaction(shard)
+        except OutOfMemoryError:
+            # Of a transaction Redis then refuses even the reads; and that is when operators look.
+            raw = _read_by_script(shard)
+    return _snapshot(shard.keys.name, raw)
+
+
+def _read_by_transaction(shard: Shard) -> _Raw:
     k = shard.keys
-    with unavailable(f"snapshot of {k.name}"):
-        now = shard.client.time()
-        pipe = shard.client.pipeline(transaction=True)
-        pipe.hgetall(k.meta)
-        pipe.llen(k.open)
-        for key in (k.ready, k.leases, k.dead):
-            pipe.zrange(key, 0, -1, withscores=True)
-        pipe.hgetall(k.info)
-        pipe.zcard(k.slots)
-        return _snapshot(k.name, _Raw(now, *pipe.execute()))
+    now = shard.client.time()
+    pipe = shard.client.pipeline(transaction=True)
+    pipe.hgetall(k.meta)
+    pipe.llen(k.open)
+    for key in (k.ready, k.leases, k.dead):
+        pipe.zrange(key, 0, -1, withscores=True)
+    pipe.hgetall(k.info)
+    pipe.zcard(k.slots)
+    return _Raw(now, *pipe.execute())
+
+
+def _read_by_script(shard: Shard) -> _Raw:
+    """The same at some times the cost, since everything goes through Lua."""
+    k = shard.keys
+    keys = (k.open, k.meta, k.ready, k.leases, k.dead, k.info, k.slots)
+    now, meta, length, ready, leases, dead, info, slots = script("snapshot").run(shard.client, keys)
+    return _Raw(
+        now, dict(_pairs(meta)), length, _times(ready), _times(leases), _times(dead),
+        dict(_pairs(info)), slots,
+    )  # fmt: skip
+
+
+def _times(flat: Sequence[bytes]) -> list[tuple[bytes, float]]:
+    return [(name, float(at)) for name, at in _pairs(flat)]
+
+
+def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)
 
 
 def take_snapshots(shards: Sequence[Shard]) -> list[Snapshot]:

@@ -283,12 +283,14 @@ class Shard:
     def settled(self, batch_ids: Sequence[str]) -> tuple[list[str], list[str]]:
         """Of these batches, those that are dead letters now, and those that are gone."""
         with unavailable(f"look-up in {self.keys.name}"):
-            pipe = self.client.pipeline(transaction=True)
-            pipe.hmget(self.keys.info, batch_ids)
+            # Dead first: a batch that dies in between is then still awaited, and not taken for gone.
+            pipe = self.client.pipeline(transaction=False)
             pipe.zmscore(self.keys.dead, batch_ids)
-            lines, died = pipe.execute()
-        dead = [name for name, at in zip(batch_ids, died, strict=True) if at is not None]
-        gone = [name for name, line in zip(batch_ids, lines, strict=True) if line is None]
+            pipe.hmget(self.keys.info, batch_ids)
+            died, lines = pipe.execute()
+        found = list(zip(batch_ids, died, lines, strict=True))
+        dead = [name for name, at, _ in found if at is not None]
+        gone = [name for name, at, line in found if at is None and line is None]
         return dead, gone
 
     # -- operating

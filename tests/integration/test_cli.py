@@ -487,16 +487,16 @@ def test_wrong_settings_are_one_clear_line(bare: Run, words: tuple[str, ...], me
 def test_options_may_stand_before_and_after_the_command(
     queues: Queues, bare: Run, redis_url: str
 ) -> None:
-    """And before a command of a group; the nearer one wins."""
+    """The nearer one wins."""
     queue = queues.add()
     words = ("--redis-url", redis_url)
 
     before = document(bare(*words, "--json", "ledger"))
     after = document(bare("--redis-url", NOWHERE, "ledger", *words, "--json"))
-    inside = document(bare(*words, "dead", "--json", "list"))
+    of_group = document(bare(*words, "--json", "dead", "list"))
 
     assert [row["queue"] for row in before] == [row["queue"] for row in after] == [queue.name]
-    assert inside == []
+    assert of_group == []
 
 
 def test_an_unknown_queue_is_an_error(queues: Queues, run: Run) -> None:

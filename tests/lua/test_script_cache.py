@@ -15,7 +15,7 @@ from vwo_celery.testing import RedisServer
 
 NAMES = (
     "enqueue", "append", "sweep", "unwatch", "claim", "ack", "release", "extend", "dead_letter",
-    "redrive", "purge",
+    "redrive", "purge", "snapshot",
 )  # fmt: skip
 
 #: Each script but those that store events, which their producer loads: by the method that runs it.
@@ -121,9 +121,8 @@ def test_a_changed_script_is_another_script(name: str) -> None:
     text = script(name).text
     assert "--@include" not in text
 
-    older = text.replace("local ", "local  ", 1)
+    older = text + "-- was here\n"
 
-    assert older != text
     assert redis_py.Redis().register_script(older).sha != script(name).sha
     assert redis_py.Redis().register_script(text).sha == script(name).sha
 

@@ -13,6 +13,7 @@ ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
 INSTALLED_APPS = ["shop", "vwo_celery.django"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TIME_ZONE = "UTC"
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
@@ -31,9 +32,11 @@ VWO_BATCH_EVENT_DATA = {
     "request_time_interval": int(os.environ.get("SHOP_REQUEST_TIME_INTERVAL", "10")),
 }
 
+# Celery's own setting; vwo_celery is told for `manage.py vwo_celery doctor`.
+CELERY_BROKER_URL = os.environ.get("SHOP_BROKER_URL", REDIS_URL)
 VWO_CELERY = {
     "redis_url": REDIS_URL,
+    "broker_url": CELERY_BROKER_URL,
     # Workers send to VWO's own hosts and to these.
     "allowed_hosts": [urlsplit(VWO_PROXY_URL).netloc] if VWO_PROXY_URL else [],
 }
-CELERY_BROKER_URL = os.environ.get("SHOP_BROKER_URL", REDIS_URL)
