@@ -67,8 +67,6 @@ def _many(queue: vwo_celery.Queue, bare: object) -> None:
 
     contenders = {"enqueue_many(100)": ours, "pipeline of 100 LPUSH": pipeline}
     found = in_turns(contenders, rounds=9, events=MANY)
-        {"enqueue_many(100)": ours, "pipeline of 100 LPUSH": pipeline}, rounds=9, events=MANY
-    )
     _show("A hundred events a call", found, "enqueue_many(100)", "pipeline of 100 LPUSH")
 
 

@@ -15,14 +15,17 @@ LATENCY_SECONDS = float(sys.argv[2]) / 1000
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 counted = [0, 0, 0.0, 0.0]
 words = [0, 0.0]
-word = b""
 
 
 class Connection(asyncio.Protocol):
+    word = b""
+
     def connection_made(self, transport):
-        self.transport, self.buffer, self.missing = transport, b"", 0
+        self.transport, self.buffer, self.missing, self.tail = transport, b"", 0, b""
 
     def data_received(self, data):
+        if self.word:
+            self.count_words(data)
         if self.missing:
             self.missing -= len(data)
             if self.missing <= 0:
@@ -47,19 +50,18 @@ class Connection(asyncio.Protocol):
     def count_words(self, data):
         """Count in what came, and where the last piece and this one meet."""
         text = self.tail + data
-        self.tail = text[1 - len(word) :]
-        found = text.count(word)
+        self.tail = text[1 - len(self.word) :]
+        found = text.count(self.word)
         if found:
             words[:] = [words[0] + found, time.time()]
 
     def answer(self):
-        global word
         if self.path == b"/stats":
             self.write(" ".join(map(str, counted)).encode())
         elif self.path == b"/words":
             self.write(" ".join(map(str, words)).encode())
         elif self.path == b"/reset" or self.path.startswith(b"/count/"):
-            word = self.path.removeprefix(b"/reset").removeprefix(b"/count/")
+            Connection.word = self.path.removeprefix(b"/reset").removeprefix(b"/count/")
             counted[:], words[:] = [0, 0, 0.0, 0.0], [0, 0.0]
             self.write(b"ok")
         else:

@@ -21,7 +21,7 @@ class Queues:
 
     def __init__(self, redis_url: str, **settings: Any) -> None:
         self.settings = Settings(redis_url=redis_url, **settings)
-        self.client: redis_py.Redis = redis_py.Redis.from_url(redis_url)
+        self.client: Any = redis_py.Redis.from_url(redis_url)
         self.fleet = Fleet(self.client, self.settings.namespace)
 
     def add(

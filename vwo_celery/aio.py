@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError
@@ -132,14 +133,20 @@ class AioQueue:
         return await asyncio.to_thread(queue.settle, push, pushed)  # it has more to ask of Redis
 
     async def _push(self, push: Push) -> Pushed:
+        """Send it, and send it again as `pushes.send_again` does."""
         try:
-            return Pushed(*await self._client.execute_command(*push.command))
+            return await self._send(push)
         except RedisError as exc:
             if not can_repeat(exc):
                 raise
-            if isinstance(exc, NoScriptError):
-                await asyncio.to_thread(push.shard.load_push)
-            return Pushed(*await self._client.execute_command(*push.command))
+            if not isinstance(exc, NoScriptError):
+                with suppress(NoScriptError):
+                    return await self._send(push)
+            await asyncio.to_thread(push.shard.load_push)
+            return await self._send(push)
+
+    async def _send(self, push: Push) -> Pushed:
+        return Pushed(*await self._client.execute_command(*push.command))
 
 
 def connect(

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import redis
 from redis.backoff import ExponentialBackoff, NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
 from vwo_celery.errors import QueueUnavailable
@@ -119,7 +119,7 @@ def unavailable(doing: str) -> Iterator[None]:
     """Turn whatever the Redis client raises into QueueUnavailable, saying what was tried."""
     try:
         yield
-    except RedisError as exc:
+    except (RedisError, RedisClusterException) as exc:  # the latter is no RedisError
         raise QueueUnavailable(f"{doing}: Redis answered {type(exc).__name__}: {exc}") from exc
 
 

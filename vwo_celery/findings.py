@@ -109,29 +109,31 @@ def _eviction(facts: ServerFacts) -> Finding:
 
 
 def _persistence(facts: ServerFacts) -> Finding:
-    check, on = "persistence", "CONFIG SET appendonly yes, and the same in redis.conf"
+    on = "CONFIG SET appendonly yes, and the same in redis.conf"
     if facts.append_only and not facts.append_ok:
         what = (
             "the last write to the append-only file failed; Redis refuses events until one succeeds"
         )
-        return Finding(check, "problem", what, "look at the server's disk and log")
+        return Finding("persistence", "problem", what, "look at the server's disk and log")
     if facts.append_only and facts.fsync == "no":
         what = "append-only file, but appendfsync is no: a power cut loses what the kernel holds"
-        return Finding(check, "warn", what, "CONFIG SET appendfsync everysec")
+        return Finding("persistence", "warn", what, "CONFIG SET appendfsync everysec")
     if facts.append_only:
-        return Finding(check, "ok", f"append-only file, appendfsync {facts.fsync or 'not told'}")
+        return Finding(
+            "persistence", "ok", f"append-only file, appendfsync {facts.fsync or 'not told'}"
+        )
     if facts.snapshots is False:
         what = "neither append-only file nor snapshots: a restart of Redis loses all that is queued"
-        return Finding(check, "problem", what, on)
+        return Finding("persistence", "problem", what, on)
     if not facts.snapshot_ok:
         what = "no append-only file, and the last snapshot failed"
-        return Finding(check, "problem", what, f"{on}; look at the server's disk and log")
+        return Finding("persistence", "problem", what, f"{on}; look at the server's disk and log")
     kept = "only snapshots" if facts.snapshots else "whether there are snapshots is not told"
     what = (
         f"no append-only file, {kept}: a crash loses what came since the last one, "
         f"{count(facts.unsaved_changes, 'change')} now"
     )
-    return Finding(check, "warn", what, on)
+    return Finding("persistence", "warn", what, on)
 
 
 def _memory(facts: ServerFacts) -> Finding:

@@ -8,6 +8,7 @@ lost registration is written again by the next enqueue.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -235,7 +236,9 @@ class Fleet:
 
 
 def _decode(found: dict[Any, bytes]) -> dict[str, Registration]:
-    return {
-        as_text(queue): msgspec.json.decode(text, type=Registration)
-        for queue, text in sorted(found.items())
-    }
+    """The registrations that this release can read; the doctor reports the others."""
+    readable = {}
+    for queue, text in sorted(found.items()):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            readable[as_text(queue)] = msgspec.json.decode(text, type=Registration)
+    return readable

@@ -14,7 +14,6 @@ from vwo_celery import triggers
 from vwo_celery.connections import unavailable
 from vwo_celery.fleet import Fleet, Registration
 from vwo_celery.inspector import shards_of
-from vwo_celery.settings import Settings
 from vwo_celery.snapshots import BatchView, Snapshot, take_snapshots
 from vwo_celery.store import Shard
 
@@ -65,7 +64,7 @@ def pause(fleet: Fleet, registered: Mapping[str, Registration], reason: str) -> 
     return sorted(paused)
 
 
-def resume(fleet: Fleet, registered: Mapping[str, Registration], settings: Settings) -> list[str]:
+def resume(fleet: Fleet, registered: Mapping[str, Registration]) -> list[str]:
     """End the pause of these queues and wake the workers for them; the names of those paused.
 
     Raises:
@@ -76,7 +75,7 @@ def resume(fleet: Fleet, registered: Mapping[str, Registration], settings: Setti
         if sum(shard.resume() for shard in shards):
             resumed.append(queue)
             for shard in shards:
-                _wake(fleet, shard, settings)
+                _wake(fleet, shard)
     return resumed
 
 
@@ -140,7 +139,6 @@ def first_events(fleet: Fleet, dead: DeadBatch, most: int) -> list[bytes]:
 def redrive(
     fleet: Fleet,
     dead: Iterable[DeadBatch],
-    settings: Settings,
     *,
     each: Callable[[int], None] = lambda _: None,
 ) -> int:
@@ -149,7 +147,6 @@ def redrive(
     Args:
         fleet: The queues.
         dead: Which; one that is dead no more is left alone.
-        settings: The caller's.
         each: Called after each batch with the number of its events.
 
     Returns:
@@ -171,7 +168,7 @@ def redrive(
         total += events
         each(events)
     for shard in shards.values():
-        _wake(fleet, shard, settings)
+        _wake(fleet, shard)
     return total
 
 
@@ -199,6 +196,6 @@ def purge(
     return total
 
 
-def _wake(fleet: Fleet, shard: Shard, settings: Settings) -> None:
-    wakeups, _ = triggers.sweep_shard(shard, settings)
+def _wake(fleet: Fleet, shard: Shard) -> None:
+    wakeups, _ = triggers.sweep_shard(shard)
     fleet.leave_wakeups(shard.queue, shard.number, [wakeup.token for wakeup in wakeups])

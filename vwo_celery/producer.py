@@ -23,7 +23,7 @@ from vwo_celery import store, triggers
 from vwo_celery.batching import BatchSettings, parse_batch_event_data
 from vwo_celery.connections import open_client
 from vwo_celery.destinations import Destination
-from vwo_celery.errors import EventError, QueueFull, VwoCeleryError
+from vwo_celery.errors import EventError, QueueFull, QueueUnavailable, VwoCeleryError
 from vwo_celery.events import encode
 from vwo_celery.fleet import Fleet, Registration
 from vwo_celery.marks import Marks
@@ -189,7 +189,10 @@ class Queue:
     def register(self) -> bool:
         """Make the queue known to workers and scripts; False if Redis did not answer."""
         try:
-            self.fleet.register(self.registration)
+            try:
+                self.fleet.register(self.registration)
+            except QueueUnavailable:  # over a new connection it may go well, and twice does no harm
+                self.fleet.register(self.registration)
         except VwoCeleryError as exc:
             self._log_seldom("register", "%s", exc)
             return False
@@ -261,9 +264,7 @@ class Queue:
             and is sent as soon as a worker can.
         """
         try:
-            counts = triggers.flush(
-                self.fleet, self.registration, self.settings, timeout_seconds=timeout_seconds
-            )
+            counts = triggers.flush(self.fleet, self.registration, timeout_seconds=timeout_seconds)
         except VwoCeleryError as exc:
             return FlushResult(reason=str(exc))
         return FlushResult(**counts._asdict())

@@ -6,6 +6,7 @@ Place: an edge beside the store; what the sync and the asyncio producer share.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -66,8 +67,10 @@ def send_again(push: Push, exc: RedisError) -> Pushed:
     """
     if not can_repeat(exc):
         raise exc
-    if isinstance(exc, NoScriptError):
-        push.shard.load_push()
+    if not isinstance(exc, NoScriptError):
+        with suppress(NoScriptError):  # a server that has come back has lost its scripts
+            return push.send()
+    push.shard.load_push()
     return push.send()
 
 

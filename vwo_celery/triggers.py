@@ -7,15 +7,22 @@ what becomes of the batches. Nothing is lost if a process dies here; a wake-up's
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
+from redis.exceptions import ResponseError
+
 from vwo_celery.connections import unavailable
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.fleet import Fleet, Registration, Wakeup
 from vwo_celery.settings import Settings
 from vwo_celery.snapshots import take_snapshot
 from vwo_celery.store import Shard, as_ms
+
+log = logging.getLogger("vwo_celery")
 
 #: Registered queues that one sweep checks for events which nobody announced.
 AUDITED_QUEUES = 100
@@ -23,6 +30,7 @@ AUDITED_QUEUES = 100
 IDLE_SECONDS = 600.0
 #: Beyond the longest delay that we give, a batch is hidden only because Redis' clock stepped back.
 _HORIZON_MARGIN_SECONDS = 60.0
+_NO_HORIZON_MS = 10**12
 _FIRST_POLL_SECONDS = 0.01
 _LONGEST_POLL_SECONDS = 0.2
 _NUDGE_SECONDS = 1.0
@@ -47,7 +55,7 @@ def sweep(fleet: Fleet, settings: Settings, *, by: str) -> list[Wakeup]:
 
     Args:
         fleet: The queues.
-        settings: This worker's.
+        settings: A worker's.
         by: Who runs it, "beat" or "listener", left as a sign of life.
 
     Returns:
@@ -56,26 +64,50 @@ def sweep(fleet: Fleet, settings: Settings, *, by: str) -> list[Wakeup]:
     Raises:
         QueueUnavailable: Redis did not answer; the next sweep goes on.
     """
-    fleet.note_sweep(by)
-    audit(fleet)
+    with _going_on("the sign of life"):
+        fleet.note_sweep(by)
+    with _going_on("the audit"):
+        audit(fleet)
     wakeups = []
     for shard in fleet.watched():
-        found, idle = sweep_shard(shard, settings)
-        wakeups += found
-        if idle:
-            fleet.unwatch(shard)
+        with _going_on(shard.keys.name):
+            found, idle = sweep_shard(shard, settings)
+            wakeups += found
+            if idle:
+                fleet.unwatch(shard)
     return wakeups
 
 
+@contextmanager
+def _going_on(without: str) -> Iterator[None]:
+    """Log what Redis refuses, so that one thing that is wrong does not hold up all the others.
+
+    Raises:
+        QueueUnavailable: Redis did not answer at all.
+    """
+    try:
+        yield
+    except QueueUnavailable as exc:
+        if not isinstance(exc.__cause__, ResponseError):
+            raise
+        log.warning("the sweep goes on without %s: %s", without, exc)
+
+
 def sweep_shard(
-    shard: Shard, settings: Settings, *, force: bool = False
+    shard: Shard, settings: Settings | None = None, *, force: bool = False
 ) -> tuple[list[Wakeup], bool]:
-    """Wake-ups for what is ready in one shard, and whether it has long held nothing."""
+    """Wake-ups for what is ready in one shard, and whether it has long held nothing.
+
+    Args:
+        shard: Which.
+        settings: A worker's: what is hidden for longer than its longest delay became so by a clock
+            that stepped back, and is shown. None leaves that to those who know the workers' settings.
+        force: Seal what is open, whatever its age.
+    """
+    horizon_ms = _horizon_ms(settings) if settings is not None else _NO_HORIZON_MS
     wakeups: list[Wakeup] = []
     while True:
-        swept = shard.sweep(
-            force=force, horizon_ms=_horizon_ms(settings), idle_ms=as_ms(IDLE_SECONDS)
-        )
+        swept = shard.sweep(force=force, horizon_ms=horizon_ms, idle_ms=as_ms(IDLE_SECONDS))
         wakeups += (
             Wakeup(shard.queue, shard.number, token) for token in tokens(swept.token, swept.wakeups)
         )
@@ -100,15 +132,14 @@ def audit(fleet: Fleet) -> None:
             pipe.llen(shard.keys.open)
             pipe.zcard(shard.keys.ready)
             pipe.zcard(shard.keys.leases)
-        counts = pipe.execute() if shards else []
+        # What answers with an error holds something as well: its sweep will say what is wrong.
+        counts = pipe.execute(raise_on_error=False) if shards else []
     for i, shard in enumerate(shards):
         if any(counts[3 * i : 3 * i + 3]):
             fleet.watch(shard.keys.name)
 
 
-def flush(
-    fleet: Fleet, registration: Registration, settings: Settings, *, timeout_seconds: float
-) -> FlushCounts:
+def flush(fleet: Fleet, registration: Registration, *, timeout_seconds: float) -> FlushCounts:
     """Seal what is open in one queue, wake the workers, and wait for what becomes of it.
 
     Raises:
@@ -116,13 +147,12 @@ def flush(
     """
     queue = registration.destination.queue
     shards = [fleet.shard(queue, i) for i in range(registration.shards)]
-    return flush_shards(fleet, shards, settings, timeout_seconds=timeout_seconds)[queue]
+    return flush_shards(fleet, shards, timeout_seconds=timeout_seconds)[queue]
 
 
 def flush_shards(
     fleet: Fleet,
     shards: Sequence[Shard],
-    settings: Settings,
     *,
     timeout_seconds: float,
     watch: Callable[[FlushCounts], None] = lambda _: None,
@@ -132,7 +162,6 @@ def flush_shards(
     Args:
         fleet: The queues.
         shards: What to flush.
-        settings: The caller's.
         timeout_seconds: Longest wait; 0 only wakes the workers.
         watch: Called again and again while waiting, with the counts of all queues together.
 
@@ -142,10 +171,10 @@ def flush_shards(
     Raises:
         QueueUnavailable: Redis did not answer; whatever is pending stays.
     """
-    wakeups = [wakeup for shard in shards for wakeup in sweep_shard(shard, settings, force=True)[0]]
+    wakeups = [wakeup for shard in shards for wakeup in sweep_shard(shard, force=True)[0]]
     flushes = [_Flush(shard, _undelivered(shard)) for shard in shards]
     _leave(fleet, wakeups)  # only now, so that what they deliver is counted
-    _await(fleet, flushes, settings, timeout_seconds, watch)
+    _await(fleet, flushes, timeout_seconds, watch)
     queues: dict[str, list[_Flush]] = {}
     for each in flushes:
         queues.setdefault(each.shard.queue, []).append(each)
@@ -189,8 +218,10 @@ def _counts(fleet: Fleet, flushes: Sequence[_Flush]) -> FlushCounts:
 
 
 def _leave(fleet: Fleet, wakeups: Iterable[Wakeup]) -> None:
+    """Leave wake-ups; where Redis has no room for one, the workers' own sweep makes up for it."""
     for wakeup in wakeups:
-        fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
+        with _going_on(f"a wake-up for {wakeup.queue}"):
+            fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
 
 
 def _undelivered(shard: Shard) -> dict[str, int]:
@@ -202,7 +233,6 @@ def _undelivered(shard: Shard) -> dict[str, int]:
 def _await(
     fleet: Fleet,
     flushes: Sequence[_Flush],
-    settings: Settings,
     timeout_seconds: float,
     watch: Callable[[FlushCounts], None],
 ) -> None:
@@ -219,7 +249,7 @@ def _await(
         if waited - nudged >= _NUDGE_SECONDS:
             nudged = waited
             for shard in awaited:  # wake-ups may have been lost
-                _leave(fleet, sweep_shard(shard, settings)[0])
+                _leave(fleet, sweep_shard(shard)[0])
         time.sleep(min(pause, timeout_seconds - waited))
         pause = min(2 * pause, _LONGEST_POLL_SECONDS)
 

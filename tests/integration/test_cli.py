@@ -16,7 +16,17 @@ from queues import KEY, Queues
 
 from vwo_celery.cli import main
 
-HOLDS_SOMETHING = ("watched", "open", "ready", "leases", "info", "dead", "batch", "wakeups", "slots")
+HOLDS_SOMETHING = (
+    "watched",
+    "open",
+    "ready",
+    "leases",
+    "info",
+    "dead",
+    "batch",
+    "wakeups",
+    "slots",
+)
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "_kombu.*", "*:broker:*")
 NOWHERE = "redis://:sekrit@127.0.0.1:1/0"
 Run = Callable[..., Result]
@@ -316,6 +326,20 @@ def test_dead_list_shows_batch_reason_and_events(queues: Queues, run: Run) -> No
     assert KEY not in text + str(shown)
 
 
+def test_a_dead_event_that_is_no_json_can_be_looked_at(queues: Queues, run: Run) -> None:
+    """Another program may have pushed anything, and that is why it is dead."""
+    queue = queues.add()
+    queues.client.lpush(queues.shard(queue).keys.open, b"\xff not JSON \x1b[2J")
+    run("flush")
+    queues.kill(queue, "VWO answered 400")
+
+    text, shape = run("dead", "list", "--events"), run("dead", "list", "--events", "--json")
+
+    assert "not JSON" in text.stdout
+    assert "\x1b" not in text.stdout
+    assert "not JSON" in document(shape)[0]["first_events"][0]
+
+
 def test_dead_list_shows_the_newest_and_says_that_there_are_more(queues: Queues, run: Run) -> None:
     """A flood of dead letters does not flood the terminal; JSON is whole."""
     queue = queues.add(events_per_request=1)
@@ -510,7 +534,8 @@ def test_an_unknown_queue_is_an_error(queues: Queues, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("nope",), ("flush", "--wait", "-1"), ("status", "--nope"), ("dead", "list", "--limit", "0")]
+    "words",
+    [("nope",), ("flush", "--wait", "-1"), ("status", "--nope"), ("dead", "list", "--limit", "0")],
 )
 def test_wrong_usage_exits_2(run: Run, words: tuple[str, ...]) -> None:
     """Also with --json, where the error is a document."""

@@ -16,7 +16,17 @@ from vwo_celery.servers import read_servers
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer, wait_for
 
-HOLDS_SOMETHING = ("watched", "open", "ready", "leases", "info", "dead", "batch", "wakeups", "slots")
+HOLDS_SOMETHING = (
+    "watched",
+    "open",
+    "ready",
+    "leases",
+    "info",
+    "dead",
+    "batch",
+    "wakeups",
+    "slots",
+)
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
 BROKER = BrokerFacts(url="redis://broker", queue="q", workers=("w",), consumers=("w",))
 

@@ -7,11 +7,21 @@ import pytest
 import redis as redis_py
 from queues import Queues
 
-from vwo_celery import inspector
+from vwo_celery import inspector, triggers
 from vwo_celery.errors import QueueUnavailable, QueueUnknown
 from vwo_celery.fleet import Fleet
 
-HOLDS_SOMETHING = ("watched", "open", "ready", "leases", "info", "dead", "batch", "wakeups", "slots")
+HOLDS_SOMETHING = (
+    "watched",
+    "open",
+    "ready",
+    "leases",
+    "info",
+    "dead",
+    "batch",
+    "wakeups",
+    "slots",
+)
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
 
 
@@ -196,6 +206,18 @@ def test_a_registration_that_cannot_be_read_spoils_no_other(queues: Queues) -> N
 
     assert list(found.readable) == [queue.name]
     assert sorted(found.unreadable) == ["fme-8-broken", "fme-9-later"]
+
+
+def test_a_registration_that_cannot_be_read_stops_no_sweep(queues: Queues) -> None:
+    """One queue that this release does not understand must not hold up all others."""
+    queue = queues.add()
+    queues.fill(queue, 1)
+    queues.age_open(queue, 100)
+    queues.client.hset(queues.fleet.keys.queues, "fme-9-later", '{"destination": 1}')
+
+    wakeups = triggers.sweep(queues.fleet, queues.settings, by="beat")
+
+    assert [wakeup.queue for wakeup in wakeups] == [queue.name]
 
 
 def test_a_wrong_name_is_answered_with_the_nearest(queues: Queues) -> None:

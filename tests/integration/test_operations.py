@@ -8,7 +8,17 @@ from queues import Queues
 from vwo_celery import operations, triggers
 from vwo_celery.triggers import FlushCounts
 
-HOLDS_SOMETHING = ("watched", "open", "ready", "leases", "info", "dead", "batch", "wakeups", "slots")
+HOLDS_SOMETHING = (
+    "watched",
+    "open",
+    "ready",
+    "leases",
+    "info",
+    "dead",
+    "batch",
+    "wakeups",
+    "slots",
+)
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
 
 
@@ -28,7 +38,7 @@ def test_a_paused_queue_is_not_claimed_from_until_resumed(queues: Queues) -> Non
     paused = operations.pause(queues.fleet, queues.registered, "maintenance")
     nothing = queues.shard(queue).claim(token="", lease_seconds=60)
     queues.client.delete(queues.shard(queue).keys.slots)
-    resumed = operations.resume(queues.fleet, queues.registered, queues.settings)
+    resumed = operations.resume(queues.fleet, queues.registered)
     wakeup = queues.fleet.next_wakeup(1)
 
     assert (paused, resumed) == ([queue.name], [queue.name])
@@ -57,7 +67,7 @@ def test_resuming_names_only_what_was_paused(queues: Queues) -> None:
     for number in range(2):
         queues.shard(paused, number).pause("HTTP 401")
 
-    resumed = operations.resume(queues.fleet, queues.registered, queues.settings)
+    resumed = operations.resume(queues.fleet, queues.registered)
 
     assert resumed == [paused.name]
     assert queues.view(paused).paused == ""
@@ -113,7 +123,7 @@ def test_a_redriven_batch_is_sent_again(queues: Queues) -> None:
 
     dead = operations.find_dead(queues.fleet, queues.registered)
     done: list[int] = []
-    events = operations.redrive(queues.fleet, dead, queues.settings, each=done.append)
+    events = operations.redrive(queues.fleet, dead, each=done.append)
 
     assert (events, done) == (5, [5])
     assert [shard.queue for shard in queues.fleet.watched()] == [queue.name]
@@ -128,9 +138,7 @@ def test_a_purged_batch_is_counted_as_dropped(queues: Queues) -> None:
     queues.fill(queue, 5)
     queues.kill(queue, "HTTP 413")
 
-    events = operations.purge(
-        queues.fleet, operations.find_dead(queues.fleet, queues.registered)
-    )
+    events = operations.purge(queues.fleet, operations.find_dead(queues.fleet, queues.registered))
 
     view = queues.view(queue)
     assert events == 5
@@ -145,8 +153,8 @@ def test_what_is_dead_no_more_is_left_alone(queues: Queues) -> None:
     queues.kill(queue, "HTTP 413")
     dead = operations.find_dead(queues.fleet, queues.registered)
 
-    first = operations.redrive(queues.fleet, dead, queues.settings)
-    second = operations.redrive(queues.fleet, dead, queues.settings)
+    first = operations.redrive(queues.fleet, dead)
+    second = operations.redrive(queues.fleet, dead)
     purged = operations.purge(queues.fleet, dead)
 
     assert (first, second, purged) == (5, 0, 0)
@@ -169,7 +177,7 @@ def test_a_flush_of_several_queues_has_one_deadline(queues: Queues) -> None:
             queues.kill(ill, "HTTP 413")
 
     done = triggers.flush_shards(
-        queues.fleet, [queues.shard(well), queues.shard(ill)], queues.settings,
+        queues.fleet, [queues.shard(well), queues.shard(ill)],
         timeout_seconds=10, watch=work,
     )  # fmt: skip
 

@@ -81,8 +81,9 @@ class Model:
         return sum(batch.at > now for batch in self.of("leases"))
 
     def disturbed(self) -> bool:
-        """Whether somebody else has been at the open list, or its limit was lowered."""
-        return self.mixed or len(self.open) != self.counted
+        """Whether somebody else has been at the open list, or it holds more than a batch may."""
+        size = self.counted_bytes
+        return self.mixed or len(self.open) != self.counted or size > self.limits.batch_bytes
 
     # -- changes
 

@@ -100,7 +100,7 @@ def test_the_guard_sees_an_undeclared_key(redis: redis_py.Redis, guard: str) -> 
 # -- on a node of a cluster
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def node() -> Iterator[Any]:
     """The only node of a cluster, which serves every slot and refuses scripts that cross slots."""
     with RedisServer(arguments=("--cluster-enabled", "yes")) as server:
@@ -113,6 +113,7 @@ def node() -> Iterator[Any]:
 
 def test_a_shard_lives_in_one_slot(node: Any) -> None:
     """Every script runs on a node of a cluster, which holds all keys of a shard in one slot."""
+    node.flushall()
     world = World(node)
     world.given()
     shard = world.shard

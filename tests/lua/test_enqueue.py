@@ -460,6 +460,21 @@ def test_a_list_over_a_lowered_limit_is_left_to_the_sweep(world: World) -> None:
     assert world.changes()["open"] == [b"1", b"2", b"3", b"4", b"5"]
 
 
+def test_a_list_over_the_bytes_of_a_batch_is_left_to_the_sweep(world: World) -> None:
+    """It grew while the limit was lower than its length, and is too large though that is over."""
+    world.given(
+        limits=replace(LIMITS, events_per_request=5, batch_bytes=25),
+        meta={**KNOWN, "open_events": 4, "open_bytes": 40, "events": 4, "bytes": 40,
+              "accepted": 4, "first_ms": world.at(-9_000)},
+        open=[NINE] * 4,
+    )  # fmt: skip
+
+    pushed = world.push(mark(), NINE)
+
+    assert pushed == stored()
+    assert world.changes()["open"] == [NINE] * 5
+
+
 # -- waking workers
 
 

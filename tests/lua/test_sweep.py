@@ -301,6 +301,18 @@ def test_an_old_list_stays_due_between_calls(world: World) -> None:
     assert {batch.first_ms for batch in world.snapshot().batches} == {world.at(DUE)}
 
 
+def test_a_list_over_the_bytes_of_a_batch_is_sliced(world: World) -> None:
+    """Our own events may have grown beyond a batch while a lower limit was registered."""
+    state = own(world, DUE, *[b"123456789"] * 3)
+    world.given(limits=replace(LIMITS, events_per_request=9, batch_bytes=25), **state)
+
+    swept = world.sweep()
+
+    assert swept.sealed == 2
+    assert [line.bytes for line in world.changes()["info"].values()] == [20, 10]
+    assert world.snapshot().balanced
+
+
 # -- what somebody took away
 
 

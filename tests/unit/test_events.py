@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 
 from vwo_celery.errors import EventError
 from vwo_celery.events import (
-    decode,
     BODY_OVERHEAD_BYTES,
     MAX_BODY_BYTES,
     MAX_EVENT_BYTES,
     SEPARATOR_BYTES,
     body,
+    decode,
     encode,
 )
 

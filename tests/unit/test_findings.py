@@ -55,7 +55,12 @@ def test_a_server_as_it_should_be_has_no_fault() -> None:
         ("redis", {"version": (6, 0, 16)}, "problem", "Redis 6.0.16 lacks commands"),
         ("redis", {"version": (6, 2, 0)}, "ok", "6.2.0"),
         ("redis", {"role": "slave"}, "problem", "is a replica"),
-        ("redis", {"name": "10.0.0.1:6379", "product": "Valkey"}, "ok", "Valkey 7.0.15 at 10.0.0.1"),
+        (
+            "redis",
+            {"name": "10.0.0.1:6379", "product": "Valkey"},
+            "ok",
+            "Valkey 7.0.15 at 10.0.0.1",
+        ),
         ("eviction", {"policy": "allkeys-lru"}, "problem", "throws queued events away"),
         ("eviction", {"policy": "allkeys-lru", "limit_bytes": 0}, "warn", "once maxmemory is set"),
         ("eviction", {"policy": "volatile-ttl"}, "warn", "stored twice"),
@@ -85,9 +90,7 @@ def test_each_fault_of_a_server(
     assert bool(finding.remedy) == (state != "ok")
 
 
-BROKER = BrokerFacts(
-    url="redis://broker", queue="events", workers=("w1", "w2"), consumers=("w1",)
-)
+BROKER = BrokerFacts(url="redis://broker", queue="events", workers=("w1", "w2"), consumers=("w1",))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +142,12 @@ def test_somebody_has_to_listen() -> None:
     [
         ({"beat": 2}, 1, "ok", "2 s ago"),
         ({"beat": 2, "listener": 90}, 1, "ok", "2 s ago"),
-        ({"beat": 400, "listener": 2}, 1, "warn", "beat was last seen 7 min ago; a worker's listener"),
+        (
+            {"beat": 400, "listener": 2},
+            1,
+            "warn",
+            "beat was last seen 7 min ago; a worker's listener",
+        ),
         ({"listener": 2}, 1, "warn", "beat has never been seen; a worker's listener"),
         ({"beat": 400, "listener": 400}, 1, "problem", "nobody sweeps"),
         ({}, 1, "problem", "beat has never been seen, and nobody sweeps"),

@@ -60,9 +60,7 @@ def flush(context: click.Context, queues: Sequence[str], wait: float | None) -> 
 
 def _flush(session: Session, shards: Sequence[Shard], wait: float) -> dict[str, FlushCounts]:
     def run(watch: Callable[[FlushCounts], None]) -> dict[str, FlushCounts]:
-        return triggers.flush_shards(
-            session.fleet, shards, session.settings, timeout_seconds=wait, watch=watch
-        )
+        return triggers.flush_shards(session.fleet, shards, timeout_seconds=wait, watch=watch)
 
     if session.json or not wait:
         return run(lambda _: None)
@@ -144,7 +142,7 @@ def resume(context: click.Context, queues: Sequence[str], every: bool) -> None:
     """
     session = context.ensure_object(Session)
     chosen = _choose(session, queues, every)
-    _report(session, "resumed", operations.resume(session.fleet, chosen, session.settings))
+    _report(session, "resumed", operations.resume(session.fleet, chosen))
 
 
 def _report(session: Session, done: str, names: list[str]) -> None:

@@ -132,8 +132,16 @@ def _row(session: Session, each: DeadBatch, *, with_events: bool) -> Row:
 def _document(session: Session, each: DeadBatch, *, with_events: bool) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.to_builtins(each)
     if with_events:
-        document["first_events"] = [msgspec.json.decode(event) for event in _events(session, each)]
+        document["first_events"] = [_decoded(event) for event in _events(session, each)]
     return document
+
+
+def _decoded(event: str) -> Any:
+    """An event as it is, or its text where another program pushed what is no JSON."""
+    try:
+        return msgspec.json.decode(event)
+    except msgspec.DecodeError:
+        return event
 
 
 def _events(session: Session, each: DeadBatch) -> list[str]:
@@ -173,7 +181,7 @@ def redrive(
         return
     events = _with_progress(
         session, found,
-        lambda each: operations.redrive(session.fleet, found, session.settings, each=each),
+        lambda each: operations.redrive(session.fleet, found, each=each),
     )  # fmt: skip
     _report(session, "redriven", found, events)
 

@@ -11,10 +11,9 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import click
-from redis.exceptions import RedisClusterException, RedisError
 
 from vwo_celery.cli.printing import print_json
-from vwo_celery.connections import open_client
+from vwo_celery.connections import open_client, unavailable
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.fleet import Fleet
 from vwo_celery.settings import Settings
@@ -52,8 +51,9 @@ class Session:
         """
         url = self.settings.redis_url
         try:
-            client = open_client(url, timeout_seconds=_REDIS_TIMEOUT_SECONDS)
-        except (ValueError, RedisError, RedisClusterException) as exc:
+            with unavailable("opening a connection"):
+                client = open_client(url, timeout_seconds=_REDIS_TIMEOUT_SECONDS)
+        except ValueError as exc:  # a URL that the Redis client cannot read
             raise QueueUnavailable(f"opening a connection: {exc}") from exc
         return Fleet(client, self.settings.namespace)
 

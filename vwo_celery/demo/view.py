@@ -141,9 +141,13 @@ def _rows(total: Sum) -> list[_Row]:
     ledger = "balanced" if total.ledger.balanced else "unbalanced"
     delay = f"{_spell(total.delay_p50)} / {_spell(total.delay_p95)} s"
     return [
-        _Row("Events", f"{total.enqueued:,}", f"by receipts of {count(total.replicas, 'replica')}"),
+        _Row(
+            "Events",
+            f"{total.enqueued:,}",
+            f"by the receipts of {count(total.replicas, 'replica')}",
+        ),
         _Row("Delivered", f"{total.delivered:,}", "of them, each seen by VWO"),
-        _Row("Lost", f"{total.lost:,}", bad=total.lost > 0),
+        _Row("Lost", f"{total.lost:,}", "neither at VWO nor in Redis", bad=total.lost > 0),
         _Row("Duplicates", f"{total.duplicates:,}", _why_duplicates(total)),
         _Row("Requests", f"{total.requests:,}", f"{each:.0f} events each"),
         _Row("In real time", f"{total.calls:,}", "the SDK without batching: one a call"),
@@ -170,10 +174,10 @@ def _enqueue_share(total: Sum) -> str:
 def _ledger(total: Sum) -> str:
     ledger = total.ledger
     return (
-        f"accepted {ledger.accepted:,} = delivered {ledger.delivered:,} + dead {ledger.dead:,} + "
-        f"dropped {ledger.dropped:,} + pending {ledger.pending:,} + in flight "
-        f"{ledger.in_flight:,} + released {ledger.released:,}"
-    ).replace(" + ", "\n+ ", 1)
+        f"accepted {ledger.accepted:,} = delivered {ledger.delivered:,}\n"
+        f"+ dead {ledger.dead:,} + dropped {ledger.dropped:,} + pending {ledger.pending:,}\n"
+        f"+ in flight {ledger.in_flight:,} + released {ledger.released:,}"
+    )
 
 
 def _spell(seconds: float | None) -> str:

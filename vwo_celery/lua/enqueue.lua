@@ -44,9 +44,9 @@ end
 local most_seals = 2 + math.floor(count / limit) + 2 * math.floor(size / batch_bytes)
 if #KEYS - FIRST_NAME + 1 < math.min(most_seals, count + 1) then return { -4, 0, 0, 0 } end
 
--- Events that another program pushed, or more than the limit since it was lowered: only the sweep
--- can slice those, so nothing is sealed here.
-local mixed = m[11] or open_events >= limit
+-- Events that another program pushed, or more than one batch can hold, since the limit was lowered for
+-- a while: only the sweep can slice those, so nothing is sealed here.
+local mixed = m[11] or open_events >= limit or open_bytes > batch_bytes
 local now, first, sealed = nil, nil, 0
 
 local function seal()

@@ -69,7 +69,7 @@ local function slice()
   open_events, moves = open_events - events, moves + events
 end
 
-local mixed = m[10] or length ~= open_events or length > limit
+local mixed = m[10] or length ~= open_events or length > limit or open_bytes > tonumber(m[2])
 local due = length > 0 and (ARGV[1] == '1' or now - first >= tonumber(m[3]))
 if length > 0 and not mixed then
   if due or length >= limit then

@@ -1,0 +1,52 @@
+"""The Celery app that bench_alternatives compares with: one task an event, or celery-batches.
+
+Needs no vwo_celery: celery-batches runs in an environment of its own. BROKER SINK PER_REQUEST come
+from the environment.
+"""
+
+import functools
+import os
+
+import requests
+from celery import Celery
+
+try:
+    from celery_batches import Batches
+except ImportError:
+    Batches = None
+
+PATH = "/server-side/batch-events-v2"
+PER_REQUEST = int(os.environ["PER_REQUEST"])
+#: Only events that fill no batch wait for it, of which there are none here.
+FLUSH_SECONDS = 5
+
+app = Celery("alternatives", broker=os.environ["BROKER"])
+app.conf.update(
+    task_ignore_result=True,
+    broker_connection_retry_on_startup=True,
+    # celery-batches needs at least a batch; one task an event is faster with it, too.
+    worker_prefetch_multiplier=int(os.environ.get("PRE", 10 * PER_REQUEST)),
+)
+
+
+@functools.cache
+def session():
+    """Kept open, as a careful author would."""
+    return requests.Session()
+
+
+def post(events):
+    answer = session().post(os.environ["SINK"] + PATH, json={"ev": events}, timeout=20)
+    answer.raise_for_status()
+
+
+@app.task
+def post_one(event):
+    post([event])
+
+
+if Batches is not None:
+
+    @app.task(base=Batches, flush_every=PER_REQUEST, flush_interval=FLUSH_SECONDS)
+    def post_batch(messages):
+        post([message.args[0] for message in messages])

@@ -1,0 +1,229 @@
+"""One process that hands over events in one of the ways that bench_alternatives compares.
+
+Its standard input tells it what to do, a line of JSON each, and it answers with one: first what to
+hand over and where to, then ["time", N] or ["weigh", N], as often as wished. It ends with its input,
+at once: the SDKs' own timers would keep it for minutes. Needs no vwo_celery but for that way, as the
+SDKs and celery-batches have environments of their own.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import importlib.metadata
+import json
+import os
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Iterable
+from typing import Any
+
+PATH = "/server-side/batch-events-v2"
+ACCOUNT_ID = 888888
+INTERVAL_SECONDS = 600
+Call = Callable[[dict[str, Any]], object]
+
+
+def main() -> None:
+    """Set up what the first line asks for, then do as told."""
+    task = json.loads(sys.stdin.readline())
+    try:
+        call = WAYS[task["way"]](task)
+    except ImportError as exc:
+        answer({"missing": str(exc)})
+        return
+    answer({"versions": versions(task["packages"])})
+    make = make_legacy_event if task["way"] == "legacy" else make_event
+    numbers = iter(range(10**9))
+    for line in sys.stdin:
+        what, count = json.loads(line)
+        events = (make(task, next(numbers)) for _ in range(count))
+        answer(weigh(call, events, count) if what == "weigh" else measure(call, list(events)))
+    os._exit(0)
+
+
+def answer(told: dict[str, Any]) -> None:
+    """One line on standard output."""
+    print(json.dumps(told), flush=True)
+
+
+def versions(packages: Iterable[str]) -> str:
+    """Names and versions of those that are installed."""
+    found = []
+    for package in packages:
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+# -- measuring
+
+
+def measure(call: Call, events: list[dict[str, Any]]) -> dict[str, float]:
+    """When the first call began, and what the median and the 99th of a hundred cost, in µs."""
+    gc.collect()
+    gc.freeze()  # the events are the benchmark's, not the application's
+    took, started = [], time.time()
+    for event in events:
+        before = time.perf_counter_ns()
+        call(event)
+        took.append(time.perf_counter_ns() - before)
+    took.sort()
+    return {
+        "started": started,
+        "p50": took[len(took) // 2] / 1000,
+        "p99": took[len(took) * 99 // 100] / 1000,
+    }
+
+
+def weigh(call: Call, events: Iterable[dict[str, Any]], count: int) -> dict[str, float]:
+    """Bytes of this process' memory that an event holds after the call."""
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for event in events:
+        call(event)
+    del event
+    gc.collect()
+    held = (tracemalloc.get_traced_memory()[0] - before) / count
+    tracemalloc.stop()
+    return {"bytes_an_event": held}
+
+
+# -- events
+
+
+def make_event(task: dict[str, Any], number: int) -> dict[str, Any]:
+    """The given event, with the strings of its own that a visitor's event has."""
+    made = copy.deepcopy(task["event"])
+    data = made["d"]
+    data["msgId"] = f"{data['msgId'][:-13]}{number:013d}"
+    data["visId"] = f"{data['visId'][:-13]}{number:013d}"
+    note = data["visitor"]["props"]["note"]
+    data["visitor"]["props"]["note"] = f"{note[:-13]}{number:013d}"
+    return made
+
+
+def make_legacy_event(task: dict[str, Any], number: int) -> dict[str, Any]:
+    """What the legacy SDK hands to its dispatcher; what is queued of it is as long as the others."""
+    queued = {"u": "0" * 32, "sId": 1795307469, "visitor_ua": "", "visitor_ip": "127.0.0.1"}
+    queued |= {"c": 1, "e": 101, "eT": 1}
+    missing = task["event_bytes"] - len(json.dumps(queued, separators=(",", ":")))
+    return {
+        "url": f"{task['sink']}/server-side/track-user",
+        "account_id": ACCOUNT_ID,
+        "experiment_id": 101,
+        "combination": 1,
+        "u": f"{number:032d}",
+        "sId": 1795307469,
+        "visitor_ua": f"{task['word']}{number:0{missing - len(task['word'])}d}",
+        "visitor_ip": "127.0.0.1",
+    }
+
+
+# -- ways
+
+
+def ours(task: dict[str, Any]) -> Call:
+    """This project."""
+    import vwo_celery
+
+    queue = vwo_celery.connect(
+        vwo_celery.Destination(
+            account_id=ACCOUNT_ID, sdk_key=task["key"], generation="fme", base_url=task["sink"]
+        ),
+        batch_event_data=batching(task),
+        redis_url=task["redis"],
+    )
+    return queue.enqueue
+
+
+def celery_batches(_: dict[str, Any]) -> Call:
+    """A task an event, put together by the worker."""
+    from alternatives_app import Batches, post_batch
+
+    if Batches is None:
+        raise ImportError("celery_batches")
+    return post_batch.delay
+
+
+def celery_task(_: dict[str, Any]) -> Call:
+    """A task an event, that posts it."""
+    from alternatives_app import post_one
+
+    return post_one.delay
+
+
+def direct(task: dict[str, Any]) -> Call:
+    """Posted where it happens."""
+    import requests
+
+    def post(event: dict[str, Any]) -> None:
+        url = task["sink"] + PATH
+        requests.post(url, json={"ev": [event]}, timeout=20).raise_for_status()
+
+    return post
+
+
+def fme(task: dict[str, Any]) -> Call:
+    """The FME SDK's own queue, in a client that `vwo.init` made; its settings come from no network."""
+    import vwo
+    from wingify.wingify_builder import WingifyBuilder
+
+    options = {
+        "sdk_key": task["key"],
+        "account_id": ACCOUNT_ID,
+        "proxy_url": task["sink"],
+        "batch_event_data": batching(task),
+        "is_via_vwo": True,
+    }
+    settings = {
+        "version": 1,
+        "accountId": ACCOUNT_ID,
+        "sdkKey": task["key"],
+        "sdkMetaInfo": {"wasInitializedEarlier": True},
+        "campaigns": [],
+        "features": [],
+    }
+
+    class Builder(WingifyBuilder):
+        def get_settings(self, force: bool = False) -> Any:
+            self.settings = self.original_settings = settings
+            return settings
+
+    client = vwo.init({**options, "vwoBuilder": Builder(options)})
+    return client.batch_event_queue.enqueue
+
+
+def legacy(task: dict[str, Any]) -> Call:
+    """The legacy SDK's own queue, in a client that `vwo.launch` made."""
+    import vwo
+    from vwo.constants import constants
+
+    constants.HTTPS_PROTOCOL, constants.ENDPOINTS.BASE_URL = "http://", task["sink"][7:]
+    settings = {"version": 1, "accountId": ACCOUNT_ID, "sdkKey": task["key"], "campaigns": []}
+    client = vwo.launch(json.dumps(settings), batch_events=batching(task))
+    return client.event_dispatcher.dispatch
+
+
+def batching(task: dict[str, Any]) -> dict[str, int]:
+    """The SDKs' option, which is ours as well."""
+    return {
+        "events_per_request": task["per_request"],
+        "request_time_interval": INTERVAL_SECONDS,
+    }
+
+
+WAYS: dict[str, Callable[[dict[str, Any]], Call]] = {
+    "ours": ours,
+    "celery-batches": celery_batches,
+    "celery task": celery_task,
+    "direct": direct,
+    "fme": fme,
+    "legacy": legacy,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""One queue of one destination, for tests of producers: made, filled, and looked at in Redis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import vwo_celery
+from vwo_celery.snapshots import Snapshot, take_snapshot
+
+DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
+BATCH = {"events_per_request": 100, "request_time_interval": 600}
+#: What such a queue leaves in Redis.
+KEPT = ("open", "watched", "ready", "info", "batch", "slots", "wakeups")
+#: More than a call may take with this timeout, also on a machine that is busy.
+SOON_SECONDS = 2.5
+TIMEOUT_SECONDS = 0.2
+
+
+def connect(url: str, batch: Any = BATCH, **settings: Any) -> vwo_celery.Queue:
+    """A queue of the one destination."""
+    options = {"enqueue_timeout_seconds": 5.0, **settings}
+    return vwo_celery.connect(
+        DESTINATION, batch_event_data=batch, strict=True, redis_url=url, **options
+    )
+
+
+def snapshot(redis: Any, shard: int = 0) -> Snapshot:
+    """What Redis holds of a shard of that queue."""
+    return take_snapshot(
+        vwo_celery.connect(DESTINATION, redis=redis, shards=shard + 1).shards[shard]
+    )
+
+
+def stored(redis: Any, shard: int = 0) -> list[bytes]:
+    """Every event in Redis, batch by batch and then the open ones, oldest first."""
+    keys = vwo_celery.connect(DESTINATION, redis=redis, shards=shard + 1).shards[shard].keys
+    names = [keys.batch(batch.id) for batch in snapshot(redis, shard).batches]
+    return [text for name in [*names, keys.open] for text in reversed(redis.lrange(name, 0, -1))]
+
+
+def numbers(count: int, start: int = 0) -> list[bytes]:
+    """So many events as they are stored."""
+    return [b'{"n":%d}' % n for n in range(start, start + count)]

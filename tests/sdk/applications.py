@@ -1,0 +1,86 @@
+"""An application that uses an SDK, as a process of its own, and what it told before it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+#: Longest life of an application; one that the SDK's timers keep alive lives for 600 s and more.
+_TIMEOUT_SECONDS = 30
+
+_PRELUDE = '''\
+import json, logging, os, sys, traceback
+import vwo_celery
+logging.basicConfig(stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
+F = json.loads(os.environ["FACTS"])
+REDIS_URL = F["redis_url"]
+
+def tell(**facts):
+    print("TOLD " + json.dumps(facts), flush=True)
+
+def in_processes(*works):
+    """Do each work in a fork, all at the same time; returns exit codes, or minus the signals."""
+    pids = [_fork(work) for work in works]
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+
+def _fork(work):
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        work()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+'''
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What an application said before it ended by itself.
+
+    Attributes:
+        facts: All that it told.
+        log: Its log.
+    """
+
+    facts: dict[str, Any]
+    log: str
+
+
+def run_application(
+    *pieces: str, folder: Path, facts: Mapping[str, Any], exit_code: int = 0
+) -> Told:
+    """Run code in a process of its own, with F (the facts), REDIS_URL, tell() and in_processes().
+
+    Args:
+        *pieces: The code, each piece indented as it likes.
+        folder: Where it runs; no checkout, which would be imported instead of the wheel.
+        facts: What the code knows; must have redis_url.
+        exit_code: What the process has to end with, minus the signal if by one.
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _PRELUDE + "".join(map(textwrap.dedent, pieces))],
+        cwd=folder,
+        env={**os.environ, "FACTS": json.dumps(facts)},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_SECONDS,
+    )
+    assert done.returncode == exit_code, done.stderr
+    told: dict[str, Any] = {}
+    for line in done.stdout.splitlines():
+        if line.startswith("TOLD "):
+            told.update(json.loads(line[len("TOLD ") :]))
+    return Told(told, done.stderr)

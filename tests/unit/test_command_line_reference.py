@@ -1,0 +1,84 @@
+"""The page about the command line lists every command and option there is, and no other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+import vwo_celery
+from vwo_celery.cli import main
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
+OPTION = re.compile(r"^\| (`-.*?) \| .+ \|$", re.MULTILINE)
+FINDINGS = re.compile(r'Finding\(\s*"([^"]+)"')
+#: Options of every command, listed once; and click's own.
+COMMON = {"`--redis-url URL`", "`--namespace NAME`", "`--json`"}
+
+
+def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, by all its words."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+def written(option: click.Option) -> str:
+    """An option as the page writes it."""
+    names = [f"`{name}`" for name in option.opts]
+    if not option.is_flag:
+        metavar = option.metavar or option.type.name.upper().removesuffix(" RANGE")
+        names[-1] = f"`{option.opts[-1]} {metavar}`"
+    return ", ".join(names)
+
+
+def sections() -> dict[str, str]:
+    """The page's parts, by their headings."""
+    parts = re.split(r"^## (.+)$", PAGE.read_text("utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_every_command_and_option_is_described() -> None:
+    """Each command has its section, and in it a table of just the options it has."""
+    described = {
+        heading.strip("`"): set(OPTION.findall(text))
+        for heading, text in sections().items()
+        if heading.startswith("`")
+    }
+
+    options = {
+        path: {written(each) for each in command.params if isinstance(each, click.Option)}
+        for path, command in commands(main, "vwo-celery")
+    }
+
+    assert described == {path: those - COMMON for path, those in options.items()}
+
+
+def test_the_common_options_are_those_of_every_command() -> None:
+    """All take them but the demo, which has its own Redis."""
+    common = set(OPTION.findall(sections()["Options of every command"]))
+
+    assert common == {*COMMON, "`--help`"}
+    for path, command in commands(main, "vwo-celery"):
+        taken = {written(each) for each in command.params if isinstance(each, click.Option)}
+        assert (taken & COMMON == COMMON) == (path != "vwo-celery demo")
+
+
+def test_every_check_of_the_doctor_is_described() -> None:
+    """The table of checks has just those that the code can come to."""
+    package = Path(vwo_celery.__file__).parent
+    files = (package / "doctor.py", package / "findings.py", package / "cli" / "examining.py")
+    text = "\n".join(path.read_text("utf-8") for path in files)
+    coded = set(FINDINGS.findall(text))
+
+    table = sections()["`vwo-celery doctor`"].partition("| check | looks at |")[2]
+    described = set(re.findall(r"^\| ([a-z ]+) \|", table, re.MULTILINE))
+
+    assert described == coded
