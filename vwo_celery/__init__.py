@@ -18,7 +18,10 @@ from vwo_celery.settings import Settings
 if TYPE_CHECKING:
     from celery import Celery
 
+    from vwo_celery.inspector import Health
+
 __version__ = "0.1.0"
+_HEALTH_TIMEOUT_SECONDS = 5.0
 __all__ = [
     "Destination",
     "FlushResult",
@@ -28,6 +31,7 @@ __all__ = [
     "VwoCeleryError",
     "attach",
     "connect",
+    "health",
     "init",
     "queue_of",
     "setup",
@@ -39,3 +43,23 @@ def setup(app: Celery, settings: Settings | None = None, **arguments: Any) -> Se
     from vwo_celery.tasks import setup as set_up
 
     return set_up(app, settings, **arguments)
+
+
+def health(settings: Settings | None = None, **arguments: Any) -> Health:
+    """Whether events leave in time, and if not, what is stuck; falsy when they do not.
+
+    Args:
+        settings: Ready-made settings; else they come from *arguments*, Django, the environment.
+        arguments: Single settings, see docs/reference/settings.md.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+        SettingsError: A setting is wrong.
+    """
+    from vwo_celery import inspector
+    from vwo_celery.connections import open_client
+    from vwo_celery.fleet import Fleet
+
+    settings = settings if settings is not None else Settings.load(**arguments)
+    client = open_client(settings.redis_url, timeout_seconds=_HEALTH_TIMEOUT_SECONDS)
+    return inspector.health(Fleet(client, settings.namespace), settings)

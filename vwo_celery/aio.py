@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import Any
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from vwo_celery.connections import open_async_client
 from vwo_celery.destinations import Destination
@@ -23,7 +22,7 @@ from vwo_celery.errors import EventError
 from vwo_celery.events import encode
 from vwo_celery.producer import Queue
 from vwo_celery.producer import connect as connect_sync
-from vwo_celery.pushes import Push, can_repeat, describe, pages
+from vwo_celery.pushes import REDIS_ERRORS, Push, Repeats, describe, pages
 from vwo_celery.receipts import FlushResult, Receipt
 from vwo_celery.settings import Settings
 from vwo_celery.store import PLAIN, Pushed
@@ -126,7 +125,7 @@ class AioQueue:
         push = queue.prepare(texts)
         try:
             pushed = await self._push(push)
-        except RedisError as exc:
+        except REDIS_ERRORS as exc:
             return queue.drop("redis_unavailable", len(texts), describe(exc))
         if pushed == PLAIN:
             return queue.settle(push, pushed)
@@ -134,19 +133,15 @@ class AioQueue:
 
     async def _push(self, push: Push) -> Pushed:
         """Send it, and send it again as `pushes.send_again` does."""
-        try:
-            return await self._send(push)
-        except RedisError as exc:
-            if not can_repeat(exc):
-                raise
-            if not isinstance(exc, NoScriptError):
-                with suppress(NoScriptError):
-                    return await self._send(push)
-            await asyncio.to_thread(push.shard.load_push)
-            return await self._send(push)
-
-    async def _send(self, push: Push) -> Pushed:
-        return Pushed(*await self._client.execute_command(*push.command))
+        repeats = Repeats()
+        while True:
+            try:
+                return Pushed(*await self._client.execute_command(*push.command))
+            except REDIS_ERRORS as exc:
+                if not repeats.allow(exc):
+                    raise
+                if isinstance(exc, NoScriptError):
+                    await asyncio.to_thread(push.shard.load_push)
 
 
 def connect(

@@ -88,7 +88,8 @@ class _Loop(threading.Thread):
     def _serve_once(self) -> None:
         now = time.monotonic()
         if now >= self._note_due:
-            self.fleet.note_listener(self.listener)
+            with triggers.going_on("a sign of life"):
+                self.fleet.note_listener(self.listener)
             self._note_due = now + _NOTE_SECONDS
         wakeup = self.fleet.next_wakeup(_WAIT_SECONDS)
         if wakeup is not None:

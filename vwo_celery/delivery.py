@@ -100,8 +100,9 @@ def deliver(worker: Worker, wakeup: Wakeup) -> int:
             return tried
         tried += 1
         _call_for_help(worker, wakeup, batch)
-        report, signal = _send_and_settle(worker, shard, registration, batch, wakeup.token)
-        _announce(worker, registration, batch, report, signal)
+        outcome = _send_and_settle(worker, shard, registration, batch, wakeup.token)
+        if outcome is not None:
+            _announce(worker, registration, batch, *outcome)
     worker.wake(wakeup)
     return tried
 
@@ -113,9 +114,11 @@ def _call_for_help(worker: Worker, wakeup: Wakeup, batch: Batch) -> None:
 
 def _send_and_settle(
     worker: Worker, shard: Shard, registration: Registration, batch: Batch, token: str
-) -> tuple[BatchReport, Any]:
+) -> tuple[BatchReport, Any] | None:
     claimed = worker.clock()
     events = shard.read(batch)
+    if len(events) != batch.events:
+        return _miss(shard, registration, batch, events)
     if batch.lost_leases > worker.settings.max_lost_leases:
         return _give_up(shard, registration, batch, events)
     _hold_on(worker, shard, batch, token, worker.clock() - claimed)
@@ -124,6 +127,21 @@ def _send_and_settle(
     report, signal = settle(worker, shard, registration, batch, events, outcome)
     report.status, report.elapsed_seconds = answer.status, answer.elapsed_seconds
     return report, signal
+
+
+def _miss(
+    shard: Shard, registration: Registration, batch: Batch, events: list[bytes]
+) -> tuple[BatchReport, Any] | None:
+    """Send nothing of a batch that is not whole.
+
+    Usually an older holder of it has had VWO's answer since our claim, and it is settled: None. Else
+    somebody deleted its events, and it is kept for the operator as it is.
+    """
+    error = f"{batch.events - len(events)} of {batch.events} events are gone from Redis; not sent"
+    if not shard.dead_letter(batch, error=error):
+        return None
+    report = BatchReport(registration.destination, batch, events, error=error)
+    return report, signals.batch_dead_lettered
 
 
 def _give_up(

@@ -17,8 +17,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from vwo_celery import store, triggers
 from vwo_celery.batching import BatchSettings, parse_batch_event_data
 from vwo_celery.connections import open_client
@@ -27,7 +25,7 @@ from vwo_celery.errors import EventError, QueueFull, QueueUnavailable, VwoCelery
 from vwo_celery.events import encode
 from vwo_celery.fleet import Fleet, Registration
 from vwo_celery.marks import Marks
-from vwo_celery.pushes import Push, describe, limits_of, pages, send_again
+from vwo_celery.pushes import REDIS_ERRORS, Push, describe, limits_of, pages, send_again
 from vwo_celery.receipts import IN_REDIS, FlushResult, Receipt
 from vwo_celery.settings import Settings
 from vwo_celery.store import Pushed, Shard
@@ -123,7 +121,7 @@ class Queue:
             if shard.append(mark, text):
                 self._marks.give_back(mark)
                 return IN_REDIS
-        except RedisError as exc:
+        except REDIS_ERRORS as exc:
             failure = exc
         push = Push(shard, mark, (text,), store.names_needed(self.limits, (text,)))
         return self._push_again(push, failure) if failure else self._push(push)
@@ -131,14 +129,14 @@ class Queue:
     def _push(self, push: Push, *, once_more: bool = True) -> Receipt:
         try:
             pushed = push.send()
-        except RedisError as exc:
+        except REDIS_ERRORS as exc:
             return self._push_again(push, exc)
         return self.settle(push, pushed, once_more=once_more)
 
-    def _push_again(self, push: Push, exc: RedisError) -> Receipt:
+    def _push_again(self, push: Push, exc: Exception) -> Receipt:
         try:
             pushed = send_again(push, exc)
-        except RedisError as again:
+        except REDIS_ERRORS as again:
             # The mark does not go back: what it was last used for may still arrive.
             return self.drop("redis_unavailable", len(push.texts), describe(again))
         return self.settle(push, pushed)

@@ -6,11 +6,10 @@ Place: an edge beside the store; what the sync and the asyncio producer share.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.batching import BatchSettings
@@ -25,6 +24,8 @@ PUSH_BYTES = 1_000_000
 #: Sweeps that a wake-up slot outlives when no task picks the wake-up up.
 SLOT_SWEEPS = 3
 _SHORTEST_SLOT_SECONDS = 3.0
+#: Whatever redis-py raises; what it raises for a Cluster is not always a RedisError.
+REDIS_ERRORS = (RedisError, RedisClusterException)
 
 
 class Push(NamedTuple):
@@ -54,24 +55,44 @@ class Push(NamedTuple):
         return self.shard.push(self.command)
 
 
-def can_repeat(exc: RedisError) -> bool:
-    """Whether sending a push again can help; its mark keeps it from storing twice."""
-    return isinstance(exc, (NoScriptError, RedisConnectionError, RedisTimeoutError))
+class Repeats:
+    """What may still be tried for one push: once the scripts, once the push whose answer was lost.
+
+    In either order, since a Redis that comes back has lost its scripts. The mark keeps a push that
+    did run from storing twice.
+    """
+
+    def __init__(self) -> None:
+        self._left = {"load", "repeat"}
+
+    def allow(self, exc: Exception) -> bool:
+        """Whether sending it again after *exc* can help, and is not used up."""
+        if isinstance(exc, NoScriptError):
+            return self._use("load")
+        return isinstance(exc, (RedisConnectionError, RedisTimeoutError)) and self._use("repeat")
+
+    def _use(self, what: str) -> bool:
+        if what not in self._left:
+            return False
+        self._left.remove(what)
+        return True
 
 
-def send_again(push: Push, exc: RedisError) -> Pushed:
+def send_again(push: Push, exc: Exception) -> Pushed:
     """Send a push again after *exc*, where that can help.
 
     Raises:
         redis.exceptions.RedisError: It cannot help, or it did not.
     """
-    if not can_repeat(exc):
-        raise exc
-    if not isinstance(exc, NoScriptError):
-        with suppress(NoScriptError):  # a server that has come back has lost its scripts
+    repeats = Repeats()
+    while repeats.allow(exc):
+        try:
+            if isinstance(exc, NoScriptError):
+                push.shard.load_push()
             return push.send()
-    push.shard.load_push()
-    return push.send()
+        except REDIS_ERRORS as again:
+            exc = again
+    raise exc
 
 
 def describe(exc: Exception) -> str:

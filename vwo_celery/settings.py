@@ -224,8 +224,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def effective_broker_url(self) -> str:
-        """URL of Celery's broker."""
-        return self.broker_url or self.redis_url
+        """URL of Celery's broker, in Celery's spelling.
+
+        Raises:
+            SettingsError: None is set, and what `redis_url` names cannot be a broker.
+        """
+        if self.broker_url:
+            return self.broker_url
+        scheme, _, rest = self.redis_url.partition("://")
+        if scheme == "unix":
+            return f"redis+socket://{rest.replace('?db=', '?virtual_host=')}"
+        if "+" in scheme:
+            raise SettingsError(
+                f"broker_url must be set where redis_url is {scheme}://…: Celery cannot use that "
+                "as its broker; name a single Redis, or RabbitMQ"
+            )
+        return self.redis_url
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"

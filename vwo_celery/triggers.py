@@ -64,13 +64,13 @@ def sweep(fleet: Fleet, settings: Settings, *, by: str) -> list[Wakeup]:
     Raises:
         QueueUnavailable: Redis did not answer; the next sweep goes on.
     """
-    with _going_on("the sign of life"):
+    with going_on("the sign of life"):
         fleet.note_sweep(by)
-    with _going_on("the audit"):
+    with going_on("the audit"):
         audit(fleet)
     wakeups = []
     for shard in fleet.watched():
-        with _going_on(shard.keys.name):
+        with going_on(shard.keys.name):
             found, idle = sweep_shard(shard, settings)
             wakeups += found
             if idle:
@@ -79,7 +79,7 @@ def sweep(fleet: Fleet, settings: Settings, *, by: str) -> list[Wakeup]:
 
 
 @contextmanager
-def _going_on(without: str) -> Iterator[None]:
+def going_on(without: str) -> Iterator[None]:
     """Log what Redis refuses, so that one thing that is wrong does not hold up all the others.
 
     Raises:
@@ -90,7 +90,7 @@ def _going_on(without: str) -> Iterator[None]:
     except QueueUnavailable as exc:
         if not isinstance(exc.__cause__, ResponseError):
             raise
-        log.warning("the sweep goes on without %s: %s", without, exc)
+        log.warning("going on without %s: %s", without, exc)
 
 
 def sweep_shard(
@@ -220,7 +220,7 @@ def _counts(fleet: Fleet, flushes: Sequence[_Flush]) -> FlushCounts:
 def _leave(fleet: Fleet, wakeups: Iterable[Wakeup]) -> None:
     """Leave wake-ups; where Redis has no room for one, the workers' own sweep makes up for it."""
     for wakeup in wakeups:
-        with _going_on(f"a wake-up for {wakeup.queue}"):
+        with going_on(f"a wake-up for {wakeup.queue}"):
             fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 import redis as redis_py
+from celery import Celery
 from commands import commands_sent
 from msgspec.structs import replace
 from producing import DESTINATION, KEPT, connect, numbers, snapshot, stored
+from waiting import wait_until
 
 import vwo_celery
+import vwo_celery.bootstep
+import vwo_celery.tasks
 from vwo_celery import Settings, triggers
 from vwo_celery.fleet import Fleet, Registration, Wakeup
 from vwo_celery.store import Shard
@@ -66,21 +71,23 @@ def unwatch_all(redis: Any, *shards: Shard) -> None:
 
 def test_every_queue_is_swept(redis: redis_py.Redis, redis_url: str) -> None:
     """What is old enough is sealed, in each shard of each queue, and a worker woken for each."""
-    queues = [connect(redis_url, shards=2), connect(redis_url, namespace="vwo")]
-    queues[1].destination = replace(DESTINATION, account_id=2)
-    other = vwo_celery.connect(replace(DESTINATION, account_id=2), redis_url=redis_url,
-                               batch_event_data={"events_per_request": 9})  # fmt: skip
+    queue = connect(redis_url, shards=2)
+    other = vwo_celery.connect(
+        replace(DESTINATION, account_id=2),
+        batch_event_data={"events_per_request": 9},
+        redis_url=redis_url,
+    )
     while not all(stored(redis, shard) for shard in range(2)):
-        queues[0].enqueue({"n": 0})
+        queue.enqueue({"n": 0})
     other.enqueue({"n": 1})
-    shards = [*queues[0].shards, *other.shards]
+    shards = [*queue.shards, *other.shards]
     for shard in shards:
         make_due(shard)
 
     wakeups = sweep(redis)
 
     assert {(w.queue, w.shard) for w in wakeups} == {(s.queue, s.number) for s in shards}
-    assert all(redis.llen(shard.keys.open) == 0 for shard in shards)
+    assert not any(redis.llen(shard.keys.open) for shard in shards)
 
 
 def test_a_young_list_waits(redis: redis_py.Redis, redis_url: str) -> None:
@@ -284,7 +291,7 @@ def test_ten_thousand_idle_queues_cost_nothing(redis: redis_py.Redis) -> None:
     registration = another(1)
     pipe = redis.pipeline(transaction=False)
     for number in range(10_000):
-        text = vwo_celery.fleet.msgspec.json.encode(registration)
+        text = msgspec.json.encode(registration)
         pipe.hset(fleet.keys.queues, f"fme-{number}-idle", text)
     pipe.execute()
     sweep(redis)
@@ -300,7 +307,7 @@ def test_ten_thousand_idle_queues_cost_nothing(redis: redis_py.Redis) -> None:
 # -- what must not stop a sweep
 
 
-def test_a_full_redis_is_swept(declared_keys: Any) -> None:
+def test_a_full_redis_is_swept() -> None:
     """Where memory has run out, what is due is sealed and woken for, so that it may leave."""
     with RedisServer(maxmemory_bytes=100_000_000) as server:
         client: redis_py.Redis = redis_py.Redis.from_url(server.url)
@@ -331,6 +338,35 @@ def test_a_flush_on_a_full_redis_waits_for_the_truth() -> None:
         client.close()
 
 
+def test_a_listener_of_a_full_redis_goes_on() -> None:
+    """A worker that cannot even leave its sign of life still sweeps, and starts what is due."""
+    with RedisServer(maxmemory_bytes=100_000_000) as server:
+        client: redis_py.Redis = redis_py.Redis.from_url(server.url)
+        queue = connect(server.url)
+        queue.enqueue_many({"n": n} for n in range(5))
+        make_due(queue.shards[0])
+        client.config_set("maxmemory", 1)
+        app = Celery(broker="memory://", set_as_current=False)
+        vwo_celery.tasks.setup(app, redis_url=server.url)
+        listener = vwo_celery.bootstep.Listener(app)
+
+        listener.start(Consumer(app))
+
+        with app.connection_for_read() as connection:
+            message = connection.SimpleQueue("celery").get(timeout=20)
+            assert message.headers["task"] == "vwo_celery.deliver"
+            message.ack()
+        listener.stop(Consumer(app))
+        wait_until(lambda: not any("listener" in t.name for t in threading.enumerate()))
+        client.close()
+
+
+class Consumer(NamedTuple):
+    """All that the listener asks of Celery's consumer."""
+
+    app: Celery
+
+
 def break_open_list(fleet: Fleet, queue: vwo_celery.Queue) -> None:
     """Somebody has stored a text where the open list should be."""
     fleet.client.set(queue.shards[0].keys.open, "not a list")
@@ -348,7 +384,7 @@ def test_one_broken_queue_does_not_hold_up_the_others(
     damage: Callable[[Fleet, vwo_celery.Queue], None],
 ) -> None:
     """What is wrong with one queue is logged, and every other queue is swept and audited."""
-    broken, well = connect(redis_url), connect(redis_url)
+    well = connect(redis_url)
     broken = vwo_celery.connect(replace(DESTINATION, account_id=9), redis_url=redis_url)
     assert broken.register()
     assert well.register()

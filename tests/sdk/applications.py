@@ -16,7 +16,7 @@ import msgspec
 #: Longest life of an application; one that the SDK's timers keep alive lives for 600 s and more.
 _TIMEOUT_SECONDS = 30
 
-_PRELUDE = '''\
+_PRELUDE = r'''\
 import json, logging, os, sys, traceback
 import vwo_celery
 logging.basicConfig(stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
@@ -24,7 +24,8 @@ F = json.loads(os.environ["FACTS"])
 REDIS_URL = F["redis_url"]
 
 def tell(**facts):
-    print("TOLD " + json.dumps(facts), flush=True)
+    # In one write, so that lines of several processes do not mix.
+    os.write(1, f"TOLD {json.dumps(facts)}\n".encode())
 
 def in_processes(*works):
     """Do each work in a fork, all at the same time; returns exit codes, or minus the signals."""

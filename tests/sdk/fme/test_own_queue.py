@@ -312,7 +312,10 @@ def test_after_an_outage_more_goes_into_a_post_than_vwo_takes(application, stand
     )
 
     assert told.facts == {
-        "outcomes": [["Failed with status code: 503", 5000], ["Failed with status code: 413", 5001]],
+        "outcomes": [
+            ["Failed with status code: 503", 5000],
+            ["Failed with status code: 413", 5001],
+        ],
         "held": 5001,
     }
     assert [(len(batch.events), batch.status) for batch in standin.batches] == [

@@ -1,18 +1,28 @@
-"""Legacy clients: several in one process, each with a dispatcher of its own."""
+"""Legacy clients: several in one process, each with a dispatcher of its own; or in an application."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 import pytest
 import vwo
+from sdk.applications import Told, run_application
 from vwo.constants import constants
 
 from vwo_celery.testing import Standin
+
+_PRELUDE = """\
+import vwo
+from vwo.constants import constants
+constants.HTTPS_PROTOCOL = "http://"
+constants.ENDPOINTS.BASE_URL = F["netloc"]
+SETTINGS = json.dumps(F["settings"])
+"""
 
 
 @pytest.fixture
@@ -47,3 +57,20 @@ def launch(
         return client
 
     return start
+
+
+@pytest.fixture
+def application(
+    standin: Standin, redis_url: str, settings: dict[str, Any], tmp_path: Path
+) -> Callable[..., Told]:
+    """Runs code in a process of its own, with SETTINGS, and what any application has.
+
+    Clients that it launches would send to the stand-in. The code must let the process end: events
+    on the SDK's own queue keep it for the interval, 600 seconds unless said otherwise.
+    """
+
+    def run(*pieces: str, exit_code: int = 0, **facts: Any) -> Told:
+        given = {"redis_url": redis_url, "netloc": standin.netloc, "settings": settings, **facts}
+        return run_application(_PRELUDE, *pieces, folder=tmp_path, facts=given, exit_code=exit_code)
+
+    return run
