@@ -24,8 +24,6 @@ app = Celery("alternatives", broker=os.environ["BROKER"])
 app.conf.update(
     task_ignore_result=True,
     broker_connection_retry_on_startup=True,
-    # celery-batches needs at least a batch; one task an event is faster with it, too.
-    worker_prefetch_multiplier=int(os.environ.get("PRE", 10 * PER_REQUEST)),
 )
 
 

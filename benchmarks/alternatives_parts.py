@@ -26,8 +26,8 @@ class Way(NamedTuple):
     #: "Redis", "process", or nothing where events do not wait.
     waits_in: str
     python: str
-    #: The app of its Celery worker, if it has one.
-    app: str
+    #: Arguments of its Celery worker, if it has one.
+    worker: tuple[str, ...]
     packages: tuple[str, ...]
     #: What to do where it cannot be measured.
     remedy: str = ""
@@ -89,9 +89,10 @@ def producer(way: Way, env: dict[str, str], task: dict[str, Any]) -> Iterator[Pr
 @contextmanager
 def worker(way: Way, env: dict[str, str]) -> Iterator[None]:
     """The way's Celery worker: one process, which consumes and sends."""
-    command = ("-m", "celery", "-A", way.app, "worker", "--pool=solo")
-    quiet = ("--without-mingle", "--without-gossip", "--loglevel=WARNING")
-    with _process(way.python, *command, *quiet, env=env) as (process, log):
+    app, *others = way.worker
+    command = ("-m", "celery", "-A", app, "worker", "--pool=solo", "--loglevel=WARNING")
+    quiet = ("--without-mingle", "--without-gossip")
+    with _process(way.python, *command, *quiet, *others, env=env) as (process, log):
         yield
         if process.poll() is not None:
             raise RuntimeError(f"the worker of {way.title} ended: {_end_of(log)}")

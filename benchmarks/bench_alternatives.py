@@ -1,8 +1,9 @@
 """The same events by this project and by what one would do without it.
 
-What a call costs the caller, events a second from the first call until the server has got the last,
-and the memory that an event takes while it waits. Each way has processes of its own and one Celery
-worker process where it has any; rounds in turns; what is shown is the median of the rounds.
+What a call costs the caller (where events wait in Redis: while no worker competes for the processor),
+events a second from the first call until the server has got the last, and the memory of an event
+that waits. One producing process and, where there are any, one Celery worker process, new ones for
+each way and round; rounds in turns; medians of the rounds.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,9 +25,8 @@ from vwo_celery.testing import RedisServer
 #: In every event once and nowhere else: how the server knows how many have come.
 WORD = "benched-event"
 WARMUP_SECONDS, STALL_SECONDS = 60, 15
-WEIGHED_AFTER, WEIGHED = 1_000, 3_000
-#: More than are weighed, and as many as the SDKs take: their queues then keep what they hold.
-UNSENT_PER_REQUEST = 5_000
+#: As many as the SDKs take for a batch, and fewer: their queues then keep what they hold.
+UNSENT_PER_REQUEST, WEIGHED = 5_000, 3_000
 BATCHES_FOLDER = ".build/celery-batches"
 BATCHES_REMEDY = (
     f"python3 -m venv {BATCHES_FOLDER} && {BATCHES_FOLDER}/bin/pip install celery-batches "
@@ -34,11 +35,12 @@ BATCHES_REMEDY = (
 
 
 class Round(NamedTuple):
-    """What one round found; costs in microseconds."""
+    """What one round found: costs of a call in µs, events/s, and bytes where events wait."""
 
     p50: float
     p99: float
     rate: float
+    weight: float | None
     lost: int
 
 
@@ -59,24 +61,23 @@ class Bench:
                 console.print(f"{way.title}: {made.versions}", soft_wrap=True, highlight=False)
             return made.missing
 
-    def weigh(self, way: Way) -> float:
-        """Bytes that a waiting event takes, while nothing takes it away."""
-        self.client.flushall()
-        if way.waits_in == "process":
-            with producer(way, self._env(), self._task(way, UNSENT_PER_REQUEST)) as made:
-                return float(made.ask("weigh", WEIGHED)["bytes_an_event"])
-        with producer(way, self._env(), self._task(way)) as made:
-            made.ask("time", WEIGHED_AFTER)
-            before = self._used_memory()
-            made.ask("time", WEIGHED)
-            return (self._used_memory() - before) / WEIGHED
-
     def run(self, way: Way) -> Round:
-        """Have all events handed over and sent, once all that takes part is warm."""
+        """One round of one way."""
+        sent, costs = self._send(way)
+        weight: float | None = None
+        if way.waits_in == "Redis":
+            costs, weight = self._store(way)
+        elif way.waits_in == "process":
+            weight = self._weigh(way)
+        came, rate = sent
+        return Round(costs["p50"], costs["p99"], rate, weight, self.options.events - came)
+
+    def _send(self, way: Way) -> tuple[tuple[int, float], dict[str, float]]:
+        """How many came at which rate, and what the calls cost, once all that takes part is warm."""
         self.client.flushall()
         events, batch = self.options.events, self.options.per_request
         with ExitStack() as stack:
-            if way.app:
+            if way.worker:
                 stack.enter_context(worker(way, self._env()))
             made = stack.enter_context(producer(way, self._env(), self._task(way)))
             self.target.count(WORD)
@@ -84,9 +85,23 @@ class Bench:
             if self.target.await_words(batch, WARMUP_SECONDS)[0] != batch:
                 raise RuntimeError(f"{way.title}: the first batch did not arrive")
             self.target.count(WORD)
-            told = made.ask("time", events)
+            costs = made.ask("time", events)
             came, last = self.target.await_words(events, STALL_SECONDS)
-        return Round(told["p50"], told["p99"], came / (last - told["started"]), events - came)
+        return (came, came / (last - costs["started"])), costs
+
+    def _store(self, way: Way) -> tuple[dict[str, float], float]:
+        """What the calls cost and what Redis takes for an event, while no worker runs."""
+        self.client.flushall()
+        with producer(way, self._env(), self._task(way)) as made:
+            made.ask("time", self.options.per_request)
+            before = self._used_memory()
+            costs = made.ask("time", self.options.events)
+            return costs, (self._used_memory() - before) / self.options.events
+
+    def _weigh(self, way: Way) -> float:
+        """What an event takes in the producer, while nothing leaves it."""
+        with producer(way, self._env(), self._task(way, UNSENT_PER_REQUEST)) as made:
+            return float(made.ask("weigh", WEIGHED)["bytes_an_event"])
 
     def _used_memory(self) -> int:
         return int(self.client.info("memory")["used_memory"])
@@ -123,16 +138,15 @@ def main() -> None:
     with RedisServer() as server, sink() as target:
         bench = Bench(server.url, target, options)
         ways = [way for way in _ways(options) if _is_there(bench, way)]
-        weights = {way.name: bench.weigh(way) for way in ways if way.waits_in}
         rounds: dict[str, list[Round]] = {way.name: [] for way in ways}
         for _ in range(options.rounds):
             for way in ways:
                 rounds[way.name].append(bench.run(way))
-    rows = [_row(way, rounds, weights) for way in ways]
     show(
         f"{options.events:,} events of {EVENT_BYTES} bytes from one process, {options.per_request} a "
-        f"request; in brackets, times that of {ways[0].title}",
-        rows, "", "call p50, µs", "call p99, µs", "events/s", "bytes an event", "waits in", "lost",
+        f"request; ×: times that of {ways[0].title}",
+        [_row(way, rounds[way.name], rounds[ways[0].name]) for way in ways],
+        "", "call p50, µs", "call p99, µs", "events/s", "bytes an event", "waits in", "lost",
     )  # fmt: skip
 
 
@@ -154,20 +168,25 @@ def _options() -> argparse.Namespace:
 def _ways(options: argparse.Namespace) -> list[Way]:
     here, stack = sys.executable, ("celery", "redis", "hiredis")
     batches, legacy = str(options.celery_batches_python), str(options.legacy_sdk_python)
+    # How much a worker prefetches is for each what was fastest.
     return [
-        Way("vwo_celery", "ours", "Redis", here, "bench_app", ("vwo-celery", *stack)),
+        Way("vwo_celery", "ours", "Redis", here, ("bench_app",), ("vwo-celery", *stack)),
         Way(
-            "celery-batches", "celery-batches", "Redis", batches, "alternatives_app",
+            "celery-batches", "celery-batches", "Redis", batches,
+            ("alternatives_app", "--prefetch-multiplier=0"),
             ("celery-batches", *stack), BATCHES_REMEDY,
         ),
-        Way("a Celery task an event", "celery task", "Redis", here, "alternatives_app", stack),
-        Way("a requests.post an event", "direct", "", here, "", ("requests",)),
         Way(
-            "the FME SDK's own queue", "fme", "process", here, "",
+            "a task an event", "celery task", "Redis", here,
+            ("alternatives_app", "--prefetch-multiplier=20"), stack,
+        ),
+        Way("a post an event", "direct", "", here, (), ("requests",)),
+        Way(
+            "FME SDK's queue", "fme", "process", here, (),
             ("vwo-fme-python-sdk",), "pip install vwo-fme-python-sdk",
         ),
         Way(
-            "the legacy SDK's own queue", "legacy", "process", legacy, "",
+            "legacy SDK's", "legacy", "process", legacy, (),
             ("vwo-python-sdk",), "tests/sdk/run.sh legacy",
         ),
     ]  # fmt: skip
@@ -181,20 +200,17 @@ def _is_there(bench: Bench, way: Way) -> bool:
     return not reason
 
 
-def _row(way: Way, rounds: dict[str, list[Round]], weights: dict[str, float]) -> tuple[str, ...]:
-    found, ours = rounds[way.name], rounds["ours"]
-    costs_and_rate = [
-        _cell([each[i] for each in found], [each[i] for each in ours]) for i in range(3)
-    ]
-    memory = _cell([weights[way.name]], [weights["ours"]]) if way.waits_in else "none waits"
-    lost = sum(each.lost for each in found)
-    return way.title, *costs_and_rate, memory, way.waits_in or "-", f"{lost:,}"
+def _row(way: Way, found: list[Round], ours: list[Round]) -> tuple[str, ...]:
+    cells = []
+    for theirs, reference in zip(zip(*found, strict=True), zip(*ours, strict=True), strict=True):
+        cells.append("-" if None in theirs else _cell(theirs, reference))
+    return way.title, *cells[:4], way.waits_in or "-", f"{sum(each.lost for each in found):,}"
 
 
-def _cell(found: list[float], ours: list[float]) -> str:
+def _cell(found: Sequence[float], ours: Sequence[float]) -> str:
     """The median, and the median over the rounds of how many times ours it is."""
     times = statistics.median(a / b for a, b in zip(found, ours, strict=True))
-    return f"{statistics.median(found):,.0f} ({times:.2f})"
+    return f"{statistics.median(found):,.0f}\n× {times:.{0 if times >= 10 else 2}f}"
 
 
 if __name__ == "__main__":

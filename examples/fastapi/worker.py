@@ -1,4 +1,4 @@
-"""The Celery app that sends the batches: `celery -A worker worker --beat`."""
+"""The Celery app that sends the batches: `celery -A worker worker`, `celery -A worker beat`."""
 
 from celery import Celery
 

@@ -52,10 +52,13 @@ class Shop:
             "python", "-m", "gunicorn", "shop.wsgi", "--preload", "--bind", f"127.0.0.1:{port}",
             "--workers", str(WEB_WORKERS), "--threads=2", name="gunicorn",
         )  # fmt: skip
+        celery = ("python", "-m", "celery", "-A", "shop")
         self.worker = self._programs.start(
-            "python", "-m", "celery", "-A", "shop", "worker", "--beat", "--concurrency=2",
-            "--loglevel=INFO", f"--schedule={self._folder / 'schedule'}", name="celery",
-        )  # fmt: skip
+            *celery, "worker", "--concurrency=2", "--loglevel=INFO", name="worker"
+        )
+        self._programs.start(
+            *celery, "beat", f"--schedule={self._folder / 'schedule'}", name="beat"
+        )
         self.web.wait_for_port(port)
         self.worker.wait_for_log("ready.")
 

@@ -48,10 +48,13 @@ class Shop:
             "python", "-m", "uvicorn", "shop:app", "--port", str(port),
             "--workers", str(WEB_WORKERS), name="uvicorn",
         )  # fmt: skip
+        celery = ("python", "-m", "celery", "-A", "worker")
         self.worker = self._programs.start(
-            "python", "-m", "celery", "-A", "worker", "worker", "--beat", "--concurrency=2",
-            "--loglevel=INFO", f"--schedule={self._folder / 'schedule'}", name="celery",
-        )  # fmt: skip
+            *celery, "worker", "--concurrency=2", "--loglevel=INFO", name="worker"
+        )
+        self._programs.start(
+            *celery, "beat", f"--schedule={self._folder / 'schedule'}", name="beat"
+        )
         self.web.wait_for_port(port)
         self.worker.wait_for_log("ready.")
 

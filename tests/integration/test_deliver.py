@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis as redis_py
 from msgspec.structs import replace
 from producing import DESTINATION, KEPT
 
@@ -43,7 +42,8 @@ def after_the_claim(
     monkeypatch: pytest.MonkeyPatch, happens: Callable[[Shard, Batch], object]
 ) -> None:
     """Let something happen between the first claim and the reading of its events."""
-    claim, claimed = Shard.claim, []
+    claim = Shard.claim
+    claimed: list[Batch] = []
 
     def claim_and(self: Shard, **options: Any) -> Batch | None:
         batch = claim(self, **options)
@@ -73,7 +73,7 @@ def announced(queue: vwo_celery.Queue) -> list[tuple[Any, str | None]]:
 
 
 def test_a_batch_that_was_delivered_meanwhile_is_not_sent(
-    redis: redis_py.Redis,
+    redis: Any,
     queue: vwo_celery.Queue,
     standin: Standin,
     monkeypatch: pytest.MonkeyPatch,
@@ -84,14 +84,14 @@ def test_a_batch_that_was_delivered_meanwhile_is_not_sent(
     heard = announced(queue)
 
     assert [error for _, error in heard] == [None]
-    assert (standin.stats.requests, standin.stats.empty) == (1, 0)
-    assert standin.stats.events == 3
+    assert (standin.stats().requests, standin.stats().empty) == (1, 0)
+    assert standin.stats().events == 3
     state = queue.shards[0]
     assert redis.exists(state.keys.leases, state.keys.ready) == 0
 
 
 def test_a_batch_whose_events_were_deleted_is_kept_as_dead(
-    redis: redis_py.Redis,
+    redis: Any,
     queue: vwo_celery.Queue,
     standin: Standin,
     monkeypatch: pytest.MonkeyPatch,
@@ -107,7 +107,7 @@ def test_a_batch_whose_events_were_deleted_is_kept_as_dead(
     ]
     assert heard[0][1] is not None
     assert "1 of 3 events are gone" in heard[0][1]
-    assert standin.stats.events == 3
+    assert standin.stats().events == 3
     shard = queue.shards[0]
     (dead,) = redis.zrange(shard.keys.dead, 0, -1)
     assert shard.purge(dead.decode()) == 3

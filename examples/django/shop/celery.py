@@ -1,4 +1,4 @@
-"""The Celery app: `celery -A shop worker --beat`. Only Celery's processes import this module."""
+"""The Celery app: `celery -A shop worker`, `celery -A shop beat`. Web processes do not import it."""
 
 import os
 
