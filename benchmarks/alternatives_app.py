@@ -1,7 +1,7 @@
 """The Celery app that bench_alternatives compares with: one task an event, or celery-batches.
 
-Needs no vwo_celery: celery-batches runs in an environment of its own. BROKER SINK PER_REQUEST come
-from the environment.
+Needs no vwo_celery: celery-batches runs in an environment of its own. BROKER, SINK, PER_REQUEST and
+PREFETCH come from the environment.
 """
 
 import functools
@@ -24,6 +24,7 @@ app = Celery("alternatives", broker=os.environ["BROKER"])
 app.conf.update(
     task_ignore_result=True,
     broker_connection_retry_on_startup=True,
+    worker_prefetch_multiplier=int(os.environ["PREFETCH"]),
 )
 
 

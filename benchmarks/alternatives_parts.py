@@ -26,8 +26,10 @@ class Way(NamedTuple):
     #: "Redis", "process", or nothing where events do not wait.
     waits_in: str
     python: str
-    #: Arguments of its Celery worker, if it has one.
-    worker: tuple[str, ...]
+    #: The app of its Celery worker, if it has one, and how many messages for each of its processes
+    #: that may hold.
+    app: str
+    prefetch: int
     packages: tuple[str, ...]
     #: What to do where it cannot be measured.
     remedy: str = ""
@@ -40,15 +42,13 @@ class EventSink(Sink):
         """Count from zero."""
         self._ask(f"/count/{word}")
 
-    def await_words(self, wanted: int, stall_seconds: float) -> tuple[int, float]:
-        """How many have come, and the Unix time of the last; at *wanted*, or when no more come."""
-        found, since = 0, time.monotonic()
+    def await_words(self, wanted: int, seconds: float) -> tuple[int, float]:
+        """How many have come, once it is *wanted* or the time is up, and the Unix time of the last."""
+        deadline = time.monotonic() + seconds
         while True:
             came, last = self._ask("/words").split()
-            if int(came) > found:
-                found, since = int(came), time.monotonic()
-            if found >= wanted or time.monotonic() - since > stall_seconds:
-                return found, float(last)
+            if int(came) >= wanted or time.monotonic() > deadline:
+                return int(came), float(last)
             time.sleep(_POLL_SECONDS)
 
 
@@ -89,10 +89,9 @@ def producer(way: Way, env: dict[str, str], task: dict[str, Any]) -> Iterator[Pr
 @contextmanager
 def worker(way: Way, env: dict[str, str]) -> Iterator[None]:
     """The way's Celery worker: one process, which consumes and sends."""
-    app, *others = way.worker
-    command = ("-m", "celery", "-A", app, "worker", "--pool=solo", "--loglevel=WARNING")
-    quiet = ("--without-mingle", "--without-gossip")
-    with _process(way.python, *command, *quiet, *others, env=env) as (process, log):
+    command = ("-m", "celery", "-A", way.app, "worker", "--pool=solo", "--concurrency=1")
+    quiet = ("--without-mingle", "--without-gossip", "--loglevel=WARNING")
+    with _process(way.python, *command, *quiet, env=env) as (process, log):
         yield
         if process.poll() is not None:
             raise RuntimeError(f"the worker of {way.title} ended: {_end_of(log)}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import importlib
 import importlib.metadata
 import json
 import os
@@ -142,10 +143,9 @@ def ours(task: dict[str, Any]) -> Call:
 
 def celery_batches(_: dict[str, Any]) -> Call:
     """A task an event, put together by the worker."""
-    from alternatives_app import Batches, post_batch
+    importlib.import_module("celery_batches")
+    from alternatives_app import post_batch
 
-    if Batches is None:
-        raise ImportError("celery_batches")
     return post_batch.delay
 
 

@@ -24,7 +24,8 @@ from vwo_celery.testing import RedisServer
 
 #: In every event once and nowhere else: how the server knows how many have come.
 WORD = "benched-event"
-WARMUP_SECONDS, STALL_SECONDS = 60, 15
+#: Longest waits for the first batch, and for the last event after its call.
+WARMUP_SECONDS, SEND_SECONDS = 60, 90
 #: As many as the SDKs take for a batch, and fewer: their queues then keep what they hold.
 UNSENT_PER_REQUEST, WEIGHED = 5_000, 3_000
 BATCHES_FOLDER = ".build/celery-batches"
@@ -41,7 +42,7 @@ class Round(NamedTuple):
     p99: float
     rate: float
     weight: float | None
-    lost: int
+    missing: int
 
 
 class Bench:
@@ -56,7 +57,7 @@ class Bench:
         """Why it cannot be measured here; says with which versions where it can."""
         if not Path(way.python).exists():
             return f"there is no {way.python}"
-        with producer(way, self._env(), self._task(way)) as made:
+        with producer(way, self._env(way), self._task(way)) as made:
             if not made.missing:
                 console.print(f"{way.title}: {made.versions}", soft_wrap=True, highlight=False)
             return made.missing
@@ -77,22 +78,22 @@ class Bench:
         self.client.flushall()
         events, batch = self.options.events, self.options.per_request
         with ExitStack() as stack:
-            if way.worker:
-                stack.enter_context(worker(way, self._env()))
-            made = stack.enter_context(producer(way, self._env(), self._task(way)))
+            if way.app:
+                stack.enter_context(worker(way, self._env(way)))
+            made = stack.enter_context(producer(way, self._env(way), self._task(way)))
             self.target.count(WORD)
             made.ask("time", batch)
             if self.target.await_words(batch, WARMUP_SECONDS)[0] != batch:
                 raise RuntimeError(f"{way.title}: the first batch did not arrive")
             self.target.count(WORD)
             costs = made.ask("time", events)
-            came, last = self.target.await_words(events, STALL_SECONDS)
+            came, last = self.target.await_words(events, SEND_SECONDS)
         return (came, came / (last - costs["started"])), costs
 
     def _store(self, way: Way) -> tuple[dict[str, float], float]:
         """What the calls cost and what Redis takes for an event, while no worker runs."""
         self.client.flushall()
-        with producer(way, self._env(), self._task(way)) as made:
+        with producer(way, self._env(way), self._task(way)) as made:
             made.ask("time", self.options.per_request)
             before = self._used_memory()
             costs = made.ask("time", self.options.events)
@@ -100,19 +101,20 @@ class Bench:
 
     def _weigh(self, way: Way) -> float:
         """What an event takes in the producer, while nothing leaves it."""
-        with producer(way, self._env(), self._task(way, UNSENT_PER_REQUEST)) as made:
+        with producer(way, self._env(way), self._task(way, UNSENT_PER_REQUEST)) as made:
             return float(made.ask("weigh", WEIGHED)["bytes_an_event"])
 
     def _used_memory(self) -> int:
         return int(self.client.info("memory")["used_memory"])
 
-    def _env(self) -> dict[str, str]:
+    def _env(self, way: Way) -> dict[str, str]:
         return {
             "VWO_CELERY_REDIS_URL": self.redis_url,
             "VWO_CELERY_ALLOWED_HOSTS": f"127.0.0.1:{self.target.port}",
             "BROKER": self.redis_url,
             "SINK": self.target.url,
             "PER_REQUEST": str(self.options.per_request),
+            "PREFETCH": str(way.prefetch),
         }
 
     def _task(self, way: Way, per_request: int = 0) -> dict[str, Any]:
@@ -143,10 +145,11 @@ def main() -> None:
             for way in ways:
                 rounds[way.name].append(bench.run(way))
     show(
-        f"{options.events:,} events of {EVENT_BYTES} bytes from one process, {options.per_request} a "
-        f"request; ×: times that of {ways[0].title}",
+        f"{options.events:,} events of {EVENT_BYTES} bytes, {options.per_request} a request: cost of a "
+        "call, events/s to the server, memory of a waiting event "
+        f"(×: times that of {ways[0].title})",
         [_row(way, rounds[way.name], rounds[ways[0].name]) for way in ways],
-        "", "call p50, µs", "call p99, µs", "events/s", "bytes an event", "waits in", "lost",
+        "", "p50, µs", "p99, µs", "events/s", "bytes", "where", "missing",
     )  # fmt: skip
 
 
@@ -167,26 +170,24 @@ def _options() -> argparse.Namespace:
 
 def _ways(options: argparse.Namespace) -> list[Way]:
     here, stack = sys.executable, ("celery", "redis", "hiredis")
-    batches, legacy = str(options.celery_batches_python), str(options.legacy_sdk_python)
-    # How much a worker prefetches is for each what was fastest.
+    # Not resolved: the link is what tells Python of its environment.
+    batches = str(options.celery_batches_python.absolute())
+    legacy = str(options.legacy_sdk_python.absolute())
+    # Of how much a worker may hold, 0 being no limit, each has what was fastest for it.
     return [
-        Way("vwo_celery", "ours", "Redis", here, ("bench_app",), ("vwo-celery", *stack)),
+        Way("vwo_celery", "ours", "Redis", here, "bench_app", 1, ("vwo-celery", *stack)),
         Way(
-            "celery-batches", "celery-batches", "Redis", batches,
-            ("alternatives_app", "--prefetch-multiplier=0"),
+            "celery-batches", "celery-batches", "Redis", batches, "alternatives_app", 0,
             ("celery-batches", *stack), BATCHES_REMEDY,
         ),
+        Way("a task an event", "celery task", "Redis", here, "alternatives_app", 20, stack),
+        Way("a post an event", "direct", "", here, "", 0, ("requests",)),
         Way(
-            "a task an event", "celery task", "Redis", here,
-            ("alternatives_app", "--prefetch-multiplier=20"), stack,
-        ),
-        Way("a post an event", "direct", "", here, (), ("requests",)),
-        Way(
-            "FME SDK's queue", "fme", "process", here, (),
+            "FME SDK's queue", "fme", "process", here, "", 0,
             ("vwo-fme-python-sdk",), "pip install vwo-fme-python-sdk",
         ),
         Way(
-            "legacy SDK's", "legacy", "process", legacy, (),
+            "legacy SDK's", "legacy", "process", legacy, "", 0,
             ("vwo-python-sdk",), "tests/sdk/run.sh legacy",
         ),
     ]  # fmt: skip
@@ -202,9 +203,11 @@ def _is_there(bench: Bench, way: Way) -> bool:
 
 def _row(way: Way, found: list[Round], ours: list[Round]) -> tuple[str, ...]:
     cells = []
-    for theirs, reference in zip(zip(*found, strict=True), zip(*ours, strict=True), strict=True):
+    for measure in Round._fields[:4]:
+        theirs = [getattr(each, measure) for each in found]
+        reference = [getattr(each, measure) for each in ours]
         cells.append("-" if None in theirs else _cell(theirs, reference))
-    return way.title, *cells[:4], way.waits_in or "-", f"{sum(each.lost for each in found):,}"
+    return way.title, *cells, way.waits_in or "-", f"{sum(each.missing for each in found):,}"
 
 
 def _cell(found: Sequence[float], ours: Sequence[float]) -> str:

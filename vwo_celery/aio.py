@@ -70,7 +70,7 @@ class AioQueue:
         """Wait for what is being stored, and close this loop's connections."""
         if self._sending is not None and self._loop is asyncio.get_running_loop():
             await self._sending
-        client, self._client = self._client, None
+        client, self._client, self._loop = self._client, None, None
         if client is not None:
             await client.aclose()
 

@@ -26,6 +26,8 @@ LISTENER_TTL_SECONDS = 15.0
 #: Who may run the sweep: the task that beat sends, and a listener where beat is silent.
 SWEEPERS = ("beat", "listener")
 _AUDIT_CURSOR = "audit_cursor"
+#: Of a shard that is watched; the sweep writes the time where it finds that the shard holds something.
+_SEEN_LONG_AGO = 1
 
 
 class Registration(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -88,8 +90,9 @@ class Fleet:
             pipe = self.client.pipeline(transaction=False)
             pipe.hset(self.keys.queues, queue, msgspec.json.encode(registration))
             for number in range(registration.shards):
-                self.shard(queue, number).set_limits(pipe, registration.limits)
-                pipe.sadd(self.keys.watched, f"{queue}:{number}")
+                shard = self.shard(queue, number)
+                shard.set_limits(pipe, registration.limits)
+                self._watch(pipe, shard)
             pipe.execute()
 
     def registration(self, queue: str) -> Registration:
@@ -126,7 +129,14 @@ class Fleet:
     def watch(self, shard_name: str) -> None:
         """Have the sweep look at a shard."""
         with unavailable(f"watch of {shard_name}"):
-            self.client.sadd(self.keys.watched, shard_name)
+            pipe = self.client.pipeline(transaction=False)
+            self._watch(pipe, self.shard(*split_shard_name(shard_name)))
+            pipe.execute()
+
+    def _watch(self, client: Any, shard: Shard) -> None:
+        # The note first: where `unwatch` comes in between, it takes back both or neither.
+        client.hsetnx(shard.keys.meta, "watched", _SEEN_LONG_AGO)
+        client.sadd(self.keys.watched, shard.keys.name)
 
     def unwatch(self, shard: Shard) -> None:
         """Have the sweep forget a shard that holds nothing, and only then.

@@ -54,7 +54,12 @@ class Shop:
         )  # fmt: skip
         celery = ("python", "-m", "celery", "-A", "shop")
         self.worker = self._programs.start(
-            *celery, "worker", "--concurrency=2", "--loglevel=INFO", name="worker"
+            *celery,
+            "worker",
+            "--concurrency=2",
+            "--loglevel=INFO",
+            "--without-mingle",
+            name="worker",
         )
         self._programs.start(
             *celery, "beat", f"--schedule={self._folder / 'schedule'}", name="beat"

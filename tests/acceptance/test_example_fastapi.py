@@ -50,7 +50,12 @@ class Shop:
         )  # fmt: skip
         celery = ("python", "-m", "celery", "-A", "worker")
         self.worker = self._programs.start(
-            *celery, "worker", "--concurrency=2", "--loglevel=INFO", name="worker"
+            *celery,
+            "worker",
+            "--concurrency=2",
+            "--loglevel=INFO",
+            "--without-mingle",
+            name="worker",
         )
         self._programs.start(
             *celery, "beat", f"--schedule={self._folder / 'schedule'}", name="beat"

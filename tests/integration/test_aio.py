@@ -161,6 +161,17 @@ def test_a_queue_serves_one_loop_after_another(redis: redis_py.Redis, redis_url:
     assert [asyncio.run(once()), asyncio.run(once())] == [IN_REDIS] * 2
 
 
+def test_a_closed_queue_opens_again(redis: redis_py.Redis, redis_url: str) -> None:
+    """A request that comes after `aclose`, in the same loop, is served as any other."""
+
+    async def work(queue: vwo_celery.aio.AioQueue) -> list[vwo_celery.Receipt]:
+        before = await queue.enqueue({"n": 1})
+        await queue.aclose()
+        return [before, await queue.enqueue({"n": 2})]
+
+    assert _run(redis_url, work) == [IN_REDIS] * 2
+
+
 def test_a_flush_without_workers_says_so(redis: redis_py.Redis, redis_url: str) -> None:
     """flush_events answers within its timeout, and the events stay."""
 

@@ -257,7 +257,9 @@ def test_an_idle_shard_is_forgotten_and_known_again(redis: redis_py.Redis, redis
     """After long idleness the sweep looks no more; the next event's producer makes it look."""
     queue = connect(redis_url)
     meta = queue.shards[0].keys.meta
-    assert queue.register()
+    queue.enqueue({"n": -1})
+    sweep(redis)
+    redis.delete(queue.shards[0].keys.open)
     sweep(redis)
     while_young = watched(redis)
     idle_ms = int(1_000 * triggers.IDLE_SECONDS)
@@ -269,6 +271,18 @@ def test_an_idle_shard_is_forgotten_and_known_again(redis: redis_py.Redis, redis
 
     assert while_young == {f"{queue.name}:0"}
     assert when_idle == set()
+    assert watched(redis) == {f"{queue.name}:0"}
+
+
+def test_a_flush_does_not_hide_an_idle_shard(redis: redis_py.Redis, redis_url: str) -> None:
+    """What a flush finds empty is announced by the next event, as if nobody had flushed."""
+    queue = connect(redis_url)
+    assert queue.register()
+    unwatch_all(redis, queue.shards[0])
+    queue.flush_events(timeout_seconds=0)
+
+    queue.enqueue({"n": 0})
+
     assert watched(redis) == {f"{queue.name}:0"}
 
 

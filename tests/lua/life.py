@@ -82,6 +82,7 @@ class ShardLife(RuleBasedStateMachine):
         self.delivered: Counter[bytes] = Counter()
         self.gone: Counter[bytes] = Counter()
         self.made = 0
+        self.watched = False
 
     @initialize(given=limits)
     def register_first(self, given: Limits) -> None:
@@ -116,6 +117,7 @@ class ShardLife(RuleBasedStateMachine):
             now, names = self.pair.now(), [push_token(mark), "unused"]
             expected = self.model.push(mark.id, mark.sequence, events, names, now)
             assert (expected.code, expected.sealed, expected.wakeups) == (store.STORED, 0, 0)
+            assert self.watched
             self.pushed.update(events)
             if answered:
                 return
@@ -167,8 +169,12 @@ class ShardLife(RuleBasedStateMachine):
     # -- triggers
 
     @rule(force=st.booleans())
-    def sweep(self, force: bool) -> None:
+    def sweep_once(self, force: bool) -> None:
         """Somebody sweeps."""
+        self.sweep(force=force)
+
+    def sweep(self, *, force: bool) -> bool:
+        """Sweep both; whether another sweep would seal more."""
         now = self.pair.now()
         swept = self.shard.sweep(force=force, horizon_ms=HORIZON_MS, idle_ms=IDLE_MS)
         expected = self.model.sweep(swept.token, now, force=force, horizon=HORIZON_MS)
@@ -178,12 +184,14 @@ class ShardLife(RuleBasedStateMachine):
         if self.model.open or self.model.of("ready") or self.model.of("leases"):
             assert not swept.idle
         self._note_tokens(swept.token, swept.wakeups)
+        return bool(swept.more)
 
     @rule()
     def unwatch(self) -> None:
         """A sweep forgets the shard."""
         held = self.model.open or self.model.of("ready") or self.model.of("leases")
         assert self.shard.unwatch() is not bool(held)
+        self.watched = self.watched and bool(held)
 
     # -- workers
 
@@ -320,7 +328,8 @@ class ShardLife(RuleBasedStateMachine):
         rounds = 0
         while self.model.open or self.model.batches:
             self.let_time_pass(PASSES_SECONDS[-1])
-            self.sweep(force=False)
+            while self.sweep(force=False):
+                pass
             while self.claim(0):
                 self.ack(len(self.claims) - 1)
             rounds += 1
@@ -350,6 +359,10 @@ class ShardLife(RuleBasedStateMachine):
         assert (pushed.sealed, pushed.wakeups) == (expected.sealed, expected.wakeups)
         if pushed.code == store.STORED:
             self.pushed.update(events)
+            assert pushed.watch == (not self.watched)
+        if pushed.code in (store.STORED, store.DUPLICATE):
+            assert pushed.watch or self.watched
+            self.watched = True
         self._note_tokens(push_token(mark), pushed.wakeups)
 
     def _events(self, sizes: list[int]) -> list[bytes]:

@@ -235,6 +235,17 @@ def test_a_large_push_is_stored_whole(world: World, limit: int) -> None:
     assert [event for batch in [*batches, dump.get("open", [])] for event in batch] == events
 
 
+def test_more_than_lua_can_unpack_is_stored_whole(world: World) -> None:
+    """Where nothing may be sealed, the events are handed over in parts all the same."""
+    limits = replace(LIMITS, events_per_request=5_000, capacity_events=10**5, capacity_bytes=10**6)
+    world.given(limits=replace(limits, batch_bytes=10**6), meta={**KNOWN, "mixed": 1})
+    events = [b"%d" % i for i in range(9_000)]
+
+    world.push(mark(), *events, names=3)
+
+    assert world.changes()["open"] == events
+
+
 # -- sealing by size
 
 

@@ -109,11 +109,13 @@ if not m[6] then
   local k = { ready = KEYS[3], leases = KEYS[6], slots = KEYS[5] }
   wakeups = hand_out_slots(k, now, ARGV[2], tonumber(m[5]), tonumber(m[4]))
 end
+-- The note that the shard is watched is renewed here and never made: a flush sweeps any shard, and
+-- producers announce a shard only where there is no note.
 local watched, idle = tonumber(m[11] or 0), 0
 local busy = length + redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[6]) > 0
-if watched == 0 or (busy and now - watched > BUSY_NOTE_MS) then
-  redis.call('HSET', KEYS[2], 'watched', now)
-elseif not busy and now - watched > tonumber(ARGV[4]) then
+if not busy and now - watched > tonumber(ARGV[4]) then
   idle = 1
+elseif busy and m[11] and now - watched > BUSY_NOTE_MS then
+  redis.call('HSET', KEYS[2], 'watched', now)
 end
 return { 1, sealed, wakeups, more, idle }
