@@ -84,13 +84,12 @@ class Fleet:
     def register(self, registration: Registration) -> None:
         """Make a queue known to every worker, and its limits known to the scripts."""
         queue = registration.destination.queue
+        shards = [self.shard(queue, number) for number in range(registration.shards)]
         with unavailable(f"registration of {queue}"):
-            pipe = self.client.pipeline(transaction=False)
-            pipe.hset(self.keys.queues, queue, msgspec.json.encode(registration))
-            for number in range(registration.shards):
-                self.shard(queue, number).set_limits(pipe, registration.limits)
-                pipe.sadd(self.keys.watched, f"{queue}:{number}")
-            pipe.execute()
+            self.client.hset(self.keys.queues, queue, msgspec.json.encode(registration))
+            self.client.sadd(self.keys.watched, *(shard.keys.name for shard in shards))
+        for shard in shards:
+            shard.set_limits(registration.limits)
 
     def registration(self, queue: str) -> Registration:
         """What a queue was registered with.
