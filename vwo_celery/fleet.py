@@ -86,12 +86,13 @@ class Fleet:
     def register(self, registration: Registration) -> None:
         """Make a queue known to every worker, and its limits known to the scripts."""
         queue = registration.destination.queue
+        shards = [self.shard(queue, number) for number in range(registration.shards)]
+        for shard in shards:
+            shard.set_limits(registration.limits)
         with unavailable(f"registration of {queue}"):
             pipe = self.client.pipeline(transaction=False)
             pipe.hset(self.keys.queues, queue, msgspec.json.encode(registration))
-            for number in range(registration.shards):
-                shard = self.shard(queue, number)
-                shard.set_limits(pipe, registration.limits)
+            for shard in shards:
                 self._watch(pipe, shard)
             pipe.execute()
 

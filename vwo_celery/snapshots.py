@@ -18,6 +18,10 @@ from vwo_celery.scripts import script
 from vwo_celery.store import Limits, Shard, as_text
 
 _DROPPED = "dropped:"
+_COUNTED_IN = {
+    "events": ("accepted", "events", "open_events"),
+    "bytes": ("bytes", "open_bytes"),
+}
 _SHARDS_A_ROUND_TRIP = 500
 
 State = Literal["ready", "released", "in_flight", "dead"]
@@ -215,7 +219,7 @@ def _empty_snapshots(shards: Sequence[Shard]) -> list[Snapshot | None]:
 
 
 def _snapshot(name: str, raw: _Raw) -> Snapshot:
-    meta = {as_text(field): as_text(value) for field, value in raw.meta.items()}
+    meta = _with_appended({as_text(field): as_text(value) for field, value in raw.meta.items()})
     now_ms = int(raw.time[0]) * 1000 + int(raw.time[1]) // 1000
     # Events that another program pushed are in the ledger from the moment they can be seen.
     unseen = max(0, raw.open_events - int(meta.get("open_events", 0)))
@@ -241,6 +245,16 @@ def _snapshot(name: str, raw: _Raw) -> Snapshot:
         slots=raw.slots,
         receiver_errors=int(meta.get("receiver_errors", 0)),
     )
+
+
+def _with_appended(meta: dict[str, str]) -> dict[str, str]:
+    """The counters with what append.lua stored since it was granted room; see lua/shared/room.lua."""
+    counts = dict(meta)
+    for unit, fields in _COUNTED_IN.items():
+        appended = int(meta.get(f"granted_{unit}", 0)) - int(meta.get(f"room_{unit}", 0))
+        for field in fields if appended else ():
+            counts[field] = str(int(meta.get(field, 0)) + appended)
+    return counts
 
 
 def _limits(meta: dict[str, str]) -> Limits | None:

@@ -295,9 +295,11 @@ class Shard:
 
     # -- operating
 
-    def set_limits(self, client: Any, limits: Limits) -> None:
-        """Write the limits that the scripts obey, with *client* (which may be a pipeline)."""
-        client.hset(self.keys.meta, mapping=msgspec.structs.asdict(limits))
+    def set_limits(self, limits: Limits) -> None:
+        """Write the limits that the scripts obey from now on."""
+        fields = [word for field in msgspec.structs.asdict(limits).items() for word in field]
+        with unavailable(f"limits of {self.keys.name}"):
+            script("limit").run(self.client, (self.keys.meta,), fields)
 
     def pause(self, reason: str) -> None:
         """Claim nothing and wake nobody until `resume`; what is in flight is settled as usual."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from lua.reference import Model, ModelBatch
+from lua.world import counted, numbers
 
 from vwo_celery.store import Shard
 
@@ -121,10 +122,11 @@ class Comparison:
         assert self.frozen[batch.id] == batch.events
 
     def _check_meta(self, found: dict[bytes, bytes]) -> None:
-        meta, model = {name.decode(): text.decode() for name, text in found.items()}, self.model
+        model = self.model
+        meta = counted(numbers({name.decode(): text.decode() for name, text in found.items()}))
         counters = {
-            name: int(text)
-            for name, text in meta.items()
+            name: count
+            for name, count in meta.items()
             if name in _COUNTERS or name.startswith("dropped:")
         }
         assert _without_zeros(counters) == _without_zeros(model.counters)

@@ -90,7 +90,7 @@ class ShardLife(RuleBasedStateMachine):
         self.model = Model(given)
         self.pair = Comparison(self.shard, self.model)
         self.knows = [given] * 3
-        self.shard.set_limits(self.client, given)
+        self.shard.set_limits(given)
 
     # -- producers
 
@@ -136,7 +136,7 @@ class ShardLife(RuleBasedStateMachine):
         """A producer that starts anew registers its own limits; the others keep what they knew."""
         self.knows[who] = given
         self.model.limits = given
-        self.shard.set_limits(self.client, given)
+        self.shard.set_limits(given)
 
     # -- other programs
 

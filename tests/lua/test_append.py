@@ -16,10 +16,16 @@ MARK = "mark:m"
 NINE = b"123456789"  # ten bytes with its separator
 
 
-def begun(world: World, **changes: Any) -> dict[str, Any]:
-    """A shard that the sweep knows, with one event of ten bytes in its open list."""
+def begun(world: World, events: int = 1, size: int = 20, **changes: Any) -> dict[str, Any]:
+    """A shard with one event of ten bytes in its open list, and room for so many more."""
     counts = {"open_events": 1, "open_bytes": 10, "events": 1, "bytes": 10, "accepted": 1}
-    return {"watched": 1, **counts, "first_ms": world.at(-9_000), **changes}
+    room = {
+        "room_events": events,
+        "granted_events": events,
+        "room_bytes": size,
+        "granted_bytes": size,
+    }
+    return {"watched": 1, **counts, **room, "first_ms": world.at(-9_000), **changes}
 
 
 def mark(sequence: int = 1) -> Mark:
@@ -42,65 +48,84 @@ def test_an_event_between_others_is_stored(world: World) -> None:
     assert 60_000 < world.client.pttl(world.shard.keys.mark("m")) <= 3_600_000
 
 
-def test_an_event_that_fills_a_batch_to_its_bytes_is_stored(world: World) -> None:
-    """Up to the limit itself nothing has to be sealed."""
-    world.given(limits=replace(LIMITS, batch_bytes=20), meta=begun(world), open=[NINE])
+@pytest.mark.parametrize(
+    ("events", "size"), [(0, 20), (1, 9)], ids=["no room for an event", "too few bytes"]
+)
+def test_without_room_nothing_is_stored(world: World, events: int, size: int) -> None:
+    """Where the room is used up, a seal or a refusal may be due: that is enqueue.lua's."""
+    world.given(meta=begun(world, events, size), open=[NINE])
 
     stored = world.call(world.shard.append, mark(), NINE)
 
-    assert stored is True
+    assert stored is False
+    assert world.changes() == {}
 
 
-def test_the_last_event_that_a_queue_has_room_for_is_stored(world: World) -> None:
-    """A queue may be filled to its capacity."""
-    limits = replace(LIMITS, capacity_events=2, capacity_bytes=20)
-    world.given(limits=limits, meta=begun(world), open=[NINE])
+def test_room_may_be_used_to_the_last_byte(world: World) -> None:
+    """The event that uses up the room is stored; the next one is not."""
+    world.given(meta=begun(world, 5, 10), open=[NINE])
+
+    answers = [world.shard.append(mark(number), NINE) for number in (1, 2)]
+
+    assert answers == [True, False]
+
+
+def test_a_shard_that_was_granted_no_room_is_left_alone(world: World) -> None:
+    """A shard that nobody registered, or whose list is not open yet, has none."""
+    world.given(open=[NINE])
 
     stored = world.call(world.shard.append, mark(), NINE)
 
-    assert stored is True
+    assert stored is False
+    assert world.changes() == {}
 
 
 @pytest.mark.parametrize(
-    ("limits", "changes"),
+    ("limits", "pushed", "room"),
     [
-        (LIMITS, {"open_events": 0}),  # it opens a list, and starts a timer
-        (LIMITS, {"open_events": 2}),  # it fills the batch
-        (replace(LIMITS, events_per_request=1), {}),  # the limit was lowered
-        (replace(LIMITS, batch_bytes=19), {}),  # it does not fit into the batch
-        (replace(LIMITS, capacity_events=1), {}),  # the queue is full
-        (replace(LIMITS, capacity_bytes=19), {}),
-        (LIMITS, {"mixed": 1}),  # another program has pushed as well
+        (LIMITS, 1, (1, 90)),  # of three events, the last one seals
+        (LIMITS, 2, (0, 80)),
+        (LIMITS, 3, (0, 0)),  # sealed: no list is open
+        (replace(LIMITS, events_per_request=9, capacity_events=4), 2, (2, 80)),
+        (replace(LIMITS, events_per_request=9, capacity_bytes=35), 2, (6, 15)),
+        (replace(LIMITS, events_per_request=1), 1, (0, 0)),
     ],
 )
-def test_what_is_unusual_is_left_alone(
-    world: World, limits: Limits, changes: dict[str, Any]
+def test_room_ends_where_something_unusual_begins(
+    world: World, limits: Limits, pushed: int, room: tuple[int, int]
 ) -> None:
-    """Whatever takes a seal, a timer or a refusal is not done here: nothing changes."""
-    world.given(limits=limits, meta=begun(world, **changes), open=[NINE])
+    """enqueue.lua grants what neither fills the batch, nor its bytes, nor the queue."""
+    world.given(limits=limits, meta={"watched": 1})
 
-    stored = world.call(world.shard.append, mark(), NINE)
+    world.push(mark(), *[NINE] * pushed)
 
-    assert stored is False
-    assert world.changes() == {}
+    found = world.client.hmget(world.shard.keys.meta, "room_events", "room_bytes")
+    assert tuple(map(int, found)) == room
 
 
-@pytest.mark.parametrize("missing", ["watched", "events_per_request"])
-def test_a_shard_that_must_be_made_known_is_left_alone(world: World, missing: str) -> None:
-    """A shard without limits, or that the sweep does not know, takes a producer's help."""
+def test_no_room_is_granted_beside_another_program(world: World) -> None:
+    """Where another program pushes as well, only the sweep may seal."""
+    world.given(limits=replace(LIMITS, events_per_request=9), open=[b"foreign"])
+
+    world.push(mark(), NINE)
+
+    assert world.client.hget(world.shard.keys.meta, "room_events") == b"0"
+
+
+def test_the_sweep_takes_room_back(world: World) -> None:
+    """After a sweep nothing is appended to a list that may have been sealed."""
     world.given(meta=begun(world), open=[NINE])
-    world.client.hdel(world.shard.keys.meta, missing)
 
-    stored = world.call(world.shard.append, mark(), NINE)
+    world.sweep(force=True)
 
-    assert stored is False
-    assert world.changes() == {}
+    assert world.shard.append(mark(), NINE) is False
+    assert world.snapshot().balanced
 
 
 @pytest.mark.parametrize("sequence", [6, 7])
 def test_a_repeat_stores_nothing(world: World, sequence: int) -> None:
     """The same push again is left to the general way, which knows it too and stores nothing."""
-    world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world), open=[NINE])
+    world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
     world.shard.append(mark(7), b"2")
 
     stored = world.call(world.shard.append, mark(sequence), b"2")
@@ -115,7 +140,7 @@ def test_a_repeat_stores_nothing(world: World, sequence: int) -> None:
 
 def test_both_ways_share_their_marks(world: World) -> None:
     """A push that went the general way is not stored again by the short one."""
-    world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world), open=[NINE])
+    world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
     world.shard.push(world.shard.push_command(mark(7), [b"2"], 2))
 
     stored = world.call(world.shard.append, mark(7), b"2")

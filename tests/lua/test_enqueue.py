@@ -368,7 +368,7 @@ def test_a_refused_push_may_be_tried_again(world: World) -> None:
     """A refusal leaves no mark, so that the same push is stored once there is room."""
     world.given(limits=replace(LIMITS, capacity_events=1), meta=KNOWN)
     world.push(mark(), b"1", b"2")
-    world.shard.set_limits(world.client, LIMITS)
+    world.shard.set_limits(LIMITS)
 
     pushed = world.push(mark(), b"1", b"2")
 

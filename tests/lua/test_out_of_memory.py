@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis as redis_py
-from lua.world import LIMITS, Line, World
+from lua.world import LIMITS, ROOM, Line, World
 from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
@@ -50,6 +50,7 @@ def begun(world: World) -> None:
         "dead": 1,
         "open_events": 1,
         "open_bytes": 10,
+        **dict.fromkeys(ROOM, 1_000),
     }
     world.given(
         meta={"watched": 1, **counts, "first_ms": world.at(-1)},

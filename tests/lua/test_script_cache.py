@@ -14,7 +14,7 @@ from vwo_celery.scripts import script
 from vwo_celery.testing import RedisServer
 
 NAMES = (
-    "enqueue", "append", "sweep", "unwatch", "claim", "ack", "release", "extend", "dead_letter",
+    "enqueue", "append", "limit", "sweep", "unwatch", "claim", "ack", "release", "extend", "dead_letter",
     "redrive", "purge", "snapshot",
 )  # fmt: skip
 

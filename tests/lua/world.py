@@ -26,6 +26,10 @@ LIMITS = Limits(
     parallel=2,
     slot_ttl_ms=3_000,
 )
+#: What enqueue.lua grants append.lua; `dump` shows its effect on these counters instead.
+ROOM = ("granted_events", "room_events", "granted_bytes", "room_bytes")
+COUNTS = ("accepted", "events", "open_events")
+SIZES = ("bytes", "open_bytes")
 LEASE_SECONDS = 30.0
 HORIZON_MS = 400_000
 IDLE_MS = 600_000
@@ -106,7 +110,7 @@ class World:
             zsets: The same, as keywords.
         """
         k = self.shard.keys
-        self.shard.set_limits(self.client, limits)
+        self.shard.set_limits(limits)
         if meta:
             self.client.hset(k.meta, mapping=dict(meta))
         for key, events in [(k.open, open), *self._batches(batches or {})]:
@@ -187,7 +191,7 @@ class World:
             fields = {
                 key.decode(): text.decode() for key, text in self.client.hgetall(name).items()
             }
-            return _lines(fields) if name == self.shard.keys.info else _numbers(fields)
+            return _lines(fields) if name == self.shard.keys.info else counted(numbers(fields))
         return self.client.get(name)
 
     def _batches(
@@ -210,7 +214,19 @@ def _line(text: str) -> Line:
     return Line(attempt, lost, events, size, first, sealed, error)
 
 
-def _numbers(fields: Mapping[str, str]) -> dict[str, int | str]:
+def counted(meta: dict[str, Any]) -> dict[str, Any]:
+    """A meta hash with what append.lua stored in its counters, and without the room it was granted."""
+    room = {name: meta.pop(name, 0) for name in ROOM}
+    events = room["granted_events"] - room["room_events"]
+    size = room["granted_bytes"] - room["room_bytes"]
+    for name, more in [*((each, events) for each in COUNTS), *((each, size) for each in SIZES)]:
+        if more:
+            meta[name] = meta.get(name, 0) + more
+    return meta
+
+
+def numbers(fields: Mapping[str, str]) -> dict[str, int | str]:
+    """A hash with its whole numbers as such."""
     return {
         name: int(text) if text.lstrip("-").isdigit() else text for name, text in fields.items()
     }

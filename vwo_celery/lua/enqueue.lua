@@ -21,7 +21,8 @@ local LARGEST_UNPACK = 1000
 local FIRST_EVENT, FIRST_NAME = 2, 8
 
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'capacity_events',
-  'capacity_bytes', 'events', 'bytes', 'open_events', 'open_bytes', 'accepted', 'watched', 'mixed')
+  'capacity_bytes', 'events', 'bytes', 'open_events', 'open_bytes', 'accepted', 'watched', 'mixed',
+  'granted_events', 'room_events', 'granted_bytes', 'room_bytes')
 if not m[1] then return { -3, 0, 0, 0 } end
 local seen = redis.call('GET', KEYS[7])
 if seen and tonumber(seen) >= tonumber(ARGV[1]) then return { 0, 0, 0, 1 } end
@@ -29,15 +30,18 @@ if seen and tonumber(seen) >= tonumber(ARGV[1]) then return { 0, 0, 0, 1 } end
 --@include clock
 --@include wake
 local limit, batch_bytes = tonumber(m[1]), tonumber(m[2])
-local open_events, open_bytes = tonumber(m[7] or 0), tonumber(m[8] or 0)
+-- What append.lua has stored since it was granted room is not in the counters yet.
+local new_events, new_bytes = (m[12] or 0) - (m[13] or 0), (m[14] or 0) - (m[15] or 0)
+local events, bytes = (m[5] or 0) + new_events, (m[6] or 0) + new_bytes
+local open_events, open_bytes = (m[7] or 0) + new_events, (m[8] or 0) + new_bytes
 local last, size, names = #ARGV, 0, FIRST_NAME
 local count = last - FIRST_EVENT + 1
 for i = FIRST_EVENT, last do size = size + #ARGV[i] + 1 end
-if tonumber(m[5] or 0) + count > tonumber(m[3]) then
+if events + count > tonumber(m[3]) then
   redis.call('HINCRBY', KEYS[2], 'refused', count)
   return { -1, 0, 0, 0 }
 end
-if tonumber(m[6] or 0) + size > tonumber(m[4]) then
+if bytes + size > tonumber(m[4]) then
   redis.call('HINCRBY', KEYS[2], 'refused', count)
   return { -2, 0, 0, 0 }
 end
@@ -89,9 +93,15 @@ while i <= last do
   if not mixed and (open_events >= limit or open_bytes + next_bytes > batch_bytes) then seal() end
 end
 
-local changes = { 'open_events', open_events, 'open_bytes', open_bytes,
-  'events', tonumber(m[5] or 0) + count, 'bytes', tonumber(m[6] or 0) + size,
-  'accepted', tonumber(m[9] or 0) + count }
+events, bytes = events + count, bytes + size
+local room_events, room_bytes = 0, 0 -- what append.lua may store before anything unusual is due
+if open_events > 0 and not mixed then
+  room_events = math.max(0, math.min(limit - 1 - open_events, tonumber(m[3]) - events))
+  room_bytes = math.max(0, math.min(batch_bytes - open_bytes, tonumber(m[4]) - bytes))
+end
+local changes = { 'open_events', open_events, 'open_bytes', open_bytes, 'events', events, 'bytes', bytes,
+  'accepted', (m[9] or 0) + new_events + count, 'granted_events', room_events, 'room_events', room_events,
+  'granted_bytes', room_bytes, 'room_bytes', room_bytes }
 if first then
   changes[#changes + 1], changes[#changes + 2] = 'first_ms', first
 end

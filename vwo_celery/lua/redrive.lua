@@ -8,8 +8,10 @@
 -- Cost     O(log n), n = batches.
 --@include clock
 --@include info
+--@include room
 local batch = read_info(KEYS[3], ARGV[1])
 if not batch or redis.call('ZREM', KEYS[4], ARGV[1]) == 0 then return 0 end
+take_room_back(KEYS[1]) -- the queue is fuller now than when it was granted
 local now = now_ms()
 redis.call('ZADD', KEYS[2], now, ARGV[1])
 batch.lost, batch.sealed = 0, now -- its age is counted from here, or it would die of age again

@@ -16,12 +16,14 @@
 -- Cost     O(log n); for events that another program pushed O(n), n = moved: at most MOST_MOVES and
 --          what completes the last batch.
 --@include clock
+--@include room
 --@include wake
 local MOST_MOVES, CHUNK = 500, 250
 local MOST_CLAMPED = 100
 local BUSY_NOTE_MS = 10000
 redis.call('ZREM', KEYS[5], '') -- a first write that is never denied, so that the rest works when out of memory
 
+take_room_back(KEYS[2])
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'interval_ms', 'parallel',
   'slot_ttl_ms', 'paused', 'open_events', 'open_bytes', 'first_ms', 'mixed', 'watched')
 if not m[1] then return { 0, 0, 0, 0, 0 } end
