@@ -69,7 +69,7 @@ def test_order_is_kept(redis: redis_py.Redis, redis_url: str) -> None:
 
     prefix = _run(redis_url, work)
 
-    keys = sorted(redis.scan_iter(f"{prefix}batch:*")) + [f"{prefix}open".encode()]
+    keys = [*sorted(redis.scan_iter(f"{prefix}batch:*")), f"{prefix}open".encode()]
     texts = [text for key in keys for text in reversed(redis.lrange(key, 0, -1))]
     assert texts == [b'{"n":%d}' % n for n in range(2500)]
 
