@@ -35,6 +35,8 @@ log = logging.getLogger("vwo_celery")
 _LOG_EVERY_SECONDS = 60.0
 #: Batches of so many events and up: of those, few events open or fill one, which costs a call more.
 _SHORT_WAY_FROM = 20
+#: Longest wait for one answer where no request waits: flush_events and results.
+_PATIENCE_SECONDS = 2.0
 
 
 class Queue:
@@ -45,8 +47,17 @@ class Queue:
     """
 
     def __init__(
-        self, destination: Destination, batch: BatchSettings, settings: Settings, client: Any
+        self,
+        destination: Destination,
+        batch: BatchSettings,
+        settings: Settings,
+        client: Any = None,
     ) -> None:
+        given = client is not None
+        if not given:
+            # Half the time for each of two tries, so that both end in time.
+            half = settings.enqueue_timeout_seconds / 2
+            client = open_client(settings.redis_url, timeout_seconds=half)
         self.destination = destination
         self.batch = batch
         self.settings = settings
@@ -57,6 +68,7 @@ class Queue:
         self._marks = Marks()
         self._appends = batch.events_per_request >= _SHORT_WAY_FROM
         self._registered = 0  # pid of the process that did
+        self._patient: Fleet | None = self.fleet if given else None
         self._dropped: Counter[str] = Counter()
         self._logged_at: dict[str, float] = {}
 
@@ -262,7 +274,9 @@ class Queue:
             and is sent as soon as a worker can.
         """
         try:
-            counts = triggers.flush(self.fleet, self.registration, timeout_seconds=timeout_seconds)
+            counts = triggers.flush(
+                self._patient_fleet(), self.registration, timeout_seconds=timeout_seconds
+            )
         except VwoCeleryError as exc:
             return FlushResult(reason=str(exc))
         return FlushResult(**counts._asdict())
@@ -279,7 +293,14 @@ class Queue:
         """
         from vwo_celery.listening import listen
 
-        return listen(self.fleet, self.registration, timeout_seconds)
+        return listen(self._patient_fleet(), self.registration, timeout_seconds)
+
+    def _patient_fleet(self) -> Fleet:
+        """The queues, by a client that waits longer than a web request may."""
+        if self._patient is None:
+            url, namespace = self.settings.redis_url, self.settings.namespace
+            self._patient = Fleet(open_client(url, timeout_seconds=_PATIENCE_SECONDS), namespace)
+        return self._patient
 
     def __repr__(self) -> str:
         return f"<Queue {self.name} of {self.destination!r}>"
@@ -311,8 +332,4 @@ def connect(
     """
     batch = parse_batch_event_data(batch_event_data, strict=strict)
     settings = settings if settings is not None else Settings.load(**arguments)
-    # Half the time for each of two tries, so that both end in time.
-    client = redis if redis is not None else open_client(
-        settings.redis_url, timeout_seconds=settings.enqueue_timeout_seconds / 2
-    )  # fmt: skip
-    return Queue(destination, batch, settings, client)
+    return Queue(destination, batch, settings, redis)

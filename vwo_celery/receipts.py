@@ -15,9 +15,10 @@ class Receipt(msgspec.Struct, frozen=True):
 
     Attributes:
         where: "redis": it will be delivered, or be visible among the dead letters; "spooled": the
-            same, from this host's disk; "dropped": it will not.
+            same, from this host's disk; "dropped": it will not, but see "redis_unavailable".
         reason: Why it was dropped, one word: "not_json", "not_an_object", "too_large",
-            "queue_full", "redis_unavailable"; else None.
+            "queue_full", "redis_unavailable" (no answer in time, twice; if only the answers were
+            lost, it is stored and will be delivered all the same); else None.
     """
 
     where: Literal["redis", "spooled", "dropped"]
