@@ -177,7 +177,8 @@ class Stack:
         return [self._found(words[0]), *words[1:]]
 
     def _local(self, text: str, folder: Path) -> str:
-        for there, here in {
+        """*text* with what is there put in place of what a container has, in one pass."""
+        here = {
             "redis:6379": f"127.0.0.1:{self.redis_port}",
             "standin:8080": f"127.0.0.1:{self.standin_port}",
             "0.0.0.0": "127.0.0.1",
@@ -185,9 +186,9 @@ class Stack:
             "redis-cli": f"redis-cli -p {self.redis_port}",
             "/etc/redis/redis.conf": str(self._mounted("/etc/redis/redis.conf")),
             "/tmp/": f"{folder / 'tmp'}/",
-        }.items():
-            text = re.sub(rf"(?<!\w){re.escape(there)}(?!\d)", here, text)
-        return text
+        }
+        there = "|".join(map(re.escape, here))
+        return re.sub(rf"(?<!\w)(?:{there})(?!\d)", lambda found: here[found[0]], text)
 
     @staticmethod
     def _mounted(target: str) -> Path:

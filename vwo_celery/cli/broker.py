@@ -15,6 +15,7 @@ from celery.app.utils import find_app
 from kombu.transport import TRANSPORT_ALIASES
 
 from vwo_celery.connections import open_client
+from vwo_celery.errors import SettingsError
 from vwo_celery.findings import BrokerFacts
 from vwo_celery.settings import Settings
 from vwo_celery.tasks import DELIVER
@@ -33,11 +34,14 @@ def look_at_broker(settings: Settings, app_name: str = "") -> BrokerFacts:
         settings: Name the broker and the queue of our tasks.
         app_name: The workers' Celery app, as `celery -A` takes it; "" to guess how they connect.
     """
-    url = settings.effective_broker_url
+    url = settings.broker_url or settings.redis_url
     try:
+        url = settings.effective_broker_url
         apps = [find_app(app_name)] if app_name else list(_likely_apps(settings))
         url = _url_of(apps[0]) if app_name else url
         return _look(apps, settings, url, app_given=bool(app_name))
+    except SettingsError as exc:
+        return BrokerFacts(url=mask_url(url), cluster="+cluster://" in url, error=str(exc))
     except Exception as exc:
         # Whatever a transport or the user's app raises is what the operator wants to know.
         return BrokerFacts(url=mask_url(url), error=_without_secrets(exc, url))
@@ -49,8 +53,6 @@ def _url_of(app: Celery) -> str:
 
 def _look(apps: list[Celery], settings: Settings, url: str, *, app_given: bool) -> BrokerFacts:
     masked, scheme = mask_url(url), urlsplit(url).scheme
-    if scheme.endswith("+cluster"):
-        return BrokerFacts(url=masked, cluster=True)
     if scheme not in TRANSPORT_ALIASES:
         return BrokerFacts(url=masked, error=f"Celery knows no transport {scheme!r}")
     if scheme not in (*_REDIS, *_RABBITMQ) and not app_given:
