@@ -121,7 +121,8 @@ def _send_and_settle(
         return _miss(shard, registration, batch, events)
     if batch.lost_leases > worker.settings.max_lost_leases:
         return _give_up(shard, registration, batch, events)
-    _hold_on(worker, shard, batch, token, worker.clock() - claimed)
+    if not _hold_on(worker, shard, batch, token, worker.clock() - claimed):
+        return None  # somebody else has claimed it since, and sends it
     answer = _send(worker, registration, events)
     outcome = judge(answer, now=time.time())
     report, signal = settle(worker, shard, registration, batch, events, outcome)
@@ -154,11 +155,12 @@ def _give_up(
     return report, signals.batch_dead_lettered
 
 
-def _hold_on(worker: Worker, shard: Shard, batch: Batch, token: str, passed_seconds: float) -> None:
-    """Renew the lease where reading took so long that it could end within the POST."""
+def _hold_on(worker: Worker, shard: Shard, batch: Batch, token: str, passed_seconds: float) -> bool:
+    """Renew the lease where it could end within the POST; False if it is ours no more."""
     settings = worker.settings
-    if passed_seconds + settings.request_timeout_seconds >= settings.lease_seconds:
-        shard.extend(batch, lease_seconds=settings.lease_seconds, token=token)
+    if passed_seconds + settings.request_timeout_seconds < settings.lease_seconds:
+        return True
+    return shard.extend(batch, lease_seconds=settings.lease_seconds, token=token)
 
 
 def _send(worker: Worker, registration: Registration, events: list[bytes]) -> Answer:

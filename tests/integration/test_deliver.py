@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -55,7 +56,9 @@ def after_the_claim(
     monkeypatch.setattr(Shard, "claim", claim_and)
 
 
-def announced(queue: vwo_celery.Queue) -> list[tuple[Any, str | None]]:
+def announced(
+    queue: vwo_celery.Queue, clock: Callable[[], float] = time.monotonic
+) -> list[tuple[Any, str | None]]:
     """Have a worker deliver all there is; the signals that it sends, and their errors."""
     heard: list[tuple[Any, str | None]] = []
 
@@ -65,7 +68,7 @@ def announced(queue: vwo_celery.Queue) -> list[tuple[Any, str | None]]:
     settling = (signals.batch_delivered, signals.batch_dead_lettered, signals.batch_released)
     for signal in settling:
         signal.connect(hear)
-    worker = Worker(queue.fleet, queue.settings, lambda wakeup: None)
+    worker = Worker(queue.fleet, queue.settings, lambda wakeup: None, clock)
     deliver(worker, Wakeup(queue.name, 0, ""))
     for signal in settling:
         signal.disconnect(hear)
@@ -111,3 +114,57 @@ def test_a_batch_whose_events_were_deleted_is_kept_as_dead(
     shard = queue.shards[0]
     (dead,) = redis.zrange(shard.keys.dead, 0, -1)
     assert shard.purge(dead.decode()) == 3
+
+
+def slow_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
+    """A clock by which reading a batch takes 50 seconds, and nothing else takes any time."""
+    now, read = [0.0], Shard.read
+
+    def read_slowly(self: Shard, batch: Batch) -> list[bytes]:
+        now[0] += 50
+        return read(self, batch)
+
+    monkeypatch.setattr(Shard, "read", read_slowly)
+    return lambda: now[0]
+
+
+def test_a_lease_that_could_end_within_the_post_is_renewed(
+    redis: Any,
+    queue: vwo_celery.Queue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where reading took long, the lease counts anew from just before the POST."""
+    renewed: list[str] = []
+    extend = Shard.extend
+
+    def extend_and_note(self: Shard, batch: Batch, **options: Any) -> bool:
+        renewed.append(batch.id)
+        return extend(self, batch, **options)
+
+    monkeypatch.setattr(Shard, "extend", extend_and_note)
+
+    heard = announced(queue, slow_reading(monkeypatch))
+
+    assert len(renewed) == 1
+    assert [error for _, error in heard] == [None]
+
+
+@pytest.mark.declared_keys("leases")
+def test_a_lease_that_was_lost_before_the_post_is_not_used(
+    redis: Any,
+    queue: vwo_celery.Queue,
+    standin: Standin,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch that somebody else has claimed meanwhile is that one's to send."""
+
+    def take_over(shard: Shard, batch: Batch) -> None:
+        redis.zadd(shard.keys.leases, {batch.id: 1})
+        assert shard.claim(token="", lease_seconds=60)
+
+    after_the_claim(monkeypatch, take_over)
+
+    heard = announced(queue, slow_reading(monkeypatch))
+
+    assert heard == []
+    assert standin.stats().requests == 0

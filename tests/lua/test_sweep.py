@@ -288,6 +288,17 @@ def test_a_long_foreign_list_takes_several_calls(world: World) -> None:
     assert snapshot.events("ready") == snapshot.accepted == 1_000
 
 
+def test_one_call_moves_a_bounded_number_of_events(world: World) -> None:
+    """However large batches may be, Redis is not held for longer than it takes to fill one more."""
+    limits = replace(LIMITS, events_per_request=100, batch_bytes=10**6)
+    world.given(limits=limits, meta=watched(world), open=[b"1"] * 2_000)
+
+    swept = world.sweep(force=True)
+
+    assert swept.more == 1
+    assert 500 <= 100 * swept.sealed <= 600
+
+
 def test_an_old_list_stays_due_between_calls(world: World) -> None:
     """What one call left of an old list is sealed by the next, though nobody forces it."""
     events = [b"%d" % i for i in range(1_000)]

@@ -14,8 +14,6 @@
 --@include clock
 --@include info
 --@include wake
-redis.call('ZREM', KEYS[5], '') -- a first write that is never denied, so that the rest works when out of memory
-
 local m = redis.call('HMGET', KEYS[1], 'parallel', 'slot_ttl_ms', 'paused', 'delivered', 'results_until')
 local now, parallel = now_ms(), tonumber(m[1] or 0)
 
@@ -38,7 +36,7 @@ if not batch then
   return {}
 end
 batch.attempt, batch.lost = batch.attempt + 1, batch.lost + lost
-redis.call('ZREM', KEYS[2], id)
+redis.call('ZREM', KEYS[2], id) -- never denied, so that the rest works when out of memory
 redis.call('ZADD', KEYS[3], now + tonumber(ARGV[2]), id)
 write_info(KEYS[4], id, batch)
 if ARGV[1] ~= '' then redis.call('ZADD', KEYS[5], 'XX', now + tonumber(ARGV[2]), ARGV[1]) end
