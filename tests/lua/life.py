@@ -360,8 +360,8 @@ class ShardLife(RuleBasedStateMachine):
         if pushed.code == store.STORED:
             self.pushed.update(events)
             assert pushed.watch == (not self.watched)
-        if pushed.code in (store.STORED, store.DUPLICATE):
-            assert pushed.watch or self.watched
+        if pushed.watch:  # the producer makes the shard known, and leaves a note of that
+            self.client.hsetnx(self.shard.keys.meta, "watched", 1)
             self.watched = True
         self._note_tokens(push_token(mark), pushed.wakeups)
 

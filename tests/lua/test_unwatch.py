@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lua.world import Line, World
+from lua.world import LIMITS, Line, World
+from msgspec.structs import replace
+
+from vwo_celery.marks import Mark
 
 
 def test_an_empty_shard_is_forgotten(world: World) -> None:
@@ -16,6 +19,20 @@ def test_an_empty_shard_is_forgotten(world: World) -> None:
 
     assert forgotten is True
     assert world.changes() == {"meta": {"watched": None}}
+
+
+def test_the_next_event_of_a_forgotten_shard_is_announced(world: World) -> None:
+    """Also where somebody deleted a list that more events were to be appended to."""
+    world.given(limits=replace(LIMITS, events_per_request=9), meta={"watched": 1})
+    world.push(Mark("m", 1), b"1")
+    world.client.delete(world.shard.keys.open)
+    world.call(world.shard.unwatch)
+
+    appended = world.shard.append(Mark("m", 2), b"2")
+    pushed = world.push(Mark("m", 2), b"2")
+
+    assert appended is False
+    assert pushed.watch == 1
 
 
 def test_dead_letters_need_no_sweep(world: World) -> None:
