@@ -103,6 +103,15 @@ class Queue:
         Raises:
             QueueFull: Only with `when_full="raise"`; events of earlier thousands are stored.
         """
+        events = list(events)
+        try:
+            texts = [encode(event) for event in events]
+        except EventError:
+            return self._enqueue_good_ones(events)
+        return self.store_encoded(texts, [IN_REDIS] * len(texts))
+
+    def _enqueue_good_ones(self, events: Iterable[Any]) -> list[Receipt]:
+        """As `enqueue_many`, where one of the events cannot be encoded."""
         receipts: list[Receipt] = []
         texts: list[bytes] = []
         for event in events:
