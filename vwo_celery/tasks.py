@@ -24,6 +24,8 @@ log = logging.getLogger("vwo_celery")
 
 DELIVER, SWEEP, FLUSH = "vwo_celery.deliver", "vwo_celery.sweep", "vwo_celery.flush"
 BEAT_ENTRY = "vwo-celery-sweep"
+#: By name, which Celery resolves in workers: the listener imports this module.
+LISTENER = "vwo_celery.bootstep:Listener"
 #: Sweeps that are worth less than a newer one; more would only stack up while no worker runs.
 _SWEEP_EXPIRES_INTERVALS = 5
 
@@ -71,11 +73,9 @@ def setup(app: Celery, settings: Settings | None = None, **arguments: Any) -> Se
     Raises:
         SettingsError: A setting is wrong.
     """
-    from vwo_celery.bootstep import Listener
-
     settings = settings if settings is not None else Settings.load(**arguments)
     _settings[app] = settings
-    app.steps["consumer"].add(Listener)
+    app.steps["consumer"].add(LISTENER)
     app.on_after_finalize.connect(_add_beat_entry, weak=False)
     if getattr(app, "finalized", False):
         _add_beat_entry(app)

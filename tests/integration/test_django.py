@@ -368,7 +368,7 @@ AUTODISCOVERY = """
     app.loader.import_default_modules()
     app.finalize()
     print(*sorted(name for name in app.tasks if name.startswith("vwo_celery.")))
-    print(*(step.__name__ for step in app.steps["consumer"]))
+    print(*app.steps["consumer"])
     print(*((name, entry["schedule"]) for name, entry in app.conf.beat_schedule.items()))
     """
 
@@ -379,7 +379,7 @@ def test_autodiscovery_finds_the_tasks_and_sets_the_app_up(run: Run) -> None:
 
     assert printed == [
         "vwo_celery.deliver vwo_celery.flush vwo_celery.sweep",
-        "Listener",
+        "vwo_celery.bootstep:Listener",
         "('vwo-celery-sweep', 7.0)",
     ]
 
@@ -390,7 +390,7 @@ def test_autodiscovery_leaves_an_app_that_is_set_up_as_it_is(run: Run) -> None:
 
     printed = run(AUTODISCOVERY.format(setup=setup)).splitlines()
 
-    assert printed[1:] == ["Listener", "('vwo-celery-sweep', 3.0)"]
+    assert printed[1:] == ["vwo_celery.bootstep:Listener", "('vwo-celery-sweep', 3.0)"]
 
 
 # --- manage.py -----------------------------------------------------------------------------------

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from celery.app import app_or_default
 
-from vwo_celery.bootstep import Listener
-from vwo_celery.tasks import deliver, flush, setup, sweep
+from vwo_celery.tasks import LISTENER, deliver, flush, setup, sweep
 
 __all__ = ["deliver", "flush", "sweep"]
 
 _app = app_or_default()
-if Listener not in _app.steps["consumer"]:
+if LISTENER not in _app.steps["consumer"]:
     setup(_app)
