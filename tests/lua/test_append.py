@@ -61,6 +61,19 @@ def test_without_room_nothing_is_stored(world: World, events: int, size: int) ->
     assert world.changes() == {}
 
 
+def test_an_appended_event_is_in_the_ledger_at_once(world: World) -> None:
+    """Nobody who looks has to wait until the counters are brought up to date."""
+    world.given(limits=replace(LIMITS, events_per_request=9), meta={"watched": 1})
+    world.push(mark(1), NINE)
+
+    assert world.shard.append(mark(2), NINE)
+
+    snapshot = world.snapshot()
+    assert (snapshot.accepted, snapshot.counted_events, snapshot.counted_bytes) == (2, 2, 20)
+    assert snapshot.open_events == 2
+    assert snapshot.balanced
+
+
 def test_room_may_be_used_to_the_last_byte(world: World) -> None:
     """The event that uses up the room is stored; the next one is not."""
     world.given(meta=begun(world, 5, 10), open=[NINE])

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from lua.world import Line, World
+from lua.world import LIMITS, Line, World
+from msgspec.structs import replace
+
+from vwo_celery import store
+from vwo_celery.marks import Mark
 
 META = {"accepted": 5, "events": 2, "bytes": 20, "dead": 3}
 
@@ -39,6 +43,21 @@ def test_an_older_holder_cannot_settle_a_redriven_batch(world: World) -> None:
 
     assert released is False
     assert world.changes() == {}
+
+
+def test_a_queue_that_a_redrive_has_filled_is_full(world: World) -> None:
+    """Room that was granted for appends before is taken back: capacity counts what came back."""
+    limits = replace(LIMITS, events_per_request=9, capacity_events=5)
+    world.given(
+        limits=limits, dead={"b": world.at(-1)}, info={"b": Line(events=3)}, batches={"b": [b"1"]}
+    )
+    world.push(Mark("m", 1), b"1")
+    assert world.shard.append(Mark("m", 2), b"2")
+
+    world.shard.redrive("b")
+
+    assert world.shard.append(Mark("m", 3), b"3") is False
+    assert world.push(Mark("m", 3), b"3").code == store.TOO_MANY_EVENTS
 
 
 @pytest.mark.parametrize("state", ["ready", "leases"])
