@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import redis as redis_py
 from processes import Process
+from waiting import wait_until
 
 import vwo_celery
 from vwo_celery.snapshots import Snapshot, take_snapshot
@@ -21,6 +23,7 @@ ACCOUNT = 888888
 _THREAD_SECONDS = 20
 #: Celery's warm shutdown, met by a task message in its first moment, was seen to take over ten seconds.
 _STOP_SECONDS = 45.0
+_QUIET_SECONDS = 4.0
 _QUICK_START = ("--without-mingle", "--without-gossip")
 
 
@@ -125,6 +128,13 @@ class Installation:
         assert not thread.is_alive()
 
     def stop(self) -> None:
-        """End everything that was started."""
+        """End everything that was started, once no task message is under way any more."""
+        with suppress(TimeoutError):  # a test may leave some on purpose
+            wait_until(self._is_quiet, _QUIET_SECONDS)
         for process in reversed(self.started):
             process.stop()
+
+    def _is_quiet(self) -> bool:
+        with redis_py.Redis.from_url(self.redis_url) as client:
+            waiting = [*client.scan_iter("*:slots"), *client.scan_iter("*:wakeups")]
+            return not waiting and not client.llen("broker:celery")
