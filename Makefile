@@ -5,12 +5,17 @@
 #   make test       ruff, mypy and the tests, against the built wheel   (ARGS="-k flush" goes to pytest)
 #   make sdk-test   both generations of VWO's SDK, each in its own environment; needs a C compiler
 #   make test-all   the tests on every Python and every end of the supported versions found here
+#   make chaos      every fault of the matrix on real processes, about ten minutes   (ARGS=--list names them)
+#   make soak       load and random faults   (MINUTES=30 SEED=4711)
 #   make bench      the performance claims
+#   make freeze     at a release: its wheel and what it stores, for the tests of the next one
 #   make venv       .venv, to work in
 #   make clean      remove all that the targets above have made, except .venv
 
 PYTHON ?= python3
 ARGS ?=
+MINUTES ?= 30
+SEED ?=
 
 # Another environment and other versions of what is in it: tests/matrix.py sets these.
 BUILD ?= .build
@@ -23,7 +28,7 @@ PIP_OPTIONS = --quiet --disable-pip-version-check
 CHECKED = vwo_celery workers tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types suite sdk-test test-all bench clean FORCE
+.PHONY: help venv demo test lint types suite sdk-test test-all bench freeze clean FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -55,10 +60,25 @@ sdk-test:
 test-all:
 	$(PYTHON) tests/matrix.py $(ARGS)
 
+# Likewise in a copy, one of their own; the result goes into the documentation of this checkout.
+chaos soak: $(VENV_TEST)/wheel
+	@$(VENV_TEST)/bin/python tests/copy_checkout.py $(BUILD)/$@
+	cd $(BUILD)/$@/tests && PYTHONDONTWRITEBYTECODE=1 $(abspath $(VENV_TEST))/bin/python -m chaos.$($@_run) \
+		--write $(abspath docs/reliability.md) $(ARGS)
+
+chaos_run = run
+soak_run = soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 bench: $(VENV_TEST)/wheel
 	@for each in benchmarks/bench_*.py; do \
 		echo "== $$each"; $(VENV_TEST)/bin/python "$$each" $(ARGS) || exit 1; \
 	done
+
+# Of wheels only that of the release before is kept; of what releases stored, all that the next must read.
+freeze: $(VENV_TEST)/wheel
+	rm -f tests/upgrade/*.whl
+	cp $(BUILD)/wheel/*.whl tests/upgrade/
+	$(VENV_TEST)/bin/python tests/upgrade/store_everything.py tests/upgrade
 
 clean:
 	rm -rf .build .venv-test .venv-demo .venv-sdk-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+import os
+import shutil
+import tempfile
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,7 @@ from vwo_celery.testing import RedisServer, Standin
 NAMESPACE = "vwo"
 
 #: Families that outlive the work by design: who there is, what was counted, who was last seen.
-LASTING_FAMILIES = ("queues", "pulse", "listeners", "meta", "mark")
+LASTING_FAMILIES = ("queues", "pulse", "listeners", "meta", "mark", "circuit", "suspect")
 #: Patterns of keys that any test may leave in Redis; all else it must declare.
 ALLOWED_KEYS = [*LASTING_FAMILIES, "_kombu.binding.*"]
 
@@ -35,6 +39,32 @@ else:
     # No deadline, since machines are shared; no database, since a run leaves no file behind.
     hypothesis.settings.register_profile("suite", deadline=None, database=None)
     hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_real_home() -> Iterator[None]:
+    """No process of the run keeps its spool where a person's own programs have theirs."""
+    with _state_folder():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_state_folder() -> Iterator[None]:
+    """A test's spools are its own; what drains them ends when they are gone."""
+    with _state_folder():
+        yield
+
+
+@contextmanager
+def _state_folder() -> Iterator[None]:
+    before, folder = os.environ.get("XDG_STATE_HOME"), tempfile.mkdtemp(prefix="vwo-celery-state-")
+    os.environ["XDG_STATE_HOME"] = folder
+    yield
+    shutil.rmtree(folder, ignore_errors=True)
+    if before is None:
+        del os.environ["XDG_STATE_HOME"]
+    else:
+        os.environ["XDG_STATE_HOME"] = before
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,10 @@ import redis as redis_py
 
 import vwo_celery
 from vwo_celery import Settings
+from vwo_celery.batches import Batch
 from vwo_celery.fleet import Fleet, Registration
 from vwo_celery.inspector import QueueView, registrations, view_queues
-from vwo_celery.store import Batch, Shard
+from vwo_celery.store import Shard
 
 KEY = "0123456789abcdef0123456789abcdef"
 LEASE_SECONDS = 60.0
@@ -49,7 +50,7 @@ class Queues:
     def claim(self, queue: vwo_celery.Queue, shard: int = 0) -> Batch:
         """A batch in flight."""
         batch = self.shard(queue, shard).claim(token="", lease_seconds=LEASE_SECONDS)
-        assert batch is not None
+        assert isinstance(batch, Batch)
         return batch
 
     def release(self, queue: vwo_celery.Queue, error: str, delay_seconds: float = 30.0) -> Batch:

@@ -2,7 +2,8 @@
 
 Cutting off a chosen reply is what it is for: the server has done the work, and the client cannot
 know. Blackholing holds bytes back in both directions and lets them through afterwards, as a network
-partition that heals does. One event loop in a thread of its own, so that a reset is one (RST).
+partition that heals does; swallowing lets commands through and no reply; stranding leaves the open
+connections half-open for good. One event loop in a thread of its own, so that a reset is one (RST).
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import contextlib
 import socket
 import struct
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _CONTROL_TIMEOUT_SECONDS = 5
 
-Mode = Literal["pass", "blackhole", "reset"]
+Mode = Literal["pass", "blackhole", "reset", "swallow"]
 Result = TypeVar("Result")
 
 
@@ -32,7 +34,11 @@ class TcpProxy:
     def __init__(self, target_port: int) -> None:
         self.target_port = target_port
         self.mode: Mode = "pass"
+        self.delay_seconds = 0.0
+        self.bytes_per_second: float | None = None
         self.marker = b""
+        self.drops_left = 0
+        self.late_commands = False
         self.accepted = 0
         self.replies_dropped = 0
         self.links: set[_Link] = set()
@@ -54,12 +60,36 @@ class TcpProxy:
         return f"redis://127.0.0.1:{self.port}/{db}"
 
     def pass_through(self) -> None:
-        """Pass everything on, what was held back first."""
+        """Pass everything on at once, what was held back first; connections that lack a reply end."""
         self._control(lambda: self._switch("pass"))
 
-    def blackhole(self) -> None:
-        """Pass nothing on and answer nothing; new connections are taken and stay silent."""
-        self._control(lambda: self._switch("blackhole"))
+    def blackhole(self, *, late_commands: bool = False) -> None:
+        """Pass nothing on and answer nothing; new connections are taken and stay silent.
+
+        Args:
+            late_commands: Whether what a client had sent before it gave up still arrives when
+                everything passes again, as what a kernel sends once more does.
+        """
+        self._control(lambda: self._switch("blackhole", late_commands=late_commands))
+
+    def swallow_replies(self) -> None:
+        """Pass commands on and no reply: the server does the work, and nobody hears of it."""
+        self._control(lambda: self._switch("swallow"))
+
+    def delay(self, seconds: float) -> None:
+        """Pass everything on so much later, in each direction."""
+        self._control(lambda: self._switch("pass", delay_seconds=seconds))
+
+    def throttle(self, bytes_per_second: float) -> None:
+        """Pass everything on, on each connection no faster than that, both directions together."""
+        self._control(lambda: self._switch("pass", bytes_per_second=bytes_per_second))
+
+    def strand(self) -> None:
+        """Silence the connections that are open now, for good; new ones are not touched.
+
+        That is half-open: a firewall or a peer has forgotten them, and nobody told the client.
+        """
+        self._control(lambda: [link.strand() for link in self.links])
 
     def reset(self) -> None:
         """Reset every connection, and every new one as soon as it is there."""
@@ -69,12 +99,20 @@ class TcpProxy:
         """Reset every connection once; new ones are treated as the mode says."""
         self._control(self._reset_links)
 
-    def drop_reply_to(self, marker: bytes) -> None:
-        """Let the next command that holds *marker* reach the server; its sender gets a reset.
+    def drop_reply_to(self, marker: bytes, times: int = 1) -> None:
+        """Let the next commands that hold *marker* reach the server; their senders get a reset.
 
-        Other connections are not touched; `replies_dropped` says when it has happened.
+        Other connections are not touched; `replies_dropped` says how often it has happened.
+
+        Args:
+            marker: Part of a command, such as its name.
+            times: For how many commands; none if *marker* is empty.
         """
-        self._control(lambda: setattr(self, "marker", marker))
+
+        def arm() -> None:
+            self.marker, self.drops_left = marker, times
+
+        self._control(arm)
 
     def close(self) -> None:
         """End every connection and stop listening."""
@@ -94,12 +132,21 @@ class TcpProxy:
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(_CONTROL_TIMEOUT_SECONDS)
 
-    def _switch(self, mode: Mode) -> None:
-        self.mode = mode
-        if mode == "reset":
-            self._reset_links()
+    def _switch(
+        self,
+        mode: Mode,
+        *,
+        delay_seconds: float = 0.0,
+        bytes_per_second: float | None = None,
+        late_commands: bool = False,
+    ) -> None:
+        self.mode, self.late_commands = mode, late_commands
+        self.delay_seconds, self.bytes_per_second = delay_seconds, bytes_per_second
         for link in list(self.links):
-            link.flush()
+            if mode == "reset" or link.lacks_reply:
+                link.reset()
+            else:
+                link.hurry()
 
     def _reset_links(self) -> None:
         for link in list(self.links):
@@ -111,10 +158,13 @@ class _Link:
 
     def __init__(self, proxy: TcpProxy) -> None:
         self.proxy = proxy
-        self.client = _End(self.take_command, self._meet_client, self.reset)
+        self.client = _End(self.take_command, self._meet_client, self._lose_client)
         self.server = _End(self.take_reply, self.flush, self.reset)
-        self._held: list[tuple[_End, bytes]] = []
-        self._drops_reply = False
+        self.lacks_reply = False
+        self._held: deque[tuple[float, _End, bytes]] = deque()
+        self._free_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._drops_reply = self._stranded = self._client_gone = False
         self._dialling: asyncio.Task[None] | None = None
 
     def _meet_client(self) -> None:
@@ -132,32 +182,68 @@ class _Link:
         except OSError:
             self.reset()
 
+    def _lose_client(self) -> None:
+        if self.proxy.late_commands and self._held and not self._stranded:
+            self._client_gone = True
+        else:
+            self.reset()
+
     def take_command(self, chunk: bytes) -> None:
-        marker = self.proxy.marker
-        if marker and marker in chunk:
-            self.proxy.marker = b""
+        proxy = self.proxy
+        if proxy.drops_left and proxy.marker and proxy.marker in chunk:
+            proxy.drops_left -= 1
             self._drops_reply = True
-        self._held.append((self.server, chunk))
-        self.flush()
+        self._hold(self.server, chunk)
 
     def take_reply(self, chunk: bytes) -> None:
         if self._drops_reply:
             self.proxy.replies_dropped += 1
             self.reset()
+        elif self.proxy.mode == "swallow":
+            self.proxy.replies_dropped += 1
+            self.lacks_reply = True
+        elif not self._client_gone:
+            self._hold(self.client, chunk)
+
+    def _hold(self, end: _End, chunk: bytes) -> None:
+        """Have *chunk* passed on to *end* as soon as mode, delay and throughput allow."""
+        if self._stranded:
             return
-        self._held.append((self.client, chunk))
+        rate, now = self.proxy.bytes_per_second, asyncio.get_running_loop().time()
+        self._free_at = max(self._free_at, now) + (0 if rate is None else len(chunk) / rate)
+        self._held.append((self._free_at + self.proxy.delay_seconds, end, chunk))
         self.flush()
 
     def flush(self) -> None:
-        """Pass on what is held back, if the mode allows and both ends are there."""
+        """Pass on what is due, if the mode allows and both ends are there."""
         if self.proxy.mode == "blackhole" or self.server.transport is None:
             return
-        held, self._held = self._held, []
-        for end, chunk in held:
+        loop = asyncio.get_running_loop()
+        while self._held and self._held[0][0] <= loop.time():
+            _, end, chunk = self._held.popleft()
             end.write(chunk)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(self._held[0][0], self.flush) if self._held else None
+        if self._client_gone and not self._held:
+            self.proxy.links.discard(self)
+            self.server.end()
+
+    def hurry(self) -> None:
+        """Make all that is held back due now."""
+        self._held = deque((0.0, end, chunk) for _, end, chunk in self._held)
+        self._free_at = 0.0
+        self.flush()
+
+    def strand(self) -> None:
+        """Pass nothing on any more, and tell nobody."""
+        self._stranded = True
+        self._held.clear()
 
     def reset(self) -> None:
         self.proxy.links.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
         if self._dialling is not None and self._dialling is not asyncio.current_task():
             self._dialling.cancel()
         self.client.reset()
@@ -187,6 +273,11 @@ class _End(asyncio.Protocol):
     def write(self, chunk: bytes) -> None:
         if self.transport is not None:
             self.transport.write(chunk)
+
+    def end(self) -> None:
+        """Close in order, once all that was written has left."""
+        if self.transport is not None:
+            self.transport.close()
 
     def reset(self) -> None:
         transport, self.transport = self.transport, None

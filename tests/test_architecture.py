@@ -21,16 +21,23 @@ MOST_LINES = 400
 LAYERS: dict[str, tuple[str, ...]] = {
     "words": (
         "errors", "settings", "destinations", "keys", "events", "event_kinds", "outcomes", "batching",
-        "setting_sources", "wording", "amounts", "marks", "receipts",
+        "setting_sources", "wording", "urls", "amounts", "marks", "receipts",
+        "breaker", "batches", "sizes", "isolation",
     ),
     "edges": (
-        "store", "scripts", "connections", "fleet", "snapshots", "sender", "deadline", "failures",
-        "signals", "callbacks", "listening", "servers", "pushes",
+        "store", "scripts", "connections", "redis_urls", "pools", "clusters", "patience", "replication",
+        "fleet", "snapshots", "sender", "deadline", "failures", "signals", "circuit", "callbacks",
+        "listening", "servers", "pushes", "drops", "spool", "spool_database", "spool_files",
+        "spool_pages", "capacity",
     ),
-    "work": ("producer", "aio", "triggers", "delivery", "inspector", "operations", "findings", "doctor"),
+    "work": (
+        "producer", "aio", "fallback", "leftovers", "flushing", "drainer", "draining", "triggers",
+        "delivery", "attempts", "settling", "refusals", "worker", "leases",
+        "inspector", "operations", "findings", "spool_findings", "doctor", "stalls", "lane",
+    ),
     "adapters": (
         "", "__main__", "tasks", "bootstep", "setup", "cli", "sdk", "django", "testing", "demo",
-        "relay",
+        "relay", "stopping", "publishing",
     ),
 }  # fmt: skip
 ORDER = list(LAYERS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import VwoCeleryError
 from vwo_celery.producer import Queue, connect
-from vwo_celery.receipts import FlushResult, Receipt
+from vwo_celery.receipts import DrainResult, FlushResult, Receipt
 from vwo_celery.sdk import attach, init, queue_of
 from vwo_celery.settings import Settings
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from vwo_celery.inspector import Health
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _HEALTH_TIMEOUT_SECONDS = 5.0
 __all__ = [
     "Destination",
+    "DrainResult",
     "FlushResult",
     "Queue",
     "Receipt",

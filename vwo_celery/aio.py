@@ -2,7 +2,8 @@
 
 Stage 1 of an event's way, as in `producer`, with the same receipts and promises. While one push is
 under way, the events of all further awaits gather, and leave together in the next. What happens
-seldom (registration, wake-ups, a flush) runs the sync producer in a thread, so that it exists once.
+seldom (registration, wake-ups, a flush, the spool) runs the sync producer in a thread, so that it exists
+once, and no disk holds up the loop.
 
     queue = vwo_celery.aio.connect(destination, batch_event_data={...})
     receipt = await queue.enqueue(event)
@@ -11,8 +12,9 @@ seldom (registration, wake-ups, a flush) runs the sync producer in a thread, so 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from redis.exceptions import NoScriptError
 
@@ -20,14 +22,18 @@ from vwo_celery.connections import open_async_client
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError
 from vwo_celery.events import encode
-from vwo_celery.producer import Queue
+from vwo_celery.producer import SHARE_OF_A_TRY, Queue
 from vwo_celery.producer import connect as connect_sync
-from vwo_celery.pushes import REDIS_ERRORS, Push, Repeats, describe, pages
-from vwo_celery.receipts import FlushResult, Receipt
+from vwo_celery.pushes import REDIS_ERRORS, Push, Repeats, pages, send_again
+from vwo_celery.receipts import DrainResult, FlushResult, Receipt
 from vwo_celery.settings import Settings
 from vwo_celery.store import PLAIN, Pushed
 
 _Waiting = tuple[bytes, "asyncio.Future[Receipt]"]
+
+#: Clients that a fork brought along. The child has the same epoll as its parent: a connection that ended
+#: here, if only because nothing refers to it, would be taken out of the parent's event loop.
+_inherited: list[Any] = []
 
 
 class AioQueue:
@@ -43,6 +49,7 @@ class AioQueue:
         self.sync = queue
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: Any = None
+        self._owner = os.getpid()
         self._waiting: list[_Waiting] = []
         self._sending: asyncio.Task[None] | None = None
 
@@ -62,21 +69,33 @@ class AioQueue:
         """Store events in their order; see `Queue.enqueue_many`."""
         return list(await asyncio.gather(*(self.enqueue(event) for event in events)))
 
+    def __reduce__(self) -> NoReturn:
+        """Refuse, as `Queue` does, to be pickled or copied."""
+        self.sync.__reduce__()
+
     async def flush_events(self, timeout_seconds: float = 10.0) -> FlushResult:
         """Have everything sent that was enqueued before, and wait; see `Queue.flush_events`."""
         return await asyncio.to_thread(self.sync.flush_events, timeout_seconds)
+
+    async def spooled(self) -> int:
+        """Events of this queue on this host's disk; see `Queue.spooled`."""
+        return await asyncio.to_thread(self.sync.spooled)
+
+    async def drain_spool(self, timeout_seconds: float = 5.0) -> DrainResult:
+        """Move what this host's spool holds to Redis; see `Queue.drain_spool`."""
+        return await asyncio.to_thread(self.sync.drain_spool, timeout_seconds)
 
     async def aclose(self) -> None:
         """Wait for what is being stored, and close this loop's connections."""
         if self._sending is not None and self._loop is asyncio.get_running_loop():
             await self._sending
-        client, self._client, self._loop = self._client, None, None
+        client, self._loop = self._leave(), None
         if client is not None:
             await client.aclose()
 
     def _submit(self, text: bytes) -> asyncio.Future[Receipt]:
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:
+        if self._loop is not loop or self._owner != os.getpid():
             self._adopt(loop)
         answer: asyncio.Future[Receipt] = loop.create_future()
         self._waiting.append((text, answer))
@@ -87,10 +106,20 @@ class AioQueue:
     def _adopt(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start afresh in another loop; what waited in the last one has nobody to answer to."""
         settings = self.sync.settings
+        self._leave()
         self._loop, self._sending, self._waiting = loop, None, []
         self._client = open_async_client(
-            settings.redis_url, timeout_seconds=settings.enqueue_timeout_seconds / 2
+            settings.redis_url, timeout_seconds=SHARE_OF_A_TRY * settings.enqueue_timeout_seconds
         )
+
+    def _leave(self) -> Any:
+        """Forget the client, and return it to be closed; None if it is of a fork's parent, or none."""
+        client, self._client = self._client, None
+        if client is not None and self._owner != os.getpid():
+            _inherited.append(client)
+            client = None
+        self._owner = os.getpid()
+        return client
 
     async def _send_waiting(self) -> None:
         try:
@@ -119,21 +148,25 @@ class AioQueue:
                 answer.set_result(receipt)
 
     async def _store(self, texts: Sequence[bytes]) -> Receipt:
-        queue = self.sync
-        if not queue.is_registered and not await asyncio.to_thread(queue.register):
-            return queue.drop("redis_unavailable", len(texts), "the queue could not be registered")
+        queue, thread = self.sync, asyncio.to_thread
+        if not queue.asks_redis():
+            return await thread(queue.leftovers.keep, texts)
+        if not queue.is_registered and not await thread(queue.register):
+            return await thread(queue.leftovers.keep, texts)
         push = queue.prepare(texts)
         try:
             pushed = await self._push(push)
         except REDIS_ERRORS as exc:
-            return queue.drop("redis_unavailable", len(texts), describe(exc))
+            return await thread(queue.leftovers.keep_sent, push, exc)
         if pushed == PLAIN:
             return queue.settle(push, pushed)
-        return await asyncio.to_thread(queue.settle, push, pushed)  # it has more to ask of Redis
+        return await thread(queue.settle, push, pushed)  # it has more to ask of Redis
 
     async def _push(self, push: Push) -> Pushed:
         """Send it, and send it again as `pushes.send_again` does."""
-        repeats = Repeats()
+        if push.replicas is not None:  # which takes one connection for several answers
+            return await asyncio.to_thread(_send_in_thread, push)
+        repeats = Repeats(push.mark)
         while True:
             try:
                 return Pushed(*await self._client.execute_command(*push.command))
@@ -142,6 +175,13 @@ class AioQueue:
                     raise
                 if isinstance(exc, NoScriptError):
                     await asyncio.to_thread(push.shard.load_push)
+
+
+def _send_in_thread(push: Push) -> Pushed:
+    try:
+        return push.send()
+    except REDIS_ERRORS as exc:
+        return send_again(push, exc)
 
 
 def connect(

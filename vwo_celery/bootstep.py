@@ -1,109 +1,173 @@
 """The listener: a thread of every worker's main process that turns wake-ups into `deliver` tasks.
 
 Place: an adapter. It waits in one blocking pop, so that a full batch leaves at once and an idle
-worker asks nothing; and it runs the sweep itself where beat has been silent for too long. If it dies,
-other workers' listeners go on; without any, beat's sweep finds what is ready.
+worker asks nothing. It needs no broker: where beat is silent it runs the sweep, and what the broker
+does not take, or no worker runs, it sends itself, one batch at a time. If it dies, other workers'
+listeners go on; without any, beat's sweep finds what is ready.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import random
 import socket
+import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from celery import bootsteps
+from kombu.utils import functional
 
-from vwo_celery import triggers
-from vwo_celery.connections import open_worker_client
+from vwo_celery import stalls, triggers
+from vwo_celery.drops import SeldomLog
 from vwo_celery.errors import VwoCeleryError
-from vwo_celery.fleet import Fleet
-from vwo_celery.tasks import publish, settings_of
+from vwo_celery.fallback import fallback_of
+from vwo_celery.fleet import Wakeup
+from vwo_celery.lane import Lane
+from vwo_celery.stopping import stopping
+from vwo_celery.tasks import hand_back_all, new_worker, open_fleet, publisher_of, settings_of
 
 log = logging.getLogger("vwo_celery")
 
-#: Longest wait for a wake-up: how late a shutdown, or the absence of beat, is noticed.
+#: Longest wait for a wake-up: how late a shutdown is noticed.
 _WAIT_SECONDS = 1.0
+#: No shorter, since a wait of 0 would have no end.
+_SHORTEST_WAIT_SECONDS = 0.01
 _NOTE_SECONDS = 5.0
-#: Sweeps that beat may miss before a listener takes over.
-_MISSED_SWEEPS = 2
+#: Sweeps after which beat counts as silent: under two, since that is how late an event may be, and
+#: drawn anew each time, so that of many listeners one comes first and the others see that it did.
+_PATIENCE_SWEEPS = (1.2, 1.6)
 _PAUSE_AFTER_ERROR_SECONDS = 1.0
+#: How often a stall is looked for: a fraction of the silence that makes one.
+_LOOKS_A_SILENCE = 4
 
 
 class Listener(bootsteps.StartStopStep):
-    """Celery's handle on the listener: starts and stops with the worker's consumer."""
+    """Celery's handle on the listener, which runs as long as the worker does, broker or not."""
 
-    requires = ("celery.worker.consumer:Tasks",)
+    requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
         self._loop: _Loop | None = None
+        stopping.prepare()
 
     def start(self, parent: Any) -> None:
-        """Called when the consumer is connected to the broker, at each reconnection again."""
-        if self._loop is None or not self._loop.is_alive():
-            self._loop = _Loop(parent.app)
-            self._loop.start()
+        """Called once, when the pool has forked and before the broker is connected."""
+        _let_greenlets_run()
+        stopping.hear_signals()
+        atexit.register(hand_back_all)
+        self._loop = _Loop(parent.app)
+        self._loop.start()
+
+    def close(self, parent: Any) -> None:
+        """Called when the worker has decided to end, before it waits for its tasks."""
+        stopping.begin()
 
     def stop(self, parent: Any) -> None:
-        """Called when the consumer goes, for good or to reconnect."""
+        """Called when the consumer has gone, before the pool does."""
+        stopping.begin()
         if self._loop is not None:
-            self._loop.stop()
-            self._loop = None
+            self._loop.finish()
 
-    terminate = stop
+    def terminate(self, parent: Any) -> None:
+        """As `stop`, in a hurry; what this process holds is handed back when it ends."""
+
+
+def _let_greenlets_run() -> None:
+    """Under gevent, let other greenlets run while Celery waits to reconnect to its broker.
+
+    gevent's patching looks at every object there is, which makes Celery's lazy module import kombu
+    before `time.sleep` is replaced (gevent 26.9, Celery 5.7): kombu then keeps the one that blocks.
+    """
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_object_patched("time", "sleep"):
+        vars(functional)["sleep"] = time.sleep
 
 
 class _Loop(threading.Thread):
-    """Waits for wake-ups until it is stopped."""
+    """Waits for wake-ups until the worker stops."""
 
     def __init__(self, app: Any) -> None:
         super().__init__(name="vwo-celery-listener", daemon=True)
-        self.app = app
         self.settings = settings_of(app)
-        self.fleet = Fleet(open_worker_client(self.settings.redis_url), self.settings.namespace)
+        self.fleet = open_fleet(app)
         self.listener = f"{socket.gethostname()}:{os.getpid()}"
-        self._stopping = threading.Event()
-        self._note_due = self._sweep_check_due = 0.0
+        self._fallback = fallback_of(self.settings)
+        self._publisher = publisher_of(app)
+        self._lane = Lane(new_worker(app, self.fleet, self._start))
+        self._seldom = SeldomLog()
+        self._stalled = False
+        self._note_due = self._sweep_due = self._stall_due = 0.0
 
-    def stop(self) -> None:
-        """Ask it to end; it does within _WAIT_SECONDS."""
-        self._stopping.set()
+    def finish(self) -> None:
+        """Wait for the POST that is under way here, if there is one."""
+        self._lane.finish(self.settings.request_timeout_seconds)
 
     def run(self) -> None:
-        """Serve until stopped, whatever goes wrong."""
-        while not self._stopping.is_set():
+        """Serve until the worker stops, whatever goes wrong."""
+        while not stopping():
             try:
                 self._serve_once()
             except VwoCeleryError as exc:
                 log.warning("the listener goes on: %s", exc)
-                self._stopping.wait(_PAUSE_AFTER_ERROR_SECONDS)
+                time.sleep(_PAUSE_AFTER_ERROR_SECONDS)
             except Exception:
                 log.exception("the listener goes on")
-                self._stopping.wait(_PAUSE_AFTER_ERROR_SECONDS)
+                time.sleep(_PAUSE_AFTER_ERROR_SECONDS)
         self._say_goodbye()
 
     def _serve_once(self) -> None:
+        self._fallback.look()  # an application of this host may have ended with events on its disk
         now = time.monotonic()
         if now >= self._note_due:
             with triggers.going_on("a sign of life"):
                 self.fleet.note_listener(self.listener)
             self._note_due = now + _NOTE_SECONDS
-        wakeup = self.fleet.next_wakeup(_WAIT_SECONDS)
+        if now >= self._sweep_due:
+            self._sweep_due = now + self._sweep_if_overdue()
+        if now >= self._stall_due:
+            self._stall_due = now + stalls.silence_seconds(self.settings) / _LOOKS_A_SILENCE
+            self._look_for_stall()
+        due = min(self._note_due, self._sweep_due, self._stall_due) - time.monotonic()
+        wakeup = self.fleet.next_wakeup(max(_SHORTEST_WAIT_SECONDS, min(_WAIT_SECONDS, due)))
         if wakeup is not None:
-            publish(self.app, wakeup)
-        if now >= self._sweep_check_due:
-            self._sweep_if_overdue()
-            self._sweep_check_due = now + self.settings.sweep_interval_seconds
+            self._start(wakeup)
 
-    def _sweep_if_overdue(self) -> None:
-        interval_ms = 1000 * self.settings.sweep_interval_seconds
+    def _start(self, wakeup: Wakeup) -> None:
+        """Have a task deliver; where none would, deliver here."""
+        if stopping():
+            with suppress(VwoCeleryError):  # its slot runs out, and the sweep finds the batch
+                self.fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
+            return
+        published = self._publisher.publish(wakeup)
+        if not published or self._stalled:
+            self._lane.add(wakeup)
+
+    def _sweep_if_overdue(self) -> float:
+        """Run the sweep where nobody has for long; seconds until the next look."""
+        patience = self.settings.sweep_interval_seconds * random.uniform(*_PATIENCE_SWEEPS)
         last = max(self.fleet.last_sweeps_ms().values(), default=0)
-        if self.fleet.now_ms() - last > (1 + _MISSED_SWEEPS) * interval_ms:
-            for found in triggers.sweep(self.fleet, self.settings, by="listener"):
-                publish(self.app, found)
+        passed = (self.fleet.now_ms() - last) / 1000
+        if 0 <= passed < patience:  # it is below where Redis' clock stepped back
+            return patience - passed
+        for found in triggers.sweep(self.fleet, self.settings, by="listener"):
+            self._start(found)
+        return patience
+
+    def _look_for_stall(self) -> None:
+        signs, now = self.fleet.signs_ms(), self.fleet.now_ms()
+        stall = stalls.find_stall(self.fleet, self.settings, signs, now)
+        self._stalled = stall is not None
+        if stall is None:
+            return
+        self._seldom.warn("stall", "%s", stall)
+        for shard in stall.shards:
+            self._lane.add(Wakeup(shard.queue, shard.number, ""))
 
     def _say_goodbye(self) -> None:
         try:

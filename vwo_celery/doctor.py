@@ -32,12 +32,16 @@ from vwo_celery.inspector import (
 from vwo_celery.sender import host_allowed
 from vwo_celery.servers import read_servers
 from vwo_celery.settings import Settings
+from vwo_celery.snapshots import REDIS_LOST
+from vwo_celery.spool_findings import spool_finding
 from vwo_celery.wording import mask_url
 
 #: Queues that one finding names; the rest is counted.
 _MOST_NAMES = 5
 #: Share of its capacity from which a queue is nearly full.
 _NEARLY_FULL = 0.8
+#: How long what Redis lost is worth a warning; the ledger keeps the number.
+_RECENT_SECONDS = 86_400.0
 
 
 def examine(
@@ -54,6 +58,7 @@ def examine(
     """
     url = mask_url(settings.redis_url)
     yield Finding("settings", "ok", f"in range; {url}, namespace {settings.namespace}")
+    yield spool_finding(settings)
     listeners: list[str] = []
     try:
         fleet = open_fleet()
@@ -82,7 +87,7 @@ def _fleet_findings(fleet: Fleet, settings: Settings) -> Iterator[Finding]:
     yield from _callbacks(found.readable, settings)
     views = view_queues(fleet, found.readable)
     yield from _strays(view_strays(fleet, [*found.readable, *found.unreadable]))
-    for judge in (_paused, _late, _not_accepted, _full, _dead, _balance):
+    for judge in (_paused, _late, _not_accepted, _full, _dead, _lost, _balance):
         yield judge(views, settings)
 
 
@@ -218,6 +223,31 @@ def _dead(views: list[QueueView], _: Settings) -> Finding:
         f"{_names(view.queue for view in dead)}",
         "vwo-celery dead list; then dead redrive or dead purge",
     )  # fmt: skip
+
+
+def _lost(views: list[QueueView], _: Settings) -> Finding:
+    lost = [view for view in views if _is_recent(view.redis_lost_age_seconds)]
+    forgotten = [view for view in views if _is_recent(view.forgotten_age_seconds)]
+    if not (lost or forgotten):
+        return Finding("redis lost", "ok", "no producer noticed of late that Redis lost events")
+    what = [
+        f"Redis lost at most {count(view.dropped.get(REDIS_LOST, 0), 'event')} of {view.queue}, noticed "
+        f"{span(view.redis_lost_age_seconds or 0)} ago, that it had said to be stored"
+        for view in lost[:_MOST_NAMES]
+    ] + [
+        f"Redis lost all of {view.queue}, noticed {span(view.forgotten_age_seconds or 0)} ago: "
+        "what it held then is gone with its counters, nobody knows how much"
+        for view in forgotten[:_MOST_NAMES]
+    ]
+    return Finding(
+        "redis lost", "warn", "; ".join(what),
+        "it crashed, failed over to a replica that lagged, was restarted empty, flushed, or evicts: see "
+        "its log, and persistence and eviction above",
+    )  # fmt: skip
+
+
+def _is_recent(age_seconds: float | None) -> bool:
+    return age_seconds is not None and age_seconds < _RECENT_SECONDS
 
 
 def _balance(views: list[QueueView], _: Settings) -> Finding:

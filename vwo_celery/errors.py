@@ -6,6 +6,8 @@ VwoCeleryError
 ├── EventError             an event that JSON or VWO's limits cannot carry (also a ValueError)
 ├── QueueUnavailable       Redis did not answer, or refused
 ├── QueueFull              a queue is at its capacity and `when_full` is "raise"
+├── SpoolUnavailable       this host's spool cannot be written or read
+│   └── SpoolFull          it is at its capacity
 ├── QueueUnknown           nothing is registered under that queue's name
 ├── HostRefused            a destination whose host this worker may not send to
 ├── CallbackRefused        a flush_callback this worker may not import, or cannot
@@ -48,6 +50,14 @@ class QueueUnavailable(VwoCeleryError):
 
 class QueueFull(VwoCeleryError):
     """A queue is at its capacity and `when_full` is "raise"; none of the events were stored."""
+
+
+class SpoolUnavailable(VwoCeleryError):
+    """This host's spool cannot be written or read; what was to be spooled is not."""
+
+
+class SpoolFull(SpoolUnavailable):
+    """This host's spool is at its capacity; what was to be spooled is not."""
 
 
 class QueueUnknown(VwoCeleryError, LookupError):

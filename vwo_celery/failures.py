@@ -47,6 +47,7 @@ FAILURES: Final[dict[type[Exception], Failure]] = {
     u3.ProxyError: Failure.PROXY,
     u3.SSLError: Failure.TLS,
     u3.DecodeError: Failure.INVALID_ANSWER,
+    u3.InvalidHeader: Failure.INVALID_ANSWER,  # two lengths; requests says InvalidHeader of our own
     u3.LocationValueError: Failure.CONFIGURATION,
     http.client.HTTPException: Failure.INVALID_ANSWER,
     socket.gaierror: Failure.DNS,
@@ -62,7 +63,8 @@ FORESEEN: Final = tuple(FAILURES)
 def explain(exc: BaseException) -> tuple[Failure, str]:
     """What to call an exception of the HTTP libraries, and its innermost reason in words."""
     failure, root = _named(exc), _root(exc)
-    if failure is Failure.CONNECTION:  # requests says so of a name, a timeout and TLS as well
+    # requests says the one of a name, a timeout and TLS as well, the other of an answer's headers.
+    if failure in (Failure.CONNECTION, Failure.CONFIGURATION):
         failure = _named(root)
     return failure, str(root) or type(root).__name__
 

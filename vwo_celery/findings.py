@@ -102,8 +102,8 @@ def _eviction(facts: ServerFacts) -> Finding:
     if facts.policy.startswith("volatile"):
         return Finding(
             "eviction", "warn",
-            f"maxmemory-policy is {facts.policy}: events are safe, but the marks that keep a "
-            "repeated push from being stored twice are not", remedy,
+            f"maxmemory-policy is {facts.policy}: events are safe, but the marks are not that keep a "
+            "repeated push from being stored twice, and without which events count as lost", remedy,
         )  # fmt: skip
     return Finding("eviction", "ok", f"maxmemory-policy is {facts.policy or 'not told'}")
 
@@ -165,8 +165,8 @@ def broker_findings(broker: BrokerFacts, listeners: Sequence[str]) -> Iterator[F
     if broker.error:
         yield Finding(
             "broker", "problem", f"{broker.url} cannot be reached: {broker.error}",
-            "start it, or correct broker_url (VWO_CELERY_BROKER_URL); until then no batch is sent, "
-            "and the events stay in Redis",
+            "start it, or correct broker_url (VWO_CELERY_BROKER_URL); until then only the "
+            "workers' listeners send, one batch at a time",
         )  # fmt: skip
         return
     if broker.unchecked:

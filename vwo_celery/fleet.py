@@ -7,17 +7,18 @@ lost registration is written again by the next enqueue.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from vwo_celery.batches import Limits, as_ms
 from vwo_celery.connections import unavailable
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import QueueUnknown
 from vwo_celery.keys import FleetKeys, fleet_keys, split_shard_name
-from vwo_celery.store import Limits, Shard, as_ms, as_text
+from vwo_celery.store import Shard, as_text
 
 #: Wake-ups kept while no worker listens; more would not make the first worker any quicker.
 MOST_WAKEUPS = 1000
@@ -25,7 +26,13 @@ MOST_WAKEUPS = 1000
 LISTENER_TTL_SECONDS = 15.0
 #: Who may run the sweep: the task that beat sends, and a listener where beat is silent.
 SWEEPERS = ("beat", "listener")
+#: Signs of life: sweeps, by whom; a task of another kind; a batch that a listener had to send.
+_SIGNS = (*SWEEPERS, "task", "rescue")
 _AUDIT_CURSOR = "audit_cursor"
+#: As the setting `shards`; a registration that says more would have the sweep look for ever.
+MOST_SHARDS = 64
+#: What is raised where somebody else's bytes are no JSON of ours.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 #: Of a shard that is watched; the sweep writes the time where it finds that the shard holds something.
 _SEEN_LONG_AGO = 1
 
@@ -43,7 +50,7 @@ class Registration(msgspec.Struct, frozen=True, omit_defaults=True):
 
     destination: Destination
     limits: Limits
-    shards: int = 1
+    shards: Annotated[int, msgspec.Meta(ge=1, le=MOST_SHARDS)] = 1
     flush_callback: str = ""
     version: int = 1
 
@@ -83,24 +90,36 @@ class Fleet:
 
     # -- registrations
 
-    def register(self, registration: Registration) -> None:
-        """Make a queue known to every worker, and its limits known to the scripts."""
+    def register(self, registration: Registration, lives: Sequence[str] = ()) -> list[str]:
+        """Make a queue known to every worker, and its limits known to the scripts.
+
+        Args:
+            registration: The queue.
+            lives: What this answered the caller last, if it ever did.
+
+        Returns:
+            Of each shard, the name of its state's life; another one where Redis had forgotten it.
+        """
         queue = registration.destination.queue
         shards = [self.shard(queue, number) for number in range(registration.shards)]
-        for shard in shards:
-            shard.set_limits(registration.limits)
+        known = lives or [""] * len(shards)
+        renewed = [
+            shard.set_limits(registration.limits, known_life=life)
+            for shard, life in zip(shards, known, strict=True)
+        ]
         with unavailable(f"registration of {queue}"):
             pipe = self.client.pipeline(transaction=False)
             pipe.hset(self.keys.queues, queue, msgspec.json.encode(registration))
             for shard in shards:
                 self._watch(pipe, shard)
             pipe.execute()
+        return renewed
 
     def registration(self, queue: str) -> Registration:
         """What a queue was registered with.
 
         Raises:
-            QueueUnknown: Nothing is registered under that name.
+            QueueUnknown: Nothing that can be read is registered under that name.
         """
         with unavailable(f"look-up of {queue}"):
             found = self.client.hget(self.keys.queues, queue)
@@ -109,7 +128,12 @@ class Fleet:
                 f"no queue {queue!r} is registered in namespace {self.namespace!r}; "
                 "a producer registers it with its first enqueue"
             )
-        return msgspec.json.decode(found, type=Registration)
+        try:
+            return msgspec.json.decode(found, type=Registration)
+        except UNREADABLE as exc:
+            raise QueueUnknown(
+                f"the registration of queue {queue!r} cannot be read by this release: {exc}"
+            ) from exc
 
     def registrations(self) -> dict[str, Registration]:
         """Every registered queue, by name."""
@@ -120,7 +144,7 @@ class Fleet:
     def some_registrations(self, most: int) -> dict[str, Registration]:
         """About *most* registered queues; repeated calls, by anyone, come to all of them."""
         with unavailable("list of queues"):
-            cursor = int(self.client.hget(self.keys.pulse, _AUDIT_CURSOR) or 0)
+            cursor = _number(self.client.hget(self.keys.pulse, _AUDIT_CURSOR))
             cursor, found = self.client.hscan(self.keys.queues, cursor, count=most)
             self.client.hset(self.keys.pulse, _AUDIT_CURSOR, cursor)
         return _decode(found)
@@ -150,10 +174,14 @@ class Fleet:
             self.watch(shard.keys.name)
 
     def watched(self) -> list[Shard]:
-        """The shards that hold, or lately held, something."""
+        """The shards that hold, or lately held, something; what names no shard is passed over."""
         with unavailable("list of watched shards"):
             names = self.client.smembers(self.keys.watched)
-        return [self.shard(*split_shard_name(as_text(name))) for name in sorted(names)]
+        shards = []
+        for name in sorted(names):
+            with suppress(ValueError):
+                shards.append(self.shard(*split_shard_name(as_text(name))))
+        return shards
 
     # -- wake-ups
 
@@ -169,28 +197,43 @@ class Fleet:
             pipe.execute()
 
     def next_wakeup(self, timeout_seconds: float) -> Wakeup | None:
-        """Wait for a wake-up; None if there was none in time."""
+        """Wait for a wake-up; None if there was none in time, or what came is none."""
         with unavailable("wait for a wake-up"):
             found = self.client.brpop([self.keys.wakeups], timeout=timeout_seconds)
         if found is None:
             return None
         try:
             return msgspec.json.decode(found[1], type=Wakeup)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return None
 
     # -- signs of life
 
     def note_sweep(self, by: str) -> None:
         """Leave the time of a sweep run by "beat" or by a "listener"."""
-        with unavailable("note of a sweep"):
-            self.client.hset(self.keys.pulse, by, self.now_ms())
+        self._note(by)
+
+    def note_task(self) -> None:
+        """Leave the time at which a worker ran a task."""
+        self._note("task")
+
+    def note_rescue(self) -> None:
+        """Leave the time at which a listener sent what no task did."""
+        self._note("rescue")
+
+    def _note(self, sign: str) -> None:
+        with unavailable("sign of life"):
+            self.client.hset(self.keys.pulse, sign, self.now_ms())
 
     def last_sweeps_ms(self) -> dict[str, int]:
         """Unix ms of the last sweep, by who ran it."""
-        with unavailable("look-up of the last sweep"):
-            found = self.client.hmget(self.keys.pulse, SWEEPERS)
-        return {by: int(ms) for by, ms in zip(SWEEPERS, found, strict=True) if ms is not None}
+        return {by: ms for by, ms in self.signs_ms().items() if by in SWEEPERS}
+
+    def signs_ms(self) -> dict[str, int]:
+        """Unix ms of the last sweep by "beat" and "listener", of the last "task" and "rescue"."""
+        with unavailable("look-up of signs of life"):
+            found = self.client.hmget(self.keys.pulse, _SIGNS)
+        return {sign: _number(ms) for sign, ms in zip(_SIGNS, found, strict=True) if ms is not None}
 
     def note_listener(self, name: str) -> None:
         """Leave word that this worker listens; forget those silent for long."""
@@ -246,10 +289,15 @@ class Fleet:
                 subscription.close()
 
 
+def _number(text: bytes | None) -> int:
+    """A number that we keep in Redis, 0 where it is none."""
+    return int(text) if text is not None and text.isdigit() else 0
+
+
 def _decode(found: dict[Any, bytes]) -> dict[str, Registration]:
     """The registrations that this release can read; the doctor reports the others."""
     readable = {}
     for queue, text in sorted(found.items()):
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        with suppress(*UNREADABLE):
             readable[as_text(queue)] = msgspec.json.decode(text, type=Registration)
     return readable

@@ -13,13 +13,15 @@ from typing import NamedTuple
 import msgspec
 
 from vwo_celery.amounts import count, span
+from vwo_celery.batches import Limits
 from vwo_celery.connections import unavailable
 from vwo_celery.errors import QueueUnknown
-from vwo_celery.fleet import Fleet, Registration
+from vwo_celery.fleet import UNREADABLE, Fleet, Registration
 from vwo_celery.keys import split_shard_name
 from vwo_celery.settings import Settings
 from vwo_celery.snapshots import Snapshot, take_snapshots
-from vwo_celery.store import Limits, Shard, as_text
+from vwo_celery.stalls import find_stall, silence_seconds
+from vwo_celery.store import Shard, as_text
 from vwo_celery.wording import nearest
 
 #: How late an event may be before it counts as stuck: half its interval, within these bounds, but
@@ -66,8 +68,14 @@ class QueueView(msgspec.Struct, frozen=True):
         error: Why VWO did not accept the oldest released batch, "" if none is released.
         attempt: How often that batch was tried.
         paused: Why nothing is claimed, "" if the queue is not paused.
+        held_seconds: Until the next probe of a destination whose circuit is open, 0 if it is due; None if
+            the circuit is closed.
         delivered_age_seconds: Time since VWO last accepted a batch; None for never.
         receiver_errors: Receivers of signals and callbacks that raised.
+        redis_lost_age_seconds: Time since a producer last noticed that Redis had lost events, which
+            are counted in dropped; None for never.
+        forgotten_age_seconds: Time since a producer noticed that Redis had forgotten all that a shard
+            of the queue held, its counters included; None for never.
         ledger: Its ledger.
     """
 
@@ -89,8 +97,11 @@ class QueueView(msgspec.Struct, frozen=True):
     error: str
     attempt: int
     paused: str
+    held_seconds: float | None
     delivered_age_seconds: float | None
     receiver_errors: int
+    redis_lost_age_seconds: float | None
+    forgotten_age_seconds: float | None
     ledger: Ledger
 
     @property
@@ -153,7 +164,7 @@ def registrations(fleet: Fleet) -> Registrations:
     for name, text in sorted((as_text(key), value) for key, value in found.items()):
         try:
             readable[name] = msgspec.json.decode(text, type=Registration)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except UNREADABLE as exc:
             unreadable[name] = str(exc)
     return Registrations(readable, unreadable)
 
@@ -228,8 +239,9 @@ def health(fleet: Fleet, settings: Settings) -> Health:
         settings: This worker's; only the sweep's interval matters.
 
     Returns:
-        Unhealthy where the oldest pending event is later than `grace_seconds`, or where something
-        is pending and nobody listens. What VWO does not accept is no fault of the workers.
+        Unhealthy where the oldest pending event is later than `grace_seconds`, where something is
+        pending and nobody listens, or where workers listen and run no task though one is due. What
+        VWO does not accept is no fault of the workers.
 
     Raises:
         QueueUnavailable: Redis did not answer.
@@ -240,6 +252,10 @@ def health(fleet: Fleet, settings: Settings) -> Health:
     problems = [_lateness(view) for view in active if is_stuck(view, settings)]
     if pending and not listeners:
         problems.insert(0, f"no worker listens, and {count(pending, 'event')} pending")
+    stall = find_stall(fleet, settings, fleet.signs_ms(), fleet.now_ms())
+    late = max((view.late_seconds for view in active), default=0)
+    if listeners and stall and (stall.replaced or late > silence_seconds(settings)):
+        problems.insert(0, f"{count(listeners, 'worker listens', 'workers listen')}, but {stall}")
     return Health(tuple(problems), listeners, pending)
 
 
@@ -266,7 +282,6 @@ def _view_one(queue: str, shards: list[Snapshot]) -> QueueView:
     tries = sorted((b for b in batches if b.state == "released"), key=lambda batch: batch.at_ms)
     oldest = min(tries, key=lambda batch: batch.first_ms, default=None)
     now = shards[0].now_ms
-    delivered = max(shard.delivered_ms for shard in shards)
     dropped = {reason: 0 for shard in shards for reason in shard.dropped}
     for reason in dropped:
         dropped[reason] = sum(shard.dropped.get(reason, 0) for shard in shards)
@@ -290,10 +305,24 @@ def _view_one(queue: str, shards: list[Snapshot]) -> QueueView:
         error=oldest.error if oldest else "",
         attempt=oldest.attempt if oldest else 0,
         paused=next((shard.paused for shard in shards if shard.paused), ""),
-        delivered_age_seconds=max(0, now - delivered) / 1000 if delivered else None,
+        held_seconds=_held_seconds(now, shards),
+        delivered_age_seconds=_age_seconds(now, (shard.delivered_ms for shard in shards)),
         receiver_errors=sum(shard.receiver_errors for shard in shards),
+        redis_lost_age_seconds=_age_seconds(now, (shard.redis_lost_ms for shard in shards)),
+        forgotten_age_seconds=_age_seconds(now, (shard.forgotten_ms for shard in shards)),
         ledger=ledger,
     )
+
+
+def _age_seconds(now_ms: int, times_ms: Iterable[int]) -> float | None:
+    """Time since the latest of these, of which 0 stands for never."""
+    latest = max(times_ms)
+    return max(0, now_ms - latest) / 1000 if latest else None
+
+
+def _held_seconds(now_ms: int, shards: Iterable[Snapshot]) -> float | None:
+    held = [shard.held_until_ms for shard in shards if shard.held_until_ms]
+    return max(0, min(held) - now_ms) / 1000 if held else None
 
 
 def _ledger(queue: str, shards: list[Snapshot]) -> Ledger:
@@ -322,9 +351,11 @@ def _oldest_age_seconds(shards: list[Snapshot]) -> float | None:
 
 def _late_seconds(shard: Snapshot) -> float:
     """How long ago the oldest pending event ought to have left: at its interval's end, and not
-    before it could, which is later for a batch that was released or redriven."""
+    before it could, which is later for a batch that was released or redriven, and after a pause or an
+    open circuit."""
     wait = _interval_ms(shard.limits) if shard.limits else 0
     due = [max(b.first_ms + wait, b.at_ms) for b in shard.batches if b.state == "ready"]
     if shard.open_events:
         due.append((shard.open_first_ms or shard.now_ms) + wait)
-    return max(0, shard.now_ms - min(due, default=shard.now_ms)) / 1000
+    oldest = max(min(due, default=shard.now_ms), shard.held_until_ms, shard.free_since_ms)
+    return max(0, shard.now_ms - oldest) / 1000

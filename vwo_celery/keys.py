@@ -25,20 +25,33 @@ class KeyFamily(NamedTuple):
 
 SHARD_FAMILIES = (
     KeyFamily("open", "list", "the list being filled, newest event at the head"),
-    KeyFamily("meta", "hash", "limits, first event's time, ledger counters, pause"),
+    KeyFamily("meta", "hash", "limits, life, first event's time, ledger counters, pause"),
     KeyFamily("ready", "zset", "batch id -> Unix ms from which it may be claimed"),
     KeyFamily("leases", "zset", "batch id -> Unix ms at which its lease runs out"),
     KeyFamily("info", "hash", "batch id -> attempt:lost:events:bytes:first ms:sealed ms:error"),
     KeyFamily("slots", "zset", "wake-up token -> Unix ms at which its slot is free again"),
     KeyFamily("dead", "zset", "batch id -> Unix ms of its dead-lettering"),
     KeyFamily("batch:*", "list", "a sealed batch, never changed, newest event at the head"),
-    KeyFamily("mark:*", "string", "a producer's last push, so that a repeat stores nothing"),
+    KeyFamily("suspect:*", "string", "Unix ms at which VWO first refused a batch of one event"),
+    KeyFamily(
+        "circuit", "hash", "with shard 0: failures in a row, open until when, whose probe is out"
+    ),
+    KeyFamily(
+        "mark:*",
+        "string",
+        "events stored under a producer's mark: shows repeats, and what was lost",
+    ),
 )
 FLEET_FAMILIES = (
     KeyFamily("queues", "hash", "queue -> its registration, JSON; holds the SDK key"),
     KeyFamily("watched", "set", "shards that hold, or lately held, something"),
     KeyFamily("wakeups", "list", "wake-ups that no worker has picked up yet"),
-    KeyFamily("pulse", "hash", "Unix ms of the last sweep by beat and by a listener"),
+    KeyFamily(
+        "pulse",
+        "hash",
+        "Unix ms of the last sweep by beat and by a listener, of the last task, and of the last batch "
+        "that a listener sent itself",
+    ),
     KeyFamily("listeners", "zset", "worker -> Unix ms at which it last listened"),
 )
 
@@ -55,10 +68,15 @@ class ShardKeys(msgspec.Struct, frozen=True):
     info: str
     slots: str
     dead: str
+    circuit: str
 
     def batch(self, batch_id: str) -> str:
         """Key of a sealed batch."""
         return f"{self.prefix}batch:{batch_id}"
+
+    def suspect(self, batch_id: str) -> str:
+        """Key of the note that VWO refused a batch of one event."""
+        return f"{self.prefix}suspect:{batch_id}"
 
     def mark(self, producer: str) -> str:
         """Key of a producer's idempotency mark."""

@@ -7,13 +7,15 @@ listens says so in the shards' meta hash, so that a worker publishes nothing to 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from vwo_celery.events import decode
+from vwo_celery.events import decode, unsendable
 from vwo_celery.fleet import Fleet, Registration
 
 #: How long one word of interest holds; renewed while somebody iterates.
@@ -27,8 +29,14 @@ class _Result(msgspec.Struct, array_like=True):
 
 
 def result_text(error: str | None, raw_events: Sequence[bytes]) -> bytes:
-    """An outcome as it is published."""
-    return msgspec.json.encode(_Result(error, [msgspec.Raw(event) for event in raw_events]))
+    """An outcome as it is published: a JSON array of the error and the events.
+
+    What another program pushed and is no JSON object becomes text, as `decode` makes it.
+    """
+    parts = [bytes(event) for event in raw_events]
+    for index, _ in unsendable(parts):
+        parts[index] = msgspec.json.encode(parts[index].decode("utf-8", "replace"))
+    return b"[%b,[%b]]" % (msgspec.json.encode(error), b",".join(parts))
 
 
 def listen(
@@ -50,11 +58,20 @@ def listen(
             spoke = now
         if text is not None:
             heard = now
-            yield _read(text)
+            result = _read(text)
+            if result is not None:
+                yield result
         elif timeout_seconds is not None and now - heard >= timeout_seconds:
             return
 
 
-def _read(text: bytes) -> tuple[str | None, list[Any]]:
-    result = msgspec.json.decode(text, type=_Result)
-    return result.error, [decode(bytes(event)) for event in result.events]
+def _read(text: bytes) -> tuple[str | None, list[Any]] | None:
+    """An outcome; None where it is none, since whoever reaches Redis can publish anything."""
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        result = msgspec.json.decode(text, type=_Result)
+        return result.error, [decode(bytes(event)) for event in result.events]
+    with suppress(ValueError, RecursionError):  # a lone surrogate in one event, maybe
+        match json.loads(text):
+            case [str() | None as error, [*events]]:
+                return error, events
+    return None

@@ -6,16 +6,18 @@ that if the process dies in between, the rest is as it was, and the same command
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from vwo_celery import triggers
 from vwo_celery.connections import unavailable
+from vwo_celery.drops import announce_drop
 from vwo_celery.fleet import Fleet, Registration
 from vwo_celery.inspector import shards_of
 from vwo_celery.snapshots import BatchView, Snapshot, take_snapshots
-from vwo_celery.store import Shard
+from vwo_celery.store import PURGED, Shard
 
 
 class DeadBatch(msgspec.Struct, frozen=True):
@@ -175,7 +177,7 @@ def redrive(
 def purge(
     fleet: Fleet, dead: Iterable[DeadBatch], *, each: Callable[[int], None] = lambda _: None
 ) -> int:
-    """Drop dead letters for good, counted as dropped with the reason "purged".
+    """Drop dead letters for good, counted and announced as dropped with the reason "purged".
 
     Args:
         fleet: The queues.
@@ -188,12 +190,16 @@ def purge(
     Raises:
         QueueUnavailable: Redis did not answer; some may be gone, the others are as they were.
     """
-    total = 0
-    for batch in dead:
-        events = fleet.shard(batch.queue, batch.shard).purge(batch.batch)
-        total += events
-        each(events)
-    return total
+    dropped: Counter[str] = Counter()
+    try:
+        for batch in dead:
+            events = fleet.shard(batch.queue, batch.shard).purge(batch.batch)
+            dropped[batch.queue] += events
+            each(events)
+    finally:
+        for queue, count in (+dropped).items():
+            announce_drop(queue, PURGED, count, "an operator purged dead letters")
+    return dropped.total()
 
 
 def _wake(fleet: Fleet, shard: Shard) -> None:

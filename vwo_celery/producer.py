@@ -1,42 +1,44 @@
 """Stage 1 of an event's way, in the application's process: encode it, store it, answer truthfully.
 
-One call is one script in Redis. No thread, no Celery, no HTTP library. The call neither raises for
-trouble with Redis or the event, nor waits much past `enqueue_timeout_seconds`; what became of the
-event stands in the receipt. A push whose answer was lost is sent again under the same mark, so that
-it is stored once. If the process dies before the receipt, the event may or may not be stored; with
-a receipt that says "redis", it is.
+One call is one script in Redis. No Celery, no HTTP library. The call neither raises for trouble with
+Redis or the event, nor waits much past `enqueue_timeout_seconds`; what became of the event stands in
+the receipt. A push whose answer was lost is sent again under the same mark, so that it is stored once.
+What Redis does not take goes to this host's spool. If the process dies before the receipt, the event
+may or may not be stored; with a receipt that says "redis" or "spooled", it is.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import random
-import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, NoReturn
 
-from vwo_celery import store, triggers
+from vwo_celery import store
 from vwo_celery.batching import BatchSettings, parse_batch_event_data
 from vwo_celery.connections import open_client
 from vwo_celery.destinations import Destination
+from vwo_celery.draining import tell_workers
+from vwo_celery.drops import seldom
 from vwo_celery.errors import EventError, QueueFull, QueueUnavailable, VwoCeleryError
 from vwo_celery.events import encode
+from vwo_celery.fallback import fallback_of
 from vwo_celery.fleet import Fleet, Registration
+from vwo_celery.flushing import flush
+from vwo_celery.leftovers import Leftovers
 from vwo_celery.marks import Marks
-from vwo_celery.pushes import REDIS_ERRORS, Push, describe, limits_of, pages, send_again
-from vwo_celery.receipts import IN_REDIS, FlushResult, Receipt
+from vwo_celery.pushes import REDIS_ERRORS, Push, limits_of, pages, send_again, send_with_room
+from vwo_celery.receipts import IN_REDIS, DrainResult, FlushResult, Receipt
+from vwo_celery.replication import Shortfall, replicas_of
 from vwo_celery.settings import Settings
 from vwo_celery.store import Pushed, Shard
 
-log = logging.getLogger("vwo_celery")
-
-_LOG_EVERY_SECONDS = 60.0
+_REFUSALS = (store.TOO_MANY_EVENTS, store.TOO_MANY_BYTES)
 #: Batches of so many events and up: of those, few events open or fill one, which costs a call more.
 _SHORT_WAY_FROM = 20
-#: Longest wait for one answer where no request waits: flush_events and results.
-_PATIENCE_SECONDS = 2.0
+#: Of the time for one enqueue: each of two tries to reach Redis; the rest is for the disk.
+SHARE_OF_A_TRY = 0.45
 
 
 class Queue:
@@ -53,11 +55,12 @@ class Queue:
         settings: Settings,
         client: Any = None,
     ) -> None:
-        given = client is not None
-        if not given:
-            # Half the time for each of two tries, so that both end in time.
-            half = settings.enqueue_timeout_seconds / 2
-            client = open_client(settings.redis_url, timeout_seconds=half)
+        self._fallback = fallback_of(settings, client)
+        self._breaker = self._fallback.breaker
+        one_try = SHARE_OF_A_TRY * settings.enqueue_timeout_seconds
+        self._replicas = replicas_of(settings, client, answer_seconds=one_try)
+        if client is None:
+            client = open_client(settings.redis_url, timeout_seconds=one_try)
         self.destination = destination
         self.batch = batch
         self.settings = settings
@@ -65,12 +68,11 @@ class Queue:
         self.fleet = Fleet(client, settings.namespace)
         self.limits = limits_of(batch, settings)
         self.shards = [self.fleet.shard(self.name, i) for i in range(settings.shards)]
-        self._marks = Marks()
-        self._appends = batch.events_per_request >= _SHORT_WAY_FROM
+        self._marks = [Marks() for _ in self.shards]
+        self._appends = batch.events_per_request >= _SHORT_WAY_FROM and self._replicas is None
+        self._shortfall = Shortfall(self.name, settings.wait_replicas)
         self._registered = 0  # pid of the process that did
-        self._patient: Fleet | None = self.fleet if given else None
-        self._dropped: Counter[str] = Counter()
-        self._logged_at: dict[str, float] = {}
+        self.leftovers = Leftovers(self.registration, settings, self._fallback)
 
     # -- storing
 
@@ -84,13 +86,14 @@ class Queue:
             A receipt; falsy only where the event is dropped.
 
         Raises:
-            QueueFull: Only with `when_full="raise"`; the event is not stored.
+            QueueFull: Only with `when_full="raise"`, of the queue and of the spool; the event is not
+                stored.
         """
         try:
             text = encode(event)
         except EventError as exc:
             return self.drop(exc.reason, 1, str(exc))
-        if self._appends and self.is_registered:
+        if self._appends and self.is_registered and not self._breaker.is_open:
             return self._append(text)
         return self._store((text,))
 
@@ -131,21 +134,28 @@ class Queue:
         return [next(answers) if receipt is IN_REDIS else receipt for receipt in receipts]
 
     def _store(self, texts: Sequence[bytes]) -> Receipt:
+        if not self.asks_redis():
+            return self.leftovers.keep(texts)
         if not self.is_registered and not self.register():
-            return self.drop("redis_unavailable", len(texts), "the queue could not be registered")
+            return self.leftovers.keep(texts)
         return self._push(self.prepare(texts))
 
     def _append(self, text: bytes) -> Receipt:
         """Store a single event by the shortest way; what is unusual goes the general way."""
-        shard, mark, failure = self._some_shard(), self._marks.take(), None
+        shard, failure = self._some_shard(), None
+        marks = self._marks[shard.number]
+        mark = marks.take(1)
         try:
             if shard.append(mark, text):
-                self._marks.give_back(mark)
+                marks.give_back(mark)
                 return IN_REDIS
         except REDIS_ERRORS as exc:
             failure = exc
         push = Push(shard, mark, (text,), store.names_needed(self.limits, (text,)))
-        return self._push_again(push, failure) if failure else self._push(push)
+        if failure is not None:
+            return self._push_again(push, failure)
+        self._fallback.look()
+        return self._push(push)
 
     def _push(self, push: Push, *, once_more: bool = True) -> Receipt:
         try:
@@ -158,11 +168,17 @@ class Queue:
         try:
             pushed = send_again(push, exc)
         except REDIS_ERRORS as again:
-            # The mark does not go back: what it was last used for may still arrive.
-            return self.drop("redis_unavailable", len(push.texts), describe(again))
+            return self.leftovers.keep_sent(push, again)
         return self.settle(push, pushed)
 
     # -- what the asyncio producer shares
+
+    def asks_redis(self) -> bool:
+        """Whether this call shall ask Redis, and not go straight to the spool."""
+        if self._breaker.is_open:
+            return self._fallback.may_ask()
+        self._fallback.look()
+        return True
 
     def prepare(self, texts: Sequence[bytes], names: int | None = None) -> Push:
         """A push of *texts*, ready to be sent, and to be sent again if its answer is lost.
@@ -173,7 +189,8 @@ class Queue:
         """
         if names is None:
             names = store.names_needed(self.limits, texts)
-        return Push(self._some_shard(), self._marks.take(), texts, names)
+        shard = self._some_shard()
+        return Push(shard, self._marks[shard.number].take(len(texts)), texts, names, self._replicas)
 
     def _some_shard(self) -> Shard:
         return self.shards[0] if len(self.shards) == 1 else random.choice(self.shards)
@@ -186,19 +203,44 @@ class Queue:
             pushed: The answer.
             once_more: Whether a push that stored nothing may be tried again.
         """
-        token = push.token
-        self._marks.give_back(push.mark)
+        if self._breaker.is_open:
+            self._breaker.close()
+        token, marks = push.token, self._marks[push.shard.number]
         if pushed.code in (store.STORED, store.DUPLICATE):
+            marks.give_back(push.mark)
             if pushed.wakeups or pushed.watch:
                 self._tell_workers(push.shard, token, pushed)
-            return IN_REDIS
-        count = len(push.texts)
-        if pushed.code in (store.TOO_MANY_EVENTS, store.TOO_MANY_BYTES):
-            return self._refuse(count)
+            return IN_REDIS if pushed.replicated else self._shortfall.note(len(push.texts))
+        if pushed.code in _REFUSALS:
+            return self._settle_refused(push, pushed)
+        marks.give_back_unused(push.mark)
         if not once_more or (pushed.code == store.NOT_REGISTERED and not self.register()):
-            return self.drop("redis_unavailable", count, "Redis keeps losing the registration")
+            return self.leftovers.keep(push.texts, "Redis keeps losing the registration")
         # Where another process registered smaller batches, more may be sealed than names were given.
-        return self._push(self.prepare(push.texts, count + 1), once_more=False)
+        return self._push(self.prepare(push.texts, len(push.texts) + 1), once_more=False)
+
+    def _settle_refused(self, push: Push, pushed: Pushed) -> Receipt:
+        """Do what `when_full` says where a queue has no room for a push."""
+        policy, events = self.settings.when_full, len(push.texts)
+        try:
+            if policy == "drop_oldest":
+                pushed = send_with_room(push, pushed)
+        except QueueUnavailable as exc:
+            self._fallback.note_failure(exc.__cause__)
+        except REDIS_ERRORS as exc:
+            return self.leftovers.keep_sent(push, exc)
+        if pushed.code not in _REFUSALS:
+            return self.settle(push, pushed, once_more=False)
+        self._marks[push.shard.number].give_back_unused(push.mark)
+        detail = (
+            f"queue {self.name} is at its capacity (max_queue_events "
+            f"{self.settings.max_queue_events}, max_queue_bytes {self.settings.max_queue_bytes})"
+        )
+        if policy == "raise":
+            raise QueueFull(f"{events} events not stored: {detail}; drain it or raise the limit")
+        if policy == "spool":
+            return self.leftovers.keep(push.texts, detail, reason="queue_full")
+        return self.drop("queue_full", events, detail)
 
     @property
     def is_registered(self) -> bool:
@@ -209,71 +251,83 @@ class Queue:
         """Make the queue known to workers and scripts; False if Redis did not answer."""
         try:
             try:
-                self.fleet.register(self.registration)
+                lives = self._register()
             except QueueUnavailable:  # over a new connection it may go well, and twice does no harm
-                self.fleet.register(self.registration)
+                lives = self._register()
         except VwoCeleryError as exc:
-            self._log_seldom("register", "%s", exc)
+            self._fallback.note_failure(exc.__cause__)
+            seldom.warn(f"register {self.name}", "%s", exc)
             return False
+        for marks, life in zip(self._marks, lives, strict=True):
+            marks.renew(life)
         self._registered = os.getpid()
+        self._fallback.look(now_and_then=False)
         return True
+
+    def _register(self) -> list[str]:
+        return self.fleet.register(self.registration, [marks.life for marks in self._marks])
 
     def _tell_workers(self, shard: Shard, token: str, pushed: Pushed) -> None:
         """Leave wake-ups; a failure only delays the batch until the next sweep."""
         try:
-            if pushed.watch:
-                self.fleet.watch(shard.keys.name)
-            if pushed.wakeups:
-                tokens = triggers.tokens(token, pushed.wakeups)
-                self.fleet.leave_wakeups(self.name, shard.number, tokens)
+            tell_workers(self.fleet, shard, token, pushed)
         except VwoCeleryError as exc:
-            self._log_seldom(
-                "wakeup", "a wake-up was not left, the next sweep finds the batch: %s", exc
+            seldom.warn(
+                f"wakeup {self.name}",
+                "a wake-up was not left, the next sweep finds the batch: %s",
+                exc,
             )
 
-    @property
+    @cached_property
     def registration(self) -> Registration:
         """What this queue is registered with."""
         return Registration(
             self.destination, self.limits, self.settings.shards, self.batch.flush_callback
         )
 
-    # -- dropping
+    # -- what Redis did not take
 
     @property
     def dropped(self) -> Mapping[str, int]:
         """Events that this process dropped, by reason."""
-        return dict(self._dropped)
+        return dict(self.leftovers.dropped)
 
-    def _refuse(self, count: int) -> Receipt:
-        detail = (
-            f"queue {self.name} is at its capacity (max_queue_events "
-            f"{self.settings.max_queue_events}, max_queue_bytes {self.settings.max_queue_bytes})"
-        )
-        if self.settings.when_full == "raise":
-            raise QueueFull(f"{count} events not stored: {detail}; drain it or raise the limit")
-        return self.drop("queue_full", count, detail)
+    @property
+    def not_replicated(self) -> int:
+        """Events stored by this process that fewer replicas than `wait_replicas` confirmed in time."""
+        return self._shortfall.events
 
     def drop(self, reason: str, count: int, detail: str) -> Receipt:
-        """Count and log events that are not stored."""
-        self._dropped[reason] += count
-        self._log_seldom(
-            reason, "dropped an event of queue %s (%s; %d so far): %s",
-            self.name, reason, self._dropped[reason], detail,
-        )  # fmt: skip
-        return Receipt(where="dropped", reason=reason)
+        """Count and announce events that are not stored."""
+        return self.leftovers.drop(reason, count, detail)
 
-    def _log_seldom(self, topic: str, message: str, *details: object) -> None:
-        now = time.monotonic()
-        if now - self._logged_at.get(topic, -_LOG_EVERY_SECONDS) < _LOG_EVERY_SECONDS:
-            return
-        self._logged_at[topic] = now
-        log.warning(message, *details)
+    def spooled(self) -> int:
+        """Events of this queue on this host's disk, of all processes.
+
+        Raises:
+            SpoolUnavailable: The spool cannot be read.
+        """
+        return self._fallback.count(self.name)
+
+    def drain_spool(self, timeout_seconds: float = 5.0) -> DrainResult:
+        """Move what this host's spool holds to Redis, of all its queues, in this thread.
+
+        Usually it drains by itself; this is for programs that end, and for those without threads.
+
+        Args:
+            timeout_seconds: Longest wait; a page that is under way by then is finished.
+
+        Returns:
+            What was achieved; truthy where the spool is empty now.
+        """
+        return self._fallback.drain(timeout_seconds)
 
     # -- flushing and listening
 
     def flush_events(self, timeout_seconds: float = 10.0) -> FlushResult:
         """Have everything sent that was enqueued before this call, by any process, and wait for it.
+
+        What is in this host's spool counts as pending until it is in Redis.
 
         Args:
             timeout_seconds: Longest wait; 0 only wakes the workers.
@@ -282,13 +336,7 @@ class Queue:
             What was achieved; truthy where all of it was delivered. What is still pending stays,
             and is sent as soon as a worker can.
         """
-        try:
-            counts = triggers.flush(
-                self._patient_fleet(), self.registration, timeout_seconds=timeout_seconds
-            )
-        except VwoCeleryError as exc:
-            return FlushResult(reason=str(exc))
-        return FlushResult(**counts._asdict())
+        return flush(self._fallback, self.registration, timeout_seconds=timeout_seconds)
 
     def results(
         self, timeout_seconds: float | None = None
@@ -302,14 +350,17 @@ class Queue:
         """
         from vwo_celery.listening import listen
 
-        return listen(self._patient_fleet(), self.registration, timeout_seconds)
+        return listen(self._fallback.open_fleet(), self.registration, timeout_seconds)
 
-    def _patient_fleet(self) -> Fleet:
-        """The queues, by a client that waits longer than a web request may."""
-        if self._patient is None:
-            url, namespace = self.settings.redis_url, self.settings.namespace
-            self._patient = Fleet(open_client(url, timeout_seconds=_PATIENCE_SECONDS), namespace)
-        return self._patient
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: a copy would share marks, and take passwords along.
+
+        Raises:
+            TypeError: Always; a forked process may use the queue that it inherits.
+        """
+        raise TypeError(
+            "a queue cannot be pickled or copied; call vwo_celery.connect, or attach, where it is used"
+        )
 
     def __repr__(self) -> str:
         return f"<Queue {self.name} of {self.destination!r}>"

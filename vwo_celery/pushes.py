@@ -12,15 +12,20 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from vwo_celery.batches import Limits, as_ms
 from vwo_celery.batching import BatchSettings
+from vwo_celery.capacity import MAY_FIT, NEVER_FITS, make_room, share
 from vwo_celery.events import BODY_OVERHEAD_BYTES, MAX_BODY_BYTES
 from vwo_celery.marks import Mark, push_token
+from vwo_celery.replication import Replicas
 from vwo_celery.settings import Settings
-from vwo_celery.store import Limits, Pushed, Shard, as_ms
+from vwo_celery.store import TOO_MANY_BYTES, TOO_MANY_EVENTS, Pushed, Shard
 
 #: Most events and bytes of one command, so that no command holds Redis for more than a moment.
 PUSH_EVENTS = 1000
 PUSH_BYTES = 1_000_000
+#: Rounds of making room for one push: some, and one more for each so many events of it.
+_ROOM_ROUNDS, _ROOM_EVENTS = 3, 100
 #: Sweeps that a wake-up slot outlives when no task picks the wake-up up.
 SLOT_SWEEPS = 3
 _SHORTEST_SLOT_SECONDS = 3.0
@@ -29,12 +34,16 @@ REDIS_ERRORS = (RedisError, RedisClusterException)
 
 
 class Push(NamedTuple):
-    """One push: where to, under which mark, of what, and how many batches it may seal."""
+    """One push: where to, under which mark, of what, and how many batches it may seal.
+
+    `replicas` says which replicas must have it before it is answered; None for none.
+    """
 
     shard: Shard
     mark: Mark
     texts: Sequence[bytes]
     names: int
+    replicas: Replicas | None = None
 
     @property
     def token(self) -> str:
@@ -43,7 +52,7 @@ class Push(NamedTuple):
 
     @property
     def command(self) -> tuple[Any, ...]:
-        """The command that stores the events; the same however often it is asked for."""
+        """The command that stores the events, once, however often it is sent."""
         return self.shard.push_command(self.mark, self.texts, self.names)
 
     def send(self) -> Pushed:
@@ -52,6 +61,8 @@ class Push(NamedTuple):
         Raises:
             redis.exceptions.RedisError: As it comes; see `send_again`.
         """
+        if self.replicas is not None:
+            return self.replicas.push(self.shard, self.mark, self.command)
         return self.shard.push(self.command)
 
 
@@ -62,13 +73,15 @@ class Repeats:
     did run from storing twice.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mark: Mark) -> None:
+        self._mark = mark
         self._left = {"load", "repeat"}
 
     def allow(self, exc: Exception) -> bool:
         """Whether sending it again after *exc* can help, and is not used up."""
         if isinstance(exc, NoScriptError):
             return self._use("load")
+        self._mark.doubt()
         return isinstance(exc, (RedisConnectionError, RedisTimeoutError)) and self._use("repeat")
 
     def _use(self, what: str) -> bool:
@@ -84,7 +97,7 @@ def send_again(push: Push, exc: Exception) -> Pushed:
     Raises:
         redis.exceptions.RedisError: It cannot help, or it did not.
     """
-    repeats = Repeats()
+    repeats = Repeats(push.mark)
     while repeats.allow(exc):
         try:
             if isinstance(exc, NoScriptError):
@@ -93,6 +106,40 @@ def send_again(push: Push, exc: Exception) -> Pushed:
         except REDIS_ERRORS as again:
             exc = again
     raise exc
+
+
+def send_with_room(push: Push, refused: Pushed) -> Pushed:
+    """Drop the oldest events for a push that was refused, and send it again.
+
+    Nothing of the push is stored until it fits as a whole. It is sent under the same mark, since the
+    refusal stored nothing. What other producers store meanwhile may take the room; after some rounds
+    that is that.
+
+    Args:
+        push: What was refused.
+        refused: The answer.
+
+    Returns:
+        The last answer; a refusal where the push never fits, or did not yet.
+
+    Raises:
+        QueueUnavailable: Redis did not answer; nothing of the push is stored.
+        redis.exceptions.RedisError: As it comes; whether the push is stored is not known.
+    """
+    pushed = refused
+    for _ in range(_ROOM_ROUNDS + len(push.texts) // _ROOM_EVENTS):
+        room = make_room(push.shard, push.texts)
+        if room.fits == NEVER_FITS:
+            break
+        if room.fits == MAY_FIT:
+            continue
+        try:
+            pushed = push.send()
+        except REDIS_ERRORS as exc:
+            pushed = send_again(push, exc)
+        if pushed.code not in (TOO_MANY_EVENTS, TOO_MANY_BYTES):
+            break
+    return pushed
 
 
 def describe(exc: Exception) -> str:
@@ -107,9 +154,9 @@ def limits_of(batch: BatchSettings, settings: Settings) -> Limits:
         events_per_request=batch.events_per_request,
         interval_ms=batch.request_time_interval_ms,
         batch_bytes=MAX_BODY_BYTES - BODY_OVERHEAD_BYTES,
-        capacity_events=-(-settings.max_queue_events // shards),
-        capacity_bytes=-(-settings.max_queue_bytes // shards),
-        parallel=-(-settings.max_parallel_sends // shards),
+        capacity_events=share(settings.max_queue_events, shards),
+        capacity_bytes=share(settings.max_queue_bytes, shards),
+        parallel=share(settings.max_parallel_sends, shards),
         slot_ttl_ms=as_ms(
             max(_SHORTEST_SLOT_SECONDS, SLOT_SWEEPS * settings.sweep_interval_seconds)
         ),

@@ -16,9 +16,11 @@ class Receipt(msgspec.Struct, frozen=True):
     Attributes:
         where: "redis": it will be delivered, or be visible among the dead letters; "spooled": the
             same, from this host's disk; "dropped": it will not, but see "redis_unavailable".
-        reason: Why it was dropped, one word: "not_json", "not_an_object", "too_large",
-            "queue_full", "redis_unavailable" (no answer in time, twice; if only the answers were
-            lost, it is stored and will be delivered all the same); else None.
+        reason: "not_replicated" where it is in Redis, but fewer replicas than `wait_replicas` said so
+            in time: lost if the master is lost now. Or why it was dropped, one word: "not_json",
+            "not_an_object", "too_large", "queue_full", "spool_full", "redis_unavailable" (Redis did not
+            take it, nor could this host's disk; if only Redis' answers were lost, it is delivered all
+            the same). Else None.
     """
 
     where: Literal["redis", "spooled", "dropped"]
@@ -29,6 +31,25 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 IN_REDIS = Receipt(where="redis")
+NOT_REPLICATED = Receipt(where="redis", reason="not_replicated")
+SPOOLED = Receipt(where="spooled")
+
+
+class DrainResult(msgspec.Struct, frozen=True):
+    """What a drain of this host's spool achieved; truthy where the spool is empty now.
+
+    Attributes:
+        drained: Events that went to Redis.
+        left: Events that are still on this host's disk, of all queues.
+        reason: Why some are, "" if none is.
+    """
+
+    drained: int = 0
+    left: int = 0
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return not (self.left or self.reason)
 
 
 class FlushResult(msgspec.Struct, frozen=True):

@@ -40,7 +40,11 @@ class Script(NamedTuple):
             return client.execute_command(*command)
         except NoScriptError:
             client.script_load(self.text)
+        try:
             return client.execute_command(*command)
+        except NoScriptError:
+            # Forgotten in between, as by a SCRIPT FLUSH or a failover; its text cannot be.
+            return client.execute_command("EVAL", self.text, *command[2:])
 
 
 @cache

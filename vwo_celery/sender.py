@@ -14,15 +14,15 @@ import logging
 import os
 import re
 import zlib
-from collections.abc import Collection
+from base64 import b64encode
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
 
 import msgspec
 import requests
-from requests.exceptions import InvalidProxyURL
-from requests.utils import select_proxy
+from requests.exceptions import InvalidProxyURL, SSLError
+from requests.utils import get_auth_from_url, select_proxy
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
@@ -32,6 +32,7 @@ from vwo_celery.errors import HostRefused
 from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST
 from vwo_celery.failures import FORESEEN, explain
 from vwo_celery.outcomes import Answer, Failure
+from vwo_celery.wording import scheme_only, without_secrets
 
 #: An answer is a status and a sentence. What is longer is not read, and its connection is closed.
 MAX_ANSWER_BYTES: Final = 65_536
@@ -98,7 +99,7 @@ class Sender:
             failure, text = explain(exc)
             return Answer(
                 failure=failure,
-                detail=_presentable(text, self.destination.sdk_key),
+                detail=_presentable(text, _masks(self.destination.sdk_key)),
                 elapsed_seconds=deadline.elapsed_seconds,
             )
 
@@ -170,12 +171,13 @@ class _Line:
         adapter = DeadlineAdapter(pool_connections=1, pool_maxsize=_MOST_IDLE_CONNECTIONS)
         for scheme in _DEFAULT_PORTS:
             self.session.mount(f"{scheme}://", adapter)
-        self._key = destination.sdk_key
         self._adapter = adapter
         self._environment: dict[str, Any] = dict(
             self.session.merge_environment_settings(destination.url, {}, True, None, None)
         )
-        _check_proxy(select_proxy(destination.url, self._environment["proxies"]))
+        proxy = select_proxy(destination.url, self._environment["proxies"])
+        self._masks = _masks(destination.sdk_key, *_secrets_of(proxy))
+        _check_bundle(self._environment["verify"])
         # From here on the environment is not asked again: that is a quarter of a request's time,
         # and a matching line in ~/.netrc would replace the Authorization header.
         self.session.trust_env = False
@@ -194,7 +196,7 @@ class _Line:
         retry_after = response.headers.get("Retry-After")
         return Answer(
             status=response.status_code,
-            detail="" if response.ok else _complaint(response, content, self._key),
+            detail="" if response.ok else _complaint(response, content, self._masks),
             retry_after=retry_after and retry_after[:_MOST_HEADER_CHARACTERS],
             elapsed_seconds=deadline.elapsed_seconds,
         )
@@ -221,12 +223,35 @@ def host_allowed(destination: Destination, allowed_hosts: Collection[str]) -> bo
     )
 
 
-def _check_proxy(proxy: str | None) -> None:
-    """Tell a proxy that cannot be parsed from a destination that cannot: only the worker has it."""
+def _secrets_of(proxy: str | None) -> list[str]:
+    """What a proxy could repeat to us of its own URL.
+
+    Raises:
+        InvalidProxyURL: It cannot be parsed. Told apart from a destination that cannot be, since only
+            the worker has it; any part of it may be a password, so that no text of it is shown.
+    """
     try:
         parse_url(proxy or "")
-    except LocationParseError as exc:
-        raise InvalidProxyURL(f"the proxy's URL cannot be parsed: {proxy}") from exc
+        user, password = get_auth_from_url(proxy or "")
+    except ValueError:  # LocationParseError is one
+        raise InvalidProxyURL(
+            f"the proxy is {scheme_only(str(proxy))} and cannot be parsed; in its user and password "
+            "all but letters and digits must be percent-encoded"
+        ) from None
+    return [password, b64encode(f"{user}:{password}".encode()).decode()] if password else []
+
+
+def _masks(key: str, *passwords: str) -> dict[str, str]:
+    return {key: mask(key), **dict.fromkeys(passwords, "…")}
+
+
+def _check_bundle(verify: object) -> None:
+    """Tell a CA bundle that is not there from a server that is not."""
+    if isinstance(verify, str) and not os.path.exists(verify):
+        raise SSLError(
+            f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names {verify!r}, which is not there; "
+            "without it no certificate can be verified"
+        )
 
 
 def _beyond_bounds(body: bytes, events: int) -> Answer | None:
@@ -258,7 +283,7 @@ def _read_some(response: requests.Response) -> bytes:
     return content[:MAX_ANSWER_BYTES]
 
 
-def _complaint(response: requests.Response, content: bytes, key: str) -> str:
+def _complaint(response: requests.Response, content: bytes, masks: Mapping[str, str]) -> str:
     """What VWO says is wrong: `error` or `message` of a JSON object, else nothing."""
     if "gzip" in response.headers.get("Content-Encoding", ""):
         with suppress(zlib.error):
@@ -271,21 +296,14 @@ def _complaint(response: requests.Response, content: bytes, key: str) -> str:
         return ""
     said = answer.get("error") or answer.get("message") or ""
     text = said if isinstance(said, str) else msgspec.json.encode(said).decode()
-    return _presentable(text, key)
+    return _presentable(text, masks)
 
 
-def _presentable(text: str, key: str) -> str:
-    """*text* on one line, not too long, without the key in any spelling or a proxy's password."""
-    text = _USER_AND_PASSWORD.sub("//…@", text)
-    text = re.sub(_spellings(key), lambda _: mask(key), text, flags=re.IGNORECASE)
+def _presentable(text: str, masks: Mapping[str, str]) -> str:
+    """*text* on one line, not too long, without a secret in any spelling or a URL's password."""
+    text = without_secrets(_USER_AND_PASSWORD.sub("//…@", text), masks)
     line = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(line.split())[:_MOST_DETAIL_CHARACTERS]
-
-
-def _spellings(key: str) -> str:
-    """A pattern for *key*, each of its characters as it is, as in a URL or as in a repr."""
-    either = ({c, quote(c, safe=""), quote_plus(c), repr(c)[1:-1]} for c in key)
-    return "".join(f"(?:{'|'.join(map(re.escape, ways))})" for ways in either)
 
 
 class _KeyFilter(logging.Filter):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import redis
 from redis.exceptions import ResponseError
 
+from vwo_celery.clusters import ClusterClient
 from vwo_celery.connections import unavailable
 
 
@@ -62,20 +62,9 @@ def read_servers(client: Any) -> list[ServerFacts]:
         QueueUnavailable: Redis did not answer.
     """
     with unavailable("INFO"):
-        if not isinstance(client, redis.RedisCluster):
+        if not isinstance(client, ClusterClient):
             return [_facts("", client.info(), _config(client))]
-        return [
-            _facts(
-                node.name,
-                client.info(target_nodes=node),
-                _config(client.get_redis_connection(node)),
-            )
-            for node in _primaries(client)
-        ]
-
-
-def _primaries(client: Any) -> list[Any]:
-    return list(client.get_primaries())
+        return [_facts(name, node.info(), _config(node)) for name, node in client.masters()]
 
 
 def _config(client: Any) -> dict[str, str] | None:

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from vwo_celery.errors import SettingsError
 from vwo_celery.setting_sources import Given, from_arguments, from_django, from_environment
+from vwo_celery.urls import as_broker_url, url_problem
 from vwo_celery.wording import mask_url, scheme_only, shown
 
 _SCHEMES = (
@@ -25,7 +26,6 @@ _SCHEMES = (
 _REDIS_URL = r"^(rediss?(\+(sentinel|cluster))?|unix)://"
 _HOST = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?\Z"
 _MODULE = r"^[^\W\d]\w*(\.[^\W\d]\w*)*\Z"
-_LATER = "Accepted and checked; takes effect with the local spool."
 
 
 def _text(wanted: str, meaning: str, pattern: str | None = None) -> Meta:
@@ -143,6 +143,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Most batches of one destination in flight at once, over all workers.",
         ),
     ] = 8
+    circuit_failures: Annotated[
+        int,
+        _number(
+            1,
+            1000,
+            "failures",
+            "Failures of a destination in a row after which one probe at a time is all it is sent.",
+        ),
+    ] = 5
     max_batch_age_seconds: Annotated[
         float, _seconds(1, 31_536_000, "How long a batch is retried before it is dead-lettered.")
     ] = 604_800.0
@@ -152,6 +161,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             1, 1000, "leases", "Leases of one batch that may run out before it is dead-lettered."
         ),
     ] = 10
+    wait_replicas: Annotated[
+        int,
+        _number(
+            0,
+            10,
+            "replicas",
+            "Replicas that must have an event before `enqueue` answers; where fewer say so in time, its "
+            "receipt says `not_replicated`.",
+        ),
+    ] = 0
     shards: Annotated[
         int, _number(1, 64, "shards", "Parts that a queue is kept in; 1 but for very hot queues.")
     ] = 1
@@ -165,21 +184,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["spool", "drop_newest", "drop_oldest", "raise"],
         _text(
             "`spool`, `drop_newest`, `drop_oldest` or `raise`",
-            "What `enqueue` does where a full queue has no room. `drop_newest` and `raise` take "
-            "effect now. `spool` and `drop_oldest` are accepted and checked; they take effect with "
-            "the local spool, and act as `drop_newest` until then.",
+            "What `enqueue` does where a full queue, or a full spool, has no room: put the event into "
+            "the local spool, drop it, drop the oldest events that no worker holds, or raise.",
         ),
     ] = "spool"
     spool_dir: Annotated[
         str,
         _text(
             "an absolute path, also one that begins with ~, or empty",
-            f"Folder of the local spool; empty: no spool. {_LATER}",
+            "Folder on a local disk for the spool, in which events wait while Redis does not take them; "
+            "empty: no spool, such events are dropped.",
             r"^$|^[/~]",
         ),
     ] = msgspec.field(default_factory=_state_folder)
     max_spool_bytes: Annotated[
-        int, _number(100_000, 2**40, "bytes", f"Capacity of the local spool. {_LATER}")
+        int, _number(100_000, 2**40, "bytes", "Capacity of the spool of one Redis and namespace.")
     ] = 2**28
     max_dead_events: Annotated[
         int,
@@ -187,8 +206,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             0,
             100_000_000,
             "events",
-            "Dead letters kept of one queue; what goes beyond is counted as dropped. Accepted and "
-            "checked; takes effect with the release that bounds dead letters.",
+            "Dead letters kept of one queue, a worker's setting; beyond it the oldest batches go, "
+            "counted as dropped. 0 keeps none.",
         ),
     ] = 100_000
 
@@ -231,15 +250,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.broker_url:
             return self.broker_url
-        scheme, _, rest = self.redis_url.partition("://")
-        if scheme == "unix":
-            return f"redis+socket://{rest.replace('?db=', '?virtual_host=')}"
+        scheme, _, _ = self.redis_url.partition("://")
         if "+" in scheme:
             raise SettingsError(
                 f"broker_url must be set where redis_url is {scheme}://…: Celery cannot use that "
                 "as its broker; name a single Redis, or RabbitMQ"
             )
-        return self.redis_url
+        return as_broker_url(self.redis_url)
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
@@ -291,6 +308,10 @@ def check(name: str, given: Given) -> Any:
         raise SettingsError(
             f"{name} must be {describe(name).expected}; {text} was given ({given.origin})"
         ) from None
+    if name == "redis_url" and (problem := url_problem(checked)):
+        raise SettingsError(
+            f"redis_url cannot be used; {scheme_only(checked)} was given ({given.origin}), {problem}"
+        )
     if name == "allowed_hosts":
         return tuple(host.lower() for host in checked)
     return os.path.expanduser(checked) if name == "spool_dir" else checked

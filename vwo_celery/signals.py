@@ -19,10 +19,10 @@ from typing import Any
 
 from celery.utils.dispatch import Signal
 
+from vwo_celery.batches import Batch
 from vwo_celery.destinations import Destination
 from vwo_celery.events import decode
 from vwo_celery.outcomes import Verdict
-from vwo_celery.store import Batch
 
 log = logging.getLogger("vwo_celery")
 
@@ -49,15 +49,16 @@ class BatchReport:
         destination: Where it was sent; its repr masks the key.
         batch: The batch's name, the same at every try.
         attempt: 1 for the first try.
-        count: Number of events.
-        size_bytes: Size of the events.
+        count: Number of events that the report is about; not all of the batch where it was split.
+        size_bytes: Their size, a separator for each included.
         verdict: What VWO's answer meant; None where the batch was not sent.
         status: HTTP status, None if there was no answer.
         error: None only where VWO accepted the batch.
         retry_in_seconds: Delay until the next try; None if there will be none by itself.
         oldest_age_seconds: How long before the claim the oldest event was enqueued.
         elapsed_seconds: Duration of the POST.
-        raw_events: JSON of each event, oldest first.
+        raw_events: JSON of each event, oldest first; none of one too large to be read.
+        parts: Names of the batches that it was split into.
     """
 
     def __init__(
@@ -71,13 +72,14 @@ class BatchReport:
         status: int | None = None,
         retry_in_seconds: float | None = None,
         elapsed_seconds: float = 0.0,
+        parts: tuple[str, ...] = (),
     ) -> None:
         self.destination = destination
         self.queue = destination.queue
         self.batch = batch.id
         self.attempt = batch.attempt
-        self.count = batch.events
-        self.size_bytes = batch.bytes
+        self.count = len(raw_events)
+        self.size_bytes = sum(map(len, raw_events)) + len(raw_events)
         self.oldest_age_seconds = (batch.claimed_ms - batch.first_ms) / 1000
         self.verdict = verdict
         self.status = status
@@ -85,6 +87,7 @@ class BatchReport:
         self.retry_in_seconds = retry_in_seconds
         self.elapsed_seconds = elapsed_seconds
         self.raw_events = raw_events
+        self.parts = parts
 
     @cached_property
     def events(self) -> list[Any]:

@@ -13,11 +13,15 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from redis.exceptions import OutOfMemoryError
 
+from vwo_celery.batches import Limits
+from vwo_celery.clusters import ClusterClient
 from vwo_celery.connections import unavailable
 from vwo_celery.scripts import script
-from vwo_celery.store import Limits, Shard, as_text
+from vwo_celery.store import Shard, as_text
 
 _DROPPED = "dropped:"
+#: Reason under which what Redis lost is counted as dropped.
+REDIS_LOST = "redis_lost"
 _COUNTED_IN = {
     "events": ("accepted", "events", "open_events"),
     "bytes": ("bytes", "open_bytes"),
@@ -73,8 +77,13 @@ class Snapshot(msgspec.Struct, frozen=True):
         counted_events: Undelivered events by the scripts' own count, foreign ones included.
         counted_bytes: Their size, by the same count; of foreign events only once they are sealed.
         paused: Why the queue is paused, "" if it is not.
+        held_until_ms: Unix ms before which nothing is claimed, since the circuit is open; else 0.
+        free_since_ms: Unix ms at which a pause or an open circuit last ended, 0 for never.
         slots: Wake-ups out.
         receiver_errors: Receivers and callbacks that raised; kept with the first shard.
+        redis_lost_ms: Unix ms at which a producer last noticed that Redis had lost events, 0 for never.
+        forgotten_ms: Unix ms at which a producer noticed that Redis had forgotten all that the shard
+            held, 0 for never; how much that was, nobody knows.
     """
 
     shard: str
@@ -91,8 +100,12 @@ class Snapshot(msgspec.Struct, frozen=True):
     counted_events: int
     counted_bytes: int
     paused: str
+    held_until_ms: int
+    free_since_ms: int
     slots: int
     receiver_errors: int
+    redis_lost_ms: int
+    forgotten_ms: int
 
     @property
     def registered(self) -> bool:
@@ -147,6 +160,8 @@ def take_snapshot(shard: Shard) -> Snapshot:
         QueueUnavailable: Redis did not answer.
     """
     with unavailable(f"snapshot of {shard.keys.name}"):
+        if isinstance(shard.client, ClusterClient):  # there redis-py leaves transactions unread
+            return _snapshot(shard.keys.name, _read_by_script(shard))
         try:
             raw = _read_by_transaction(shard)
         except OutOfMemoryError:
@@ -242,8 +257,12 @@ def _snapshot(name: str, raw: _Raw) -> Snapshot:
         counted_events=int(meta.get("events", 0)) + unseen,
         counted_bytes=int(meta.get("bytes", 0)),
         paused=meta.get("paused", ""),
+        held_until_ms=int(meta.get("held_until", 0)),
+        free_since_ms=int(meta.get("free_since_ms", 0)),
         slots=raw.slots,
         receiver_errors=int(meta.get("receiver_errors", 0)),
+        redis_lost_ms=int(meta.get("redis_lost_ms", 0)),
+        forgotten_ms=int(meta.get("forgotten_ms", 0)),
     )
 
 

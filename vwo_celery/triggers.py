@@ -15,12 +15,14 @@ from typing import NamedTuple
 
 from redis.exceptions import ResponseError
 
+from vwo_celery.batches import as_ms
+from vwo_celery.capacity import OLDEST
 from vwo_celery.connections import unavailable
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.fleet import Fleet, Registration, Wakeup
 from vwo_celery.settings import Settings
 from vwo_celery.snapshots import take_snapshot
-from vwo_celery.store import Shard, as_ms
+from vwo_celery.store import Shard
 
 log = logging.getLogger("vwo_celery")
 
@@ -172,7 +174,7 @@ def flush_shards(
         QueueUnavailable: Redis did not answer; whatever is pending stays.
     """
     wakeups = [wakeup for shard in shards for wakeup in sweep_shard(shard, force=True)[0]]
-    flushes = [_Flush(shard, _undelivered(shard)) for shard in shards]
+    flushes = [_Flush(shard) for shard in shards]
     _leave(fleet, wakeups)  # only now, so that what they deliver is counted
     _await(fleet, flushes, timeout_seconds, watch)
     queues: dict[str, list[_Flush]] = {}
@@ -184,11 +186,14 @@ def flush_shards(
 class _Flush:
     """One shard's part of a flush: the events of each batch that is still awaited."""
 
-    def __init__(self, shard: Shard, awaited: dict[str, int]) -> None:
+    def __init__(self, shard: Shard) -> None:
+        snapshot = take_snapshot(shard)
+        sealed = (batch for batch in snapshot.batches if batch.state != "dead")
         self.shard = shard
-        self.awaited = awaited
-        self.total = sum(awaited.values())
+        self.awaited = {batch.id: batch.events for batch in sealed}
+        self.total = sum(self.awaited.values())
         self.dead = 0
+        self._dropped = snapshot.dropped.get(OLDEST, 0)
 
     @property
     def pending(self) -> int:
@@ -202,7 +207,14 @@ class _Flush:
         dead, gone = self.shard.settled(list(self.awaited))
         for batch_id in gone:
             del self.awaited[batch_id]
+        if gone:  # a batch that was split is gone as well, and its parts are still awaited
+            self.awaited |= self.shard.parts_of(gone)
         self.dead += sum(self.awaited.pop(batch_id) for batch_id in dead)
+
+    def dropped(self) -> int:
+        """How many of those that are gone were dropped for newer ones, at most."""
+        dropped = take_snapshot(self.shard).dropped.get(OLDEST, 0) - self._dropped
+        return min(max(0, dropped), self.total - self.dead - self.pending)
 
 
 def _sum(flushes: Sequence[_Flush]) -> FlushCounts:
@@ -211,10 +223,12 @@ def _sum(flushes: Sequence[_Flush]) -> FlushCounts:
 
 
 def _counts(fleet: Fleet, flushes: Sequence[_Flush]) -> FlushCounts:
-    counts = _sum(flushes)
+    counts, dropped = _sum(flushes), sum(each.dropped() for each in flushes)
+    counts = counts._replace(delivered=counts.delivered - dropped, failed=counts.failed + dropped)
     if counts.pending:
         return counts._replace(reason=_why_pending(fleet, [each.shard for each in flushes]))
-    return counts._replace(reason="dead-lettered" if counts.failed else "")
+    why = "dead-lettered, or dropped for newer events" if dropped else "dead-lettered"
+    return counts._replace(reason=why if counts.failed else "")
 
 
 def _leave(fleet: Fleet, wakeups: Iterable[Wakeup]) -> None:
@@ -222,12 +236,6 @@ def _leave(fleet: Fleet, wakeups: Iterable[Wakeup]) -> None:
     for wakeup in wakeups:
         with going_on(f"a wake-up for {wakeup.queue}"):
             fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
-
-
-def _undelivered(shard: Shard) -> dict[str, int]:
-    """Events of each sealed batch that is not dead."""
-    batches = take_snapshot(shard).batches
-    return {batch.id: batch.events for batch in batches if batch.state != "dead"}
 
 
 def _await(

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from urllib.parse import quote, quote_plus
 
 
 def shown(value: object) -> str:
@@ -33,5 +34,24 @@ def mask_url(url: str) -> str:
 
 def scheme_only(url: str) -> str:
     """What an error may say of a URL that is wrong somewhere, so that a password may be anywhere."""
-    scheme, separator, _ = url.partition("://")
-    return f"a URL that begins with {scheme}://" if separator else "a text without ://"
+    scheme = re.match(r"[A-Za-z0-9+.-]+://", url)
+    return f"a URL that begins with {scheme[0]}" if scheme else "a text without a scheme and ://"
+
+
+def without_secrets(text: str, masks: Mapping[str, str]) -> str:
+    """*text* with a mask for each secret, however it is spelled: as it is, as in a URL or in a repr.
+
+    Args:
+        text: What another program said.
+        masks: For each secret, none empty, what to show instead.
+    """
+    for secret, mask in masks.items():
+        pattern = re.compile(_spellings(secret), re.IGNORECASE)
+        text = mask.join(pattern.split(text))
+    return text
+
+
+def _spellings(secret: str) -> str:
+    """A pattern for *secret*, each of its characters as it is, as in a URL or as in a repr."""
+    either = ({c, quote(c, safe=""), quote_plus(c), repr(c)[1:-1]} for c in secret)
+    return "".join(f"(?:{'|'.join(map(re.escape, ways))})" for ways in either)

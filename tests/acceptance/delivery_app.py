@@ -1,7 +1,9 @@
 """The Celery app of the acceptance tests' workers: plain, but for what its variables ask for.
 
+CELERY       more of Celery's settings, JSON.
 CRASH_AT     "before_post", "after_post" (before the ack): the worker kills itself there with SIGKILL,
              once, the first time that the file CRASH_FILE does not exist.
+PATIENCE     seconds for which the worker repeats what Redis did not answer, instead of its usual ones.
 REPORTS      a file to which each signal and each callback appends a line of JSON.
 """
 
@@ -16,9 +18,11 @@ from typing import Any
 from celery import Celery
 
 import vwo_celery
-from vwo_celery import sender, signals
+from vwo_celery import connections, sender, signals
 from vwo_celery.outcomes import Answer
 
+if "PATIENCE" in os.environ:
+    connections.WORKER_PATIENCE_SECONDS = float(os.environ["PATIENCE"])
 settings = vwo_celery.Settings.load()
 app = Celery("acceptance", broker=settings.effective_broker_url)
 app.conf.update(
@@ -27,6 +31,7 @@ app.conf.update(
     broker_transport_options={"global_keyprefix": "broker:"},
     beat_max_loop_interval=1,
 )
+app.conf.update(json.loads(os.environ.get("CELERY", "{}")))
 vwo_celery.setup(app, settings)
 
 _REPORTS = os.environ.get("REPORTS")

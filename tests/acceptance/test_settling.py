@@ -85,26 +85,41 @@ def test_400_before_the_first_success_is_configuration(installation: Installatio
     assert installation.snapshot(queue).pending == 3
 
 
-@pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_batch_that_vwo_rejects_blocks_nothing(installation: Installation, status: int) -> None:
-    """After a success, a rejected batch is kept among the dead letters, and the next one is sent."""
-    installation.standin.fail(None, status)
+@pytest.mark.parametrize("status", [400, 422])
+def test_only_what_vwo_rejects_is_dead_lettered(installation: Installation, status: int) -> None:
+    """After a success, a rejected batch is searched; its poison is kept, and nothing else waits."""
+    installation.standin.fail(None, status, status, status)  # d, e, f; then d, e; then d
     installation.worker()
     queue = _enqueue(installation)
     wait_until(lambda: installation.snapshot(queue).delivered == 3, 20)
 
     queue.enqueue_many([event(name) for name in "def"])
-    wait_until(lambda: installation.snapshot(queue).events("dead") == 3, 20)
     queue.enqueue_many([event(name) for name in "ghi"])
 
-    wait_until(lambda: installation.snapshot(queue).delivered == 6, 20)
-    assert Counter(installation.delivered()) == dict.fromkeys("abcghi", 1)
+    wait_until(lambda: installation.snapshot(queue).delivered == 8, 20)
+    assert Counter(installation.delivered()) == dict.fromkeys("abcefghi", 1)
     (report,) = wait_until(lambda: installation.reports("dead_lettered"), 5)
     assert str(status) in report["error"]
-    assert queue.shards[0].purge(report["batch"]) == 3
+    (dead,) = [each.id for each in installation.snapshot(queue).batches]
+    assert queue.shards[0].purge(dead) == 1
     snapshot = installation.snapshot(queue)
-    assert snapshot.dropped == {"purged": 3}
+    assert snapshot.dropped == {"purged": 1}
     assert snapshot.balanced
+
+
+def test_a_batch_that_is_too_large_leaves_in_parts(installation: Installation) -> None:
+    """413 halves the batch; workers cut the next ones before they send them."""
+    installation.standin.fail(413)
+    installation.worker()
+    queue = _enqueue(installation)
+
+    wait_until(lambda: installation.snapshot(queue).delivered == 3, 20)
+    queue.enqueue_many([event(name) for name in "def"])
+    wait_until(lambda: installation.snapshot(queue).delivered == 6, 20)
+
+    assert Counter(installation.delivered()) == dict.fromkeys("abcdef", 1)
+    assert [each.status for each in installation.standin.requests].count(413) == 1
+    assert installation.snapshot(queue).balanced
 
 
 @pytest.mark.declared_keys(*KEPT)

@@ -14,7 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 from queues import KEY, Queues
 
+import vwo_celery
 from vwo_celery.cli import main
+from vwo_celery.testing import RedisServer
 
 HOLDS_SOMETHING = (
     "watched",
@@ -88,6 +90,20 @@ def test_status_shows_what_is_stuck_since_when_and_why(queues: Queues, run: Run)
     assert re.search(rf"{queue.name} 2 5 [\d.]+ s of 60 s 0 5 0", shown)
     assert f"{queue.name}: paused: VWO answered 401: check sdk_key" in shown
     assert re.search(r"next try in \d+ s, attempt 1 failed: VWO answered 503", shown)
+
+
+def test_status_says_which_queue_is_full(queues: Queues, run: Run) -> None:
+    """And how many events that has cost so far; another one is not mentioned."""
+    full, other = queues.add(1), queues.add(2)
+    queues.fill(other, 3)
+    queues.client.hset(queues.shard(full).keys.meta, "capacity_events", 5)
+    queues.fill(full, 5)
+    queues.client.hset(queues.shard(full).keys.meta, "refused", 1234)
+
+    shown = flat(run("status").stdout)
+
+    assert f"{full.name}: full: 1,234 events refused so far" in shown
+    assert shown.count("full:") == 1
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
@@ -574,3 +590,61 @@ def test_the_installed_command_works(redis_url: str) -> None:
     assert "no worker listens" in ran.stdout
     assert ran.stderr == ""
     assert re.fullmatch(r"vwo-celery, version \d+\.\d+\.\d+\S*\n", version.stdout)
+
+
+# -- spool
+
+
+def test_the_spool_is_shown_and_drained(bare: Run) -> None:
+    """What waits on this host, while Redis is away and without it; then it goes, and nothing is left."""
+    with RedisServer(appendonly=True) as server:
+        queue = _spooling_queue(server)
+        at = ("--redis-url", server.url)
+        shown, told = bare("spool", "status", *at), document(bare("spool", "status", "--json", *at))
+        away = bare("spool", "drain", "--timeout", "0.1", *at)
+        server.start()
+        drained = bare("spool", "drain", "--json", *at)
+        after = bare("spool", "status", *at)
+        stored = Queues(server.url).view(queue)
+
+    assert shown.exit_code == 0
+    assert f"{queue.name} 3 " in flat(shown.stdout)
+    assert (told["events"], told["queues"][0]["queue"]) == (3, queue.name)
+    assert 0 < told["used_bytes"] <= told["max_bytes"]
+    assert away.exit_code == 1
+    assert "3 left" in away.stdout
+    assert "Redis answered" in flat(away.stdout)
+    assert drained.exit_code == 0
+    assert document(drained)["left"] == 0
+    assert stored.ready == 3
+    assert (after.exit_code, "it holds nothing" in after.stdout) == (0, True)
+
+
+def test_without_a_spool_there_is_nothing_to_drain(
+    bare: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an empty spool_dir both commands say so; a host that never spooled is fine."""
+    for word in ("status", "drain"):
+        fresh = bare("spool", word)
+        with monkeypatch.context() as patch:
+            patch.setenv("VWO_CELERY_SPOOL_DIR", "")
+            none = CliRunner().invoke(main, ["spool", word], prog_name="vwo-celery")
+
+        assert fresh.exit_code == 0
+        assert none.exit_code == 1
+        assert "there is no spool" in none.output
+
+
+def _spooling_queue(server: RedisServer) -> vwo_celery.Queue:
+    """A queue whose Redis is away, with three events; this process does not drain them."""
+    program = (
+        "import sys, vwo_celery\n"
+        "queue = vwo_celery.connect(\n"
+        "    vwo_celery.Destination(account_id=1, sdk_key='k' * 32, generation='fme'),\n"
+        "    redis_url=sys.argv[1], batch_event_data={'events_per_request': 5})\n"
+        "assert all(r.where == 'spooled' for r in queue.enqueue_many([{}, {}, {}]))\n"
+    )
+    server.stop()
+    subprocess.run([sys.executable, "-c", program, server.url], check=True, timeout=60)
+    destination = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
+    return vwo_celery.connect(destination, redis_url=server.url)

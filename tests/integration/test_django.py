@@ -271,8 +271,8 @@ def test_a_full_queue_raises_nothing_after_the_commit(connect: Connect) -> None:
 
 
 def test_redis_away_raises_nothing_after_the_commit(connect: Connect) -> None:
-    """The event is counted as dropped, as with `enqueue`."""
-    queue = connect(redis_url=f"redis://127.0.0.1:{free_port()}/0")
+    """The event is counted as dropped where there is no spool, as with `enqueue`."""
+    queue = connect(redis_url=f"redis://127.0.0.1:{free_port()}/0", spool_dir="")
 
     with transaction.atomic():
         enqueue_on_commit(queue, {"name": "bought"})
@@ -368,7 +368,7 @@ AUTODISCOVERY = """
     app.loader.import_default_modules()
     app.finalize()
     print(*sorted(name for name in app.tasks if name.startswith("vwo_celery.")))
-    print(*app.steps["consumer"])
+    print(*app.steps["worker"])
     print(*((name, entry["schedule"]) for name, entry in app.conf.beat_schedule.items()))
     """
 

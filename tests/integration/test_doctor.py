@@ -167,9 +167,15 @@ def test_redis_that_does_not_answer_is_a_finding() -> None:
 
     found = list(doctor.examine(settings, lambda: fleet, lambda _: BROKER))
 
-    assert [finding.check for finding in found] == ["settings", "redis", "broker", "consumers"]
-    assert found[1].state == "problem"
-    assert "127.0.0.1:1" in found[1].what
+    assert [finding.check for finding in found] == [
+        "settings",
+        "spool",
+        "redis",
+        "broker",
+        "consumers",
+    ]
+    assert found[2].state == "problem"
+    assert "127.0.0.1:1" in found[2].what
     assert "sekrit" not in str(found)
 
 

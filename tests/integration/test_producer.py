@@ -265,7 +265,9 @@ def test_there_is_room_again_once_events_are_delivered(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
     """Capacity bounds what is undelivered, not what was ever accepted."""
-    queue = connect(redis_url, batch={"events_per_request": 3}, max_queue_events=3)
+    queue = connect(
+        redis_url, batch={"events_per_request": 3}, max_queue_events=3, when_full="drop_newest"
+    )
     queue.enqueue_many({"n": n} for n in range(3))
     assert not queue.enqueue({"n": 3})
     batch = queue.shards[0].claim(token="", lease_seconds=60)

@@ -17,6 +17,7 @@ from waiting import wait_until
 
 import vwo_celery
 import vwo_celery.bootstep
+import vwo_celery.stopping
 import vwo_celery.tasks
 from vwo_celery import Settings, triggers
 from vwo_celery.fleet import Fleet, Registration, Wakeup
@@ -372,6 +373,7 @@ def test_a_listener_of_a_full_redis_goes_on() -> None:
             message.ack()
         listener.stop(Consumer(app))
         wait_until(lambda: not any("listener" in t.name for t in threading.enumerate()))
+        vwo_celery.stopping.stopping.prepare()
         client.close()
 
 

@@ -15,7 +15,7 @@ from vwo_celery.store import Shard
 
 #: How far a time in Redis may be from the model's: the longest that a step of a test may take.
 TOLERANCE_MS = 4_000
-_TIMES_IN_META = ("first_ms", "watched", "delivered_ms")
+_TIMES_IN_META = ("first_ms", "watched", "delivered_ms", "held_until", "free_since_ms")
 _COUNTERS = ("accepted", "events", "bytes", "delivered", "dead", "refused")
 
 
@@ -44,6 +44,10 @@ class Comparison:
     def let_time_pass(self, passed_ms: int) -> None:
         """Make everything that is stored older; younger, where Redis' clock steps back."""
         self.passed_ms += passed_ms
+        self.age(passed_ms)
+
+    def age(self, passed_ms: int) -> None:
+        """Make everything that is stored older, and leave the clock alone."""
         redis, k = self.dump(), self.shard.keys
         pipe = self.shard.client.pipeline(transaction=False)
         for key in (k.ready, k.leases, k.slots, k.dead):
@@ -133,6 +137,11 @@ class Comparison:
         assert int(meta.get("open_events", 0)) == model.counted
         assert int(meta.get("open_bytes", 0)) == model.counted_bytes
         assert ("mixed" in meta, "paused" in meta) == (model.mixed, model.paused)
+        assert ("held_until" in meta) == (model.held_until is not None)
+        if model.held_until is not None:
+            assert self._near(int(meta["held_until"]), model.held_until)
+        assert found[b"life"].decode() == model.life
+        assert ("forgotten_ms" in meta) == model.forgotten
         if model.counted and model.first is not None:
             assert self._near(int(meta["first_ms"]), model.first)
 

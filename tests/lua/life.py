@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,7 +18,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from lua.comparison import Comparison
 from lua.reference import Model, ModelBatch
@@ -26,11 +25,10 @@ from lua.world import NAMESPACE, QUEUE
 from msgspec.structs import replace
 
 from vwo_celery import store
+from vwo_celery.batches import Batch, Limits
 from vwo_celery.marks import Mark, push_token
 from vwo_celery.snapshots import take_snapshot
-from vwo_celery.store import Batch, Limits, Shard
-
-STEPS = 40
+from vwo_celery.store import Shard
 
 # Every span ends in five seconds and every step of the clock in none, so that no comparison of two
 # times hangs on the milliseconds that the test itself takes.
@@ -57,7 +55,7 @@ limits = st.builds(
     interval_ms=st.sampled_from([INTERVAL_MS, 25 * SECOND]),
     batch_bytes=st.just(BATCH_BYTES),
     capacity_events=st.sampled_from([12, 40, 1_000]),
-    capacity_bytes=st.sampled_from([400, 100_000]),
+    capacity_bytes=st.sampled_from([400, 5_000]),
     parallel=st.integers(1, 3),
     slot_ttl_ms=st.just(SLOT_TTL_MS),
 )
@@ -73,24 +71,28 @@ class ShardLife(RuleBasedStateMachine):
         self.client.flushdb()
         self.shard = Shard(self.client, NAMESPACE, QUEUE, 0)
         self.shard.load_push()
-        self.marks = [Mark(f"mark{i}") for i in range(3)]
+        self.marks: list[Mark] = []
+        self.marks_made = 0
+        self.acknowledged: Counter[str] = Counter()
         self.knows: list[Limits] = []
-        self.last_pushes: list[tuple[int, int, list[bytes], int]] = []
+        self.last_pushes: list[tuple[Mark, list[bytes], int]] = []
         self.claims: list[tuple[Batch, str]] = []
+        self.leases_end: dict[str, int] = {}
         self.tokens = [""]
         self.pushed: Counter[bytes] = Counter()
         self.delivered: Counter[bytes] = Counter()
         self.gone: Counter[bytes] = Counter()
         self.made = 0
+        self.redis_lost = 0
         self.watched = False
 
     @initialize(given=limits)
     def register_first(self, given: Limits) -> None:
         """A producer registers the queue."""
-        self.model = Model(given)
+        self.model = Model(given, self.shard.set_limits(given))
         self.pair = Comparison(self.shard, self.model)
         self.knows = [given] * 3
-        self.shard.set_limits(given)
+        self.marks = [self._new_mark() for _ in range(3)]
 
     # -- producers
 
@@ -111,32 +113,38 @@ class ShardLife(RuleBasedStateMachine):
         It must also where the answer to the short way was lost.
         """
         events = self._events([size])
-        self.marks[who].sequence += 1
-        mark = self.marks[who]
-        if self.shard.append(mark, events[0]):
-            now, names = self.pair.now(), [push_token(mark), "unused"]
-            expected = self.model.push(mark.id, mark.sequence, events, names, now)
+        mark = self._take_mark(who, 1)
+        stored = self.shard.append(mark, events[0])
+        if stored:
+            expected = self.model.push(mark, events, [push_token(mark), "unused"], self.pair.now())
             assert (expected.code, expected.sealed, expected.wakeups) == (store.STORED, 0, 0)
             assert self.watched
-            self.pushed.update(events)
-            if answered:
-                return
-        self.last_pushes = [*self.last_pushes[-4:], (who, mark.sequence, events, 2)]
-        self._push(who, mark.sequence, events, 2)
+            self._note_stored(mark, events)
+        if not (stored and answered):
+            self._push(who, mark, events, 2)
 
     @precondition(lambda self: self.last_pushes)
     @rule(chance=chances)
     def push_again(self, chance: int) -> None:
-        """A producer whose answer was lost repeats its push."""
-        who, sequence, events, names = self.last_pushes[chance % len(self.last_pushes)]
-        self._push(who, sequence, events, names)
+        """A producer whose answer was lost repeats its push; or what it repeated long ago arrives."""
+        mark, events, names = self.last_pushes[chance % len(self.last_pushes)]
+        mark.doubt()
+        self._send(mark, events, names)
 
     @rule(who=producers, given=limits)
     def register(self, who: int, given: Limits) -> None:
-        """A producer that starts anew registers its own limits; the others keep what they knew."""
+        """A producer registers limits of its own; the others keep what they knew."""
         self.knows[who] = given
-        self.model.limits = given
-        self.shard.set_limits(given)
+        self.register_again(who)
+
+    def register_again(self, who: int) -> None:
+        """A producer writes its limits, and begins with a new mark where Redis forgot it."""
+        self.model.limits = self.knows[who]
+        known = self.marks[who].life
+        assert self.shard.set_limits(self.knows[who], known_life=known) == self.model.life
+        if known != self.model.life:
+            self.model.forgotten = True
+            self.marks[who] = self._new_mark()
 
     # -- other programs
 
@@ -200,23 +208,27 @@ class ShardLife(RuleBasedStateMachine):
         """A worker claims, with a wake-up that may be old, or without any."""
         self.claim(chance)
 
-    def claim(self, chance: int) -> bool:
+    def claim(self, chance: int, *, probe: bool = False) -> bool:
         """Claim in both; False if there was nothing to claim."""
         token = self.tokens[chance % len(self.tokens)]
         now, order = self.pair.now(), self.pair.claim_order()
         before = self.model.in_flight(now)
-        batch = self.shard.claim(token=token, lease_seconds=LEASE_SECONDS)
-        help_token = batch.help_token if batch else ""
-        expected, wakeups = self.model.claim(order, token, help_token, now, LEASE_SECONDS * SECOND)
-        assert (batch.id if batch else None) == (expected.id if expected else None)
-        if batch is None or expected is None:
+        batch = self.shard.claim(token=token, lease_seconds=LEASE_SECONDS, probe=probe)
+        help_token = batch.help_token if isinstance(batch, Batch) else ""
+        expected, wakeups = self.model.claim(
+            order, token, help_token, now, LEASE_SECONDS * SECOND, probe=probe
+        )
+        if not isinstance(batch, Batch) or not isinstance(expected, ModelBatch):
+            assert batch is expected  # nothing, or held
             return False
+        assert batch.id == expected.id
         assert before < self.model.limits.parallel
         assert batch.wakeups == wakeups
         assert (batch.attempt, batch.lost_leases) == (expected.attempt, expected.lost)
         assert self.shard.read(batch) == list(expected.events)
         self._check_order(expected)
         self._note_tokens(batch.help_token, batch.wakeups)
+        self._note_lease(expected, batch, batch.lease_until_ms)
         self.claims.append((batch, token))
         return True
 
@@ -224,7 +236,9 @@ class ShardLife(RuleBasedStateMachine):
     @rule(chance=chances)
     def ack(self, chance: int) -> None:
         """A worker, current or not, learns that VWO accepted."""
-        batch, _ = self.claims[chance % len(self.claims)]
+        self._ack(self._some_claim(chance)[0])
+
+    def _ack(self, batch: Batch) -> None:
         held = self.model.batches.get(batch.id)
         assert self.shard.ack(batch.id) is self.model.ack(batch.id)
         if held:
@@ -234,7 +248,7 @@ class ShardLife(RuleBasedStateMachine):
     @rule(chance=chances, delay=st.sampled_from(DELAYS_SECONDS))
     def release(self, chance: int, delay: int) -> None:
         """A worker, current or not, gives its batch back."""
-        batch, _ = self.claims[chance % len(self.claims)]
+        batch, _ = self._some_claim(chance)
         error, at = f"HTTP 503: later\n{chance}", self.pair.now() + delay * SECOND
         released = self.shard.release(batch, delay_seconds=delay, error=error)
         assert released is self.model.release(batch.id, batch.attempt, at, error)
@@ -243,16 +257,18 @@ class ShardLife(RuleBasedStateMachine):
     @rule(chance=chances)
     def extend(self, chance: int) -> None:
         """A worker, current or not, asks for more time."""
-        batch, token = self.claims[chance % len(self.claims)]
+        batch, token = self._some_claim(chance)
         until = self.pair.now() + LEASE_SECONDS * SECOND
         extended = self.shard.extend(batch, lease_seconds=LEASE_SECONDS, token=token)
-        assert extended is self.model.extend(batch.id, batch.attempt, token, until)
+        assert bool(extended) is self.model.extend(batch.id, batch.attempt, token, until)
+        if extended:
+            self._note_lease(self.model.batches[batch.id], batch, extended)
 
     @precondition(lambda self: self.claims)
     @rule(chance=chances)
     def dead_letter(self, chance: int) -> None:
         """A worker, current or not, gives its batch up."""
-        batch, _ = self.claims[chance % len(self.claims)]
+        batch, _ = self._some_claim(chance)
         now = self.pair.now()
         died = self.shard.dead_letter(batch, error="too old")
         assert died is self.model.dead_letter(batch.id, batch.attempt, now, "too old")
@@ -322,6 +338,8 @@ class ShardLife(RuleBasedStateMachine):
             return
         if self.model.paused:
             self.pause_or_resume()
+        self.shard.let_go()
+        self.model.held_until = None
         self.register(0, replace(self.model.limits, parallel=3))
         for name in [batch.id for batch in self.model.of("dead")]:
             assert self.shard.redrive(name) == self.model.redrive(name, self.pair.now())
@@ -331,7 +349,7 @@ class ShardLife(RuleBasedStateMachine):
             while self.sweep(force=False):
                 pass
             while self.claim(0):
-                self.ack(len(self.claims) - 1)
+                self._ack(self.claims[-1][0])
             rounds += 1
             assert rounds < MOST_ROUNDS
         self.sweep(force=False)
@@ -343,27 +361,52 @@ class ShardLife(RuleBasedStateMachine):
 
     def _push_new(self, who: int, sizes: list[int], names: Callable[[list[bytes]], int]) -> None:
         events = self._events(sizes)
-        self.marks[who].sequence += 1
-        sequence, count = self.marks[who].sequence, names(events)
-        self.last_pushes = [*self.last_pushes[-4:], (who, sequence, events, count)]
-        self._push(who, sequence, events, count)
+        self._push(who, self._take_mark(who, len(events)), events, names(events))
 
-    def _push(self, who: int, sequence: int, events: list[bytes], names: int) -> None:
-        mark = Mark(self.marks[who].id, sequence)
+    def _new_mark(self) -> Mark:
+        self.marks_made += 1
+        return Mark(f"mark{self.marks_made}", life=self.model.life)
+
+    def _take_mark(self, who: int, events: int) -> Mark:
+        self.marks[who].sequence += events
+        self.marks[who].events = events
+        return deepcopy(self.marks[who])
+
+    def _push(self, who: int, mark: Mark, events: list[bytes], names: int) -> None:
+        """Push, and do with the mark what the answer asks for."""
+        code = self._send(mark, events, names)
+        if code in (store.STORED, store.DUPLICATE):
+            self.last_pushes = [*self.last_pushes[-4:], (mark, events, names)]
+        else:
+            self.marks[who].sequence -= len(events)
+        if code == store.NOT_REGISTERED:
+            self.register_again(who)
+
+    def _send(self, mark: Mark, events: list[bytes], names: int) -> int:
         command, now = self.shard.push_command(mark, events, names), self.pair.now()
+        seen = int(self.client.get(self.shard.keys.mark(mark.id)) or 0)
         pushed = self.shard.push(command)
         stem = push_token(mark)
         batches = [stem, *(f"{stem}.{i:04d}" for i in range(1, names))]
-        expected = self.model.push(mark.id, sequence, events, batches, now)
+        expected = self.model.push(mark, events, batches, now)
         assert pushed.code == expected.code
         assert (pushed.sealed, pushed.wakeups) == (expected.sealed, expected.wakeups)
         if pushed.code == store.STORED:
-            self.pushed.update(events)
+            lost_before = self.redis_lost
+            self._note_stored(mark, events)
+            assert self.redis_lost - lost_before == self.acknowledged[mark.id] - len(events) - seen
             assert pushed.watch == (not self.watched)
         if pushed.watch:  # the producer makes the shard known, and leaves a note of that
             self.client.hsetnx(self.shard.keys.meta, "watched", 1)
             self.watched = True
         self._note_tokens(push_token(mark), pushed.wakeups)
+        return pushed.code
+
+    def _note_stored(self, mark: Mark, events: list[bytes]) -> None:
+        """What the producer is told: that all it pushed under the mark so far is stored."""
+        self.pushed.update(events)
+        self.acknowledged[mark.id] = max(self.acknowledged[mark.id], mark.sequence)
+        self.redis_lost = int(self.client.hget(self.shard.keys.meta, "dropped:redis_lost") or 0)
 
     def _events(self, sizes: list[int]) -> list[bytes]:
         """Events of these sizes, each with a number of its own."""
@@ -377,6 +420,17 @@ class ShardLife(RuleBasedStateMachine):
         self.tokens += [f"{stem}:{i + 1}" for i in range(count)]
         self.tokens = ["", *self.tokens[-5:]]
 
+    def _some_claim(self, chance: int) -> tuple[Batch, str]:
+        """What one worker has claimed, and its wake-up; mostly somebody still holds that batch."""
+        leased = {batch.id for batch in self.model.of("leases")}
+        held = [each for each in self.claims if each[0].id in leased]
+        claims = held if held and chance % 4 else self.claims
+        return claims[chance // 4 % len(claims)]
+
+    def _note_lease(self, leased: ModelBatch, batch: Batch, until_ms: int) -> None:
+        """Remember when a worker's lease ends, to the millisecond, by the clock of the model."""
+        leased.lease = self.leases_end[batch.help_token] = until_ms + self.pair.passed_ms
+
     def _some_batch(self, chance: int) -> str:
         names = [batch.id for batch in self.model.of("dead")] or sorted(self.pair.frozen)
         return names[chance % len(names)]
@@ -388,22 +442,3 @@ class ShardLife(RuleBasedStateMachine):
         for other in self.model.of("ready"):
             if not other.returned and other.at <= claimed.sealed - SECOND:
                 assert other.order > claimed.order
-
-
-def live(client: Any, examples: int) -> None:
-    """Run so many random lives, and shrink the first that goes wrong to its shortest form."""
-
-    class Life(ShardLife):
-        pass
-
-    Life.client = client
-    run_state_machine_as_test(
-        Life,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=STEPS,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )

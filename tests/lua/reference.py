@@ -10,11 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vwo_celery.store import Limits
+from vwo_celery.batches import HELD, Held, Limits, part_id
+from vwo_celery.marks import Mark
 
 SWEEP_NAMES = 8
 
 State = Literal["ready", "leases", "dead"]
+Range = tuple[int, int]
 
 
 @dataclass
@@ -26,13 +28,24 @@ class ModelBatch:
     size: int
     first: int
     sealed: int
-    order: int
+    order: tuple[int, ...]
     at: int
+    lease: int = 0
     state: State = "ready"
     attempt: int = 0
     lost: int = 0
     error: str = ""
     returned: bool = False
+
+
+@dataclass
+class ModelPart:
+    """Some events of a batch that become a batch of their own."""
+
+    state: Literal["ready", "dead"]
+    ranges: Sequence[Range]
+    delay: int
+    error: str
 
 
 @dataclass
@@ -50,12 +63,15 @@ class Model:
     """One shard."""
 
     limits: Limits
+    life: str = ""
+    forgotten: bool = False
     open: list[bytes] = field(default_factory=list)
     counted: int = 0
     counted_bytes: int = 0
     first: int | None = None
     mixed: bool = False
     paused: bool = False
+    held_until: int | None = None
     batches: dict[str, ModelBatch] = field(default_factory=dict)
     slots: dict[str, int] = field(default_factory=dict)
     marks: dict[str, int] = field(default_factory=dict)
@@ -87,13 +103,14 @@ class Model:
 
     # -- changes
 
-    def push(
-        self, mark: str, sequence: int, events: Sequence[bytes], names: Sequence[str], now: int
-    ) -> Sealed:
-        """Store events once, all or none; seal what is full."""
+    def push(self, mark: Mark, events: Sequence[bytes], names: Sequence[str], now: int) -> Sealed:
+        """Store events once, all or none; seal what is full; count what Redis lost before."""
         count, size = len(events), _size(events)
-        if self.marks.get(mark, 0) >= sequence:
+        lost = mark.sequence - count - self.marks.get(mark.id, 0)
+        if lost <= -count:
             return Sealed(0)
+        if lost > 0 and mark.id not in self.marks and mark.life != self.life:
+            return Sealed(-3)
         refused = self._refusal(count, size, len(names))
         if refused:
             return Sealed(refused)
@@ -117,10 +134,13 @@ class Model:
         if untouched and self.counted_bytes > self.limits.batch_bytes:
             self._seal_open(next(unused), now)
             sealed += 1
-        self.marks[mark] = sequence
+        self.marks[mark.id] = mark.sequence
+        self.count("accepted", lost)
+        self.count("dropped:redis_lost", lost)
         for counter, change in (("accepted", count), ("events", count), ("bytes", size)):
             self.count(counter, change)
-        wakeups = self._hand_out(names[0], now) if sealed and not self.paused else 0
+        asleep = self.paused or self.held_until is not None
+        wakeups = self._hand_out(names[0], now) if sealed and not asleep else 0
         return Sealed(1, sealed, wakeups)
 
     def sweep(self, token: str, now: int, *, force: bool, horizon: int) -> Sealed:
@@ -138,17 +158,31 @@ class Model:
             self._forget_open()
         for batch in [*self.of("ready"), *self.of("leases")]:
             if batch.at > now + horizon:
-                batch.at, batch.returned = now, True
+                batch.at, batch.lease, batch.returned = now, 0, True
         self.slots = {t: now if at > now + horizon else at for t, at in self.slots.items()}
-        wakeups = 0 if self.paused else self._hand_out(token, now)
+        if self.held_until is not None and self.held_until > now + horizon:
+            self.held_until = now
+        held = self.held_until is not None and now < self.held_until
+        most = self.limits.parallel if self.held_until is None else 1
+        wakeups = 0 if self.paused or held else self._hand_out(token, now, most)
         return Sealed(1, sealed, wakeups, more)
 
     def claim(
-        self, candidates: Iterable[ModelBatch], token: str, help_token: str, now: int, lease: int
-    ) -> tuple[ModelBatch | None, int]:
+        self,
+        candidates: Iterable[ModelBatch],
+        token: str,
+        help_token: str,
+        now: int,
+        lease: int,
+        *,
+        probe: bool,
+    ) -> tuple[ModelBatch | Held | None, int]:
         """Lease the first of *candidates*, which the caller has put in order; None if there is none."""
         batch = next(iter(candidates), None)
-        if batch is None or self.paused or self.in_flight(now) >= self.limits.parallel:
+        held = self.held_until is not None and not probe
+        if held and not self.paused and now >= (self.held_until or 0):
+            return HELD, 0
+        if batch is None or self.paused or held or self.in_flight(now) >= self.limits.parallel:
             self.slots.pop(token, None)
             return None, 0
         batch.lost += batch.state == "leases"
@@ -156,7 +190,7 @@ class Model:
         batch.state, batch.at = "leases", now + lease
         if token in self.slots:
             self.slots[token] = now + lease
-        return batch, self._hand_out(help_token, now)
+        return batch, self._hand_out(help_token, now) if self.held_until is None else 0
 
     def ack(self, batch_id: str) -> bool:
         """Forget a batch that was delivered, wherever it is."""
@@ -181,6 +215,34 @@ class Model:
         if batch:
             batch.state, batch.at, batch.error, batch.returned = "ready", at, error, True
         return batch is not None
+
+    def hand_back(self, batch_id: str, attempt: int, lease: int, now: int) -> bool:
+        """Undo a claim, if the very lease is meant."""
+        batch = self.held(batch_id, attempt)
+        if batch is None or batch.lease != lease:
+            return False
+        batch.state, batch.at, batch.attempt = "ready", min(batch.sealed, now), attempt - 1
+        return True
+
+    def split(
+        self,
+        batch_id: str,
+        attempt: int,
+        delivered: Sequence[Range],
+        parts: Sequence[ModelPart],
+        now: int,
+    ) -> list[bytes] | None:
+        """Settle a leased batch in parts; the events delivered, None if it was not the caller's."""
+        whole = self.held(batch_id, attempt)
+        if whole is None:
+            return None
+        del self.batches[batch_id]
+        self._leave(whole)
+        for number, part in enumerate(parts, 1):
+            self._add_part(whole, number, part, now)
+        accepted = _pick(whole.events, delivered)
+        self.count("delivered", len(accepted))
+        return accepted
 
     def extend(self, batch_id: str, attempt: int, token: str, until: int) -> bool:
         """Hold a lease for longer."""
@@ -212,15 +274,46 @@ class Model:
         self.count("bytes", batch.size)
         return len(batch.events)
 
-    def purge(self, batch_id: str) -> int:
+    def purge(self, batch_id: str, reason: str = "purged") -> int:
         """Drop a dead batch."""
         batch = self.batches.get(batch_id)
         if batch is None or batch.state != "dead":
             return 0
         del self.batches[batch_id]
         self.count("dead", -len(batch.events))
-        self.count("dropped:purged", len(batch.events))
+        self.count(f"dropped:{reason}", len(batch.events))
         return len(batch.events)
+
+    def trim_dead(self, most_events: int, oldest_first: Iterable[str]) -> list[bytes]:
+        """Drop dead batches until so many events are left; the events dropped."""
+        gone: list[bytes] = []
+        for batch_id in oldest_first:
+            if self.counters.get("dead", 0) > most_events:
+                gone += self.batches[batch_id].events
+                self.purge(batch_id, "dead_letters_full")
+        return gone
+
+    def make_room(
+        self, events: Sequence[bytes], oldest_first: Iterable[str]
+    ) -> tuple[list[bytes], int]:
+        """Drop ready batches, then open events, until a push fits; the events dropped, and the code."""
+        held = self.of("leases")
+        in_flight = sum(len(batch.events) for batch in held)
+        if not self._may_hold(events, in_flight, sum(batch.size for batch in held)):
+            return [], -1
+        gone: list[bytes] = []
+        for batch_id in oldest_first:
+            if not self._fits(events):
+                batch = self.batches.pop(batch_id)
+                self._leave(batch)
+                gone += batch.events
+        if not self._fits(events) and not self.of("ready"):
+            gone += self._drop_from_open(events)
+        self.count("dropped:oldest", len(gone))
+        if not self._fits(events):
+            return gone, 0
+        self.counters["refused"] = max(0, self.counters.get("refused", 0) - len(events))
+        return gone, 1
 
     # -- parts of changes
 
@@ -234,6 +327,39 @@ class Model:
             return -2
         most = 2 + count // limits.events_per_request + 2 * (size // limits.batch_bytes)
         return -4 if names < min(most, count + 1) else 0
+
+    def _may_hold(self, events: Sequence[bytes], held: int, held_bytes: int) -> bool:
+        limits = self.limits
+        return (
+            held + len(events) <= limits.capacity_events
+            and held_bytes + _size(events) <= limits.capacity_bytes
+        )
+
+    def _fits(self, events: Sequence[bytes]) -> bool:
+        counters = self.counters
+        return self._may_hold(events, counters.get("events", 0), counters.get("bytes", 0))
+
+    def _drop_from_open(self, events: Sequence[bytes]) -> list[bytes]:
+        gone: list[bytes] = []
+        mixed = self.mixed or len(self.open) != self.counted
+        if mixed:
+            self._adopt()
+        while self.open and not self._fits(events):
+            event = self.open.pop(0)
+            gone.append(event)
+            size = 0 if mixed else _size([event])
+            self.counted, self.counted_bytes = self.counted - 1, self.counted_bytes - size
+            self.count("events", -1)
+            self.count("bytes", -size)
+        self.mixed = mixed and bool(self.open)
+        return gone
+
+    def _adopt(self) -> None:
+        foreign = len(self.open) - self.counted
+        self.count("accepted" if foreign > 0 else "dropped:vanished", abs(foreign))
+        self.count("events", foreign)
+        self.count("bytes", -self.counted_bytes)
+        self.counted, self.counted_bytes, self.mixed = len(self.open), 0, True
 
     def _leave(self, batch: ModelBatch) -> None:
         self.count("events", -len(batch.events))
@@ -250,7 +376,23 @@ class Model:
     def _add(self, name: str, events: Sequence[bytes], size: int, now: int) -> None:
         first = now if self.first is None else self.first
         self.seals += 1
-        self.batches[name] = ModelBatch(name, tuple(events), size, first, now, self.seals, now)
+        self.batches[name] = ModelBatch(name, tuple(events), size, first, now, (self.seals,), now)
+
+    def _add_part(self, whole: ModelBatch, number: int, part: ModelPart, now: int) -> None:
+        events = _pick(whole.events, part.ranges)
+        dead = part.state == "dead"
+        at = now + part.delay if dead or part.delay else min(whole.sealed, now)
+        new = ModelBatch(
+            part_id(whole.id, number), tuple(events), _size(events), whole.first, whole.sealed,
+            (*whole.order, number), at, state=part.state, lost=whole.lost, error=part.error,
+            returned=whole.returned or part.delay > 0,
+        )  # fmt: skip
+        self.batches[new.id] = new
+        if dead:
+            self.count("dead", len(events))
+        else:
+            self.count("events", len(events))
+            self.count("bytes", new.size)
 
     def _forget_open(self) -> None:
         self.count("dropped:vanished", self.counted)
@@ -260,12 +402,8 @@ class Model:
         self.mixed = False
 
     def _adopt_and_slice(self, names: Sequence[str], now: int, force: bool) -> tuple[int, int]:
-        foreign = len(self.open) - self.counted
-        self.count("accepted" if foreign > 0 else "dropped:vanished", abs(foreign))
-        self.count("events", foreign)
-        self.count("bytes", -self.counted_bytes)
         self.first = now if not self.counted or self.first is None else min(self.first, now)
-        self.counted, self.counted_bytes, self.mixed = len(self.open), 0, True
+        self._adopt()
         due, sealed = self._is_due(now, force), 0
         while self.open and (due or len(self.open) >= self.limits.events_per_request):
             if sealed == len(names):
@@ -285,15 +423,20 @@ class Model:
         self.counted = len(self.open)
         self.count("bytes", _size(taken))
 
-    def _hand_out(self, token: str, now: int) -> int:
+    def _hand_out(self, token: str, now: int, most: int | None = None) -> int:
         due = len(self.due(now))
         if not due:
             return 0
         self.slots = {t: at for t, at in self.slots.items() if at > now}
-        wanted = min(self.limits.parallel, due + self.in_flight(now)) - len(self.slots)
+        most = self.limits.parallel if most is None else most
+        wanted = min(most, due + self.in_flight(now)) - len(self.slots)
         for i in range(wanted):
             self.slots[f"{token}:{i + 1}"] = now + self.limits.slot_ttl_ms
         return max(wanted, 0)
+
+
+def _pick(events: Sequence[bytes], ranges: Sequence[Range]) -> list[bytes]:
+    return [events[i] for start, end in ranges for i in range(start, end)]
 
 
 def _size(events: Iterable[bytes]) -> int:

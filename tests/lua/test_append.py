@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lua.world import LIMITS, World
+from lua.world import LIFE, LIMITS, World
 from msgspec.structs import replace
 
 from vwo_celery import store
-from vwo_celery.marks import Mark
-from vwo_celery.store import Limits
+from vwo_celery.batches import Limits
+from vwo_celery.marks import YOUNG_TTL_SECONDS, Mark
 
 MARK = "mark:m"
 NINE = b"123456789"  # ten bytes with its separator
@@ -30,7 +30,7 @@ def begun(world: World, events: int = 1, size: int = 20, **changes: Any) -> dict
 
 def mark(sequence: int = 1) -> Mark:
     """A producer's mark, raised for its next push."""
-    return Mark("m", sequence)
+    return Mark("m", sequence, life=LIFE)
 
 
 def test_an_event_between_others_is_stored(world: World) -> None:
@@ -139,6 +139,7 @@ def test_the_sweep_takes_room_back(world: World) -> None:
 def test_a_repeat_stores_nothing(world: World, sequence: int) -> None:
     """The same push again is left to the general way, which knows it too and stores nothing."""
     world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
+    world.client.set(world.shard.keys.mark("m"), 6)
     world.shard.append(mark(7), b"2")
 
     stored = world.call(world.shard.append, mark(sequence), b"2")
@@ -151,12 +152,43 @@ def test_a_repeat_stores_nothing(world: World, sequence: int) -> None:
     assert world.changes() == {}
 
 
+@pytest.mark.parametrize("seen", [None, 5], ids=["Redis forgot the mark", "or its last event"])
+def test_an_event_before_which_redis_lost_others_is_left_alone(
+    world: World, seen: int | None
+) -> None:
+    """What is lost has to be counted: the general way does, and stores the event, once."""
+    world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
+    if seen is not None:
+        world.client.set(world.shard.keys.mark("m"), seen)
+
+    stored = world.call(world.shard.append, mark(7), b"2")
+    changes = world.changes()
+    pushed = world.push(mark(7), b"2")
+
+    assert (stored, changes) == (False, {})
+    assert pushed.code == store.STORED
+    lost = 6 - (seen or 0)
+    assert world.snapshot().dropped == {"redis_lost": lost}
+    assert world.snapshot().accepted == 1 + 1 + lost
+    assert world.snapshot().balanced
+
+
+def test_a_mark_that_was_put_back_does_not_stay_for_ever(world: World) -> None:
+    """Also after an event that was left to the general way."""
+    world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
+    world.client.set(world.shard.keys.mark("m"), 5)
+
+    world.shard.append(mark(7), b"2")
+
+    assert 0 < world.client.pttl(world.shard.keys.mark("m")) <= 1_000 * YOUNG_TTL_SECONDS
+
+
 def test_both_ways_share_their_marks(world: World) -> None:
     """A push that went the general way is not stored again by the short one."""
     world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
-    world.shard.push(world.shard.push_command(mark(7), [b"2"], 2))
+    world.shard.push(world.shard.push_command(mark(1), [b"2"], 2))
 
-    stored = world.call(world.shard.append, mark(7), b"2")
+    stored = world.call(world.shard.append, mark(1), b"2")
 
     assert stored is False
     assert world.changes() == {}

@@ -6,7 +6,8 @@ import pytest
 from lua.world import LEASE_SECONDS, LIMITS, Line, World
 from msgspec.structs import replace
 
-from vwo_celery.store import Batch
+from vwo_celery.batches import HELD, Batch
+from vwo_celery.sizes import Passed
 
 LEASE_MS = round(LEASE_SECONDS * 1000)
 
@@ -21,8 +22,9 @@ def test_a_ready_batch_is_leased(world: World) -> None:
     assert batch is not None
     assert batch == Batch(
         id="b", attempt=1, lost_leases=0, events=3, bytes=30, first_ms=world.at(-9_000),
-        sealed_ms=world.at(-8_000), claimed_ms=batch.claimed_ms, wakeups=0,
-        help_token=batch.help_token, ever_delivered=False, results_wanted=False,
+        sealed_ms=world.at(-8_000), claimed_ms=batch.claimed_ms,
+        lease_until_ms=batch.claimed_ms + LEASE_MS, wakeups=0, help_token=batch.help_token,
+        results_wanted=False, delivered_ms=0, passed=None,
     )  # fmt: skip
     assert batch.claimed_ms == world.now()
     assert world.changes() == {
@@ -37,7 +39,7 @@ def test_the_events_are_read_oldest_first(world: World) -> None:
     events = [b"%d" % i for i in range(2_500)]
     line = Line(events=2_500, bytes=10_000)
     world.given(ready={"b": world.at(-1)}, info={"b": line}, batches={"b": events})
-    batch = world.shard.claim(token="", lease_seconds=LEASE_SECONDS)
+    batch = world.claim()
     assert batch is not None
 
     read = world.call(world.shard.read, batch)
@@ -212,23 +214,29 @@ def test_help_is_bounded_by_parallel(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("meta", "delivered", "wanted"),
+    ("meta", "delivered_ms", "wanted", "passed"),
     [
-        ({}, False, False),
-        ({"delivered": 0, "results_until": 1}, False, False),
-        ({"delivered": 1, "results_until": 2**52}, True, True),
+        ({}, 0, False, None),
+        ({"delivered_ms": 0, "results_until": 1}, 0, False, None),
+        ({"delivered_ms": 17, "results_until": 2**52}, 17, True, None),
+        ({"fit_events": 3, "fit_bytes": 40, "fit_ms": 5}, 0, False, Passed(3, 40, 5)),
     ],
 )
 def test_what_the_worker_must_know(
-    world: World, meta: dict[str, int | str], delivered: bool, wanted: bool
+    world: World,
+    meta: dict[str, int | str],
+    delivered_ms: int,
+    wanted: bool,
+    passed: Passed | None,
 ) -> None:
-    """A claim says whether VWO ever took anything, and whether somebody waits for results."""
+    """A claim tells when VWO took something last and how much, and whether somebody listens."""
     world.given(meta=meta, ready={"b": world.at(-1)}, info={"b": Line()})
 
     batch = world.claim()
 
     assert batch is not None
-    assert (batch.ever_delivered, batch.results_wanted) == (delivered, wanted)
+    assert (batch.delivered_ms, batch.results_wanted) == (delivered_ms, wanted)
+    assert batch.passed == passed
 
 
 def test_an_id_without_a_line_is_removed(world: World) -> None:
@@ -261,3 +269,113 @@ def test_an_unregistered_shard_gives_nothing(world: World) -> None:
 
     assert batch is None
     assert world.changes() == {}
+
+
+# -- a shard that is held, since its destination's circuit is open
+
+
+def held(world: World, until_ms: int, **meta: int | str) -> None:
+    """A held shard with two batches ready, one whose lease ran out, and a wake-up's slot."""
+    world.given(
+        limits=replace(LIMITS, parallel=4),
+        meta={"held_until": world.at(until_ms), **meta},
+        ready={"a": world.at(-2), "c": world.at(-1)},
+        leases={"b": world.at(-1)},
+        info={"a": Line(), "b": Line(attempt=1), "c": Line()},
+        slots={"w": world.at(9_000), "v": world.at(9_000)},
+    )
+
+
+def test_a_held_shard_gives_nothing(world: World) -> None:
+    """Neither what is ready nor what ran out; the wake-up's slot is free again."""
+    held(world, 60_000)
+
+    answer = world.ask("w")
+
+    assert answer is None
+    assert world.changes() == {"slots": {"w": None}}
+
+
+def test_after_a_hold_the_circuit_is_to_be_asked(world: World) -> None:
+    """The caller is told so, and keeps its slot for what it learns; nothing is claimed yet."""
+    held(world, -1)
+
+    answer = world.ask("w")
+
+    assert answer is HELD
+    assert world.changes() == {}
+
+
+def test_after_a_hold_of_an_empty_shard_the_circuit_is_to_be_asked(world: World) -> None:
+    """Also where nothing is due, so that the hold ends."""
+    world.given(meta={"held_until": world.at(-1)})
+
+    assert world.ask() is HELD
+    assert world.changes() == {}
+
+
+@pytest.mark.parametrize("until_ms", [-1, 60_000])
+def test_a_probe_claims_from_a_held_shard(world: World, until_ms: int) -> None:
+    """One batch, the one that is next, and it calls for no help."""
+    held(world, until_ms)
+
+    batch = world.claim("w", probe=True)
+
+    assert batch is not None
+    assert (batch.id, batch.attempt, batch.lost_leases, batch.wakeups) == ("b", 2, 1, 0)
+    assert world.changes() == {
+        "leases": {"b": world.now(LEASE_MS)},
+        "info": {"b": Line(attempt=2, lost=1)},
+        "slots": {"w": world.now(LEASE_MS)},
+    }
+
+
+def test_a_probe_that_finds_nothing_gives_its_slot_back(world: World) -> None:
+    """As every claim does."""
+    world.given(meta={"held_until": world.at(-1)}, slots={"w": world.at(9_000)})
+
+    assert world.claim("w", probe=True) is None
+    assert world.changes() == {"slots": None}
+
+
+@pytest.mark.parametrize("probe", [False, True])
+@pytest.mark.parametrize("until_ms", [-1, 60_000])
+def test_a_pause_beats_a_hold(world: World, until_ms: int, probe: bool) -> None:
+    """A paused queue's circuit is not asked, and not even a probe is sent for it."""
+    held(world, until_ms, paused="401")
+
+    answer = world.ask("w", probe=probe)
+
+    assert answer is None
+    assert world.changes() == {"slots": {"w": None}}
+
+
+def test_a_probe_keeps_to_the_lanes(world: World) -> None:
+    """What is in flight since before the hold counts."""
+    held(world, -1)
+    world.shard.set_limits(replace(LIMITS, parallel=1))
+    world.client.zadd(world.shard.keys.leases, {"d": world.at(60_000)})
+
+    assert world.claim("w", probe=True) is None
+
+
+def test_a_hold_frees_the_slot_of_who_holds(world: World) -> None:
+    """And a later hold replaces it, be it longer or shorter."""
+    held(world, -1)
+
+    world.call(world.shard.hold, world.at(5_000), "w")
+
+    assert world.changes() == {
+        "meta": {"held_until": world.at(5_000)}, "slots": {"w": None},
+    }  # fmt: skip
+
+
+def test_a_hold_that_is_let_go_is_over(world: World) -> None:
+    """Once the circuit is closed, claims are ordinary ones again, and call for help."""
+    held(world, 60_000)
+    world.shard.let_go()
+
+    batch = world.claim("w")
+
+    assert batch is not None
+    assert (batch.id, batch.wakeups) == ("b", 1)

@@ -15,15 +15,18 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from lua.life import live
-from lua.world import World
+from lua.lives import live
+from lua.world import LIMITS, QUEUE, World
+from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
 import vwo_celery
-from vwo_celery import scripts, store
+from vwo_celery import Settings, capacity, circuit, scripts, store
+from vwo_celery.batches import Batch, Part
 from vwo_celery.keys import fleet_keys, shard_keys
 from vwo_celery.marks import Mark
 from vwo_celery.scripts import Script
+from vwo_celery.sizes import Passed
 from vwo_celery.testing import RedisServer, wait_for
 
 LUA = Path(vwo_celery.__file__).parent / "lua"
@@ -84,6 +87,8 @@ def test_whatever_happens_only_declared_keys_are_touched(
         return Script(text, hashlib.sha1(text.encode()).hexdigest())
 
     monkeypatch.setattr(store, "script", guarded)
+    monkeypatch.setattr(capacity, "script", guarded)
+    monkeypatch.setattr(circuit, "script", guarded)
 
     live(redis, LIVES)
 
@@ -121,11 +126,11 @@ def test_a_shard_lives_in_one_slot(node: Any) -> None:
     world.given()
     shard = world.shard
 
-    shard.push(shard.push_command(Mark("m", 1), [b"%d" % i for i in range(10)], 11))
-    shard.append(Mark("m", 2), b"11")
+    shard.push(shard.push_command(Mark("m", 10), [b"%d" % i for i in range(10)], 11))
+    shard.append(Mark("m", 11), b"11")
     node.lpush(shard.keys.open, b"foreign")
     world.sweep(force=True)
-    dead, released, acked = (shard.claim(token="w", lease_seconds=30) for _ in range(3))
+    dead, released, acked = (world.claim("w") for _ in range(3))
     assert dead is not None
     assert released is not None
     assert acked is None  # two lanes
@@ -133,17 +138,52 @@ def test_a_shard_lives_in_one_slot(node: Any) -> None:
     shard.dead_letter(dead, error="too old")
     shard.release(released, delay_seconds=0, error="busy")
     shard.redrive(dead.id)
-    batch = shard.claim(token="", lease_seconds=30)
+    batch = world.claim()
     assert batch is not None
     shard.dead_letter(batch, error="too old")
-    assert shard.purge(batch.id)
-    while batch := shard.claim(token="", lease_seconds=30):
+    assert capacity.trim_dead(shard, 0)
+    shard.set_limits(replace(LIMITS, capacity_events=1))
+    assert capacity.make_room(shard, [b"new"]).dropped
+    while batch := world.claim():
         assert shard.ack(batch.id)
     assert shard.unwatch()
 
     assert world.snapshot().balanced
     slots = {node.execute_command("CLUSTER KEYSLOT", name) for name in node.keys("*")}
     assert len(slots) == 1
+
+
+def test_what_is_known_of_a_destination_lives_in_it_too(node: Any) -> None:
+    """So do the parts of a batch, what was noted of it, and the queue's circuit: it is shard 0's."""
+    node.flushall()
+    world = World(node)
+    world.given()
+    shard, seen = world.shard, circuit.Circuit(node, QUEUE, Settings(), lambda: 1.0)
+    shard.push(shard.push_command(Mark("m", 3), [b"1", b"2", b"3"], 4))
+
+    batch = shard.claim(token="", lease_seconds=30)
+    assert isinstance(batch, Batch)
+    assert shard.hand_back(batch, lease_until_ms=batch.lease_until_ms)
+    assert shard.claim(token="", lease_seconds=30)
+    assert shard.suspect(batch.id, 1) == 1
+    parts = [Part("dead", ((0, 1),), 2), Part("ready", ((1, 2),), 2)]
+    assert shard.split(batch, parts, delivered=(1, 2))
+    while seen.note_failure(delivered_ms=0, floor_seconds=None, probe="") is None:
+        pass
+    node.hset(shard.keys.circuit, "until_ms", 1)
+    permit = seen.ask()
+    shard.hold(1, "w")
+    shard.note_passed(Passed(1, 2, 3))
+    shard.pause("401")
+
+    assert permit.answer == "probe"
+    assert world.snapshot().balanced
+    names = [name.decode() for name in node.keys("*")]
+    assert {shard.keys.circuit, shard.keys.suspect(batch.id)} < set(names)
+    assert len({node.execute_command("CLUSTER KEYSLOT", name) for name in names}) == 1
+    assert seen.end_probe(permit.token, answered=True)
+    assert shard.let_go()
+    assert shard.resume()
 
 
 def test_the_node_refuses_a_script_that_crosses_slots(node: Any) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lua.world import LIMITS, Line, World
+from lua.world import LIFE, LIMITS, Line, World
 from msgspec.structs import replace
 
 from vwo_celery import store
-from vwo_celery.marks import Mark, push_token
-from vwo_celery.store import Limits, Pushed
+from vwo_celery.batches import Limits
+from vwo_celery.marks import OLD_FROM_SEQUENCE, Mark, push_token
+from vwo_celery.store import Pushed
 
 MARK = "mark:m"
 #: A shard that the sweep knows, so that a push has nobody to tell.
@@ -20,7 +21,7 @@ NINE = b"123456789"  # ten bytes with its separator
 
 def mark(sequence: int = 1) -> Mark:
     """A producer's mark, raised for its next push."""
-    return Mark("m", sequence)
+    return Mark("m", sequence, life=LIFE)
 
 
 def stored(sealed: int = 0, wakeups: int = 0, watch: int = 0) -> Pushed:
@@ -93,13 +94,133 @@ def test_a_repeat_announces_the_shard_again(world: World) -> None:
     assert pushed == Pushed(store.DUPLICATE, 0, 0, 1)
 
 
-def test_the_mark_goes_by_itself(world: World) -> None:
-    """A mark outlives any repeat of its push, and not a dead producer for long."""
+@pytest.mark.parametrize("sequence", [OLD_FROM_SEQUENCE - 1, OLD_FROM_SEQUENCE])
+def test_the_mark_goes_by_itself(world: World, sequence: int) -> None:
+    """A mark outlives any repeat of its push, and not a dead producer for long; either way of
+    storing and the producer agree on how long."""
+    world.given(limits=replace(LIMITS, events_per_request=9), meta=KNOWN)
+    ttl_ms = 1_000 * mark(sequence).ttl_seconds
+    key = world.shard.keys.mark("m")
+
+    world.push(mark(sequence), b"1")
+    after_push = world.client.pttl(key)
+    world.client.set(key, sequence - 1)
+    stored = world.shard.append(mark(sequence), b"2")
+
+    assert 0.9 * ttl_ms < after_push <= ttl_ms
+    assert stored
+    assert 0.9 * ttl_ms < world.client.pttl(key) <= ttl_ms
+
+
+# -- what Redis lost
+
+
+@pytest.mark.parametrize(
+    ("seen", "sequence", "lost"),
+    [
+        (4, 6, 0),  # as it should be
+        (3, 6, 1),
+        (0, 6, 4),
+        (5, 6, 0),  # more than it ought to have: nothing is missing
+    ],
+)
+def test_what_redis_lost_is_counted(world: World, seen: int, sequence: int, lost: int) -> None:
+    """Of six events under this mark two come now, and Redis ought to have seen the other four."""
+    world.given(meta=KNOWN)
+    world.client.set(world.shard.keys.mark("m"), seen)
+
+    pushed = world.push(mark(sequence), b"1", b"2")
+
+    noted = {"dropped:redis_lost": lost, "redis_lost_ms": world.now()} if lost else {}
+    assert pushed == stored()
+    assert world.changes() == {
+        "open": [b"1", b"2"],
+        "meta": {"accepted": 2 + lost, "events": 2, "bytes": 4, "open_events": 2, "open_bytes": 4,
+                 "first_ms": world.now(), **noted},
+        MARK: b"%d" % sequence,
+    }  # fmt: skip
+    assert world.snapshot().balanced
+
+
+def test_a_mark_that_redis_lost_is_a_loss(world: World) -> None:
+    """All that was stored under it is gone; the shard's state is older than the mark."""
     world.given(meta=KNOWN)
 
-    world.push(mark(), b"1")
+    pushed = world.push(mark(9), b"1", b"2")
 
-    assert 60_000 < world.client.pttl(world.shard.keys.mark("m")) <= 3_600_000
+    assert pushed == stored()
+    assert world.snapshot().dropped == {"redis_lost": 7}
+    assert world.snapshot().redis_lost_ms == world.now()
+
+
+def test_losses_add_up(world: World) -> None:
+    """Each producer notices its own part, whenever it pushes next."""
+    world.given(meta=KNOWN)
+
+    world.push(mark(9), b"1")
+    world.push(Mark("other", 4, life=LIFE), b"1")
+
+    assert world.snapshot().dropped == {"redis_lost": 8 + 3}
+    assert world.snapshot().balanced
+
+
+def test_a_refused_push_counts_no_loss(world: World) -> None:
+    """It leaves the mark as it was, so that the next one still tells."""
+    world.given(limits=replace(LIMITS, capacity_events=1), meta=KNOWN)
+
+    refused = world.push(mark(9), b"1", b"2")
+    changes = world.changes()
+    pushed = world.push(mark(8), b"1")
+
+    assert refused.code == store.TOO_MANY_EVENTS
+    assert changes == {"meta": {"refused": 2}}
+    assert pushed == stored()
+    assert world.snapshot().dropped == {"redis_lost": 7}
+
+
+def test_a_producer_of_another_life_is_told(world: World) -> None:
+    """Redis forgot the shard, and somebody else has registered it since: all that was ever pushed
+    under the old mark would count as lost."""
+    world.given(meta=KNOWN)
+
+    pushed = world.push(Mark("m", 9, life="before"), b"1")
+
+    assert pushed.code == store.NOT_REGISTERED
+    assert world.changes() == {}
+
+
+@pytest.mark.parametrize(
+    ("seen", "sequence"), [(None, 1), (3, 6)], ids=["a new mark", "a mark that Redis knows"]
+)
+def test_another_life_is_no_matter_where_the_mark_tells_enough(
+    world: World, seen: int | None, sequence: int
+) -> None:
+    """A mark that is in Redis is of this life; one that never stored anything misses nothing."""
+    world.given(meta=KNOWN)
+    if seen is not None:
+        world.client.set(world.shard.keys.mark("m"), seen)
+
+    pushed = world.push(Mark("m", sequence), b"1")
+
+    assert pushed == stored()
+
+
+def test_a_repeat_seals_under_names_of_its_own(world: World) -> None:
+    """Where Redis lost the first sending, a batch of that name may be on its way with other events;
+    its ack must forget no other batch."""
+    world.given(meta=KNOWN)
+    first = mark(3)
+    world.push(first, b"1", b"2", b"3")
+    before = set(world.snapshot().batches)
+    world.client.flushall()
+    world.given(meta=KNOWN)
+    world.shard.load_push()
+
+    first.doubt()
+    pushed = world.push(first, b"1", b"2", b"3")
+
+    assert pushed.sealed == 1
+    assert {batch.id for batch in before}.isdisjoint(b.id for b in world.snapshot().batches)
 
 
 @pytest.mark.parametrize("sequence", [6, 7])
@@ -128,7 +249,7 @@ def test_a_repeat_of_a_push_that_sealed_stores_nothing(world: World) -> None:
 def test_marks_are_apart(world: World) -> None:
     """Another producer's push is not taken for a repeat."""
     world.given(meta=KNOWN)
-    world.shard.push(world.shard.push_command(mark(7), [b"1"], 2))
+    world.shard.push(world.shard.push_command(mark(1), [b"1"], 2))
 
     pushed = world.push(Mark("other", 1), b"2")
 
@@ -197,7 +318,7 @@ def test_batches_of_one_push_are_claimed_in_order(world: World) -> None:
 
     world.push(mark(), *events)
 
-    claimed = [world.shard.claim(token="", lease_seconds=30) for _ in events]
+    claimed = [world.claim() for _ in events]
     assert [world.shard.read(batch) for batch in claimed if batch] == [[e] for e in events]
 
 
@@ -492,6 +613,17 @@ def test_a_list_over_the_bytes_of_a_batch_is_left_to_the_sweep(world: World) -> 
 def seal_one(world: World) -> Pushed:
     """A push that seals one batch."""
     return world.push(mark(), b"1", b"2", b"3")
+
+
+@pytest.mark.parametrize("until_ms", [-1, 60_000])
+def test_a_held_shard_seals_and_wakes_nobody(world: World, until_ms: int) -> None:
+    """A producer's wake-ups do not ask a circuit: the sweep wakes one worker for that."""
+    world.given(meta={**KNOWN, "held_until": world.at(until_ms)})
+
+    pushed = world.push(mark(), b"1", b"2", b"3")
+
+    assert (pushed.sealed, pushed.wakeups) == (1, 0)
+    assert "slots" not in world.dump()
 
 
 def test_a_paused_queue_seals_and_wakes_nobody(world: World) -> None:

@@ -7,7 +7,7 @@ from lua.world import Line, World
 
 
 def test_a_lease_is_extended_from_now(world: World) -> None:
-    """The lease and the caller's slot end later; nothing else changes."""
+    """The lease and the caller's slot end later, and the caller is told when."""
     world.given(
         leases={"b": world.at(100), "c": world.at(100)},
         info={"b": Line(attempt=1), "c": Line(attempt=1)},
@@ -16,7 +16,7 @@ def test_a_lease_is_extended_from_now(world: World) -> None:
 
     extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="w")
 
-    assert extended is True
+    assert extended == world.now(45_000)
     assert world.changes() == {
         "leases": {"b": world.now(45_000)},
         "slots": {"w": world.now(45_000)},
@@ -29,7 +29,7 @@ def test_a_missing_slot_is_not_taken_again(world: World) -> None:
 
     extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="w")
 
-    assert extended is True
+    assert extended == world.now(45_000)
     assert world.changes() == {"leases": {"b": world.now(45_000)}}
 
 
@@ -41,7 +41,7 @@ def test_without_a_token_no_slot_is_touched(world: World) -> None:
 
     extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="")
 
-    assert extended is True
+    assert extended == world.now(45_000)
     assert world.changes() == {"leases": {"b": world.now(45_000)}}
 
 
@@ -51,7 +51,7 @@ def test_an_expired_lease_that_nobody_took_is_extended(world: World) -> None:
 
     extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="")
 
-    assert extended is True
+    assert extended == world.now(45_000)
     assert world.changes() == {"leases": {"b": world.now(45_000)}}
 
 
@@ -66,7 +66,7 @@ def test_another_attempt_is_refused(world: World, attempt: int) -> None:
         world.shard.extend, world.batch("b", attempt=attempt), lease_seconds=45, token="w"
     )
 
-    assert extended is False
+    assert extended == 0
     assert world.changes() == {}
 
 
@@ -81,7 +81,7 @@ def test_what_is_not_leased_is_refused(world: World, state: str) -> None:
 
     extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="w")
 
-    assert extended is False
+    assert extended == 0
     assert world.changes() == {}
 
 
@@ -91,5 +91,5 @@ def test_a_settled_batch_is_refused(world: World) -> None:
 
     extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="w")
 
-    assert extended is False
+    assert extended == 0
     assert world.changes() == {}

@@ -10,9 +10,34 @@ from vwo_celery.marks import Mark
 
 def test_limits_are_written(world: World) -> None:
     """A shard that nobody has registered gets all of them."""
-    world.call(world.shard.set_limits, LIMITS)
+    life = world.call(world.shard.set_limits, LIMITS)
 
-    assert world.changes() == {"meta": asdict(LIMITS)}
+    assert world.changes() == {"meta": {**asdict(LIMITS), "life": life}}
+
+
+def test_a_life_keeps_its_name(world: World) -> None:
+    """Whoever registers next learns the same name, and has nothing to note."""
+    life = world.shard.set_limits(LIMITS)
+
+    answers = [world.call(world.shard.set_limits, LIMITS, known_life=known) for known in ("", life)]
+
+    assert answers == [life, life]
+    assert world.changes() == {}
+
+
+def test_a_life_that_ended_is_noted_by_the_first_to_tell(world: World) -> None:
+    """Redis forgot the shard; one that registers for the first time cannot know, others can."""
+    before = world.shard.set_limits(LIMITS)
+    world.client.delete(world.shard.keys.meta)
+
+    life = world.shard.set_limits(LIMITS)
+    world.call(world.shard.set_limits, LIMITS, known_life=before)
+
+    assert life != before
+    assert world.changes() == {"meta": {"forgotten_ms": world.now()}}
+    world.client.hset(world.shard.keys.meta, "forgotten_ms", 1)
+    world.call(world.shard.set_limits, LIMITS, known_life="another")
+    assert world.changes() == {}
 
 
 def test_what_was_appended_under_the_old_limits_is_counted(world: World) -> None:

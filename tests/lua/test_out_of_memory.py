@@ -6,11 +6,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis as redis_py
-from lua.world import LIMITS, ROOM, Line, World
+from lua.world import LIMITS, QUEUE, ROOM, Line, World
 from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
+from vwo_celery import Settings
+from vwo_celery.batches import HELD, Part, part_id
+from vwo_celery.capacity import FITS, NEVER_FITS, make_room, trim_dead
+from vwo_celery.circuit import Circuit
 from vwo_celery.marks import Mark, push_token
+from vwo_celery.sizes import Passed
 from vwo_celery.testing import RedisServer
 
 #: So little that every command which Redis may refuse for lack of memory is refused.
@@ -122,7 +127,7 @@ def test_a_batch_is_settled(world: World, memory: str) -> None:
 
     assert shard.extend(batch, lease_seconds=90, token="w")
     assert shard.release(batch, delay_seconds=0, error="HTTP 503")
-    claims = [shard.claim(token="", lease_seconds=90) for _ in range(2)]
+    claims = [world.claim() for _ in range(2)]
     assert {claimed.id for claimed in claims if claimed} == {"ready", "leased"}
     first, second = (claimed for claimed in claims if claimed)
     assert shard.dead_letter(first, error="too old")
@@ -130,6 +135,102 @@ def test_a_batch_is_settled(world: World, memory: str) -> None:
     assert shard.redrive("dead") == 1
     assert shard.purge(first.id) == 1
     assert world.snapshot().balanced
+
+
+@pytest.mark.parametrize("memory", ["full", "and without its scripts"])
+def test_a_batch_is_split(world: World, memory: str) -> None:
+    """Long parts and single events alike: what VWO refuses does not stay in the way of the rest."""
+    events = [b"%03d" % i for i in range(500)]
+    world.given(
+        meta={"accepted": 500, "events": 500, "bytes": 2_000},
+        leases={"b": world.at(60_000)},
+        info={"b": Line(attempt=1, events=500, bytes=2_000)},
+        batches={"b": events},
+    )
+    fill(world)
+    if memory != "full":
+        world.client.script_flush()
+    parts = [
+        Part("dead", ((0, 1), (399, 400)), 8, error="HTTP 400"),
+        Part("ready", ((100, 399),), 4 * 299),
+        Part("ready", ((400, 500),), 400),
+    ]
+
+    assert world.shard.split(world.batch("b"), parts, delivered=(99, 4 * 99))
+
+    dump = world.dump()
+    assert dump[f"batch:{part_id('b', 1)}"] == [events[0], events[399]]
+    assert dump[f"batch:{part_id('b', 2)}"] == events[100:399]
+    assert dump[f"batch:{part_id('b', 3)}"] == events[400:]
+    assert world.snapshot().balanced
+
+
+def test_a_batch_is_handed_back(world: World) -> None:
+    """Workers stop and start while nothing can be stored."""
+    begun(world)
+    batch = world.claim("w")
+    assert batch is not None
+
+    assert world.shard.hand_back(batch, lease_until_ms=batch.lease_until_ms)
+
+    again = world.claim()
+    assert again is not None
+    assert (again.id, again.attempt) == (batch.id, batch.attempt)
+
+
+def test_an_outage_begins(world: World) -> None:
+    """Failures are counted, the circuit opens, and the shard is held."""
+    begun(world)
+    worker = Circuit(world.client, QUEUE, Settings(circuit_failures=2), lambda: 1.0)
+
+    waits = [worker.note_failure(delivered_ms=0, floor_seconds=None, probe="") for _ in range(2)]
+    world.shard.hold(world.at(60_000), "w")
+
+    assert waits == [None, 2.0]
+    assert worker.ask().answer == "open"
+    assert world.ask("w") is None
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_an_outage_ends(world: World, answered: bool) -> None:
+    """A probe is let through: else a full Redis could not empty itself once VWO is back."""
+    circuit = {"failures": 9, "until_ms": world.at(-1), "openings": 2}
+    world.client.hset(world.shard.keys.circuit, mapping=circuit)
+    world.client.hset(world.shard.keys.meta, "held_until", world.at(-1))
+    begun(world)
+    worker = Circuit(world.client, QUEUE, Settings(), lambda: 1.0)
+
+    assert world.ask("w") is HELD
+    probe = worker.ask()
+    batch = world.claim("w", probe=True)
+
+    assert probe.answer == "probe"
+    assert batch is not None
+    if answered:
+        assert worker.end_probe(probe.token, answered=True)
+        assert world.shard.let_go()
+        assert world.shard.ack(batch.id)
+    else:
+        wait = worker.note_failure(delivered_ms=0, floor_seconds=None, probe=probe.token)
+        assert wait == 8.0
+        assert worker.ask().answer == "open"
+
+
+def test_what_vwo_refuses_is_noted(world: World) -> None:
+    """What passed, who is under suspicion, and a pause: so that a refusal is settled as ever."""
+    begun(world)
+
+    world.shard.note_passed(Passed(3, 40, 5))
+    first = world.shard.suspect("leased", 17)
+    second = world.shard.suspect("leased", 18)
+    batch = world.claim()
+    world.shard.pause("HTTP 401")
+
+    assert (first, second) == (17, 17)
+    assert 0 < world.client.pttl(world.shard.keys.suspect("leased")) <= 86_400_000
+    assert batch is not None
+    assert batch.passed == Passed(3, 40, 5)
+    assert world.claim() is None
 
 
 def test_an_open_list_is_sealed_and_woken_for(world: World) -> None:
@@ -186,6 +287,36 @@ def test_a_flush_sees_what_was_settled(world: World) -> None:
     dead, gone = world.shard.settled(["dead", "leased", "acked"])
 
     assert (dead, gone) == (["dead"], ["acked"])
+
+
+@pytest.mark.parametrize("appended", [0, 1])
+@pytest.mark.parametrize(
+    ("capacity", "dropped", "fits"),
+    [(1, None, NEVER_FITS), (2, 2, FITS), (3, 1, FITS), (9, None, FITS)],
+)
+def test_room_is_made_all_the_same(
+    world: World, capacity: int, dropped: int | None, fits: int, appended: int
+) -> None:
+    """What is dropped for a push is dropped whole, whether or not the push then finds memory."""
+    begun(world)
+    world.client.config_set("maxmemory", 0)
+    world.client.hset(world.shard.keys.meta, "capacity_events", capacity)
+    if appended:
+        assert world.shard.append(Mark("m", 1), b"appended")
+    fill(world)
+
+    room = make_room(world.shard, [b"new"])
+
+    assert room == (0 if dropped is None else dropped + appended, fits)
+    assert world.snapshot().balanced
+
+
+def test_dead_letters_are_trimmed(world: World) -> None:
+    """What goes makes room."""
+    begun(world)
+
+    assert trim_dead(world.shard, 0) == 1
+    assert world.snapshot().balanced
 
 
 def test_a_pause_ends(world: World) -> None:

@@ -44,6 +44,24 @@ def test_what_is_not_dead_is_left_alone(world: World, state: str) -> None:
     assert world.changes() == {}
 
 
+@pytest.mark.parametrize(
+    ("most_events", "dropped"),
+    [(4, 3), (5, -1), (9, -1), (0, 3)],
+    ids=["over", "at", "under", "none"],
+)
+def test_dead_letters_are_kept_up_to_a_bound(world: World, most_events: int, dropped: int) -> None:
+    """Five dead events are kept; beyond the bound the batch goes, counted under the reason given."""
+    world.given(
+        meta=META, dead={"b": world.at(-1)}, info={"b": Line(events=3)}, batches={"b": [b"1"]}
+    )
+
+    answer = world.call(world.shard.purge, "b", reason="dead_letters_full", most_events=most_events)
+
+    assert answer == dropped
+    counted = {"dead": 2, "dropped:dead_letters_full": 3}
+    assert world.changes().get("meta", {}) == (counted if dropped > 0 else {})
+
+
 def test_a_second_purge_counts_nothing(world: World) -> None:
     """An answer that was lost may be asked for again."""
     world.given(

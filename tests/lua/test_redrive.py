@@ -37,7 +37,7 @@ def test_an_older_holder_cannot_settle_a_redriven_batch(world: World) -> None:
         meta=META, dead={"b": world.at(-1)}, info={"b": Line(attempt=1)}, batches={"b": [b"1"]}
     )
     world.shard.redrive("b")
-    world.shard.claim(token="", lease_seconds=30)
+    world.claim()
 
     released = world.call(world.shard.release, world.batch("b"), delay_seconds=9, error="late")
 

@@ -30,7 +30,7 @@ def test_without_a_delay_it_is_ready_at_once(world: World) -> None:
     world.given(leases={"b": world.at(9_000)}, info={"b": Line(attempt=1)}, batches={"b": [b"1"]})
 
     world.call(world.shard.release, world.batch("b"), delay_seconds=0, error="stopping")
-    batch = world.shard.claim(token="", lease_seconds=30)
+    batch = world.claim()
 
     assert batch is not None
     assert (batch.id, batch.attempt, batch.lost_leases) == ("b", 2, 0)

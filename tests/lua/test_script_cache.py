@@ -6,23 +6,33 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis as redis_py
-from lua.world import LEASE_SECONDS, Line, World
+from lua.world import LEASE_SECONDS, QUEUE, Line, World
 from redis.exceptions import NoScriptError
 
+from vwo_celery import Settings
+from vwo_celery.batches import Part
+from vwo_celery.circuit import Circuit
 from vwo_celery.marks import Mark
 from vwo_celery.scripts import script
 from vwo_celery.testing import RedisServer
 
 NAMES = (
     "enqueue", "append", "limit", "sweep", "unwatch", "claim", "ack", "release", "extend", "dead_letter",
-    "redrive", "purge", "snapshot",
+    "redrive", "purge", "snapshot", "split", "hand_back", "permit", "trip", "mend", "note", "free",
+    "suspect",
 )  # fmt: skip
+
+
+def circuit_of(world: World) -> Circuit:
+    """The circuit of the shard's queue, which the first failure opens."""
+    return Circuit(world.client, QUEUE, Settings(circuit_failures=1), lambda: 1.0)
+
 
 #: Each script but those that store events, which their producer loads: by the method that runs it.
 METHODS: dict[str, Callable[[World], object]] = {
     "sweep": lambda world: world.sweep(force=True).sealed,
     "unwatch": lambda world: world.call(world.shard.unwatch),
-    "claim": lambda world: world.claim() is not None,
+    "claim": lambda world: world.claim(probe=True) is not None,
     "ack": lambda world: world.call(world.shard.ack, "leased"),
     "release": lambda world: world.call(
         world.shard.release, world.batch("leased"), delay_seconds=0, error="busy"
@@ -33,6 +43,20 @@ METHODS: dict[str, Callable[[World], object]] = {
     "dead_letter": lambda world: world.call(
         world.shard.dead_letter, world.batch("leased"), error="too old"
     ),
+    "split": lambda world: world.call(
+        world.shard.split, world.batch("leased"), [Part("ready", ((0, 1),), 10)]
+    ),
+    "hand_back": lambda world: world.call(
+        world.shard.hand_back, world.batch("leased"), lease_until_ms=world.at(60_000)
+    ),
+    "permit": lambda world: world.call(circuit_of(world).ask),
+    "trip": lambda world: world.call(
+        circuit_of(world).note_failure, delivered_ms=0, floor_seconds=None, probe=""
+    ),
+    "mend": lambda world: world.call(circuit_of(world).end_probe, "probe", answered=True),
+    "note": lambda world: world.call(world.shard.pause, "401") or True,
+    "free": lambda world: world.call(world.shard.let_go),
+    "suspect": lambda world: world.call(world.shard.suspect, "leased", 1),
     "redrive": lambda world: world.call(world.shard.redrive, "dead"),
     "purge": lambda world: world.call(world.shard.purge, "dead"),
 }
@@ -42,7 +66,7 @@ METHODS: dict[str, Callable[[World], object]] = {
 def state(world: World, request: pytest.FixtureRequest) -> World:
     """A shard in which every script finds something to do; an empty one for `unwatch`."""
     world.given(
-        meta={"watched": 1, "events": 3, "bytes": 30, "accepted": 4, "dead": 1},
+        meta={"watched": 1, "events": 3, "bytes": 30, "accepted": 4, "dead": 1, "held_until": 1},
         leases={"leased": world.at(60_000)},
         dead={"dead": world.at(-1)},
         ready={"ready": world.at(-1)},
@@ -78,6 +102,36 @@ def test_a_server_that_never_had_a_script_is_given_it(state: World, name: str) -
 
     assert answer
     assert state.client.script_exists(script(name).sha) == [True]
+
+
+class Forgetful:
+    """A server that forgets every script as soon as it is given it."""
+
+    def __init__(self, client: redis_py.Redis) -> None:
+        self._client = client
+
+    def script_load(self, text: str) -> None:
+        """Load it, and lose it."""
+        self._client.script_load(text)
+        self._client.script_flush()
+
+    def execute_command(self, *words: object) -> object:
+        """As the client does."""
+        return self._client.execute_command(*words)
+
+
+def test_a_script_that_is_forgotten_at_once_runs_all_the_same(world: World) -> None:
+    """A SCRIPT FLUSH, or a failover, between the loading and the call delays nothing."""
+    world.given(meta={"watched": 1, "accepted": 1}, leases={"b": world.at(60_000)},
+                info={"b": Line(attempt=1)}, batches={"b": [b"1"]})  # fmt: skip
+    k = world.shard.keys
+    world.client.script_flush()
+
+    answer = script("ack").run(
+        Forgetful(world.client), (k.meta, k.ready, k.leases, k.info, k.dead, k.batch("b")), ("b",)
+    )
+
+    assert answer == 1
 
 
 def test_the_scripts_that_store_are_loaded_together(world: World) -> None:

@@ -8,6 +8,7 @@ import pytest
 from lua.world import HORIZON_MS, IDLE_MS, LIMITS, Line, World
 from msgspec.structs import replace
 
+from vwo_celery.batches import HELD
 from vwo_celery.store import Swept
 
 SECOND = 1_000
@@ -426,6 +427,107 @@ def test_what_the_clock_hid_is_visible_again(world: World) -> None:
     assert changes["leases"] == {"c": world.now()}
     assert changes["slots"]["v"] is None  # expired at once, and given to another
     assert "w" not in changes["slots"]
+
+
+# -- a shard that is held, since its destination's circuit is open
+
+
+def held(world: World, until_ms: int, **meta: int | str) -> None:
+    """A held shard with a backlog."""
+    world.given(
+        limits=replace(LIMITS, parallel=4),
+        meta={**watched(world), "held_until": world.at(until_ms), **meta},
+        ready={name: world.at(YOUNG) for name in "abc"},
+    )
+
+
+def test_nobody_is_woken_while_a_shard_is_held(world: World) -> None:
+    """Nothing could be claimed; the wake-ups would spin."""
+    held(world, 60 * SECOND)
+
+    swept = world.sweep()
+
+    assert swept.wakeups == 0
+    assert world.changes() == {}
+
+
+def test_a_held_shard_is_sealed(world: World) -> None:
+    """The age of what is held stays right while the destination is down."""
+    state = own(world, DUE, b"1")
+    world.given(meta={**state["meta"], "held_until": world.at(60 * SECOND)}, open=[b"1"])
+
+    swept = world.sweep()
+
+    assert (swept.sealed, swept.wakeups) == (1, 0)
+
+
+def test_after_a_hold_one_worker_is_woken(world: World) -> None:
+    """However deep the backlog: one is enough to ask the circuit."""
+    held(world, -1)
+
+    swept = world.sweep()
+
+    assert swept.wakeups == 1
+    assert world.changes() == {"slots": {f"{swept.token}:1": world.now(LIMITS.slot_ttl_ms)}}
+    assert world.sweep().wakeups == 0
+    assert world.changes() == {}
+
+
+def test_after_a_hold_nobody_is_woken_for_nothing(world: World) -> None:
+    """A probe needs a batch that is due."""
+    world.given(
+        meta={**watched(world), "held_until": world.at(-1)},
+        ready={"a": world.at(60 * SECOND)},
+        leases={"b": world.at(60 * SECOND)},
+    )
+
+    assert world.sweep().wakeups == 0
+
+
+def test_a_worker_that_is_awake_is_enough_after_a_hold(world: World) -> None:
+    """Whoever has a slot comes and asks."""
+    held(world, -1)
+    world.client.zadd(world.shard.keys.slots, {"v": world.at(60 * SECOND)})
+
+    assert world.sweep().wakeups == 0
+
+
+@pytest.mark.parametrize("until_ms", [-1, 60 * SECOND, HORIZON_MS + 60 * SECOND])
+def test_a_pause_beats_a_hold(world: World, until_ms: int) -> None:
+    """Nobody is woken for a paused queue, whatever its circuit."""
+    held(world, until_ms, paused="401 Unauthorized")
+
+    assert world.sweep().wakeups == 0
+
+
+def test_a_hold_that_the_clock_made_endless_is_over(world: World) -> None:
+    """A hold further ahead than any that we give can only be a clock that stepped back."""
+    held(world, HORIZON_MS + 60 * SECOND)
+
+    swept = world.sweep()
+
+    assert swept.wakeups == 1
+    assert world.changes() == {
+        "meta": {"held_until": world.now()},
+        "slots": {f"{swept.token}:1": world.now(LIMITS.slot_ttl_ms)},
+    }
+    assert world.ask(f"{swept.token}:1") is HELD
+
+
+def test_a_long_hold_is_kept(world: World) -> None:
+    """As long as a hold may last, it lasts."""
+    held(world, HORIZON_MS - 60 * SECOND)
+
+    assert world.sweep().wakeups == 0
+    assert world.changes() == {}
+
+
+def test_a_shard_whose_hold_was_let_go_is_woken_as_ever(world: World) -> None:
+    """For all lanes."""
+    held(world, 60 * SECOND)
+    world.shard.let_go()
+
+    assert world.sweep().wakeups == 3
 
 
 # -- which shards the sweep goes on looking at

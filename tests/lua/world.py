@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from vwo_celery.batches import Batch, Held, Limits
 from vwo_celery.marks import Mark
 from vwo_celery.snapshots import Snapshot, take_snapshot
-from vwo_celery.store import Batch, Limits, Pushed, Shard
+from vwo_celery.store import Pushed, Shard
 
 NAMESPACE = "vwo"
 QUEUE = "fme-1-test"
+#: Name of the life of the shard's state.
+LIFE = "life"
 LIMITS = Limits(
     events_per_request=3,
     interval_ms=60_000,
@@ -110,6 +113,7 @@ class World:
             zsets: The same, as keywords.
         """
         k = self.shard.keys
+        self.client.hset(k.meta, "life", LIFE)
         self.shard.set_limits(limits)
         if meta:
             self.client.hset(k.meta, mapping=dict(meta))
@@ -121,9 +125,12 @@ class World:
         for family, times in {**zsets, **(members or {})}.items():
             self.client.zadd(getattr(k, family), dict(times))
 
-    def batch(self, batch_id: str, *, attempt: int = 1) -> Batch:
+    def batch(self, batch_id: str, *, attempt: int = 1, lease_until_ms: int = 0) -> Batch:
         """A batch as somebody holds it who claimed it at that attempt."""
-        return Batch(batch_id, attempt, 0, 1, 10, 0, 0, 0, 0, "", False, False)
+        return Batch(
+            id=batch_id, attempt=attempt, lost_leases=0, events=1, bytes=10,
+            first_ms=0, sealed_ms=0, claimed_ms=0, lease_until_ms=lease_until_ms,
+        )  # fmt: skip
 
     # -- the call
 
@@ -144,9 +151,15 @@ class World:
         """Call the sweep script."""
         return self.call(self.shard.sweep, force=force, horizon_ms=HORIZON_MS, idle_ms=IDLE_MS)
 
-    def claim(self, token: str = "") -> Batch | None:
+    def ask(self, token: str = "", *, probe: bool = False) -> Batch | Held | None:
         """Call the claim script."""
-        return self.call(self.shard.claim, token=token, lease_seconds=LEASE_SECONDS)
+        return self.call(self.shard.claim, token=token, lease_seconds=LEASE_SECONDS, probe=probe)
+
+    def claim(self, token: str = "", *, probe: bool = False) -> Batch | None:
+        """Call the claim script of a shard that is not held, or for a probe."""
+        answer = self.ask(token, probe=probe)
+        assert not isinstance(answer, Held)
+        return answer
 
     # -- after
 

@@ -74,8 +74,8 @@ def test_the_common_options_are_those_of_every_command() -> None:
 def test_every_check_of_the_doctor_is_described() -> None:
     """The table of checks has just those that the code can come to."""
     package = Path(vwo_celery.__file__).parent
-    files = (package / "doctor.py", package / "findings.py", package / "cli" / "examining.py")
-    text = "\n".join(path.read_text("utf-8") for path in files)
+    names = ("doctor.py", "findings.py", "spool_findings.py", "cli/examining.py")
+    text = "\n".join((package / name).read_text("utf-8") for name in names)
     coded = set(FINDINGS.findall(text))
 
     table = sections()["`vwo-celery doctor`"].partition("| check | looks at |")[2]

@@ -35,8 +35,10 @@ DEFAULTS: dict[str, Any] = {
     "backoff_base_seconds": 1,
     "backoff_max_seconds": 300,
     "max_parallel_sends": 8,
+    "circuit_failures": 5,
     "max_batch_age_seconds": 604_800,
     "max_lost_leases": 10,
+    "wait_replicas": 0,
     "shards": 1,
     "max_queue_events": 1_000_000,
     "max_queue_bytes": 1024**3,
@@ -60,8 +62,10 @@ CHANGED: dict[str, tuple[Any, str]] = {
     "backoff_base_seconds": (2.0, "2"),
     "backoff_max_seconds": (60.0, "6e1"),
     "max_parallel_sends": (32, "32"),
+    "circuit_failures": (3, "3"),
     "max_batch_age_seconds": (3600.0, "3600"),
     "max_lost_leases": (3, "3"),
+    "wait_replicas": (2, "2"),
     "shards": (4, "4"),
     "max_queue_events": (10, "10"),
     "max_queue_bytes": (1_000, "1000"),
@@ -197,8 +201,11 @@ WRONG: list[tuple[str, Any]] = [
     ("max_parallel_sends", 1.5),
     ("max_parallel_sends", 8.0),
     ("max_parallel_sends", True),
+    ("circuit_failures", 0),
     ("max_batch_age_seconds", 0),
     ("max_lost_leases", 0),
+    ("wait_replicas", 11),
+    ("wait_replicas", -1),
     ("shards", 65),
     ("max_queue_events", 0),
     ("max_queue_bytes", 999),
@@ -304,12 +311,40 @@ SECRETS = [
     "redis://:hunter2@host/0",
     "redis://user:hunter2@host/0",
     "rediss://user:hunt@er2:hunter2@host",
-    "redis://:hunter/2hunter2@host",
     "redis://host/0?password=hunter2",
     "redis+sentinel://:hunter2@a,b/mymaster?sentinel_password=hunter2",
     "unix://:hunter2@/run/redis.sock",
     "redis://:\nhunter2@host",
 ]
+#: Of these, urllib takes half the password for a port, a path or a fragment, and says so.
+UNREADABLE = [
+    "redis://:hunter/2hunter2@host",
+    "redis://user:hunter2/hunter2@host:6379/0",
+    "redis://:hunter2#hunter2@host:6379/0",
+    "redis://:hunter2?hunter2@host:6379/0",
+    "redis://:1234/hunter2@host:6379/0",
+    "redis://[user:hunter2@host:6379/0",
+    "redis://user:hunter2@host:port/0",
+    "redis://user:hunter2@host:65536/0",
+    "redis://user:hunter2@host,other/0",
+    "redis://user:hunter2@host/zero",
+    "redis+sentinel://:hunter2/hunter2@a,b/mymaster",
+    "redis+sentinel://:hunter2@a:x,b/mymaster",
+    "redis+sentinel://:hunter2@a,b/mymaster/zero",
+    "redis+cluster://:hunter2/hunter2@host",
+]
+
+
+@pytest.mark.parametrize("url", UNREADABLE)
+def test_a_url_that_cannot_be_read_is_refused_before_any_library_sees_it(url: str) -> None:
+    """The error says what is wrong, how to write it, and nothing of the password."""
+    with pytest.raises(SettingsError) as wrong:
+        Settings.load(redis_url=url)
+
+    assert str(wrong.value).startswith("redis_url cannot be used; a URL that begins with redis")
+    assert "percent-encoded" in str(wrong.value)
+    assert "hunter" not in str(wrong.value)
+    assert wrong.value.__suppress_context__ or wrong.value.__context__ is None
 
 
 @pytest.mark.parametrize("url", SECRETS)

@@ -17,6 +17,7 @@ from vwo_celery.cli.dead import dead
 from vwo_celery.cli.examining import examine
 from vwo_celery.cli.looking import ledger, queues, status
 from vwo_celery.cli.session import Operator, common_options, json_option
+from vwo_celery.cli.spooling import spool
 
 _DEMO_MODULE = "vwo_celery.demo.command"
 
@@ -54,5 +55,5 @@ def main() -> None:
     """
 
 
-for command in (status, queues, ledger, flush, pause, resume, dead, examine):
+for command in (status, queues, ledger, flush, pause, resume, dead, spool, examine):
     main.add_command(command)

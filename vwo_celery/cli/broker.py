@@ -19,7 +19,8 @@ from vwo_celery.errors import SettingsError
 from vwo_celery.findings import BrokerFacts
 from vwo_celery.settings import Settings
 from vwo_celery.tasks import DELIVER
-from vwo_celery.wording import mask_url
+from vwo_celery.urls import secrets_of
+from vwo_celery.wording import mask_url, without_secrets
 
 _CONNECT_SECONDS = 2
 _ANSWER_SECONDS = 1.0
@@ -125,5 +126,4 @@ def _default_queue(configurations: dict[str, Any], tasks: dict[str, list[str]]) 
 
 def _without_secrets(exc: Exception, url: str) -> str:
     text = f"{type(exc).__name__}: {exc}".replace(url, mask_url(url))
-    password = urlsplit(url).password
-    return text.replace(password, "…") if password else text
+    return without_secrets(text, dict.fromkeys(secrets_of(url), "…"))

@@ -23,6 +23,8 @@ from vwo_celery.operations import DeadBatch
 #: Batches that `dead list` prints at most, and events of each that `--events` does.
 _LISTED_BATCHES = 50
 _SHOWN_EVENTS = 3
+#: Of one event, in the table; with --json all of it is printed.
+_SHOWN_CHARACTERS = 4_000
 
 Decorated = TypeVar("Decorated", bound=Any)
 
@@ -122,11 +124,16 @@ def _row(session: Session, each: DeadBatch, *, with_events: bool) -> Row:
         f"{moment(each.died_ms)}, {span(each.died_age_seconds)} ago",
         str(each.attempts), each.reason or "-",
     ]  # fmt: skip
-    shown = _events(session, each) if with_events else []
+    shown = [_cut(event) for event in _events(session, each)] if with_events else []
     notes = [(event, "") for event in shown]
     if shown and each.events > len(shown):
         notes.append((f"and {count(each.events - len(shown), 'further event')}", "dim"))
     return Row(cells, notes)
+
+
+def _cut(event: str) -> str:
+    rest = len(event) - _SHOWN_CHARACTERS
+    return f"{event[:_SHOWN_CHARACTERS]}… and {rest:,} further characters" if rest > 0 else event
 
 
 def _document(session: Session, each: DeadBatch, *, with_events: bool) -> dict[str, Any]:

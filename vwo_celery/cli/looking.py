@@ -132,9 +132,14 @@ def _status_notes(view: QueueView, settings: Settings) -> list[tuple[str, str]]:
         notes.append(("not registered, so that no worker can send it", "bold red"))
     if view.paused:
         notes.append((f"paused: {view.paused}", "bold red"))
+    if view.held_seconds is not None:
+        until = span(view.held_seconds)
+        notes.append((f"VWO does not answer well; one batch is sent to see in {until}", "yellow"))
     if inspector.is_stuck(view, settings):
         pending = count(view.open + view.ready, "event")
         notes.append((f"{span(view.late_seconds)} late, {pending} pending", "bold red"))
+    if view.fullness >= 1:
+        notes.append((f"full: {view.refused:,} events refused so far", "bold red"))
     if view.released:
         notes.append((_released(view), "yellow"))
     if view.dead:

@@ -14,5 +14,5 @@ from vwo_celery.tasks import LISTENER, deliver, flush, setup, sweep
 __all__ = ["deliver", "flush", "sweep"]
 
 _app = app_or_default()
-if LISTENER not in _app.steps["consumer"]:
+if LISTENER not in _app.steps["worker"]:
     setup(_app)

@@ -1,27 +1,27 @@
 -- append.lua: store one event in a batch that it neither opens nor fills, by the shortest way.
 -- That is the usual case, and what a web request waits for. enqueue.lua has granted room for so many events
 -- and bytes; where that is used up, or none was granted, the event is left to enqueue.lua, which stores it
--- under the same mark once, whether or not this script had stored it.
+-- under the same mark once, whether or not this script had stored it. So is an event whose mark is not
+-- where it should be.
 -- KEYS[1]  open    LIST    the list being filled
 -- KEYS[2]  meta    HASH    limits and counters
--- KEYS[3]  mark    STRING  sequence number of this producer's last push
--- ARGV[1]  sequence number of this push, rising for each mark
+-- KEYS[3]  mark    STRING  number of events stored under this producer's mark
+-- ARGV[1]  the same, this event included
 -- ARGV[2]  the event, JSON
 -- Returns  1 stored, 0 left to enqueue.lua.
 -- Cost     O(1).
-local MARK_TTL_MS = '600000'
-
+--@include mark
 local room = redis.call('HMGET', KEYS[2], 'room_events', 'room_bytes')
 local events, bytes = tonumber(room[1] or 0), tonumber(room[2] or 0) - #ARGV[2] - 1
 if events < 1 or bytes < 0 then return 0 end
 
--- The first write is one that Redis denies when it is out of memory. A push that was seen before is
--- undone: the event is still the newest.
+-- The first write is one that Redis denies when it is out of memory. A push that was seen before, or
+-- before which Redis lost others, is undone: the event is still the newest.
 redis.call('LPUSH', KEYS[1], ARGV[2])
-local seen = redis.call('SET', KEYS[3], ARGV[1], 'PX', MARK_TTL_MS, 'GET')
-if seen and tonumber(seen) >= tonumber(ARGV[1]) then
+local seen = redis.call('SET', KEYS[3], ARGV[1], 'PX', mark_ttl_ms, 'GET')
+if (seen or 0) + 1 ~= tonumber(ARGV[1]) then
   redis.call('LPOP', KEYS[1])
-  redis.call('SET', KEYS[3], seen, 'PX', MARK_TTL_MS)
+  if seen then redis.call('SET', KEYS[3], seen, 'PX', mark_ttl_ms) else redis.call('DEL', KEYS[3]) end
   return 0
 end
 redis.call('HSET', KEYS[2], 'room_events', string.format('%d', events - 1),

@@ -8,17 +8,22 @@
 -- ARGV[1]  the caller's wake-up token, '' for none
 -- ARGV[2]  lease, ms
 -- ARGV[3]  token under which further wake-ups may be handed out, unique to this call
--- Returns  {} if nothing may be claimed, else {id, attempt, lost leases, events, bytes, first ms,
---          sealed ms, now ms, wakeups, ever delivered 0|1, results wanted 0|1}
+-- ARGV[4]  1 to claim for the circuit's probe, which a held shard allows; else 0
+-- Returns  {} if nothing may be claimed; {held until} if the shard is held and the time has come to ask
+--          the circuit, the slot being kept; else {id, attempt, lost leases, events, bytes, first ms, sealed ms,
+--          now ms, wakeups, results wanted 0|1, delivered ms or 0, size that passed: events, bytes, ms, or 0}
 -- Cost     O(log n), n = batches; the same for any number of events in them.
 --@include clock
 --@include info
 --@include wake
-local m = redis.call('HMGET', KEYS[1], 'parallel', 'slot_ttl_ms', 'paused', 'delivered', 'results_until')
+local m = redis.call('HMGET', KEYS[1], 'parallel', 'slot_ttl_ms', 'paused', 'held_until', 'results_until',
+  'delivered_ms', 'fit_events', 'fit_bytes', 'fit_ms')
 local now, parallel = now_ms(), tonumber(m[1] or 0)
+local held = m[4] and ARGV[4] ~= '1'
+if held and not m[3] and now >= tonumber(m[4]) then return { tonumber(m[4]) } end
 
 local function next_batch()
-  if m[3] or redis.call('ZCOUNT', KEYS[3], '(' .. now, '+inf') >= parallel then return nil end
+  if m[3] or held or redis.call('ZCOUNT', KEYS[3], '(' .. now, '+inf') >= parallel then return nil end
   local id = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1)[1]
   if id then return id, 1 end
   id = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1)[1]
@@ -41,7 +46,7 @@ redis.call('ZADD', KEYS[3], now + tonumber(ARGV[2]), id)
 write_info(KEYS[4], id, batch)
 if ARGV[1] ~= '' then redis.call('ZADD', KEYS[5], 'XX', now + tonumber(ARGV[2]), ARGV[1]) end
 local k = { ready = KEYS[2], leases = KEYS[3], slots = KEYS[5] }
-local wakeups = hand_out_slots(k, now, ARGV[3], tonumber(m[2]), parallel)
+local wakeups = m[4] and 0 or hand_out_slots(k, now, ARGV[3], tonumber(m[2]), parallel)
 return { id, batch.attempt, batch.lost, batch.events, batch.bytes, tonumber(batch.first),
-  tonumber(batch.sealed), now, wakeups, tonumber(m[4] or 0) > 0 and 1 or 0,
-  tonumber(m[5] or 0) > now and 1 or 0 }
+  tonumber(batch.sealed), now, wakeups, tonumber(m[5] or 0) > now and 1 or 0, tonumber(m[6] or 0),
+  tonumber(m[7] or 0), tonumber(m[8] or 0), tonumber(m[9] or 0) }

@@ -7,35 +7,40 @@
 -- KEYS[4]  info    HASH    batch id -> its line
 -- KEYS[5]  slots   ZSET    wake-up token -> expiry, Unix ms
 -- KEYS[6]  leases  ZSET    batch id -> lease expiry, Unix ms
--- KEYS[7]  mark    STRING  sequence number of this producer's last push
+-- KEYS[7]  mark    STRING  number of events stored under this producer's mark
 -- KEYS[8+] batch   LIST    names of the batches that this call may seal, in order
--- ARGV[1]  sequence number of this push, rising for each mark
--- ARGV[2+] events, JSON
+-- ARGV[1]  the same, these events included; where it is too little, Redis lost what is missing
+-- ARGV[2]  the life of the shard's state that the mark belongs to, see limit.lua
+-- ARGV[3+] events, JSON
 -- Returns  {code, sealed, wakeups, watch}; code 1 stored, 0 stored before, -1 too many events,
---          -2 too many bytes, -3 not registered, -4 too few names given; wakeups slots were taken under
+--          -2 too many bytes, -3 not registered in this life, -4 too few names given; wakeups slots were taken under
 --          the first batch name as token; watch 1 if the caller must make the shard known to the sweep:
 --          it is asked once, and where it dies before it does, the audit finds the shard.
 -- Cost     O(k), k = events given; a seal costs the same for any number of events.
-local MARK_TTL_MS = '600000'
 local LARGEST_UNPACK = 1000
-local FIRST_EVENT, FIRST_NAME = 2, 8
+local FIRST_EVENT, FIRST_NAME = 3, 8
 
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'capacity_events',
   'capacity_bytes', 'events', 'bytes', 'open_events', 'open_bytes', 'accepted', 'watched', 'mixed',
-  'granted_events', 'room_events', 'granted_bytes', 'room_bytes')
+  'granted_events', 'room_events', 'granted_bytes', 'room_bytes', 'life')
 if not m[1] then return { -3, 0, 0, 0 } end
+local last = #ARGV
+local count = last - FIRST_EVENT + 1
 local seen = redis.call('GET', KEYS[7])
-if seen and tonumber(seen) >= tonumber(ARGV[1]) then return { 0, 0, 0, 1 } end
+local missing = tonumber(ARGV[1]) - (seen or 0) -- of what was stored under this mark, and these events
+if missing <= 0 then return { 0, 0, 0, 1 } end
+local lost = math.max(0, missing - count)
+if lost > 0 and not seen and ARGV[2] ~= m[16] then return { -3, 0, 0, 0 } end
 
 --@include clock
+--@include mark
 --@include wake
 local limit, batch_bytes = tonumber(m[1]), tonumber(m[2])
 -- What append.lua has stored since it was granted room is not in the counters yet.
 local new_events, new_bytes = (m[12] or 0) - (m[13] or 0), (m[14] or 0) - (m[15] or 0)
 local events, bytes = (m[5] or 0) + new_events, (m[6] or 0) + new_bytes
 local open_events, open_bytes = (m[7] or 0) + new_events, (m[8] or 0) + new_bytes
-local last, size, names = #ARGV, 0, FIRST_NAME
-local count = last - FIRST_EVENT + 1
+local size, names = 0, FIRST_NAME
 for i = FIRST_EVENT, last do size = size + #ARGV[i] + 1 end
 if events + count > tonumber(m[3]) then
   redis.call('HINCRBY', KEYS[2], 'refused', count)
@@ -100,7 +105,7 @@ if open_events > 0 and not mixed then
   room_bytes = math.max(0, math.min(batch_bytes - open_bytes, tonumber(m[4]) - bytes))
 end
 local changes = { 'open_events', open_events, 'open_bytes', open_bytes, 'events', events, 'bytes', bytes,
-  'accepted', (m[9] or 0) + new_events + count, 'granted_events', room_events, 'room_events', room_events,
+  'accepted', (m[9] or 0) + new_events + count + lost, 'granted_events', room_events, 'room_events', room_events,
   'granted_bytes', room_bytes, 'room_bytes', room_bytes }
 if first then
   changes[#changes + 1], changes[#changes + 2] = 'first_ms', first
@@ -109,11 +114,15 @@ if not m[10] then
   changes[#changes + 1], changes[#changes + 2] = 'watched', now or now_ms()
 end
 redis.call('HSET', KEYS[2], unpack(changes))
-redis.call('SET', KEYS[7], ARGV[1], 'PX', MARK_TTL_MS)
+redis.call('SET', KEYS[7], ARGV[1], 'PX', mark_ttl_ms)
+if lost > 0 then
+  redis.call('HINCRBY', KEYS[2], 'dropped:redis_lost', lost)
+  redis.call('HSET', KEYS[2], 'redis_lost_ms', now or now_ms())
+end
 local wakeups = 0
 if sealed > 0 then
-  local w = redis.call('HMGET', KEYS[2], 'parallel', 'slot_ttl_ms', 'paused')
-  if not w[3] then
+  local w = redis.call('HMGET', KEYS[2], 'parallel', 'slot_ttl_ms', 'paused', 'held_until')
+  if not w[3] and not w[4] then
     local k = { ready = KEYS[3], leases = KEYS[6], slots = KEYS[5] }
     local token = string.match(KEYS[FIRST_NAME], 'batch:(.*)$')
     wakeups = hand_out_slots(k, now, token, tonumber(w[2]), tonumber(w[1]))

@@ -6,7 +6,7 @@
 -- ARGV[2]  attempt under which the caller claimed it
 -- ARGV[3]  lease, ms
 -- ARGV[4]  the caller's wake-up token, '' for none
--- Returns  1 if it is still the caller's, 0 if it had been settled or reclaimed.
+-- Returns  the new expiry, Unix ms; 0 if the batch had been settled or reclaimed.
 -- Cost     O(log n), n = batches.
 --@include clock
 --@include info
@@ -17,4 +17,4 @@ if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
 local until_ms = now_ms() + tonumber(ARGV[3])
 redis.call('ZADD', KEYS[1], 'XX', until_ms, ARGV[1])
 if ARGV[4] ~= '' then redis.call('ZADD', KEYS[3], 'XX', until_ms, ARGV[4]) end
-return 1
+return until_ms

@@ -4,13 +4,16 @@
 -- KEYS[3]  dead   ZSET  batch id -> dead-lettered at
 -- KEYS[4]  batch  LIST  its events
 -- ARGV[1]  batch id
--- Returns  the number of events dropped, 0 if it was not among the dead letters.
+-- ARGV[2]  why, one word: the reason under which it is counted
+-- ARGV[3]  only while more dead events than this are kept; -1 for whatever is kept
+-- Returns  the number of events dropped; 0 if it was not among the dead letters; -1 if no more are kept.
 -- Cost     O(log n); the events are freed in the background.
 --@include info
+if tonumber(redis.call('HGET', KEYS[1], 'dead') or 0) <= tonumber(ARGV[3]) then return -1 end
 local batch = read_info(KEYS[2], ARGV[1])
 if not batch or redis.call('ZREM', KEYS[3], ARGV[1]) == 0 then return 0 end
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('UNLINK', KEYS[4])
 redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)
-redis.call('HINCRBY', KEYS[1], 'dropped:purged', batch.events)
+redis.call('HINCRBY', KEYS[1], 'dropped:' .. ARGV[2], batch.events)
 return batch.events

@@ -15,6 +15,7 @@
 -- Returns  {registered, sealed, wakeups, more, idle}; more 1 if another call would seal more.
 -- Cost     O(log n); for events that another program pushed O(n), n = moved: at most MOST_MOVES and
 --          what completes the last batch.
+--@include adopt
 --@include clock
 --@include room
 --@include wake
@@ -25,7 +26,7 @@ redis.call('ZREM', KEYS[5], '') -- a first write that is never denied, so that t
 
 take_room_back(KEYS[2])
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'interval_ms', 'parallel',
-  'slot_ttl_ms', 'paused', 'open_events', 'open_bytes', 'first_ms', 'mixed', 'watched')
+  'slot_ttl_ms', 'paused', 'open_events', 'open_bytes', 'first_ms', 'mixed', 'watched', 'held_until')
 if not m[1] then return { 0, 0, 0, 0, 0 } end
 local now, limit = now_ms(), tonumber(m[1])
 local open_events, open_bytes = tonumber(m[7] or 0), tonumber(m[8] or 0)
@@ -41,15 +42,10 @@ local function add_batch(events, bytes, since)
 end
 
 local function adopt()
-  -- Foreign events enter the ledger here. How many bytes the open list holds is not known from now on.
-  local foreign = length - open_events
-  if foreign > 0 then redis.call('HINCRBY', KEYS[2], 'accepted', foreign) end
-  if foreign < 0 then redis.call('HINCRBY', KEYS[2], 'dropped:vanished', -foreign) end
-  redis.call('HINCRBY', KEYS[2], 'events', foreign)
-  redis.call('HINCRBY', KEYS[2], 'bytes', 0 - open_bytes)
+  adopt_open(KEYS[1], KEYS[2], open_events, open_bytes)
   if open_events <= 0 then first = now end
   open_events, open_bytes = length, 0
-  redis.call('HSET', KEYS[2], 'mixed', 1, 'open_events', open_events, 'open_bytes', 0, 'first_ms', first)
+  redis.call('HSET', KEYS[2], 'first_ms', first)
 end
 
 local function slice()
@@ -92,11 +88,7 @@ elseif length > 0 then
   if length == 0 then redis.call('HDEL', KEYS[2], 'mixed') end
 elseif open_events > 0 then
   -- The open list is gone though events were counted in it: somebody deleted the key.
-  redis.call('HINCRBY', KEYS[2], 'dropped:vanished', open_events)
-  redis.call('HINCRBY', KEYS[2], 'events', -open_events)
-  redis.call('HINCRBY', KEYS[2], 'bytes', 0 - open_bytes)
-  redis.call('HSET', KEYS[2], 'open_events', 0, 'open_bytes', 0)
-  redis.call('HDEL', KEYS[2], 'mixed')
+  adopt_open(KEYS[1], KEYS[2], open_events, open_bytes)
 end
 
 local horizon = '(' .. now + tonumber(ARGV[3])
@@ -106,10 +98,15 @@ for _, key in ipairs({ KEYS[3], KEYS[5], KEYS[6] }) do
   end
 end
 
-local wakeups = 0
-if not m[6] then
+local wakeups, held_until = 0, tonumber(m[12] or 0)
+if held_until > now + tonumber(ARGV[3]) then -- likewise
+  held_until = now
+  redis.call('HSET', KEYS[2], 'held_until', now)
+end
+if not m[6] and now >= held_until then
   local k = { ready = KEYS[3], leases = KEYS[6], slots = KEYS[5] }
-  wakeups = hand_out_slots(k, now, ARGV[2], tonumber(m[5]), tonumber(m[4]))
+  local most = m[12] and 1 or tonumber(m[4]) -- one is enough to ask whether the circuit allows a probe
+  wakeups = hand_out_slots(k, now, ARGV[2], tonumber(m[5]), most)
 end
 -- The note that the shard is watched is renewed here and never made: a flush sweeps any shard, and
 -- producers announce a shard only where there is no note.

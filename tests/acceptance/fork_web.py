@@ -1,0 +1,48 @@
+"""A web application that has used its queue before gunicorn forks it: `gunicorn --preload fork_web`.
+
+Its master stores an event when the module is imported, and another before each fork, so that its
+connection is open and in use. A request stores ten events and asks Redis, over the same client, to
+answer a question.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+from uuid import uuid4
+
+import vwo_celery
+
+DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
+BATCH = {"events_per_request": 40, "request_time_interval": 600}
+EACH = 10
+
+queue = vwo_celery.connect(
+    DESTINATION, batch_event_data=BATCH, strict=True, enqueue_timeout_seconds=10
+)
+
+
+def store(name: str, count: int) -> list[str]:
+    """Enqueue so many events, each with the process that did; where they are now."""
+    events = [{"name": f"{name}-{number}", "pid": os.getpid()} for number in range(count)]
+    return [queue.enqueue(event).where for event in events]
+
+
+def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Store events of the visitor that the path names."""
+    stored = store(environ["PATH_INFO"].strip("/"), EACH)
+    question = uuid4().hex
+    own_answer = queue.fleet.client.echo(question) == question.encode()
+    start_response("200 OK", [("Content-Type", "application/json")])
+    answer = {"pid": os.getpid(), "stored": stored, "own_answer": own_answer}
+    return [json.dumps(answer).encode()]
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """A hook of gunicorn's: called in the master, before each worker."""
+    store(f"fork-{worker.age}", 1)
+
+
+if os.environ.get("FORK_WEB"):  # not where a test imports this module
+    store("import", 1)

@@ -1,0 +1,125 @@
+"""No single clock: whatever becomes of beat, or of a worker's idea of the time, events leave in time."""
+
+from __future__ import annotations
+
+import email.utils
+import os
+import re
+import signal
+import time
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from installation import Installation, event
+
+import vwo_celery
+from vwo_celery.testing.standin.faults import Fault
+
+SWEEP_SECONDS, INTERVAL_SECONDS = 1.0, 1
+#: What a loaded machine may take besides.
+MARGIN_SECONDS = 3.0
+SWEEPS = {"VWO_CELERY_SWEEP_INTERVAL_SECONDS": str(SWEEP_SECONDS)}
+HOUR = 3600.0
+
+#: Read before anything else by every Python that has it on its path.
+WRONG_CLOCK = """\
+import pathlib, time
+right, right_ns, file = time.time, time.time_ns, pathlib.Path({path!r})
+time.time = lambda: right() + float(file.read_text())
+time.time_ns = lambda: right_ns() + int(1e9 * float(file.read_text()))
+"""
+
+
+def seconds_to_leave(installation: Installation, queue: vwo_celery.Queue, name: str) -> float:
+    """How long an event takes that waits for its age."""
+    started = time.monotonic()
+    queue.enqueue(event(name))
+    worker = installation.started[0]
+    worker.wait_until(lambda: name in installation.delivered())
+    return time.monotonic() - started
+
+
+def swept_by_beat(installation: Installation, queue: vwo_celery.Queue) -> bool:
+    """Whether beat's sweeps are run."""
+    return "beat" in queue.fleet.last_sweeps_ms()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["dead", "stalled"])
+def test_age_triggers_without_beat_within_two_sweeps(
+    installation: Installation, how: signal.Signals
+) -> None:
+    """When beat dies or stands still, a listener takes over before two sweeps are missed."""
+    installation.env |= SWEEPS
+    worker, beat = installation.worker(), installation.beat()
+    queue = installation.connect(events_per_request=100, request_time_interval=INTERVAL_SECONDS)
+    worker.wait_until(lambda: swept_by_beat(installation, queue))
+
+    os.killpg(beat.pid, how)
+    took = [seconds_to_leave(installation, queue, name) for name in "ab"]
+
+    os.killpg(beat.pid, signal.SIGKILL)
+    assert max(took) <= INTERVAL_SECONDS + 2 * SWEEP_SECONDS + MARGIN_SECONDS
+    assert Counter(installation.delivered()) == {"a": 1, "b": 1}
+
+
+def test_two_beats_do_no_harm(installation: Installation) -> None:
+    """Every sweep runs twice; each event leaves once, in one batch with those of its interval."""
+    worker, _, _ = installation.worker(), installation.beat(), installation.beat("another")
+    queue = installation.connect(events_per_request=100, request_time_interval=1)
+    worker.wait_until(lambda: swept_by_beat(installation, queue))
+
+    for batch in ("abc", "def"):
+        queue.enqueue_many([event(name) for name in batch])
+        worker.wait_until(lambda batch=batch: set(batch) <= set(installation.delivered()))
+
+    assert installation.delivered() == list("abcdef")
+    assert len(installation.standin.batches) == 2
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["ahead", "behind"])
+def test_a_worker_whose_clock_jumps(
+    installation: Installation, jump: float, tmp_path: Path
+) -> None:
+    """Ages, leases and delays are Redis' time: a worker with a wrong clock works as any other.
+
+    An hour ahead, Celery throws beat's sweeps away as expired, and the listener sweeps instead. Only
+    a date in Retry-After is read against the worker's clock, and never waited for too long.
+    """
+    clock = tmp_path / "clock"
+    clock.write_text("0")
+    installation.env |= SWEEPS
+    worker = installation.worker(**wrong_clock(tmp_path, clock))
+    installation.beat()
+    queue = installation.connect(events_per_request=3, request_time_interval=INTERVAL_SECONDS)
+    worker.wait_until(lambda: swept_by_beat(installation, queue))
+    replace(clock, str(jump))
+    soon = (("Retry-After", email.utils.formatdate(time.time() + 2, usegmt=True)),)
+    installation.standin.fail(Fault(status=503, headers=soon))
+
+    queue.enqueue_many([event(name) for name in "abc"])
+    worker.wait_until(lambda: len(installation.delivered()) == 3)
+    took = [seconds_to_leave(installation, queue, name) for name in "de"]
+
+    assert max(took) <= INTERVAL_SECONDS + 2 * SWEEP_SECONDS + MARGIN_SECONDS
+    assert Counter(installation.delivered()) == dict.fromkeys("abcde", 1)
+    assert [report["attempt"] for report in installation.reports("released")] == [1]
+    assert installation.snapshot(queue).balanced
+    first, *_, last = re.findall(r"^\[(.{19}),\d+: ", worker.log(), re.MULTILINE)
+    jumped = datetime.fromisoformat(last) - datetime.fromisoformat(first)
+    assert abs(jumped.total_seconds() - jump) < HOUR / 2, "the worker's clock did not jump"
+
+
+def wrong_clock(folder: Path, clock: Path) -> dict[str, str]:
+    """Variables under which a program's clock is wrong by what the file says."""
+    (folder / "sitecustomize.py").write_text(WRONG_CLOCK.format(path=str(clock)))
+    here, package = Path(__file__).parent, Path(vwo_celery.__file__).parents[1]
+    return {"PYTHONPATH": os.pathsep.join(map(str, [folder, here, package]))}
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file so that nobody reads half of it."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.rename(path)

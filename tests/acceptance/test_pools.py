@@ -1,0 +1,134 @@
+"""Every pool of Celery's, with what its processes may suffer; and messages that Celery repeats."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import kombu
+import pytest
+from celery import Celery
+from installation import Installation, event
+from processes import Process
+
+from vwo_celery.testing.standin.faults import Fault
+
+NAMES = [f"e{number}" for number in range(10)]
+ONCE = dict.fromkeys(NAMES, 1)
+#: Short, so that the lease of a process that is gone ends within the test.
+LEASES = {"VWO_CELERY_LEASE_SECONDS": "2.5", "VWO_CELERY_REQUEST_TIMEOUT_SECONDS": "2"}
+
+
+def children(process: Process) -> list[int]:
+    """Pids of a program's child processes."""
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
+    return [int(pid) for task in tasks for pid in task.read_text().split()]
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "gevent"])
+def test_every_pool_delivers(installation: Installation, pool: str) -> None:
+    """By size and by age, in as many batches as it takes, without beat."""
+    worker = installation.worker(f"--pool={pool}")
+    queue = installation.connect(events_per_request=4, request_time_interval=1)
+
+    queue.enqueue_many([event(name) for name in NAMES])
+
+    worker.wait_until(lambda: len(installation.delivered()) == 10)
+    assert Counter(installation.delivered()) == ONCE
+    assert sorted(len(batch.events) for batch in installation.standin.batches) == [2, 4, 4]
+
+
+def test_a_child_for_each_task(installation: Installation) -> None:
+    """max-tasks-per-child=1: whichever child ends, the next one delivers."""
+    worker = installation.worker("--max-tasks-per-child=1")
+    queue = installation.connect(events_per_request=1)
+
+    for count, name in enumerate(NAMES[:4], start=1):
+        queue.enqueue(event(name))
+        worker.wait_until(lambda count=count: len(installation.reports("delivered")) == count)
+
+    assert Counter(installation.delivered()) == dict.fromkeys(NAMES[:4], 1)
+    assert len({report["pid"] for report in installation.reports("delivered")}) > 1
+
+
+def test_a_child_that_is_killed(installation: Installation) -> None:
+    """A child that the kernel kills for its memory: its batch is reclaimed when the lease ends.
+
+    Celery replaces the child, and the same worker sends the same batch; one lost lease is counted.
+    """
+    installation.standin.fail(Fault(connection="hang"), Fault(delay_seconds=1))
+    worker = installation.worker("--pool=prefork", **LEASES)
+    queue = installation.connect(events_per_request=10, request_time_interval=60)
+    queue.enqueue_many([event(name) for name in NAMES])
+    worker.wait_until(lambda: installation.standin.batches)
+
+    for pid in children(worker):
+        os.kill(pid, signal.SIGKILL)
+
+    def held() -> list[tuple[str, int, int]]:
+        batches = installation.snapshot(queue).batches
+        return [(each.state, each.attempt, each.lost_leases) for each in batches]
+
+    assert held() == [("in_flight", 1, 0)]
+    worker.wait_until(lambda: held() == [("in_flight", 2, 1)])
+    worker.wait_until(lambda: installation.snapshot(queue).delivered == 10)
+    assert Counter(installation.delivered()) == ONCE
+
+
+def test_a_late_worker_settles_nothing(installation: Installation) -> None:
+    """A worker that stood still over the end of its lease finds that the batch is another's."""
+    installation.standin.fail(Fault(connection="hang"))
+    late = installation.worker("--pool=solo", name="late", **LEASES)
+    queue = installation.connect(events_per_request=10, request_time_interval=60)
+    queue.enqueue_many([event(name) for name in NAMES])
+    late.wait_until(lambda: installation.standin.batches)
+    os.killpg(late.pid, signal.SIGSTOP)
+    other = installation.worker(name="other", **LEASES)
+    other.wait_until(lambda: installation.snapshot(queue).delivered == 10)
+
+    os.killpg(late.pid, signal.SIGCONT)
+    late.wait_until(lambda: "vwo_celery.deliver" in late.log() and "succeeded" in late.log())
+
+    snapshot = installation.snapshot(queue)
+    assert (snapshot.delivered, snapshot.batches) == (10, ())
+    assert snapshot.balanced
+    assert Counter(installation.delivered()) == ONCE
+    assert installation.reports("dead_lettered") == []
+
+
+def test_messages_that_come_twice(installation: Installation) -> None:
+    """A task that Celery delivers again, while its first run still sends, finds nothing to claim.
+
+    acks_late with a visibility timeout that a POST outlasts; and messages that somebody publishes
+    once more on purpose.
+    """
+    options = {"global_keyprefix": "broker:", "visibility_timeout": 1, "unacked_restore_interval": 0.3,
+               "unacked_restore_throttle": 1}  # fmt: skip
+    celery = json.dumps({"task_acks_late": True, "broker_transport_options": options})
+    installation.standin.fail(Fault(delay_seconds=4))
+    worker = installation.worker("--concurrency=3", CELERY=celery)
+    queue = installation.connect(events_per_request=10, request_time_interval=60)
+    app = Celery(broker=installation.redis_url, set_as_current=False)
+    app.conf.broker_transport_options = options
+
+    queue.enqueue_many([event(name) for name in NAMES])
+    worker.wait_until(lambda: installation.most_in_flight(queue, 1))
+    for _ in range(5):
+        app.send_task("vwo_celery.deliver", args=(queue.name, 0, ""))
+
+    worker.wait_until(lambda: installation.snapshot(queue).delivered == 10)
+    assert Counter(installation.delivered()) == ONCE
+    assert len(installation.standin.batches) == 1
+    if kombu.VERSION >= (5, 7):  # older ones look for messages to restore only every ten seconds
+        assert redelivered(worker), "Celery delivered no message again"
+    app.close()
+
+
+def redelivered(worker: Process) -> list[str]:
+    """Ids of the tasks that the worker received more than once."""
+    lines = [line for line in worker.log().splitlines() if line.endswith("received")]
+    received = Counter(line.partition("[")[2].partition("[")[2] for line in lines)
+    return [task for task, times in received.items() if times > 1]

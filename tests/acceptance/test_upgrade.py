@@ -1,0 +1,287 @@
+"""This release and the one before it on one Redis, in either order: a deployment, and its rollback.
+
+The release before is the wheel that was shipped; it lies in tests/upgrade, as does what releases stored.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_py
+from processes import Process, Processes
+from upgrade import releases
+from upgrade.releases import Release, Stored, release_before, this_release
+from waiting import wait_until
+
+from vwo_celery import fleet as queues
+from vwo_celery import inspector
+from vwo_celery.inspector import Ledger
+from vwo_celery.testing import Fault, Standin
+
+UPGRADE = Path(releases.__file__).parent
+EVENTS = 600
+PER_REQUEST = 50
+#: Of two workers.
+LANES = 4
+ENV = {
+    "VWO_CELERY_SWEEP_INTERVAL_SECONDS": "0.2",
+    "VWO_CELERY_BACKOFF_BASE_SECONDS": "0.1",
+    "VWO_CELERY_BACKOFF_MAX_SECONDS": "1",
+    "VWO_CELERY_LEASE_SECONDS": "5",
+    "VWO_CELERY_REQUEST_TIMEOUT_SECONDS": "4",
+}
+#: Fields of a release that is not written yet.
+LATER_FIELDS = {"later_count": "7", "later:by_name": "x", "dropped_later_ms": "1"}
+WAIT_SECONDS = 60.0
+
+pytestmark = pytest.mark.declared_keys("*")
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """The release before this one, as it was shipped."""
+    return release_before(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture
+def this() -> Release:
+    """The release under test."""
+    return this_release()
+
+
+@pytest.fixture(scope="module")
+def stored_by_this(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """What this release stores, in every state that there is."""
+    return this_release().store(tmp_path_factory.mktemp("stored") / "this.json")
+
+
+class Fleet:
+    """Workers, beats and applications of both releases around one Redis."""
+
+    def __init__(self, redis_url: str, standin: Standin, folder: Path) -> None:
+        self.redis_url, self.standin, self.folder = redis_url, standin, folder
+        self._queues = queues.Fleet(redis_py.Redis.from_url(redis_url), "vwo")
+        env = {
+            **ENV,
+            "VWO_CELERY_REDIS_URL": redis_url,
+            "VWO_CELERY_ALLOWED_HOSTS": standin.netloc,
+        }
+        self._programs = Processes(folder, env=env, stop_timeout_seconds=45)
+
+    def worker(self, release: Release, name: str) -> Process:
+        """A Celery worker that takes tasks."""
+        worker = self._celery(release, name, "worker", "--concurrency=2", "--without-mingle")
+        worker.wait_for_log("ready.")
+        return worker
+
+    def beat(self, release: Release) -> Process:
+        """A Celery beat."""
+        schedule = f"--schedule={self.folder / 'schedule'}"
+        return self._celery(release, "beat", "beat", schedule)
+
+    def produce(self, release: Release, name: str, events: int = EVENTS) -> Process:
+        """An application that enqueues so many events and ends."""
+        program = ("python", str(UPGRADE / "produce.py"), self.standin.url, name, str(events))
+        return self._start(release, name, *program)
+
+    def _celery(self, release: Release, name: str, *words: str) -> Process:
+        program = ("python", "-m", "celery", "-A", "upgrade_app")
+        return self._start(release, name, *program, *words, "--loglevel=INFO")
+
+    def _start(self, release: Release, name: str, *program: str) -> Process:
+        process = self._programs.start(*program, name=name, PYTHONPATH=release.path)
+        process.wait_for_log(f"release {release.version}")
+        return process
+
+    def command(self, release: Release, *words: str) -> Any:
+        """What that release's `vwo-celery … --json` prints; it has to end well."""
+        return release.command(*words, cwd=self.folder, redis_url=self.redis_url)
+
+    def ledgers(self) -> list[Ledger]:
+        """Of all queues, as this process reads them."""
+        registered = inspector.registrations(self._queues).readable
+        return [view.ledger for view in inspector.view_queues(self._queues, registered)]
+
+    def wait_for_all(self) -> None:
+        """Return once every event of every queue is delivered."""
+
+        def undelivered() -> int:
+            return sum(each.accepted - each.delivered - each.dropped for each in self.ledgers())
+
+        wait_until(
+            lambda: not undelivered(), WAIT_SECONDS, what="all delivered", every_seconds=0.05
+        )
+
+    def in_flight(self) -> int:
+        """Events that workers hold."""
+        return sum(each.in_flight for each in self.ledgers())
+
+    def names(self) -> Counter[str]:
+        """How often VWO accepted each event."""
+        return Counter(map(name_of, self.standin.events))
+
+    def stop(self) -> None:
+        """End all of it."""
+        self._programs.stop()
+
+
+@pytest.fixture
+def fleet(redis_url: str, standin: Standin, tmp_path: Path) -> Iterator[Fleet]:
+    """Both releases' programs; a test starts those it needs."""
+    fleet = Fleet(redis_url, standin, tmp_path)
+    try:
+        yield fleet
+    finally:
+        fleet.stop()
+
+
+def name_of(event: Any) -> str:
+    """What tells an event from all others."""
+    return str(event["u"] if "u" in event else event["d"]["visId"])
+
+
+def now_ms(redis: redis_py.Redis) -> int:
+    """Redis' time."""
+    seconds, microseconds = redis.time()
+    return seconds * 1000 + microseconds // 1000
+
+
+def comparable(told: dict[str, Any]) -> dict[str, Any]:
+    """What releases tell of one Redis, without who told it and in which order."""
+    facts = {name: fact for name, fact in told.items() if name != "version"}
+    facts["ledger"] = sorted(told["ledger"], key=lambda each: each["queue"])
+    return facts
+
+
+# --- what one release stored, another reads ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", releases.STORED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("fields", [{}, LATER_FIELDS], ids=["as it was", "and later fields"])
+def test_this_release_sees_what_earlier_ones_stored(
+    redis: redis_py.Redis, redis_url: str, this: Release, tmp_path: Path, path: Path, fields: Any
+) -> None:
+    """States, counts, errors, pauses, limits and the ledger are what the earlier release said.
+
+    So they are where there are fields that this release does not know.
+    """
+    stored = Stored.load(path).at(now_ms(redis))
+    stored.with_fields(fields).write(redis)
+
+    told = this.told(cwd=tmp_path, redis_url=redis_url)
+
+    assert comparable(told) == comparable(stored.told)
+    assert all(each["balanced"] for each in told["ledger"])
+
+
+def test_the_release_before_sees_what_this_one_stores(
+    redis: redis_py.Redis, redis_url: str, before: Release, stored_by_this: Stored, tmp_path: Path
+) -> None:
+    """A rollback finds everything: fields and keys of this release are no trouble to the one before."""
+    stored = stored_by_this.at(now_ms(redis))
+    stored.write(redis)
+
+    told = before.told(cwd=tmp_path, redis_url=redis_url)
+
+    assert comparable(told) == comparable(stored.told)
+
+
+# --- and delivers -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", releases.STORED, ids=lambda path: path.stem)
+def test_this_release_delivers_what_earlier_ones_stored(
+    fleet: Fleet, redis: redis_py.Redis, before: Release, this: Release, path: Path
+) -> None:
+    """Whatever state its events are in, each is delivered once: also with the old beat's sweeps."""
+    _deliver_all(fleet, redis, Stored.load(path), by=this, beside=before)
+
+
+def test_the_release_before_delivers_what_this_one_stores(
+    fleet: Fleet, redis: redis_py.Redis, before: Release, this: Release, stored_by_this: Stored
+) -> None:
+    """After a rollback everything is delivered once: also with this release's beat still there."""
+    _deliver_all(fleet, redis, stored_by_this, by=before, beside=this)
+
+
+def _deliver_all(
+    fleet: Fleet, redis: redis_py.Redis, stored: Stored, *, by: Release, beside: Release
+) -> None:
+    stored = stored.bound_for(fleet.standin.url).at(now_ms(redis) - 3_600_000)
+    stored.write(redis)
+
+    fleet.beat(beside)
+    fleet.worker(by, "worker")
+    fleet.command(by, "resume", "--all")
+    fleet.command(by, "dead", "redrive")
+
+    fleet.wait_for_all()
+    assert fleet.names() == Counter(map(name_of, stored.events))
+    _assert_balanced(fleet, by, beside)
+
+
+def _assert_balanced(fleet: Fleet, *those: Release) -> None:
+    ledgers = [fleet.command(release, "ledger") for release in those]
+    assert all(each["balanced"] for ledger in ledgers for each in ledger)
+    assert ledgers[0] == ledgers[-1]
+
+
+# --- both at work -----------------------------------------------------------------------------------
+
+
+def test_both_releases_work_on_one_queue(fleet: Fleet, before: Release, this: Release) -> None:
+    """In the middle of a deployment: producers, workers and beat of both, releases, and SIGKILL.
+
+    Nothing is lost. What arrives twice is whole batches that VWO had accepted from a worker that was
+    killed before it could say so.
+    """
+    both = {"before": before, "this": this}
+    fleet.standin.fail(503, "reset", 500, Fault(status=429, headers=(("Retry-After", "1"),)))
+    workers = [fleet.worker(release, f"worker-{name}") for name, release in both.items()]
+    fleet.beat(before)
+    producers = [fleet.produce(release, name) for name, release in both.items()]
+    assert [producer.wait() for producer in producers] == [0, 0]
+
+    fleet.standin.fail(*["hang"] * 3 * LANES)
+    producers = [fleet.produce(release, f"late-{name}") for name, release in both.items()]
+    wait_until(lambda: fleet.in_flight() >= LANES * PER_REQUEST, WAIT_SECONDS)
+    for worker in workers:
+        worker.kill()
+    fleet.standin.heal()
+    for worker in workers:
+        worker.start()
+    assert [producer.wait() for producer in producers] == [0, 0]
+
+    fleet.wait_for_all()
+    applications = [f"{late}{name}" for late in ("", "late-") for name in both]
+    names = {f"{name}-{number}" for name in applications for number in range(EVENTS)}
+    assert set(fleet.names()) == names
+    assert Counter(map(name_of, _once(fleet.standin))) == dict.fromkeys(fleet.names(), 1)
+    _assert_balanced(fleet, before, this)
+
+
+def _once(standin: Standin) -> list[Any]:
+    """The events of the accepted batches, each batch once however often it came."""
+    accepted = {batch.body: batch for batch in standin.batches if 200 <= batch.status < 300}
+    return [event for batch in accepted.values() for event in batch.events]
+
+
+@pytest.mark.parametrize("order", ["upgrade", "rollback"])
+def test_a_producer_of_one_release_and_a_worker_of_the_other(
+    fleet: Fleet, before: Release, this: Release, order: str
+) -> None:
+    """Every event is delivered once, by size and by age, with no beat but the workers' listeners."""
+    producing, working = (before, this) if order == "upgrade" else (this, before)
+    fleet.worker(working, "worker")
+
+    producer = fleet.produce(producing, "app", events=130)
+
+    assert producer.wait() == 0
+    wait_until(lambda: len(fleet.standin.events) >= 130, WAIT_SECONDS)
+    fleet.wait_for_all()
+    assert fleet.names() == Counter(f"app-{number}" for number in range(130))
+    _assert_balanced(fleet, before, this)

@@ -1,0 +1,162 @@
+"""The deliberate bugs, promise by promise; `make bugs` tries them all."""
+
+from __future__ import annotations
+
+from bugs.bug import Bug
+
+_SETTLING = "integration/test_settling.py"
+
+BUGS: tuple[Bug, ...] = (
+    # -- an event that was acknowledged is delivered or visible
+    Bug(
+        "nothing is acknowledged that VWO did not accept", "a release acknowledges",
+        "settling.py",
+        "    attempt.lease.release(delay_seconds=delay, error=error)\n",
+        "    attempt.lease.ack()\n",
+        f"{_SETTLING} -k backlog_leaves",
+    ),
+    Bug(
+        "413 splits", "half of a batch that is too large is thrown away", "settling.py",
+        "bounds = ((0, count), (count, len(events)))",
+        "bounds = ((0, count),)",
+        f"{_SETTLING} -k too_large_is_halved",
+    ),
+    Bug(
+        "413 splits", "the parts of a split batch are in the wrong order", "lua/split.lua",
+        "local from, to = batch.events - part.ranges[j][2], batch.events - 1 - part.ranges[j][1]",
+        "local from, to = part.ranges[j][1], part.ranges[j][2] - 1",
+        f"{_SETTLING} -k too_large_is_halved",
+    ),
+    Bug(
+        "413 is remembered for all workers", "nothing is remembered", "settling.py",
+        "    for shard in attempt.shards:\n        shard.note_passed(passed)",
+        "    del passed",
+        f"{_SETTLING} -k what_passed_is_remembered",
+    ),
+    Bug(
+        "what passed recovers slowly upwards", "it never grows", "sizes.py",
+        "// DOUBLING_MS", "// DOUBLING_MS * 0",
+        f"{_SETTLING} -k grows_slowly",
+    ),
+    Bug(
+        "a flush counts what is delivered", "a split batch counts as delivered", "triggers.py",
+        "self.awaited |= self.shard.parts_of(gone)", "pass",
+        f"{_SETTLING} -k flush_waits",
+    ),
+    # -- 400
+    Bug(
+        "only the poison is dead-lettered", "the whole batch is", "refusals.py",
+        "    found = _search(attempt, events)\n",
+        "    return settling.dead_letter(attempt, events, outcome.error or '', outcome)\n"
+        "    found = _search(attempt, events)\n",
+        f"{_SETTLING} -k only_the_poison",
+    ),
+    Bug(
+        "what a search has delivered is not sent again", "it becomes ready again", "refusals.py",
+        "ranges = tuple(sorted(found.untried))",
+        "ranges = tuple(sorted([*found.untried, *found.accepted]))",
+        f"{_SETTLING} -k search_that_an_outage",
+    ),
+    Bug(
+        "where all is refused nothing is dead-lettered", "refused single events die", "isolation.py",
+        "return self.finished and not self.accepted", "return False",
+        f"{_SETTLING} -k everything_is_refused",
+    ),
+    Bug(
+        "nothing is dead-lettered before the first success", "the first 400 is searched",
+        "refusals.py",
+        "    if not any(shard.delivered_ms() for shard in attempt.shards):\n"
+        "        return settling.pause(attempt, events, outcome)\n",
+        "",
+        f"{_SETTLING} -k before_the_first_success",
+    ),
+    Bug(
+        "a single event is guilty only if others pass", "it is at its second refusal", "refusals.py",
+        "if max(shard.delivered_ms() for shard in attempt.shards) > since:", "if True:",
+        f"{_SETTLING} -k nothing_proves_guilty",
+    ),
+    Bug(
+        "a single poison blocks nothing", "it is never proven guilty", "refusals.py",
+        "if max(shard.delivered_ms() for shard in attempt.shards) > since:", "if False:",
+        f"{_SETTLING} -k lone_poison",
+    ),
+    Bug(
+        "a wrong account is not hammered", "a search has no end", "isolation.py",
+        "while found.untried and (found.accepted or refusals < MOST_REFUSALS):",
+        "while found.untried:",
+        f"{_SETTLING} -k everything_is_refused",
+    ),
+    Bug(
+        "dead letters are bounded", "they are not", "settling.py",
+        "capacity.trim_dead(attempt.lease.shard, most)", "pass",
+        f"{_SETTLING} -k dead_letters_are_bounded",
+    ),
+    # -- the circuit
+    Bug(
+        "an outage costs probes only", "the circuit never opens", "lua/trip.lua",
+        "if failures < tonumber(ARGV[1]) then return 0 end", "if true then return 0 end",
+        f"{_SETTLING} -k outage_costs_probes",
+    ),
+    Bug(
+        "an outage costs probes only", "shards are not held", "attempts.py",
+        "    for shard in attempt.shards:\n        shard.hold(until_ms, \"\")\n", "",
+        f"{_SETTLING} -k outage_costs_probes",
+    ),
+    Bug(
+        "one probe at a time", "every asker is a probe", "lua/permit.lua",
+        "math.max(believed(c[1]), believed(c[2]))", "believed(c[1])",
+        f"{_SETTLING} -k one_probe_at_a_time",
+    ),
+    Bug(
+        "the circuit closes on success", "it stays open", "lua/mend.lua",
+        "if ARGV[2] == '1' then return redis.call('DEL', KEYS[1]) end", "",
+        f"{_SETTLING} -k backlog_leaves",
+    ),
+    Bug(
+        "Retry-After is a floor", "it is forgotten when the circuit opens", "lua/trip.lua",
+        ", tonumber(ARGV[4]))", ", 0)",
+        f"{_SETTLING} -k retry_after_holds",
+    ),
+    Bug(
+        "failures count in a row", "an acceptance in between is not seen", "lua/trip.lua",
+        "if tonumber(ARGV[6]) > since then failures, since = 1, now end", "",
+        f"{_SETTLING} -k mixed_answers",
+    ),
+    # -- interruptions
+    Bug(
+        "a stopping worker hands back", "the lease has to run out", "delivery.py",
+        "        attempt.lease.hand_back()\n        raise\n", "        raise\n",
+        f"{_SETTLING} -k interrupted_batch",
+    ),
+    Bug(
+        "a hand-back counts no attempt", "it does", "lua/hand_back.lua",
+        "batch.attempt = batch.attempt - 1\n", "",
+        f"{_SETTLING} -k interrupted_batch",
+    ),
+    Bug(
+        "a late worker settles nothing that was handed back", "it does", "leases.py",
+        "            self._handed_back = True\n", "",
+        f"{_SETTLING} -k late_thread",
+    ),
+    Bug(
+        "an acceptance always counts", "not after a hand-back", "leases.py",
+        "            return self.shard.ack(self.batch.id)",
+        "            return not self._handed_back and self.shard.ack(self.batch.id)",
+        f"{_SETTLING} -k late_acceptance",
+    ),
+    Bug(
+        "a stopping worker claims no more", "it goes on", "delivery.py",
+        " and not worker.stopping():", ":",
+        f"{_SETTLING} -k stopping_worker",
+    ),
+    Bug(
+        "a fault of ours costs an attempt, not a lease", "the batch stays leased", "delivery.py",
+        "        release_after(attempt, exc)\n        raise", "        raise",
+        f"{_SETTLING} -k try_that_raises",
+    ),
+    Bug(
+        "a probe that ends early lets another go", "its leave has to run out", "delivery.py",
+        "    finally:\n        end_probe(attempt)\n", "",
+        f"{_SETTLING} -k probe_that_is_interrupted",
+    ),
+)  # fmt: skip

@@ -1,0 +1,224 @@
+"""A circuit against a model of it: workers ask, fail, probe, die and come late, in any order.
+
+After every step Redis must hold what the model says, and never are two probes out at once.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import redis as redis_py
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from lua.world import NAMESPACE, QUEUE
+
+from vwo_celery import Settings
+from vwo_celery.circuit import LONGEST_PAUSE_SECONDS, Circuit
+from vwo_celery.keys import shard_keys
+
+#: More lives than the suite has time for: MODEL_EXAMPLES=5000 pytest tests/lua/test_circuit_model.py
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "60"))
+STEPS = 30
+
+SECOND = 1_000
+FAILURES, PROBE_SECONDS, MOST_FLOOR_SECONDS = 2, 25, 100
+#: Further ahead nothing is believed.
+HORIZON_SECONDS = MOST_FLOOR_SECONDS + PROBE_SECONDS
+#: How far a time in Redis may be from the model's: the longest that a step may take.
+TOLERANCE_MS = 4_000
+
+SETTINGS: dict[str, Any] = {
+    "namespace": NAMESPACE, "circuit_failures": FAILURES, "backoff_base_seconds": 1,
+    "backoff_max_seconds": MOST_FLOOR_SECONDS, "request_timeout_seconds": PROBE_SECONDS - 5,
+}  # fmt: skip
+
+chances = st.integers(0, 20)
+
+
+@dataclass
+class Known:
+    """What is known of a destination; times in ms by the model's clock, 0 for none."""
+
+    failures: int = 0
+    since: int = 0
+    until: int = 0
+    openings: int = 0
+    probe: str = ""
+    probe_until: int = 0
+
+
+class CircuitLife(RuleBasedStateMachine):
+    """One circuit's life, in Redis and in the model."""
+
+    client: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client.flushdb()
+        self.key = shard_keys(NAMESPACE, QUEUE, 0).circuit
+        self.known: Known | None = None
+        self.tokens = ["never a probe"]
+        self.out: dict[str, int] = {}
+        self.passed_ms = 0
+
+    def circuit(self, random: float = 0.0) -> Circuit:
+        """What any worker uses."""
+        return Circuit(self.client, QUEUE, Settings(**SETTINGS), lambda: random)
+
+    def now(self) -> int:
+        """The model's time."""
+        seconds, microseconds = self.client.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000 + self.passed_ms
+
+    # -- steps
+
+    @rule()
+    def ask(self) -> None:
+        """A worker asks whether it may send."""
+        now, known = self.now(), self.known
+        permit = self.circuit().ask()
+        if known is None or not known.until:
+            assert (permit.answer, permit.token) == ("closed", "")
+            return
+        believed = [at for at in (known.until, known.probe_until) if at <= self._horizon(now)]
+        wait_until = max(believed, default=0)
+        if wait_until > now:
+            assert (permit.answer, permit.token) == ("open", "")
+            assert self._near(permit.until_ms, wait_until)
+            return
+        assert permit.answer == "probe"
+        known.probe, known.probe_until = permit.token, now + PROBE_SECONDS * SECOND
+        self.tokens = [*self.tokens[-3:], permit.token]
+        self.out[permit.token] = known.probe_until
+
+    @rule(
+        random=st.sampled_from([0.0, 1.0]),
+        delivered_seconds=st.sampled_from([None, 7, 500]),
+        floor_seconds=st.sampled_from([None, 17.0, 1_000.0]),
+    )
+    def fail(
+        self, random: float, delivered_seconds: int | None, floor_seconds: float | None
+    ) -> None:
+        """An ordinary send fails; VWO may have accepted something since."""
+        self._fail(random, delivered_seconds, floor_seconds, "")
+
+    @precondition(lambda self: len(self.tokens) > 1)
+    @rule(random=st.sampled_from([0.0, 1.0]), chance=chances)
+    def fail_probing(self, random: float, chance: int) -> None:
+        """A probe fails, in time or late."""
+        self._fail(random, None, None, self.tokens[-1 - chance % len(self.tokens)])
+
+    def _fail(
+        self, random: float, delivered_seconds: int | None, floor_seconds: float | None, probe: str
+    ) -> None:
+        now = self.now()
+        delivered = 0 if delivered_seconds is None else now - delivered_seconds * SECOND
+        wait = self.circuit(random).note_failure(
+            delivered_ms=delivered - self.passed_ms if delivered else 0,
+            floor_seconds=floor_seconds, probe=probe,
+        )  # fmt: skip
+        expected = self._expected_wait(now, delivered, probe, random, floor_seconds)
+        assert (wait is None) is (expected is None)
+        if wait is not None and expected is not None:
+            assert abs(SECOND * (wait - expected)) < TOLERANCE_MS
+        self.out.pop(probe, None)
+
+    def _expected_wait(
+        self, now: int, delivered: int, probe: str, random: float, floor_seconds: float | None
+    ) -> float | None:
+        """Seconds until the next probe, and the model changed accordingly."""
+        known = self.known = self.known or Known(since=now)
+        if known.until and (not probe or probe != known.probe):
+            return max(0.001, (known.until - now) / SECOND)
+        if not known.until:
+            known.failures += 1
+            if delivered > known.since:
+                known.failures, known.since = 1, now
+            if known.failures < FAILURES:
+                return None
+        longest = min(LONGEST_PAUSE_SECONDS, 2.0 * 2**known.openings)
+        wait = max(longest * (0.5 + random / 2), min(floor_seconds or 0.0, MOST_FLOOR_SECONDS))
+        known.until, known.openings = now + int(SECOND * wait), known.openings + 1
+        known.probe, known.probe_until = "", 0
+        return wait
+
+    @rule(chance=chances, answered=st.booleans())
+    def end_probe(self, chance: int, answered: bool) -> None:
+        """A probe passes or comes to nothing, in time or late."""
+        probe = self.tokens[-1 - chance % len(self.tokens)]
+        closed = self.circuit().end_probe(probe, answered=answered)
+        self.out.pop(probe, None)
+        if self.known and self.known.probe == probe:
+            if answered:
+                self.known = None
+            else:
+                self.known.probe, self.known.probe_until = "", 0
+        assert closed is (self.known is None or not self.known.until)
+
+    @rule(seconds=st.sampled_from([1, 5, 30, 200, -10_000]))
+    def let_time_pass(self, seconds: int) -> None:
+        """Time passes, or Redis' clock steps back: every stored time moves the other way."""
+        self.passed_ms += seconds * SECOND
+        for field in ("since_ms", "until_ms", "probe_until_ms"):
+            at = self.client.hget(self.key, field)
+            if at is not None:
+                self.client.hset(self.key, field, int(at) - seconds * SECOND)
+        if seconds < 0:
+            self.out.clear()  # whoever probed before is over, by any clock
+
+    @rule()
+    def flush_scripts(self) -> None:
+        """The server forgets its scripts."""
+        self.client.script_flush()
+
+    # -- what must hold after every step
+
+    @invariant()
+    def redis_is_what_the_model_says(self) -> None:
+        """Every field of the circuit's key."""
+        stored = {
+            name.decode(): text.decode() for name, text in self.client.hgetall(self.key).items()
+        }
+        known = self.known or Known()
+        numbers = (int(stored.pop("failures", 0)), int(stored.pop("openings", 0)))
+        assert numbers == (known.failures, known.openings)
+        assert stored.pop("probe", "") == known.probe
+        times = [("since_ms", known.since), ("until_ms", known.until)]
+        for name, at in [*times, ("probe_until_ms", known.probe_until)]:
+            assert (name in stored) is bool(at)
+            assert not at or self._near(int(stored.pop(name)), at)
+        assert stored == {}
+
+    @invariant()
+    def one_probe_at_a_time(self) -> None:
+        """Of all that were let through, one at most is neither ended nor over."""
+        now = self.now()
+        assert sum(until > now for until in self.out.values()) <= 1
+
+    def _near(self, stored_ms: int, expected_ms: int) -> bool:
+        return abs(stored_ms + self.passed_ms - expected_ms) < TOLERANCE_MS
+
+    def _horizon(self, now: int) -> int:
+        return now + HORIZON_SECONDS * SECOND
+
+
+def test_a_circuit_does_what_the_model_says(redis: redis_py.Redis) -> None:
+    """Whatever workers do, in whatever order, and whatever the clock does."""
+
+    class Life(CircuitLife):
+        client = redis
+
+    run_state_machine_as_test(
+        Life, settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None)
+    )
+
+    redis.flushdb()

@@ -1,0 +1,39 @@
+"""A producer in a process of its own: enqueues one event after the other until SIGTERM, and writes
+what became of each. Run by `served.Served.stream`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from typing import Any
+
+from installation import event
+
+import vwo_celery
+
+#: Between two events: often enough to be in the middle of whatever happens to Redis.
+_PAUSE_SECONDS = 0.004
+
+
+def stream(options: dict[str, Any]) -> None:
+    """Enqueue until told to end; a line for each event: its name, where it went, and why."""
+    ending = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ending.set())
+    queue = vwo_celery.connect(
+        vwo_celery.Destination(**options["destination"]),
+        batch_event_data=options["batch"],
+        **options["settings"],
+    )
+    number = 0
+    while not ending.wait(_PAUSE_SECONDS):
+        name = f"{options['name']}-{number}"
+        receipt = queue.enqueue(event(name))
+        print(name, receipt.where, receipt.reason or "-")
+        number += 1
+    print("ended", "-", "-")
+
+
+if __name__ == "__main__":
+    stream(json.loads(sys.argv[1]))

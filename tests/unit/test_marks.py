@@ -1,0 +1,172 @@
+"""Marks: what a producer may send the next push under, so that nothing is doubled or wrongly lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from vwo_celery.marks import (
+    OLD_FROM_SEQUENCE,
+    OLD_TTL_SECONDS,
+    YOUNG_TTL_SECONDS,
+    Mark,
+    Marks,
+    push_token,
+)
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands."""
+    return Clock()
+
+
+@pytest.fixture
+def marks(clock: Clock) -> Marks:
+    """The marks of a process whose shard is in its first life."""
+    made = Marks(clock)
+    made.renew("first life")
+    return made
+
+
+def stored(marks: Marks, events: int) -> Mark:
+    """The mark of a push that was stored, back again."""
+    mark = marks.take(events)
+    marks.give_back(mark)
+    return mark
+
+
+def test_a_mark_counts_events(marks: Marks) -> None:
+    """Its sequence is the number of events pushed under it, whatever the pushes were."""
+    mark = marks.take(3)
+    assert (mark.sequence, mark.events) == (3, 3)
+    marks.give_back(mark)
+
+    again = marks.take(2)
+
+    assert (again.id, again.sequence, again.events) == (mark.id, 5, 2)
+
+
+def test_one_push_at_a_time_has_a_mark(marks: Marks) -> None:
+    """A second push that is under way has another one."""
+    assert marks.take(1).id != marks.take(1).id
+
+
+def test_a_refused_push_leaves_no_trace(marks: Marks) -> None:
+    """The next push is where the refused one would have been: between them nothing is lost."""
+    mark = stored(marks, 3)
+    refused = marks.take(5)
+
+    marks.give_back_unused(refused)
+
+    again = marks.take(2)
+    assert (again.id, again.sequence) == (mark.id, 5)
+
+
+def test_a_refused_push_that_may_still_arrive_takes_its_mark_along(marks: Marks) -> None:
+    """Stored late, it would have the next push of that number taken for its repeat, and lost."""
+    stored(marks, 3)
+    refused = marks.take(5)
+    refused.doubt()
+
+    marks.give_back_unused(refused)
+
+    assert marks.take(5).id != refused.id
+
+
+def test_a_push_of_unknown_fate_keeps_its_mark(marks: Marks) -> None:
+    """Nobody gives it back, so that nobody uses it."""
+    unknown = marks.take(1)
+
+    assert marks.take(1).id != unknown.id
+
+
+def test_a_repeat_that_was_stored_gives_its_mark_back(marks: Marks) -> None:
+    """Whatever of it still arrives is known by its number."""
+    mark = marks.take(1)
+    mark.doubt()
+
+    marks.give_back(mark)
+
+    again = marks.take(1)
+    assert (again.id, again.in_doubt) == (mark.id, False)
+
+
+def test_every_sending_has_a_token_of_its_own(marks: Marks) -> None:
+    """Batches that two sendings seal, before and after Redis lost the first, are not the same."""
+    mark = marks.take(1)
+
+    tokens = {push_token(mark)}
+    for _ in range(3):
+        mark.doubt()
+        tokens.add(push_token(mark))
+
+    assert len(tokens) == 4
+
+
+@pytest.mark.parametrize(
+    ("events", "ttl"),
+    [
+        (1, YOUNG_TTL_SECONDS),
+        (OLD_FROM_SEQUENCE - 1, YOUNG_TTL_SECONDS),
+        (OLD_FROM_SEQUENCE, OLD_TTL_SECONDS),
+    ],
+)
+def test_a_mark_that_redis_may_forget_is_given_up(
+    marks: Marks, clock: Clock, events: int, ttl: float
+) -> None:
+    """An expired mark would be taken for a loss: it is used until half of its time is over."""
+    mark = stored(marks, events)
+    clock.now += ttl / 2 - 1
+    in_time = stored(marks, 0)
+    clock.now += ttl / 2
+
+    late = marks.take(1)
+
+    assert in_time.id == mark.id
+    assert late.id != mark.id
+
+
+def test_a_mark_behind_one_that_is_too_old_is_found(marks: Marks, clock: Clock) -> None:
+    """A refusal puts a mark back without making it any younger."""
+    older, younger = marks.take(1), marks.take(1)
+    marks.give_back(older)
+    clock.now += YOUNG_TTL_SECONDS / 2 - 1
+    refused = marks.take(1)
+    marks.give_back(younger)
+    marks.give_back_unused(refused)
+    clock.now += 2
+
+    assert marks.take(1).id == younger.id
+
+
+def test_another_life_begins_with_other_marks(marks: Marks) -> None:
+    """Redis forgot the shard: under an old mark all that was ever pushed would count as lost."""
+    idle, under_way, refused = (marks.take(1) for _ in range(3))
+    marks.give_back(idle)
+
+    marks.renew("second life")
+    marks.give_back(under_way)
+    marks.give_back_unused(refused)
+
+    new = marks.take(1)
+    assert new.id not in (idle.id, under_way.id, refused.id)
+    assert (new.life, marks.life) == ("second life", "second life")
+
+
+def test_the_same_life_goes_on_with_its_marks(marks: Marks) -> None:
+    """Registering again, as after a fork or a change of limits, is no reason to begin anew."""
+    mark = stored(marks, 1)
+
+    marks.renew("first life")
+
+    assert marks.take(1).id == mark.id

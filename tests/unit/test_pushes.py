@@ -1,0 +1,75 @@
+"""What may be tried again for one push, and what that does to its mark."""
+
+from __future__ import annotations
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from vwo_celery.marks import Mark
+from vwo_celery.pushes import PUSH_BYTES, PUSH_EVENTS, Repeats, pages
+
+LOST, SLOW, FORGOTTEN = (
+    RedisConnectionError("cut"),
+    RedisTimeoutError("slow"),
+    NoScriptError("none"),
+)
+
+
+@pytest.mark.parametrize(
+    ("failures", "allowed"),
+    [
+        ([LOST], [True]),
+        ([SLOW], [True]),
+        ([LOST, SLOW], [True, False]),
+        ([LOST, FORGOTTEN], [True, True]),
+        ([FORGOTTEN, LOST], [True, True]),
+        ([FORGOTTEN, FORGOTTEN], [True, False]),
+        ([ReadOnlyError("replica")], [False]),
+    ],
+)
+def test_a_push_is_sent_again_once(failures: list[Exception], allowed: list[bool]) -> None:
+    """Once more where the answer is missing, and once more where the server lacks the scripts."""
+    repeats = Repeats(Mark("m", 1, 1))
+
+    assert [repeats.allow(failure) for failure in failures] == allowed
+
+
+@pytest.mark.parametrize("failure", [LOST, SLOW])
+def test_a_push_whose_answer_is_missing_is_in_doubt(failure: Exception) -> None:
+    """It may be stored, or may yet be: its mark knows from here on."""
+    mark = Mark("m", 1, 1)
+
+    Repeats(mark).allow(failure)
+
+    assert mark.in_doubt
+
+
+def test_a_server_without_the_scripts_has_stored_nothing() -> None:
+    """That answer leaves no doubt."""
+    mark = Mark("m", 1, 1)
+
+    Repeats(mark).allow(FORGOTTEN)
+
+    assert not mark.in_doubt
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([], []),
+        ([5] * 3, [3]),
+        ([5] * (2 * PUSH_EVENTS + 1), [PUSH_EVENTS, PUSH_EVENTS, 1]),
+        ([PUSH_BYTES - 1, 1, 1], [2, 1]),
+        ([PUSH_BYTES + 1, 1], [1, 1]),
+    ],
+)
+def test_events_leave_in_pages(sizes: list[int], expected: list[int]) -> None:
+    """Of so many events or bytes at most, in order; a larger event goes alone."""
+    texts = [b"x" * size for size in sizes]
+
+    found = list(pages(texts))
+
+    assert [len(page) for page in found] == expected
+    assert [text for page in found for text in page] == texts

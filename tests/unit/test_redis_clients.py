@@ -1,0 +1,111 @@
+"""Clients for Redis: what a URL says, who repeats a command, and for how long."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from vwo_celery import connections
+from vwo_celery.connections import open_client, open_worker_client, sentinel_address, unavailable
+from vwo_celery.errors import QueueUnavailable
+from vwo_celery.patience import Patience
+from vwo_celery.testing.waiting import free_port
+
+#: More than a client without patience needs where nobody answers, on any machine.
+SOON_SECONDS = 3.0
+
+
+def failing(error: Exception) -> tuple[Any, list[int]]:
+    """A function that fails, and its calls."""
+    calls: list[int] = []
+
+    def attempt() -> None:
+        calls.append(1)
+        raise error
+
+    return attempt, calls
+
+
+def test_without_patience_there_is_one_attempt() -> None:
+    """0 seconds are one attempt, whose error is raised."""
+    attempt, calls = failing(RedisConnectionError("gone"))
+
+    with pytest.raises(RedisConnectionError, match="gone"):
+        Patience(0).run(attempt)
+
+    assert len(calls) == 1
+
+
+def test_patience_ends() -> None:
+    """It goes on for its time, and raises the last error then."""
+    attempt, calls = failing(RedisConnectionError("gone"))
+    started = time.monotonic()
+
+    with pytest.raises(RedisConnectionError, match="gone"):
+        Patience(0.3).run(attempt)
+
+    assert len(calls) > 2
+    assert 0.3 <= time.monotonic() - started < SOON_SECONDS
+
+
+def test_what_redis_refuses_is_not_repeated() -> None:
+    """An answer that is an error is an answer."""
+    attempt, calls = failing(ResponseError("WRONGTYPE"))
+
+    with pytest.raises(ResponseError):
+        Patience(60).run(attempt)
+
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("kind", ["", "+sentinel", "+cluster"])
+def test_a_worker_gives_up_in_time(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody answers, a worker's client repeats for its time, and not that time squared."""
+    monkeypatch.setattr(connections, "WORKER_PATIENCE_SECONDS", 0.5)
+    client = open_worker_client(f"redis{kind}://127.0.0.1:{free_port()}")
+    started = time.monotonic()
+
+    with pytest.raises(QueueUnavailable), unavailable("a try"):
+        client.hget("a", "b")
+
+    assert 0.5 <= time.monotonic() - started < SOON_SECONDS
+
+
+@pytest.mark.parametrize("kind", ["", "+sentinel", "+cluster"])
+def test_a_producer_does_not_wait(kind: str) -> None:
+    """Where nobody answers, a producer's client says so at once."""
+    client = open_client(f"redis{kind}://127.0.0.1:{free_port()}", timeout_seconds=0.1)
+    started = time.monotonic()
+
+    with pytest.raises(QueueUnavailable), unavailable("a try"):
+        client.hget("a", "b")
+
+    assert time.monotonic() - started < SOON_SECONDS
+
+
+def test_sentinels_of_a_url() -> None:
+    """Hosts, ports, service and database; what is left out has its usual value."""
+    assert sentinel_address("redis+sentinel://a:1,b/events/2") == (
+        [("a", 1), ("b", 26379)],
+        "events",
+        2,
+    )
+    assert sentinel_address("redis+sentinel://a") == ([("a", 26379)], "mymaster", 0)
+
+
+def test_passwords_of_sentinel_and_master() -> None:
+    """A URL's password is the servers'; the Sentinels have one of their own, and share their time."""
+    url = "rediss+sentinel://ann:p%40ss@a,b,c/events?sentinel_password=s3cret&sentinel_username=bob"
+
+    pool = open_client(url, timeout_seconds=0.3).connection_pool
+
+    asked = [each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels]
+    assert [(each["username"], each["password"]) for each in asked] == [("bob", "s3cret")] * 3
+    assert [each["socket_timeout"] for each in asked] == pytest.approx([0.1] * 3)
+    served = pool.connection_kwargs
+    assert (served["username"], served["password"]) == ("ann", "p@ss")
+    assert served["socket_timeout"] == 0.3

@@ -1,0 +1,84 @@
+-- make_room.lua: drop the oldest events that nobody is sending, until a push fits that was refused.
+-- First batches that are ready, as they would be claimed; where there are none, events of the open list.
+-- Where room for the push cannot be made, nothing is dropped for it.
+-- KEYS[1]  open    LIST  the list being filled
+-- KEYS[2]  meta    HASH  limits and counters
+-- KEYS[3]  ready   ZSET  batch id -> visible from, Unix ms
+-- KEYS[4]  leases  ZSET  batch id -> lease expiry
+-- KEYS[5]  info    HASH  batch id -> its line
+-- KEYS[6+] batch   LIST  the batches that are ready, as far as this call may drop them, in order
+-- ARGV[1]  number of events of the push
+-- ARGV[2]  their size, separators included
+-- Returns  {dropped, fits}: number of events dropped; fits 1 if the push fits now, and counts as refused no
+--          more; 0 if another call may drop more, -1 if it never fits.
+-- Cost     O(b log n + m), b = batches named, m = events dropped from the open list, at most MOST_MOVES.
+--@include adopt
+--@include info
+--@include room
+local MOST_MOVES = 250
+redis.call('ZREM', KEYS[3], '') -- a first write that is never denied, so that the rest works when out of memory
+
+take_room_back(KEYS[2])
+local m = redis.call('HMGET', KEYS[2], 'capacity_events', 'capacity_bytes', 'events', 'bytes',
+  'open_events', 'open_bytes', 'mixed')
+if not m[1] then return { 0, -1 } end
+local most_events, most_bytes = m[1] - ARGV[1], m[2] - ARGV[2] -- that may stay
+local events, bytes, dropped = tonumber(m[3] or 0), tonumber(m[4] or 0), 0
+
+local held_events, held_bytes = 0, 0
+for _, id in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do
+  local batch = read_info(KEYS[5], id) or { events = 0, bytes = 0 }
+  held_events, held_bytes = held_events + batch.events, held_bytes + batch.bytes
+end
+if held_events > most_events or held_bytes > most_bytes then return { 0, -1 } end
+
+local function fits() return events <= most_events and bytes <= most_bytes end
+
+local function forget(count, size)
+  events, bytes, dropped = events - count, bytes - size, dropped + count
+  redis.call('HINCRBY', KEYS[2], 'events', 0 - count)
+  redis.call('HINCRBY', KEYS[2], 'bytes', 0 - size)
+  redis.call('HINCRBY', KEYS[2], 'dropped:oldest', count)
+end
+
+local function drop_batches()
+  for i = 6, #KEYS do
+    if fits() then return end
+    local id = string.match(KEYS[i], 'batch:(.*)$')
+    if redis.call('ZREM', KEYS[3], id) == 1 then
+      local batch = read_info(KEYS[5], id)
+      redis.call('HDEL', KEYS[5], id)
+      redis.call('UNLINK', KEYS[i])
+      forget(batch.events, batch.bytes)
+    end
+  end
+end
+
+local function drop_from_open()
+  local open_events, open_bytes = tonumber(m[5] or 0), tonumber(m[6] or 0)
+  local mixed = m[7] or redis.call('LLEN', KEYS[1]) ~= open_events
+  if mixed then
+    adopt_open(KEYS[1], KEYS[2], open_events, open_bytes)
+    events, bytes = events - open_events, bytes - open_bytes
+    open_events, open_bytes = redis.call('LLEN', KEYS[1]), 0
+    events = events + open_events
+  end
+  local count, size, over_events, over_bytes = 0, 0, events - most_events, bytes - most_bytes
+  while open_events > count and count < MOST_MOVES and (count < over_events or size < over_bytes) do
+    local event = redis.call('RPOP', KEYS[1])
+    count = count + 1
+    if not mixed then size = size + #event + 1 end -- what a mixed list holds is not counted
+  end
+  forget(count, size)
+  redis.call('HSET', KEYS[2], 'open_events', open_events - count, 'open_bytes',
+    string.format('%d', open_bytes - size))
+  if count == open_events then redis.call('HDEL', KEYS[2], 'mixed') end
+end
+
+drop_batches()
+if not fits() and redis.call('EXISTS', KEYS[3]) == 0 then drop_from_open() end
+if not fits() then return { dropped, 0 } end
+if redis.call('HINCRBY', KEYS[2], 'refused', 0 - ARGV[1]) < 0 then
+  redis.call('HSET', KEYS[2], 'refused', 0)
+end
+return { dropped, 1 }

@@ -1,0 +1,12 @@
+-- shared/adopt.lua: enter into the ledger what other programs did to the open list.
+-- How many bytes the list holds is not known from then on: it is mixed, and only the sweep slices it.
+local function adopt_open(open, meta, counted_events, counted_bytes)
+  local length = redis.call('LLEN', open)
+  local foreign = length - counted_events
+  if foreign > 0 then redis.call('HINCRBY', meta, 'accepted', foreign) end
+  if foreign < 0 then redis.call('HINCRBY', meta, 'dropped:vanished', -foreign) end
+  redis.call('HINCRBY', meta, 'events', foreign)
+  redis.call('HINCRBY', meta, 'bytes', 0 - counted_bytes)
+  redis.call('HSET', meta, 'open_events', length, 'open_bytes', 0)
+  if length > 0 then redis.call('HSET', meta, 'mixed', 1) else redis.call('HDEL', meta, 'mixed') end
+end

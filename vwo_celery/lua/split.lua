@@ -1,0 +1,81 @@
+-- split.lua: settle the parts of a leased batch each in its own way.
+-- A part is a set of ranges of the batch's events, oldest first. What was delivered is counted and forgotten;
+-- every other part becomes a batch of its own, ready or dead. Safe to run twice: the batch is gone then.
+-- KEYS[1]  meta    HASH  counters
+-- KEYS[2]  ready   ZSET  batch id -> visible from, Unix ms
+-- KEYS[3]  leases  ZSET  batch id -> lease expiry
+-- KEYS[4]  info    HASH  batch id -> its line
+-- KEYS[5]  dead    ZSET  batch id -> dead-lettered at, Unix ms
+-- KEYS[6]  batch   LIST  its events
+-- KEYS[7+] batch   LIST  names for the parts, in order
+-- ARGV[1]  batch id
+-- ARGV[2]  attempt under which the caller claimed it
+-- ARGV[3]  number of events delivered
+-- ARGV[4]  their size, separators included
+-- ARGV[5+] of each part: 'ready' or 'dead', events, bytes, delay in ms, why, number of ranges k, and k times
+--          the first event of a range and the one after its last, counted from 0 for the oldest
+-- Returns  1 if it was the caller's, 0 if it had been settled or reclaimed.
+-- Cost     O(n), n = events of the batch; for a part of one long range without the events passing through Lua.
+--@include clock
+--@include info
+local LARGEST_UNPACK, LONG = 1000, 64
+local batch = read_info(KEYS[4], ARGV[1])
+if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
+if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
+
+local parts, i, sum = {}, 5, tonumber(ARGV[3])
+for name = 7, #KEYS do
+  local part = { key = KEYS[name], fate = ARGV[i], events = tonumber(ARGV[i + 1]), bytes = ARGV[i + 2],
+                 delay = tonumber(ARGV[i + 3]), error = ARGV[i + 4], ranges = {} }
+  for j = 1, tonumber(ARGV[i + 5]) do
+    part.ranges[j] = { tonumber(ARGV[i + 4 + 2 * j]), tonumber(ARGV[i + 5 + 2 * j]) }
+  end
+  i, sum = i + 6 + 2 * #part.ranges, sum + part.events
+  parts[#parts + 1] = part
+end
+if sum ~= batch.events then return redis.error_reply('ERR the parts are not the batch') end
+local missing = batch.events - redis.call('LLEN', KEYS[6])
+if missing ~= 0 then return redis.error_reply('ERR ' .. missing .. ' events of it are gone') end
+
+local function copy(part)
+  -- The head of a list is its newest event, so the newest range goes first.
+  local first = part.ranges[1]
+  if #part.ranges == 1 and first[2] - first[1] > LONG then
+    redis.call('COPY', KEYS[6], part.key)
+    redis.call('LTRIM', part.key, batch.events - first[2], batch.events - 1 - first[1])
+    return
+  end
+  for j = #part.ranges, 1, -1 do
+    local from, to = batch.events - part.ranges[j][2], batch.events - 1 - part.ranges[j][1]
+    for start = from, to, LARGEST_UNPACK do
+      local events = redis.call('LRANGE', KEYS[6], start, math.min(start + LARGEST_UNPACK - 1, to))
+      redis.call('RPUSH', part.key, unpack(events))
+    end
+  end
+end
+
+redis.call('ZREM', KEYS[3], ARGV[1]) -- never denied, so that the rest works when out of memory
+local now, gone, bytes = now_ms(), tonumber(ARGV[3]), tonumber(ARGV[4])
+for _, part in ipairs(parts) do
+  copy(part)
+  local id = string.match(part.key, 'batch:(.*)$')
+  write_info(KEYS[4], id, { attempt = 0, lost = batch.lost, events = part.events, bytes = part.bytes,
+                            first = batch.first, sealed = batch.sealed, error = part.error })
+  if part.fate == 'dead' then
+    redis.call('ZADD', KEYS[5], now, id)
+    redis.call('HINCRBY', KEYS[1], 'dead', part.events)
+    gone, bytes = gone + part.events, bytes + part.bytes
+  else
+    -- Without a delay in the old place among those that wait.
+    redis.call('ZADD', KEYS[2], part.delay > 0 and now + part.delay or math.min(now, batch.sealed), id)
+  end
+end
+redis.call('HDEL', KEYS[4], ARGV[1])
+redis.call('UNLINK', KEYS[6])
+redis.call('HINCRBY', KEYS[1], 'events', 0 - gone) -- "-0" is no integer to Redis
+redis.call('HINCRBY', KEYS[1], 'bytes', 0 - bytes)
+if tonumber(ARGV[3]) > 0 then
+  redis.call('HINCRBY', KEYS[1], 'delivered', ARGV[3])
+  redis.call('HSET', KEYS[1], 'delivered_ms', now)
+end
+return 1

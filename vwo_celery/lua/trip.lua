@@ -1,0 +1,32 @@
+-- trip.lua: a destination failed; open its circuit if it has failed too often in a row.
+-- While it is open only its probe's failure counts, and has the next probe wait twice as long; other failures
+-- are of sends that began before.
+-- KEYS[1]  circuit  HASH  failures, since_ms, until_ms, openings; probe, probe_until_ms while one is out
+-- ARGV[1]  failures in a row that open it
+-- ARGV[2]  wait for the first probe, ms
+-- ARGV[3]  longest wait for a probe, ms
+-- ARGV[4]  shortest wait, as VWO asked for it, ms
+-- ARGV[5]  random number from 0 to 1: a wait is that much of its second half longer than the first half
+-- ARGV[6]  Unix ms at which the caller knows VWO to have accepted something last, 0 for never
+-- ARGV[7]  token of the caller's probe, '' if it was none
+-- Returns  ms until the next probe, 0 if the circuit is closed.
+-- Cost     O(1).
+--@include clock
+redis.call('HDEL', KEYS[1], '') -- a first write that is never denied, so that the rest works when out of memory
+local MOST_DOUBLINGS, KEPT_MS = 30, 3600000
+local c = redis.call('HMGET', KEYS[1], 'failures', 'since_ms', 'until_ms', 'openings', 'probe')
+local now, openings = now_ms(), tonumber(c[4] or 0)
+if c[3] and (ARGV[7] == '' or c[5] ~= ARGV[7]) then return math.max(1, c[3] - now) end
+if not c[3] then
+  local failures, since = tonumber(c[1] or 0) + 1, tonumber(c[2] or now)
+  if tonumber(ARGV[6]) > since then failures, since = 1, now end
+  redis.call('HSET', KEYS[1], 'failures', failures, 'since_ms', since)
+  redis.call('PEXPIRE', KEYS[1], KEPT_MS)
+  if failures < tonumber(ARGV[1]) then return 0 end
+end
+local wait = math.min(tonumber(ARGV[3]), ARGV[2] * 2 ^ math.min(openings, MOST_DOUBLINGS))
+wait = math.max(1, math.floor(wait * (1 + ARGV[5]) / 2), tonumber(ARGV[4]))
+redis.call('HSET', KEYS[1], 'until_ms', now + wait, 'openings', openings + 1)
+redis.call('HDEL', KEYS[1], 'probe', 'probe_until_ms')
+redis.call('PEXPIRE', KEYS[1], wait + KEPT_MS)
+return wait
