@@ -1,0 +1,148 @@
+"""An application process: enqueues at a steady rate and in bursts, and writes down every receipt.
+
+Its one argument is a JSON object, see `Load`. A receipt is written with one system call before the
+next event is made, so that a SIGKILL leaves the truth behind. The lines are read by receipts.py:
+
+    FIRST COUNT WHERE REASON MILLISECONDS
+
+for COUNT events from number FIRST on, in one call. Once the file QUIET exists it makes no further
+events and stays alive; it never ends by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import vwo_celery
+
+_IDLE_SECONDS = 0.05
+_LONGEST_SLEEP_SECONDS = 0.02
+
+
+class Load(msgspec.Struct, frozen=True):
+    """What an application does.
+
+    Attributes:
+        name: Its name; its events are called NAME-NUMBER.
+        receipts: File to which it appends its receipts.
+        quiet: File that ends its making of events.
+        account: VWO account of its events.
+        sdk_key: That account's key.
+        base_url: Where VWO's stand-in is.
+        per_second: Single events a second.
+        burst: Events of each burst, enqueued in one call; 0 for none.
+        burst_every_seconds: Time from burst to burst.
+        jitter: Share by which the size of each burst varies at random, 0 to 1.
+        seed: Of that randomness.
+        poison_every: Every so many-th single event is one that VWO cannot read; 0 for none.
+        first: Number of its first event.
+        batch: Its `batch_event_data`.
+    """
+
+    name: str
+    receipts: str
+    quiet: str
+    account: int
+    sdk_key: str
+    base_url: str
+    per_second: float
+    burst: int
+    burst_every_seconds: float
+    batch: dict[str, int]
+    jitter: float = 0.0
+    seed: int = 0
+    poison_every: int = 0
+    first: int = 0
+
+
+#: Part of the name of an event that VWO's stand-in takes for unreadable, where a fault says so.
+POISON = "poison"
+
+
+class Application:
+    """Makes events and tells what it was told about them."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        destination = vwo_celery.Destination(
+            account_id=load.account,
+            sdk_key=load.sdk_key,
+            generation="legacy",
+            base_url=load.base_url,
+        )
+        self._queue = vwo_celery.connect(destination, batch_event_data=load.batch, strict=True)
+        self._next = load.first
+        self._random = random.Random(load.seed)
+        self._file = os.open(load.receipts, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def run(self) -> None:
+        """Make events until told to be quiet, and stay."""
+        load, quiet = self._load, Path(self._load.quiet)
+        started = time.monotonic()
+        singles, burst_at = 0, load.burst_every_seconds
+        while not quiet.exists():
+            passed = time.monotonic() - started
+            if passed * load.per_second > singles:
+                singles += 1
+                self._enqueue_one(singles)
+            elif load.burst and passed >= burst_at:
+                burst_at += load.burst_every_seconds
+                self._enqueue_burst()
+            else:
+                _rest(min(_LONGEST_SLEEP_SECONDS, 0.5 / load.per_second))
+            singles = max(singles, int((time.monotonic() - started - 1) * load.per_second))
+        while True:
+            _rest(_IDLE_SECONDS)
+
+    def _enqueue_one(self, number: int) -> None:
+        every = self._load.poison_every
+        kind = POISON if every and number % every == 0 else ""
+        self._tell(1, lambda: [self._queue.enqueue(self._event(self._next, kind))])
+
+    def _enqueue_burst(self) -> None:
+        load = self._load
+        count = max(1, round(load.burst * (1 + load.jitter * self._random.uniform(-1, 1))))
+        events = [self._event(number, "") for number in range(self._next, self._next + count)]
+        self._tell(count, lambda: self._queue.enqueue_many(events))
+
+    def _event(self, number: int, kind: str) -> dict[str, Any]:
+        return {
+            "u": f"{self._load.name}-{number}", "sId": int(time.time()), "visitor_ua": kind,
+            "visitor_ip": "", "c": 2, "e": 101, "eT": 1,
+        }  # fmt: skip
+
+    def _tell(self, count: int, enqueue: Any) -> None:
+        started = time.perf_counter()
+        try:
+            receipts = enqueue()
+        except Exception as exc:  # the oracle says that there must be none
+            receipts = [vwo_celery.Receipt(where="dropped", reason=f"raised:{type(exc).__name__}")]
+            receipts *= count
+        ms = 1000 * (time.perf_counter() - started)
+        lines = [
+            f"{self._next + i} 1 {receipt.where} {receipt.reason or '-'} {ms:.1f}\n"
+            for i, receipt in enumerate(receipts)
+        ]
+        if len({(receipt.where, receipt.reason) for receipt in receipts}) == 1:
+            first = receipts[0]
+            lines = [f"{self._next} {count} {first.where} {first.reason or '-'} {ms:.1f}\n"]
+        self._next += count
+        os.write(self._file, "".join(lines).encode())
+
+
+def _rest(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    Application(msgspec.json.decode(sys.argv[1], type=Load)).run()

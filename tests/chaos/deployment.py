@@ -1,0 +1,50 @@
+"""An installation whose workers and beat run the deployable app, as `workers/` has it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing, suppress
+from pathlib import Path
+
+from installation import HERE as ACCEPTANCE
+from installation import Installation
+from processes import Process
+
+import vwo_celery
+from vwo_celery.connections import open_client
+
+TESTS = Path(__file__).parents[1]
+#: The package under test before the checkout, which may hold another.
+PYTHON_PATH = os.pathsep.join(
+    map(str, (TESTS, ACCEPTANCE, Path(vwo_celery.__file__).parents[1], TESTS.parent))
+)
+#: Longer than any task of ours runs once it has been asked to end.
+_STOP_SECONDS = 45.0
+_ANSWER_SECONDS = 5.0
+
+
+class Deployment(Installation):
+    """As an installation; `kill` ends one that nobody trusts any more."""
+
+    def start(self, *arguments: str, name: str, **env: str) -> Process:
+        """Start a Celery program of the deployable app."""
+        process = Process(
+            "python", "-m", "celery", "-A", "chaos.deployed", *arguments,
+            folder=self.folder, name=name, cwd=self.folder, stop_timeout_seconds=_STOP_SECONDS,
+            env={**self.env, "REPORTS": "", "PYTHONPATH": PYTHON_PATH, **env},
+        )  # fmt: skip
+        self.started.append(process)
+        process.start()
+        return process
+
+    def _is_quiet(self) -> bool:
+        """Whether no wake-up is under way, in whatever form the store is."""
+        client = open_client(self.redis_url, timeout_seconds=_ANSWER_SECONDS)
+        with closing(client):
+            return not [*client.scan_iter("*:slots"), *client.scan_iter("*:wakeups")]
+
+    def kill(self) -> None:
+        """End everything at once."""
+        for process in self.started:
+            with suppress(ProcessLookupError):
+                process.kill()

@@ -1,0 +1,320 @@
+"""The fleet under test: applications, a worker, a beat, Redis with its AOF, VWO's stand-in.
+
+All are real processes but for VWO, which is a real HTTP server in this one. Applications and the worker
+reach Redis through a proxy each, so that one can lose it and the other not. What has ended by itself
+is started again, as a supervisor would, and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+from installation import KEY
+from processes import Process
+from waiting import wait_until
+
+import vwo_celery
+from chaos.application import POISON, Load
+from chaos.deployment import PYTHON_PATH, Deployment
+from chaos.receipts import Receipts
+from chaos.stores import STORES, SingleStore
+from chaos.vendor import Vendor
+from vwo_celery.snapshots import Snapshot, take_snapshot
+from vwo_celery.store import Shard
+from vwo_celery.testing import RedisServer
+
+EVENTS_PER_REQUEST = 20
+PARALLEL_SENDS = 4
+LEASE_SECONDS = 6
+REQUEST_TIMEOUT_SECONDS = 3
+#: Long enough that a worker is often caught in the middle of a POST.
+_LATENCY_SECONDS = 0.02
+_POLL_SECONDS = 0.05
+_FIRST_ACCOUNT = 700_000
+
+_WORKER_ENV = {
+    "VWO_CELERY_LEASE_SECONDS": str(LEASE_SECONDS),
+    "VWO_CELERY_REQUEST_TIMEOUT_SECONDS": str(REQUEST_TIMEOUT_SECONDS),
+    "VWO_CELERY_SWEEP_INTERVAL_SECONDS": "0.5",
+    "CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT": "5",
+}
+
+
+class Kit(msgspec.Struct, frozen=True):
+    """What a fleet is made of; rows of the same kit share one fleet.
+
+    Attributes:
+        store: Where the queues live: "single", "sentinel" or "cluster".
+        own_broker: Whether Celery's broker is a Redis of its own; any but a single store needs it.
+        pool: Celery's worker pool.
+    """
+
+    store: str = "single"
+    own_broker: bool = False
+    pool: str = "prefork"
+
+
+PLAIN = Kit()
+
+
+class Traffic(msgspec.Struct, frozen=True):
+    """What each application does, see `application.Load`."""
+
+    applications: int = 2
+    per_second: float = 60.0
+    burst: int = 30
+    burst_every_seconds: float = 1.0
+    jitter: float = 0.0
+    poison_every: int = 0
+
+
+class Fleet:
+    """A running installation, from `with` on; give it a queue of its own with `open_queue`.
+
+    Args:
+        folder: For logs, receipts and spools; one that is empty.
+        kit: What it is made of.
+
+    Attributes:
+        broken: Set where its programs need not be waited for at the end.
+    """
+
+    def __init__(self, folder: Path, kit: Kit = PLAIN) -> None:
+        self.folder = folder
+        self.kit = kit
+        self.store = STORES[kit.store](folder)
+        self.broker = RedisServer(appendonly=True) if kit.own_broker else self.redis
+        self.vendor = Vendor(_LATENCY_SECONDS)
+        self.receipts = Receipts(folder)
+        self.applications: list[Process] = []
+        self.worker: Process | None = None
+        self.steady: Process | None = None
+        self.beats: list[Process] = []
+        self.deaths: list[str] = []
+        self.broken = False
+        self.account = _FIRST_ACCOUNT
+        self.traffic = Traffic()
+        self._names = 0
+        self._run_folder = folder
+
+    def __enter__(self) -> Fleet:
+        with ExitStack() as stack:
+            stack.enter_context(self.store)
+            stack.enter_context(self.broker if self.kit.own_broker else nullcontext())
+            stack.enter_context(self.vendor)
+            self.installation = Deployment(self.store.worker_url, self.vendor, self.folder)
+            broker = self.broker.url if self.kit.own_broker else self.store.worker_url
+            self.installation.env |= {**_WORKER_ENV, "VWO_CELERY_BROKER_URL": broker}
+            stack.callback(self._end_programs)
+            self.beats = [self.installation.beat()]
+            self.start_worker()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _end_programs(self) -> None:
+        try:
+            self.end_applications()
+            if not self.broken:
+                self.installation.stop()
+        finally:
+            self.installation.kill()
+
+    @property
+    def single(self) -> SingleStore:
+        """The store, which has to be a single Redis."""
+        assert isinstance(self.store, SingleStore)
+        return self.store
+
+    @property
+    def redis(self) -> RedisServer:
+        """The single store's server."""
+        return self.single.server
+
+    @property
+    def client(self) -> Any:
+        """A client for what is stored, which no fault is meant for."""
+        return self.store.client
+
+    # -- its parts
+
+    def open_queue(self, traffic: Traffic, **env: str) -> None:
+        """Turn to a queue that nobody has used, and start applications that fill it.
+
+        Args:
+            traffic: What they do.
+            env: Settings of theirs.
+        """
+        self.account += 1
+        self._run_folder = self.folder / str(self.account)
+        self._run_folder.mkdir()
+        self.receipts, self.traffic, self.deaths = Receipts(self._run_folder), traffic, []
+        self.start_applications(**env)
+
+    def start_applications(self, **env: str) -> None:
+        """Start as many as there should be, beside those that run."""
+        settings = {
+            "VWO_CELERY_REDIS_URL": self.store.applications_url,
+            "VWO_CELERY_SPOOL_DIR": str(self._run_folder / "spool"),
+            "VWO_CELERY_MAX_PARALLEL_SENDS": str(PARALLEL_SENDS),
+            "PYTHONPATH": PYTHON_PATH,
+        }
+        for _ in range(self.traffic.applications):
+            self._names += 1
+            process = Process(
+                "python", "-m", "chaos.application", self._load(f"app{self._names}"),
+                folder=self._run_folder, name=f"app{self._names}", env={**settings, **env},
+            )  # fmt: skip
+            process.start()
+            self.applications.append(process)
+
+    def _load(self, name: str) -> str:
+        traffic = self.traffic
+        load = Load(
+            name=name,
+            receipts=str(self.receipts.file(name)),
+            quiet=str(self._quiet),
+            account=self.account,
+            sdk_key=KEY,
+            base_url=self.vendor.url,
+            per_second=traffic.per_second,
+            burst=traffic.burst,
+            burst_every_seconds=traffic.burst_every_seconds,
+            jitter=traffic.jitter,
+            seed=self._names,
+            poison_every=traffic.poison_every,
+            batch={"events_per_request": EVENTS_PER_REQUEST, "request_time_interval": 1},
+        )
+        return json.dumps(msgspec.to_builtins(load))
+
+    @property
+    def _quiet(self) -> Path:
+        return self._run_folder / "quiet"
+
+    def hush_applications(self) -> None:
+        """Have the applications make no more events; they stay."""
+        self._quiet.touch()
+
+    def kill_applications(self) -> None:
+        """End all applications with SIGKILL."""
+        for process in self.applications:
+            process.kill()
+        self.applications.clear()
+
+    def end_applications(self) -> None:
+        """End all applications in order."""
+        for process in self.applications:
+            process.ask_to_end()
+        for process in self.applications:
+            process.stop()
+        self.applications.clear()
+
+    def start_worker(self, **env: str) -> None:
+        """Start the worker, and return when it takes tasks."""
+        self.worker = self.installation.worker(f"--pool={self.kit.pool}", **env)
+
+    def start_steady_worker(self) -> Process:
+        """Start another worker, which no fault ends."""
+        self.steady = self.installation.worker(f"--pool={self.kit.pool}", name="steady")
+        return self.steady
+
+    def end_worker(self, how: signal.Signals) -> Process:
+        """Send the worker a signal; the caller waits for its end."""
+        worker = self.take_worker()
+        os.kill(worker.pid, how)
+        return worker
+
+    def take_worker(self) -> Process:
+        """The worker, which nobody starts again if it ends now."""
+        worker, self.worker = self.worker, None
+        assert worker is not None
+        return worker
+
+    def worker_children(self) -> list[psutil.Process]:
+        """The worker's pool processes."""
+        assert self.worker is not None
+        return list(psutil.Process(self.worker.pid).children(recursive=True))
+
+    # -- time
+
+    def hold(self, seconds: float) -> None:
+        """Let the fleet run for so long, as a supervisor would."""
+        end = time.monotonic() + seconds
+        with suppress(TimeoutError):
+            self.wait_until(lambda: time.monotonic() >= end, seconds + 1)
+
+    def wait_until(
+        self, predicate: Callable[[], Any], timeout_seconds: float, what: str = ""
+    ) -> None:
+        """Return once *predicate* holds, starting meanwhile what ends by itself.
+
+        Raises:
+            TimeoutError: It did not hold in time.
+        """
+
+        def look() -> Any:
+            self._start_again()
+            return predicate()
+
+        wait_until(look, timeout_seconds, what=what, every_seconds=_POLL_SECONDS)
+
+    def _start_again(self) -> None:
+        for process in [self.worker, self.steady, *self.beats, *self.applications]:
+            code = process.exit_code if process is not None else None
+            if process is not None and code is not None:
+                self.deaths.append(f"{process.name} ended with {code}")
+                process.start()
+
+    # -- what there is
+
+    @property
+    def shard(self) -> Shard:
+        """The present queue's only shard, reached without a proxy."""
+        destination = vwo_celery.Destination(
+            account_id=self.account, sdk_key=KEY, generation="legacy", base_url=self.vendor.url
+        )
+        return vwo_celery.connect(destination, redis=self.client).shards[0]
+
+    def snapshot(self) -> Snapshot:
+        """The present queue in Redis."""
+        return take_snapshot(self.shard)
+
+    def held(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Names of the events in Redis: dead, and waiting."""
+        shard, batches = self.shard, self.snapshot().batches
+        dead = [shard.keys.batch(batch.id) for batch in batches if batch.state == "dead"]
+        rest = [shard.keys.batch(batch.id) for batch in batches if batch.state != "dead"]
+        return self._names_in(dead), self._names_in([*rest, shard.keys.open])
+
+    def unreadable(self) -> frozenset[str]:
+        """Names of the dead letters that VWO's stand-in was told not to read."""
+        shard, batches = self.shard, self.snapshot().batches
+        dead = [shard.keys.batch(batch.id) for batch in batches if batch.state == "dead"]
+        return frozenset(
+            event["u"] for event in self._events_in(dead) if event["visitor_ua"] == POISON
+        )
+
+    def _names_in(self, keys: list[str]) -> frozenset[str]:
+        return frozenset(event["u"] for event in self._events_in(keys))
+
+    def _events_in(self, keys: list[str]) -> list[dict[str, Any]]:
+        return [json.loads(text) for key in keys for text in self.client.lrange(key, 0, -1)]
+
+    def accepted(self) -> frozenset[str]:
+        """Names of the events that VWO has accepted."""
+        return self.vendor.names(str(self.account))
+
+    def undelivered(self) -> frozenset[str]:
+        """Promised events, as of the receipts read last, that VWO has not accepted."""
+        return frozenset(self.receipts.promised - self.accepted())

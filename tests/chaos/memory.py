@@ -1,0 +1,95 @@
+"""Memory over time: of a worker with its children, and of the events and indexes that Redis holds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import psutil
+import redis as redis_py
+from processes import Process
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+_EVERY_SECONDS = 1.0
+_MB = 1e6
+
+
+class Sample(NamedTuple):
+    """One look: seconds since the start, and megabytes; None where Redis did not answer."""
+
+    at: float
+    worker_mb: float
+    redis_mb: float | None
+
+
+class Memory:
+    """Looks again and again, in a thread of its own, from `with` on.
+
+    Args:
+        worker: Whose resident memory, its children's included.
+        redis_port: Whose dataset: used_memory_dataset, which counts no buffers of connections.
+    """
+
+    def __init__(self, worker: Process, redis_port: int) -> None:
+        self.samples: list[Sample] = []
+        self._worker = worker
+        self._redis: Any = redis_py.Redis(
+            port=redis_port, socket_timeout=0.5, retry=Retry(NoBackoff(), 0)
+        )
+        self._started = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Memory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._redis.close()
+
+    def look(self) -> Sample:
+        """Memory now."""
+        at = time.monotonic() - self._started
+        return Sample(at, resident_mb(self._worker.pid), self._redis_mb())
+
+    def _run(self) -> None:
+        while not self._ended.wait(_EVERY_SECONDS):
+            self.samples.append(self.look())
+
+    def _redis_mb(self) -> float | None:
+        try:
+            return float(self._redis.info("memory")["used_memory_dataset"]) / _MB
+        except redis_py.RedisError:
+            return None  # that it does not answer is what is being tried
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process and its children; shared pages count for each."""
+    total = 0
+    try:
+        tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0.0
+    for process in tree:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue  # it has just ended
+    return total / _MB
+
+
+def growth(points: Sequence[tuple[float, float]]) -> float:
+    """By how much the straight line nearest to (time, value) rises over all of *points*."""
+    count = len(points)
+    if count < 2:
+        return 0.0
+    mean_at = sum(at for at, _ in points) / count
+    mean = sum(value for _, value in points) / count
+    spread = sum((at - mean_at) ** 2 for at, _ in points)
+    slope = sum((at - mean_at) * (value - mean) for at, value in points) / spread
+    return slope * (points[-1][0] - points[0][0])

@@ -1,0 +1,79 @@
+"""The judge: what was promised, against what VWO took and what Redis still holds. No I/O in here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from chaos.vendor import Acceptance
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """All that is known of the events of one trial.
+
+    Attributes:
+        promised: Events whose application was told "redis" or "spooled".
+        taken: Events that VWO accepted, with each acceptance.
+        dead: Events among the dead letters.
+        waiting: Events that Redis or a spool holds and that are not dead.
+        next_number: By application, the number after its last receipt.
+        burst: Most events that one call of an application holds.
+    """
+
+    promised: frozenset[str]
+    taken: Mapping[str, Sequence[Acceptance]]
+    dead: frozenset[str] = frozenset()
+    waiting: frozenset[str] = frozenset()
+    next_number: Mapping[str, int] = {}
+    burst: int = 1
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """What became of the events of a trial.
+
+    Attributes:
+        promised: Events that were promised.
+        lost: Those that are nowhere: not accepted, not dead, not waiting.
+        waiting: Promised events that are still waiting, and neither accepted nor dead.
+        duplicated: Acceptances beyond the first of each event.
+        unexcused: Those of them that no lost answer of VWO's explains.
+        strangers: Events that VWO took though no application can have made them.
+        batches: Requests with which an event came once more.
+    """
+
+    promised: int
+    lost: frozenset[str]
+    waiting: frozenset[str]
+    duplicated: int
+    unexcused: int
+    strangers: frozenset[str]
+    batches: frozenset[int]
+
+
+def judge(evidence: Evidence) -> Judgement:
+    """Where every promised event is, and why some came twice."""
+    missing = evidence.promised - evidence.taken.keys() - evidence.dead
+    more = {name: times for name, times in evidence.taken.items() if len(times) > 1}
+    return Judgement(
+        promised=len(evidence.promised),
+        lost=missing - evidence.waiting,
+        waiting=missing & evidence.waiting,
+        duplicated=sum(len(times) - 1 for times in more.values()),
+        unexcused=sum(map(_unexcused, more.values())),
+        strangers=frozenset(name for name in evidence.taken if not _was_made(evidence, name)),
+        batches=frozenset(each.request for times in more.values() for each in times[1:]),
+    )
+
+
+def _unexcused(times: Sequence[Acceptance]) -> int:
+    """Acceptances after one whose answer was sent in full."""
+    answered = [index for index, each in enumerate(times) if each.answered]
+    return len(times) - 1 - answered[0] if answered else 0
+
+
+def _was_made(evidence: Evidence, name: str) -> bool:
+    """Whether an application made it: with a receipt, or in the call that it was killed in."""
+    application, _, number = name.rpartition("-")
+    end = evidence.next_number.get(application, 0) + evidence.burst
+    return number.isdecimal() and int(number) < end

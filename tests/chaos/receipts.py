@@ -1,0 +1,57 @@
+"""What applications were told, read from the files that they write while they run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+#: Answers that promise delivery.
+PROMISES = ("redis", "spooled")
+
+
+class Receipts:
+    """The receipts in a folder, one file an application, read as they come.
+
+    Attributes:
+        promised: Events with a receipt that promises delivery.
+        dropped: Events told to be dropped, by reason.
+        spooled: Events that were told to be on disk.
+        next_number: Number of the event after the last one with a receipt, by application.
+        longest_ms: Longest call.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._read: Counter[Path] = Counter()
+        self.promised: set[str] = set()
+        self.dropped: Counter[str] = Counter()
+        self.spooled = 0
+        self.next_number: dict[str, int] = {}
+        self.longest_ms = 0.0
+
+    def file(self, application: str) -> Path:
+        """Where *application* writes its receipts."""
+        return self._folder / f"{application}.receipts"
+
+    def read(self) -> None:
+        """Take in what has been written since the last time."""
+        for path in sorted(self._folder.glob("*.receipts")):
+            with path.open("rb") as file:
+                file.seek(self._read[path])
+                news = file.read()
+            whole = news[: news.rfind(b"\n") + 1]
+            self._read[path] += len(whole)
+            for line in whole.decode().splitlines():
+                self._take(path.stem, *line.split())
+
+    def _take(
+        self, application: str, first: str, count: str, where: str, reason: str, ms: str
+    ) -> None:
+        start, end = int(first), int(first) + int(count)
+        if where in PROMISES:
+            self.promised.update(f"{application}-{number}" for number in range(start, end))
+        else:
+            self.dropped[reason] += int(count)
+        self.spooled += int(count) * (where == "spooled")
+        self.next_number[application] = max(end, self.next_number.get(application, 0))
+        self.longest_ms = max(self.longest_ms, float(ms))

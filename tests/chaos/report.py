@@ -1,0 +1,86 @@
+"""The results of `chaos.run` and `chaos.soak` as tables: for a terminal, and for docs/reliability.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import celery
+import redis as redis_py
+from rich.table import Table
+
+import vwo_celery
+from chaos.faults import Row
+from chaos.trial import Result
+
+HEADINGS = ("fault", "events", "lost", "duplicated", "longest enqueue", "time to recover", "")
+
+
+def cells(row: Row, result: Result) -> tuple[str, ...]:
+    """One line of the matrix."""
+    recover = "never" if result.recover_seconds is None else f"{result.recover_seconds:.1f} s"
+    return (
+        row.fault,
+        f"{result.promised:,}",
+        f"{result.lost}",
+        f"{result.duplicated}",
+        f"{result.longest_enqueue_ms:,.0f} ms",
+        recover,
+        _remark(row, result),
+    )
+
+
+def _remark(row: Row, result: Result) -> str:
+    remarks = {
+        f"{result.spooled:,} by way of the spool": result.spooled,
+        f"{result.dropped:,} told to be dropped": result.dropped,
+        f"{result.dead:,} put aside as dead letters": result.dead,
+        f"{result.requests} requests meanwhile": row.most_requests is not None,
+        f"not promised; the ledger says so: {result.accounted}": row.loss != "none",
+        f"{'; '.join(result.notes)} and was started again": result.notes,
+        "BROKEN: " + "; ".join(result.problems): result.problems,
+    }
+    return ", ".join(remark for remark, holds in remarks.items() if holds)
+
+
+def terminal_table(results: Sequence[tuple[Row, Result]]) -> Table:
+    """For people at a terminal."""
+    table = Table("row", *HEADINGS, box=None, pad_edge=False)
+    for row, result in results:
+        style = "red" if result.problems else None
+        table.add_row(row.name, *cells(row, result), style=style)
+    return table
+
+
+def markdown_table(results: Sequence[tuple[Row, Result]]) -> str:
+    """For the documentation."""
+    lines = [HEADINGS, ("---",) * len(HEADINGS)]
+    lines += [cells(row, result) for row, result in results]
+    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+
+
+def where_and_when(redis_version: str) -> str:
+    """The sentence that says what a result was got on."""
+    today = datetime.now(timezone.utc).date().isoformat()
+    return (
+        f"{today}, {os.cpu_count()} cores ({platform.machine()}, {platform.system()}), Python "
+        f"{platform.python_version()}, Redis {redis_version}, Celery {celery.__version__}, redis-py "
+        f"{redis_py.__version__}, vwo-celery {vwo_celery.__version__}"
+    )
+
+
+def write_between(path: Path, name: str, text: str) -> None:
+    """Put *text* between the markers of *name* in a Markdown file.
+
+    Raises:
+        ValueError: The file has no such markers.
+    """
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, found, rest = path.read_text("utf-8").partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found or not found_end:
+        raise ValueError(f"{path} has no {begin} … {end}")
+    path.write_text(f"{before}{begin}\n{text.strip()}\n{end}{after}", "utf-8")

@@ -1,0 +1,271 @@
+"""The soak: `python -m chaos.soak`, from the folder tests, or `make soak MINUTES=30`.
+
+Load goes on, steady and in bursts, while faults of the matrix come one after another in an order
+that a seed decides; the seed is printed and can be given. One worker is never ended by a fault: its
+memory is watched. At the end the oracle looks for every event. Exits 1 if a promise is broken.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+
+from chaos.faults import MATRIX, Row
+from chaos.fleet import Fleet, Kit, Traffic
+from chaos.memory import Memory, Sample, growth
+from chaos.oracle import Evidence, Judgement, judge
+from chaos.report import where_and_when, write_between
+
+#: A worker may grow so much over the second half: a share of its size, and what allocators do.
+_GROWTH_SHARE = 0.05
+_GROWTH_MB = 3.0
+#: What Redis may hold after the drain beyond what it held before the load: marks, counters, limits.
+_REDIS_GROWTH_MB = 2.0
+_LONGEST_ENQUEUE_MS = 2_500.0
+_DRAIN_SECONDS = 90.0
+_TRAFFIC = Traffic(per_second=50, burst=60, burst_every_seconds=2, jitter=1, poison_every=500)
+_KIT = Kit(own_broker=True)
+#: A shorter soak is for trying, and not for the documentation.
+_LEAST_WRITTEN_MINUTES = 10
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a soak showed.
+
+    Attributes:
+        seed: Of the order of faults.
+        minutes: Of load.
+        faults: How often each was inflicted.
+        judgement: The oracle's.
+        unreadable: Events that VWO could not read, among the dead letters.
+        spooled: Events promised from disk.
+        dropped: Events told to be dropped, by reason.
+        longest_enqueue_ms: Longest call of an application.
+        drain_seconds: From the end of load and faults until nothing waited; None: never.
+        samples: Memory over time.
+        before: Memory before the load.
+        after: Memory after the drain.
+        problems: Promises broken.
+    """
+
+    seed: int
+    minutes: float
+    faults: dict[str, int]
+    judgement: Judgement
+    unreadable: int
+    spooled: int
+    dropped: dict[str, int]
+    longest_enqueue_ms: float
+    drain_seconds: float | None
+    samples: list[Sample]
+    before: Sample
+    after: Sample
+    problems: tuple[str, ...] = ()
+
+
+def soak(folder: Path, seed: int, minutes: float, console: Console) -> tuple[Outcome, str]:
+    """Soak a fleet for so many minutes; what it showed, and the version of its Redis."""
+    with Fleet(folder, _KIT) as fleet:
+        with Memory(fleet.start_steady_worker(), fleet.redis.port) as memory:
+            before = memory.look()
+            fleet.open_queue(_TRAFFIC)
+            faults = _inflict_many(fleet, random.Random(seed), 60 * minutes, console)
+            fleet.hush_applications()
+            fleet.hold(0.3)
+            drain_seconds = _drain(fleet)
+        outcome = _outcome(fleet, seed, minutes, faults, drain_seconds, memory, before)
+        version = fleet.client.info("server")["redis_version"]
+        problems = _problems(fleet, outcome)
+    return msgspec.structs.replace(outcome, problems=tuple(problems)), version
+
+
+def _inflict_many(
+    fleet: Fleet, dice: random.Random, seconds: float, console: Console
+) -> Counter[str]:
+    """Inflict and heal faults until the time is over; which, and how often."""
+    rows, faults = [row for row in MATRIX if row.soak], Counter[str]()
+    started = time.monotonic()
+    while (passed := time.monotonic() - started) < seconds:
+        row = dice.choice(rows)
+        held, rest = row.seconds * dice.uniform(0.3, 1.2), dice.uniform(0.5, 3)
+        fleet.hold(min(rest, seconds - passed))
+        _say(console, fleet, passed, row, held)
+        with row.inflict(fleet):
+            fleet.hold(held)
+        faults[row.name] += 1
+    return faults
+
+
+def _say(console: Console, fleet: Fleet, passed: float, row: Row, held: float) -> None:
+    fleet.receipts.read()
+    waiting = len(fleet.undelivered())
+    console.print(
+        f"{passed:6.0f} s  {len(fleet.receipts.promised):8,} promised  {waiting:6,} not yet accepted  "
+        f"now {row.name} for {held:.1f} s",
+        highlight=False,
+    )
+
+
+def _drain(fleet: Fleet) -> float | None:
+    started = time.monotonic()
+
+    def is_done() -> bool:
+        fleet.receipts.read()
+        dead, waiting = fleet.held()
+        return not (waiting or fleet.undelivered() - dead or fleet.snapshot().events("in_flight"))
+
+    try:
+        fleet.wait_until(is_done, _DRAIN_SECONDS)
+    except TimeoutError:
+        return None
+    return time.monotonic() - started
+
+
+def _outcome(
+    fleet: Fleet,
+    seed: int,
+    minutes: float,
+    faults: Counter[str],
+    drain_seconds: float | None,
+    memory: Memory,
+    before: Sample,
+) -> Outcome:
+    receipts, (dead, waiting) = fleet.receipts, fleet.held()
+    evidence = Evidence(
+        promised=frozenset(receipts.promised),
+        taken=fleet.vendor.taken(str(fleet.account)),
+        dead=dead,
+        waiting=waiting,
+        next_number=receipts.next_number,
+        burst=2 * _TRAFFIC.burst + 1,
+    )
+    return Outcome(
+        seed=seed,
+        minutes=minutes,
+        faults=dict(faults),
+        judgement=judge(evidence),
+        unreadable=len(fleet.unreadable()),
+        spooled=receipts.spooled,
+        dropped=dict(receipts.dropped),
+        longest_enqueue_ms=receipts.longest_ms,
+        drain_seconds=drain_seconds,
+        samples=memory.samples,
+        before=before,
+        after=memory.look(),
+    )
+
+
+def allowed_repeats(faults: dict[str, int]) -> int:
+    """Events that may have come again because leases were lost."""
+    return sum(row.leases_lost * faults.get(row.name, 0) for row in MATRIX)
+
+
+def _problems(fleet: Fleet, outcome: Outcome) -> list[str]:
+    snapshot, judgement = fleet.snapshot(), outcome.judgement
+    allowed = allowed_repeats(outcome.faults)
+    good = len(fleet.held()[0] - fleet.unreadable())
+    found = {
+        f"{len(judgement.lost)} promised events are lost: {sorted(judgement.lost)[:5]}": (
+            judgement.lost
+        ),
+        f"{judgement.unexcused} events came again after VWO's answer, at most {allowed} may": (
+            judgement.unexcused > allowed
+        ),
+        f"VWO got events that nobody made: {sorted(judgement.strangers)[:5]}": judgement.strangers,
+        f"{good} good events are dead letters": good,
+        f"events were dropped: {outcome.dropped}": outcome.dropped,
+        f"one enqueue took {outcome.longest_enqueue_ms:.0f} ms": (
+            outcome.longest_enqueue_ms > _LONGEST_ENQUEUE_MS
+        ),
+        f"not drained within {_DRAIN_SECONDS:g} s": outcome.drain_seconds is None,
+        f"{len(judgement.waiting)} promised events still wait": judgement.waiting,
+        "the ledger is out of balance": not snapshot.balanced,
+        f"the queue is paused: {snapshot.paused}": snapshot.paused,
+        "no event was promised: nothing was tried": not judgement.promised,
+        **_growths(outcome),
+    }
+    steady = [death for death in fleet.deaths if death.startswith("steady")]
+    return [problem for problem, holds in found.items() if holds] + steady
+
+
+def worker_growth(outcome: Outcome) -> tuple[float, float]:
+    """Megabytes that the steady worker grew by over the second half, and how many it may."""
+    half = outcome.samples[len(outcome.samples) // 2 :]
+    points = [(sample.at, sample.worker_mb) for sample in half]
+    size = max((sample.worker_mb for sample in half), default=0.0)
+    return growth(points), _GROWTH_SHARE * size + _GROWTH_MB
+
+
+def _growths(outcome: Outcome) -> dict[str, bool]:
+    grown, may = worker_growth(outcome)
+    before, after = outcome.before.redis_mb or 0.0, outcome.after.redis_mb or 0.0
+    return {
+        f"the worker grew by {grown:.1f} MB over the second half, by {may:.1f} it may": grown > may,
+        f"Redis held {before:.1f} MB before and holds {after:.1f} MB after the drain": (
+            after > before + _REDIS_GROWTH_MB
+        ),
+    }
+
+
+def lines_of(outcome: Outcome) -> dict[str, str]:
+    """What a soak showed, as a table of two columns."""
+    judgement, (grown, may) = outcome.judgement, worker_growth(outcome)
+    first, last = outcome.samples[0], outcome.samples[-1]
+    drained = "never" if outcome.drain_seconds is None else f"{outcome.drain_seconds:.1f} s"
+    return {
+        "load": f"{outcome.minutes:g} minutes, seed {outcome.seed}",
+        "faults": f"{sum(outcome.faults.values())}, of {len(outcome.faults)} kinds",
+        "events promised": f"{judgement.promised:,}, {outcome.spooled:,} of them by the spool",
+        "lost": f"{len(judgement.lost):,}",
+        "duplicated": f"{judgement.duplicated:,}, {judgement.unexcused:,} of them by a lost lease",
+        "unreadable, put aside": f"{outcome.unreadable:,}",
+        "longest enqueue": f"{outcome.longest_enqueue_ms:,.0f} ms",
+        "drained after": drained,
+        "worker and its children": (
+            f"{first.worker_mb:.0f} MB at the start, {last.worker_mb:.0f} MB at the end; "
+            f"{grown:+.1f} MB over the second half, {may:.1f} allowed"
+        ),
+        "data in Redis": (
+            f"{outcome.before.redis_mb or 0:.2f} MB before, {outcome.after.redis_mb or 0:.2f} MB "
+            f"after the drain, {_REDIS_GROWTH_MB:g} more allowed"
+        ),
+        "broken promises": "; ".join(outcome.problems) or "none",
+    }
+
+
+@click.command()
+@click.option("--minutes", default=30.0, show_default=True, help="How long the load goes on.")
+@click.option("--seed", type=int, help="Decides the order of faults; printed where not given.")
+@click.option(
+    "--write", type=click.Path(path_type=Path, exists=True), help="Markdown file to update."
+)
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder for logs, kept.")
+def main(minutes: float, seed: int | None, write: Path | None, keep: Path | None) -> None:
+    """Soak a fleet in load and faults."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    seed = seed if seed is not None else random.SystemRandom().randrange(1_000_000)
+    console.print(f"soak of {minutes:g} minutes, SEED={seed}", highlight=False)
+    with tempfile.TemporaryDirectory(prefix="vwo-celery-soak-") as temporary:
+        folder = keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        outcome, version = soak(folder, seed, minutes, console)
+    lines = lines_of(outcome)
+    for name, value in lines.items():
+        console.print(f"{name:26}{value}", highlight=False)
+    if write is not None and minutes >= _LEAST_WRITTEN_MINUTES:
+        table = "\n".join(f"| {name} | {value} |" for name, value in lines.items())
+        text = f"Last run: {where_and_when(version)}.\n\n| | |\n| --- | --- |\n{table}"
+        write_between(write, "soak", text)
+    sys.exit(bool(outcome.problems))
+
+
+if __name__ == "__main__":
+    main()

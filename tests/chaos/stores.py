@@ -1,0 +1,115 @@
+"""Where the queues live, in each form that `redis_url` can name, and how its users reach it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import redis as redis_py
+from redis_groups import ClusterGroup, SentinelGroup
+from tcpproxy import TcpProxy
+
+from vwo_celery.connections import open_client
+from vwo_celery.testing import RedisServer
+
+_TIMEOUT_SECONDS = 5.0
+#: As Redis' own defaults have it, but for what a replica may lack.
+_DURABLE = ("--appendonly", "yes", "--appendfsync", "everysec")
+
+
+class Store:
+    """A store that runs while it is used as a context.
+
+    Attributes:
+        applications_url: What applications are told.
+        worker_url: What the worker and beat are told.
+        client: Ours, which no fault is meant for.
+    """
+
+    applications_url: str
+    worker_url: str
+    client: Any
+
+    def __init__(self) -> None:
+        self.stack = ExitStack()
+
+    def __enter__(self) -> Store:
+        try:
+            self.open()
+        except BaseException:
+            self.stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+
+    def open(self) -> None:
+        """Start it, each part on `stack`, and set the attributes."""
+        raise NotImplementedError
+
+
+class SingleStore(Store):
+    """One Redis with its AOF; applications and the worker reach it through a proxy each."""
+
+    def __init__(self, _: Path) -> None:
+        super().__init__()
+        self.server = RedisServer(appendonly=True, arguments=("--appendfsync", "everysec"))
+
+    def open(self) -> None:
+        """Start server and proxies."""
+        self.stack.enter_context(self.server)
+        self.application_line = self.stack.enter_context(TcpProxy(self.server.port))
+        self.worker_line = self.stack.enter_context(TcpProxy(self.server.port))
+        self.applications_url, self.worker_url = self.application_line.url(), self.worker_line.url()
+        self.client = self.stack.enter_context(redis_py.Redis.from_url(self.server.url))
+
+
+class SentinelStore(Store):
+    """A master, two replicas and three Sentinels."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.group = SentinelGroup(folder, *_DURABLE)
+
+    def open(self) -> None:
+        """Start the group."""
+        self.stack.enter_context(self.group)
+        self.applications_url = self.worker_url = self.group.url
+        self.client = open_client(self.group.url, timeout_seconds=_TIMEOUT_SECONDS)
+
+    def fail_over(self) -> None:
+        """Kill the master, and wait until another takes its place."""
+        self.group.master.kill()
+        self.group.wait_for_failover()
+
+
+class ClusterStore(Store):
+    """A Redis Cluster of three masters."""
+
+    def __init__(self, _: Path) -> None:
+        super().__init__()
+        self.group = ClusterGroup(3, 0, *_DURABLE)
+
+    def open(self) -> None:
+        """Start the group."""
+        self.stack.enter_context(self.group)
+        self.applications_url = self.worker_url = self.group.url
+        self.client = open_client(self.group.url, timeout_seconds=_TIMEOUT_SECONDS)
+
+    def move(self, key: str) -> None:
+        """Move the slot of *key* to another master, while it is in use."""
+        slot = self.group.slot_of(key)
+        source = self.group.owner_of(slot)
+        target = next(node for node in self.group.masters if node is not source)
+        self.group.begin_move(slot, source, target)
+        self.group.move_keys(slot, source, target)
+        self.group.end_move(slot, source, target)
+
+
+STORES: dict[str, type[SingleStore] | type[SentinelStore] | type[ClusterStore]] = {
+    "single": SingleStore,
+    "sentinel": SentinelStore,
+    "cluster": ClusterStore,
+}

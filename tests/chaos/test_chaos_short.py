@@ -1,0 +1,48 @@
+"""The fault matrix in short, and a soak of seconds: `make chaos` and `make soak` do it at length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from chaos.faults import MATRIX, SHORT, Row
+from chaos.inflicting import nothing
+from chaos.run import Fleets, chosen, try_rows
+from chaos.soak import soak
+
+_SOAK_MINUTES = 0.25
+_SEED = 4711
+
+
+def test_the_most_telling_faults_lose_nothing(tmp_path: Path) -> None:
+    """No promised event is lost, and none comes twice without a lost answer or lease.
+
+    The last row shows that this is no formality: it promises a recovery that nobody can keep.
+    """
+    hopeless = Row(name="hopeless", fault="none", inflict=nothing, recover_seconds=-1)
+    with Fleets(tmp_path) as fleets:
+        tried = [result for _, result in try_rows([*chosen((), short=True), hopeless], fleets)]
+
+    *results, broken = tried
+    assert {result.row: result.problems for result in results} == dict.fromkeys(SHORT, ())
+    assert [problem.partition(":")[0] for problem in broken.problems] == ["not recovered"]
+
+
+def test_a_short_soak_loses_nothing(tmp_path: Path) -> None:
+    """The same where faults come one after another, in the order of a seed."""
+    outcome, _ = soak(tmp_path, _SEED, _SOAK_MINUTES, Console(quiet=True))
+
+    assert outcome.problems == ()
+    assert outcome.faults
+
+
+def test_the_rows_have_names_of_their_own() -> None:
+    """A row is called by its name, and the short form names rows that there are."""
+    names = [row.name for row in MATRIX]
+
+    assert len(set(names)) == len(names)
+    assert set(SHORT) <= set(names)
+    with pytest.raises(Exception, match="no such row: nonsense"):
+        chosen(("nonsense",), short=False)

@@ -1,0 +1,234 @@
+"""One row tried on a fleet: load, fault, healing, and the oracle's judgement against the promise."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import msgspec
+
+from chaos.faults import Row
+from chaos.fleet import Fleet
+from chaos.oracle import Evidence, Judgement, judge
+
+_WARM_EVENTS = 20
+_WARM_SECONDS = 30.0
+#: Load that goes on after healing, so that recovery is not measured at rest.
+_AFTER_SECONDS = 1.0
+_SETTLE_SECONDS = 20.0
+#: For the calls that are under way when the applications are told to be quiet.
+_LAST_CALL_SECONDS = 0.5
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What one trial showed.
+
+    Attributes:
+        row: The row's name.
+        promised: Events promised.
+        spooled: Those of them promised from disk.
+        dropped: Events told to be dropped.
+        lost: Promised events that are nowhere.
+        duplicated: Acceptances beyond the first of each event.
+        dead: Events among the dead letters.
+        longest_enqueue_ms: Longest call of an application.
+        recover_seconds: From healing until all that was promised by then was settled; None: never.
+        requests: Requests that VWO saw while the fault lasted.
+        accounted: What the ledger says of Redis' own loss.
+        notes: What ended by itself and was started again.
+        problems: Promises broken.
+    """
+
+    row: str
+    promised: int
+    spooled: int
+    dropped: int
+    lost: int
+    duplicated: int
+    dead: int
+    longest_enqueue_ms: float
+    recover_seconds: float | None
+    requests: int
+    accounted: str
+    notes: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+class Recovery(msgspec.Struct, frozen=True):
+    """How the fleet came through the fault."""
+
+    seconds: float | None = None
+    requests: int = 0
+    failure: str = ""
+
+
+def try_row(fleet: Fleet, row: Row) -> Result:
+    """Try *row* with a queue of its own, and judge it."""
+    fleet.open_queue(row.traffic, **row.settings)
+    recovery = _go_through(fleet, row)
+    fleet.hush_applications()
+    fleet.hold(_LAST_CALL_SECONDS)
+    with suppress(TimeoutError):  # what is left then, the judgement says
+        fleet.wait_until(lambda: _is_settled(fleet, row), _SETTLE_SECONDS)
+    result = _result(fleet, row, recovery)
+    fleet.end_applications()
+    fleet.vendor.forget(str(fleet.account))
+    return result
+
+
+def _go_through(fleet: Fleet, row: Row) -> Recovery:
+    """Load, fault, healing, recovery; what of it could not even be tried is a failure."""
+    account, requests = str(fleet.account), 0
+    try:
+        fleet.wait_until(
+            lambda: fleet.vendor.took(account) >= _WARM_EVENTS, _WARM_SECONDS, "the first events"
+        )
+        before = fleet.vendor.asked[account]
+        with row.inflict(fleet):
+            fleet.hold(row.seconds)
+            requests = fleet.vendor.asked[account] - before
+        healed = time.monotonic()
+        owed = _owed(fleet, row)
+        fleet.wait_until(lambda: not _missing(fleet, row, owed), row.recover_seconds, "recovery")
+    except (TimeoutError, AssertionError) as exc:
+        return Recovery(None, requests, f"{exc}".partition("\n")[0])
+    took = time.monotonic() - healed
+    fleet.hold(max(0, _AFTER_SECONDS - took))
+    return Recovery(took, requests)
+
+
+def _owed(fleet: Fleet, row: Row) -> frozenset[str]:
+    """What was promised by now; where Redis may have lost that, what is promised next."""
+    fleet.receipts.read()
+    before = frozenset(fleet.receipts.promised)
+    if row.loss == "none":
+        return fleet.undelivered()
+
+    def is_promised() -> bool:
+        fleet.receipts.read()
+        return len(fleet.receipts.promised) > len(before)
+
+    fleet.wait_until(is_promised, row.recover_seconds, "an event promised after the loss")
+    return frozenset(fleet.receipts.promised) - before
+
+
+def _missing(fleet: Fleet, row: Row, owed: frozenset[str]) -> frozenset[str]:
+    """Those of *owed* that VWO has not accepted and that are no dead letters."""
+    missing = owed & fleet.undelivered() if row.loss == "none" else owed - fleet.accepted()
+    return missing - fleet.held()[0] if missing and row.dead != "none" else missing
+
+
+def _is_settled(fleet: Fleet, row: Row) -> bool:
+    """Whether nothing waits any more, in Redis or on a disk."""
+    fleet.receipts.read()
+    dead, waiting = fleet.held()
+    missing = fleet.undelivered() - dead if row.loss == "none" else ()
+    return not (missing or waiting or fleet.snapshot().events("in_flight"))
+
+
+def _result(fleet: Fleet, row: Row, recovery: Recovery) -> Result:
+    receipts, account = fleet.receipts, str(fleet.account)
+    dead, waiting = fleet.held()
+    judgement = judge(
+        Evidence(
+            promised=frozenset(receipts.promised),
+            taken=fleet.vendor.taken(account),
+            dead=dead,
+            waiting=waiting,
+            next_number=receipts.next_number,
+            burst=2 * row.traffic.burst + 1,
+        )
+    )
+    problems = [*_broken(row, fleet, judgement, recovery), *_unbalanced(fleet, row, judgement)]
+    if row.dead == "none" and dead:
+        problems.append(f"{len(dead)} events are dead letters")
+    if row.dead == "poison":
+        problems += _wrongly_dead(fleet, dead)
+    return Result(
+        row=row.name,
+        promised=judgement.promised,
+        spooled=receipts.spooled,
+        dropped=sum(receipts.dropped.values()),
+        lost=len(judgement.lost),
+        duplicated=judgement.duplicated,
+        dead=len(dead),
+        longest_enqueue_ms=receipts.longest_ms,
+        recover_seconds=recovery.seconds,
+        requests=recovery.requests,
+        accounted=_accounted(fleet),
+        notes=tuple(fleet.deaths),
+        problems=tuple(problems),
+    )
+
+
+def _broken(row: Row, fleet: Fleet, judgement: Judgement, recovery: Recovery) -> list[str]:
+    receipts = fleet.receipts
+    most_requests = row.most_requests if row.most_requests is not None else recovery.requests
+    raised = [reason for reason in receipts.dropped if reason.startswith("raised:")]
+    found = {
+        f"{len(judgement.lost)} promised events are lost, such as {_some(judgement.lost)}": (
+            judgement.lost and row.loss == "none"
+        ),
+        f"{len(judgement.waiting)} promised events still wait": judgement.waiting,
+        f"{judgement.unexcused} events came again after VWO's answer, at most {row.leases_lost} "
+        f"may: requests {_some(judgement.batches)}": judgement.unexcused > row.leases_lost,
+        f"VWO got events that nobody made: {_some(judgement.strangers)}": judgement.strangers,
+        f"enqueue raised: {', '.join(raised)}": raised,
+        f"events were dropped: {dict(receipts.dropped)}": receipts.dropped and not row.dropped,
+        f"one enqueue took {receipts.longest_ms:.0f} ms": (
+            receipts.longest_ms > row.longest_enqueue_ms
+        ),
+        f"not recovered: {recovery.failure}": recovery.failure,
+        f"VWO got {recovery.requests} requests, at most {most_requests} were to come": (
+            recovery.requests > most_requests
+        ),
+        f"VWO got {recovery.requests} requests meanwhile, at least {row.least_requests} were to come": (
+            recovery.requests < row.least_requests
+        ),
+        "no event was promised: nothing was tried": not judgement.promised,
+    }
+    return [problem for problem, holds in found.items() if holds]
+
+
+def _some(names: frozenset[str] | frozenset[int]) -> str:
+    return ", ".join(map(str, sorted(names)[:5]))
+
+
+def _unbalanced(fleet: Fleet, row: Row, judgement: Judgement) -> list[str]:
+    snapshot = fleet.snapshot()
+    counted, lost = sum(snapshot.dropped.values()), len(judgement.lost)
+    kept = snapshot.pending + snapshot.events("released") + snapshot.events("in_flight")
+    found = {
+        f"{kept} events are still to be sent": kept,
+        "the ledger is out of balance": not snapshot.balanced,
+        f"the ledger counts {counted} dropped events: {snapshot.dropped}": (
+            counted and row.loss == "none"
+        ),
+        f"{lost} events are lost and the ledger counts {counted}": (
+            row.loss == "counted" and counted < lost
+        ),
+        "the ledger does not say that Redis forgot all it knew": (
+            row.loss == "noted" and not snapshot.forgotten_ms
+        ),
+        f"the ledger counts {snapshot.accepted} events, the receipts {judgement.promised}": (
+            snapshot.accepted < judgement.promised and row.loss == "none"
+        ),
+        f"the queue is paused: {snapshot.paused}": snapshot.paused,
+    }
+    return [problem for problem, holds in found.items() if holds]
+
+
+def _accounted(fleet: Fleet) -> str:
+    snapshot = fleet.snapshot()
+    counted = ", ".join(f"{reason} {count:,}" for reason, count in snapshot.dropped.items())
+    return counted or ("Redis forgot everything" if snapshot.forgotten_ms else "nothing")
+
+
+def _wrongly_dead(fleet: Fleet, dead: frozenset[str]) -> list[str]:
+    unreadable = fleet.unreadable()
+    good = dead - unreadable
+    found = {
+        f"{len(good)} good events are dead letters: {_some(good)}": good,
+        "no event that VWO cannot read was put aside: nothing was tried": not unreadable,
+    }
+    return [problem for problem, holds in found.items() if holds]
