@@ -17,6 +17,7 @@ LONGEST_ERROR: Final = 300
 #: Between the name of a batch and the number of a part of it; sorts before what names a later batch
 #: of the same push, so that parts keep their place.
 _PART: Final = "+"
+_CLAIM_CHARACTERS: Final = 4
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -118,9 +119,13 @@ class Part(msgspec.Struct, frozen=True):
         return [self.fate, self.events, self.bytes, delay_ms, error, len(self.ranges), *bounds]
 
 
-def part_id(batch_id: str, number: int) -> str:
-    """Name of one part of a batch that is split, counted from 1."""
-    return f"{batch_id}{_PART}{number}"
+def part_id(batch_id: str, number: int, claim: str = "") -> str:
+    """Name of one part of a batch that is split, counted from 1.
+
+    It belongs to one *claim*, named by its token: where Redis lost a split and the batch is split again, what is told about
+    the parts of the first split does not touch those of the second.
+    """
+    return f"{batch_id}{_PART}{number}{claim[:_CLAIM_CHARACTERS]}"
 
 
 def stems(batch_ids: Iterable[str]) -> tuple[str, ...]:

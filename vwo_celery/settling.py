@@ -191,7 +191,8 @@ def size(events: Sequence[bytes]) -> int:
 
 def names(attempt: Attempt, count: int) -> tuple[str, ...]:
     """Names of the parts of a batch that was split."""
-    return tuple(part_id(attempt.batch.id, number) for number in range(1, count + 1))
+    batch = attempt.batch
+    return tuple(part_id(batch.id, i, batch.help_token) for i in range(1, count + 1))
 
 
 def trim_dead(attempt: Attempt) -> None:

@@ -242,7 +242,7 @@ class Shard:
             delivered: Events that VWO accepted, and their size; with *parts* that is all of it.
         """
         k = self.keys
-        names = [k.batch(part_id(batch.id, i)) for i in range(1, len(parts) + 1)]
+        names = [k.batch(part_id(batch.id, i, batch.help_token)) for i in range(1, len(parts) + 1)]
         arguments = [batch.id, batch.attempt, *delivered]
         for part in parts:
             arguments += part.arguments()

@@ -52,7 +52,7 @@ def test_age_triggers_without_beat_within_two_sweeps(
 ) -> None:
     """When beat dies or stands still, a listener takes over before two sweeps are missed."""
     installation.env |= SWEEPS
-    worker, beat = installation.worker(), installation.beat()
+    worker, beat = installation.worker("--pool=threads"), installation.beat()
     queue = installation.connect(events_per_request=100, request_time_interval=INTERVAL_SECONDS)
     worker.wait_until(lambda: swept_by_beat(installation, queue))
 
@@ -66,7 +66,9 @@ def test_age_triggers_without_beat_within_two_sweeps(
 
 def test_two_beats_do_no_harm(installation: Installation) -> None:
     """Every sweep runs twice; each event leaves once, in one batch with those of its interval."""
-    worker, _, _ = installation.worker(), installation.beat(), installation.beat("another")
+    worker = installation.worker("--pool=threads")
+    installation.beat()
+    installation.beat("another")
     queue = installation.connect(events_per_request=100, request_time_interval=1)
     worker.wait_until(lambda: swept_by_beat(installation, queue))
 
@@ -90,7 +92,7 @@ def test_a_worker_whose_clock_jumps(
     clock = tmp_path / "clock"
     clock.write_text("0")
     installation.env |= SWEEPS
-    worker = installation.worker(**wrong_clock(tmp_path, clock))
+    worker = installation.worker("--pool=threads", **wrong_clock(tmp_path, clock))
     installation.beat()
     queue = installation.connect(events_per_request=3, request_time_interval=INTERVAL_SECONDS)
     worker.wait_until(lambda: swept_by_beat(installation, queue))

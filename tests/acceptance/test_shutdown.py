@@ -67,7 +67,7 @@ def test_a_cold_shutdown_hands_the_batch_back(installation: Installation, pool: 
 
     wait_until(lambda: handed_back(installation, queue), 10)
     worker.wait(45)
-    installation.worker(name="second", **LEASES)
+    installation.worker("--pool=threads", name="second", **LEASES)
     wait_until(lambda: installation.snapshot(queue).delivered == 10, 20)
     (report,) = wait_until(lambda: installation.reports("delivered"), 5)
     assert report["attempt"] == 1

@@ -56,7 +56,7 @@ def test_the_answer_comes_after_the_replicas(pair: Replicated, count: int) -> No
 
 def test_a_replica_that_hangs(pair: Replicated, caplog: pytest.LogCaptureFixture) -> None:
     """The event is in Redis, and the receipt says that too few replicas have it, in time."""
-    queue = connect_to(pair.master.url, 2, enqueue_timeout_seconds=2.0)
+    queue = connect_to(pair.master.url, 2, enqueue_timeout_seconds=4.0)
     assert queue.enqueue(EVENTS[0]) == IN_REDIS
     pair.replicas[0].pause()
     caplog.set_level(logging.WARNING, logger="vwo_celery")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from lua.outages import RefusedLife
+
+from vwo_celery import store
 
 STEPS = 40
 
@@ -18,13 +22,18 @@ def live(client: Any, examples: int) -> None:
         pass
 
     Life.client = client
-    run_state_machine_as_test(
-        Life,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=STEPS,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    numbers = count()
+    with pytest.MonkeyPatch.context() as patch:
+        # Else a life would be another one when it is repeated: what is sealed in one millisecond is
+        # ordered by name.
+        patch.setattr(store, "new_token", lambda: f"token{next(numbers):09}")
+        run_state_machine_as_test(
+            Life,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=STEPS,
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )

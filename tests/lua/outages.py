@@ -16,7 +16,6 @@ from lua.life import (
     LEASE_SECONDS,
     SECOND,
     chances,
-    event_sizes,
     producers,
 )
 from lua.losses import LossyLife
@@ -29,6 +28,8 @@ HOLDS_SECONDS = (155, 305)
 
 Fate = Literal["delivered", "dead", "ready", "late"]
 
+#: So small that a batch holds several events.
+small = st.lists(st.sampled_from([6, 9]), min_size=1, max_size=9)
 fates = st.lists(st.sampled_from(["delivered", "dead", "ready", "late"]), min_size=2, max_size=6)
 
 
@@ -39,14 +40,14 @@ class RefusedLife(LossyLife):
         super().__init__()
         self.handed_back: list[Batch] = []
 
-    @rule(who=producers, sizes=event_sizes, chance=chances)
+    @rule(who=producers, sizes=small, chance=chances)
     def flush(self, who: int, sizes: list[int], chance: int) -> None:
         """What is enqueued is sent at once, so that much of a life is spent with batches in flight."""
         self.push(who, sizes)
         self.sweep(force=True)
         self.claim(chance)
 
-    @rule(who=producers, sizes=event_sizes, chance=chances)
+    @rule(who=producers, sizes=small, chance=chances)
     def go_silent(self, who: int, sizes: list[int], chance: int) -> None:
         """A worker goes silent with what it has just claimed, and another claims it; both may go on."""
         self.flush(who, sizes, chance)
@@ -98,12 +99,13 @@ class RefusedLife(LossyLife):
         counted = (sum(end - start for start, end in delivered), size(delivered))
         done = self.shard.split(batch, asked, delivered=counted)
 
-        accepted = self.model.split(batch.id, batch.attempt, delivered, parts, now)
+        claim = batch.help_token
+        accepted = self.model.split(batch.id, batch.attempt, delivered, parts, now, claim)
         assert done is (accepted is not None)
         if accepted is not None:
             self.delivered.update(accepted)
             for number in range(1, len(parts) + 1):
-                name = part_id(batch.id, number)
+                name = part_id(batch.id, number, claim)
                 self.pair.frozen[name] = self.model.batches[name].events
 
     # -- a worker stops

@@ -231,6 +231,7 @@ class Model:
         delivered: Sequence[Range],
         parts: Sequence[ModelPart],
         now: int,
+        claim: str,
     ) -> list[bytes] | None:
         """Settle a leased batch in parts; the events delivered, None if it was not the caller's."""
         whole = self.held(batch_id, attempt)
@@ -239,7 +240,7 @@ class Model:
         del self.batches[batch_id]
         self._leave(whole)
         for number, part in enumerate(parts, 1):
-            self._add_part(whole, number, part, now)
+            self._add_part(whole, part_id(whole.id, number, claim), number, part, now)
         accepted = _pick(whole.events, delivered)
         self.count("delivered", len(accepted))
         return accepted
@@ -378,12 +379,14 @@ class Model:
         self.seals += 1
         self.batches[name] = ModelBatch(name, tuple(events), size, first, now, (self.seals,), now)
 
-    def _add_part(self, whole: ModelBatch, number: int, part: ModelPart, now: int) -> None:
+    def _add_part(
+        self, whole: ModelBatch, name: str, number: int, part: ModelPart, now: int
+    ) -> None:
         events = _pick(whole.events, part.ranges)
         dead = part.state == "dead"
         at = now + part.delay if dead or part.delay else min(whole.sealed, now)
         new = ModelBatch(
-            part_id(whole.id, number), tuple(events), _size(events), whole.first, whole.sealed,
+            name, tuple(events), _size(events), whole.first, whole.sealed,
             (*whole.order, number), at, state=part.state, lost=whole.lost, error=part.error,
             returned=whole.returned or part.delay > 0,
         )  # fmt: skip

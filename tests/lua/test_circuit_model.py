@@ -5,6 +5,7 @@ After every step Redis must hold what the model says, and never are two probes o
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -145,7 +146,7 @@ class CircuitLife(RuleBasedStateMachine):
                 known.failures, known.since = 1, now
             if known.failures < FAILURES:
                 return None
-        longest = min(LONGEST_PAUSE_SECONDS, 2.0 * 2**known.openings)
+        longest = min(LONGEST_PAUSE_SECONDS, math.ldexp(2.0, known.openings))
         wait = max(longest * (0.5 + random / 2), min(floor_seconds or 0.0, MOST_FLOOR_SECONDS))
         known.until, known.openings = now + int(SECOND * wait), known.openings + 1
         known.probe, known.probe_until = "", 0

@@ -379,3 +379,16 @@ def test_a_hold_that_is_let_go_is_over(world: World) -> None:
 
     assert batch is not None
     assert (batch.id, batch.wakeups) == ("b", 1)
+
+
+def test_the_longest_lease_is_kept_in_mind(world: World) -> None:
+    """For sweepers whose own leases are shorter; a shorter one changes nothing."""
+    world.given(ready={"a": world.at(-2), "b": world.at(-1)}, info={"a": Line(), "b": Line()})
+    claim = world.shard.claim
+
+    world.call(claim, token="", lease_seconds=3_600)
+    first = world.changes()["meta"]
+    world.call(claim, token="", lease_seconds=60)
+
+    assert first == {"longest_lease_ms": 3_600_000}
+    assert "meta" not in world.changes()

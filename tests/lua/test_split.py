@@ -147,9 +147,8 @@ def test_halves_may_be_halved(world: World) -> None:
         parts = [part("ready", (0, half)), part("ready", (half, batch.events))]
         assert world.shard.split(batch, parts)
         world.client.delete(world.shard.keys.leases)
-    world.client.zadd(
-        world.shard.keys.ready, {part_id(part_id(part_id("b", 1), 1), 1): world.at(SEALED)}
-    )
+    assert batch is not None
+    world.client.zadd(world.shard.keys.ready, {batch.id: world.at(SEALED)})  # to be claimed again
 
     claimed = [batch for batch in (world.claim() for _ in range(5)) if batch]
     read = [world.shard.read(batch) for batch in claimed]

@@ -588,3 +588,16 @@ def test_a_recent_note_is_not_rewritten(world: World) -> None:
     world.sweep()
 
     assert world.changes() == {}
+
+
+def test_a_sweeper_with_shorter_leases_ends_no_lease(world: World) -> None:
+    """While a deployment raises lease_seconds, the settings of before do not cut new leases short."""
+    world.given(
+        meta={"longest_lease_ms": 3_600_000},
+        leases={"long": world.at(3_590_000), "stepped back": world.at(3_700_000)},
+        info={"long": Line(attempt=1), "stepped back": Line(attempt=1)},
+    )
+
+    world.sweep()
+
+    assert world.changes()["leases"] == {"stepped back": world.now()}

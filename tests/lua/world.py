@@ -33,7 +33,8 @@ LIMITS = Limits(
 ROOM = ("granted_events", "room_events", "granted_bytes", "room_bytes")
 COUNTS = ("accepted", "events", "open_events")
 SIZES = ("bytes", "open_bytes")
-LEASE_SECONDS = 30.0
+LEASE_MS = 30_000
+LEASE_SECONDS = LEASE_MS / 1000
 HORIZON_MS = 400_000
 IDLE_MS = 600_000
 
@@ -113,7 +114,8 @@ class World:
             zsets: The same, as keywords.
         """
         k = self.shard.keys
-        self.client.hset(k.meta, "life", LIFE)
+        # As a shard is that has been claimed from before.
+        self.client.hset(k.meta, mapping={"life": LIFE, "longest_lease_ms": LEASE_MS})
         self.shard.set_limits(limits)
         if meta:
             self.client.hset(k.meta, mapping=dict(meta))

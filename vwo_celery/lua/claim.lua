@@ -17,7 +17,7 @@
 --@include info
 --@include wake
 local m = redis.call('HMGET', KEYS[1], 'parallel', 'slot_ttl_ms', 'paused', 'held_until', 'results_until',
-  'delivered_ms', 'fit_events', 'fit_bytes', 'fit_ms')
+  'delivered_ms', 'fit_events', 'fit_bytes', 'fit_ms', 'longest_lease_ms')
 local now, parallel = now_ms(), tonumber(m[1] or 0)
 local held = m[4] and ARGV[4] ~= '1'
 if held and not m[3] and now >= tonumber(m[4]) then return { tonumber(m[4]) } end
@@ -43,6 +43,9 @@ end
 batch.attempt, batch.lost = batch.attempt + 1, batch.lost + lost
 redis.call('ZREM', KEYS[2], id) -- never denied, so that the rest works when out of memory
 redis.call('ZADD', KEYS[3], now + tonumber(ARGV[2]), id)
+if tonumber(ARGV[2]) > tonumber(m[10] or 0) then -- so that no sweeper with shorter leases ends this one
+  redis.call('HSET', KEYS[1], 'longest_lease_ms', ARGV[2])
+end
 write_info(KEYS[4], id, batch)
 if ARGV[1] ~= '' then redis.call('ZADD', KEYS[5], 'XX', now + tonumber(ARGV[2]), ARGV[1]) end
 local k = { ready = KEYS[2], leases = KEYS[3], slots = KEYS[5] }

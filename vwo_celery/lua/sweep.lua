@@ -20,13 +20,14 @@
 --@include room
 --@include wake
 local MOST_MOVES, CHUNK = 500, 250
-local MOST_CLAMPED = 100
+local MOST_CLAMPED, MARGIN_MS = 100, 60000
 local BUSY_NOTE_MS = 10000
 redis.call('ZREM', KEYS[5], '') -- a first write that is never denied, so that the rest works when out of memory
 
 take_room_back(KEYS[2])
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'interval_ms', 'parallel',
-  'slot_ttl_ms', 'paused', 'open_events', 'open_bytes', 'first_ms', 'mixed', 'watched', 'held_until')
+  'slot_ttl_ms', 'paused', 'open_events', 'open_bytes', 'first_ms', 'mixed', 'watched', 'held_until',
+  'longest_lease_ms')
 if not m[1] then return { 0, 0, 0, 0, 0 } end
 local now, limit = now_ms(), tonumber(m[1])
 local open_events, open_bytes = tonumber(m[7] or 0), tonumber(m[8] or 0)
@@ -91,7 +92,8 @@ elseif open_events > 0 then
   adopt_open(KEYS[1], KEYS[2], open_events, open_bytes)
 end
 
-local horizon = '(' .. now + tonumber(ARGV[3])
+local horizon_ms = math.max(tonumber(ARGV[3]), tonumber(m[13] or 0) + MARGIN_MS)
+local horizon = '(' .. now + horizon_ms
 for _, key in ipairs({ KEYS[3], KEYS[5], KEYS[6] }) do
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, horizon, '+inf', 'LIMIT', 0, MOST_CLAMPED)) do
     redis.call('ZADD', key, now, member)
@@ -99,7 +101,7 @@ for _, key in ipairs({ KEYS[3], KEYS[5], KEYS[6] }) do
 end
 
 local wakeups, held_until = 0, tonumber(m[12] or 0)
-if held_until > now + tonumber(ARGV[3]) then -- likewise
+if held_until > now + horizon_ms then -- likewise
   held_until = now
   redis.call('HSET', KEYS[2], 'held_until', now)
 end
