@@ -405,7 +405,11 @@ UNREACHABLE: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("callback", "told"), UNREACHABLE, ids=lambda part: str(part)[:30])
+@pytest.mark.parametrize(
+    ("callback", "told"),
+    UNREACHABLE,
+    ids=lambda part: part[:30] if isinstance(part, str) else type(part).__name__,
+)
 def test_a_callback_that_cannot_cross_processes(
     callback: Any, told: str, logged: list[str]
 ) -> None:
