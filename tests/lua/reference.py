@@ -147,6 +147,8 @@ class Model:
         """Seal what is due, adopt what others did, show what the clock hid, wake workers."""
         names = [f"{token}.{i:04d}" for i in range(SWEEP_NAMES)]
         sealed = more = 0
+        if self.counted and self.first is not None:
+            self.first = min(self.first, now)
         if self.open and not self.disturbed() and len(self.open) <= self.limits.events_per_request:
             if len(self.open) == self.limits.events_per_request or self._is_due(now, force):
                 self.first = now if self.first is None else min(self.first, now)

@@ -111,6 +111,17 @@ def test_a_clock_that_stepped_back_does_not_hide_a_list(world: World) -> None:
     assert world.changes()["info"][name_of(swept)].first == world.now()
 
 
+def test_a_list_waits_no_longer_than_its_interval_after_a_clock_stepped_back(world: World) -> None:
+    """From the first sweep after the step its age is counted anew; not from where the clock was."""
+    world.given(**own(world, 3_600 * SECOND, b"1"))
+
+    assert world.sweep().sealed == 0
+    assert world.changes() == {"meta": {"first_ms": world.now()}}
+
+    world.client.hincrby(world.shard.keys.meta, "first_ms", -LIMITS.interval_ms)  # so long passes
+    assert world.sweep().sealed == 1
+
+
 def test_a_second_sweep_finds_nothing_more(world: World) -> None:
     """Any number of sweepers may run: what one sealed and woke for, another leaves alone."""
     world.given(**own(world, DUE, b"1", b"2"))

@@ -31,7 +31,11 @@ local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'int
 if not m[1] then return { 0, 0, 0, 0, 0 } end
 local now, limit = now_ms(), tonumber(m[1])
 local open_events, open_bytes = tonumber(m[7] or 0), tonumber(m[8] or 0)
-local first = math.min(tonumber(m[9] or now), now)
+local first = tonumber(m[9] or now)
+if first > now then -- Redis' clock stepped back: else the list would wait until it is there again
+  first = now
+  if open_events > 0 then redis.call('HSET', KEYS[2], 'first_ms', now) end
+end
 local length = redis.call('LLEN', KEYS[1])
 local name, sealed, moves, more = 7, 0, 0, 0
 
