@@ -14,6 +14,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Test processes at a time; most tests wait for others more than they compute.
+JOBS ?= 2
 MINUTES ?= 30
 SEED ?=
 
@@ -52,7 +54,7 @@ types: $(VENV_TEST)/made
 suite: $(VENV_TEST)/wheel
 	@$(VENV_TEST)/bin/python tests/copy_checkout.py $(BUILD)/checkout
 	cd $(BUILD)/checkout && VWO_CELERY_TEST_WHEEL=1 PYTHONDONTWRITEBYTECODE=1 \
-		$(abspath $(VENV_TEST))/bin/python -m pytest -q $(ARGS)
+		$(abspath $(VENV_TEST))/bin/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
 
 sdk-test:
 	PYTHON="$(PYTHON)" sh tests/sdk/run.sh $(ARGS)

@@ -3,44 +3,33 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from installation import Installation, event
+from processes import Processes
 from waiting import wait_until
 
+HERE = Path(__file__).parent
 EVENTS = 10_000
 PER_REQUEST = 100
-
-
-def _produce(installation: Installation, process: int) -> None:
-    """One application process with two threads that share its queue."""
-    queue = installation.connect(events_per_request=PER_REQUEST, request_time_interval=60)
-
-    def enqueue(thread: int) -> None:
-        for number in range(EVENTS // 4):
-            assert queue.enqueue(event(f"{process}-{thread}-{number}")).where == "redis"
-
-    threads = [threading.Thread(target=enqueue, args=(number,)) for number in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def test_two_processes_with_two_threads_share_one_queue(installation: Installation) -> None:
     """10,000 events are delivered once each, in as few requests as their number allows."""
     installation.worker()
-    spawn = multiprocessing.get_context("fork")
-    producers = [spawn.Process(target=_produce, args=(installation, n)) for n in range(2)]
-    for producer in producers:
-        producer.start()
-    for producer in producers:
-        producer.join()
-        assert producer.exitcode == 0
+    urls = (installation.redis_url, installation.standin.url)
+    with Processes(installation.folder, cwd=HERE.parent) as applications:
+        started = [
+            applications.start(
+                "python", str(HERE / "two_threads.py"), *urls, name,
+                str(EVENTS // 2), str(PER_REQUEST), name=name,
+            )
+            for name in ("a", "b")
+        ]  # fmt: skip
+        assert [application.wait(60) for application in started] == [0, 0]
 
     queue = installation.connect(events_per_request=PER_REQUEST, request_time_interval=60)
     result = queue.flush_events(timeout_seconds=30)
