@@ -7,6 +7,7 @@
 #   make test-all   the tests on every Python and every end of the supported versions found here
 #   make chaos      every fault of the matrix on real processes, about ten minutes   (ARGS=--list names them)
 #   make soak       load and random faults   (MINUTES=30 SEED=4711)
+#   make bugs       each deliberate bug made in a copy, and a test seen to fail  (ARGS="split circuit")
 #   make bench      the performance claims
 #   make freeze     at a release: its wheel and what it stores, for the tests of the next one
 #   make venv       .venv, to work in
@@ -30,7 +31,7 @@ PIP_OPTIONS = --quiet --disable-pip-version-check
 CHECKED = vwo_celery workers tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types suite sdk-test test-all bench freeze clean FORCE
+.PHONY: help venv demo test lint types suite sdk-test test-all bugs bench freeze clean FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -70,6 +71,9 @@ chaos soak: $(VENV_TEST)/wheel
 
 chaos_run = run
 soak_run = soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+bugs: $(VENV_TEST)/made
+	$(VENV_TEST)/bin/python tests/bugs/run.py $(ARGS)
 
 bench: $(VENV_TEST)/wheel
 	@for each in benchmarks/bench_*.py; do \
