@@ -122,8 +122,8 @@ class Part(msgspec.Struct, frozen=True):
 def part_id(batch_id: str, number: int, claim: str = "") -> str:
     """Name of one part of a batch that is split, counted from 1.
 
-    It belongs to one *claim*, named by its token: where Redis lost a split and the batch is split again, what is told about
-    the parts of the first split does not touch those of the second.
+    It belongs to one *claim*, named by its token: where Redis lost a split and the batch is split
+    again, what is told about the parts of the first split does not touch those of the second.
     """
     return f"{batch_id}{_PART}{number}{claim[:_CLAIM_CHARACTERS]}"
 
