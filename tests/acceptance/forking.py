@@ -162,6 +162,16 @@ def spawn(method: str = "spawn") -> None:
     tell(codes=[child.exitcode], error=error)
 
 
+def given() -> None:
+    """Start a process by fork, with the queue as an argument: it is inherited, not pickled."""
+    queue = open_queue(enqueue_timeout_seconds=10)
+    store(queue, "parent", 5)
+    child = multiprocessing.get_context("fork").Process(target=store, args=(queue, "child", 30))
+    child.start()
+    child.join()
+    tell(codes=[child.exitcode])
+
+
 def forkserver() -> None:
     """As `spawn`, by a process that forks and that this one has asked to."""
     spawn("forkserver")

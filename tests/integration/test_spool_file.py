@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import sqlite3
@@ -244,27 +243,32 @@ def test_an_empty_spool_is_small_and_forgets_the_queues(spool: Spool) -> None:
 
 
 def _put_many(folder: Path, account: int, count: int) -> None:
-    spool = open_spool(folder, 100 * MAX_BYTES)
-    for n in range(count):
-        spool.put(registration(account), numbers(1, n))
-    os._exit(0)
+    code = 1
+    try:
+        spool = open_spool(folder, 100 * MAX_BYTES)
+        for n in range(count):
+            spool.put(registration(account), numbers(1, n))
+        code = 0
+    finally:
+        os._exit(code)
 
 
 def test_processes_write_at_once(spool: Spool, folder: Path) -> None:
     """Four processes that make the file at the same time, and write: each event is there, in order."""
-    fork = multiprocessing.get_context("fork")
-    writers = [fork.Process(target=_put_many, args=(folder, n, 200)) for n in range(4)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
+    writers = []
+    for account in range(4):
+        if pid := os.fork():
+            writers.append(pid)
+        else:
+            _put_many(folder, account, 200)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in writers]
 
     found: dict[str, list[bytes]] = {}
     while (page := spool.take()) is not None:
         found.setdefault(page.queue, []).extend(page.texts)
         spool.remove(page)
 
-    assert [writer.exitcode for writer in writers] == [0] * 4
+    assert codes == [0] * 4
     assert len(found) == 4
     assert all(texts == numbers(200) for texts in found.values())
 
