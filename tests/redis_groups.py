@@ -44,6 +44,8 @@ def replica_of(master: RedisServer, *arguments: str) -> RedisServer:
 def await_replicas(master: RedisServer, number: int) -> None:
     """Return once a master has so many replicas that have all it has, and say so."""
     with client_of(master) as client:
+        client.set("awaited", 1)  # WAIT is about the client's own writes
+        client.delete("awaited")
         wait_until(lambda: client.wait(number, 100) == number, _READY_SECONDS, what="the replicas")
 
 

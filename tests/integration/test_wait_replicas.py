@@ -100,7 +100,7 @@ def test_scripts_that_a_master_lacks(pair: Replicated) -> None:
 
 def test_a_repeat_waits_for_what_it_repeats(pair: Replicated) -> None:
     """A push that is sent again stores nothing, and still answers for the replicas of the first."""
-    queue = connect_to(pair.master.url, 2, enqueue_timeout_seconds=2.0)
+    queue = connect_to(pair.master.url, 2, enqueue_timeout_seconds=4.0)
     assert queue.enqueue(EVENTS[0]) == IN_REDIS
     for replica in pair.replicas:
         replica.pause()
@@ -119,7 +119,7 @@ def test_asyncio_waits_as_well(pair: Replicated) -> None:
     """The asyncio producer's receipts say the same."""
     queue = aio.connect(
         connect(pair.master.url).destination, batch_event_data=BATCH, redis_url=pair.master.url,
-        spool_dir="", wait_replicas=2, enqueue_timeout_seconds=2.0,
+        spool_dir="", wait_replicas=2, enqueue_timeout_seconds=4.0,
     )  # fmt: skip
 
     async def run() -> list[Any]:
@@ -176,7 +176,7 @@ def test_in_a_cluster(cluster: ClusterGroup) -> None:
     slot = cluster.slot_of(shard.keys.meta)
     if cluster.owner_of(slot) is replicated:
         _move(cluster, slot, replicated, alone)
-    queue = connect_to(cluster.url, 1, enqueue_timeout_seconds=2.0)
+    queue = connect_to(cluster.url, 1, enqueue_timeout_seconds=4.0)
 
     receipts = [queue.enqueue(EVENTS[0])]
     _move(cluster, slot, alone, replicated)
