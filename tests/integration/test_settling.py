@@ -464,18 +464,7 @@ def test_an_interrupted_batch_is_handed_back(
 def test_a_late_thread_settles_nothing_that_was_handed_back(make: Make, vwo: Vwo) -> None:
     """A process that stops hands back while its thread still sends; another worker has it then."""
     made = make(per_request=2, backoff_base_seconds=30, backoff_max_seconds=30)
-    gate, asked = threading.Event(), threading.Event()
-
-    def judge(numbers: list[int]) -> int | None:
-        asked.set()
-        gate.wait(10)
-        return 503
-
-    vwo.judge = judge
-    made.enqueue(0, 1)
-    sending = threading.Thread(target=made.deliver)
-    sending.start()
-    assert asked.wait(10)
+    sending, gate = sending_two(made, vwo, 503)
 
     assert made.worker.leases.hand_back_all() == 1
     batch = made.shard.claim(token="", lease_seconds=60)
@@ -490,17 +479,7 @@ def test_a_late_thread_settles_nothing_that_was_handed_back(make: Make, vwo: Vwo
 def test_a_late_acceptance_counts_all_the_same(make: Make, vwo: Vwo) -> None:
     """What VWO accepted is acknowledged though the lease was handed back meanwhile."""
     made = make(per_request=2)
-    gate, asked = threading.Event(), threading.Event()
-
-    def judge(numbers: list[int]) -> None:
-        asked.set()
-        gate.wait(10)
-
-    vwo.judge = judge
-    made.enqueue(0, 1)
-    sending = threading.Thread(target=made.deliver)
-    sending.start()
-    assert asked.wait(10)
+    sending, gate = sending_two(made, vwo, None)
 
     assert made.worker.leases.hand_back_all() == 1
     made.worker.stopping = lambda: True
@@ -570,6 +549,25 @@ def test_a_probe_that_is_interrupted_lets_another_go(
     assert made.queue.fleet.client.hget(made.shard.keys.circuit, "probe") is None
     vwo.judge = lambda numbers: None
     made.deliver_until(lambda: made.state.delivered == 2)
+
+
+def sending_two(
+    made: Delivering, vwo: Vwo, status: int | None
+) -> tuple[threading.Thread, threading.Event]:
+    """A thread in the middle of the POST of two events, and what lets VWO answer it."""
+    gate, asked = threading.Event(), threading.Event()
+
+    def judge(numbers: list[int]) -> int | None:
+        asked.set()
+        gate.wait(10)
+        return status
+
+    vwo.judge = judge
+    made.enqueue(0, 1)
+    sending = threading.Thread(target=made.deliver)
+    sending.start()
+    assert asked.wait(10)
+    return sending, gate
 
 
 def proven(made: Delivering) -> Delivering:
