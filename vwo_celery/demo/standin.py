@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 from pathlib import Path
+from queue import SimpleQueue
 
 import click
 
@@ -53,12 +54,13 @@ class JournalingStandin(Standin):
 def main(host: str, port: int, latency_ms: int, journal: Path | None) -> None:
     """Play VWO for the demo's account; GET /stats says what has arrived, GET /health that it lives."""
     die_with_demo()
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    signal.signal(signal.SIGINT, lambda *_: stopped.set())
+    # Its put() may interrupt its get(); an Event's set() could lock its wait() out.
+    stopped: SimpleQueue[None] = SimpleQueue()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.put(None))
+    signal.signal(signal.SIGINT, lambda *_: stopped.put(None))
     with JournalingStandin(journal, host=host, port=port, latency_ms=latency_ms) as standin:
         click.echo(f"stand-in for VWO on {standin.url}")
-        stopped.wait()
+        stopped.get()
 
 
 if __name__ == "__main__":

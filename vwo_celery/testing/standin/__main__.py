@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import click
@@ -44,12 +44,13 @@ def main(
         latency_seconds=latency_ms / 1_000,
         record=False,
     )
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    signal.signal(signal.SIGINT, lambda *_: stopped.set())
+    # Its put() may interrupt its get(); an Event's set() could lock its wait() out.
+    stopped: SimpleQueue[None] = SimpleQueue()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.put(None))
+    signal.signal(signal.SIGINT, lambda *_: stopped.put(None))
     with standin:
         click.echo(f"stand-in for VWO on {standin.url}")
-        stopped.wait()
+        stopped.get()
 
 
 def _known(accounts: tuple[str, ...]) -> dict[str, str] | None:
