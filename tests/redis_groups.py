@@ -18,7 +18,7 @@ from vwo_celery.testing.waiting import free_port
 
 SERVICE = "mymaster"
 _HOST = "127.0.0.1"
-_SLOTS = 16_384
+SLOTS = 16_384
 _READY_SECONDS = 20.0
 _MIGRATED_AT_ONCE = 100
 _HIGHEST_CLUSTER_PORT = 22_768
@@ -47,6 +47,22 @@ def await_replicas(master: RedisServer, number: int) -> None:
         client.set("awaited", 1)  # WAIT is about the client's own writes
         client.delete("awaited")
         wait_until(lambda: client.wait(number, 100) == number, _READY_SECONDS, what="the replicas")
+
+
+def serve_all_slots(node: RedisServer) -> None:
+    """Return once a node, started with --cluster-enabled, is a whole Redis Cluster by itself."""
+    with client_of(node) as client:
+        client.execute_command("CLUSTER ADDSLOTS", *range(SLOTS))
+        await_cluster_state(client, "ok")
+
+
+def await_cluster_state(client: Any, state: str) -> None:
+    """Return once a node says that its Cluster is "ok", or in "fail"."""
+    wait_until(
+        lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == state,
+        _READY_SECONDS,
+        what=f"the cluster's state to be {state}",
+    )
 
 
 class Replicated:
@@ -242,13 +258,13 @@ class ClusterGroup:
                 client.execute_command("CLUSTER SETSLOT", slot, "NODE", name)
 
     def _join(self) -> None:
-        share = -(-_SLOTS // self._masters)
+        share = -(-SLOTS // self._masters)
         for number, node in enumerate(self.nodes):
             with client_of(node) as client:
                 client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
                 client.execute_command("CLUSTER MEET", _HOST, self.nodes[0].port)
                 if number < self._masters:
-                    slots = range(number * share, min(_SLOTS, (number + 1) * share))
+                    slots = range(number * share, min(SLOTS, (number + 1) * share))
                     client.execute_command("CLUSTER ADDSLOTS", *slots)
         self._wait_until_ok()
         with client_of(self.nodes[0]) as first:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import random
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import redis as redis_py
+from processes import Process
+from redis_groups import SLOTS, await_cluster_state, client_of, serve_all_slots
 from tcpproxy import TcpProxy
 
-from vwo_celery.testing import RedisServer, free_port, wait_for
+from vwo_celery.testing import RedisServer, free_port
+from vwo_celery.testing.redis_binary import find_redis_server
 
-#: Keys that a server reads at its start, and the pause after each, so that it is long at it.
-_SLOW_KEYS, _SLOW_MICROSECONDS = 300, 5_000
+#: Writes that a server repeats from its file at its start, and the pause after each. It answers once in
+#: about a thousand of them, and the whole takes longer than any outage.
+_SLOW_WRITES, _SLOW_MICROSECONDS = 200_000, 1
+_ANSWER_TIMEOUT_SECONDS = 10.0
+_SLOW_KEY = "slow"
+_REPEATED_WRITE = "for _ = 1, ARGV[1] do redis.call('INCR', KEYS[1]) end"
 
 Outage = Callable[[RedisServer, TcpProxy], AbstractContextManager[None]]
 
@@ -64,30 +69,26 @@ def master_down(server: RedisServer, proxy: TcpProxy) -> Iterator[None]:
 
 @contextmanager
 def loading(server: RedisServer, _: TcpProxy) -> Iterator[None]:
-    """The server has started and reads its file."""
+    """The server has started and reads its file, until the outage ends."""
     with redis_py.Redis.from_url(server.url) as client:
-        client.mset({f"slow:{n}": random.randbytes(1024) for n in range(_SLOW_KEYS)})
-        client.bgrewriteaof()
-        wait_for(lambda: _has_rewritten(client), what="the file to be rewritten")
+        client.eval(_REPEATED_WRITE, 1, _SLOW_KEY, _SLOW_WRITES)
     server.kill()
-    start = threading.Thread(target=server.start)
-    start.start()
-    wait_for(lambda: _is_loading(server), what="the server to load")
-    yield
-    start.join()
+    with _slow_to_load(server) as slow:
+        slow.wait_until(lambda: _is_loading(server), what="loading")
+        yield
+    server.start()
     with redis_py.Redis.from_url(server.url) as client:
-        client.delete(*client.keys("slow:*"))
+        client.delete(_SLOW_KEY)
 
 
 @contextmanager
 def cluster_down(server: RedisServer, _: TcpProxy) -> Iterator[None]:
     """The server is a node of a cluster that has lost slots."""
-    with redis_py.Redis.from_url(server.url) as client:
-        client.execute_command("CLUSTER DELSLOTSRANGE", 0, 16383)
-        wait_for(lambda: _cluster_state(client) == "fail", what="the cluster to fail")
-        yield
-        client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-        wait_for(lambda: _cluster_state(client) == "ok", what="the cluster to work")
+    with client_of(server) as client:
+        client.execute_command("CLUSTER DELSLOTS", *range(SLOTS))
+        await_cluster_state(client, "fail")
+    yield
+    serve_all_slots(server)
 
 
 @contextmanager
@@ -116,18 +117,18 @@ def reset(_: RedisServer, proxy: TcpProxy) -> Iterator[None]:
     proxy.pass_through()
 
 
-def _has_rewritten(client: Any) -> bool:
-    told = client.info("persistence")
-    return not (told["aof_rewrite_in_progress"] or told["aof_rewrite_scheduled"])
-
-
-def _cluster_state(client: Any) -> str:
-    return str(client.execute_command("CLUSTER INFO")["cluster_state"])
+def _slow_to_load(server: RedisServer) -> Process:
+    """A server in place of that one, with its port and its files."""
+    return Process(
+        find_redis_server(), "--bind", "127.0.0.1", "--port", str(server.port),
+        "--dir", str(server.folder), "--appendonly", "yes",
+        "--key-load-delay", str(_SLOW_MICROSECONDS), folder=server.folder, name="loading",
+    )  # fmt: skip
 
 
 def _is_loading(server: RedisServer) -> bool:
     try:
-        with redis_py.Redis.from_url(server.url, socket_timeout=1) as client:
+        with redis_py.Redis.from_url(server.url, socket_timeout=_ANSWER_TIMEOUT_SECONDS) as client:
             return bool(client.info("persistence")["loading"])
     except redis_py.RedisError:
         return False
@@ -142,18 +143,10 @@ def _settings_of(server: RedisServer) -> Iterator[Callable[[str, str], Any]]:
 @contextmanager
 def server_for(outage: Outage) -> Iterator[RedisServer]:
     """A server that can have that outage."""
-    arguments: dict[Outage, tuple[str, ...]] = {
-        loading: (
-            "--key-load-delay", str(_SLOW_MICROSECONDS),
-            "--loading-process-events-interval-bytes", "1024",
-        ),
-        cluster_down: ("--cluster-enabled", "yes"),
-    }  # fmt: skip
-    with RedisServer(appendonly=True, arguments=arguments.get(outage, ())) as server:
+    arguments = ("--cluster-enabled", "yes") if outage is cluster_down else ()
+    with RedisServer(appendonly=True, arguments=arguments) as server:
         if outage is cluster_down:
-            with redis_py.Redis.from_url(server.url) as client:
-                client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-                wait_for(lambda: _cluster_state(client) == "ok", what="the cluster to work")
+            serve_all_slots(server)
         yield server
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import redis as redis_py
 from queues import KEY, Queues
+from redis_groups import serve_all_slots
 
 from vwo_celery import doctor
 from vwo_celery.connections import open_client
@@ -14,7 +14,7 @@ from vwo_celery.findings import BrokerFacts, Finding
 from vwo_celery.fleet import Fleet
 from vwo_celery.servers import read_servers
 from vwo_celery.settings import Settings
-from vwo_celery.testing import RedisServer, wait_for
+from vwo_celery.testing import RedisServer
 
 HOLDS_SOMETHING = (
     "watched",
@@ -187,7 +187,7 @@ def facts_of(server: RedisServer) -> Any:
 
 def test_a_server_tells_of_its_memory_and_files() -> None:
     """Eviction, limit and append-only file are read as they are set."""
-    arguments = ("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru", "--save", "3600 1")
+    arguments = ("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru", "--save", "3600", "1")
 
     with RedisServer(appendonly=True, arguments=arguments) as server:
         facts = facts_of(server)
@@ -223,9 +223,7 @@ def test_a_replica_is_told_apart(redis_server: RedisServer) -> None:
 def test_every_node_of_a_cluster_is_asked() -> None:
     """A Cluster of one node, which holds all slots."""
     with RedisServer(arguments=("--cluster-enabled", "yes")) as server:
-        plain = redis_py.Redis.from_url(server.url)
-        plain.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        wait_for(lambda: b"cluster_state:ok" in plain.execute_command("CLUSTER", "INFO"))
+        serve_all_slots(server)
         client = open_client(server.url.replace("redis:", "redis+cluster:"), timeout_seconds=2)
         (facts,) = read_servers(client)
 

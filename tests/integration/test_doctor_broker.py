@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis as redis_py
 from processes import Process
+from redis_groups import serve_all_slots
 
 from vwo_celery.cli.broker import look_at_broker
 from vwo_celery.settings import Settings
@@ -133,9 +133,7 @@ def test_a_cluster_cannot_be_the_broker() -> None:
     """By its URL, or by what the server says of itself."""
     by_url = look_at_broker(Settings(redis_url="redis+cluster://127.0.0.1:1"))
     with RedisServer(arguments=("--cluster-enabled", "yes")) as server:
-        plain = redis_py.Redis.from_url(server.url)
-        plain.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        wait_for(lambda: b"cluster_state:ok" in plain.execute_command("CLUSTER", "INFO"))
+        serve_all_slots(server)
         by_server = look_at_broker(Settings(redis_url=server.url))
 
     assert by_url.cluster
