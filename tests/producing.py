@@ -34,8 +34,16 @@ def snapshot(redis: Any, shard: int = 0) -> Snapshot:
 def stored(redis: Any, shard: int = 0) -> list[bytes]:
     """Every event in Redis, batch by batch and then the open ones, oldest first."""
     keys = vwo_celery.connect(DESTINATION, redis=redis, shards=shard + 1).shards[shard].keys
-    names = [keys.batch(batch.id) for batch in snapshot(redis, shard).batches]
-    return [text for name in [*names, keys.open] for text in reversed(redis.lrange(name, 0, -1))]
+
+    def read(pipe: Any) -> None:
+        names = [keys.batch(batch.id) for batch in snapshot(redis, shard).batches]
+        pipe.multi()
+        for name in [*names, keys.open]:
+            pipe.lrange(name, 0, -1)
+
+    # Begun anew where a batch comes or goes after they were counted: its events would be missed.
+    lists = redis.transaction(read, keys.info)
+    return [text for events in lists for text in reversed(events)]
 
 
 def numbers(count: int, start: int = 0) -> list[bytes]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from processes import Process, Processes
 
-WAIT = "import signal; print('up', flush=True); signal.pause()"
+# One write, where print() makes two: another program's, or a signal, could come between them.
+WAIT = r"import os, signal; os.write(1, b'up\n'); signal.pause()"
 FORK = f"import os; os.fork(); {WAIT}"
 IGNORE = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAIT}"
 
