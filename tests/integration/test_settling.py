@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from vwo_playing import Delivering, Judge, numbers_in
+from waiting import wait_until
 
-from vwo_celery import signals, sizes
+from vwo_celery import signals, sizes, triggers
 from vwo_celery.fleet import Wakeup
 from vwo_celery.snapshots import take_snapshot
 from vwo_celery.store import Shard
@@ -134,15 +136,23 @@ def test_a_flush_waits_for_the_parts_of_a_split_batch(make: Make, vwo: Vwo) -> N
     made = make(per_request=4)
     vwo.judge = lambda numbers: 413 if len(numbers) > 2 else 503 if 3 in numbers else None
     made.enqueue(0, 1, 2, 3)
-    flushed: list[Any] = []
-    flush = threading.Thread(target=lambda: flushed.append(made.queue.flush_events(1.0)))
-    flush.start()
-    made.deliver_until(lambda: flushed)
-    flush.join()
+    watched: list[triggers.FlushCounts] = []
 
-    assert (flushed[0].delivered, flushed[0].pending) == (2, 2)
-    vwo.judge = lambda numbers: None
-    made.deliver_until(lambda: made.state.delivered == 4)
+    def flush() -> dict[str, triggers.FlushCounts]:
+        shards = made.queue.shards
+        return triggers.flush_shards(
+            made.queue.fleet, shards, timeout_seconds=30, watch=watched.append
+        )
+
+    with ThreadPoolExecutor(1) as pool:
+        flushed = pool.submit(flush)
+        wait_until(lambda: watched, what="the flush to have counted what there is")
+        made.deliver_until(lambda: (watched[-1].delivered, watched[-1].pending) == (2, 2))
+        assert not flushed.done()
+        vwo.judge = lambda numbers: None
+        made.deliver_until(flushed.done)
+
+    assert flushed.result()[made.queue.name] == (4, 0, 0, "")
 
 
 # -- 400, 422
