@@ -80,10 +80,13 @@ bench: $(VENV_TEST)/wheel
 		echo "== $$each"; $(VENV_TEST)/bin/python "$$each" $(ARGS) || exit 1; \
 	done
 
-# Of wheels only that of the release before is kept; of what releases stored, all that the next must read.
+# Only the wheel of the release before is kept, with the script that calls its inside; of what
+# releases stored, all that the next must read.
 freeze: $(VENV_TEST)/wheel
-	rm -f tests/upgrade/*.whl
+	rm -f tests/upgrade/*.whl tests/upgrade/store_everything-*.py
 	cp $(BUILD)/wheel/*.whl tests/upgrade/
+	cp tests/upgrade/store_everything.py "tests/upgrade/store_everything-$$($(VENV_TEST)/bin/python -c \
+		'import vwo_celery; print(vwo_celery.__version__)').py"
 	$(VENV_TEST)/bin/python tests/upgrade/store_everything.py tests/upgrade
 
 clean:

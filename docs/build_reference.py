@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from vwo_celery.batching import SPELLINGS, Reading
-from vwo_celery.setting_sources import environment_variable
 from vwo_celery.settings import Settings, describe
+from vwo_celery.settings.batch_event_data import SPELLINGS, Reading
+from vwo_celery.settings.sources import environment_variable
 
 PAGE = Path(__file__).parent / "reference" / "settings.md"
 _DEFAULT_SPOOL_DIR = "`$XDG_STATE_HOME/vwo-celery`, else `~/.local/state/vwo-celery`"

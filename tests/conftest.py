@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 
-from vwo_celery.keys import FLEET_FAMILIES, KEY_VERSION, SHARD_FAMILIES
+from vwo_celery.queue.keys import FLEET_FAMILIES, KEY_VERSION, SHARD_FAMILIES
 from vwo_celery.testing import RedisServer, Standin
 
 NAMESPACE = "vwo"

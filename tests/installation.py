@@ -14,7 +14,7 @@ from processes import Process
 from waiting import wait_until
 
 import vwo_celery
-from vwo_celery.snapshots import Snapshot, take_snapshot
+from vwo_celery.queue.snapshots import Snapshot, take_snapshot
 from vwo_celery.testing import Standin
 
 HERE = Path(__file__).parent / "acceptance"

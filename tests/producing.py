@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import vwo_celery
-from vwo_celery.snapshots import Snapshot, take_snapshot
+from vwo_celery.queue.snapshots import Snapshot, take_snapshot
 
 DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
 BATCH = {"events_per_request": 100, "request_time_interval": 600}

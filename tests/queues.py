@@ -8,10 +8,11 @@ import redis as redis_py
 
 import vwo_celery
 from vwo_celery import Settings
-from vwo_celery.batches import Batch
-from vwo_celery.fleet import Fleet, Registration
-from vwo_celery.inspector import QueueView, registrations, view_queues
-from vwo_celery.store import Shard
+from vwo_celery.operating.inspector import QueueView, registrations, view_queues
+from vwo_celery.queue.batches import Batch
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.shard import Shard
 
 KEY = "0123456789abcdef0123456789abcdef"
 LEASE_SECONDS = 60.0

@@ -10,16 +10,17 @@ from typing import Any
 from waiting import wait_until
 
 import vwo_celery
-from vwo_celery import signals, triggers
-from vwo_celery.delivery import deliver
-from vwo_celery.fleet import Wakeup
+from vwo_celery import signals
+from vwo_celery.delivering.delivery import deliver
+from vwo_celery.delivering.worker import Worker
+from vwo_celery.queue import sweeping
+from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.snapshots import Snapshot, take_snapshot
 from vwo_celery.signals import BatchReport
-from vwo_celery.snapshots import Snapshot, take_snapshot
-from vwo_celery.store import Shard
 from vwo_celery.testing import Standin
 from vwo_celery.testing.standin.faults import FaultLike
 from vwo_celery.testing.standin.rules import Request
-from vwo_celery.worker import Worker
 
 Judge = Callable[[list[int]], FaultLike]
 
@@ -87,7 +88,7 @@ class Delivering:
     def deliver(self) -> int:
         """Seal what there is, and have the worker send what it may."""
         for shard in self.queue.shards:
-            triggers.sweep_shard(shard, self.queue.settings, force=True)
+            sweeping.sweep_shard(shard, self.queue.settings, force=True)
         return sum(
             deliver(self.worker, Wakeup(self.queue.name, shard.number, ""))
             for shard in self.queue.shards

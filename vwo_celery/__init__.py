@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import VwoCeleryError
-from vwo_celery.producer import Queue, connect
+from vwo_celery.producing.producer import Queue, connect
 from vwo_celery.receipts import DrainResult, FlushResult, Receipt
 from vwo_celery.sdk import attach, init, queue_of
 from vwo_celery.settings import Settings
@@ -18,7 +18,7 @@ from vwo_celery.settings import Settings
 if TYPE_CHECKING:
     from celery import Celery
 
-    from vwo_celery.inspector import Health
+    from vwo_celery.operating.health import Health
 
 __version__ = "0.2.0"
 _HEALTH_TIMEOUT_SECONDS = 5.0
@@ -41,7 +41,7 @@ __all__ = [
 
 def setup(app: Celery, settings: Settings | None = None, **arguments: Any) -> Settings:
     """Add vwo_celery to a Celery app: tasks, listener, beat entry, routing; see `tasks.setup`."""
-    from vwo_celery.tasks import setup as set_up
+    from vwo_celery.celery.tasks import setup as set_up
 
     return set_up(app, settings, **arguments)
 
@@ -57,10 +57,10 @@ def health(settings: Settings | None = None, **arguments: Any) -> Health:
         QueueUnavailable: Redis did not answer.
         SettingsError: A setting is wrong.
     """
-    from vwo_celery import inspector
     from vwo_celery.connections import open_client
-    from vwo_celery.fleet import Fleet
+    from vwo_celery.operating import health
+    from vwo_celery.queue.fleet import Fleet
 
     settings = settings if settings is not None else Settings.load(**arguments)
     client = open_client(settings.redis_url, timeout_seconds=_HEALTH_TIMEOUT_SECONDS)
-    return inspector.health(Fleet(client, settings.namespace), settings)
+    return health.health(Fleet(client, settings.namespace), settings)

@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from vwo_celery.errors import DestinationError
+from vwo_celery.text.masking import mask
 
 Generation = Literal["legacy", "fme"]
 
@@ -31,7 +32,6 @@ NEWEST_SDK: dict[str, tuple[str, str]] = {
     "legacy": ("vwo-python-sdk", "1.68.2"),
     "fme": ("vwo-fme-python-sdk", "1.65.0"),
 }
-_VISIBLE_KEY_CHARACTERS = 4
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -140,10 +140,3 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             f"Destination({self.generation} account {self.account_id}, "
             f"key {mask(self.sdk_key)}, {self.origin}, queue {self.queue})"
         )
-
-
-def mask(secret: str) -> str:
-    """The last characters of *secret*, enough to tell two keys apart and too few to use."""
-    if len(secret) < 3 * _VISIBLE_KEY_CHARACTERS:
-        return "…"
-    return "…" + secret[-_VISIBLE_KEY_CHARACTERS:]

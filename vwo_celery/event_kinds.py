@@ -38,9 +38,6 @@ def visitor_id(account_id: int | str, user_id: str) -> str:
     return uuid.uuid5(account, str(user_id)).hex.upper()
 
 
-# --- legacy: flat objects, told apart by "eT" ---------------------------------------------------
-
-
 class LegacyEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What every legacy event begins with.
 
@@ -86,8 +83,6 @@ def dimension_tags(key: str, value: object) -> str:
     """The tags of one custom dimension: JSON text inside the event, just as the SDK writes it."""
     return json.dumps({"u": {key: value}}, allow_nan=False)
 
-
-# --- FME: one envelope, told apart by the name of the event inside -------------------------------
 
 Props = TypeVar("Props")
 

@@ -19,10 +19,10 @@ from typing import Any
 
 from celery.utils.dispatch import Signal
 
-from vwo_celery.batches import Batch
 from vwo_celery.destinations import Destination
 from vwo_celery.events import decode
-from vwo_celery.outcomes import Verdict
+from vwo_celery.queue.batches import Batch
+from vwo_celery.sending.outcomes import Verdict
 
 log = logging.getLogger("vwo_celery")
 
@@ -99,13 +99,3 @@ class BatchReport:
             f"<BatchReport {self.queue} batch {self.batch} attempt {self.attempt}: "
             f"{self.count} events, {self.error or 'delivered'}>"
         )
-
-
-def announce(signal: Signal, report: BatchReport) -> int:
-    """Send a signal; the number of receivers that raised, each logged."""
-    failures = 0
-    for receiver, answer in signal.send(sender=report.queue, report=report):
-        if isinstance(answer, Exception):
-            failures += 1
-            log.error("a receiver of %s raised: %r: %r", signal, receiver, answer)
-    return failures

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 from vwo_celery.connections import open_client, unavailable
 from vwo_celery.errors import VwoCeleryError
-from vwo_celery.findings import beat_finding
-from vwo_celery.fleet import Fleet
-from vwo_celery.inspector import health
+from vwo_celery.operating.findings import beat_finding
+from vwo_celery.operating.health import health
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.settings import Settings
-from vwo_celery.wording import mask_url
+from vwo_celery.text.masking import mask_url
 
 _REDIS_TIMEOUT_SECONDS = 5.0
 

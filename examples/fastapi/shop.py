@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from vwo_celery import Destination, aio
+from vwo_celery import Destination
 from vwo_celery.event_kinds import Visitor, custom_event
+from vwo_celery.producing import aio
 
 destination = Destination(
     generation="fme",

@@ -18,11 +18,13 @@ from typing import Any
 from celery import Celery
 
 import vwo_celery
-from vwo_celery import connections, sender, signals
-from vwo_celery.outcomes import Answer
+from vwo_celery import signals
+from vwo_celery.connections import clients
+from vwo_celery.sending import sender
+from vwo_celery.sending.outcomes import Answer
 
 if "PATIENCE" in os.environ:
-    connections.WORKER_PATIENCE_SECONDS = float(os.environ["PATIENCE"])
+    clients.WORKER_PATIENCE_SECONDS = float(os.environ["PATIENCE"])
 settings = vwo_celery.Settings.load()
 app = Celery("acceptance", broker=settings.effective_broker_url)
 app.conf.update(

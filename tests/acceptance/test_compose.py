@@ -25,8 +25,8 @@ from compose_stack import (
 from waiting import wait_until
 
 import vwo_celery
-from vwo_celery.fleet import Fleet
-from vwo_celery.inspector import registrations, view_queues
+from vwo_celery.operating.inspector import registrations, view_queues
+from vwo_celery.queue.fleet import Fleet
 
 # -- what is written
 

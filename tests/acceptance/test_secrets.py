@@ -25,7 +25,7 @@ from waiting import wait_until
 
 from vwo_celery import Settings
 from vwo_celery.cli import main
-from vwo_celery.keys import fleet_keys
+from vwo_celery.queue.keys import fleet_keys
 from vwo_celery.testing import Fault, RedisServer, Standin
 
 #: Has what a URL must encode, and what a library may take for the end of a host, a path or a line.

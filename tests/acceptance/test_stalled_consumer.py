@@ -15,8 +15,8 @@ from processes import Process
 
 import vwo_celery
 from vwo_celery import Settings
-from vwo_celery.fleet import Fleet
-from vwo_celery.inspector import health
+from vwo_celery.operating.health import health
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.testing import RedisServer
 from vwo_celery.testing.standin.faults import Fault
 

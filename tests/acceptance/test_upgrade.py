@@ -17,9 +17,9 @@ from upgrade import releases
 from upgrade.releases import Release, Stored, release_before, this_release
 from waiting import wait_until
 
-from vwo_celery import fleet as queues
-from vwo_celery import inspector
-from vwo_celery.inspector import Ledger
+from vwo_celery.operating import inspector
+from vwo_celery.operating.inspector import Ledger
+from vwo_celery.queue import fleet as queues
 from vwo_celery.testing import Fault, Standin
 
 UPGRADE = Path(releases.__file__).parent

@@ -28,8 +28,8 @@ from chaos.deployment import PYTHON_PATH, Deployment
 from chaos.receipts import Receipts
 from chaos.stores import STORES, SingleStore
 from chaos.vendor import Vendor
-from vwo_celery.snapshots import Snapshot, take_snapshot
-from vwo_celery.store import Shard
+from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.snapshots import Snapshot, take_snapshot
 from vwo_celery.testing import RedisServer
 
 EVENTS_PER_REQUEST = 20

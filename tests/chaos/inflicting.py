@@ -21,8 +21,8 @@ from waiting import wait_until
 from chaos.application import POISON
 from chaos.fleet import Fleet
 from chaos.stores import ClusterStore, SentinelStore
-from vwo_celery.fleet import Fleet as Queues
-from vwo_celery.scripts import script
+from vwo_celery.queue.fleet import Fleet as Queues
+from vwo_celery.queue.scripts import script
 from vwo_celery.testing import RedisServer, Request
 from vwo_celery.testing.standin import Fault
 from vwo_celery.testing.standin.faults import FaultLike

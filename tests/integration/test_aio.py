@@ -12,8 +12,8 @@ from tcpproxy import TcpProxy
 
 import vwo_celery
 import vwo_celery.aio
+from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS
-from vwo_celery.snapshots import take_snapshot
 from vwo_celery.testing import RedisServer
 
 DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")

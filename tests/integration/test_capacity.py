@@ -16,10 +16,10 @@ from producing import KEPT, numbers, snapshot, stored
 from queues import Queues
 
 import vwo_celery
-from vwo_celery import doctor, operations
-from vwo_celery.aio import AioQueue
-from vwo_celery.capacity import DEAD_LETTERS_FULL, share, trim_dead
-from vwo_celery.findings import BrokerFacts, Finding
+from vwo_celery.operating import doctor, operations
+from vwo_celery.operating.findings import BrokerFacts, Finding
+from vwo_celery.producing.aio import AioQueue
+from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, share, trim_dead
 from vwo_celery.receipts import IN_REDIS, Receipt
 from vwo_celery.settings import Settings
 from vwo_celery.signals import event_dropped

@@ -17,13 +17,13 @@ from served import Served
 from waiting import wait_until
 
 import vwo_celery
-from vwo_celery import aio
-from vwo_celery.batches import Batch
 from vwo_celery.connections import open_client, open_worker_client
-from vwo_celery.inspector import view_queues
+from vwo_celery.operating.inspector import view_queues
+from vwo_celery.producing import aio
+from vwo_celery.queue.batches import Batch
+from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS, SPOOLED
-from vwo_celery.snapshots import take_snapshot
-from vwo_celery.store import Shard
 from vwo_celery.testing import RedisServer, Standin
 
 pytestmark = pytest.mark.declared_keys("broker:*")

@@ -12,12 +12,12 @@ from producing import DESTINATION, KEPT
 
 import vwo_celery
 from vwo_celery import signals
-from vwo_celery.batches import Batch
-from vwo_celery.delivery import deliver
-from vwo_celery.fleet import Wakeup
-from vwo_celery.store import Shard
+from vwo_celery.delivering.delivery import deliver
+from vwo_celery.delivering.worker import Worker
+from vwo_celery.queue.batches import Batch
+from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.shard import Shard
 from vwo_celery.testing import Standin
-from vwo_celery.worker import Worker
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 

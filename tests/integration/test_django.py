@@ -26,8 +26,8 @@ import vwo_celery
 from vwo_celery.django import enqueue_on_commit
 from vwo_celery.django.checks import check_settings
 from vwo_celery.django.management.commands.vwo_celery import split_options
-from vwo_celery.setting_sources import environment_variable
 from vwo_celery.settings import Settings
+from vwo_celery.settings.sources import environment_variable
 from vwo_celery.testing import free_port
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "django"
@@ -379,7 +379,7 @@ def test_autodiscovery_finds_the_tasks_and_sets_the_app_up(run: Run) -> None:
 
     assert printed == [
         "vwo_celery.deliver vwo_celery.flush vwo_celery.sweep",
-        "vwo_celery.bootstep:Listener",
+        "vwo_celery.celery.listener:Listener",
         "('vwo-celery-sweep', 7.0)",
     ]
 
@@ -390,7 +390,7 @@ def test_autodiscovery_leaves_an_app_that_is_set_up_as_it_is(run: Run) -> None:
 
     printed = run(AUTODISCOVERY.format(setup=setup)).splitlines()
 
-    assert printed[1:] == ["vwo_celery.bootstep:Listener", "('vwo-celery-sweep', 3.0)"]
+    assert printed[1:] == ["vwo_celery.celery.listener:Listener", "('vwo-celery-sweep', 3.0)"]
 
 
 # --- manage.py -----------------------------------------------------------------------------------

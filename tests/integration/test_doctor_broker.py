@@ -10,7 +10,7 @@ import pytest
 from processes import Process
 from redis_groups import serve_all_slots
 
-from vwo_celery.cli.broker import look_at_broker
+from vwo_celery.celery.broker import look_at_broker
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer, wait_for
 

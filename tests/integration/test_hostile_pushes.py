@@ -16,18 +16,20 @@ from msgspec.structs import replace
 from producing import DESTINATION, KEPT
 
 import vwo_celery
-from vwo_celery import aio, signals, triggers
+from vwo_celery import signals
 from vwo_celery.cli import main
-from vwo_celery.delivery import deliver
+from vwo_celery.delivering.delivery import deliver
+from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnknown
 from vwo_celery.events import MAX_NESTING
-from vwo_celery.fleet import Wakeup
-from vwo_celery.inspector import health
-from vwo_celery.listening import listen, result_text
+from vwo_celery.operating.health import health
+from vwo_celery.producing import aio
+from vwo_celery.queue import sweeping
+from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.results import listen, result_text
+from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.signals import BatchReport
-from vwo_celery.snapshots import take_snapshot
 from vwo_celery.testing import wait_for
-from vwo_celery.worker import Worker
 
 pytestmark = pytest.mark.declared_keys(*KEPT, "dead", "_kombu.*", "*:broker:*")
 
@@ -92,8 +94,8 @@ class Way:
 
     def run(self) -> None:
         """Sweep, and deliver until there is nothing left."""
-        triggers.sweep(self.queue.fleet, self.queue.settings, by="beat")
-        triggers.sweep_shard(self.shard, self.queue.settings, force=True)
+        sweeping.sweep(self.queue.fleet, self.queue.settings, by="beat")
+        sweeping.sweep_shard(self.shard, self.queue.settings, force=True)
         worker = Worker(self.queue.fleet, self.queue.settings, lambda wakeup: None)
         while deliver(worker, Wakeup(self.queue.name, 0, "")):
             pass

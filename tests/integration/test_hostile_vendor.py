@@ -20,8 +20,8 @@ import trustme
 from waiting import wait_until
 
 from vwo_celery.destinations import Destination
-from vwo_celery.outcomes import OUTCOMES, Answer, Failure, Verdict, judge
-from vwo_celery.sender import MAX_ANSWER_BYTES, Sender
+from vwo_celery.sending.outcomes import OUTCOMES, Answer, Failure, Verdict, judge
+from vwo_celery.sending.sender import MAX_ANSWER_BYTES, Sender
 from vwo_celery.settings import Settings
 
 KEY = "0123456789abcdef0123456789ABCDEF"

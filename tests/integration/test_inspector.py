@@ -7,9 +7,10 @@ import pytest
 import redis as redis_py
 from queues import Queues
 
-from vwo_celery import inspector, triggers
 from vwo_celery.errors import QueueUnavailable, QueueUnknown
-from vwo_celery.fleet import Fleet
+from vwo_celery.operating import health, inspector
+from vwo_celery.queue import sweeping
+from vwo_celery.queue.fleet import Fleet
 
 HOLDS_SOMETHING = (
     "watched",
@@ -215,7 +216,7 @@ def test_a_registration_that_cannot_be_read_stops_no_sweep(queues: Queues) -> No
     queues.age_open(queue, 100)
     queues.client.hset(queues.fleet.keys.queues, "fme-9-later", '{"destination": 1}')
 
-    wakeups = triggers.sweep(queues.fleet, queues.settings, by="beat")
+    wakeups = sweeping.sweep(queues.fleet, queues.settings, by="beat")
 
     assert [wakeup.queue for wakeup in wakeups] == [queue.name]
 
@@ -268,7 +269,7 @@ def test_nothing_to_do_is_healthy(queues: Queues) -> None:
     """An idle fleet is well, even before its first worker has started."""
     queues.add()
 
-    found = inspector.health(queues.fleet, queues.settings)
+    found = health.health(queues.fleet, queues.settings)
 
     assert found
     assert str(found) == "healthy: 0 workers listen, 0 events pending"
@@ -278,9 +279,9 @@ def test_pending_events_and_nobody_listening_is_unhealthy(queues: Queues) -> Non
     """Events that nobody would send are not in good hands."""
     queues.fill(queues.add(), 3)
 
-    alone = inspector.health(queues.fleet, queues.settings)
+    alone = health.health(queues.fleet, queues.settings)
     queues.fleet.note_listener("host:1")
-    in_company = inspector.health(queues.fleet, queues.settings)
+    in_company = health.health(queues.fleet, queues.settings)
 
     assert str(alone) == "unhealthy: no worker listens, and 3 events pending"
     assert str(in_company) == "healthy: 1 worker listens, 3 events pending"
@@ -293,9 +294,9 @@ def test_far_over_the_interval_is_unhealthy(queues: Queues) -> None:
     queues.fill(queue, 1)
 
     queues.age_open(queue, 60 + 20)
-    a_little = inspector.health(queues.fleet, queues.settings)
+    a_little = health.health(queues.fleet, queues.settings)
     queues.age_open(queue, 60 + 50)
-    far = inspector.health(queues.fleet, queues.settings)
+    far = health.health(queues.fleet, queues.settings)
 
     assert a_little
     assert not far
@@ -310,7 +311,7 @@ def test_a_paused_queue_is_nobodys_illness(queues: Queues) -> None:
     queues.age_open(queue, 5000)
     queues.shard(queue).pause("HTTP 401")
 
-    found = inspector.health(queues.fleet, queues.settings)
+    found = health.health(queues.fleet, queues.settings)
 
     assert found
     assert found.pending == 0
@@ -324,7 +325,7 @@ def test_an_outage_of_vwo_is_nobodys_illness(queues: Queues) -> None:
     queues.age_ready(queue, first_seconds=7200, visible_seconds=1)
     queues.release(queue, "HTTP 503")
 
-    assert inspector.health(queues.fleet, queues.settings)
+    assert health.health(queues.fleet, queues.settings)
 
 
 @pytest.mark.parametrize(
@@ -337,7 +338,7 @@ def test_the_grace_follows_the_interval(
     """Half the interval, 30 to 300 seconds, but some sweeps at least."""
     settings = msgspec.structs.replace(queues.settings, sweep_interval_seconds=sweep_seconds)
 
-    assert inspector.grace_seconds(interval_seconds, settings) == grace_seconds
+    assert health.grace_seconds(interval_seconds, settings) == grace_seconds
 
 
 def test_without_redis_there_is_no_view() -> None:

@@ -11,10 +11,10 @@ import redis as redis_py
 from celery import Celery
 from waiting import wait_until
 
-from vwo_celery.bootstep import Listener
-from vwo_celery.fleet import Fleet
-from vwo_celery.stopping import stopping
-from vwo_celery.tasks import setup
+from vwo_celery.celery.listener import Listener
+from vwo_celery.celery.stopping import stopping
+from vwo_celery.celery.tasks import setup
+from vwo_celery.queue.fleet import Fleet
 
 SWEEP_SECONDS = 60.0
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from queues import Queues
 
-from vwo_celery import operations, triggers
-from vwo_celery.triggers import FlushCounts
+from vwo_celery.operating import operations
+from vwo_celery.queue import flushing
+from vwo_celery.queue.flushing import FlushCounts
 
 HOLDS_SOMETHING = (
     "watched",
@@ -176,7 +177,7 @@ def test_a_flush_of_several_queues_has_one_deadline(queues: Queues) -> None:
         elif not counts.failed:
             queues.kill(ill, "HTTP 413")
 
-    done = triggers.flush_shards(
+    done = flushing.flush_shards(
         queues.fleet, [queues.shard(well), queues.shard(ill)],
         timeout_seconds=10, watch=work,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from producing import (
 )
 
 from vwo_celery.errors import QueueFull
-from vwo_celery.fleet import Wakeup
+from vwo_celery.queue.registration import Wakeup
 from vwo_celery.receipts import IN_REDIS, Receipt
 from vwo_celery.testing import free_port
 

@@ -21,10 +21,10 @@ from producing import (
 )
 
 import vwo_celery
-from vwo_celery.delivery import deliver
+from vwo_celery.delivering.delivery import deliver
+from vwo_celery.delivering.worker import Worker
+from vwo_celery.queue.sweeping import sweep_shard
 from vwo_celery.testing import Standin, free_port, wait_for
-from vwo_celery.triggers import sweep_shard
-from vwo_celery.worker import Worker
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 EVENT = {

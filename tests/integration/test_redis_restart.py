@@ -14,7 +14,7 @@ from producing import connect
 from served import Served
 from waiting import wait_until
 
-from vwo_celery.snapshots import take_snapshot
+from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.testing import RedisServer, Standin
 
 pytestmark = pytest.mark.declared_keys("broker:*")

@@ -12,16 +12,17 @@ from redis.exceptions import ConnectionError as Refused
 from redis.exceptions import ResponseError
 
 import vwo_celery
-from vwo_celery import aio
-from vwo_celery.batches import Limits
 from vwo_celery.connections import open_async_client, open_client, unavailable
+from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable, SettingsError
-from vwo_celery.fleet import Fleet, Registration
-from vwo_celery.sender import Sender, Senders
+from vwo_celery.producing import aio
+from vwo_celery.queue.batches import Limits
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.registration import Registration
+from vwo_celery.sending.sender import Sender, Senders
 from vwo_celery.settings import Settings
 from vwo_celery.signals import BatchReport
-from vwo_celery.urls import secrets_of
-from vwo_celery.worker import Worker
+from vwo_celery.text.masking import secrets_of
 
 #: redis-py shortens a command at a space, so that this one would show.
 KEY = "s3cret and s3cret again"

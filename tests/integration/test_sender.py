@@ -27,9 +27,10 @@ import urllib3.exceptions
 from vwo_celery.destinations import Destination, Generation
 from vwo_celery.errors import HostRefused
 from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST
-from vwo_celery.failures import FAILURES, explain
-from vwo_celery.outcomes import Answer, Failure
-from vwo_celery.sender import Sender, Senders, host_allowed
+from vwo_celery.sending.failures import FAILURES, explain
+from vwo_celery.sending.hosts import host_allowed
+from vwo_celery.sending.outcomes import Answer, Failure
+from vwo_celery.sending.sender import Sender, Senders
 
 #: Has what a URL must encode, and what a regular expression must not take for its own.
 KEY = r"0123456789abcdef/+ .*0123456789ABC\1F"
@@ -774,7 +775,7 @@ def run_python(program: str, *arguments: str) -> str:
     made = f"""
         import sys
         from vwo_celery.destinations import Destination
-        from vwo_celery.sender import Sender
+        from vwo_celery.sending.sender import Sender
         destination = Destination(
             account_id=1, sdk_key={KEY!r}, generation="fme", base_url=sys.argv[1])
         sender = Sender(

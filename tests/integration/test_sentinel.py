@@ -18,8 +18,8 @@ from served import Served
 from waiting import wait_until
 
 import vwo_celery
+from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS
-from vwo_celery.snapshots import take_snapshot
 from vwo_celery.testing import Standin
 
 #: Less than a worker's patience, which a client that goes on dialling the old master would use up.

@@ -12,10 +12,12 @@ import pytest
 from vwo_playing import Delivering, Judge, numbers_in
 from waiting import wait_until
 
-from vwo_celery import signals, sizes, triggers
-from vwo_celery.fleet import Wakeup
-from vwo_celery.snapshots import take_snapshot
-from vwo_celery.store import Shard
+from vwo_celery import signals
+from vwo_celery.delivering import sizes
+from vwo_celery.queue import flushing
+from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.testing import Fault, Standin
 from vwo_celery.testing.standin.rules import Request
 
@@ -136,11 +138,11 @@ def test_a_flush_waits_for_the_parts_of_a_split_batch(make: Make, vwo: Vwo) -> N
     made = make(per_request=4)
     vwo.judge = lambda numbers: 413 if len(numbers) > 2 else 503 if 3 in numbers else None
     made.enqueue(0, 1, 2, 3)
-    watched: list[triggers.FlushCounts] = []
+    watched: list[flushing.FlushCounts] = []
 
-    def flush() -> dict[str, triggers.FlushCounts]:
+    def flush() -> dict[str, flushing.FlushCounts]:
         shards = made.queue.shards
-        return triggers.flush_shards(
+        return flushing.flush_shards(
             made.queue.fleet, shards, timeout_seconds=30, watch=watched.append
         )
 
@@ -459,7 +461,7 @@ def test_an_interrupted_batch_is_handed_back(
     def stop(*_: Any, **__: Any) -> Any:
         raise Stop
 
-    monkeypatch.setattr("vwo_celery.delivery.send", stop)
+    monkeypatch.setattr("vwo_celery.delivering.delivery.send", stop)
     with pytest.raises(Stop):
         made.deliver()
     monkeypatch.undo()
@@ -524,7 +526,7 @@ def test_a_try_that_raises_releases_its_batch(
     def fail(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("vwo_celery.delivery.send", fail)
+    monkeypatch.setattr("vwo_celery.delivering.delivery.send", fail)
     with pytest.raises(ZeroDivisionError):
         made.deliver()
 
@@ -549,7 +551,7 @@ def test_a_probe_that_is_interrupted_lets_another_go(
 
     def probe() -> bool:
         with monkeypatch.context() as patch:
-            patch.setattr("vwo_celery.delivery.send", stop)
+            patch.setattr("vwo_celery.delivering.delivery.send", stop)
             try:
                 return made.deliver() < 0
             except Stop:

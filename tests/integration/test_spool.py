@@ -18,8 +18,8 @@ from tcpproxy import TcpProxy
 
 import vwo_celery
 from vwo_celery.connections import open_client
+from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS, SPOOLED
-from vwo_celery.snapshots import take_snapshot
 from vwo_celery.testing import RedisServer, free_port, wait_for
 from vwo_celery.testing.redis_binary import find_redis_server
 

@@ -17,15 +17,15 @@ import msgspec
 import pytest
 from producing import DESTINATION, numbers
 
-from vwo_celery.batching import parse_batch_event_data
 from vwo_celery.errors import SpoolFull, SpoolUnavailable
-from vwo_celery.fleet import Registration
-from vwo_celery.pushes import PUSH_EVENTS, limits_of
+from vwo_celery.queue.pushes import PUSH_EVENTS, limits_of
+from vwo_celery.queue.registration import Registration
 from vwo_celery.settings import Settings
-from vwo_celery.spool import Spool
-from vwo_celery.spool_database import SCHEMA_VERSION, SpoolBusy
-from vwo_celery.spool_files import address_of, drain_lock, spool_files
-from vwo_celery.spool_pages import Sent
+from vwo_celery.settings.batch_event_data import parse_batch_event_data
+from vwo_celery.spool.database import SCHEMA_VERSION, SpoolBusy
+from vwo_celery.spool.files import address_of, drain_lock, spool_files
+from vwo_celery.spool.pages import Sent
+from vwo_celery.spool.spool import Spool
 
 MAX_BYTES = 1_000_000
 QUEUE = DESTINATION.queue

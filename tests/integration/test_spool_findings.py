@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from producing import DESTINATION, numbers
 
-from vwo_celery.batching import parse_batch_event_data
-from vwo_celery.fallback import fallback_of
-from vwo_celery.findings import Finding
-from vwo_celery.fleet import Registration
-from vwo_celery.pushes import limits_of
+from vwo_celery.operating.findings import Finding
+from vwo_celery.operating.spool_findings import spool_finding
+from vwo_celery.queue.pushes import limits_of
+from vwo_celery.queue.registration import Registration
 from vwo_celery.settings import Settings
-from vwo_celery.spool import Spool
-from vwo_celery.spool_findings import spool_finding
+from vwo_celery.settings.batch_event_data import parse_batch_event_data
+from vwo_celery.spool.fallback import fallback_of
+from vwo_celery.spool.spool import Spool
 
 
 @pytest.fixture

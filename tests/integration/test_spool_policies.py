@@ -15,10 +15,10 @@ from producing import KEPT, TIMEOUT_SECONDS, connect, numbers, stored
 
 import vwo_celery
 from vwo_celery.errors import QueueFull
+from vwo_celery.queue.sweeping import sweep_shard
 from vwo_celery.receipts import IN_REDIS, SPOOLED, Receipt
 from vwo_celery.signals import event_dropped
 from vwo_celery.testing import RedisServer, free_port, wait_for
-from vwo_celery.triggers import sweep_shard
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 PAD = "x" * 2000

@@ -14,10 +14,10 @@ from tcpproxy import TcpProxy
 from waiting import wait_until
 
 import vwo_celery
-from vwo_celery import inspector
-from vwo_celery.fleet import Wakeup
-from vwo_celery.publishing import Publisher
-from vwo_celery.stalls import Stall, find_stall, silence_seconds
+from vwo_celery.celery.publisher import Publisher
+from vwo_celery.operating import health
+from vwo_celery.operating.stalls import Stall, find_stall, silence_seconds
+from vwo_celery.queue.registration import Wakeup
 from vwo_celery.testing import RedisServer
 
 #: Longer than what counts as silence, in seconds.
@@ -122,7 +122,7 @@ def test_what_is_no_stall(
     state(queues, waiting)
 
     assert look(queues) is None
-    assert inspector.health(queues.fleet, queues.settings)
+    assert health.health(queues.fleet, queues.settings)
 
 
 def test_idle_workers_without_beat_are_healthy(queues: Queues) -> None:
@@ -132,7 +132,7 @@ def test_idle_workers_without_beat_are_healthy(queues: Queues) -> None:
     queues.fleet.note_listener("worker:1")
 
     assert look(queues) is None
-    assert inspector.health(queues.fleet, queues.settings)
+    assert health.health(queues.fleet, queues.settings)
 
 
 def test_a_lost_lease_that_nobody_reclaims_is_a_stall(queues: Queues) -> None:
@@ -155,11 +155,11 @@ def test_health_names_the_stall(queues: Queues, waiting: vwo_celery.Queue) -> No
     """As soon as what waits is late, or a listener had to send; and no longer once a task runs."""
     note(queues, "task", LONG)
 
-    not_late = inspector.health(queues.fleet, queues.settings)
+    not_late = health.health(queues.fleet, queues.settings)
     note(queues, "rescue", 2)
-    replaced = inspector.health(queues.fleet, queues.settings)
+    replaced = health.health(queues.fleet, queues.settings)
     queues.fleet.note_task()
-    over = inspector.health(queues.fleet, queues.settings)
+    over = health.health(queues.fleet, queues.settings)
 
     assert not_late, "a full batch is not late before its interval is over"
     assert str(replaced).startswith(
@@ -176,7 +176,7 @@ def test_health_names_the_stall_of_late_events(queues: Queues) -> None:
     queues.age_ready(queue, first_seconds=2 * LONG, visible_seconds=2 * LONG)
     queues.fleet.note_listener("worker:1")
 
-    found = inspector.health(queues.fleet, queues.settings)
+    found = health.health(queues.fleet, queues.settings)
 
     assert "1 worker listens, but no worker has run a task yet, though batches wait" in str(found)
 

@@ -16,12 +16,13 @@ from producing import DESTINATION, KEPT, connect, numbers, snapshot, stored
 from waiting import wait_until
 
 import vwo_celery
-import vwo_celery.bootstep
-import vwo_celery.stopping
-import vwo_celery.tasks
-from vwo_celery import Settings, triggers
-from vwo_celery.fleet import Fleet, Registration, Wakeup
-from vwo_celery.store import Shard
+import vwo_celery.celery.listener
+import vwo_celery.celery.stopping
+from vwo_celery import Settings
+from vwo_celery.queue import sweeping
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.registration import Registration, Wakeup
+from vwo_celery.queue.shard import Shard
 from vwo_celery.testing import RedisServer
 
 SETTINGS = Settings()
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.declared_keys(*KEPT, "leases")
 
 def sweep(redis: Any, settings: Settings = SETTINGS) -> list[Wakeup]:
     """One sweep, as beat's task runs it."""
-    return triggers.sweep(Fleet(redis, "vwo"), settings, by="beat")
+    return sweeping.sweep(Fleet(redis, "vwo"), settings, by="beat")
 
 
 def another(account: int) -> Registration:
@@ -104,7 +105,7 @@ def test_a_sweep_leaves_a_sign_of_life(redis: redis_py.Redis) -> None:
     fleet = Fleet(redis, "vwo")
     before = fleet.now_ms()
 
-    triggers.sweep(fleet, SETTINGS, by="listener")
+    sweeping.sweep(fleet, SETTINGS, by="listener")
 
     assert before <= fleet.last_sweeps_ms()["listener"] <= fleet.now_ms()
     assert "beat" not in fleet.last_sweeps_ms()
@@ -234,7 +235,7 @@ def test_every_registered_queue_is_audited_in_turn(redis: redis_py.Redis) -> Non
     for shard in shards[::100]:
         redis.lpush(shard.keys.open, *numbers(1))
 
-    for _ in range(2 * MANY_QUEUES // triggers.AUDITED_QUEUES):
+    for _ in range(2 * MANY_QUEUES // sweeping.AUDITED_QUEUES):
         sweep(redis)
 
     assert watched(redis) == {shard.keys.name for shard in shards[::100]}
@@ -263,7 +264,7 @@ def test_an_idle_shard_is_forgotten_and_known_again(redis: redis_py.Redis, redis
     redis.delete(queue.shards[0].keys.open)
     sweep(redis)
     while_young = watched(redis)
-    idle_ms = int(1_000 * triggers.IDLE_SECONDS)
+    idle_ms = int(1_000 * sweeping.IDLE_SECONDS)
     redis.hset(meta, "watched", queue.fleet.now_ms() - idle_ms - 60 * SECOND)
     sweep(redis)
     when_idle = watched(redis)
@@ -315,7 +316,7 @@ def test_ten_thousand_idle_queues_cost_nothing(redis: redis_py.Redis) -> None:
         sweep(redis)
         commands = sent()
 
-    assert len(commands) < 10 * triggers.AUDITED_QUEUES
+    assert len(commands) < 10 * sweeping.AUDITED_QUEUES
     assert not [command for command in commands if command.startswith("EVALSHA")]
 
 
@@ -362,8 +363,8 @@ def test_a_listener_of_a_full_redis_goes_on() -> None:
         make_due(queue.shards[0])
         client.config_set("maxmemory", 1)
         app = Celery(broker="memory://", set_as_current=False)
-        vwo_celery.tasks.setup(app, redis_url=server.url)
-        listener = vwo_celery.bootstep.Listener(app)
+        vwo_celery.setup(app, redis_url=server.url)
+        listener = vwo_celery.celery.listener.Listener(app)
 
         listener.start(Consumer(app))
 
@@ -373,7 +374,7 @@ def test_a_listener_of_a_full_redis_goes_on() -> None:
             message.ack()
         listener.stop(Consumer(app))
         wait_until(lambda: not any("listener" in t.name for t in threading.enumerate()))
-        vwo_celery.stopping.stopping.prepare()
+        vwo_celery.celery.stopping.stopping.prepare()
         client.close()
 
 

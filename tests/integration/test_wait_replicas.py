@@ -15,8 +15,8 @@ from producing import BATCH, SOON_SECONDS, connect, numbers
 from redis_groups import ClusterGroup, Replicated, SentinelGroup, client_of
 
 import vwo_celery
-from vwo_celery import aio
 from vwo_celery.errors import SettingsError
+from vwo_celery.producing import aio
 from vwo_celery.receipts import IN_REDIS, NOT_REPLICATED
 from vwo_celery.testing import RedisServer
 

@@ -11,7 +11,7 @@ from typing import Any
 from lua.reference import Model, ModelBatch
 from lua.world import counted, numbers
 
-from vwo_celery.store import Shard
+from vwo_celery.queue.shard import Shard
 
 #: How far a time in Redis may be from the model's: the longest that a step of a test may take.
 TOLERANCE_MS = 4_000

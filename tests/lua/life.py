@@ -24,11 +24,11 @@ from lua.reference import Model, ModelBatch
 from lua.world import NAMESPACE, QUEUE
 from msgspec.structs import replace
 
-from vwo_celery import store
-from vwo_celery.batches import Batch, Limits
-from vwo_celery.marks import Mark, push_token
-from vwo_celery.snapshots import take_snapshot
-from vwo_celery.store import Shard
+from vwo_celery.queue.batches import Batch, Limits
+from vwo_celery.queue.marks import Mark, push_token
+from vwo_celery.queue.pushes import names_needed
+from vwo_celery.queue.shard import DUPLICATE, NOT_REGISTERED, STORED, Shard
+from vwo_celery.queue.snapshots import take_snapshot
 
 # Every span ends in five seconds and every step of the clock in none, so that no comparison of two
 # times hangs on the milliseconds that the test itself takes.
@@ -99,7 +99,7 @@ class ShardLife(RuleBasedStateMachine):
     @rule(who=producers, sizes=event_sizes)
     def push(self, who: int, sizes: list[int]) -> None:
         """A producer pushes with as many names as its own limits call for."""
-        self._push_new(who, sizes, lambda events: store.names_needed(self.knows[who], events))
+        self._push_new(who, sizes, lambda events: names_needed(self.knows[who], events))
 
     @rule(who=producers, sizes=event_sizes)
     def push_with_names_to_spare(self, who: int, sizes: list[int]) -> None:
@@ -117,7 +117,7 @@ class ShardLife(RuleBasedStateMachine):
         stored = self.shard.append(mark, events[0])
         if stored:
             expected = self.model.push(mark, events, [push_token(mark), "unused"], self.pair.now())
-            assert (expected.code, expected.sealed, expected.wakeups) == (store.STORED, 0, 0)
+            assert (expected.code, expected.sealed, expected.wakeups) == (STORED, 0, 0)
             assert self.watched
             self._note_stored(mark, events)
         if not (stored and answered):
@@ -375,11 +375,11 @@ class ShardLife(RuleBasedStateMachine):
     def _push(self, who: int, mark: Mark, events: list[bytes], names: int) -> None:
         """Push, and do with the mark what the answer asks for."""
         code = self._send(mark, events, names)
-        if code in (store.STORED, store.DUPLICATE):
+        if code in (STORED, DUPLICATE):
             self.last_pushes = [*self.last_pushes[-4:], (mark, events, names)]
         else:
             self.marks[who].sequence -= len(events)
-        if code == store.NOT_REGISTERED:
+        if code == NOT_REGISTERED:
             self.register_again(who)
 
     def _send(self, mark: Mark, events: list[bytes], names: int) -> int:
@@ -391,7 +391,7 @@ class ShardLife(RuleBasedStateMachine):
         expected = self.model.push(mark, events, batches, now)
         assert pushed.code == expected.code
         assert (pushed.sealed, pushed.wakeups) == (expected.sealed, expected.wakeups)
-        if pushed.code == store.STORED:
+        if pushed.code == STORED:
             lost_before = self.redis_lost
             self._note_stored(mark, events)
             assert self.redis_lost - lost_before == self.acknowledged[mark.id] - len(events) - seen

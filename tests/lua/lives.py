@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from lua.outages import RefusedLife
 
-from vwo_celery import store
+from vwo_celery.queue import shard as store
 
 STEPS = 40
 

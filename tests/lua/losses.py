@@ -16,7 +16,7 @@ from hypothesis.stateful import precondition, rule
 from lua.life import ShardLife, producers
 from lua.reference import Model
 
-from vwo_celery.capacity import make_room, trim_dead
+from vwo_celery.queue.capacity import make_room, trim_dead
 
 #: Of what could be dropped, how much is in the way of a push.
 shares = st.sampled_from([0, 0.3, 0.8, 1])

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vwo_celery.batches import HELD, Held, Limits, part_id
-from vwo_celery.marks import Mark
+from vwo_celery.queue.batches import HELD, Held, Limits, part_id
+from vwo_celery.queue.marks import Mark
 
 SWEEP_NAMES = 8
 

@@ -8,9 +8,9 @@ import pytest
 from lua.world import LIFE, LIMITS, World
 from msgspec.structs import replace
 
-from vwo_celery import store
-from vwo_celery.batches import Limits
-from vwo_celery.marks import YOUNG_TTL_SECONDS, Mark
+from vwo_celery.queue.batches import Limits
+from vwo_celery.queue.marks import YOUNG_TTL_SECONDS, Mark
+from vwo_celery.queue.shard import DUPLICATE, STORED
 
 MARK = "mark:m"
 NINE = b"123456789"  # ten bytes with its separator
@@ -148,7 +148,7 @@ def test_a_repeat_stores_nothing(world: World, sequence: int) -> None:
 
     assert stored is False
     assert changes == {}
-    assert pushed.code == store.DUPLICATE
+    assert pushed.code == DUPLICATE
     assert world.changes() == {}
 
 
@@ -166,7 +166,7 @@ def test_an_event_before_which_redis_lost_others_is_left_alone(
     pushed = world.push(mark(7), b"2")
 
     assert (stored, changes) == (False, {})
-    assert pushed.code == store.STORED
+    assert pushed.code == STORED
     lost = 6 - (seen or 0)
     assert world.snapshot().dropped == {"redis_lost": lost}
     assert world.snapshot().accepted == 1 + 1 + lost

@@ -12,8 +12,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from vwo_celery import Settings
-from vwo_celery.circuit import LONGEST_PAUSE_SECONDS, Circuit, Permit
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.queue.circuit import LONGEST_PAUSE_SECONDS, Circuit, Permit
 
 SECOND = 1_000
 HOUR = 3_600 * SECOND

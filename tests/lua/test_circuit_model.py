@@ -23,8 +23,8 @@ from hypothesis.stateful import (
 from lua.world import NAMESPACE, QUEUE
 
 from vwo_celery import Settings
-from vwo_celery.circuit import LONGEST_PAUSE_SECONDS, Circuit
-from vwo_celery.keys import shard_keys
+from vwo_celery.queue.circuit import LONGEST_PAUSE_SECONDS, Circuit
+from vwo_celery.queue.keys import shard_keys
 
 #: More lives than the suite has time for: MODEL_EXAMPLES=5000 pytest tests/lua/test_circuit_model.py
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "60"))

@@ -6,8 +6,7 @@ import pytest
 from lua.world import LEASE_SECONDS, LIMITS, Line, World
 from msgspec.structs import replace
 
-from vwo_celery.batches import HELD, Batch
-from vwo_celery.sizes import Passed
+from vwo_celery.queue.batches import HELD, Batch, Passed
 
 LEASE_MS = round(LEASE_SECONDS * 1000)
 

@@ -21,15 +21,16 @@ from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
 import vwo_celery
-from vwo_celery import Settings, capacity, circuit, scripts, store
-from vwo_celery.batches import Batch, Part
-from vwo_celery.keys import fleet_keys, shard_keys
-from vwo_celery.marks import Mark
-from vwo_celery.scripts import Script
-from vwo_celery.sizes import Passed
+from vwo_celery import Settings
+from vwo_celery.queue import capacity, circuit, scripts
+from vwo_celery.queue import shard as store
+from vwo_celery.queue.batches import Batch, Part, Passed
+from vwo_celery.queue.keys import fleet_keys, shard_keys
+from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.scripts import Script
 from vwo_celery.testing import RedisServer, wait_for
 
-LUA = Path(vwo_celery.__file__).parent / "lua"
+LUA = Path(vwo_celery.__file__).parent / "queue" / "lua"
 SCRIPTS = sorted(LUA.rglob("*.lua"))
 COMMAND = re.compile(r"redis\.p?call\(\s*'(\w+)'")
 ANY_CALL = re.compile(r"redis\.p?call\(")

@@ -8,10 +8,18 @@ import pytest
 from lua.world import LIFE, LIMITS, Line, World
 from msgspec.structs import replace
 
-from vwo_celery import store
-from vwo_celery.batches import Limits
-from vwo_celery.marks import OLD_FROM_SEQUENCE, Mark, push_token
-from vwo_celery.store import Pushed
+from vwo_celery.queue.batches import Limits
+from vwo_celery.queue.marks import OLD_FROM_SEQUENCE, Mark, push_token
+from vwo_celery.queue.pushes import names_needed
+from vwo_celery.queue.shard import (
+    DUPLICATE,
+    NOT_REGISTERED,
+    STORED,
+    TOO_FEW_NAMES,
+    TOO_MANY_BYTES,
+    TOO_MANY_EVENTS,
+    Pushed,
+)
 
 MARK = "mark:m"
 #: A shard that the sweep knows, so that a push has nobody to tell.
@@ -26,7 +34,7 @@ def mark(sequence: int = 1) -> Mark:
 
 def stored(sealed: int = 0, wakeups: int = 0, watch: int = 0) -> Pushed:
     """The answer to a push that was stored."""
-    return Pushed(store.STORED, sealed, wakeups, watch)
+    return Pushed(STORED, sealed, wakeups, watch)
 
 
 # -- storing
@@ -67,7 +75,7 @@ def test_an_unregistered_shard_takes_nothing(world: World) -> None:
     """Without limits nothing is stored; the producer has to register first."""
     pushed = world.push(mark(), b"1")
 
-    assert pushed.code == store.NOT_REGISTERED
+    assert pushed.code == NOT_REGISTERED
     assert world.changes() == {}
 
 
@@ -91,7 +99,7 @@ def test_a_repeat_announces_the_shard_again(world: World) -> None:
 
     pushed = world.push(mark(1), b"1")
 
-    assert pushed == Pushed(store.DUPLICATE, 0, 0, 1)
+    assert pushed == Pushed(DUPLICATE, 0, 0, 1)
 
 
 @pytest.mark.parametrize("sequence", [OLD_FROM_SEQUENCE - 1, OLD_FROM_SEQUENCE])
@@ -172,7 +180,7 @@ def test_a_refused_push_counts_no_loss(world: World) -> None:
     changes = world.changes()
     pushed = world.push(mark(8), b"1")
 
-    assert refused.code == store.TOO_MANY_EVENTS
+    assert refused.code == TOO_MANY_EVENTS
     assert changes == {"meta": {"refused": 2}}
     assert pushed == stored()
     assert world.snapshot().dropped == {"redis_lost": 7}
@@ -185,7 +193,7 @@ def test_a_producer_of_another_life_is_told(world: World) -> None:
 
     pushed = world.push(Mark("m", 9, life="before"), b"1")
 
-    assert pushed.code == store.NOT_REGISTERED
+    assert pushed.code == NOT_REGISTERED
     assert world.changes() == {}
 
 
@@ -231,7 +239,7 @@ def test_a_repeated_push_stores_nothing(world: World, sequence: int) -> None:
 
     pushed = world.push(mark(sequence), b"1", b"2")
 
-    assert pushed.code == store.DUPLICATE
+    assert pushed.code == DUPLICATE
     assert world.changes() == {}
 
 
@@ -242,7 +250,7 @@ def test_a_repeat_of_a_push_that_sealed_stores_nothing(world: World) -> None:
 
     pushed = world.push(mark(7), b"1", b"2", b"3")
 
-    assert (pushed.code, pushed.sealed, pushed.wakeups) == (store.DUPLICATE, 0, 0)
+    assert (pushed.code, pushed.sealed, pushed.wakeups) == (DUPLICATE, 0, 0)
     assert world.changes() == {}
 
 
@@ -347,7 +355,7 @@ def test_a_large_push_is_stored_whole(world: World, limit: int) -> None:
     world.given(limits=limits, meta=KNOWN)
     events = [b"%d" % i for i in range(2_500)]
 
-    pushed = world.push(mark(), *events, names=store.names_needed(limits, events))
+    pushed = world.push(mark(), *events, names=names_needed(limits, events))
 
     dump = world.dump()
     batches = [dump[name] for name in sorted(dump) if name.startswith("batch:")]
@@ -459,8 +467,8 @@ def test_a_last_event_larger_than_a_batch_is_sealed_at_once(world: World) -> Non
 @pytest.mark.parametrize(
     ("limits", "code"),
     [
-        (replace(LIMITS, capacity_events=6), store.TOO_MANY_EVENTS),
-        (replace(LIMITS, capacity_bytes=69), store.TOO_MANY_BYTES),
+        (replace(LIMITS, capacity_events=6), TOO_MANY_EVENTS),
+        (replace(LIMITS, capacity_bytes=69), TOO_MANY_BYTES),
     ],
 )
 def test_a_full_queue_refuses_all_of_a_push(world: World, limits: Limits, code: int) -> None:
@@ -510,7 +518,7 @@ def test_too_few_names_are_refused(world: World, limits: Limits, count: int) -> 
 
     pushed = world.push(mark(), *[NINE] * count, names=2)
 
-    assert pushed.code == store.TOO_FEW_NAMES
+    assert pushed.code == TOO_FEW_NAMES
     assert world.changes() == {}
 
 
@@ -520,7 +528,7 @@ def test_one_event_needs_two_names(world: World) -> None:
     world.given(limits=limits, meta=KNOWN)
     world.push(mark(1), b"1")
 
-    pushed = world.push(mark(2), b"x" * 50, names=store.names_needed(limits, [b"x" * 50]))
+    pushed = world.push(mark(2), b"x" * 50, names=names_needed(limits, [b"x" * 50]))
 
     assert pushed.sealed == 2
     assert world.changes()["ready"] == {

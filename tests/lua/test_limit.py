@@ -5,7 +5,7 @@ from __future__ import annotations
 from lua.world import LIMITS, World
 from msgspec.structs import asdict, replace
 
-from vwo_celery.marks import Mark
+from vwo_celery.queue.marks import Mark
 
 
 def test_limits_are_written(world: World) -> None:

@@ -8,9 +8,9 @@ import pytest
 from lua.world import LIMITS, Line, World
 from msgspec.structs import replace
 
-from vwo_celery.capacity import FITS, MAY_FIT, NEVER_FITS, Room, make_room
-from vwo_celery.marks import Mark
-from vwo_celery.scripts import script
+from vwo_celery.queue.capacity import FITS, MAY_FIT, NEVER_FITS, Room, make_room
+from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.scripts import script
 
 NINE = b"123456789"  # ten bytes with its separator
 

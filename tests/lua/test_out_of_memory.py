@@ -11,11 +11,10 @@ from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
 from vwo_celery import Settings
-from vwo_celery.batches import HELD, Part, part_id
-from vwo_celery.capacity import FITS, NEVER_FITS, make_room, trim_dead
-from vwo_celery.circuit import Circuit
-from vwo_celery.marks import Mark, push_token
-from vwo_celery.sizes import Passed
+from vwo_celery.queue.batches import HELD, Part, Passed, part_id
+from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room, trim_dead
+from vwo_celery.queue.circuit import Circuit
+from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.testing import RedisServer
 
 #: So little that every command which Redis may refuse for lack of memory is refused.

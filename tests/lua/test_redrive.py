@@ -6,8 +6,8 @@ import pytest
 from lua.world import LIMITS, Line, World
 from msgspec.structs import replace
 
-from vwo_celery import store
-from vwo_celery.marks import Mark
+from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.shard import TOO_MANY_EVENTS
 
 META = {"accepted": 5, "events": 2, "bytes": 20, "dead": 3}
 
@@ -57,7 +57,7 @@ def test_a_queue_that_a_redrive_has_filled_is_full(world: World) -> None:
     world.shard.redrive("b")
 
     assert world.shard.append(Mark("m", 3), b"3") is False
-    assert world.push(Mark("m", 3), b"3").code == store.TOO_MANY_EVENTS
+    assert world.push(Mark("m", 3), b"3").code == TOO_MANY_EVENTS
 
 
 @pytest.mark.parametrize("state", ["ready", "leases"])

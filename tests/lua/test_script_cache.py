@@ -10,10 +10,10 @@ from lua.world import LEASE_SECONDS, QUEUE, Line, World
 from redis.exceptions import NoScriptError
 
 from vwo_celery import Settings
-from vwo_celery.batches import Part
-from vwo_celery.circuit import Circuit
-from vwo_celery.marks import Mark
-from vwo_celery.scripts import script
+from vwo_celery.queue.batches import Part
+from vwo_celery.queue.circuit import Circuit
+from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.scripts import script
 from vwo_celery.testing import RedisServer
 
 NAMES = (

@@ -10,8 +10,8 @@ import pytest
 from lua.world import LIMITS, Line, World
 from msgspec.structs import replace
 
-from vwo_celery.batches import LONGEST_ERROR, Part, part_id
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.queue.batches import LONGEST_ERROR, Part, part_id
 
 #: Bytes of each event in these tests, its separator included.
 SIZE = 6

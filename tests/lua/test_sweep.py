@@ -8,8 +8,8 @@ import pytest
 from lua.world import HORIZON_MS, IDLE_MS, LIMITS, Line, World
 from msgspec.structs import replace
 
-from vwo_celery.batches import HELD
-from vwo_celery.store import Swept
+from vwo_celery.queue.batches import HELD
+from vwo_celery.queue.shard import Swept
 
 SECOND = 1_000
 YOUNG = -10 * SECOND

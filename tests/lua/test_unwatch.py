@@ -8,7 +8,7 @@ import pytest
 from lua.world import LIMITS, Line, World
 from msgspec.structs import replace
 
-from vwo_celery.marks import Mark
+from vwo_celery.queue.marks import Mark
 
 
 def test_an_empty_shard_is_forgotten(world: World) -> None:

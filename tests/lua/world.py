@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from vwo_celery.batches import Batch, Held, Limits
-from vwo_celery.marks import Mark
-from vwo_celery.snapshots import Snapshot, take_snapshot
-from vwo_celery.store import Pushed, Shard
+from vwo_celery.queue.batches import Batch, Held, Limits
+from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.shard import Pushed, Shard
+from vwo_celery.queue.snapshots import Snapshot, take_snapshot
 
 NAMESPACE = "vwo"
 QUEUE = "fme-1-test"

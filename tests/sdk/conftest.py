@@ -19,11 +19,12 @@ import pytest
 
 import vwo_celery
 from vwo_celery.connections import open_client
-from vwo_celery.delivery import deliver
-from vwo_celery.fleet import Fleet, Wakeup
+from vwo_celery.delivering.delivery import deliver
+from vwo_celery.delivering.worker import Worker
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.registration import Wakeup
 from vwo_celery.settings import Settings
 from vwo_celery.testing import Standin
-from vwo_celery.worker import Worker
 
 SDK = os.environ.get("VWO_CELERY_SDK", "")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vwo_celery.amounts import count, size, span
+from vwo_celery.text.amounts import count, size, span
 
 
 @pytest.mark.parametrize(

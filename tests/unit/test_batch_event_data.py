@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vwo_celery import batching
-from vwo_celery.batching import SPELLINGS, BatchSettings, callback_path, parse_batch_event_data
 from vwo_celery.errors import SettingsError
+from vwo_celery.settings import batch_event_data
+from vwo_celery.settings import batch_event_data as batching
+from vwo_celery.settings.batch_event_data import SPELLINGS, BatchSettings, parse_batch_event_data
+from vwo_celery.settings.callbacks import callback_path
 
 NAN, INFINITY = float("nan"), float("inf")
 REAL_TIME = BatchSettings(events_per_request=1, request_time_interval=600.0)
@@ -338,7 +340,7 @@ def test_what_is_remembered_of_the_log_is_bounded() -> None:
     for number in range(1_100):
         parse_batch_event_data({"events_per_request": -number})
 
-    assert len(batching._logged) == 1_000
+    assert len(batch_event_data._logged) == 1_000
 
 
 @pytest.mark.parametrize(

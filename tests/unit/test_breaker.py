@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vwo_celery.breaker import (
+from vwo_celery.spool.breaker import (
     DRAINER_SILENCE_SECONDS,
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,

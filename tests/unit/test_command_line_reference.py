@@ -74,7 +74,9 @@ def test_the_common_options_are_those_of_every_command() -> None:
 def test_every_check_of_the_doctor_is_described() -> None:
     """The table of checks has just those that the code can come to."""
     package = Path(vwo_celery.__file__).parent
-    names = ("doctor.py", "findings.py", "spool_findings.py", "cli/examining.py")
+    names = (
+        "operating/doctor.py", "operating/findings.py", "operating/spool_findings.py", "cli/doctor.py"
+    )  # fmt: skip
     text = "\n".join((package / name).read_text("utf-8") for name in names)
     coded = set(FINDINGS.findall(text))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from vwo_celery.findings import (
+from vwo_celery.operating.findings import (
     BrokerFacts,
     Finding,
     beat_finding,
@@ -13,7 +13,7 @@ from vwo_celery.findings import (
     listener_finding,
     redis_findings,
 )
-from vwo_celery.servers import ServerFacts
+from vwo_celery.operating.servers import ServerFacts
 from vwo_celery.settings import Settings
 
 GIB = 2**30

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vwo_celery.isolation import MOST_REFUSALS, PATIENCE, Findings, Range, search
-from vwo_celery.outcomes import Outcome, Verdict
+from vwo_celery.delivering.bisection import MOST_REFUSALS, PATIENCE, Findings, Range, search
+from vwo_celery.sending.outcomes import Outcome, Verdict
 
 LARGEST = 5_000
 ACCEPTED = Outcome(verdict=Verdict.DELIVERED)

@@ -1,4 +1,4 @@
-"""docs/reference/redis-keys.md says what vwo_celery/keys.py says."""
+"""docs/reference/redis-keys.md says what vwo_celery/queue/keys.py says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vwo_celery.keys import (
+from vwo_celery.queue.keys import (
     FLEET_FAMILIES,
     SHARD_FAMILIES,
     KeyFamily,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vwo_celery.marks import (
+from vwo_celery.queue.marks import (
     OLD_FROM_SEQUENCE,
     OLD_TTL_SECONDS,
     YOUNG_TTL_SECONDS,

@@ -13,8 +13,8 @@ from kombu.exceptions import ContentDisallowed
 from kombu.serialization import loads, prepare_accept_content
 
 import vwo_celery
-from vwo_celery.fleet import Wakeup
-from vwo_celery.tasks import publisher_of
+from vwo_celery.celery.tasks import publisher_of
+from vwo_celery.queue.registration import Wakeup
 
 PACKAGE = Path(vwo_celery.__file__).parent
 WORKERS = Path(__file__).parents[2] / "workers"

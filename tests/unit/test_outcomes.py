@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vwo_celery.outcomes import (
+from vwo_celery.sending.outcomes import (
     MOST_RETRY_AFTER_SECONDS,
     OUTCOMES,
     Answer,

@@ -9,10 +9,11 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from vwo_celery import connections
-from vwo_celery.connections import open_client, open_worker_client, sentinel_address, unavailable
+from vwo_celery.connections import clients as connections
+from vwo_celery.connections import unavailable
+from vwo_celery.connections.clients import open_client, open_worker_client, sentinel_address
+from vwo_celery.connections.retries import Patience
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.patience import Patience
 from vwo_celery.testing.waiting import free_port
 
 #: More than a client without patience needs where nobody answers, on any machine.

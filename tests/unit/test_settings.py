@@ -13,8 +13,8 @@ import pytest
 from django.conf import LazySettings
 
 from vwo_celery.errors import SettingsError
-from vwo_celery.setting_sources import environment_variable
 from vwo_celery.settings import Settings, describe
+from vwo_celery.settings.sources import environment_variable
 
 NAMES = Settings.__struct_fields__
 NAN, INFINITY = float("nan"), float("inf")

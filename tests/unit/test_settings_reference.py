@@ -8,9 +8,9 @@ from types import ModuleType
 
 import pytest
 
-from vwo_celery.batching import SPELLINGS
-from vwo_celery.setting_sources import environment_variable
 from vwo_celery.settings import Settings
+from vwo_celery.settings.batch_event_data import SPELLINGS
+from vwo_celery.settings.sources import environment_variable
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "reference" / "settings.md"

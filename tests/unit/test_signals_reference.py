@@ -8,8 +8,8 @@ from pathlib import Path
 from celery.utils.dispatch import Signal
 
 from vwo_celery import signals
-from vwo_celery.batches import Batch
 from vwo_celery.destinations import Destination
+from vwo_celery.queue.batches import Batch
 from vwo_celery.signals import BatchReport
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "signals.md").read_text("utf-8")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vwo_celery.sizes import DOUBLING_MS, Passed, after_refusal, after_success, allowed, cut
+from vwo_celery.delivering.sizes import DOUBLING_MS, after_refusal, after_success, allowed, cut
+from vwo_celery.queue.batches import Passed
 
 NOW = 1_800_000_000_000
 #: Bytes of an event in these tests.

@@ -1,7 +1,8 @@
 """Two releases side by side: this one, and the one before it as it was shipped.
 
 The wheel of the release before lies beside this file. It is unpacked and goes first on the path of every
-program of that release; everything else it imports is this environment's.
+program of that release; everything else it imports is this environment's. What stores something in
+every state calls the inside of its release, so each release keeps its own script.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from vwo_celery.destinations import Destination
 
 HERE = Path(__file__).parent
 STORED = sorted(HERE.glob("stored-*.json"))
-_STORE = HERE / "store_everything.py"
 _COMMAND = (sys.executable, "-c", "from vwo_celery.cli import main; main()")
 _COMMAND_SECONDS = 60
 #: A time, such as the document has in scores, in lines of info and in fields of hashes.
@@ -32,10 +32,11 @@ _NEAR_MS = 30 * 86_400_000
 
 
 class Release(NamedTuple):
-    """One release, and the folder that its package lies in."""
+    """One release, the folder that its package lies in, and the script that stores every state."""
 
     version: str
     folder: Path
+    script: Path
 
     @property
     def path(self) -> str:
@@ -58,17 +59,18 @@ class Release(NamedTuple):
 
     def told(self, *, cwd: Path, redis_url: str) -> Any:
         """What it says of all that is in a Redis."""
-        return json.loads(self.run(sys.executable, str(_STORE), "--tell", redis_url, cwd=cwd))
+        return json.loads(self.run(sys.executable, str(self.script), "--tell", redis_url, cwd=cwd))
 
     def store(self, path: Path) -> Stored:
         """What it stores, in every state that there is."""
-        self.run(sys.executable, str(_STORE), str(path), cwd=path.parent)
+        self.run(sys.executable, str(self.script), str(path), cwd=path.parent)
         return Stored.load(path)
 
 
 def this_release() -> Release:
     """The release under test."""
-    return Release(vwo_celery.__version__, Path(vwo_celery.__file__).parents[1])
+    folder = Path(vwo_celery.__file__).parents[1]
+    return Release(vwo_celery.__version__, folder, HERE / "store_everything.py")
 
 
 def release_before(folder: Path) -> Release:
@@ -76,7 +78,8 @@ def release_before(folder: Path) -> Release:
     (wheel,) = HERE.glob("vwo_celery-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
-    return Release(wheel.name.split("-")[1], folder)
+    version = wheel.name.split("-")[1]
+    return Release(version, folder, HERE / f"store_everything-{version}.py")
 
 
 class Stored(msgspec.Struct):

@@ -22,10 +22,11 @@ from typing import Any
 import redis
 
 import vwo_celery
-from vwo_celery import triggers
-from vwo_celery.delivery import Worker, deliver
-from vwo_celery.fleet import Fleet, Wakeup
-from vwo_celery.snapshots import take_snapshot
+from vwo_celery.delivering.delivery import Worker, deliver
+from vwo_celery.queue import sweeping
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.testing import Fault, RedisServer, Standin, wait_for
 
 SDK_KEY = "0123456789abcdef0123456789abcdef"
@@ -153,7 +154,7 @@ class Store:
         assert queue.enqueue(legacy("foreign-0"))
         texts = [json.dumps(legacy(f"foreign-{number}")) for number in range(1, 25)]
         self.client.lpush(queue.shards[0].keys.open, *texts)
-        triggers.sweep_shard(queue.shards[0], self.settings)
+        sweeping.sweep_shard(queue.shards[0], self.settings)
 
     def a_full_queue(self) -> None:
         """Two events more than there is room for, twice, and a queue that never held anything."""
@@ -180,7 +181,7 @@ class Store:
         self.a_pause()
         self.pushes_of_other_programs()
         self.a_full_queue()
-        for wakeup in triggers.sweep(self.fleet, self.settings, by="beat"):
+        for wakeup in sweeping.sweep(self.fleet, self.settings, by="beat"):
             self.fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
         self.events_since_the_sweep()
 

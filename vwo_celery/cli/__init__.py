@@ -12,12 +12,15 @@ from importlib.util import find_spec
 import click
 
 from vwo_celery import __version__
-from vwo_celery.cli.acting import flush, pause, resume
 from vwo_celery.cli.dead import dead
-from vwo_celery.cli.examining import examine
-from vwo_celery.cli.looking import ledger, queues, status
+from vwo_celery.cli.doctor import examine
+from vwo_celery.cli.flush import flush
+from vwo_celery.cli.ledger import ledger
+from vwo_celery.cli.pause import pause, resume
+from vwo_celery.cli.queues import queues
 from vwo_celery.cli.session import Operator, common_options, json_option
-from vwo_celery.cli.spooling import spool
+from vwo_celery.cli.spool import spool
+from vwo_celery.cli.status import status
 
 _DEMO_MODULE = "vwo_celery.demo.command"
 

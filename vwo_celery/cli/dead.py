@@ -12,13 +12,12 @@ import click
 import msgspec
 from rich.progress import Progress
 
-from vwo_celery import inspector, operations
-from vwo_celery.amounts import count, span
-from vwo_celery.cli.looking import queue_option
-from vwo_celery.cli.printing import Column, Row, console, moment, print_json, print_rows, say
-from vwo_celery.cli.session import Session, common_options, json_option
-from vwo_celery.destinations import mask
-from vwo_celery.operations import DeadBatch
+from vwo_celery.cli.output import Column, Row, console, moment, print_json, print_rows, say
+from vwo_celery.cli.session import Session, common_options, json_option, queue_option
+from vwo_celery.operating import inspector, operations
+from vwo_celery.operating.operations import DeadBatch
+from vwo_celery.text.amounts import count, span
+from vwo_celery.text.masking import mask
 
 #: Batches that `dead list` prints at most, and events of each that `--events` does.
 _LISTED_BATCHES = 50

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 import click
 
-from vwo_celery.cli.printing import print_json
+from vwo_celery.cli.output import print_json
 from vwo_celery.connections import open_client, unavailable
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
-from vwo_celery.fleet import Fleet
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.settings import Settings
-from vwo_celery.wording import mask_url
+from vwo_celery.text.masking import mask_url
 
 #: Longest wait for one answer of Redis; an operator's look at many queues is one large answer.
 _REDIS_TIMEOUT_SECONDS = 5.0
@@ -131,3 +131,8 @@ class Operator(click.Group):
             ) from exc
         except VwoCeleryError as exc:
             raise click.ClickException(str(exc)) from exc
+
+
+queue_option = click.option(
+    "--queue", "queues", multiple=True, metavar="QUEUE", help="Only this queue; may be repeated."
+)

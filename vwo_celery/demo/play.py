@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from vwo_celery.amounts import count
 from vwo_celery.demo.children import Child
 from vwo_celery.demo.deliveries import Delivery
 from vwo_celery.demo.progress import batches_in_flight, take_ledger, take_moment, undelivered
@@ -25,7 +24,8 @@ from vwo_celery.demo.stage import (
 from vwo_celery.demo.victim import catch
 from vwo_celery.demo.view import View
 from vwo_celery.errors import VwoCeleryError
-from vwo_celery.inspector import Ledger
+from vwo_celery.operating.inspector import Ledger
+from vwo_celery.text.amounts import count
 
 _TICK_SECONDS = 0.1
 _START_TIMEOUT_SECONDS = 30.0

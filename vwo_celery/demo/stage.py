@@ -21,7 +21,7 @@ from vwo_celery.demo.children import Child, stop_all
 from vwo_celery.demo.deliveries import FILE_VARIABLE, NAME_VARIABLE, Delivery, read_deliveries
 from vwo_celery.demo.lifeline import PARENT_VARIABLE
 from vwo_celery.demo.replica import EVENTS_PER_VISIT, ReplicaReport
-from vwo_celery.fleet import Fleet
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.testing import RedisServer, free_port
 from vwo_celery.testing.standin.tally import Stats
 

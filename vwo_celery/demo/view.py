@@ -17,10 +17,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from vwo_celery.amounts import count
 from vwo_celery.demo.progress import Moment
 from vwo_celery.demo.report import Sum
 from vwo_celery.demo.stage import EVENTS_PER_REQUEST
+from vwo_celery.text.amounts import count
 
 _DRAW_EVERY_SECONDS = 0.2
 _LINE_EVERY_SECONDS = 2.0

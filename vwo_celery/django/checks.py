@@ -18,8 +18,8 @@ from django.conf import settings as django_settings
 from django.core.checks import Error
 
 from vwo_celery.errors import SettingsError
-from vwo_celery.setting_sources import DJANGO_SETTING, Given, from_environment, from_options
 from vwo_celery.settings import Settings, check, describe
+from vwo_celery.settings.sources import DJANGO_SETTING, Given, from_environment, from_options
 
 _NAMES = Settings.__struct_fields__
 

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from vwo_celery.errors import EventError, QueueFull
 from vwo_celery.events import encode
-from vwo_celery.producer import Queue
+from vwo_celery.producing.producer import Queue
 
 
 def enqueue_on_commit(queue: Queue, event: Any, using: str | None = None) -> None:

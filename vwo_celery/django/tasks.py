@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from celery.app import app_or_default
 
-from vwo_celery.tasks import LISTENER, deliver, flush, setup, sweep
+from vwo_celery.celery.tasks import LISTENER, deliver, flush, setup, sweep
 
 __all__ = ["deliver", "flush", "sweep"]
 

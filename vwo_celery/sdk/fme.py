@@ -18,18 +18,12 @@ from typing import Any
 
 import msgspec
 
-from vwo_celery.destinations import Destination, mask
+from vwo_celery.destinations import Destination
 from vwo_celery.errors import SdkError
-from vwo_celery.producer import Queue
+from vwo_celery.producing.producer import Queue
 from vwo_celery.receipts import FlushResult
-from vwo_celery.sdk.hook import (
-    VENDOR_DEFAULTS,
-    Hook,
-    OpenQueue,
-    log,
-    remember,
-    stop_timer,
-)
+from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Hook, OpenQueue, log, remember, stop_timer
+from vwo_celery.text.masking import mask
 
 #: The two names under which the SDK takes a builder of the application's.
 BUILDER_OPTIONS = ("wingifyBuilder", "vwoBuilder")
@@ -206,9 +200,6 @@ def _vendor(client: Any, module: str) -> Any:
     raise SdkError(f"{type(client).__name__} is not a client of VWO's SDKs")
 
 
-# --- one client per process ----------------------------------------------------------------------
-
-
 def _identity(client: Any) -> tuple[str, str]:
     return str(client.options["account_id"]), client.options["sdk_key"]
 
@@ -242,9 +233,6 @@ def _mixed(identities: Iterable[tuple[str, str]]) -> str:
         f"more than one VWO FME client in this process ({named}): the SDK keeps one, so events of "
         "one are queued and sent as another's. Use one process for each SDK key"
     )
-
-
-# --- the SDK's own queue and timers --------------------------------------------------------------
 
 
 def _take_over(client: Any, shared: SharedBatchQueue) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import SdkError
-from vwo_celery.producer import Queue
+from vwo_celery.producing.producer import Queue
 from vwo_celery.receipts import FlushResult
 
 log = logging.getLogger("vwo_celery.sdk")

@@ -1,0 +1,128 @@
+"""Celery's broker as the doctor sees it: can it be reached, and who consumes our tasks there.
+
+Place: adapters. Workers are asked over Celery's remote control, which answers within a second or not
+at all. It looks, and sends no task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from celery import Celery
+from celery.app.utils import find_app
+from kombu.transport import TRANSPORT_ALIASES
+
+from vwo_celery.celery.tasks import DELIVER
+from vwo_celery.connections import open_client
+from vwo_celery.errors import SettingsError
+from vwo_celery.operating.findings import BrokerFacts
+from vwo_celery.settings import Settings
+from vwo_celery.text.masking import mask_url, secrets_of, without_secrets
+
+_CONNECT_SECONDS = 2
+_ANSWER_SECONDS = 1.0
+_REDIS, _RABBITMQ = ("redis", "rediss"), ("amqp", "amqps", "pyamqp")
+_CELERYS_DEFAULT_QUEUE = "celery"
+
+
+def look_at_broker(settings: Settings, app_name: str = "") -> BrokerFacts:
+    """What there is to know of the broker; never raises.
+
+    Args:
+        settings: Name the broker and the queue of our tasks.
+        app_name: The workers' Celery app, as `celery -A` takes it; "" to guess how they connect.
+    """
+    url = settings.broker_url or settings.redis_url
+    try:
+        url = settings.effective_broker_url
+        apps = [find_app(app_name)] if app_name else list(_likely_apps(settings))
+        url = _url_of(apps[0]) if app_name else url
+        return _look(apps, settings, url, app_given=bool(app_name))
+    except SettingsError as exc:
+        return BrokerFacts(url=mask_url(url), cluster="+cluster://" in url, error=str(exc))
+    except Exception as exc:
+        # Whatever a transport or the user's app raises is what the operator wants to know.
+        return BrokerFacts(url=mask_url(url), error=_without_secrets(exc, url))
+
+
+def _url_of(app: Celery) -> str:
+    return str(app.connection_for_read().as_uri(include_password=True))
+
+
+def _look(apps: list[Celery], settings: Settings, url: str, *, app_given: bool) -> BrokerFacts:
+    masked, scheme = mask_url(url), urlsplit(url).scheme
+    if scheme not in TRANSPORT_ALIASES:
+        return BrokerFacts(url=masked, error=f"Celery knows no transport {scheme!r}")
+    if scheme not in (*_REDIS, *_RABBITMQ) and not app_given:
+        return BrokerFacts(url=masked, unchecked=f"name your Celery app with --app to try {scheme}")
+    _connect(apps[0])
+    if scheme in _REDIS and _is_cluster(url):
+        return BrokerFacts(url=masked, cluster=True)
+    return _ask(apps, settings, masked)
+
+
+def _likely_apps(settings: Settings) -> Iterator[Celery]:
+    """The broker with the key prefix of workers.app, and as a plain app uses it."""
+    scheme = urlsplit(settings.effective_broker_url).scheme
+    for prefix in (f"{settings.namespace}:broker:", "") if scheme in _REDIS else ("",):
+        app = Celery(
+            "vwo_celery_doctor", broker=settings.effective_broker_url, set_as_current=False
+        )
+        app.conf.broker_connection_timeout = _CONNECT_SECONDS
+        if scheme in _REDIS:
+            app.conf.broker_transport_options = {
+                "socket_connect_timeout": _CONNECT_SECONDS,
+                "global_keyprefix": prefix,
+            }
+        yield app
+
+
+def _connect(app: Celery) -> None:
+    with app.connection_for_read() as connection:
+        connection.ensure_connection(max_retries=1, timeout=_CONNECT_SECONDS)
+        connection.default_channel  # noqa: B018  asking for it is what connects to Redis
+
+
+def _is_cluster(url: str) -> bool:
+    client = open_client(url, timeout_seconds=_CONNECT_SECONDS)
+    try:
+        return bool(client.info("cluster").get("cluster_enabled"))
+    finally:
+        client.close()
+
+
+def _ask(apps: list[Celery], settings: Settings, masked: str) -> BrokerFacts:
+    queues: dict[str, list[Any]] = {}
+    tasks: dict[str, list[str]] = {}
+    default = settings.celery_queue
+    for app in apps:
+        inspect = app.control.inspect(timeout=_ANSWER_SECONDS)
+        answered = inspect.active_queues() or {}
+        if answered:
+            queues |= answered
+            tasks |= inspect.registered() or {}
+            default = default or _default_queue(inspect.conf() or {}, tasks)
+    target = default or _CELERYS_DEFAULT_QUEUE
+    consumers = [name for name, those in queues.items() if target in (q["name"] for q in those)]
+    return BrokerFacts(
+        url=masked,
+        queue=target,
+        workers=tuple(sorted(queues)),
+        consumers=tuple(sorted(consumers)),
+        strangers=tuple(sorted(n for n in consumers if n in tasks and DELIVER not in tasks[n])),
+    )
+
+
+def _default_queue(configurations: dict[str, Any], tasks: dict[str, list[str]]) -> str:
+    """Where the workers that know our tasks send what names no queue; "" if there is none."""
+    for worker, configuration in configurations.items():
+        if DELIVER in tasks.get(worker, ()):
+            return str(configuration.get("task_default_queue") or _CELERYS_DEFAULT_QUEUE)
+    return ""
+
+
+def _without_secrets(exc: Exception, url: str) -> str:
+    text = f"{type(exc).__name__}: {exc}".replace(url, mask_url(url))
+    return without_secrets(text, dict.fromkeys(secrets_of(url), "…"))

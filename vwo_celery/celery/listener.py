@@ -1,0 +1,177 @@
+"""The listener: a thread of every worker's main process that turns wake-ups into `deliver` tasks.
+
+Place: an adapter. It waits in one blocking pop, so that a full batch leaves at once and an idle
+worker asks nothing. It needs no broker: where beat is silent it runs the sweep, and what the broker
+does not take, or no worker runs, it sends itself, one batch at a time. If it dies, other workers'
+listeners go on; without any, beat's sweep finds what is ready.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import random
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+from celery import bootsteps
+from kombu.utils import functional
+
+from vwo_celery.celery.stopping import stopping
+from vwo_celery.celery.tasks import hand_back_all, new_worker, open_fleet, publisher_of, settings_of
+from vwo_celery.delivering.lane import Lane
+from vwo_celery.errors import VwoCeleryError
+from vwo_celery.logs import SeldomLog
+from vwo_celery.operating import stalls
+from vwo_celery.queue import sweeping
+from vwo_celery.queue.registration import Wakeup
+from vwo_celery.spool.fallback import fallback_of
+
+log = logging.getLogger("vwo_celery")
+
+#: Longest wait for a wake-up: how late a shutdown is noticed.
+_WAIT_SECONDS = 1.0
+#: No shorter, since a wait of 0 would have no end.
+_SHORTEST_WAIT_SECONDS = 0.01
+_NOTE_SECONDS = 5.0
+#: Sweeps after which beat counts as silent: under two, since that is how late an event may be, and
+#: drawn anew each time, so that of many listeners one comes first and the others see that it did.
+_PATIENCE_SWEEPS = (1.2, 1.6)
+_PAUSE_AFTER_ERROR_SECONDS = 1.0
+#: How often a stall is looked for: a fraction of the silence that makes one.
+_LOOKS_A_SILENCE = 4
+
+
+class Listener(bootsteps.StartStopStep):
+    """Celery's handle on the listener, which runs as long as the worker does, broker or not."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._loop: _Loop | None = None
+        stopping.prepare()
+
+    def start(self, parent: Any) -> None:
+        """Called once, when the pool has forked and before the broker is connected."""
+        _let_greenlets_run()
+        stopping.hear_signals()
+        atexit.register(hand_back_all)
+        self._loop = _Loop(parent.app)
+        self._loop.start()
+
+    def close(self, parent: Any) -> None:
+        """Called when the worker has decided to end, before it waits for its tasks."""
+        stopping.begin()
+
+    def stop(self, parent: Any) -> None:
+        """Called when the consumer has gone, before the pool does."""
+        stopping.begin()
+        if self._loop is not None:
+            self._loop.finish()
+
+    def terminate(self, parent: Any) -> None:
+        """As `stop`, in a hurry; what this process holds is handed back when it ends."""
+
+
+def _let_greenlets_run() -> None:
+    """Under gevent, let other greenlets run while Celery waits to reconnect to its broker.
+
+    gevent's patching looks at every object there is, which makes Celery's lazy module import kombu
+    before `time.sleep` is replaced (gevent 26.9, Celery 5.7): kombu then keeps the one that blocks.
+    """
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_object_patched("time", "sleep"):
+        vars(functional)["sleep"] = time.sleep
+
+
+class _Loop(threading.Thread):
+    """Waits for wake-ups until the worker stops."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(name="vwo-celery-listener", daemon=True)
+        self.settings = settings_of(app)
+        self.fleet = open_fleet(app)
+        self.listener = f"{socket.gethostname()}:{os.getpid()}"
+        self._fallback = fallback_of(self.settings)
+        self._publisher = publisher_of(app)
+        self._lane = Lane(new_worker(app, self.fleet, self._start))
+        self._seldom = SeldomLog()
+        self._stalled = False
+        self._note_due = self._sweep_due = self._stall_due = 0.0
+
+    def finish(self) -> None:
+        """Wait for the POST that is under way here, if there is one."""
+        self._lane.finish(self.settings.request_timeout_seconds)
+
+    def run(self) -> None:
+        """Serve until the worker stops, whatever goes wrong."""
+        while not stopping():
+            try:
+                self._serve_once()
+            except VwoCeleryError as exc:
+                log.warning("the listener goes on: %s", exc)
+                time.sleep(_PAUSE_AFTER_ERROR_SECONDS)
+            except Exception:
+                log.exception("the listener goes on")
+                time.sleep(_PAUSE_AFTER_ERROR_SECONDS)
+        self._say_goodbye()
+
+    def _serve_once(self) -> None:
+        self._fallback.look()  # an application of this host may have ended with events on its disk
+        now = time.monotonic()
+        if now >= self._note_due:
+            with sweeping.going_on("a sign of life"):
+                self.fleet.note_listener(self.listener)
+            self._note_due = now + _NOTE_SECONDS
+        if now >= self._sweep_due:
+            self._sweep_due = now + self._sweep_if_overdue()
+        if now >= self._stall_due:
+            self._stall_due = now + stalls.silence_seconds(self.settings) / _LOOKS_A_SILENCE
+            self._look_for_stall()
+        due = min(self._note_due, self._sweep_due, self._stall_due) - time.monotonic()
+        wakeup = self.fleet.next_wakeup(max(_SHORTEST_WAIT_SECONDS, min(_WAIT_SECONDS, due)))
+        if wakeup is not None:
+            self._start(wakeup)
+
+    def _start(self, wakeup: Wakeup) -> None:
+        """Have a task deliver; where none would, deliver here."""
+        if stopping():
+            with suppress(VwoCeleryError):  # its slot runs out, and the sweep finds the batch
+                self.fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
+            return
+        published = self._publisher.publish(wakeup)
+        if not published or self._stalled:
+            self._lane.add(wakeup)
+
+    def _sweep_if_overdue(self) -> float:
+        """Run the sweep where nobody has for long; seconds until the next look."""
+        patience = self.settings.sweep_interval_seconds * random.uniform(*_PATIENCE_SWEEPS)
+        last = max(self.fleet.last_sweeps_ms().values(), default=0)
+        passed = (self.fleet.now_ms() - last) / 1000
+        if 0 <= passed < patience:  # it is below where Redis' clock stepped back
+            return patience - passed
+        for found in sweeping.sweep(self.fleet, self.settings, by="listener"):
+            self._start(found)
+        return patience
+
+    def _look_for_stall(self) -> None:
+        signs, now = self.fleet.signs_ms(), self.fleet.now_ms()
+        stall = stalls.find_stall(self.fleet, self.settings, signs, now)
+        self._stalled = stall is not None
+        if stall is None:
+            return
+        self._seldom.warn("stall", "%s", stall)
+        for shard in stall.shards:
+            self._lane.add(Wakeup(shard.queue, shard.number, ""))
+
+    def _say_goodbye(self) -> None:
+        try:
+            self.fleet.forget_listener(self.listener)
+        except VwoCeleryError as exc:
+            log.debug("the listener's note expires by itself: %s", exc)

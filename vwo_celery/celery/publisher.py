@@ -1,0 +1,91 @@
+"""Tasks on their way to Celery's broker, within a bounded time whatever state the broker is in.
+
+Place: adapters. A broker that hangs would hold up whoever publishes for as long as it hangs, so this
+keeps connections of its own, with timeouts. What is not published is only a hint; who asked for it
+sees to it otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from celery import Celery
+from kombu.pools import producers
+
+from vwo_celery.logs import SeldomLog
+from vwo_celery.queue.registration import Wakeup
+from vwo_celery.text.masking import mask_url
+
+log = logging.getLogger("vwo_celery")
+
+#: Longest wait for a connection, and for one answer.
+_TIMEOUT_SECONDS = 2.0
+#: A broker that failed is left alone for so long.
+_REST_SECONDS = 5.0
+#: For any transport: no second try to connect, which kombu would make after a pause.
+_ONCE = {"max_retries": 0}
+_REDIS = {**_ONCE, "socket_timeout": _TIMEOUT_SECONDS, "socket_connect_timeout": _TIMEOUT_SECONDS}
+_AMQP = {**_ONCE, "read_timeout": _TIMEOUT_SECONDS, "write_timeout": _TIMEOUT_SECONDS}
+_BOUNDS: dict[Any, Mapping[str, float]] = {
+    **dict.fromkeys(("redis", "rediss", "sentinel", "redis+socket"), _REDIS),
+    **dict.fromkeys(("amqp", "amqps", "pyamqp", "pyamqps"), _AMQP),
+}
+
+
+class Publisher:
+    """Publishes `deliver` tasks; one for each process, safe under threads and greenlets.
+
+    Args:
+        app: Whose broker.
+        task: Name of the task.
+        options: Routing.
+    """
+
+    def __init__(self, app: Celery, task: str, options: Mapping[str, Any]) -> None:
+        self._app = app
+        self._task = task
+        self._options = dict(options)
+        self._resting_until = 0.0
+        self._seldom = SeldomLog()
+        plain = app.connection_for_write()
+        self._broker = mask_url(plain.as_uri())
+        self._connection = app.connection_for_write(
+            connect_timeout=_TIMEOUT_SECONDS,
+            transport_options=dict(_BOUNDS.get(plain.transport_cls, _ONCE)),
+        )
+
+    def publish(self, wakeup: Wakeup) -> bool:
+        """Have a worker run `deliver`; False, within some seconds, if the broker does not take it."""
+        if time.monotonic() < self._resting_until:
+            return False
+        try:
+            self._send(wakeup)
+        except Exception as exc:  # whatever the transport raises
+            self._resting_until = time.monotonic() + _REST_SECONDS
+            self._seldom.warn(
+                "broker", "the broker %s takes no task: %s: %s; see whether it runs. Until it does, "
+                "each worker's listener sends by itself, one batch at a time",
+                self._broker, type(exc).__name__, exc,
+            )  # fmt: skip
+            return False
+        return True
+
+    def _send(self, wakeup: Wakeup) -> None:
+        with producers[self._connection].acquire(block=True, timeout=_TIMEOUT_SECONDS) as producer:
+            try:
+                self._app.send_task(
+                    self._task,
+                    args=(wakeup.queue, wakeup.shard, wakeup.token),
+                    producer=producer,
+                    retry=False,
+                    ignore_result=True,
+                    **self._options,
+                )
+            except Exception:
+                with suppress(Exception):  # the next one begins with a new connection
+                    producer.connection.collect()
+                raise

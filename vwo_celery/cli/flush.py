@@ -1,0 +1,89 @@
+"""`vwo-celery flush`: send what queues hold now, and wait until VWO has it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import click
+
+from vwo_celery.cli.output import Column, Row, console, print_json, print_rows, say
+from vwo_celery.cli.session import Session, common_options, json_option, queue_option
+from vwo_celery.operating import inspector
+from vwo_celery.queue import flushing
+from vwo_celery.queue.flushing import FlushCounts
+from vwo_celery.queue.shard import Shard
+from vwo_celery.text.amounts import span
+
+
+@click.command()
+@queue_option
+@click.option(
+    "--wait", type=click.FloatRange(min=0), metavar="SECONDS",
+    help="Wait so long until all of it is delivered; exit 1 if it is not.",
+)  # fmt: skip
+@common_options
+@json_option
+@click.pass_context
+def flush(context: click.Context, queues: Sequence[str], wait: float | None) -> None:
+    """Send what the queues hold now, whatever its age.
+
+    All queues, unless --queue is given. Without --wait, the command seals the batches, wakes the
+    workers and returns; it exits 1 if that cannot help, since no worker listens or a queue is
+    paused.
+    """
+    session = context.ensure_object(Session)
+    fleet = session.fleet
+    registered = inspector.registrations(fleet).readable
+    views = inspector.view_queues(fleet, inspector.choose(registered, queues))
+    held = [view for view in views if view.undelivered]
+    shards = [fleet.shard(view.queue, number) for view in held for number in view.shards]
+    seconds = 0.0 if wait is None or all(view.paused for view in held) else wait
+    done = _flush(session, shards, seconds) if shards else {}
+    if session.json:
+        print_json([{"queue": queue, **counts._asdict()} for queue, counts in done.items()])
+    else:
+        _say_flushed(done, waited=wait is not None)
+    hopeless = held and (not fleet.listeners() or any(view.paused for view in held))
+    left = any(counts.pending or counts.failed for counts in done.values())
+    if (left and wait is not None) or (hopeless and left):
+        context.exit(1)
+
+
+def _flush(session: Session, shards: Sequence[Shard], wait: float) -> dict[str, FlushCounts]:
+    def run(watch: Callable[[FlushCounts], None]) -> dict[str, FlushCounts]:
+        return flushing.flush_shards(session.fleet, shards, timeout_seconds=wait, watch=watch)
+
+    if session.json or not wait:
+        return run(lambda _: None)
+    deadline = time.monotonic() + wait
+    with console(stderr=True).status("waking the workers") as line:
+        return run(lambda counts: line.update(_progress(counts, deadline - time.monotonic())))
+
+
+def _progress(counts: FlushCounts, left_seconds: float) -> str:
+    return (
+        f"{counts.delivered:,} delivered, {counts.failed:,} dead-lettered, "
+        f"{counts.pending:,} to go; waiting {span(max(0, left_seconds))} more"
+    )
+
+
+def _say_flushed(done: dict[str, FlushCounts], *, waited: bool) -> None:
+    if not done:
+        say("nothing to send: no queue holds anything")
+        return
+    columns = (
+        Column("queue"), Column("delivered", number=True), Column("dead-lettered", number=True),
+        Column("pending", number=True),
+    )  # fmt: skip
+    print_rows(columns, [_flushed_row(*item, waited=waited) for item in done.items()])
+    if not waited:
+        say("sealed, and the workers woken; --wait SECONDS waits for the delivery", "dim")
+
+
+def _flushed_row(queue: str, counts: FlushCounts, *, waited: bool) -> Row:
+    telling = waited or not counts.reason.startswith("time was over")
+    notes = [(counts.reason, "yellow")] if counts.reason and telling else []
+    return Row(
+        [queue, *(f"{n:,}" for n in (counts.delivered, counts.failed, counts.pending))], notes
+    )

@@ -1,0 +1,89 @@
+"""`vwo-celery pause` and `resume`: stop and restart the sending of whole queues."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+import click
+
+from vwo_celery.cli.output import moment, print_json, say
+from vwo_celery.cli.session import Session, common_options, json_option, queue_option
+from vwo_celery.operating import inspector, operations
+from vwo_celery.queue.registration import Registration
+from vwo_celery.text.amounts import count
+
+_MOST_NAMES = 20
+
+
+def _all_option(function: Callable[..., None]) -> Callable[..., None]:
+    option = click.option(
+        "--all", "every", is_flag=True, help="Every queue that is registered now."
+    )
+    return option(function)
+
+
+def _choose(session: Session, queues: Sequence[str], every: bool) -> dict[str, Registration]:
+    if bool(queues) == every:
+        raise click.UsageError("give either --queue QUEUE or --all")
+    return inspector.choose(inspector.registrations(session.fleet).readable, queues)
+
+
+@click.command()
+@queue_option
+@_all_option
+@click.option("--reason", metavar="TEXT", help="Shown by status; by default, who paused it.")
+@common_options
+@json_option
+@click.pass_context
+def pause(context: click.Context, queues: Sequence[str], every: bool, reason: str | None) -> None:
+    """Send nothing of a queue until it is resumed.
+
+    Applications go on filling it, up to its capacity. What is in flight is settled as usual. A queue
+    that is paused already keeps its reason.
+    """
+    session = context.ensure_object(Session)
+    chosen = _choose(session, queues, every)
+    why = reason or f"by {_who()}, {_now()}"
+    _report(session, "paused", operations.pause(session.fleet, chosen, why))
+
+
+@click.command()
+@queue_option
+@_all_option
+@common_options
+@json_option
+@click.pass_context
+def resume(context: click.Context, queues: Sequence[str], every: bool) -> None:
+    """Send again what a paused queue holds.
+
+    Whether an operator paused it, or a worker after an answer of VWO's.
+    """
+    session = context.ensure_object(Session)
+    chosen = _choose(session, queues, every)
+    _report(session, "resumed", operations.resume(session.fleet, chosen))
+
+
+def _report(session: Session, done: str, names: list[str]) -> None:
+    if session.json:
+        print_json({done: names})
+        return
+    none = {"paused": ": all were paused before", "resumed": ": none was paused"}
+    say(f"{count(len(names), 'queue')} {done}{'' if names else none[done]}")
+    for name in names[:_MOST_NAMES]:
+        say(f"  {name}")
+    if len(names) > _MOST_NAMES:
+        say(f"  and {len(names) - _MOST_NAMES} more")
+
+
+def _now() -> str:
+    return moment(int(1000 * time.time()))
+
+
+def _who() -> str:
+    try:
+        return f"{getpass.getuser()} on {socket.gethostname()}"
+    except (OSError, KeyError):  # a user id without a name, as containers have
+        return f"an operator on {socket.gethostname()}"

@@ -1,0 +1,85 @@
+"""`vwo-celery queues`: where each queue goes, and when its batches leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from vwo_celery.cli.output import Column, Row, print_json, print_rows, say
+from vwo_celery.cli.session import Session, common_options, json_option, pass_session, queue_option
+from vwo_celery.operating import inspector
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.registration import Registration
+from vwo_celery.text.amounts import count, span
+from vwo_celery.text.masking import mask
+
+
+@click.command()
+@queue_option
+@common_options
+@json_option
+@pass_session
+def queues(session: Session, queues: Sequence[str]) -> None:
+    """List the queues: where they go and when batches leave.
+
+    A program in another language may LPUSH JSON events onto any of a queue's open lists.
+    """
+    found = inspector.registrations(session.fleet)
+    chosen = inspector.choose(found.readable, queues)
+    if session.json:
+        print_json([_queue_document(session.fleet, *item) for item in chosen.items()])
+        return
+    rows = [_queue_row(session.fleet, *item) for item in chosen.items()]
+    if rows:
+        print_rows(_QUEUE_COLUMNS, rows)
+    else:
+        say("no queue is registered; an application registers its queue with its first event")
+    for name in found.unreadable:
+        say(f"{name}: its registration cannot be read by this release", "bold red")
+
+
+_QUEUE_COLUMNS = (
+    Column("queue"), Column("to"), Column("key"), Column("as"), Column("leaves at"),
+    Column("or after"), Column("shards", number=True), Column("callback"), Column("open list"),
+)  # fmt: skip
+
+
+def _open_keys(fleet: Fleet, queue: str, registration: Registration) -> list[str]:
+    return [fleet.shard(queue, i).keys.open for i in range(registration.shards)]
+
+
+def _queue_document(fleet: Fleet, queue: str, registration: Registration) -> dict[str, object]:
+    destination = registration.destination
+    return {
+        "queue": queue,
+        "generation": destination.generation,
+        "account_id": str(destination.account_id),
+        "sdk_key": mask(destination.sdk_key),
+        "origin": destination.origin,
+        "region": destination.region,
+        "sdk": destination.sdk,
+        "events_per_request": registration.limits.events_per_request,
+        "request_time_interval": registration.limits.interval_ms / 1000,
+        "shards": registration.shards,
+        "flush_callback": registration.flush_callback,
+        "open_keys": _open_keys(fleet, queue, registration),
+    }
+
+
+def _queue_row(fleet: Fleet, queue: str, registration: Registration) -> Row:
+    destination, limits = registration.destination, registration.limits
+    keys = _open_keys(fleet, queue, registration)
+    region = f"/{destination.region}" if destination.region else ""
+    cells = [
+        queue,
+        f"{destination.origin}{region}",
+        mask(destination.sdk_key),
+        " ".join(destination.sdk),
+        count(limits.events_per_request, "event"),
+        span(limits.interval_ms / 1000) if limits.events_per_request > 1 else "-",
+        str(registration.shards),
+        registration.flush_callback or "-",
+        keys[0] if len(keys) == 1 else f"{keys[0]} … {len(keys) - 1}:open",
+    ]
+    return Row(cells)

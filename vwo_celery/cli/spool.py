@@ -1,0 +1,115 @@
+"""`spool status` and `spool drain`: what waits on this host's disk, and have it go to Redis now.
+
+Place: adapters. Both are about the host they run on, and about the Redis and namespace they are given.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import click
+
+from vwo_celery.cli.output import Column, Row, console, print_json, print_rows, say
+from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.receipts import DrainResult
+from vwo_celery.settings import Settings
+from vwo_celery.spool.fallback import fallback_of
+from vwo_celery.spool.spool import Spool
+from vwo_celery.text.amounts import count, size, span
+
+_NO_SPOOL = "there is no spool: spool_dir (VWO_CELERY_SPOOL_DIR) is empty"
+
+
+@click.group()
+def spool() -> None:
+    """Look at and drain the events on this host's disk.
+
+    They wait there while Redis does not take them, and go to it by themselves as soon as any process of
+    the application runs that may start threads.
+    """
+
+
+@spool.command("status")
+@common_options
+@json_option
+@click.pass_context
+def show(context: click.Context) -> None:
+    """Show what this host's spool holds.
+
+    Of the Redis and the namespace that are given; other ones have spools of their own.
+    """
+    session = context.ensure_object(Session)
+    found = _open(session.settings)
+    contents = found.contents()
+    if session.json:
+        print_json(
+            {
+                "path": found.files.database,
+                "events": sum(each.events for each in contents),
+                "used_bytes": found.used_bytes(),
+                "max_bytes": found.max_bytes,
+                "queues": contents,
+            }
+        )
+        return
+    say(f"{found.files.database}, {size(found.used_bytes())} of {size(found.max_bytes)} used")
+    if not contents:
+        say("it holds nothing" if os.path.exists(found.files.database) else "it was never needed")
+        return
+    now = time.time()
+    columns = (
+        Column("queue"), Column("events", number=True), Column("size", number=True),
+        Column("oldest", number=True),
+    )  # fmt: skip
+    print_rows(
+        columns,
+        [
+            Row([c.queue, f"{c.events:,}", size(c.bytes), span(max(0.0, now - c.oldest_ms / 1000))])
+            for c in contents
+        ],
+    )
+
+
+@spool.command("drain")
+@click.option(
+    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0), default=60.0, show_default=True,
+    help="Longest wait.",
+)  # fmt: skip
+@common_options
+@json_option
+@click.pass_context
+def drain(context: click.Context, timeout: float) -> None:
+    """Move what this host's spool holds to Redis, now.
+
+    May be run beside applications that drain it themselves. Exits 1 if something is left.
+    """
+    session = context.ensure_object(Session)
+    _open(session.settings)
+    result = _drain(session, timeout)
+    if session.json:
+        print_json(result)
+    else:
+        say(f"{count(result.drained, 'event')} went to Redis, {result.left:,} left")
+        if result.reason:
+            say(result.reason, "yellow")
+    if not result:
+        context.exit(1)
+
+
+def _open(settings: Settings) -> Spool:
+    found = fallback_of(settings).spool
+    if found is None:
+        raise click.ClickException(_NO_SPOOL)
+    return found
+
+
+def _drain(session: Session, timeout: float) -> DrainResult:
+    fallback = fallback_of(session.settings)
+    if session.json:
+        return fallback.drain(timeout)
+    total = fallback.count()
+    with console(stderr=True).status("draining") as line:
+        return fallback.drain(
+            timeout, lambda moved: line.update(f"{moved:,} of {max(moved, total):,} events")
+        )

@@ -1,0 +1,149 @@
+"""`vwo-celery status`: what each queue holds, since when, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+import msgspec
+
+from vwo_celery.cli.output import Column, Row, print_json, print_rows, say
+from vwo_celery.cli.session import Session, common_options, json_option, pass_session, queue_option
+from vwo_celery.operating import health, inspector
+from vwo_celery.operating.inspector import QueueView
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.settings import Settings
+from vwo_celery.text.amounts import count, span
+from vwo_celery.text.masking import mask_url
+
+#: As many queues as are always listed, those that hold nothing included.
+_ALWAYS_LISTED = 20
+
+
+@click.command()
+@click.option("--all", "every", is_flag=True, help="List queues that hold nothing as well.")
+@queue_option
+@common_options
+@json_option
+@pass_session
+def status(session: Session, every: bool, queues: Sequence[str]) -> None:
+    """Show what each queue holds, since when and why.
+
+    "oldest" is the age of the oldest event that is not delivered yet, and the interval after which
+    a batch leaves at the latest. Queues that hold something come first, the latest on top. Where
+    there are more than 20 queues, those that hold nothing are only counted.
+    """
+    fleet = session.fleet
+    registered = inspector.registrations(fleet).readable
+    views = inspector.view_queues(fleet, inspector.choose(registered, queues))
+    strays = [] if queues else inspector.view_strays(fleet, registered)
+    shown = [*strays, *views]
+    if not (every or queues) and len(shown) > _ALWAYS_LISTED:
+        shown = [view for view in shown if not view.idle]
+    idle = sum(view.idle for view in views)
+    if session.json:
+        print_json(
+            {**_fleet_document(session), "idle_queues": idle, "queues": list(map(_plain, shown))}
+        )
+        return
+    _say_who_works(fleet, session.settings)
+    if shown:
+        print_rows(_STATUS_COLUMNS, [_status_row(view, session.settings) for view in shown])
+    elif not views:
+        say("no queue is registered; an application registers its queue with its first event")
+    if len(shown) < len(views):
+        say(f"{count(idle, 'queue holds', 'queues hold')} nothing; --all lists them", "dim")
+
+
+_STATUS_COLUMNS = (
+    Column("queue"), Column("open", number=True), Column("ready", number=True),
+    Column("oldest", number=True), Column("in flight", number=True),
+    Column("released", number=True), Column("dead", number=True),
+)  # fmt: skip
+
+
+def _fleet_document(session: Session) -> dict[str, object]:
+    fleet = session.fleet
+    now = fleet.now_ms()
+    return {
+        "redis": mask_url(session.settings.redis_url),
+        "namespace": session.settings.namespace,
+        "now_ms": now,
+        "listeners": fleet.listeners(),
+        "last_sweeps_ms": fleet.last_sweeps_ms(),
+        "waiting_wakeups": inspector.waiting_wakeups(fleet),
+    }
+
+
+def _plain(view: QueueView) -> dict[str, object]:
+    """A view as JSON: its fields, and what is derived from them."""
+    document: dict[str, object] = msgspec.to_builtins(view)
+    limits = document.pop("limits")
+    interval = view.interval_seconds
+    return {
+        **document,
+        "interval_seconds": interval,
+        "registered": limits is not None,
+        "limits": limits,
+    }
+
+
+def _say_who_works(fleet: Fleet, settings: Settings) -> None:
+    say(f"{mask_url(settings.redis_url)}, namespace {settings.namespace}", "dim")
+    listeners = fleet.listeners()
+    if listeners:
+        names = ", ".join(listeners)
+        say(f"{count(len(listeners), 'worker listens', 'workers listen')}: {names}")
+    else:
+        say("no worker listens", "bold red")
+    now, sweeps = fleet.now_ms(), fleet.last_sweeps_ms()
+    seen = [f"{by} {span(max(0, now - at) / 1000)} ago" for by, at in sweeps.items()]
+    if "beat" not in sweeps:
+        seen.insert(0, "beat never")
+    say(f"last sweeps: {', '.join(seen)}", "" if "beat" in sweeps else "yellow")
+    say()
+
+
+def _status_row(view: QueueView, settings: Settings) -> Row:
+    oldest, interval = view.oldest_age_seconds, view.interval_seconds
+    cells = [
+        view.queue,
+        f"{view.open:,}",
+        f"{view.ready:,}",
+        "-" if oldest is None else span(oldest) + (f" of {span(interval)}" if interval else ""),
+        f"{view.in_flight:,}",
+        f"{view.released:,}",
+        f"{view.dead:,}",
+    ]
+    return Row(cells, _status_notes(view, settings))
+
+
+def _status_notes(view: QueueView, settings: Settings) -> list[tuple[str, str]]:
+    notes = []
+    if view.limits is None:
+        notes.append(("not registered, so that no worker can send it", "bold red"))
+    if view.paused:
+        notes.append((f"paused: {view.paused}", "bold red"))
+    if view.held_seconds is not None:
+        until = span(view.held_seconds)
+        notes.append((f"VWO does not answer well; one batch is sent to see in {until}", "yellow"))
+    if health.is_stuck(view, settings):
+        pending = count(view.open + view.ready, "event")
+        notes.append((f"{span(view.late_seconds)} late, {pending} pending", "bold red"))
+    if view.fullness >= 1:
+        notes.append((f"full: {view.refused:,} events refused so far", "bold red"))
+    if view.released:
+        notes.append((_released(view), "yellow"))
+    if view.dead:
+        batches = count(view.dead_batches, "dead batch", "dead batches")
+        notes.append((f"{batches}, see: vwo-celery dead list", "yellow"))
+    if not view.ledger.balanced:
+        notes.append(("out of balance, see: vwo-celery ledger", "bold red"))
+    if view.receiver_errors:
+        notes.append((f"receivers and callbacks raised {view.receiver_errors:,} times", "yellow"))
+    return notes
+
+
+def _released(view: QueueView) -> str:
+    until = span(view.next_try_seconds or 0)
+    return f"released, next try in {until}, attempt {view.attempt} failed: {view.error}"

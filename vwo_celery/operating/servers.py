@@ -1,0 +1,98 @@
+"""What a Redis server says of itself: how safe events are in it.
+
+Place: an edge, read by the doctor only; it changes nothing. INFO is enough for nearly all of it, since
+managed servers often refuse CONFIG.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from vwo_celery.connections import unavailable
+from vwo_celery.connections.cluster import ClusterClient
+
+
+class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One server.
+
+    Attributes:
+        name: "HOST:PORT" of a Cluster's node, "" where there is only one server.
+        product: "Redis" or "Valkey".
+        version: Version of Redis that it is compatible with, such as (7, 0, 15).
+        role: "master" or "slave".
+        cluster: Whether it is part of a Redis Cluster.
+        used_bytes: Memory in use.
+        limit_bytes: Its `maxmemory`, 0 for none.
+        machine_bytes: Memory of the machine, 0 where it does not say.
+        policy: Its `maxmemory-policy`.
+        append_only: Whether it keeps an append-only file.
+        append_ok: Whether the last write to that file succeeded.
+        fsync: Its `appendfsync`, "" where it does not say.
+        snapshots: Whether it takes RDB snapshots by itself; None where it does not say.
+        snapshot_ok: Whether the last snapshot succeeded.
+        unsaved_changes: Changes since the last snapshot.
+        config_refused: Whether it refused CONFIG.
+    """
+
+    name: str
+    product: str
+    version: tuple[int, ...]
+    role: str
+    cluster: bool
+    used_bytes: int
+    limit_bytes: int
+    machine_bytes: int
+    policy: str
+    append_only: bool
+    append_ok: bool
+    fsync: str
+    snapshots: bool | None
+    snapshot_ok: bool
+    unsaved_changes: int
+    config_refused: bool
+
+
+def read_servers(client: Any) -> list[ServerFacts]:
+    """The server behind *client*, or each of a Cluster's that holds a part of the data.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    with unavailable("INFO"):
+        if not isinstance(client, ClusterClient):
+            return [_facts("", client.info(), _config(client))]
+        return [_facts(name, node.info(), _config(node)) for name, node in client.masters()]
+
+
+def _config(client: Any) -> dict[str, str] | None:
+    """What INFO does not tell; None where the server refuses to say."""
+    try:
+        found = {**client.config_get("save"), **client.config_get("appendfsync")}
+    except ResponseError:
+        return None
+    return {str(name): str(value) for name, value in found.items()}
+
+
+def _facts(name: str, info: dict[str, Any], config: dict[str, str] | None) -> ServerFacts:
+    version = str(info.get("redis_version", "0"))
+    return ServerFacts(
+        name=name,
+        product="Valkey" if "valkey_version" in info else "Redis",
+        version=tuple(int(part) for part in version.split(".") if part.isdigit()),
+        role=str(info.get("role", "master")),
+        cluster=bool(info.get("cluster_enabled", 0)),
+        used_bytes=int(info.get("used_memory", 0)),
+        limit_bytes=int(info.get("maxmemory", 0)),
+        machine_bytes=int(info.get("total_system_memory", 0)),
+        policy=str(info.get("maxmemory_policy", "")),
+        append_only=bool(info.get("aof_enabled", 0)),
+        append_ok=info.get("aof_last_write_status", "ok") == "ok",
+        fsync="" if config is None else config.get("appendfsync", ""),
+        snapshots=None if config is None else bool(config.get("save", "")),
+        snapshot_ok=info.get("rdb_last_bgsave_status", "ok") == "ok",
+        unsaved_changes=int(info.get("rdb_changes_since_last_save", 0)),
+        config_refused=config is None,
+    )

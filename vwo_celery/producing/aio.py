@@ -1,0 +1,205 @@
+"""The producer for asyncio: awaits that run at the same time share round trips.
+
+Stage 1 of an event's way, as in `producer`, with the same receipts and promises. While one push is
+under way, the events of all further awaits gather, and leave together in the next. What happens
+seldom (registration, wake-ups, a flush, the spool) runs the sync producer in a thread, so that it exists
+once, and no disk holds up the loop.
+
+    queue = vwo_celery.aio.connect(destination, batch_event_data={...})
+    receipt = await queue.enqueue(event)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from redis.exceptions import NoScriptError
+
+from vwo_celery.connections import open_async_client
+from vwo_celery.connections.errors import REDIS_ERRORS
+from vwo_celery.destinations import Destination
+from vwo_celery.errors import EventError
+from vwo_celery.events import encode
+from vwo_celery.producing.producer import SHARE_OF_A_TRY, Queue
+from vwo_celery.producing.producer import connect as connect_sync
+from vwo_celery.queue.pushes import Push, Repeats, pages, send_again
+from vwo_celery.queue.shard import PLAIN, Pushed
+from vwo_celery.receipts import DrainResult, FlushResult, Receipt
+from vwo_celery.settings import Settings
+
+_Waiting = tuple[bytes, "asyncio.Future[Receipt]"]
+
+#: Clients that a fork brought along. The child has the same epoll as its parent: a connection that ended
+#: here, if only because nothing refers to it, would be taken out of the parent's event loop.
+_inherited: list[Any] = []
+
+
+class AioQueue:
+    """A destination's queue, as an asyncio application sees it. Made by `connect`.
+
+    May be used from any event loop, one at a time; each loop gets its own connections.
+
+    Attributes:
+        sync: The same queue for threads.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self.sync = queue
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: Any = None
+        self._owner = os.getpid()
+        self._waiting: list[_Waiting] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    async def enqueue(self, event: Any) -> Receipt:
+        """Store one event; see `Queue.enqueue`.
+
+        Raises:
+            QueueFull: Only with `when_full="raise"`; the event is not stored.
+        """
+        try:
+            text = encode(event)
+        except EventError as exc:
+            return self.sync.drop(exc.reason, 1, str(exc))
+        return await self._submit(text)
+
+    async def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
+        """Store events in their order; see `Queue.enqueue_many`."""
+        return list(await asyncio.gather(*(self.enqueue(event) for event in events)))
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse, as `Queue` does, to be pickled or copied."""
+        self.sync.__reduce__()
+
+    async def flush_events(self, timeout_seconds: float = 10.0) -> FlushResult:
+        """Have everything sent that was enqueued before, and wait; see `Queue.flush_events`."""
+        return await asyncio.to_thread(self.sync.flush_events, timeout_seconds)
+
+    async def spooled(self) -> int:
+        """Events of this queue on this host's disk; see `Queue.spooled`."""
+        return await asyncio.to_thread(self.sync.spooled)
+
+    async def drain_spool(self, timeout_seconds: float = 5.0) -> DrainResult:
+        """Move what this host's spool holds to Redis; see `Queue.drain_spool`."""
+        return await asyncio.to_thread(self.sync.drain_spool, timeout_seconds)
+
+    async def aclose(self) -> None:
+        """Wait for what is being stored, and close this loop's connections."""
+        if self._sending is not None and self._loop is asyncio.get_running_loop():
+            await self._sending
+        client, self._loop = self._leave(), None
+        if client is not None:
+            await client.aclose()
+
+    def _submit(self, text: bytes) -> asyncio.Future[Receipt]:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop or self._owner != os.getpid():
+            self._adopt(loop)
+        answer: asyncio.Future[Receipt] = loop.create_future()
+        self._waiting.append((text, answer))
+        if self._sending is None:
+            self._sending = loop.create_task(self._send_waiting())
+        return answer
+
+    def _adopt(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start afresh in another loop; what waited in the last one has nobody to answer to."""
+        settings = self.sync.settings
+        self._leave()
+        self._loop, self._sending, self._waiting = loop, None, []
+        self._client = open_async_client(
+            settings.redis_url, timeout_seconds=SHARE_OF_A_TRY * settings.enqueue_timeout_seconds
+        )
+
+    def _leave(self) -> Any:
+        """Forget the client, and return it to be closed; None if it is of a fork's parent, or none."""
+        client, self._client = self._client, None
+        if client is not None and self._owner != os.getpid():
+            _inherited.append(client)
+            client = None
+        self._owner = os.getpid()
+        return client
+
+    async def _send_waiting(self) -> None:
+        try:
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
+                done = 0
+                for page in pages([text for text, _ in waiting]):
+                    await self._answer(waiting[done : done + len(page)], page)
+                    done += len(page)
+        finally:
+            self._sending = None
+
+    async def _answer(self, waiting: Sequence[_Waiting], texts: Sequence[bytes]) -> None:
+        """Store one page, and tell those who wait for it."""
+        try:
+            receipt = await self._store(texts)
+        except BaseException as exc:
+            for _, answer in waiting:
+                if not answer.done():
+                    answer.set_exception(exc)
+            if not isinstance(exc, Exception):
+                raise
+            return
+        for _, answer in waiting:
+            if not answer.done():
+                answer.set_result(receipt)
+
+    async def _store(self, texts: Sequence[bytes]) -> Receipt:
+        queue, thread = self.sync, asyncio.to_thread
+        if not queue.asks_redis():
+            return await thread(queue.leftovers.keep, texts)
+        if not queue.is_registered and not await thread(queue.register):
+            return await thread(queue.leftovers.keep, texts)
+        push = queue.prepare(texts)
+        try:
+            pushed = await self._push(push)
+        except REDIS_ERRORS as exc:
+            return await thread(queue.leftovers.keep_sent, push, exc)
+        if pushed == PLAIN:
+            return queue.settle(push, pushed)
+        return await thread(queue.settle, push, pushed)  # it has more to ask of Redis
+
+    async def _push(self, push: Push) -> Pushed:
+        """Send it, and send it again as `pushes.send_again` does."""
+        if push.replicas is not None:  # which takes one connection for several answers
+            return await asyncio.to_thread(_send_in_thread, push)
+        repeats = Repeats(push.mark)
+        while True:
+            try:
+                return Pushed(*await self._client.execute_command(*push.command))
+            except REDIS_ERRORS as exc:
+                if not repeats.allow(exc):
+                    raise
+                if isinstance(exc, NoScriptError):
+                    await asyncio.to_thread(push.shard.load_push)
+
+
+def _send_in_thread(push: Push) -> Pushed:
+    try:
+        return push.send()
+    except REDIS_ERRORS as exc:
+        return send_again(push, exc)
+
+
+def connect(
+    destination: Destination,
+    *,
+    batch_event_data: Any = None,
+    strict: bool = False,
+    settings: Settings | None = None,
+    **arguments: Any,
+) -> AioQueue:
+    """A queue for *destination*; see `vwo_celery.connect`. Connects to nothing yet."""
+    return AioQueue(
+        connect_sync(
+            destination,
+            batch_event_data=batch_event_data,
+            strict=strict,
+            settings=settings,
+            **arguments,
+        )
+    )

@@ -1,0 +1,273 @@
+"""What all queues of a namespace share in Redis: registrations, wake-ups, signs of life.
+
+Place: an edge; owns the keys without a hash tag, each touched by plain commands of its own. Nothing
+here holds an event: what is lost here (a wake-up, a sign of life) is found again by the sweep, and a
+lost registration is written again by the next enqueue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from vwo_celery.connections import unavailable
+from vwo_celery.errors import QueueUnknown
+from vwo_celery.queue.batches import as_ms
+from vwo_celery.queue.keys import FleetKeys, as_text, fleet_keys, split_shard_name
+from vwo_celery.queue.registration import UNREADABLE, Registration, Wakeup
+from vwo_celery.queue.shard import Shard
+
+#: Wake-ups kept while no worker listens; more would not make the first worker any quicker.
+MOST_WAKEUPS = 1000
+#: A worker that has not listened for so long counts as gone.
+LISTENER_TTL_SECONDS = 15.0
+#: Who may run the sweep: the task that beat sends, and a listener where beat is silent.
+SWEEPERS = ("beat", "listener")
+#: Signs of life: sweeps, by whom; a task of another kind; a batch that a listener had to send.
+_SIGNS = (*SWEEPERS, "task", "rescue")
+_AUDIT_CURSOR = "audit_cursor"
+#: Of a shard that is watched; the sweep writes the time where it finds that the shard holds something.
+_SEEN_LONG_AGO = 1
+
+
+class Fleet:
+    """All queues of one namespace.
+
+    Every method raises QueueUnavailable where Redis does not answer.
+
+    Args:
+        client: A Redis client, see connections.
+        namespace: First part of every key.
+    """
+
+    def __init__(self, client: Any, namespace: str) -> None:
+        self.client = client
+        self.namespace = namespace
+        self.keys: FleetKeys = fleet_keys(namespace)
+
+    def shard(self, queue: str, number: int) -> Shard:
+        """One shard of a queue, whether or not the queue is registered."""
+        return Shard(self.client, self.namespace, queue, number)
+
+    def now_ms(self) -> int:
+        """Redis' time, Unix ms."""
+        with unavailable("time"):
+            seconds, microseconds = self.client.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    # -- registrations
+
+    def register(self, registration: Registration, lives: Sequence[str] = ()) -> list[str]:
+        """Make a queue known to every worker, and its limits known to the scripts.
+
+        Args:
+            registration: The queue.
+            lives: What this answered the caller last, if it ever did.
+
+        Returns:
+            Of each shard, the name of its state's life; another one where Redis had forgotten it.
+        """
+        queue = registration.destination.queue
+        shards = [self.shard(queue, number) for number in range(registration.shards)]
+        known = lives or [""] * len(shards)
+        renewed = [
+            shard.set_limits(registration.limits, known_life=life)
+            for shard, life in zip(shards, known, strict=True)
+        ]
+        with unavailable(f"registration of {queue}"):
+            pipe = self.client.pipeline(transaction=False)
+            pipe.hset(self.keys.queues, queue, msgspec.json.encode(registration))
+            for shard in shards:
+                self._watch(pipe, shard)
+            pipe.execute()
+        return renewed
+
+    def registration(self, queue: str) -> Registration:
+        """What a queue was registered with.
+
+        Raises:
+            QueueUnknown: Nothing that can be read is registered under that name.
+        """
+        with unavailable(f"look-up of {queue}"):
+            found = self.client.hget(self.keys.queues, queue)
+        if found is None:
+            raise QueueUnknown(
+                f"no queue {queue!r} is registered in namespace {self.namespace!r}; "
+                "a producer registers it with its first enqueue"
+            )
+        try:
+            return msgspec.json.decode(found, type=Registration)
+        except UNREADABLE as exc:
+            raise QueueUnknown(
+                f"the registration of queue {queue!r} cannot be read by this release: {exc}"
+            ) from exc
+
+    def registrations(self) -> dict[str, Registration]:
+        """Every registered queue, by name."""
+        with unavailable("list of queues"):
+            found = self.client.hgetall(self.keys.queues)
+        return _decode(found)
+
+    def some_registrations(self, most: int) -> dict[str, Registration]:
+        """About *most* registered queues; repeated calls, by anyone, come to all of them."""
+        with unavailable("list of queues"):
+            cursor = _number(self.client.hget(self.keys.pulse, _AUDIT_CURSOR))
+            cursor, found = self.client.hscan(self.keys.queues, cursor, count=most)
+            self.client.hset(self.keys.pulse, _AUDIT_CURSOR, cursor)
+        return _decode(found)
+
+    # -- shards that the sweep looks at
+
+    def watch(self, shard_name: str) -> None:
+        """Have the sweep look at a shard."""
+        with unavailable(f"watch of {shard_name}"):
+            pipe = self.client.pipeline(transaction=False)
+            self._watch(pipe, self.shard(*split_shard_name(shard_name)))
+            pipe.execute()
+
+    def _watch(self, client: Any, shard: Shard) -> None:
+        # The note first: where `unwatch` comes in between, it takes back both or neither.
+        client.hsetnx(shard.keys.meta, "watched", _SEEN_LONG_AGO)
+        client.sadd(self.keys.watched, shard.keys.name)
+
+    def unwatch(self, shard: Shard) -> None:
+        """Have the sweep forget a shard that holds nothing, and only then.
+
+        Forgotten first and checked after: what comes in between is seen by the check.
+        """
+        with unavailable(f"unwatch of {shard.keys.name}"):
+            self.client.srem(self.keys.watched, shard.keys.name)
+        if not shard.unwatch():
+            self.watch(shard.keys.name)
+
+    def watched(self) -> list[Shard]:
+        """The shards that hold, or lately held, something; what names no shard is passed over."""
+        with unavailable("list of watched shards"):
+            names = self.client.smembers(self.keys.watched)
+        shards = []
+        for name in sorted(names):
+            with suppress(ValueError):
+                shards.append(self.shard(*split_shard_name(as_text(name))))
+        return shards
+
+    # -- wake-ups
+
+    def leave_wakeups(self, queue: str, shard: int, tokens: Iterable[str]) -> None:
+        """Leave wake-ups for whichever worker listens first."""
+        texts = [msgspec.json.encode(Wakeup(queue, shard, token)) for token in tokens]
+        if not texts:
+            return
+        with unavailable(f"wake-up for {queue}"):
+            pipe = self.client.pipeline(transaction=False)
+            pipe.lpush(self.keys.wakeups, *texts)
+            pipe.ltrim(self.keys.wakeups, 0, MOST_WAKEUPS - 1)
+            pipe.execute()
+
+    def next_wakeup(self, timeout_seconds: float) -> Wakeup | None:
+        """Wait for a wake-up; None if there was none in time, or what came is none."""
+        with unavailable("wait for a wake-up"):
+            found = self.client.brpop([self.keys.wakeups], timeout=timeout_seconds)
+        if found is None:
+            return None
+        try:
+            return msgspec.json.decode(found[1], type=Wakeup)
+        except UNREADABLE:
+            return None
+
+    # -- signs of life
+
+    def note_sweep(self, by: str) -> None:
+        """Leave the time of a sweep run by "beat" or by a "listener"."""
+        self._note(by)
+
+    def note_task(self) -> None:
+        """Leave the time at which a worker ran a task."""
+        self._note("task")
+
+    def note_rescue(self) -> None:
+        """Leave the time at which a listener sent what no task did."""
+        self._note("rescue")
+
+    def _note(self, sign: str) -> None:
+        with unavailable("sign of life"):
+            self.client.hset(self.keys.pulse, sign, self.now_ms())
+
+    def last_sweeps_ms(self) -> dict[str, int]:
+        """Unix ms of the last sweep, by who ran it."""
+        return {by: ms for by, ms in self.signs_ms().items() if by in SWEEPERS}
+
+    def signs_ms(self) -> dict[str, int]:
+        """Unix ms of the last sweep by "beat" and "listener", of the last "task" and "rescue"."""
+        with unavailable("look-up of signs of life"):
+            found = self.client.hmget(self.keys.pulse, _SIGNS)
+        return {sign: _number(ms) for sign, ms in zip(_SIGNS, found, strict=True) if ms is not None}
+
+    def note_listener(self, name: str) -> None:
+        """Leave word that this worker listens; forget those silent for long."""
+        now = self.now_ms()
+        with unavailable("note of a listener"):
+            pipe = self.client.pipeline(transaction=False)
+            pipe.zadd(self.keys.listeners, {name: now})
+            pipe.zremrangebyscore(self.keys.listeners, "-inf", now - as_ms(LISTENER_TTL_SECONDS))
+            pipe.execute()
+
+    def forget_listener(self, name: str) -> None:
+        """Take back `note_listener`, at a worker's shutdown."""
+        with unavailable("forgetting a listener"):
+            self.client.zrem(self.keys.listeners, name)
+
+    def listeners(self) -> list[str]:
+        """Names of the workers that listen now."""
+        since = self.now_ms() - as_ms(LISTENER_TTL_SECONDS)
+        with unavailable("list of listeners"):
+            names = self.client.zrangebyscore(self.keys.listeners, since, "+inf")
+        return [as_text(name) for name in names]
+
+    def count_receiver_errors(self, queue: str, count: int) -> None:
+        """Count receivers and callbacks that raised, for the operator."""
+        with unavailable("count of receiver errors"):
+            self.client.hincrby(self.shard(queue, 0).keys.meta, "receiver_errors", count)
+
+    # -- results
+
+    def want_results(self, registration: Registration, *, for_seconds: float) -> None:
+        """Have workers announce this queue's outcomes for a while."""
+        until = self.now_ms() + as_ms(for_seconds)
+        with unavailable("word of interest in results"):
+            for number in range(registration.shards):
+                keys = self.shard(registration.destination.queue, number).keys
+                self.client.hset(keys.meta, "results_until", until)
+
+    def publish_result(self, queue: str, text: bytes) -> None:
+        """Announce an outcome to whoever listens now."""
+        with unavailable(f"announcement for {queue}"):
+            self.client.publish(self.keys.results(queue), text)
+
+    def results(self, queue: str, *, timeout_seconds: float) -> Iterator[bytes | None]:
+        """Outcomes as they are announced; None whenever *timeout_seconds* pass without one."""
+        with unavailable(f"results of {queue}"):
+            subscription = self.client.pubsub(ignore_subscribe_messages=True)
+            try:
+                subscription.subscribe(self.keys.results(queue))
+                while True:
+                    message = subscription.get_message(timeout=timeout_seconds)
+                    yield message["data"] if message else None
+            finally:
+                subscription.close()
+
+
+def _number(text: bytes | None) -> int:
+    """A number that we keep in Redis, 0 where it is none."""
+    return int(text) if text is not None and text.isdigit() else 0
+
+
+def _decode(found: dict[Any, bytes]) -> dict[str, Registration]:
+    """The registrations that this release can read; the doctor reports the others."""
+    readable = {}
+    for queue, text in sorted(found.items()):
+        with suppress(*UNREADABLE):
+            readable[as_text(queue)] = msgspec.json.decode(text, type=Registration)
+    return readable

@@ -1,0 +1,129 @@
+"""The name of every key in Redis, its type and its meaning: nothing else composes a key.
+
+Place: words, no I/O. All keys of one shard share a hash tag, so that one script may touch them on
+Redis Cluster. The version is part of the name: a release that stores things differently uses other
+keys, and can still read these.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import msgspec
+
+#: Version of what is stored; readable by the release before and after.
+KEY_VERSION = 1
+
+
+class KeyFamily(NamedTuple):
+    """One kind of key: the pattern of its name, its Redis type and what it holds."""
+
+    pattern: str
+    type: str
+    holds: str
+
+
+SHARD_FAMILIES = (
+    KeyFamily("open", "list", "the list being filled, newest event at the head"),
+    KeyFamily("meta", "hash", "limits, life, first event's time, ledger counters, pause"),
+    KeyFamily("ready", "zset", "batch id -> Unix ms from which it may be claimed"),
+    KeyFamily("leases", "zset", "batch id -> Unix ms at which its lease runs out"),
+    KeyFamily("info", "hash", "batch id -> attempt:lost:events:bytes:first ms:sealed ms:error"),
+    KeyFamily("slots", "zset", "wake-up token -> Unix ms at which its slot is free again"),
+    KeyFamily("dead", "zset", "batch id -> Unix ms of its dead-lettering"),
+    KeyFamily("batch:*", "list", "a sealed batch, never changed, newest event at the head"),
+    KeyFamily("suspect:*", "string", "Unix ms at which VWO first refused a batch of one event"),
+    KeyFamily(
+        "circuit", "hash", "with shard 0: failures in a row, open until when, whose probe is out"
+    ),
+    KeyFamily(
+        "mark:*",
+        "string",
+        "events stored under a producer's mark: shows repeats, and what was lost",
+    ),
+)
+FLEET_FAMILIES = (
+    KeyFamily("queues", "hash", "queue -> its registration, JSON; holds the SDK key"),
+    KeyFamily("watched", "set", "shards that hold, or lately held, something"),
+    KeyFamily("wakeups", "list", "wake-ups that no worker has picked up yet"),
+    KeyFamily(
+        "pulse",
+        "hash",
+        "Unix ms of the last sweep by beat and by a listener, of the last task, and of the last batch "
+        "that a listener sent itself",
+    ),
+    KeyFamily("listeners", "zset", "worker -> Unix ms at which it last listened"),
+)
+
+
+class ShardKeys(msgspec.Struct, frozen=True):
+    """Key names of one shard of one queue."""
+
+    name: str
+    prefix: str
+    open: str
+    meta: str
+    ready: str
+    leases: str
+    info: str
+    slots: str
+    dead: str
+    circuit: str
+
+    def batch(self, batch_id: str) -> str:
+        """Key of a sealed batch."""
+        return f"{self.prefix}batch:{batch_id}"
+
+    def suspect(self, batch_id: str) -> str:
+        """Key of the note that VWO refused a batch of one event."""
+        return f"{self.prefix}suspect:{batch_id}"
+
+    def mark(self, producer: str) -> str:
+        """Key of a producer's idempotency mark."""
+        return f"{self.prefix}mark:{producer}"
+
+
+class FleetKeys(msgspec.Struct, frozen=True):
+    """Key names that all queues of a namespace share."""
+
+    prefix: str
+    queues: str
+    watched: str
+    wakeups: str
+    pulse: str
+    listeners: str
+
+    def results(self, queue: str) -> str:
+        """Pub/sub channel on which a queue's outcomes are announced."""
+        return f"{self.prefix}results:{queue}"
+
+
+def shard_keys(namespace: str, queue: str, shard: int) -> ShardKeys:
+    """Names of the keys of one shard; its short name is "queue:shard"."""
+    name = f"{queue}:{shard}"
+    prefix = f"{namespace}:{KEY_VERSION}:{{{name}}}:"
+    plain = (f"{prefix}{family.pattern}" for family in SHARD_FAMILIES if "*" not in family.pattern)
+    return ShardKeys(name, prefix, *plain)
+
+
+def fleet_keys(namespace: str) -> FleetKeys:
+    """Names of the keys that all queues share."""
+    prefix = f"{namespace}:{KEY_VERSION}:"
+    return FleetKeys(prefix, *(f"{prefix}{family.pattern}" for family in FLEET_FAMILIES))
+
+
+def split_shard_name(name: str) -> tuple[str, int]:
+    """Queue and shard number of a shard's short name."""
+    queue, _, shard = name.rpartition(":")
+    return queue, int(shard)
+
+
+def new_token() -> str:
+    """A name that no other call uses."""
+    return uuid4().hex[:20]
+
+
+def as_text(value: Any) -> str:
+    """A name that Redis answered, which is bytes unless the client decodes."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

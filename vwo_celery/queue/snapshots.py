@@ -1,0 +1,307 @@
+"""What one shard holds at one moment, read in one transaction; the ledger is made from it.
+
+Place: an edge, beside the store; it changes nothing. Numbers of events come from the structures that
+hold them, and not from counters, wherever there is such a structure: that is what makes a ledger
+that balances mean something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from redis.exceptions import OutOfMemoryError
+
+from vwo_celery.connections import unavailable
+from vwo_celery.connections.cluster import ClusterClient
+from vwo_celery.queue.batches import Limits
+from vwo_celery.queue.keys import as_text
+from vwo_celery.queue.scripts import script
+from vwo_celery.queue.shard import Shard
+
+_DROPPED = "dropped:"
+#: Reason under which what Redis lost is counted as dropped.
+REDIS_LOST = "redis_lost"
+_COUNTED_IN = {
+    "events": ("accepted", "events", "open_events"),
+    "bytes": ("bytes", "open_bytes"),
+}
+_SHARDS_A_ROUND_TRIP = 500
+
+State = Literal["ready", "released", "in_flight", "dead"]
+
+
+class BatchView(msgspec.Struct, frozen=True):
+    """One sealed batch.
+
+    Attributes:
+        id: Its name.
+        state: Where it is on its way.
+        attempt: Claims so far.
+        lost_leases: Leases that ran out.
+        events: Number of events.
+        bytes: Their size.
+        first_ms: Unix ms of its oldest event.
+        sealed_ms: Unix ms from which its age counts.
+        at_ms: Unix ms of what the state waits for: due, lease expiry, or when it died.
+        error: Why it was last released or dead-lettered, "" if never.
+    """
+
+    id: str
+    state: State
+    attempt: int
+    lost_leases: int
+    events: int
+    bytes: int
+    first_ms: int
+    sealed_ms: int
+    at_ms: int
+    error: str
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """One shard at one moment.
+
+    Attributes:
+        shard: Short name, "queue:number".
+        now_ms: Redis' time.
+        limits: What the shard's scripts obey; None where the queue is not registered.
+        open_events: Events in the open list.
+        open_first_ms: Unix ms of the first of them; 0 if there is none, or none has been timed yet.
+        batches: All sealed batches, oldest first.
+        accepted: Events ever accepted, those that other programs pushed included.
+        delivered: Events that VWO accepted.
+        delivered_ms: Unix ms of the last time, 0 for never.
+        dropped: Events dropped after they were accepted, by reason.
+        refused: Events refused at capacity; never accepted.
+        counted_events: Undelivered events by the scripts' own count, foreign ones included.
+        counted_bytes: Their size, by the same count; of foreign events only once they are sealed.
+        paused: Why the queue is paused, "" if it is not.
+        held_until_ms: Unix ms before which nothing is claimed, since the circuit is open; else 0.
+        free_since_ms: Unix ms at which a pause or an open circuit last ended, 0 for never.
+        slots: Wake-ups out.
+        receiver_errors: Receivers and callbacks that raised; kept with the first shard.
+        redis_lost_ms: Unix ms at which a producer last noticed that Redis had lost events, 0 for never.
+        forgotten_ms: Unix ms at which a producer noticed that Redis had forgotten all that the shard
+            held, 0 for never; how much that was, nobody knows.
+    """
+
+    shard: str
+    now_ms: int
+    limits: Limits | None
+    open_events: int
+    open_first_ms: int
+    batches: tuple[BatchView, ...]
+    accepted: int
+    delivered: int
+    delivered_ms: int
+    dropped: dict[str, int]
+    refused: int
+    counted_events: int
+    counted_bytes: int
+    paused: str
+    held_until_ms: int
+    free_since_ms: int
+    slots: int
+    receiver_errors: int
+    redis_lost_ms: int
+    forgotten_ms: int
+
+    @property
+    def registered(self) -> bool:
+        """Whether the scripts know the queue's limits."""
+        return self.limits is not None
+
+    def events(self, state: State) -> int:
+        """Events of the batches in *state*."""
+        return sum(batch.events for batch in self.batches if batch.state == state)
+
+    @property
+    def pending(self) -> int:
+        """Events that are open or ready."""
+        return self.open_events + self.events("ready")
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """Unix ms of the oldest event that is open or ready."""
+        ages = [batch.first_ms for batch in self.batches if batch.state == "ready"]
+        if self.open_events:
+            ages.append(self.open_first_ms or self.now_ms)
+        return min(ages, default=None)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every accepted event is somewhere."""
+        somewhere = (
+            self.delivered + sum(self.dropped.values()) + self.open_events
+            + sum(batch.events for batch in self.batches)
+        )  # fmt: skip
+        undelivered = self.accepted - self.delivered - sum(self.dropped.values())
+        return self.accepted == somewhere and self.counted_events == undelivered - self.events(
+            "dead"
+        )
+
+
+class _Raw(NamedTuple):
+    time: Any
+    meta: dict[bytes, bytes]
+    open_events: int
+    ready: list[tuple[bytes, float]]
+    leases: list[tuple[bytes, float]]
+    dead: list[tuple[bytes, float]]
+    info: dict[bytes, bytes]
+    slots: int
+
+
+def take_snapshot(shard: Shard) -> Snapshot:
+    """The shard as it is now, all of it at one moment.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    with unavailable(f"snapshot of {shard.keys.name}"):
+        if isinstance(shard.client, ClusterClient):  # there redis-py leaves transactions unread
+            return _snapshot(shard.keys.name, _read_by_script(shard))
+        try:
+            raw = _read_by_transaction(shard)
+        except OutOfMemoryError:
+            # Of a transaction Redis then refuses even the reads; and that is when operators look.
+            raw = _read_by_script(shard)
+    return _snapshot(shard.keys.name, raw)
+
+
+def _read_by_transaction(shard: Shard) -> _Raw:
+    k = shard.keys
+    now = shard.client.time()
+    pipe = shard.client.pipeline(transaction=True)
+    pipe.hgetall(k.meta)
+    pipe.llen(k.open)
+    for key in (k.ready, k.leases, k.dead):
+        pipe.zrange(key, 0, -1, withscores=True)
+    pipe.hgetall(k.info)
+    pipe.zcard(k.slots)
+    return _Raw(now, *pipe.execute())
+
+
+def _read_by_script(shard: Shard) -> _Raw:
+    """The same at some times the cost, since everything goes through Lua."""
+    k = shard.keys
+    keys = (k.open, k.meta, k.ready, k.leases, k.dead, k.info, k.slots)
+    now, meta, length, ready, leases, dead, info, slots = script("snapshot").run(shard.client, keys)
+    return _Raw(
+        now, dict(_pairs(meta)), length, _times(ready), _times(leases), _times(dead),
+        dict(_pairs(info)), slots,
+    )  # fmt: skip
+
+
+def _times(flat: Sequence[bytes]) -> list[tuple[bytes, float]]:
+    return [(name, float(at)) for name, at in _pairs(flat)]
+
+
+def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def take_snapshots(shards: Sequence[Shard]) -> list[Snapshot]:
+    """Every one of *shards*, each as it is at one moment; one that holds nothing costs next to nothing.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    snapshots: list[Snapshot] = []
+    for start in range(0, len(shards), _SHARDS_A_ROUND_TRIP):
+        page = shards[start : start + _SHARDS_A_ROUND_TRIP]
+        for shard, snapshot in zip(page, _empty_snapshots(page), strict=True):
+            snapshots.append(snapshot if snapshot is not None else take_snapshot(shard))
+    return snapshots
+
+
+def _empty_snapshots(shards: Sequence[Shard]) -> list[Snapshot | None]:
+    """The shards that hold nothing and whose counters say so as well; None for the others."""
+    with unavailable("look at all shards"):
+        now = shards[0].client.time()
+        pipe = shards[0].client.pipeline(transaction=False)
+        for shard in shards:
+            k = shard.keys
+            pipe.exists(k.open, k.ready, k.leases, k.dead, k.info)
+            pipe.hgetall(k.meta)
+        answers = pipe.execute()
+    empty: list[Snapshot | None] = []
+    for shard, held, meta in zip(shards, answers[::2], answers[1::2], strict=True):
+        snapshot = _snapshot(shard.keys.name, _Raw(now, meta, 0, [], [], [], {}, 0))
+        empty.append(None if held or not snapshot.balanced else snapshot)
+    return empty
+
+
+def _snapshot(name: str, raw: _Raw) -> Snapshot:
+    meta = _with_appended({as_text(field): as_text(value) for field, value in raw.meta.items()})
+    now_ms = int(raw.time[0]) * 1000 + int(raw.time[1]) // 1000
+    # Events that another program pushed are in the ledger from the moment they can be seen.
+    unseen = max(0, raw.open_events - int(meta.get("open_events", 0)))
+    return Snapshot(
+        shard=name,
+        now_ms=now_ms,
+        limits=_limits(meta),
+        open_events=raw.open_events,
+        open_first_ms=int(meta.get("first_ms", 0)) if int(meta.get("open_events", 0)) else 0,
+        batches=tuple(_batches(raw, now_ms)),
+        accepted=int(meta.get("accepted", 0)) + unseen,
+        delivered=int(meta.get("delivered", 0)),
+        delivered_ms=int(meta.get("delivered_ms", 0)),
+        dropped={
+            field.removeprefix(_DROPPED): int(count)
+            for field, count in meta.items()
+            if field.startswith(_DROPPED)
+        },
+        refused=int(meta.get("refused", 0)),
+        counted_events=int(meta.get("events", 0)) + unseen,
+        counted_bytes=int(meta.get("bytes", 0)),
+        paused=meta.get("paused", ""),
+        held_until_ms=int(meta.get("held_until", 0)),
+        free_since_ms=int(meta.get("free_since_ms", 0)),
+        slots=raw.slots,
+        receiver_errors=int(meta.get("receiver_errors", 0)),
+        redis_lost_ms=int(meta.get("redis_lost_ms", 0)),
+        forgotten_ms=int(meta.get("forgotten_ms", 0)),
+    )
+
+
+def _with_appended(meta: dict[str, str]) -> dict[str, str]:
+    """The counters with what append.lua stored since it was granted room; see lua/shared/room.lua."""
+    counts = dict(meta)
+    for unit, fields in _COUNTED_IN.items():
+        appended = int(meta.get(f"granted_{unit}", 0)) - int(meta.get(f"room_{unit}", 0))
+        for field in fields if appended else ():
+            counts[field] = str(int(meta.get(field, 0)) + appended)
+    return counts
+
+
+def _limits(meta: dict[str, str]) -> Limits | None:
+    if not all(field in meta for field in Limits.__struct_fields__):
+        return None
+    return Limits(**{field: int(meta[field]) for field in Limits.__struct_fields__})
+
+
+def _batches(raw: _Raw, now_ms: int) -> list[BatchView]:
+    info = {as_text(batch_id): as_text(line) for batch_id, line in raw.info.items()}
+    views = [_view(info, batch_id, at, "dead") for batch_id, at in raw.dead]
+    # An expired lease may be claimed by anyone: to the operator it is pending again.
+    views += [
+        _view(info, batch_id, at, "in_flight" if at > now_ms else "ready")
+        for batch_id, at in raw.leases
+    ]
+    views += [
+        _view(info, batch_id, at, "released" if at > now_ms else "ready")
+        for batch_id, at in raw.ready
+    ]
+    return sorted(views, key=lambda view: (view.sealed_ms, view.id))
+
+
+def _view(info: dict[str, str], batch_id: bytes, at: float, state: State) -> BatchView:
+    name = as_text(batch_id)
+    numbers = info.get(name, "0:0:0:0:0:0:").split(":", 6)
+    attempt, lost, events, size, first, sealed = map(int, numbers[:6])
+    return BatchView(
+        name, state, attempt, lost, events, size, first, sealed, int(at), numbers[6]
+    )  # fmt: skip

@@ -1,0 +1,81 @@
+"""What each exception of the HTTP libraries is called.
+
+Place: edge, beside the sender. requests, urllib3, http.client, ssl and socket all let their own
+exceptions out of one POST; here they become one word of `outcomes.Failure`, so that nothing else
+needs to know them. No state: nothing is lost with the process.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from typing import Final
+
+import requests.exceptions as rq
+import urllib3.exceptions as u3
+
+from vwo_celery.sending.outcomes import Failure
+
+#: What each exception that the HTTP libraries let out is called. One that is not listed counts as
+#: its nearest base; a test walks `requests.exceptions` and fails on one that is not listed.
+FAILURES: Final[dict[type[Exception], Failure]] = {
+    rq.RequestException: Failure.UNKNOWN,
+    rq.HTTPError: Failure.UNKNOWN,
+    rq.UnrewindableBodyError: Failure.UNKNOWN,
+    rq.ConnectionError: Failure.CONNECTION,
+    rq.RetryError: Failure.CONNECTION,
+    rq.ProxyError: Failure.PROXY,
+    rq.InvalidProxyURL: Failure.PROXY,
+    rq.SSLError: Failure.TLS,
+    rq.Timeout: Failure.TIMEOUT,
+    rq.ConnectTimeout: Failure.TIMEOUT,
+    rq.ReadTimeout: Failure.TIMEOUT,
+    rq.InvalidJSONError: Failure.INVALID_ANSWER,
+    rq.JSONDecodeError: Failure.INVALID_ANSWER,
+    rq.ChunkedEncodingError: Failure.INVALID_ANSWER,
+    rq.ContentDecodingError: Failure.INVALID_ANSWER,
+    rq.StreamConsumedError: Failure.INVALID_ANSWER,
+    rq.URLRequired: Failure.CONFIGURATION,
+    rq.MissingSchema: Failure.CONFIGURATION,
+    rq.InvalidSchema: Failure.CONFIGURATION,
+    rq.InvalidURL: Failure.CONFIGURATION,
+    rq.InvalidHeader: Failure.CONFIGURATION,
+    rq.TooManyRedirects: Failure.CONFIGURATION,
+    u3.HTTPError: Failure.CONNECTION,
+    u3.TimeoutError: Failure.TIMEOUT,
+    u3.ProxyError: Failure.PROXY,
+    u3.SSLError: Failure.TLS,
+    u3.DecodeError: Failure.INVALID_ANSWER,
+    u3.InvalidHeader: Failure.INVALID_ANSWER,  # two lengths; requests says InvalidHeader of our own
+    u3.LocationValueError: Failure.CONFIGURATION,
+    http.client.HTTPException: Failure.INVALID_ANSWER,
+    socket.gaierror: Failure.DNS,
+    ssl.SSLError: Failure.TLS,
+    TimeoutError: Failure.TIMEOUT,
+    OSError: Failure.CONNECTION,
+    ValueError: Failure.CONFIGURATION,  # a key, host or port that HTTP cannot carry
+}
+#: All that a POST may raise without a fault of ours.
+FORESEEN: Final = tuple(FAILURES)
+
+
+def explain(exc: BaseException) -> tuple[Failure, str]:
+    """What to call an exception of the HTTP libraries, and its innermost reason in words."""
+    failure, root = _named(exc), _root(exc)
+    # requests says the one of a name, a timeout and TLS as well, the other of an answer's headers.
+    if failure in (Failure.CONNECTION, Failure.CONFIGURATION):
+        failure = _named(root)
+    return failure, str(root) or type(root).__name__
+
+
+def _named(exc: BaseException) -> Failure:
+    known = (FAILURES[kind] for kind in type(exc).__mro__ if kind in FAILURES)
+    return next(known, Failure.UNKNOWN)
+
+
+def _root(exc: BaseException) -> BaseException:
+    """The exception at the bottom of the libraries' wrappings, whose text holds no URL."""
+    wrapped = [exc.__cause__, getattr(exc, "reason", None), *exc.args]
+    inner = next((part for part in wrapped if isinstance(part, BaseException)), None)
+    return exc if inner is None else _root(inner)

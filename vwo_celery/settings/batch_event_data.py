@@ -1,0 +1,226 @@
+"""`batch_event_data`: when a batch leaves, in the vendor's words and in every SDK's spelling.
+
+Place: words, no I/O. Read once, where a queue is made, before any event exists; nothing is lost if
+the process dies here. The vendor's SDKs disable themselves over a wrong value; here a wrong value
+costs no more than that one option, which takes the vendor's default, unless `strict` was asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Meta
+
+from vwo_celery.errors import SettingsError
+from vwo_celery.events import MAX_EVENTS_PER_REQUEST
+from vwo_celery.settings.callbacks import callback_path
+from vwo_celery.text.wording import nearest, shown
+
+#: The vendor's defaults (pages "Configure Event Batching" and "Event Batching").
+DEFAULT_EVENTS_PER_REQUEST = 100
+DEFAULT_REQUEST_TIME_INTERVAL = 600.0
+REAL_TIME_EVENTS_PER_REQUEST = 1
+
+#: 30,000 years. The vendor knows no maximum; clocks that add an interval to a time do.
+_LONGEST_INTERVAL_MS = 10**15
+
+EventsPerRequest = Annotated[int, Meta(ge=1, le=MAX_EVENTS_PER_REQUEST)]
+Seconds = Annotated[float, Meta(ge=1, le=sys.float_info.max)]
+Milliseconds = Annotated[float, Meta(ge=1000, le=sys.float_info.max)]
+
+_MAX_LOGGED = 1000
+_logger = logging.getLogger("vwo_celery")
+_logged: set[str] = set()
+
+
+class BatchSettings(msgspec.Struct, frozen=True):
+    """When a batch leaves, and whom to tell; what `parse_batch_event_data` returns is in range.
+
+    Args:
+        events_per_request: A batch leaves when this many events wait, 1 to 5000.
+        request_time_interval: Or when its oldest event has waited this many seconds, 1 or more.
+        flush_callback: Import path "module:name" of what the worker calls after each try, or "".
+    """
+
+    events_per_request: EventsPerRequest = DEFAULT_EVENTS_PER_REQUEST
+    request_time_interval: Seconds = DEFAULT_REQUEST_TIME_INTERVAL
+    flush_callback: str = ""
+
+    @property
+    def real_time(self) -> bool:
+        """Whether each event leaves at once, as a batch of its own."""
+        return self.events_per_request == REAL_TIME_EVENTS_PER_REQUEST
+
+    @property
+    def request_time_interval_ms(self) -> int:
+        """The interval in whole milliseconds, small enough to be added to any time."""
+        return int(min(self.request_time_interval * 1000, _LONGEST_INTERVAL_MS))
+
+
+def parse_batch_event_data(given: object, *, strict: bool = False) -> BatchSettings:
+    """The batch settings that *given* stands for.
+
+    Args:
+        given: None, a dict, a Struct or a dataclass with the options of SPELLINGS. One option of
+            the first two alone brings the other's default; neither means real time. An option that
+            is None counts as not given.
+        strict: Raise over a wrong value. Otherwise it is logged, once a process, and that option
+            takes the vendor's default; a callback that cannot be used is left out.
+
+    Raises:
+        SettingsError: *strict*, and something is wrong; names each such option, its range and what
+            was given.
+    """
+    problems: list[_Problem] = []
+    settings = _parse(given, problems)
+    if strict and problems:
+        raise SettingsError("; ".join(f"batch_event_data: {each.what}" for each in problems))
+    for problem in problems:
+        _log_once(f"batch_event_data: {problem.what}; {problem.instead}")
+    return settings
+
+
+class _Problem(NamedTuple):
+    what: str
+    instead: str
+
+
+class Reading(NamedTuple):
+    """How the value of one spelling is read."""
+
+    option: str
+    unit: str
+    range: str
+    default: str
+    meaning: str
+    convert: Callable[[Any], Any]
+
+    @property
+    def instead(self) -> str:
+        """What becomes of a wrong value."""
+        if self.option == "flush_callback":
+            return "it is left out, and delivery goes on"
+        return f"the default, {self.default} {self.unit}, is used"
+
+
+def _parse(given: object, problems: list[_Problem]) -> BatchSettings:
+    try:
+        values = _sort(_options(given), problems)
+    except Exception:
+        # Not ours to raise, whatever an object does when it is read: the app must start.
+        what = f"it must be a dict or a struct of options; {shown(given)} was given"
+        problems.append(_Problem(what, "the defaults are used"))
+        return BatchSettings()
+    batched = bool(values["events_per_request"] or values["request_time_interval"] or problems)
+    chosen = {option: _choose(found, problems) for option, found in values.items()}
+    if not batched:
+        chosen["events_per_request"] = REAL_TIME_EVENTS_PER_REQUEST
+    return BatchSettings(**{name: value for name, value in chosen.items() if value is not None})
+
+
+def _options(given: Any) -> dict[Any, Any]:
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return dict(given)
+    if isinstance(given, msgspec.Struct):
+        return {name: getattr(given, name) for name in given.__struct_fields__}
+    if isinstance(given, type):
+        raise TypeError
+    return {each.name: getattr(given, each.name) for each in dataclasses.fields(given)}
+
+
+def _sort(options: dict[Any, Any], problems: list[_Problem]) -> dict[str, dict[str, Any]]:
+    """For each option, the values given for it, by their spelling."""
+    values: dict[str, dict[str, Any]] = {name: {} for name in BatchSettings.__struct_fields__}
+    for key, value in options.items():
+        if key not in SPELLINGS:
+            known = ", ".join(values)
+            what = f"there is no option {shown(key)}{nearest(key, SPELLINGS)}, only {known}"
+            problems.append(_Problem(what, "it is ignored"))
+        elif value is not None and value is not UNSET:
+            values[SPELLINGS[key].option][key] = value
+    return values
+
+
+def _choose(found: dict[str, Any], problems: list[_Problem]) -> Any:
+    """The one value of an option, or None where none was given or it is wrong."""
+    read: list[Any] = []
+    for spelling, value in found.items():
+        reading = SPELLINGS[spelling]
+        try:
+            read.append(reading.convert(value))
+        except Exception as exc:
+            refused = str(exc) if isinstance(exc, SettingsError) else shown(value)
+            what = f"{spelling} must be {reading.range}; {refused} was given"
+            problems.append(_Problem(what, reading.instead))
+            return None
+    if any(value != read[0] for value in read):
+        pairs = " and ".join(f"{spelling} {shown(value)}" for spelling, value in found.items())
+        what = f"{pairs} are one option in two spellings, and disagree"
+        problems.append(_Problem(what, reading.instead))
+        return None
+    return read[0] if read else None
+
+
+def _log_once(message: str) -> None:
+    if message not in _logged and len(_logged) < _MAX_LOGGED:
+        _logged.add(message)
+        _logger.warning("%s", message)
+
+
+def _three_cases(words: str) -> tuple[str, str, str]:
+    """snake_case, camelCase and PascalCase of some words."""
+    pascal = words.title().replace(" ", "")
+    return words.replace(" ", "_"), pascal[0].lower() + pascal[1:], pascal
+
+
+_EVENTS = Reading(
+    "events_per_request",
+    "events",
+    f"a whole number of events from 1 to {MAX_EVENTS_PER_REQUEST}",
+    f"{DEFAULT_EVENTS_PER_REQUEST}",
+    "A batch leaves when so many events wait; no batch holds more.",
+    lambda value: msgspec.convert(value, EventsPerRequest),
+)
+_SECONDS = Reading(
+    "request_time_interval",
+    "seconds",
+    "a finite number of seconds, 1 or more",
+    f"{DEFAULT_REQUEST_TIME_INTERVAL:g}",
+    "A batch leaves when its oldest event has waited so long.",
+    lambda value: msgspec.convert(value, Seconds),
+)
+_MILLISECONDS = _SECONDS._replace(
+    unit="milliseconds",
+    range="a finite number of milliseconds, 1000 or more",
+    default=f"{DEFAULT_REQUEST_TIME_INTERVAL * 1000:.0f}",
+    convert=lambda value: msgspec.convert(value, Milliseconds) / 1000,
+)
+_CALLBACK = Reading(
+    "flush_callback",
+    "",
+    "a function at the top level of a module that the workers can import, or its import path such "
+    'as "shop.analytics:on_flush", since it is called in a worker',
+    "none",
+    "Called in the worker after each try to send a batch, as `flush_callback(error, events)`; "
+    "*error* is None only where VWO accepted. Its module must be among `callback_modules`.",
+    callback_path,
+)
+#: Every spelling of every option: of Python, Ruby and PHP, of .NET, of Java and Node, of Android.
+SPELLINGS: dict[str, Reading] = {
+    spelling: reading
+    for words, reading in (
+        ("events per request", _EVENTS),
+        ("batch min size", _EVENTS),
+        ("request time interval", _SECONDS),
+        ("batch upload time interval", _MILLISECONDS),
+        ("flush callback", _CALLBACK),
+    )
+    for spelling in _three_cases(words)
+}

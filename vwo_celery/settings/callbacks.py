@@ -1,0 +1,120 @@
+"""The `flush_callback` of a queue, found by its import path and called in the worker.
+
+Place: an edge, beside the signals. Who can write to Redis can register a queue, so that a worker
+imports a callback only from the modules that its own `callback_modules` names. A callback is called
+once for each try, after the batch is settled; what it raises is logged and counted and changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Collection
+from functools import cache
+from importlib import import_module
+from operator import attrgetter
+from types import ModuleType
+from typing import Any
+
+from vwo_celery.errors import CallbackRefused, SettingsError
+from vwo_celery.text.wording import shown
+
+log = logging.getLogger("vwo_celery")
+
+FlushCallback = Callable[[str | None, list[Any]], Any]
+
+
+def find_callback(path: str, callback_modules: Collection[str]) -> FlushCallback:
+    """The function at "module:name", if this worker may import it.
+
+    Raises:
+        CallbackRefused: Its module is not among *callback_modules*, or there is no such function.
+    """
+    module, _, name = path.partition(":")
+    if module not in callback_modules:
+        raise CallbackRefused(
+            f"flush_callback {path!r} is not called: this worker imports callbacks only from "
+            f"{sorted(callback_modules) or 'no module'}; to allow it, add {module!r} to "
+            "callback_modules (VWO_CELERY_CALLBACK_MODULES) of the workers"
+        )
+    try:
+        found = _load(module, name)
+    except Exception as exc:
+        raise CallbackRefused(
+            f"flush_callback {path!r} is not called: importing it raised {exc!r}"
+        ) from exc
+    if not callable(found):
+        raise CallbackRefused(f"flush_callback {path!r} is not called: it is {type(found)}")
+    return found  # type: ignore[no-any-return]
+
+
+@cache
+def _load(module: str, name: str) -> Any:
+    return attrgetter(name)(import_module(module))
+
+
+def callback_path(callback: Any) -> str:
+    """The import path "module:name" of a flush_callback that a worker will be able to import.
+
+    Args:
+        callback: "module:name", "module.name", or a function that such a path leads to; "" for
+            none.
+
+    Raises:
+        SettingsError: No import path leads to it from another process.
+    """
+    if isinstance(callback, str):
+        return _written_path(callback)
+    if not callable(callback):
+        raise SettingsError(shown(callback))
+    objection = _objection(callback)
+    if objection:
+        raise SettingsError(objection)
+    return f"{callback.__module__}:{callback.__qualname__}"
+
+
+def _written_path(text: str) -> str:
+    if not text:
+        return ""
+    module, colon, name = text.partition(":")
+    if not colon:
+        module, _, name = text.rpartition(".")
+    if not _is_dotted_name(module) or not _is_dotted_name(name):
+        raise SettingsError(shown(text))
+    if module in _MAIN_MODULES:
+        raise SettingsError(f"{shown(text)}, whose module is another one in each program,")
+    return f"{module}:{name}"
+
+
+def _objection(callback: Any) -> str:
+    """What keeps *callback* from being imported elsewhere, or ""."""
+    module = getattr(callback, "__module__", None)
+    name = getattr(callback, "__qualname__", None)
+    owner = getattr(callback, "__self__", None)
+    if not isinstance(module, str) or not isinstance(name, str):
+        return f"an object of type {type(callback).__name__}"
+    for mark, kind in _NOWHERE.items():
+        if mark in name:
+            return kind
+    if owner is not None and not isinstance(owner, ModuleType):
+        return f"{name}, a method bound to an object,"
+    if module in _MAIN_MODULES:
+        return f"{name} of {module}, which is another module in each program,"
+    if _look_up(module, name) is not callback:
+        return f"an object that {module}:{name} does not lead to"
+    return ""
+
+
+def _look_up(module: str, name: str) -> object:
+    found: object = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _is_dotted_name(text: str) -> bool:
+    return all(part.isidentifier() for part in text.split("."))
+
+
+_NOWHERE = {"<lambda>": "a lambda", "<locals>": "a function inside a function"}
+_MAIN_MODULES = ("__main__", "__mp_main__")

@@ -1,0 +1,339 @@
+"""Settings: what an operator may choose, in one frozen struct.
+
+Place: words. Made once, where a queue or a worker is set up, before any event exists; nothing is
+lost if the process dies here. Each field is checked by msgspec against the range written at the
+field itself, from which errors and the table in docs/reference/settings.md are made as well.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from vwo_celery.errors import SettingsError
+from vwo_celery.settings.redis_url import as_broker_url, url_problem
+from vwo_celery.settings.sources import Given, from_arguments, from_django, from_environment
+from vwo_celery.text.masking import mask_url, scheme_only
+from vwo_celery.text.wording import shown
+
+_SCHEMES = (
+    "redis://, rediss://, unix://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or "
+    "rediss+cluster://"
+)
+_REDIS_URL = r"^(rediss?(\+(sentinel|cluster))?|unix)://"
+_HOST = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?\Z"
+_MODULE = r"^[^\W\d]\w*(\.[^\W\d]\w*)*\Z"
+
+
+def _text(wanted: str, meaning: str, pattern: str | None = None) -> Meta:
+    return Meta(pattern=pattern, description=meaning, extra={"range": wanted})
+
+
+def _number(low: float, high: float, unit: str, meaning: str) -> Meta:
+    return Meta(ge=low, le=high, description=meaning, extra={"unit": unit})
+
+
+def _seconds(low: float, high: float, meaning: str) -> Meta:
+    return _number(low, high, "seconds", meaning)
+
+
+def _state_folder() -> str:
+    """The user's folder for state that outlives a process (XDG Base Directory Specification)."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(state):
+        state = os.path.expanduser("~/.local/state")
+    return os.path.join(state, "vwo-celery") if os.path.isabs(state) else ""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting, in range; `load` also looks into Django and the environment.
+
+    Raises:
+        SettingsError: A value is out of its range, or contradicts another.
+    """
+
+    redis_url: Annotated[
+        str,
+        _text(
+            f"a URL that begins with {_SCHEMES}",
+            "Where the queues live.",
+            _REDIS_URL,
+        ),
+    ] = "redis://localhost:6379/0"
+    broker_url: Annotated[
+        str,
+        _text(
+            "a URL such as redis://… or amqp://…, or empty",
+            "Celery's broker, used by workers only; empty: as `redis_url`.",
+            r"^$|^[a-z0-9+]+://",
+        ),
+    ] = ""
+    namespace: Annotated[
+        str,
+        _text(
+            "1 to 64 letters, digits, dots, dashes or underscores",
+            "First part of every key in Redis.",
+            r"^[A-Za-z0-9._-]{1,64}\Z",
+        ),
+    ] = "vwo"
+    celery_queue: Annotated[
+        str,
+        _text(
+            "a name of at most 255 characters, or empty",
+            "Celery queue of our tasks; empty: the app's default queue.",
+            r"^.{0,255}\Z",
+        ),
+    ] = ""
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, Meta(pattern=_HOST)], ...],
+        _text(
+            "a list of host names, each with its port if it has one, such as proxy.example:8443",
+            "Hosts that a worker may send to besides VWO's own, which it always may.",
+        ),
+    ] = ()
+    callback_modules: Annotated[
+        tuple[Annotated[str, Meta(pattern=_MODULE)], ...],
+        _text(
+            "a list of module names, such as shop.analytics",
+            "Modules from which a worker may import a `flush_callback`.",
+        ),
+    ] = ()
+    sweep_interval_seconds: Annotated[
+        float, _seconds(0.05, 3600, "How often due queues are looked for.")
+    ] = 1.0
+    enqueue_timeout_seconds: Annotated[
+        float, _seconds(0.005, 60, "Most time that one `enqueue` may take before it falls back.")
+    ] = 0.25
+    request_timeout_seconds: Annotated[
+        float, _seconds(0.1, 600, "Most time for one POST, its answer included.")
+    ] = 20.0
+    lease_seconds: Annotated[
+        float,
+        _seconds(
+            0.2,
+            86_400,
+            "How long a silent worker keeps a batch; must exceed `request_timeout_seconds`.",
+        ),
+    ] = 60.0
+    backoff_base_seconds: Annotated[
+        float,
+        _seconds(
+            0.01,
+            3600,
+            "Twice this bounds the random delay after a first failure; each further one doubles it.",
+        ),
+    ] = 1.0
+    backoff_max_seconds: Annotated[
+        float,
+        _seconds(
+            0.01,
+            86_400,
+            "Bounds that delay, and a `Retry-After`; must not be under `backoff_base_seconds`.",
+        ),
+    ] = 300.0
+    max_parallel_sends: Annotated[
+        int,
+        _number(
+            1,
+            1000,
+            "batches",
+            "Most batches of one destination in flight at once, over all workers.",
+        ),
+    ] = 8
+    circuit_failures: Annotated[
+        int,
+        _number(
+            1,
+            1000,
+            "failures",
+            "Failures of a destination in a row after which one probe at a time is all it is sent.",
+        ),
+    ] = 5
+    max_batch_age_seconds: Annotated[
+        float, _seconds(1, 31_536_000, "How long a batch is retried before it is dead-lettered.")
+    ] = 604_800.0
+    max_lost_leases: Annotated[
+        int,
+        _number(
+            1, 1000, "leases", "Leases of one batch that may run out before it is dead-lettered."
+        ),
+    ] = 10
+    wait_replicas: Annotated[
+        int,
+        _number(
+            0,
+            10,
+            "replicas",
+            "Replicas that must have an event before `enqueue` answers; where fewer say so in time, its "
+            "receipt says `not_replicated`.",
+        ),
+    ] = 0
+    shards: Annotated[
+        int, _number(1, 64, "shards", "Parts that a queue is kept in; 1 but for very hot queues.")
+    ] = 1
+    max_queue_events: Annotated[
+        int, _number(1, 1_000_000_000, "events", "Capacity of one queue.")
+    ] = 1_000_000
+    max_queue_bytes: Annotated[int, _number(1_000, 2**40, "bytes", "Capacity of one queue.")] = (
+        2**30
+    )
+    when_full: Annotated[
+        Literal["spool", "drop_newest", "drop_oldest", "raise"],
+        _text(
+            "`spool`, `drop_newest`, `drop_oldest` or `raise`",
+            "What `enqueue` does where a full queue, or a full spool, has no room: put the event into "
+            "the local spool, drop it, drop the oldest events that no worker holds, or raise.",
+        ),
+    ] = "spool"
+    spool_dir: Annotated[
+        str,
+        _text(
+            "an absolute path, also one that begins with ~, or empty",
+            "Folder on a local disk for the spool, in which events wait while Redis does not take them; "
+            "empty: no spool, such events are dropped.",
+            r"^$|^[/~]",
+        ),
+    ] = msgspec.field(default_factory=_state_folder)
+    max_spool_bytes: Annotated[
+        int, _number(100_000, 2**40, "bytes", "Capacity of the spool of one Redis and namespace.")
+    ] = 2**28
+    max_dead_events: Annotated[
+        int,
+        _number(
+            0,
+            100_000_000,
+            "events",
+            "Dead letters kept of one queue, a worker's setting; beyond it the oldest batches go, "
+            "counted as dropped. 0 keeps none.",
+        ),
+    ] = 100_000
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            msgspec.structs.force_setattr(self, name, check(name, Given(getattr(self, name))))
+        _check_order(self)
+
+    @classmethod
+    def load(cls, **arguments: Any) -> Settings:
+        """Settings from *arguments*, else Django's VWO_CELERY, else VWO_CELERY_… variables.
+
+        Args:
+            arguments: Settings by name; None counts as not given.
+
+        Raises:
+            SettingsError: A value is wrong; names the setting, its range, what was given (of a URL
+                only the scheme, since it may hold a password) and where it came from. Or there is
+                no such setting.
+        """
+        names = cls.__struct_fields__
+        given = {
+            **from_environment(names),
+            **from_django(names),
+            **from_arguments(arguments, names),
+        }
+        checked = {name: check(name, each) for name, each in given.items()}
+        try:
+            return cls(**checked)
+        except SettingsError as exc:
+            origins = [f"{name}: {given[name].origin}" for name in given if name in str(exc)]
+            raise SettingsError(f"{exc} ({', '.join(origins)})") from None
+
+    @property
+    def effective_broker_url(self) -> str:
+        """URL of Celery's broker, in Celery's spelling.
+
+        Raises:
+            SettingsError: None is set, and what `redis_url` names cannot be a broker.
+        """
+        if self.broker_url:
+            return self.broker_url
+        scheme, _, _ = self.redis_url.partition("://")
+        if "+" in scheme:
+            raise SettingsError(
+                f"broker_url must be set where redis_url is {scheme}://…: Celery cannot use that "
+                "as its broker; name a single Redis, or RabbitMQ"
+            )
+        return as_broker_url(self.redis_url)
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        values = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return [(name, mask_url(value) if name in _URLS else value) for name, value in values]
+
+
+_URLS = ("redis_url", "broker_url")
+
+
+class Description(NamedTuple):
+    """A setting, for people: its unit, its range, both as part of a sentence, and its meaning."""
+
+    unit: str
+    range: str
+    expected: str
+    meaning: str
+
+
+def describe(name: str) -> Description:
+    """Unit, range and meaning of a setting, as written at its field."""
+    kind, meta = get_args(_types()[name])[:2]
+    if meta.ge is None:
+        wanted = meta.extra["range"]
+        return Description("", wanted, wanted, meta.description)
+    unit, limits = meta.extra["unit"], f"{meta.ge:,} to {meta.le:,}"
+    number = "a whole number" if kind is int else "a number"
+    return Description(unit, limits, f"{number} of {unit} from {limits}", meta.description)
+
+
+@functools.cache
+def _types() -> dict[str, Any]:
+    return get_type_hints(Settings, include_extras=True)
+
+
+def check(name: str, given: Given) -> Any:
+    """The value of a setting in its final form.
+
+    Raises:
+        SettingsError: It is of the wrong type or out of range; see `Settings.load`.
+    """
+    try:
+        checked = msgspec.convert(_plain(name, given), _types()[name], strict=not given.text)
+    except Exception:
+        is_url = isinstance(given.value, str) and (name in _URLS or "://" in given.value)
+        text = scheme_only(given.value) if is_url else shown(given.value)
+        raise SettingsError(
+            f"{name} must be {describe(name).expected}; {text} was given ({given.origin})"
+        ) from None
+    if name == "redis_url" and (problem := url_problem(checked)):
+        raise SettingsError(
+            f"redis_url cannot be used; {scheme_only(checked)} was given ({given.origin}), {problem}"
+        )
+    if name == "allowed_hosts":
+        return tuple(host.lower() for host in checked)
+    return os.path.expanduser(checked) if name == "spool_dir" else checked
+
+
+def _plain(name: str, given: Given) -> Any:
+    if given.text and get_origin(get_args(_types()[name])[0]) is tuple:
+        return [part.strip() for part in given.value.split(",") if part.strip()]
+    return os.fspath(given.value) if isinstance(given.value, os.PathLike) else given.value
+
+
+def _check_order(settings: Settings) -> None:
+    lease, request = settings.lease_seconds, settings.request_timeout_seconds
+    if lease <= request:
+        raise SettingsError(
+            "lease_seconds must exceed request_timeout_seconds, or a batch could be taken over "
+            f"while it is being sent; {lease:g} and {request:g} were given"
+        )
+    longest, base = settings.backoff_max_seconds, settings.backoff_base_seconds
+    if longest < base:
+        raise SettingsError(
+            "backoff_max_seconds must not be under backoff_base_seconds; "
+            f"{longest:g} and {base:g} were given"
+        )

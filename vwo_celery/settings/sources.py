@@ -1,0 +1,96 @@
+"""Where the value of a setting was written: as an argument, in Django's settings, in the environment.
+
+Place: words; reads `os.environ`, and Django's settings where Django is running, and nothing else.
+Knows names only; what a value must be is said in `settings`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from vwo_celery.errors import SettingsError
+from vwo_celery.text.wording import nearest, shown
+
+ENVIRONMENT_PREFIX = "VWO_CELERY_"
+DJANGO_SETTING = "VWO_CELERY"
+#: The setting for which an empty environment variable is a value: no spool.
+_MAY_BE_EMPTY = "spool_dir"
+
+
+class Given(NamedTuple):
+    """A value, where it was written, and whether it is only text that stands for one."""
+
+    value: Any
+    origin: str = "argument"
+    text: bool = False
+
+
+def environment_variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return ENVIRONMENT_PREFIX + name.upper()
+
+
+def from_environment(names: Collection[str]) -> dict[str, Given]:
+    """The settings that VWO_CELERY_… variables give; an empty one counts as not set."""
+    given = {}
+    for name in names:
+        variable = environment_variable(name)
+        text = os.environ.get(variable, "").strip()
+        if text or (name == _MAY_BE_EMPTY and variable in os.environ):
+            given[name] = Given(text, f"environment variable {variable}", text=True)
+    return given
+
+
+def from_django(names: Collection[str]) -> dict[str, Given]:
+    """The settings in Django's VWO_CELERY; none where Django is not loaded and configured.
+
+    Raises:
+        SettingsError: VWO_CELERY is no dict, names an unknown setting, or one in both cases.
+    """
+    conf = sys.modules.get("django.conf")
+    if conf is None or not conf.settings.configured:
+        return {}
+    return from_options(getattr(conf.settings, DJANGO_SETTING, None), names)
+
+
+def from_options(options: object, names: Collection[str]) -> dict[str, Given]:
+    """The settings in *options*, the value of Django's VWO_CELERY; what is None is not given.
+
+    Raises:
+        SettingsError: It is no dict, names an unknown setting, or one in both cases.
+    """
+    if not isinstance(options, Mapping | None):
+        raise SettingsError(
+            f"{DJANGO_SETTING} in Django's settings must be a dict; "
+            f"an object of type {type(options).__name__} was given"
+        )
+    given: dict[str, Given] = {}
+    for key, value in (options or {}).items():
+        origin = f"{DJANGO_SETTING}[{shown(key)}] of Django's settings"
+        name = _known(key.lower() if isinstance(key, str) and key.isupper() else key, origin, names)
+        if name in given:
+            raise SettingsError(f"{name} is given twice, in upper and in lower case ({origin})")
+        given[name] = Given(value, origin)
+    return {name: each for name, each in given.items() if each.value is not None}
+
+
+def from_arguments(arguments: Mapping[str, Any], names: Collection[str]) -> dict[str, Given]:
+    """The settings among *arguments* that are not None.
+
+    Raises:
+        SettingsError: An argument is no setting.
+    """
+    return {
+        _known(name, Given(value).origin, names): Given(value)
+        for name, value in arguments.items()
+        if value is not None
+    }
+
+
+def _known(name: Any, origin: str, names: Collection[str]) -> str:
+    if isinstance(name, str) and name in names:
+        return name
+    raise SettingsError(f"there is no setting {shown(name)}{nearest(name, names)}; {origin}")

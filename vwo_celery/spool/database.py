@@ -1,0 +1,304 @@
+"""The spool's SQLite database: made, opened, closed before a fork, and put aside where it is damaged.
+
+Place: an edge, beneath the spool. WAL, synchronous=NORMAL: a commit outlives a SIGKILL of every process
+here, and is not fsynced, so that a power cut may take the last moments before it. A new file is made
+under another name and linked to its own, so that a process that dies leaves no half of one. SQLite's
+locks do not survive a fork, so connections are closed before one, and opened again when next used.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache, partial
+from urllib.parse import quote
+
+from vwo_celery.errors import SpoolUnavailable
+from vwo_celery.spool.files import FILE_MODE, SpoolFiles
+
+log = logging.getLogger("vwo_celery")
+
+#: Of the tables below; a file with a higher one is left alone.
+SCHEMA_VERSION = 1
+_SCHEMA = f"""
+CREATE TABLE queues (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, registration BLOB NOT NULL);
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, spooled_ms INTEGER NOT NULL,
+    shard INTEGER, mark TEXT, sequence INTEGER, life TEXT, text BLOB NOT NULL
+);
+CREATE INDEX events_of_queue ON events (queue);
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+_BESIDE = (
+    "-shm",
+    "-wal",
+    "",
+)  # the log before the file: beside a new file it would be read into it
+_LOG_KEPT_BYTES = 2**22
+_FREED_AT_ONCE_PAGES = 1000
+_FORK_PATIENCE_SECONDS = 1.0
+
+
+class SpoolBusy(SpoolUnavailable):
+    """Others wrote for longer than there was time to wait."""
+
+
+class SpoolDamaged(SpoolUnavailable):
+    """The file was damaged and is put aside; the next try starts a new one."""
+
+
+class Database:
+    """One connection to a spool's file, opened when first used; safe under threads and forks.
+
+    Args:
+        files: Where it is.
+        checkpoint_pages: Pages of the log from which a commit copies them into the database itself,
+            which can take long.
+
+    Attributes:
+        opened: How many times a connection was opened.
+    """
+
+    def __init__(self, files: SpoolFiles, *, checkpoint_pages: int) -> None:
+        self.files = files
+        self._checkpoint_pages = checkpoint_pages
+        self._connection: sqlite3.Connection | None = None
+        self._inode = self.opened = 0
+        self.start_afresh()
+        _watch_forks(self)
+
+    @contextmanager
+    def transaction(
+        self, doing: str, timeout_seconds: float, *, writing: bool = True
+    ) -> Iterator[sqlite3.Connection]:
+        """A connection in a transaction, which holds off all other writers if it writes itself.
+
+        Raises:
+            SpoolUnavailable: The file cannot be used, or others wrote for too long; nothing is changed.
+        """
+        if not self._lock.acquire(timeout=timeout_seconds):
+            raise SpoolBusy(f"{doing}: other threads wrote to the spool for too long")
+        try:
+            db = self._open(timeout_seconds)
+            db.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+            yield db
+            db.execute("COMMIT")
+        except (sqlite3.Error, OSError) as exc:
+            self._roll_back()
+            raise self._explained(doing, exc) from exc
+        except BaseException:
+            self._roll_back()
+            raise
+        finally:
+            self._lock.release()
+
+    def checkpoint(self) -> None:
+        """Copy what the log holds into the database, beside those who write."""
+        self._run("wal_checkpoint(PASSIVE)")
+
+    def shrink(self) -> None:
+        """Give free space back to the disk, a little at a time, since somebody may want to write."""
+        while self._run(f"incremental_vacuum({_FREED_AT_ONCE_PAGES})"):
+            pass
+        self._run("wal_checkpoint(TRUNCATE)")
+
+    def _run(self, pragma: str) -> bool:
+        """Run what may as well fail, outside of a transaction; whether there is more space to free."""
+        with self._lock, suppress(sqlite3.Error):
+            if self._connection is not None and not self._is_inherited:
+                # Not execute(), which ends incremental_vacuum after its first page.
+                self._connection.executescript(f"PRAGMA {pragma}")
+                return bool(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
+        return False
+
+    def close(self) -> None:
+        """Close the connection; the next use opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def _open(self, timeout_seconds: float) -> sqlite3.Connection:
+        if self._is_inherited:
+            raise SpoolUnavailable(
+                "this process was forked while the spool was open, and without Python's fork hooks; "
+                "its parent must not enqueue before it forks"
+            )
+        if self._connection is not None and self._inode != _inode(self.files.database):
+            self.close()  # somebody took the file away
+        if self._connection is None:
+            self._inode = _inode(self.files.database)
+            self._connection = _connect(self.files, self._checkpoint_pages)
+            self._inode = _inode(self.files.database)
+            self._pid, self.opened = os.getpid(), self.opened + 1
+        self._connection.execute(f"PRAGMA busy_timeout = {max(1, int(1000 * timeout_seconds))}")
+        return self._connection
+
+    @property
+    def _is_inherited(self) -> bool:
+        return self._connection is not None and self._pid != os.getpid()
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):
+            if self._connection is not None and self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _explained(self, doing: str, exc: Exception) -> SpoolUnavailable:
+        if _is_damage(exc):
+            self._put_aside(exc)
+            return SpoolDamaged(f"{doing}: {self.files.database} was damaged: {exc}")
+        if "locked" in str(exc):
+            return SpoolBusy(
+                f"{doing}: other processes wrote to {self.files.database} for too long"
+            )
+        self.close()  # whatever it is, it may be over with another connection
+        return SpoolUnavailable(f"{doing}: {self.files.database}: {exc}")
+
+    def _put_aside(self, exc: Exception) -> None:
+        """Keep a damaged file under another name, so that the next event starts a new one."""
+        self.close()
+        path = self.files.database
+        if self._inode != _inode(path):
+            return  # another process did
+        aside = f"{path}.damaged-{time.time_ns() // 1_000_000}"
+        for suffix in _BESIDE:
+            with suppress(OSError):
+                os.rename(path + suffix, aside + suffix)
+        log.error(
+            "the spool %s is damaged (%s); what it held is in %s, a new one takes its place",
+            path, exc, aside,
+        )  # fmt: skip
+
+    # -- forks
+
+    def start_afresh(self) -> None:
+        """Be of this process, with nothing open."""
+        self._pid, self._lock = os.getpid(), threading.RLock()
+
+    def before_fork(self) -> None:
+        """Have nothing open while this process forks."""
+        is_ours = self._lock.acquire(timeout=_FORK_PATIENCE_SECONDS)
+        if is_ours and self._connection is not None and not self._connection.in_transaction:
+            self.close()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        with suppress(RuntimeError):  # it was not ours in time
+            self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Go on with a lock of our own."""
+        if self._connection is None:
+            self.start_afresh()
+
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _watch_forks(database: Database) -> None:
+    _hook_into_forks()
+    _databases.add(database)
+
+
+@cache
+def _hook_into_forks() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=partial(_each, Database.before_fork),
+            after_in_parent=partial(_each, Database.after_fork_in_parent),
+            after_in_child=partial(_each, Database.after_fork_in_child),
+        )
+
+
+def _each(react: Callable[[Database], None]) -> None:
+    for database in list(_databases):
+        react(database)
+
+
+def used_bytes(db: sqlite3.Connection) -> int:
+    """Size of what the database holds; the space of what was deleted is used again."""
+    pages, free, page_bytes = (
+        db.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * page_bytes)
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
+def _connect(files: SpoolFiles, checkpoint_pages: int) -> sqlite3.Connection:
+    if not os.path.exists(files.database):
+        _make(files)
+    db = _sqlite(files.database)
+    try:
+        _check_version(files, db.execute("PRAGMA user_version").fetchone()[0])
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT_BYTES}").fetchall()
+        db.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}").fetchall()
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _check_version(files: SpoolFiles, version: int) -> None:
+    if version > SCHEMA_VERSION:
+        raise SpoolUnavailable(
+            f"the spool {files.database} was written by a newer release, and is left alone; run that "
+            "release to drain it, or name another spool_dir"
+        )
+    if version < SCHEMA_VERSION:
+        raise sqlite3.DatabaseError("file is not a database of ours")
+
+
+def _make(files: SpoolFiles) -> None:
+    files.make_folder()
+    path = f"{files.database}.new-{os.getpid()}-{threading.get_ident()}"
+    # Nobody but us may read it; SQLite gives its other files the same mode.
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
+    try:
+        db = _sqlite(path)
+        db.execute("PRAGMA synchronous = OFF")  # nothing of worth is in it yet, and a request waits
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        db.execute("PRAGMA journal_mode = WAL").fetchall()
+        db.executescript(_SCHEMA)
+        db.close()
+        _give_name(path, files.database)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _give_name(path: str, name: str) -> None:
+    """Let the file have its own name, unless another process was quicker."""
+    try:
+        os.link(path, name)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        if not os.path.exists(name):
+            os.rename(path, name)
+
+
+def _sqlite(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(path)}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
+    )
+
+
+def _is_damage(exc: Exception) -> bool:
+    """Whether SQLite cannot make sense of the file; it has no code for that before Python 3.11."""
+    return isinstance(exc, sqlite3.DatabaseError) and any(
+        words in str(exc) for words in ("not a database", "malformed")
+    )

@@ -1,0 +1,318 @@
+"""What a process does with events while Redis does not take them: breaker, spool, drainer.
+
+Place: work, beside stage 1 of an event's way. One for each Redis, namespace and folder in a process,
+shared by its queues: what is wrong with a Redis is wrong for all of them, and a file has one drainer at
+a time. If the process dies, what is in the spool is on disk for any other process of this host.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vwo_celery.connections import open_client
+from vwo_celery.connections.errors import describe, is_trouble_of_redis
+from vwo_celery.errors import QueueFull, SpoolFull, SpoolUnavailable, VwoCeleryError
+from vwo_celery.logs import announce_drop
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.pushes import Push
+from vwo_celery.queue.registration import Registration
+from vwo_celery.receipts import SPOOLED, DrainResult, Receipt
+from vwo_celery.settings import Settings
+from vwo_celery.spool.breaker import Breaker
+from vwo_celery.spool.database import SpoolBusy
+from vwo_celery.spool.drain import Drain
+from vwo_celery.spool.drainer import Drainer
+from vwo_celery.spool.files import address_of, drain_lock, spool_files
+from vwo_celery.spool.pages import Sent
+from vwo_celery.spool.spool import Spool
+
+#: Longest wait for one answer where no request waits.
+_PATIENCE_SECONDS = 2.0
+#: How often a process that has spooled nothing looks whether others have.
+_LOOK_SECONDS = 3.0
+#: A disk that failed is left alone for so long.
+_DISK_PAUSE_SECONDS = 1.0
+_SHORTEST_WAIT_SECONDS = 0.005
+_POLL_SECONDS = 0.05
+_ROOM_TRIES = 5
+
+#: Told of what is dropped: the queue, and how many events.
+OnDrop = Callable[[str, int], None]
+
+
+class Fallback:
+    """Breaker, spool and drainer of one Redis and namespace in this process. Made by `fallback_of`.
+
+    Attributes:
+        breaker: Open while calls go straight to the spool.
+        spool: None where `spool_dir` is empty.
+        open_fleet: Opens the Redis, with a client that waits longer than a web request may.
+    """
+
+    def __init__(self, settings: Settings, client: Any = None) -> None:
+        self.breaker = Breaker()
+        self.spool: Spool | None = None
+        self.open_fleet = _Opening(settings, client)
+        self._enqueue_seconds = settings.enqueue_timeout_seconds
+        self._registration: Registration | None = None
+        self._look_at = self._disk_at = 0.0
+        if settings.spool_dir:
+            address = address_of(settings.redis_url, client)
+            files = spool_files(settings.spool_dir, settings.namespace, address)
+            most = settings.max_spool_bytes
+            self.spool = Spool(files, max_bytes=most, for_requests=True)
+            self._drain = Drain(Spool(files, max_bytes=most), drain_lock(files), self.open_fleet)
+            self._drainer = Drainer(self._drain, self.breaker, weakref.WeakMethod(self._probe))
+
+    # -- what a request does
+
+    def put(
+        self,
+        registration: Registration,
+        texts: Sequence[bytes],
+        sent: Sent | None = None,
+        *,
+        on_drop: OnDrop | None = None,
+    ) -> None:
+        """Keep events on disk; see `Spool.put`.
+
+        Args:
+            registration: Their queue.
+            texts: The events.
+            sent: What they were sent under already, if they were.
+            on_drop: Told of older events that are dropped for these; None to drop none.
+
+        Raises:
+            SpoolFull: They do not fit.
+            SpoolUnavailable: There is no spool, or it cannot be used.
+        """
+        now = time.monotonic()
+        if self.spool is None:
+            raise SpoolUnavailable("there is no spool, since spool_dir is empty")
+        if now < self._disk_at:
+            raise SpoolUnavailable("the spool cannot be used, as of a moment ago")
+        self._registration = registration
+        deadline = now + self._enqueue_seconds
+        try:
+            self._put(self.spool, registration, texts, sent, on_drop, deadline)
+        except SpoolFull:
+            self._drainer.ensure()
+            raise
+        except SpoolBusy:
+            raise
+        except SpoolUnavailable:
+            self._disk_at = now + _DISK_PAUSE_SECONDS
+            raise
+        self._drainer.ensure()
+
+    def _put(
+        self,
+        spool: Spool,
+        registration: Registration,
+        texts: Sequence[bytes],
+        sent: Sent | None,
+        on_drop: OnDrop | None,
+        deadline: float,
+    ) -> None:
+        for tries_left in reversed(range(_ROOM_TRIES)):
+            left = max(_SHORTEST_WAIT_SECONDS, deadline - time.monotonic())
+            try:
+                spool.put(registration, texts, sent, timeout_seconds=left)
+            except SpoolFull:
+                if on_drop is None or not tries_left:
+                    raise
+            else:
+                return
+            for queue, count in spool.make_room(texts, timeout_seconds=left).items():
+                on_drop(queue, count)
+
+    def note_failure(self, exc: BaseException | None) -> None:
+        """Leave Redis alone for a while, if what it failed with is about more than one queue."""
+        if is_trouble_of_redis(exc):
+            self.breaker.open(time.monotonic())
+
+    def may_ask(self) -> bool:
+        """Whether a call shall ask Redis although the breaker is open: seldom, if no drainer does."""
+        return self.breaker.may_probe(time.monotonic())
+
+    def look(self, *, now_and_then: bool = True) -> None:
+        """Have the spool drained if anybody left something in it; costs one look at the folder."""
+        if self.spool is None:
+            return
+        now = time.monotonic()
+        if now_and_then and now < self._look_at:
+            return
+        self._look_at = now + _LOOK_SECONDS
+        if self.spool.holds_something:
+            self._drainer.ensure()
+
+    # -- what may take longer
+
+    def count(self, queue: str | None = None) -> int:
+        """Events in this host's spool, of one queue or of all; 0 without a spool.
+
+        Raises:
+            SpoolUnavailable: It cannot be read.
+        """
+        return 0 if self.spool is None else self.spool.count(queue)
+
+    def drain(
+        self,
+        timeout_seconds: float,
+        watch: Callable[[int], None] = lambda _: None,
+        *,
+        give_up: bool = False,
+    ) -> DrainResult:
+        """Drain the spool in this thread, as far as it gets in that time.
+
+        Args:
+            timeout_seconds: Longest wait; a page that is under way by then is finished.
+            watch: Told again and again how many events went to Redis.
+            give_up: End when Redis does not answer, instead of waiting for it.
+        """
+        if self.spool is None:
+            return DrainResult()
+        deadline, drained = time.monotonic() + timeout_seconds, 0
+        while True:
+            step = self._drain.step()
+            drained += step.events
+            watch(drained)
+            if step.state == "empty":
+                return DrainResult(drained)
+            hopeless = give_up and step.state in {"unavailable", "waiting"}
+            if hopeless or time.monotonic() >= deadline:
+                return self._left(drained, step.reason)
+            if step.state != "moved":
+                time.sleep(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+
+    def _left(self, drained: int, reason: str) -> DrainResult:
+        try:
+            left = self.count()
+        except SpoolUnavailable as exc:
+            return DrainResult(drained, 0, str(exc))
+        return DrainResult(drained, left, (reason or "time was over") if left else "")
+
+    def _probe(self) -> bool:
+        """Whether Redis takes a write in the time that a request has for it."""
+        registration = self._registration
+        if registration is None:
+            return True
+        started = time.monotonic()
+        try:
+            self.open_fleet().register(registration)
+        except VwoCeleryError:
+            return False
+        commands = registration.shards + 1
+        took = time.monotonic() - started
+        return took <= commands * self._enqueue_seconds / 2
+
+
+class _Opening:
+    """Opens the Redis when first asked to, with a client that waits longer than a web request may."""
+
+    def __init__(self, settings: Settings, client: Any) -> None:
+        self._settings = settings
+        self._client = client
+        self._fleet: Fleet | None = None
+
+    def __call__(self) -> Fleet:
+        if self._fleet is None:
+            client = self._client
+            if client is None:
+                client = open_client(self._settings.redis_url, timeout_seconds=_PATIENCE_SECONDS)
+            self._fleet = Fleet(client, self._settings.namespace)
+        return self._fleet
+
+
+_fallbacks: weakref.WeakValueDictionary[tuple[object, ...], Fallback] = (
+    weakref.WeakValueDictionary()
+)
+
+
+def fallback_of(settings: Settings, client: Any = None) -> Fallback:
+    """The one fallback of this process for a Redis, a namespace and a folder.
+
+    Args:
+        settings: Those of the queue that asks; of several queues, the first one's timeouts hold.
+        client: The client that the queue was given instead of a URL.
+    """
+    key = (settings.redis_url, settings.namespace, settings.spool_dir, id(client))
+    found = _fallbacks.get(key)
+    if found is None:
+        found = _fallbacks.setdefault(key, Fallback(settings, client))
+    return found
+
+
+class Leftovers:
+    """Takes what Redis did not, for one queue.
+
+    Attributes:
+        dropped: Events that were dropped here, by reason.
+    """
+
+    def __init__(self, registration: Registration, settings: Settings, fallback: Fallback) -> None:
+        self.dropped: Counter[str] = Counter()
+        self._registration = registration
+        self._queue = registration.destination.queue
+        self._policy = settings.when_full
+        self._fallback = fallback
+
+    def keep_sent(self, push: Push, exc: Exception) -> Receipt:
+        """Spool a push that failed under its mark, which must not be used again: it may have arrived.
+
+        Raises:
+            QueueFull: See `keep`.
+        """
+        self._fallback.note_failure(exc)
+        mark = push.mark
+        sent = Sent(push.shard.number, mark.id, mark.sequence, mark.life)
+        return self.keep(push.texts, describe(exc), sent)
+
+    def keep(
+        self,
+        texts: Sequence[bytes],
+        detail: str = "",
+        sent: Sent | None = None,
+        *,
+        reason: str = "redis_unavailable",
+    ) -> Receipt:
+        """Spool events, or drop them where that cannot be.
+
+        Args:
+            texts: The events, encoded; at most a page.
+            detail: What Redis said, if it was asked.
+            sent: What they were sent under, if they may have arrived.
+            reason: Under which they are dropped if this host's disk cannot take them.
+
+        Raises:
+            QueueFull: The spool is full, and `when_full` is "raise".
+        """
+        on_drop = self._drop_oldest if self._policy == "drop_oldest" else None
+        why = f"{detail}; " if detail else ""
+        try:
+            self._fallback.put(self._registration, texts, sent, on_drop=on_drop)
+        except SpoolFull as exc:
+            if self._policy == "raise":
+                raise QueueFull(f"{len(texts)} events not stored: {why}{exc}") from exc
+            return self.drop("spool_full", len(texts), f"{why}{exc}")
+        except SpoolUnavailable as exc:
+            return self.drop(reason, len(texts), f"{why}{exc}")
+        return SPOOLED
+
+    def drop(self, reason: str, count: int, detail: str) -> Receipt:
+        """Count and announce events that are kept nowhere."""
+        self.dropped[reason] += count
+        announce_drop(self._queue, reason, count, detail)
+        return Receipt(where="dropped", reason=reason)
+
+    def _drop_oldest(self, queue: str, count: int) -> None:
+        self.dropped["spool_oldest"] += count
+        announce_drop(
+            queue, "spool_oldest", count,
+            "the spool is full, and when_full is drop_oldest; see why Redis is away, or raise "
+            "max_spool_bytes",
+        )  # fmt: skip

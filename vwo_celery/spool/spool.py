@@ -1,0 +1,303 @@
+"""The spool: one SQLite file on this host that holds events while Redis does not take them.
+
+Place: an edge; owns the file. Each method is one transaction, so that a process may die at any point:
+what `put` has returned from outlives a SIGKILL of every process here. A page that is taken gets its
+idempotency mark on disk before anybody sends it, and is removed when Redis has it, so that whoever takes
+it again stores it once. A file beside says that something is in here, so that an idle process finds
+out without opening anything.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from vwo_celery.errors import SpoolFull
+from vwo_celery.logs import seldom
+from vwo_celery.queue.keys import new_token
+from vwo_celery.queue.pushes import PUSH_EVENTS
+from vwo_celery.queue.registration import Registration
+from vwo_celery.spool.database import Database, SpoolDamaged, used_bytes
+from vwo_celery.spool.files import FILE_MODE, SpoolFiles
+from vwo_celery.spool.pages import Content, Page, Sent, read_page
+from vwo_celery.text.amounts import size
+
+#: Longest wait for other threads and processes where no request waits.
+PATIENCE_SECONDS = 5.0
+#: Pages of the log that a request leaves to the drainer, which copies them while nobody waits.
+_CHECKPOINT_OF_REQUESTS_PAGES, _CHECKPOINT_PAGES = 4000, 1000
+#: What an event takes besides its text, about.
+_ROW_BYTES = 64
+#: What `make_room` frees at least: a share of the capacity, and some pages of the file.
+_ROOM_SHARE, _LEAST_ROOM_BYTES = 100, 16_384
+
+_ADD = (
+    "INSERT INTO events (queue, spooled_ms, shard, mark, sequence, life, text) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_QUEUES_BY_AGE = (
+    "SELECT id, name, registration, (SELECT min(id) FROM events WHERE queue = queues.id) AS first "
+    "FROM queues WHERE first IS NOT NULL ORDER BY first"
+)
+_OLDEST = (
+    "SELECT events.id, name, length(text) FROM events JOIN queues ON queues.id = queue "
+    "WHERE mark IS NULL ORDER BY events.id"
+)
+_MARK = "UPDATE events SET shard = ?, mark = ?, sequence = ?, life = ? "
+_COUNT_OF = "SELECT count(*) FROM events WHERE queue = (SELECT id FROM queues WHERE name = ?)"
+_FORGET = "DELETE FROM events "
+_OF_PAGE = "WHERE queue = ? AND id BETWEEN ? AND ? AND mark IS ? AND sequence IS ?"
+
+
+class Spool:
+    """One spool, opened when first used; safe under threads, greenlets and forks.
+
+    Every method raises SpoolUnavailable where the file cannot be used; then nothing was changed.
+
+    Args:
+        files: Where it is.
+        max_bytes: Its capacity.
+        for_requests: Whether requests wait for it.
+    """
+
+    def __init__(self, files: SpoolFiles, *, max_bytes: int, for_requests: bool = False) -> None:
+        self.files = files
+        self.max_bytes = max_bytes
+        pages = _CHECKPOINT_OF_REQUESTS_PAGES if for_requests else _CHECKPOINT_PAGES
+        self._database = Database(files, checkpoint_pages=pages)
+        self._filling: tuple[int, ...] = ()
+        self._queue_ids: dict[str, tuple[Registration, int]] = {}
+
+    @property
+    def holds_something(self) -> bool:
+        """Whether events may be in it; costs one look at the folder, and opens nothing."""
+        return self.files.hold_something
+
+    # -- filling
+
+    def put(
+        self,
+        registration: Registration,
+        texts: Sequence[bytes],
+        sent: Sent | None = None,
+        *,
+        timeout_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        """Keep events of one queue in their order: all of them, or none.
+
+        Args:
+            registration: The queue.
+            texts: The events, encoded; at most a page of them.
+            sent: What they were sent under already, if they were.
+            timeout_seconds: Longest wait for others who write.
+
+        Raises:
+            SpoolFull: They do not fit.
+        """
+        try:
+            self._put(registration, texts, sent, timeout_seconds)
+        except SpoolDamaged:  # it is put aside, and there is room for a new one
+            self._put(registration, texts, sent, timeout_seconds)
+
+    def _put(
+        self,
+        registration: Registration,
+        texts: Sequence[bytes],
+        sent: Sent | None,
+        timeout_seconds: float,
+    ) -> None:
+        under = msgspec.structs.astuple(sent) if sent is not None else (None,) * 4
+        now = time.time_ns() // 1_000_000
+        try:
+            with self._database.transaction("spooling", timeout_seconds) as db:
+                self._check_capacity(db, texts)
+                self._note_filling()
+                queue = self._queue_id(db, registration)
+                db.executemany(_ADD, [(queue, now, *under, text) for text in texts])
+        except BaseException:
+            self._filling = ()  # what was known may have been rolled back
+            raise
+
+    def _check_capacity(self, db: sqlite3.Connection, texts: Sequence[bytes]) -> None:
+        wanted = sum(map(len, texts)) + _ROW_BYTES * len(texts)
+        if used_bytes(db) + wanted > self.max_bytes:
+            raise SpoolFull(
+                f"the spool {self.files.database} is at its capacity (max_spool_bytes, "
+                f"{size(self.max_bytes)})"
+            )
+
+    def make_room(
+        self, texts: Sequence[bytes], *, timeout_seconds: float = PATIENCE_SECONDS
+    ) -> dict[str, int]:
+        """Delete the oldest events, so that *texts* may fit; how many of each queue.
+
+        Those that were sent already stay, since Redis may have them.
+
+        Raises:
+            SpoolFull: There are no others, or *texts* would need most of the spool.
+        """
+        wanted = sum(map(len, texts)) + _ROW_BYTES * len(texts)
+        if 2 * wanted > self.max_bytes:
+            raise SpoolFull(f"{size(wanted)} at once are more than half of the spool's capacity")
+        wanted = max(wanted, self.max_bytes // _ROOM_SHARE, _LEAST_ROOM_BYTES)
+        deleted: dict[str, int] = {}
+        with self._database.transaction("making room", timeout_seconds) as db:
+            last = 0
+            for event, queue, length in db.execute(_OLDEST):
+                last = event
+                deleted[queue] = deleted.get(queue, 0) + 1
+                wanted -= length + _ROW_BYTES
+                if wanted <= 0:
+                    break
+            db.execute("DELETE FROM events WHERE mark IS NULL AND id <= ?", (last,))
+        if not deleted:
+            raise SpoolFull("all that the spool holds is on its way already")
+        return deleted
+
+    def _note_filling(self) -> None:
+        """Leave word that something is in here; forget what was known from before it was empty.
+
+        Inside of the transaction, as is the removal of that word, so that the two cannot cross.
+        """
+        try:
+            found = os.stat(self.files.pending)
+        except FileNotFoundError:
+            os.close(os.open(self.files.pending, os.O_CREAT | os.O_WRONLY, FILE_MODE))
+            found = os.stat(self.files.pending)
+        filling = (found.st_ino, found.st_mtime_ns, self._database.opened)
+        if filling != self._filling:
+            self._filling, self._queue_ids = filling, {}
+
+    def _queue_id(self, db: sqlite3.Connection, registration: Registration) -> int:
+        name = registration.destination.queue
+        known = self._queue_ids.get(name)
+        if known is not None and known[0] is registration:
+            return known[1]
+        text = msgspec.json.encode(registration)
+        db.execute("INSERT OR IGNORE INTO queues (name, registration) VALUES (?, ?)", (name, text))
+        db.execute("UPDATE queues SET registration = ? WHERE name = ?", (text, name))
+        number: int = db.execute("SELECT id FROM queues WHERE name = ?", (name,)).fetchone()[0]
+        self._queue_ids[name] = (registration, number)
+        return number
+
+    # -- draining
+
+    def take(
+        self, *, skip: Collection[str] = (), most_events: Mapping[str, int] | None = None
+    ) -> Page | None:
+        """The oldest page; the same one again, if it was taken before and is still here.
+
+        Args:
+            skip: Queues that are left alone.
+            most_events: Of queues whose pages must be smaller than usual.
+        """
+        if not self.holds_something:
+            return None
+        with self._transaction("taking a page") as db:
+            for queue, name, text, first in db.execute(_QUEUES_BY_AGE).fetchall():
+                registration = None if name in skip else _readable(name, text)
+                if registration is not None:
+                    most = (most_events or {}).get(name, PUSH_EVENTS)
+                    page = read_page(db, registration, (queue, first), most)
+                    if not page.sent.mark:
+                        return self._marked(db, page)
+                    return msgspec.structs.replace(page, sending=f"d{new_token()[:6]}")
+        return None
+
+    def _marked(self, db: sqlite3.Connection, page: Page) -> Page:
+        registration = page.registration
+        sent = Sent(random.randrange(registration.shards), new_token()[:12], len(page.texts))
+        db.execute(_MARK + _OF_PAGE, (*msgspec.structs.astuple(sent), *page.place, None, None))
+        return msgspec.structs.replace(page, sent=sent, is_new=True)
+
+    def mark_anew(self, page: Page) -> Page:
+        """Have a page sent under another mark, since nothing can be stored under its own."""
+        with self._transaction("marking a page") as db:
+            self._unmark(db, page)
+            return self._marked(db, page)
+
+    def put_back(self, page: Page) -> None:
+        """Have a page that was refused taken anew, perhaps as smaller ones."""
+        with self._transaction("putting a page back") as db:
+            self._unmark(db, page)
+
+    def _unmark(self, db: sqlite3.Connection, page: Page) -> None:
+        key = (*page.place, page.sent.mark, page.sent.sequence)
+        db.execute(_MARK + _OF_PAGE, (None, None, None, None, *key))
+
+    def remove(self, page: Page) -> None:
+        """Forget a page that Redis has."""
+        with self._transaction("removing a page") as db:
+            db.execute(_FORGET + _OF_PAGE, (*page.place, page.sent.mark, page.sent.sequence))
+
+    def tidy(self) -> bool:
+        """Forget the queues of an empty spool and give its space back; False if it is not empty."""
+        if not self.holds_something:
+            return True
+        with self._transaction("tidying up") as db:
+            if db.execute("SELECT 1 FROM events LIMIT 1").fetchone():
+                return False
+            db.execute("DELETE FROM queues")
+            os.unlink(self.files.pending)
+        self._database.shrink()
+        return True
+
+    def checkpoint(self) -> None:
+        """Copy what the log holds into the database, beside those who write."""
+        self._database.checkpoint()
+
+    # -- looking
+
+    def count(self, queue: str | None = None) -> int:
+        """Events in the spool: of one queue, or of all."""
+        if not self.holds_something:
+            return 0
+        with self._transaction("counting", writing=False) as db:
+            if queue is None:
+                found = db.execute("SELECT count(*) FROM events")
+            else:
+                found = db.execute(_COUNT_OF, (queue,))
+            return int(found.fetchone()[0])
+
+    def contents(self) -> list[Content]:
+        """What it holds of each queue; reads all of it."""
+        if not self.holds_something:
+            return []
+        with self._transaction("looking", writing=False) as db:
+            rows = db.execute(
+                "SELECT name, count(*), sum(length(text)), min(spooled_ms) FROM events "
+                "JOIN queues ON queues.id = queue GROUP BY queue ORDER BY min(events.id)"
+            )
+            return [Content(*row) for row in rows]
+
+    def used_bytes(self) -> int:
+        """How much of its capacity is taken; 0 if nothing is in it."""
+        if not self.holds_something:
+            return 0
+        with self._transaction("looking", writing=False) as db:
+            return used_bytes(db)
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        self._database.close()
+
+    def _transaction(self, doing: str, *, writing: bool = True) -> Any:
+        return self._database.transaction(doing, PATIENCE_SECONDS, writing=writing)
+
+
+def _readable(queue: str, text: bytes) -> Registration | None:
+    """A queue's registration; None, and a line in the log, where a newer release wrote it."""
+    try:
+        return msgspec.json.decode(text, type=Registration)
+    except (msgspec.MsgspecError, ValueError) as exc:
+        seldom.warn(
+            f"registration of {queue}", "queue %s stays in the spool: this release cannot read its "
+            "registration (%s); run the release that wrote it", queue, exc,
+        )  # fmt: skip
+        return None

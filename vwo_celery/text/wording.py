@@ -1,0 +1,24 @@
+"""How errors and log lines name what they were given, without raising and without secrets.
+
+Place: words, no I/O.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def shown(value: object) -> str:
+    """A short text of any value; never raises, whatever the value's class does."""
+    try:
+        return reprlib.repr(value)
+    except Exception:
+        return f"an object of type {type(value).__name__}"
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """The words " (did you mean …?)" if one of *known* is close to *name*, else ""."""
+    matches = get_close_matches(name, list(known), n=1) if isinstance(name, str) else []
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
