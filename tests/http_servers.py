@@ -190,8 +190,8 @@ def reading_nothing(connection: Connection) -> None:
 
 
 def reading_slowly(connection: Connection) -> None:
-    """Read some megabytes a second, without a pause that would be long by itself."""
-    while connection.sock.recv(110_000) and not connection.stopped.wait(0.02):
+    """Read two megabytes a second, without a pause that would be long by itself."""
+    while connection.sock.recv(110_000) and not connection.stopped.wait(0.05):
         pass
 
 

@@ -129,6 +129,6 @@ def test_a_stopping_worker_claims_nothing_more(
     worker.wait(45)
     snapshot = installation.snapshot(queue)
     assert {(each.state, each.attempt) for each in snapshot.batches} == {("ready", 0)}
-    assert 2 <= snapshot.delivered < 10
+    assert 2 <= snapshot.delivered < 30
     assert snapshot.delivered == len(installation.standin.batches)
     assert snapshot.balanced

@@ -203,22 +203,24 @@ def test_a_cut_answer_is_no_answer(standin: Standin) -> None:
 
 def test_a_trickling_answer_outlasts_timeouts_between_bytes(standin: Standin) -> None:
     """Every byte comes in time, so that a timeout between bytes never ends it."""
-    standin.fail(Fault(connection="trickle", trickle_seconds=0.002))
+    standin.fail(Fault(connection="trickle", trickle_seconds=0.02))
     started = time.monotonic()
 
-    answer = post(standin, timeout=0.1)
+    answer = post(standin, timeout=1)
 
     assert answer.status_code == 200
-    assert time.monotonic() - started > 0.1
+    assert time.monotonic() - started > 1
 
 
 def test_latency_holds_for_every_batch_and_not_for_others() -> None:
     """Batch requests take at least as long as was said; /health does not."""
     with Standin(latency_seconds=0.1) as standin:
-        health = requests.get(f"{standin.url}/health", timeout=5).elapsed.total_seconds()
         batch = post(standin).elapsed.total_seconds()
+    with Standin(latency_seconds=60) as slow:
+        health = requests.get(f"{slow.url}/health", timeout=30)
 
-    assert health < 0.1 <= batch
+    assert batch >= 0.1
+    assert health.status_code == 200
 
 
 def test_an_outage_ends_connections_and_comes_back_on_the_same_port(standin: Standin) -> None:
