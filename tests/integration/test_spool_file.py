@@ -18,7 +18,8 @@ import pytest
 from producing import DESTINATION, numbers
 
 from vwo_celery.errors import SpoolFull, SpoolUnavailable
-from vwo_celery.queue.pushes import PUSH_EVENTS, limits_of
+from vwo_celery.producing.limits import limits_of
+from vwo_celery.queue.pushes import PUSH_EVENTS
 from vwo_celery.queue.registration import Registration
 from vwo_celery.settings import Settings
 from vwo_celery.settings.batch_event_data import parse_batch_event_data

@@ -9,7 +9,7 @@ from producing import DESTINATION, numbers
 
 from vwo_celery.operating.findings import Finding
 from vwo_celery.operating.spool_findings import spool_finding
-from vwo_celery.queue.pushes import limits_of
+from vwo_celery.producing.limits import limits_of
 from vwo_celery.queue.registration import Registration
 from vwo_celery.settings import Settings
 from vwo_celery.settings.batch_event_data import parse_batch_event_data

@@ -22,9 +22,10 @@ from vwo_celery.errors import EventError, QueueFull, QueueUnavailable, VwoCelery
 from vwo_celery.events import encode
 from vwo_celery.logs import seldom
 from vwo_celery.producing.flushing import flush
+from vwo_celery.producing.limits import limits_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.marks import Marks
-from vwo_celery.queue.pushes import Push, limits_of, names_needed, pages, send_again, send_with_room
+from vwo_celery.queue.pushes import Push, names_needed, pages, send_again, send_with_room
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.replication import Shortfall, replicas_of
 from vwo_celery.queue.shard import DUPLICATE, NOT_REGISTERED, REFUSALS, STORED, Pushed, Shard

@@ -13,22 +13,17 @@ from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.connections.errors import REDIS_ERRORS
-from vwo_celery.events import BODY_OVERHEAD_BYTES, MAX_BODY_BYTES
-from vwo_celery.queue.batches import Limits, as_ms
-from vwo_celery.queue.capacity import MAY_FIT, NEVER_FITS, make_room, share
+from vwo_celery.queue.batches import Limits
+from vwo_celery.queue.capacity import MAY_FIT, NEVER_FITS, make_room
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.replication import Replicas
 from vwo_celery.queue.shard import REFUSALS, Pushed, Shard
-from vwo_celery.settings import BatchSettings, Settings
 
 #: Most events and bytes of one command, so that no command holds Redis for more than a moment.
 PUSH_EVENTS = 1000
 PUSH_BYTES = 1_000_000
 #: Rounds of making room for one push: some, and one more for each so many events of it.
 _ROOM_ROUNDS, _ROOM_EVENTS = 3, 100
-#: Sweeps that a wake-up slot outlives when no task picks the wake-up up.
-SLOT_SWEEPS = 3
-_SHORTEST_SLOT_SECONDS = 3.0
 
 
 class Push(NamedTuple):
@@ -138,22 +133,6 @@ def send_with_room(push: Push, refused: Pushed) -> Pushed:
         if pushed.code not in REFUSALS:
             break
     return pushed
-
-
-def limits_of(batch: BatchSettings, settings: Settings) -> Limits:
-    """What the scripts of each shard have to obey."""
-    shards = settings.shards
-    return Limits(
-        events_per_request=batch.events_per_request,
-        interval_ms=batch.request_time_interval_ms,
-        batch_bytes=MAX_BODY_BYTES - BODY_OVERHEAD_BYTES,
-        capacity_events=share(settings.max_queue_events, shards),
-        capacity_bytes=share(settings.max_queue_bytes, shards),
-        parallel=share(settings.max_parallel_sends, shards),
-        slot_ttl_ms=as_ms(
-            max(_SHORTEST_SLOT_SECONDS, SLOT_SWEEPS * settings.sweep_interval_seconds)
-        ),
-    )
 
 
 def pages(texts: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
