@@ -45,6 +45,9 @@ OWNERS: dict[str, frozenset[str]] = {
     "django": frozenset({"django"}),
 }
 
+#: The modules that may ask for a logger: ours are made in one, the other filters what urllib3 logs.
+LOGGERS = frozenset({"logs", "sending.sender"})
+
 LUA_ARGUMENT = re.compile(r"\b(KEYS|ARGV)\[(\d+)\]")
 
 
@@ -198,6 +201,20 @@ def test_modules_are_short(module: str) -> None:
     lines = len(MODULES[module].read_text("utf-8").splitlines())
 
     assert lines <= MOST_LINES
+
+
+def calls(path: Path) -> set[str]:
+    """The names of the functions that a file calls, without what they are attributes of."""
+    tree = ast.parse(path.read_text("utf-8"))
+    called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return {ast.unparse(each).rpartition(".")[2] for each in called}
+
+
+def test_loggers_are_made_in_one_place() -> None:
+    """Every module logs through vwo_celery.logs, where all lines can get one form."""
+    making = {module for module, path in MODULES.items() if "getLogger" in calls(path)}
+
+    assert making == LOGGERS
 
 
 @pytest.mark.parametrize("module", MODULES)

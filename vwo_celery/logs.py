@@ -1,54 +1,114 @@
-"""Events that will not be delivered: the one place that says so, to receivers and to the log.
+"""The package's loggers, messages that are logged seldom, and the announcement of dropped events.
 
-Place: an edge, beside every stage. Whoever drops events counts them (the producer in `dropped`, the
-scripts in the ledger) and then announces them here. Receivers live in this process; where nobody has
-imported `vwo_celery.signals`, nobody can be connected, so that a producer need not import Celery.
-What is announced is over: if the process dies in here, a line or a signal is missing, nothing else.
+Place: beside every stage. Every module logs through `log`, the SDK adapters through `sdk_log`; the
+names `vwo_celery` and `vwo_celery.sdk` are what applications configure.
+
+Code that drops events first counts them (the producer in `dropped`, the scripts in the ledger) and
+then calls `announce_drop`. Receivers of the signal live in this process: where nobody has imported
+`vwo_celery.signals`, nobody can be connected, so a producer need not import Celery. If the process
+dies in here, a log line or a signal is lost, and no event.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import os
 import sys
+import threading
 import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
 
-log = logging.getLogger("vwo_celery")
+log: Final = logging.getLogger("vwo_celery")
+sdk_log: Final = log.getChild("sdk")
 
-LOG_EVERY_SECONDS = 60.0
+LOG_EVERY_SECONDS: Final = 60.0
+#: Topics that one SeldomLog remembers; the one logged longest ago is forgotten first.
+MOST_TOPICS: Final = 1000
+
+#: Guards what this module remembers; never held while a line is written. Reentrant, since a signal
+#: handler may log.
+_memory: Final = threading.RLock()
 
 
 class SeldomLog:
-    """Warnings of which each topic appears at most once a minute; safe under threads and forks."""
+    """Log each topic at most once in a period. Safe under threads and forks; bounded in memory.
 
-    def __init__(self) -> None:
-        self._logged_at: dict[str, float] = {}
+    Args:
+        every_seconds: The period; infinite for once in the life of the process.
+        clock: Seconds that only rise.
+    """
+
+    def __init__(
+        self,
+        every_seconds: float = LOG_EVERY_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._every_seconds = every_seconds
+        self._clock = clock
+        self._logged_at: OrderedDict[str, float] = OrderedDict()
 
     def warn(self, topic: str, message: str, *details: object) -> bool:
-        """Log a warning, unless one on this topic was logged lately; whether it was."""
-        now = time.monotonic()
-        last = self._logged_at.get(topic)
-        if last is not None and now - last < LOG_EVERY_SECONDS:
+        """Log a warning unless its topic was logged within the period; whether it was logged."""
+        return self._log(logging.WARNING, topic, message, details)
+
+    def error(self, topic: str, message: str, *details: object) -> bool:
+        """Log an error unless its topic was logged within the period; whether it was logged."""
+        return self._log(logging.ERROR, topic, message, details)
+
+    def _log(self, level: int, topic: str, message: str, details: tuple[object, ...]) -> bool:
+        if not self._is_due(topic):
             return False
-        self._logged_at[topic] = now
-        log.warning(message, *details)
+        log.log(level, message, *details)
+        return True
+
+    def _is_due(self, topic: str) -> bool:
+        with _memory:
+            now = self._clock()
+            if now - self._logged_at.get(topic, -math.inf) < self._every_seconds:
+                return False
+            self._logged_at[topic] = now
+            self._logged_at.move_to_end(topic)
+            if len(self._logged_at) > MOST_TOPICS:
+                self._logged_at.popitem(last=False)
         return True
 
 
-#: Of the whole process.
-seldom = SeldomLog()
-_unsaid: dict[str, int] = {}
+def log_once() -> SeldomLog:
+    """A log of which each topic appears once, however long the process lives."""
+    return SeldomLog(math.inf)
+
+
+#: The whole process' log of warnings that would otherwise come with every event.
+seldom: Final = SeldomLog()
+#: Dropped events that no line has counted yet, by queue and reason.
+_unsaid: Final[dict[str, int]] = {}
+
+
+def _start_child() -> None:
+    """Leave what the parent has not logged to the parent."""
+    _unsaid.clear()
+    _memory.release()
+
+
+if hasattr(os, "register_at_fork"):  # a child must not inherit the lock of a thread it has not
+    os.register_at_fork(
+        before=_memory.acquire, after_in_parent=_memory.release, after_in_child=_start_child
+    )
 
 
 def announce_drop(queue: str, reason: str, count: int, detail: str = "") -> None:
-    """Tell receivers of `event_dropped`, and once a minute the log; never raises.
+    """Send `event_dropped` and, at most once a minute for each queue and reason, log; never raises.
 
     Args:
         queue: The queue's name.
         reason: One word, as counted.
         count: Number of events, 1 and up.
-        detail: What is behind it and what to do, for the log.
+        detail: The cause and what to do about it, for the log.
     """
-    _tell_log(queue, reason, count, detail)
+    _log_drop(queue, reason, count, detail)
     signals = sys.modules.get("vwo_celery.signals")
     event_dropped = getattr(signals, "event_dropped", None)  # None also while it is being imported
     if event_dropped is None:
@@ -59,14 +119,15 @@ def announce_drop(queue: str, reason: str, count: int, detail: str = "") -> None
         log.exception("a receiver of event_dropped could not be told of %d events", count)
 
 
-def _tell_log(queue: str, reason: str, count: int, detail: str) -> None:
-    """Each line counts what was dropped since the one before it."""
+def _log_drop(queue: str, reason: str, count: int, detail: str) -> None:
+    """Log how many events were dropped since the last such line."""
     topic = f"{queue} {reason}"
-    unsaid = _unsaid.get(topic, 0) + count
-    _unsaid[topic] = unsaid
-    told = seldom.warn(
+    with _memory:
+        unsaid = _unsaid[topic] = _unsaid.get(topic, 0) + count
+    logged = seldom.warn(
         topic, "%d event(s) of queue %s dropped (%s)%s", unsaid, queue, reason,
         f": {detail}" if detail else "",
     )  # fmt: skip
-    if told:
-        _unsaid[topic] = 0
+    if logged:
+        with _memory:
+            _unsaid[topic] = max(0, _unsaid.get(topic, 0) - unsaid)

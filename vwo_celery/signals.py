@@ -13,7 +13,6 @@ announcement is lost and the delivery is not.
 
 from __future__ import annotations
 
-import logging
 from functools import cached_property
 from typing import Any
 
@@ -23,8 +22,6 @@ from vwo_celery.destinations import Destination
 from vwo_celery.events import decode
 from vwo_celery.queue.batches import Batch
 from vwo_celery.sending.outcomes import Verdict
-
-log = logging.getLogger("vwo_celery")
 
 _ARGUMENTS = ["report"]
 #: VWO accepted a batch.

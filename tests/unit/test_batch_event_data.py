@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vwo_celery.errors import SettingsError
+from vwo_celery.logs import log_once
 from vwo_celery.settings import batch_event_data
-from vwo_celery.settings import batch_event_data as batching
 from vwo_celery.settings.batch_event_data import SPELLINGS, BatchSettings, parse_batch_event_data
 from vwo_celery.settings.callbacks import callback_path
 
@@ -59,7 +59,7 @@ HERE = on_flush.__module__
 @pytest.fixture(autouse=True)
 def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What the parser logs as warnings, in a process that has logged nothing yet."""
-    monkeypatch.setattr(batching, "_logged", set())
+    monkeypatch.setattr(batch_event_data, "_once", log_once())
     messages: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
@@ -333,14 +333,6 @@ def test_a_problem_is_logged_once_in_a_process(logged: list[str]) -> None:
         parse_batch_event_data({"events_per_request": -1})
 
     assert [text.count("; 0 was given") + text.count("; -1 was given") for text in logged] == [1, 1]
-
-
-def test_what_is_remembered_of_the_log_is_bounded() -> None:
-    """Values that differ each time do not grow the process for ever."""
-    for number in range(1_100):
-        parse_batch_event_data({"events_per_request": -number})
-
-    assert len(batch_event_data._logged) == 1_000
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ listeners go on; without any, beat's sweep finds what is ready.
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import random
 import socket
@@ -26,13 +25,11 @@ from vwo_celery.celery.stopping import stopping
 from vwo_celery.celery.tasks import hand_back_all, new_worker, open_fleet, publisher_of, settings_of
 from vwo_celery.delivering.lane import Lane
 from vwo_celery.errors import VwoCeleryError
-from vwo_celery.logs import SeldomLog
+from vwo_celery.logs import SeldomLog, log
 from vwo_celery.operating import stalls
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.spool.fallback import fallback_of
-
-log = logging.getLogger("vwo_celery")
 
 #: Longest wait for a wake-up: how late a shutdown is noticed.
 _WAIT_SECONDS = 1.0

@@ -7,7 +7,6 @@ sees to it otherwise.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,8 +18,6 @@ from kombu.pools import producers
 from vwo_celery.logs import SeldomLog
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.text.masking import mask_url
-
-log = logging.getLogger("vwo_celery")
 
 #: Longest wait for a connection, and for one answer.
 _TIMEOUT_SECONDS = 2.0

@@ -7,7 +7,6 @@ why tasks are acknowledged early, keep no result, and are published without retr
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from typing import Any, cast
@@ -22,12 +21,11 @@ from vwo_celery.connections import open_worker_client
 from vwo_celery.delivering import delivery
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.logs import log
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.settings import Settings
-
-log = logging.getLogger("vwo_celery")
 
 DELIVER, SWEEP, FLUSH = "vwo_celery.deliver", "vwo_celery.sweep", "vwo_celery.flush"
 #: Also in an app that pickles its own tasks.

@@ -6,11 +6,11 @@ counted, and changes nothing. If the process dies in here, the announcement is l
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import CallbackRefused, QueueUnavailable
+from vwo_celery.logs import log
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.results import result_text
 from vwo_celery.settings.callbacks import find_callback
@@ -18,8 +18,6 @@ from vwo_celery.signals import BatchReport
 
 if TYPE_CHECKING:
     from celery.utils.dispatch import Signal
-
-log = logging.getLogger("vwo_celery")
 
 
 def announce(
@@ -54,7 +52,7 @@ def _call_back(worker: Worker, path: str, report: BatchReport) -> int:
     try:
         find_callback(path, worker.settings.callback_modules)(report.error, report.events)
     except CallbackRefused as exc:
-        worker.log_once(str(exc))
+        worker.once.error(str(exc), "%s", exc)
         return 1
     except Exception:
         log.exception("flush_callback %s of queue %s raised", path, report.queue)

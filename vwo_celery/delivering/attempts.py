@@ -6,7 +6,6 @@ dies in here, the lease and the leave to probe run out by themselves.
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +16,12 @@ from vwo_celery.delivering.leases import Lease
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import HostRefused, QueueUnavailable
 from vwo_celery.events import body
+from vwo_celery.logs import log
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
 from vwo_celery.sending.outcomes import Answer, Failure, Outcome, Verdict, backoff_seconds
 from vwo_celery.signals import BatchReport
-
-log = logging.getLogger("vwo_celery")
 
 #: What became of some events, and the signal that says so.
 Told = tuple[BatchReport, Any]

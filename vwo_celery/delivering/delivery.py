@@ -9,7 +9,6 @@ to stop hands its batch back.
 
 from __future__ import annotations
 
-import logging
 import time
 
 from vwo_celery.delivering import refusals, settling
@@ -31,8 +30,6 @@ from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.sweeping import tokens
 from vwo_celery.sending.outcomes import Answer, Verdict, judge
-
-log = logging.getLogger("vwo_celery")
 
 #: A task ends after so long and asks for another, so that a shutdown and other tasks get a turn.
 BUDGET_SECONDS = 5.0

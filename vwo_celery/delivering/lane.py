@@ -7,16 +7,14 @@ its one batch runs out.
 
 from __future__ import annotations
 
-import logging
 import threading
 
 from vwo_celery.delivering import delivery
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import VwoCeleryError
+from vwo_celery.logs import log
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.registration import Wakeup
-
-log = logging.getLogger("vwo_celery")
 
 
 class Lane:

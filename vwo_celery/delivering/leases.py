@@ -7,16 +7,14 @@ nothing, but that VWO accepted a batch is always told. If the process dies inste
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.logs import log
 from vwo_celery.queue.batches import Batch, Part
 from vwo_celery.queue.shard import Shard
-
-log = logging.getLogger("vwo_celery")
 
 #: A thread that is settling a batch right now need not be waited for any longer to hand it back.
 _LONGEST_WAIT_SECONDS = 1.0

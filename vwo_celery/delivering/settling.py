@@ -6,7 +6,6 @@ dies in here, the lease runs out, and what was not settled is sent again.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -15,11 +14,10 @@ from vwo_celery.delivering import sizes
 from vwo_celery.delivering.attempts import Attempt, Told, delay_seconds
 from vwo_celery.delivering.bisection import Range
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.logs import log
 from vwo_celery.queue import capacity
 from vwo_celery.queue.batches import Part, Passed, part_id
 from vwo_celery.sending.outcomes import Answer, Outcome, Verdict
-
-log = logging.getLogger("vwo_celery")
 
 
 def miss(attempt: Attempt, events: list[bytes]) -> list[Told]:

@@ -6,20 +6,17 @@ leases, which then run out.
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable
 
 from vwo_celery.delivering.leases import Leases
-from vwo_celery.logs import SeldomLog
+from vwo_celery.logs import SeldomLog, log_once
 from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.sending.sender import Senders
 from vwo_celery.settings import Settings
-
-log = logging.getLogger("vwo_celery")
 
 _REGISTRATION_TTL_SECONDS = 10.0
 
@@ -50,18 +47,12 @@ class Worker:
         self.stopping = stopping
         self.leases = Leases()
         self.seldom = SeldomLog()
+        self.once = log_once()
         self.senders = Senders(
             request_timeout_seconds=settings.request_timeout_seconds,
             allowed_hosts=settings.allowed_hosts,
         )
         self._registrations: dict[str, tuple[float, Registration]] = {}
-        self._logged: set[str] = set()
-
-    def log_once(self, message: str) -> None:
-        """Log an error that would come with every batch only once in this process."""
-        if message not in self._logged:
-            self._logged.add(message)
-            log.error("%s", message)
 
     def registration(self, queue: str) -> Registration:
         """A queue's registration, a few seconds old at most."""

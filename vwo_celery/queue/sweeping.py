@@ -7,7 +7,6 @@ what becomes of the batches. Nothing is lost if a process dies here; a wake-up's
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,13 +14,12 @@ from redis.exceptions import ResponseError
 
 from vwo_celery.connections import unavailable
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.logs import log
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Pushed, Shard
 from vwo_celery.settings import Settings
-
-log = logging.getLogger("vwo_celery")
 
 #: Registered queues that one sweep checks for events which nobody announced.
 AUDITED_QUEUES = 100

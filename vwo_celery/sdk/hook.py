@@ -8,17 +8,15 @@ event is lost; after it, the event is where its receipt says.
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import SdkError
+from vwo_celery.logs import sdk_log as log
 from vwo_celery.producing.producer import Queue
 from vwo_celery.receipts import FlushResult
-
-log = logging.getLogger("vwo_celery.sdk")
 
 #: What the vendor's SDKs batch by where nothing is said (vendor's event-batching pages).
 VENDOR_DEFAULTS: Mapping[str, int] = {"events_per_request": 100, "request_time_interval": 600}

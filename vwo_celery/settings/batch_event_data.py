@@ -8,7 +8,6 @@ costs no more than that one option, which takes the vendor's default, unless `st
 from __future__ import annotations
 
 import dataclasses
-import logging
 import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
@@ -18,6 +17,7 @@ from msgspec import UNSET, Meta
 
 from vwo_celery.errors import SettingsError
 from vwo_celery.events import MAX_EVENTS_PER_REQUEST
+from vwo_celery.logs import log_once
 from vwo_celery.settings.callbacks import callback_path
 from vwo_celery.text.wording import nearest, shown
 
@@ -33,9 +33,7 @@ EventsPerRequest = Annotated[int, Meta(ge=1, le=MAX_EVENTS_PER_REQUEST)]
 Seconds = Annotated[float, Meta(ge=1, le=sys.float_info.max)]
 Milliseconds = Annotated[float, Meta(ge=1000, le=sys.float_info.max)]
 
-_MAX_LOGGED = 1000
-_logger = logging.getLogger("vwo_celery")
-_logged: set[str] = set()
+_once = log_once()
 
 
 class BatchSettings(msgspec.Struct, frozen=True):
@@ -81,7 +79,8 @@ def parse_batch_event_data(given: object, *, strict: bool = False) -> BatchSetti
     if strict and problems:
         raise SettingsError("; ".join(f"batch_event_data: {each.what}" for each in problems))
     for problem in problems:
-        _log_once(f"batch_event_data: {problem.what}; {problem.instead}")
+        message = f"batch_event_data: {problem.what}; {problem.instead}"
+        _once.warn(message, "%s", message)
     return settings
 
 
@@ -166,12 +165,6 @@ def _choose(found: dict[str, Any], problems: list[_Problem]) -> Any:
         problems.append(_Problem(what, reading.instead))
         return None
     return read[0] if read else None
-
-
-def _log_once(message: str) -> None:
-    if message not in _logged and len(_logged) < _MAX_LOGGED:
-        _logged.add(message)
-        _logger.warning("%s", message)
 
 
 def _three_cases(words: str) -> tuple[str, str, str]:

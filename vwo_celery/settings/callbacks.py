@@ -7,7 +7,6 @@ once for each try, after the batch is settled; what it raises is logged and coun
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Collection
 from functools import cache
@@ -18,8 +17,6 @@ from typing import Any
 
 from vwo_celery.errors import CallbackRefused, SettingsError
 from vwo_celery.text.wording import shown
-
-log = logging.getLogger("vwo_celery")
 
 FlushCallback = Callable[[str | None, list[Any]], Any]
 

@@ -8,7 +8,6 @@ locks do not survive a fork, so connections are closed before one, and opened ag
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import threading
@@ -20,9 +19,8 @@ from functools import cache, partial
 from urllib.parse import quote
 
 from vwo_celery.errors import SpoolUnavailable
+from vwo_celery.logs import log
 from vwo_celery.spool.files import FILE_MODE, SpoolFiles
-
-log = logging.getLogger("vwo_celery")
 
 #: Of the tables below; a file with a higher one is left alone.
 SCHEMA_VERSION = 1

@@ -8,16 +8,14 @@ a child starts its own when it needs one. What it had not moved is on disk for a
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
 from collections.abc import Callable
 
+from vwo_celery.logs import log
 from vwo_celery.spool.breaker import Breaker, pause_seconds
 from vwo_celery.spool.drain import Drain, Step
-
-log = logging.getLogger("vwo_celery")
 
 
 class Drainer:

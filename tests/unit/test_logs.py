@@ -1,0 +1,146 @@
+"""Logging: one logger, and messages that appear once or once a minute."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from vwo_celery import logs
+from vwo_celery.logs import LOG_EVERY_SECONDS, MOST_TOPICS, SeldomLog, announce_drop, log_once
+
+THREADS = 8
+FORKS = 10
+#: Longest life of a child that cannot log.
+STUCK_SECONDS = 20
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+class Topic(str):
+    """A topic; other threads run while it is looked up."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        os.stat(".")
+        return super().__hash__()
+
+
+@pytest.fixture(autouse=True)
+def captured(caplog: pytest.LogCaptureFixture) -> None:
+    """Every level is captured."""
+    caplog.set_level(logging.DEBUG, "vwo_celery")
+
+
+def test_the_loggers_have_the_names_that_applications_configure() -> None:
+    """The name of a logger is in users' configuration."""
+    assert (logs.log.name, logs.sdk_log.name) == ("vwo_celery", "vwo_celery.sdk")
+
+
+def test_a_topic_is_logged_once_in_its_period(caplog: pytest.LogCaptureFixture) -> None:
+    """The first message of each topic appears, the next one after the period."""
+    clock = Clock()
+    seldom = SeldomLog(clock=clock)
+
+    logged = [seldom.warn("a", "%s", 1), seldom.warn("a", "%s", 2), seldom.error("b", "%s", 3)]
+    clock.now += LOG_EVERY_SECONDS
+    logged.append(seldom.warn("a", "%s", 4))
+
+    assert logged == [True, False, True, True]
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("WARNING", "1"), ("ERROR", "3"), ("WARNING", "4"),
+    ]  # fmt: skip
+
+
+def test_once_is_once_in_a_process() -> None:
+    """However much later it is, a topic does not come again."""
+    once = log_once()
+
+    assert [once.error("a", "a") for _ in range(3)] == [True, False, False]
+
+
+def test_memory_is_bounded() -> None:
+    """Topics that differ each time do not grow the process; the oldest are forgotten."""
+    once = log_once()
+
+    logged = [once.warn(f"{number}", "a") for number in range(2 * MOST_TOPICS)]
+
+    assert all(logged)
+    assert len(once._logged_at) == MOST_TOPICS
+    assert not once.warn(f"{2 * MOST_TOPICS - 1}", "a")
+    assert once.warn("0", "a")
+
+
+def test_threads_log_a_topic_once() -> None:
+    """Of threads that log the same thing at the same moment, one does."""
+    once = log_once()
+    start = threading.Barrier(THREADS)
+
+    def warn(_: int) -> int:
+        start.wait()
+        return sum(once.warn(Topic(topic), "a") for topic in range(200))
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        logged = sum(threads.map(warn, range(THREADS)))
+
+    assert logged == 200
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """A thread that nearly always has the lock of the memory."""
+    stop = threading.Event()
+    seldom = SeldomLog(clock=lambda: float(sum(range(100_000))))
+    thread = threading.Thread(
+        target=lambda: [seldom.warn("a", "a") for _ in iter(stop.is_set, True)]
+    )
+    thread.start()
+    yield
+
+    stop.set()
+    thread.join()
+
+
+def test_a_child_logs_though_a_thread_was_logging_at_the_fork(busy: None) -> None:
+    """A forked child does not wait for a thread that it does not have."""
+    ends = []
+    for _ in range(FORKS):
+        pid = os.fork()
+        if not pid:
+            signal.alarm(STUCK_SECONDS)
+            os._exit(0 if log_once()._is_due("a") else 1)
+        ends.append(os.waitpid(pid, 0)[1])
+
+    assert ends == [0] * FORKS
+
+
+def test_a_line_counts_all_drops_since_the_last_one(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the minute hides is in the next line's number."""
+    clock = Clock()
+    monkeypatch.setattr(logs, "seldom", SeldomLog(clock=clock))
+
+    for _ in range(3):
+        announce_drop("a queue", "oldest", 5, "make it larger")
+    clock.now += LOG_EVERY_SECONDS
+    announce_drop("a queue", "oldest", 1)
+
+    assert caplog.messages == [
+        "5 event(s) of queue a queue dropped (oldest): make it larger",
+        "11 event(s) of queue a queue dropped (oldest)",
+    ]
