@@ -1,1 +1,1 @@
-"""What is deployed: `celery -A workers.app worker`, `celery -A workers.app beat`, the health check."""
+"""Fronts for those who deploy a checkout: the Celery app and the health check of the package."""

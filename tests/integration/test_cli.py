@@ -449,7 +449,7 @@ def test_doctor_prints_each_check_with_its_remedy(queues: Queues, run: Run) -> N
 
     assert (text.exit_code, shape.exit_code) == (1, 1)
     assert re.search(r"problem +listener +no worker listens", text.stdout)
-    assert "→ start one: celery -A workers.app worker" in flat(text.stdout)
+    assert "→ start one: celery -A vwo_celery.celery.app worker" in flat(text.stdout)
     assert re.search(r"\d+ problems, \d+ warnings? in \d+ checks", text.stdout)
     for finding in document(shape):
         assert set(finding) == {"check", "state", "what", "remedy"}

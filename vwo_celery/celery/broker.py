@@ -64,7 +64,7 @@ def _look(apps: list[Celery], settings: Settings, url: str, *, app_given: bool) 
 
 
 def _likely_apps(settings: Settings) -> Iterator[Celery]:
-    """The broker with the key prefix of workers.app, and as a plain app uses it."""
+    """The broker with the key prefix of `vwo_celery.celery.app`, and as a plain app uses it."""
     scheme = urlsplit(settings.effective_broker_url).scheme
     for prefix in (f"{settings.namespace}:broker:", "") if scheme in _REDIS else ("",):
         app = Celery(

@@ -12,42 +12,48 @@ from importlib.util import find_spec
 import click
 
 from vwo_celery import __version__
-from vwo_celery.cli.dead import dead
-from vwo_celery.cli.doctor import examine
-from vwo_celery.cli.flush import flush
-from vwo_celery.cli.ledger import ledger
-from vwo_celery.cli.pause import pause, resume
-from vwo_celery.cli.queues import queues
 from vwo_celery.cli.session import Operator, common_options, json_option
-from vwo_celery.cli.spool import spool
-from vwo_celery.cli.status import status
 
-_DEMO_MODULE = "vwo_celery.demo.command"
+#: Where each command is. It is imported only when asked for, which keeps `health` quick.
+_COMMANDS = {
+    "dead": "vwo_celery.cli.dead:dead",
+    "demo": "vwo_celery.demo.command:demo",
+    "doctor": "vwo_celery.cli.doctor:examine",
+    "flush": "vwo_celery.cli.flush:flush",
+    "health": "vwo_celery.cli.health:check",
+    "ledger": "vwo_celery.cli.ledger:ledger",
+    "pause": "vwo_celery.cli.pause:pause",
+    "queues": "vwo_celery.cli.queues:queues",
+    "resume": "vwo_celery.cli.pause:resume",
+    "spool": "vwo_celery.cli.spool:spool",
+    "status": "vwo_celery.cli.status:status",
+}
+
+
+class _Commands(Operator):
+    """The commands by name; `demo` is missing where its package is."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands."""
+        return [name for name in _COMMANDS if name != "demo" or _has_demo()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
 
 
 def _has_demo() -> bool:
     try:
-        return find_spec(_DEMO_MODULE) is not None
+        return find_spec("vwo_celery.demo.command") is not None
     except ModuleNotFoundError:
         return False
 
 
-class _WithDemo(Operator):
-    """The commands; the demo, with all that it needs, is imported only when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of the commands."""
-        return sorted({*super().list_commands(ctx), *(["demo"] if _has_demo() else [])})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command by its name."""
-        if cmd_name == "demo" and _has_demo():
-            command: click.Command = import_module(_DEMO_MODULE).demo
-            return command
-        return super().get_command(ctx, cmd_name)
-
-
-@click.group(cls=_WithDemo, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @common_options
 @json_option
 @click.version_option(__version__, prog_name="vwo-celery")
@@ -56,7 +62,3 @@ def main() -> None:
 
     Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
     """
-
-
-for command in (status, queues, ledger, flush, pause, resume, dead, spool, examine):
-    main.add_command(command)

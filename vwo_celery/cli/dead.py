@@ -12,7 +12,8 @@ import click
 import msgspec
 from rich.progress import Progress
 
-from vwo_celery.cli.output import Column, Row, console, moment, print_json, print_rows, say
+from vwo_celery.cli.documents import print_json
+from vwo_celery.cli.output import Column, Row, console, moment, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import inspector, operations
 from vwo_celery.operating.operations import DeadBatch

@@ -11,7 +11,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from vwo_celery.cli.output import STYLES, console, print_json, printable
+from vwo_celery.cli.documents import print_json
+from vwo_celery.cli.output import STYLES, console, printable
 from vwo_celery.cli.session import Session, common_options, json_option
 from vwo_celery.errors import SettingsError
 from vwo_celery.operating import doctor

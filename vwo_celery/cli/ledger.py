@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import click
 
-from vwo_celery.cli.output import Column, Row, print_json, print_rows, say
+from vwo_celery.cli.documents import print_json
+from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import inspector
 from vwo_celery.operating.inspector import Ledger, QueueView

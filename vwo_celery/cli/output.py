@@ -1,4 +1,4 @@
-"""How commands print: tables where the terminal is wide enough, blocks where it is not, or JSON.
+"""How commands print: tables where the terminal is wide enough, blocks where it is not.
 
 Place: adapters. No number is ever cut off: what does not fit in a row becomes a block of lines.
 """
@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import click
-import msgspec
 from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
@@ -41,11 +39,6 @@ class Row(NamedTuple):
 def console(*, stderr: bool = False) -> Console:
     """A console that takes every text as it is."""
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-
-
-def print_json(document: Any) -> None:
-    """Print one JSON document."""
-    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 
 def say(text: str = "", style: str = "") -> None:

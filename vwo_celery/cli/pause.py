@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from vwo_celery.cli.output import moment, print_json, say
+from vwo_celery.cli.documents import print_json
+from vwo_celery.cli.output import moment, say
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import inspector, operations
 from vwo_celery.queue.registration import Registration

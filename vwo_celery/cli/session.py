@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from vwo_celery.cli.output import print_json
+from vwo_celery.cli.documents import print_json
 from vwo_celery.connections import open_client, unavailable
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.queue.fleet import Fleet
@@ -21,6 +21,7 @@ from vwo_celery.text.masking import mask_url
 
 #: Longest wait for one answer of Redis; an operator's look at many queues is one large answer.
 _REDIS_TIMEOUT_SECONDS = 5.0
+START_REDIS = "Start Redis, or name another with --redis-url (VWO_CELERY_REDIS_URL)"
 
 Decorated = TypeVar("Decorated", bound=Any)
 
@@ -126,8 +127,8 @@ class Operator(click.Group):
         except QueueUnavailable as exc:
             reason = str(exc).rstrip(".")
             raise click.ClickException(
-                f"{mask_url(session.settings.redis_url)} cannot be used: {reason}. Start Redis, or "
-                "name another with --redis-url (VWO_CELERY_REDIS_URL); vwo-celery doctor tells more"
+                f"{mask_url(session.settings.redis_url)} cannot be used: {reason}. {START_REDIS}; "
+                "vwo-celery doctor tells more"
             ) from exc
         except VwoCeleryError as exc:
             raise click.ClickException(str(exc)) from exc

@@ -10,7 +10,8 @@ import time
 
 import click
 
-from vwo_celery.cli.output import Column, Row, console, print_json, print_rows, say
+from vwo_celery.cli.documents import print_json
+from vwo_celery.cli.output import Column, Row, console, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option
 from vwo_celery.receipts import DrainResult
 from vwo_celery.settings import Settings

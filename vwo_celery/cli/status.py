@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import click
 import msgspec
 
-from vwo_celery.cli.output import Column, Row, print_json, print_rows, say
+from vwo_celery.cli.documents import print_json
+from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, pass_session, queue_option
 from vwo_celery.operating import health, inspector
 from vwo_celery.operating.inspector import QueueView

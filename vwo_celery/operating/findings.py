@@ -23,7 +23,10 @@ _MUCH_MEMORY, _TOO_MUCH_MEMORY = 0.8, 0.95
 #: Sweeps that beat may miss before it counts as silent, and the shortest silence that does.
 _MISSED_SWEEPS = 5
 _SHORTEST_SILENCE_SECONDS = 10.0
-_START_WORKER = "start one: celery -A workers.app worker; in an app of yours, vwo_celery.setup(app)"
+_START_WORKER = (
+    "start one: celery -A vwo_celery.celery.app worker; in an app of yours, vwo_celery.setup(app)"
+)
+_START_BEAT = "start one: celery -A vwo_celery.celery.app beat"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -200,7 +203,7 @@ def _consumers(broker: BrokerFacts, listeners: Sequence[str]) -> Finding:
     return Finding(
         "consumers", "problem",
         f"nobody consumes {queue}{others if broker.workers else ''}: our tasks are never run",
-        f"celery -A workers.app worker -Q {broker.queue}; or correct celery_queue",
+        f"celery -A vwo_celery.celery.app worker -Q {broker.queue}; or correct celery_queue",
     )  # fmt: skip
 
 
@@ -217,7 +220,7 @@ def beat_finding(sweeps_ms: Mapping[str, int], now_ms: int, settings: Settings) 
     silence = max(_SHORTEST_SILENCE_SECONDS, _MISSED_SWEEPS * settings.sweep_interval_seconds)
     ages = {by: max(0, now_ms - at) / 1000 for by, at in sweeps_ms.items()}
     beat, listener = ages.get("beat"), ages.get("listener")
-    remedy = "start one: celery -A workers.app beat; if one runs, see why no worker runs its tasks"
+    remedy = f"{_START_BEAT}; if one runs, see why no worker runs its tasks"
     if beat is not None and beat <= silence:
         return Finding("beat", "ok", f"beat had the queues swept {span(beat)} ago")
     seen = "beat has never been seen" if beat is None else f"beat was last seen {span(beat)} ago"

@@ -155,7 +155,7 @@ def _await(
 
 def _why_pending(fleet: Fleet, shards: Iterable[Shard]) -> str:
     if not fleet.listeners():
-        return "no worker listens; start one: celery -A workers.app worker"
+        return "no worker listens; start one: celery -A vwo_celery.celery.app worker"
     snapshots = [take_snapshot(shard) for shard in shards]
     for snapshot in snapshots:
         if snapshot.paused:
