@@ -20,9 +20,10 @@ import msgspec
 
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import SdkError
+from vwo_celery.logs import sdk_log as log
 from vwo_celery.producing.producer import Queue
 from vwo_celery.receipts import FlushResult
-from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Hook, OpenQueue, log, remember, stop_timer
+from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Hook, OpenQueue, remember, stop_timer
 from vwo_celery.text.masking import mask
 
 #: The two names under which the SDK takes a builder of the application's.
