@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("connections", "sending", "event_kinds"),
     ("settings",),
     ("destinations", "events", "testing"),
-    ("errors", "receipts", "text", "logs"),
+    ("errors", "receipts", "text", "logs", "forks"),
 )
 #: The rooms that may import a library; whoever else needs what it offers asks one of them.
 OWNERS: dict[str, frozenset[str]] = {

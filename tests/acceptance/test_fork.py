@@ -234,6 +234,7 @@ def test_many_short_lives_leave_nothing_that_lasts(
     redis: redis_py.Redis, run: Callable[..., dict[str, Any]]
 ) -> None:
     """Each child leaves one mark, which Redis forgets within the hour, and no connection."""
+    assert not names(redis)  # which opens the connections that it needs
     clients = len(redis.client_list())
 
     run("short_lives")

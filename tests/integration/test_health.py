@@ -29,9 +29,7 @@ def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A command with these settings and no others."""
     clean = {name: text for name, text in os.environ.items() if not name.startswith("VWO_CELERY_")}
     env = {**clean, "PYTHONPATH": f"{PACKAGES}{os.pathsep}{REPOSITORY}", **variables}
-    return subprocess.run(
-        command, env=env, capture_output=True, text=True, timeout=30, check=False
-    )
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
 
 
 def check_health(*words: str, **variables: str) -> tuple[int, list[str]]:

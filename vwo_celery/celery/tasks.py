@@ -7,10 +7,9 @@ why tasks are acknowledged early, keep no result, and are published without retr
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from celery import Celery, current_app, shared_task
 from celery.signals import worker_process_shutdown, worker_shutdown
@@ -21,6 +20,7 @@ from vwo_celery.connections import open_worker_client
 from vwo_celery.delivering import delivery
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.forks import PerProcess
 from vwo_celery.logs import log
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.fleet import Fleet
@@ -37,9 +37,9 @@ LISTENER = "vwo_celery.celery.listener:Listener"
 _SWEEP_EXPIRES_INTERVALS = 5
 
 _settings: WeakKeyDictionary[Celery, Settings] = WeakKeyDictionary()
-_workers: WeakKeyDictionary[Celery, tuple[int, Worker]] = WeakKeyDictionary()
-#: Every worker that was made, and the process that made it.
-_made: WeakKeyDictionary[Worker, int] = WeakKeyDictionary()
+_workers: PerProcess[WeakKeyDictionary[Celery, Worker]] = PerProcess(WeakKeyDictionary)
+#: Every worker that this process has made.
+_made: PerProcess[WeakSet[Worker]] = PerProcess(WeakSet)
 
 
 @shared_task(name=DELIVER, ignore_result=True, serializer=_SERIALIZER)
@@ -111,18 +111,18 @@ def settings_of(app: Celery) -> Settings:
 
 def worker_of(app: Celery) -> Worker:
     """This process' worker; a child made by fork gets its own."""
-    pid, worker = _workers.get(app, (0, None))
-    if worker is None or pid != os.getpid():
+    workers = _workers.get()
+    worker = workers.get(app)
+    if worker is None:
         fleet = open_fleet(app)
-        worker = new_worker(app, fleet, _wake_by(publisher_of(app), fleet))
-        _workers[app] = (os.getpid(), worker)
+        worker = workers[app] = new_worker(app, fleet, _wake_by(publisher_of(app), fleet))
     return worker
 
 
 def new_worker(app: Celery, fleet: Fleet, wake: Callable[[Wakeup], None]) -> Worker:
     """Another worker in this process, which hands its leases back as the others do."""
     worker = Worker(fleet, settings_of(app), wake, stopping=stopping)
-    _made[worker] = os.getpid()
+    _made.get().add(worker)
     return worker
 
 
@@ -138,10 +138,9 @@ def publisher_of(app: Celery) -> Publisher:
 
 
 def hand_back_all(**_: Any) -> None:
-    """Hand back the leases of this process, which is about to end; those of its parent are not ours."""
-    for worker, pid in list(_made.items()):
-        if pid == os.getpid():
-            worker.leases.hand_back_all()
+    """Hand back the leases of this process, which is about to end; its parent keeps its own."""
+    for worker in list(_made.get()):
+        worker.leases.hand_back_all()
 
 
 def _end_shutdown(**_: Any) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 # Python would import it at the first connection, under a lock that a fork at that moment leaves locked.
 import encodings.idna  # noqa: F401
-import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -29,6 +28,7 @@ from vwo_celery.connections.cluster import MOST_REDIRECTIONS, UNSETTLED, Cluster
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
 from vwo_celery.connections.retries import Patience, never
 from vwo_celery.errors import SettingsError
+from vwo_celery.forks import PerProcess
 from vwo_celery.settings.redis_url import url_problem
 from vwo_celery.text.masking import scheme_only
 
@@ -36,28 +36,25 @@ from vwo_celery.text.masking import scheme_only
 class ProcessClient(redis.Redis):
     """A client with a pool for each process; made by `of`."""
 
-    _open_pool: Callable[[], Any] | None = None
-    _pool: tuple[int, Any]
+    _pools: PerProcess[Any]
 
     @classmethod
     def of(cls, open_pool: Callable[[], Any]) -> Any:
         """A client of the pools that *open_pool* opens, one in each process."""
-        client = cls(connection_pool=open_pool())
+        pools = PerProcess(open_pool)
+        client = cls(connection_pool=pools.get())
         client.auto_close_connection_pool = True
-        client._open_pool = open_pool
+        client._pools = pools
         return client
 
     @property
     def connection_pool(self) -> Any:
         """This process' pool."""
-        pid, pool = self._pool
-        if pid != os.getpid() and self._open_pool is not None:
-            self.connection_pool = pool = self._open_pool()
-        return pool
+        return self._pools.get()
 
     @connection_pool.setter
     def connection_pool(self, pool: Any) -> None:
-        self._pool = (os.getpid(), pool)
+        self._pools = PerProcess(lambda: pool)
 
 
 _DEFAULT_PORT = 6379

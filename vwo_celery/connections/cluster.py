@@ -9,7 +9,6 @@ for the end of that, a producer stores elsewhere or says so. What dies with the 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from redis.exceptions import ClusterError, RedisClusterException, TryAgainError
 
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
 from vwo_celery.connections.retries import Patience
+from vwo_celery.forks import PerProcess
 
 #: What passes when a slot has found its place, or a replica has become the master. The second of
 #: them is redis-py's word for nodes that cannot be found, and no RedisError.
@@ -49,18 +49,13 @@ class ClusterClient(RedisClusterCommands):
     _event_dispatcher: Any = None  # redis-py asks its own clients for one; ours reports nothing
 
     def __init__(self, connect: Callable[[], Any], patience: Patience) -> None:
-        self._connect = connect
+        self._clusters = PerProcess(connect)
         self._patience = patience
-        self._connected: tuple[int, Any] | None = None
 
     @property
     def cluster(self) -> Any:
         """redis-py's client, connected by this process."""
-        pid, cluster = self._connected or (0, None)
-        if cluster is None or pid != os.getpid():
-            cluster = self._connect()
-            self._connected = (os.getpid(), cluster)
-        return cluster
+        return self._clusters.get()
 
     def execute_command(self, *words: Any, **options: Any) -> Any:
         """Run one command on the node, or the nodes, that it belongs to."""
@@ -97,10 +92,10 @@ class ClusterClient(RedisClusterCommands):
 
     def forget(self) -> None:
         """Ask for the nodes anew, where the URL says: all of them may have moved."""
-        self._connected = None
+        self._clusters.pop()
 
     def close(self) -> None:
         """Close all connections; the next command opens new ones."""
-        connected, self._connected = self._connected, None
-        if connected is not None:
-            connected[1].close()
+        cluster = self._clusters.pop()
+        if cluster is not None:
+            cluster.close()

@@ -9,7 +9,6 @@ may or may not be stored; with a receipt that says "redis" or "spooled", it is.
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -20,6 +19,7 @@ from vwo_celery.connections.errors import REDIS_ERRORS
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError, QueueFull, QueueUnavailable, VwoCeleryError
 from vwo_celery.events import encode
+from vwo_celery.forks import PerProcess
 from vwo_celery.logs import seldom
 from vwo_celery.producing.flushing import flush
 from vwo_celery.producing.limits import limits_of
@@ -71,7 +71,7 @@ class Queue:
         self._marks = [Marks() for _ in self.shards]
         self._appends = batch.events_per_request >= _SHORT_WAY_FROM and self._replicas is None
         self._shortfall = Shortfall(self.name, settings.wait_replicas)
-        self._registered = 0  # pid of the process that did
+        self._registered = PerProcess(bool)
         self.leftovers = Leftovers(self.registration, settings, self._fallback)
 
     # -- storing
@@ -245,7 +245,7 @@ class Queue:
     @property
     def is_registered(self) -> bool:
         """Whether this process has registered the queue."""
-        return self._registered == os.getpid()
+        return self._registered.get()
 
     def register(self) -> bool:
         """Make the queue known to workers and scripts; False if Redis did not answer."""
@@ -260,7 +260,7 @@ class Queue:
             return False
         for marks, life in zip(self._marks, lives, strict=True):
             marks.renew(life)
-        self._registered = os.getpid()
+        self._registered.set(True)
         self._fallback.look(now_and_then=False)
         return True
 

@@ -9,13 +9,14 @@ process is forgotten by Redis, and what Redis lost under it goes unnoticed.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable
 from uuid import uuid4
 
 import msgspec
+
+from vwo_celery.forks import PerProcess
 
 #: How long Redis keeps a mark after a push; the same as in lua/shared/mark.lua. A process that stores
 #: little, such as one of many that live for one job each, costs memory for less long.
@@ -80,8 +81,7 @@ class Marks:
     """
 
     def __init__(self, clock: Callable[[], float] = uptime_seconds) -> None:
-        self._free: deque[Mark] = deque()
-        self._pid = os.getpid()
+        self._free: PerProcess[deque[Mark]] = PerProcess(deque)
         self._clock = clock
         self._life = ""
 
@@ -97,12 +97,10 @@ class Marks:
         that was ever pushed would count as lost.
         """
         if life != self._life:
-            self._life, self._free = life, deque()
+            self._life, self._free = life, PerProcess(deque)
 
     def take(self, events: int) -> Mark:
         """A mark with its sequence raised for a push of so many events."""
-        if self._pid != os.getpid():
-            self._free, self._pid = deque(), os.getpid()
         mark = self._free_one() or Mark(uuid4().hex[:12], life=self._life)
         mark.sequence += events
         mark.events = events
@@ -110,9 +108,10 @@ class Marks:
 
     def _free_one(self) -> Mark | None:
         """The mark that went back last and that Redis will not forget soon; the others are given up."""
+        free = self._free.get()
         while True:
             try:
-                mark = self._free.pop()
+                mark = free.pop()
             except IndexError:
                 return None
             if self._clock() - mark.used_at < mark.ttl_seconds / 2:
@@ -122,7 +121,7 @@ class Marks:
         """Let the next push use it: what it was taken for is stored."""
         if mark.life == self._life:
             mark.sending, mark.used_at = "", self._clock()
-            self._free.append(mark)
+            self._free.get().append(mark)
 
     def give_back_unused(self, mark: Mark) -> None:
         """Let the next push use it: nothing was stored under it, nor will be.
@@ -131,7 +130,7 @@ class Marks:
         """
         mark.sequence -= mark.events
         if mark.sequence and mark.life == self._life and not mark.in_doubt:
-            self._free.append(mark)
+            self._free.get().append(mark)
 
 
 def push_token(mark: Mark) -> str:

@@ -17,6 +17,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +29,7 @@ from urllib3.util import parse_url
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import HostRefused
 from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST
+from vwo_celery.forks import PerProcess
 from vwo_celery.sending.deadline import Deadline, DeadlineAdapter
 from vwo_celery.sending.failures import FORESEEN, explain
 from vwo_celery.sending.hosts import _DEFAULT_PORTS, host_allowed
@@ -74,7 +76,7 @@ class Sender:
             )
         self.destination = destination
         self._timeout_seconds = request_timeout_seconds
-        self._line: _Line | None = None
+        self._lines = PerProcess(partial(_Line, destination))
         _keep_keys_out_of_logs()
 
     def send(self, body: bytes, *, events: int) -> Answer:
@@ -93,7 +95,7 @@ class Sender:
             return beyond
         deadline = Deadline(self._timeout_seconds)
         try:
-            return self._line_of_this_process().post(body, deadline)
+            return self._lines.get().post(body, deadline)
         except FORESEEN as exc:
             failure, text = explain(exc)
             return Answer(
@@ -104,15 +106,9 @@ class Sender:
 
     def close(self) -> None:
         """Close the idle connections. A later `send` opens new ones."""
-        line, self._line = self._line, None
+        line = self._lines.pop()
         if line is not None:
             line.session.close()
-
-    def _line_of_this_process(self) -> _Line:
-        line = self._line
-        if line is None or line.pid != os.getpid():
-            line = self._line = _Line(self.destination)
-        return line
 
     def __repr__(self) -> str:
         return f"Sender({self.destination!r})"
@@ -165,7 +161,6 @@ class _Line:
     """One process's session with one destination: proxies, CA bundle and headers settled once."""
 
     def __init__(self, destination: Destination) -> None:
-        self.pid = os.getpid()
         self.session = requests.Session()
         adapter = DeadlineAdapter(pool_connections=1, pool_maxsize=_MOST_IDLE_CONNECTIONS)
         for scheme in _DEFAULT_PORTS:

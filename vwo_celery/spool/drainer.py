@@ -8,14 +8,22 @@ a child starts its own when it needs one. What it had not moved is on disk for a
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
 
+from vwo_celery.forks import PerProcess
 from vwo_celery.logs import log
 from vwo_celery.spool.breaker import Breaker, pause_seconds
 from vwo_celery.spool.drain import Drain, Step
+
+
+class _Running:
+    """The thread of one process, and the lock under which it starts and ends."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.thread: threading.Thread | None = None
 
 
 class Drainer:
@@ -34,28 +42,23 @@ class Drainer:
         self._drain = drain
         self._breaker = breaker
         self._probe = probe
-        self._start_afresh()
-
-    def _start_afresh(self) -> None:
-        self._pid, self._lock = os.getpid(), threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._running = PerProcess(_Running)
 
     def ensure(self) -> None:
         """Have it run; where this process can start no thread, others drain, or `drain_spool`."""
-        if self._pid != os.getpid():
-            self._start_afresh()
-        with self._lock:  # or `_end` might have looked before there was something
-            if self._thread is None or not self._thread.is_alive():
-                self._start()
+        running = self._running.get()
+        with running.lock:  # or `_end` might have looked before there was something
+            if running.thread is None or not running.thread.is_alive():
+                running.thread = self._start()
 
-    def _start(self) -> None:
+    def _start(self) -> threading.Thread | None:
         thread = threading.Thread(target=self._run, name="vwo-celery-drainer", daemon=True)
         try:
             thread.start()
         except RuntimeError as exc:  # no more threads, or the interpreter is ending
             log.warning("the spool is not drained by this process: %s", exc)
-            return
-        self._thread = thread
+            return None
+        return thread
 
     def _run(self) -> None:
         failures = 0
@@ -85,8 +88,9 @@ class Drainer:
 
     def _end(self) -> bool:
         """Whether nothing is left to do; what comes after that starts another thread."""
-        with self._lock:
+        running = self._running.get()
+        with running.lock:
             if self._breaker.is_open or self._drain.holds_something:
                 return False
-            self._thread = None
+            running.thread = None
             return True

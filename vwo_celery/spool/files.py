@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from vwo_celery.errors import SpoolUnavailable
+from vwo_celery.forks import PerProcess
 from vwo_celery.settings.redis_url import _DEFAULT_PORT, _address, _address_of_url
 
 try:
@@ -103,7 +104,7 @@ class DrainLock:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._pid, self._inside = os.getpid(), threading.Lock()
+        self._inside = PerProcess(threading.Lock)  # against other threads
         self._descriptor = -1
 
     def acquire(self) -> bool:
@@ -112,17 +113,16 @@ class DrainLock:
         Raises:
             SpoolUnavailable: The lock file cannot be opened.
         """
-        if self._pid != os.getpid():
-            self._pid, self._inside = os.getpid(), threading.Lock()
-        if not self._inside.acquire(blocking=False):
+        inside = self._inside.get()
+        if not inside.acquire(blocking=False):
             return False
         try:
             locked = self._lock_file()
         except OSError as exc:
-            self._inside.release()
+            inside.release()
             raise SpoolUnavailable(f"the lock {self._path} cannot be used: {exc}") from exc
         if not locked:
-            self._inside.release()
+            inside.release()
         return locked
 
     def _lock_file(self) -> bool:
@@ -140,7 +140,7 @@ class DrainLock:
     def release(self) -> None:
         """Give it back."""
         os.close(self._descriptor)
-        self._inside.release()
+        self._inside.get().release()
 
 
 _drain_locks: dict[str, DrainLock] = {}

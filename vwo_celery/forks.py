@@ -1,0 +1,63 @@
+"""A value made anew in each process: connections, locks and marks must not be shared over a fork.
+
+Place: words, beside every stage. The process is recognised by its id, not by Python's fork hooks, which
+a server that forks in C may not run. There is no lock inside, which a fork could leave locked. Nothing
+is lost here if the process dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import getpid
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+
+class PerProcess(Generic[Value]):
+    """A value that each process makes for itself; safe under threads, greenlets and forks.
+
+    A forked child drops its parent's value when it makes its own.
+
+    Args:
+        make: Makes the value when a process first asks for it. Threads that ask at once may call it
+            more than once; all of them get the same value, and the others are dropped.
+    """
+
+    def __init__(self, make: Callable[[], Value]) -> None:
+        self._make = make
+        self._values: dict[int, Value] = {}  # by process id; one step of a dict is atomic
+
+    def get(self) -> Value:
+        """Return this process' value.
+
+        Raises:
+            Exception: Whatever `make` raised; the next call makes the value again.
+        """
+        try:
+            return self._values[getpid()]
+        except KeyError:
+            return self._keep(self._make())
+
+    def set(self, value: Value) -> None:
+        """Use *value* in this process from now on."""
+        self._values[getpid()] = value
+        self._drop_inherited()
+
+    def pop(self) -> Value | None:
+        """Forget this process' value, and return it; None if there is none.
+
+        The next `get` makes another.
+        """
+        return self._values.pop(getpid(), None)
+
+    def _keep(self, value: Value) -> Value:
+        kept = self._values.setdefault(getpid(), value)
+        self._drop_inherited()
+        return kept
+
+    def _drop_inherited(self) -> None:
+        mine = getpid()
+        for process in list(self._values):
+            if process != mine:
+                self._values.pop(process, None)
