@@ -6,6 +6,7 @@ from typing import Any
 
 import vwo_celery
 from vwo_celery.queue.snapshots import Snapshot, take_snapshot
+from vwo_celery.testing import wait_for
 
 DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
 BATCH = {"events_per_request": 100, "request_time_interval": 600}
@@ -32,17 +33,21 @@ def snapshot(redis: Any, shard: int = 0) -> Snapshot:
 
 
 def stored(redis: Any, shard: int = 0) -> list[bytes]:
-    """Every event in Redis, batch by batch and then the open ones, oldest first."""
+    """Every event in Redis at one moment, batch by batch and then the open ones, oldest first."""
     keys = vwo_celery.connect(DESTINATION, redis=redis, shards=shard + 1).shards[shard].keys
 
-    def read(pipe: Any) -> None:
-        names = [keys.batch(batch.id) for batch in snapshot(redis, shard).batches]
-        pipe.multi()
-        for name in [*names, keys.open]:
-            pipe.lrange(name, 0, -1)
+    def read() -> list[list[bytes]] | None:
+        names = [batch.id for batch in snapshot(redis, shard).batches]
+        with redis.pipeline() as pipe:
+            for key in (*map(keys.batch, names), keys.open):
+                pipe.lrange(key, 0, -1)
+            for key in (keys.ready, keys.leases, keys.dead):
+                pipe.zrange(key, 0, -1)
+            *lists, ready, leases, dead = pipe.execute()
+        # Where a batch has come or gone after they were counted, its events would be missed.
+        return lists if sorted(names) == sorted(map(bytes.decode, ready + leases + dead)) else None
 
-    # Begun anew where a batch comes or goes after they were counted: its events would be missed.
-    lists = redis.transaction(read, keys.info)
+    lists = wait_for(read, what="a moment in which no batch comes or goes")
     return [text for events in lists for text in reversed(events)]
 
 
