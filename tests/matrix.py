@@ -1,9 +1,12 @@
 """The suite on every Python found, at both ends of the supported versions: `make test-all`.
 
-Arguments go to pytest. Each combination has its environment in .build/matrix, of about 300 MB, kept for
-the next run.
-Says at the end what ran, how it ended, and which combinations this machine could not offer; exits 1
-if one failed, and 2 if there was nothing to run.
+    python tests/matrix.py                          every combination
+    python tests/matrix.py 3.10-oldest 3.13-newest  some of them
+    python tests/matrix.py ends tests/lua           the first and the last that are here
+
+What is left of the arguments goes to pytest. Each combination has its environment in .build/matrix,
+of about 300 MB, kept for the next run. Says at the end what ran, how it ended, and which
+combinations this machine could not offer; exits 1 if one failed, and 2 if there was nothing to run.
 """
 
 from __future__ import annotations
@@ -11,46 +14,26 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-#: Name to what pip is asked for; the oldest is what VWO's legacy SDK pins, with the Celery that takes it.
-VERSIONS = {"oldest": ("redis==5.0.1", "celery==5.5.*"), "newest": ()}
+from pythons import CHECKOUT, SUPPORTED, find_pythons, oldest_pins
+
+#: Every combination, in the order in which they run.
+NAMES = [f"{version}-{end}" for version in SUPPORTED for end in ("oldest", "newest")]
+ENDS = "ends"
 _CLOSING_LINE = re.compile(r"^\d+ (?:passed|failed|error|skipped|deselected).*$", re.MULTILINE)
 
 
-def find_python(version: str) -> str | None:
-    """A Python of that version: from PATH if it works there, else the newest of pyenv's."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    installed = sorted(pyenv.glob(f"{version}.*/bin/python"), key=_patch, reverse=True)
-    named = shutil.which(f"python{version}")
-    for candidate in [*([named] if named else []), *map(str, installed)]:
-        if _runs(candidate, version):
-            return candidate
-    return None
+def choose(arguments: list[str], found: list[str]) -> tuple[list[str], list[str]]:
+    """The combinations that the arguments name, and what is left of them for pytest."""
+    if arguments[:1] == [ENDS]:
+        return [f"{found[0]}-oldest", f"{found[-1]}-newest"] if found else [], arguments[1:]
+    named = [argument for argument in arguments if argument in NAMES]
+    return named or NAMES, [argument for argument in arguments if argument not in NAMES]
 
 
-def _patch(path: Path) -> int:
-    patch = path.parents[1].name.rpartition(".")[2]
-    return int(patch) if patch.isdecimal() else -1
-
-
-def _runs(python: str, version: str) -> bool:
-    program = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
-    try:
-        ran = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False)
-    except OSError:
-        return False
-    return ran.returncode == 0 and ran.stdout.strip() == version
-
-
-def run_suite(
-    python: str, name: str, pins: tuple[str, ...], arguments: list[str]
-) -> tuple[bool, str]:
+def run_suite(python: str, name: str, pins: list[str], arguments: list[str]) -> tuple[bool, str]:
     """Run the suite in the environment *name*; whether it passed, and pytest's closing line."""
     home = f".build/matrix/{name}"
     make = os.environ.get("MAKE", "make")
@@ -74,22 +57,21 @@ def run_suite(
 
 
 def main(arguments: list[str]) -> int:
-    """Run every combination; the exit code."""
+    """Run what the arguments choose; the exit code."""
+    pythons = find_pythons()
+    chosen, rest = choose(arguments, [*pythons])
     results: dict[str, tuple[bool, str]] = {}
-    missing = []
-    for version in PYTHONS:
-        python = find_python(version)
-        for end, pins in VERSIONS.items():
-            name = f"{version}-{end}"
-            if python is None:
-                missing.append(name)
-            else:
-                results[name] = run_suite(python, name, pins, arguments)
+    for name in chosen:
+        version, _, end = name.partition("-")
+        if version in pythons:
+            pins = oldest_pins(version) if end == "oldest" else []
+            results[name] = run_suite(pythons[version], name, pins, rest)
     print("\n== all combinations")
     for name, (passed, closing) in results.items():
         print(f"{name:<14} {'passed' if passed else 'FAILED'}   {closing}")
-    for name in missing:
-        print(f"{name:<14} not run: no such Python here")
+    for name in chosen:
+        if name not in results:
+            print(f"{name:<14} not run: no Python {name.partition('-')[0]} here")
     if not results:
         return 2
     return 0 if all(passed for passed, _ in results.values()) else 1

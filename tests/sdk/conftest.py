@@ -31,6 +31,8 @@ SDK = os.environ.get("VWO_CELERY_SDK", "")
 collect_ignore = [folder for folder in ("fme", "legacy") if folder != SDK]
 if not SDK:
     collect_ignore.append("common/test_sdk_celery.py")
+if SDK != "fme":
+    collect_ignore.append("installing")  # it looks at all SDKs, and once is enough
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Tests both generations of VWO's SDKs on the shared queue, each in an environment of its own, as
-# both install a package called `vwo`. The project is installed from its wheel.
+# both install a package called `vwo`. The project is installed from its wheel, beside the SDK, by the
+# command that docs/how-to/attach-an-sdk.md tells users. With the FME SDK's tests goes the question
+# whether pip still finds what fits beside each SDK (installing/), which asks PyPI.
 #
 #   tests/sdk/run.sh                both
 #   tests/sdk/run.sh fme -k fork    one of them, the rest goes to pytest
@@ -37,30 +39,35 @@ check_compiler() {
 build_wheel() {
     rm -rf .build/sdk-wheel
     "$1/bin/pip" wheel $PIP_OPTIONS --no-deps --wheel-dir .build/sdk-wheel .
-    ls .build/sdk-wheel/vwo_celery-*.whl
 }
 
+wheel() {
+    ls "$PWD"/.build/sdk-wheel/vwo_celery-*.whl
+}
+
+# Beside what users install: a Redis server for machines without one, and pytest.
 make_environment() {
     environment=.venv-sdk-$1
     if [ "$1" = legacy ]; then check_compiler; fi
-    echo "making $environment"
+    echo "making $environment (about half a minute): our wheel, $(grep -v '^#' "tests/sdk/requirements-$1.txt" | tr '\n' ' ')"
     rm -rf "$environment"
     "$PYTHON" -m venv "$environment"
     touch "$environment/wheel-started"
-    wheel=$(build_wheel "$environment")
-    "$environment/bin/pip" install $PIP_OPTIONS -r "tests/sdk/requirements-$1.txt" "$wheel"
+    build_wheel "$environment"
+    "$environment/bin/pip" install $PIP_OPTIONS "$(wheel)[dev-redis]" -r "tests/sdk/requirements-$1.txt" pytest
     cp ".build/sdk-$1" "$environment/made-from"
     mv "$environment/wheel-started" "$environment/wheel-installed"
+    echo "made $environment"
 }
 
 refresh_wheel() {
     environment=.venv-sdk-$1
     newer=$(find vwo_celery README.md LICENSE -newer "$environment/wheel-installed" \
         ! -name '*.pyc' ! -name __pycache__ | head -n 1)
-    if [ -z "$newer" ]; then return; fi
+    if [ -z "$newer" ] && [ -e .build/sdk-wheel ]; then return; fi
     touch "$environment/wheel-started"
-    wheel=$(build_wheel "$environment")
-    "$environment/bin/pip" install $PIP_OPTIONS --force-reinstall --no-deps "$wheel"
+    build_wheel "$environment"
+    "$environment/bin/pip" install $PIP_OPTIONS --force-reinstall --no-deps "$(wheel)"
     mv "$environment/wheel-started" "$environment/wheel-installed"
 }
 
@@ -72,7 +79,7 @@ for generation in $generations; do
         make_environment "$generation"
     fi
     echo "== SDK generation: $generation"
-    VWO_CELERY_SDK=$generation ".venv-sdk-$generation/bin/pytest" \
+    VWO_CELERY_SDK=$generation VWO_CELERY_WHEEL=$(wheel) ".venv-sdk-$generation/bin/pytest" \
         -o pythonpath=tests tests/sdk "$@" || failed=1
 done
 exit $failed
