@@ -61,7 +61,7 @@ def drained(spool: Spool) -> list[bytes]:
     """All that is in there, page by page, as a drainer takes it."""
     texts = []
     while (page := spool.take()) is not None:
-        texts += page.texts
+        texts += page.encoded
         spool.remove(page)
     return texts
 
@@ -102,7 +102,7 @@ def test_a_page_is_what_one_push_may_be(spool: Spool) -> None:
 
     pages = []
     while (page := spool.take()) is not None:
-        pages.append((len(page.texts), page.is_last))
+        pages.append((len(page.encoded), page.is_last))
         spool.remove(page)
 
     assert pages == [(PUSH_EVENTS, False), (7, False), (1, True)]
@@ -119,7 +119,7 @@ def test_a_page_keeps_its_mark_until_it_is_removed(spool: Spool, folder: Path) -
 
     assert first is not None
     assert again is not None
-    assert (again.sent, again.texts) == (first.sent, numbers(3))
+    assert (again.sent, again.encoded) == (first.sent, numbers(3))
     assert again.sent.sequence == 3
 
 
@@ -135,7 +135,7 @@ def test_what_was_sent_together_stays_together(spool: Spool) -> None:
         pages.append(page)
         spool.remove(page)
 
-    assert [page.texts for page in pages] == [numbers(2), numbers(3, 2), numbers(2, 5)]
+    assert [page.encoded for page in pages] == [numbers(2), numbers(3, 2), numbers(2, 5)]
     assert pages[1].sent == sent
     assert len({page.sent.mark for page in pages}) == 3
 
@@ -150,7 +150,7 @@ def test_a_page_that_was_put_back_comes_out_in_parts(spool: Spool) -> None:
     part = spool.take(most_events={QUEUE: 2})
 
     assert part is not None
-    assert part.texts == numbers(2)
+    assert part.encoded == numbers(2)
     assert part.sent.mark != whole.sent.mark
 
 
@@ -266,7 +266,7 @@ def test_processes_write_at_once(spool: Spool, folder: Path) -> None:
 
     found: dict[str, list[bytes]] = {}
     while (page := spool.take()) is not None:
-        found.setdefault(page.queue, []).extend(page.texts)
+        found.setdefault(page.queue, []).extend(page.encoded)
         spool.remove(page)
 
     assert codes == [0] * 4
@@ -298,7 +298,7 @@ def test_a_fork_carries_no_connection_over(spool: Spool) -> None:
     assert failures == []
     found: dict[str, list[bytes]] = {}
     while (page := spool.take()) is not None:
-        found.setdefault(page.queue, []).extend(page.texts)
+        found.setdefault(page.queue, []).extend(page.encoded)
         spool.remove(page)
     parent = found.pop(registration(1).destination.queue)
     assert parent == numbers(len(parent))

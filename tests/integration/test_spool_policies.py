@@ -185,7 +185,7 @@ def _taken_after_the_first(queue: vwo_celery.Queue) -> list[bytes]:
     spool = queue._fallback.spool
     assert spool is not None
     while (page := spool.take()) is not None:
-        texts += page.texts
+        texts += page.encoded
         spool.remove(page)
     return texts
 

@@ -61,10 +61,10 @@ class AioQueue:
             QueueFull: Only with `when_full="raise"`; the event is not stored.
         """
         try:
-            text = encode(event)
+            encoded = encode(event)
         except EventError as exc:
             return self.sync.drop(exc.reason, 1, str(exc))
-        return await self._submit(text)
+        return await self._submit(encoded)
 
     async def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
         """Store events in their order; see `Queue.enqueue_many`."""
@@ -94,12 +94,12 @@ class AioQueue:
         if client is not None:
             await client.aclose()
 
-    def _submit(self, text: bytes) -> asyncio.Future[Receipt]:
+    def _submit(self, encoded: bytes) -> asyncio.Future[Receipt]:
         loop = asyncio.get_running_loop()
         if self._loop is not loop or self._owner != os.getpid():
             self._adopt(loop)
         answer: asyncio.Future[Receipt] = loop.create_future()
-        self._waiting.append((text, answer))
+        self._waiting.append((encoded, answer))
         if self._sending is None:
             self._sending = loop.create_task(self._send_waiting())
         return answer
@@ -127,16 +127,16 @@ class AioQueue:
             while self._waiting:
                 waiting, self._waiting = self._waiting, []
                 done = 0
-                for page in pages([text for text, _ in waiting]):
+                for page in pages([event for event, _ in waiting]):
                     await self._answer(waiting[done : done + len(page)], page)
                     done += len(page)
         finally:
             self._sending = None
 
-    async def _answer(self, waiting: Sequence[_Waiting], texts: Sequence[bytes]) -> None:
+    async def _answer(self, waiting: Sequence[_Waiting], encoded: Sequence[bytes]) -> None:
         """Store one page, and tell those who wait for it."""
         try:
-            receipt = await self._store(texts)
+            receipt = await self._store(encoded)
         except BaseException as exc:
             for _, answer in waiting:
                 if not answer.done():
@@ -148,13 +148,13 @@ class AioQueue:
             if not answer.done():
                 answer.set_result(receipt)
 
-    async def _store(self, texts: Sequence[bytes]) -> Receipt:
+    async def _store(self, encoded: Sequence[bytes]) -> Receipt:
         queue, thread = self.sync, asyncio.to_thread
         if not queue.asks_redis():
-            return await thread(queue.leftovers.keep, texts)
+            return await thread(queue.leftovers.keep, encoded)
         if not queue.is_registered and not await thread(queue.register):
-            return await thread(queue.leftovers.keep, texts)
-        push = queue.prepare(texts)
+            return await thread(queue.leftovers.keep, encoded)
+        push = queue.prepare(encoded)
         try:
             pushed = await self._push(push)
         except REDIS_ERRORS as exc:

@@ -90,12 +90,12 @@ class Queue:
                 stored.
         """
         try:
-            text = encode(event)
+            encoded = encode(event)
         except EventError as exc:
             return self.drop(exc.reason, 1, str(exc))
         if self._appends and self.is_registered and not self._breaker.is_open:
-            return self._append(text)
-        return self._store((text,))
+            return self._append(encoded)
+        return self._store((encoded,))
 
     def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
         """Store events in their order, in one round trip for each thousand events or megabyte.
@@ -108,50 +108,50 @@ class Queue:
         """
         events = list(events)
         try:
-            texts = [encode(event) for event in events]
+            encoded = [encode(event) for event in events]
         except EventError:
             return self._enqueue_good_ones(events)
-        return self.store_encoded(texts, [IN_REDIS] * len(texts))
+        return self.store_encoded(encoded, [IN_REDIS] * len(encoded))
 
     def _enqueue_good_ones(self, events: Iterable[Any]) -> list[Receipt]:
         """As `enqueue_many`, where one of the events cannot be encoded."""
         receipts: list[Receipt] = []
-        texts: list[bytes] = []
+        encoded: list[bytes] = []
         for event in events:
             try:
-                texts.append(encode(event))
+                encoded.append(encode(event))
                 receipts.append(IN_REDIS)
             except EventError as exc:
                 receipts.append(self.drop(exc.reason, 1, str(exc)))
-        return self.store_encoded(texts, receipts)
+        return self.store_encoded(encoded, receipts)
 
-    def store_encoded(self, texts: Sequence[bytes], receipts: list[Receipt]) -> list[Receipt]:
+    def store_encoded(self, encoded: Sequence[bytes], receipts: list[Receipt]) -> list[Receipt]:
         """Store encoded events; *receipts* has "redis" in place of each of them, and is corrected."""
-        stored = [receipt for page in pages(texts) for receipt in [self._store(page)] * len(page)]
+        stored = [receipt for page in pages(encoded) for receipt in [self._store(page)] * len(page)]
         if all(receipt is IN_REDIS for receipt in stored):
             return receipts
         answers = iter(stored)
         return [next(answers) if receipt is IN_REDIS else receipt for receipt in receipts]
 
-    def _store(self, texts: Sequence[bytes]) -> Receipt:
+    def _store(self, encoded: Sequence[bytes]) -> Receipt:
         if not self.asks_redis():
-            return self.leftovers.keep(texts)
+            return self.leftovers.keep(encoded)
         if not self.is_registered and not self.register():
-            return self.leftovers.keep(texts)
-        return self._push(self.prepare(texts))
+            return self.leftovers.keep(encoded)
+        return self._push(self.prepare(encoded))
 
-    def _append(self, text: bytes) -> Receipt:
+    def _append(self, encoded: bytes) -> Receipt:
         """Store a single event by the shortest way; what is unusual goes the general way."""
         shard, failure = self._some_shard(), None
         marks = self._marks[shard.number]
         mark = marks.take(1)
         try:
-            if shard.append(mark, text):
+            if shard.append(mark, encoded):
                 marks.give_back(mark)
                 return IN_REDIS
         except REDIS_ERRORS as exc:
             failure = exc
-        push = Push(shard, mark, (text,), names_needed(self.limits, (text,)))
+        push = Push(shard, mark, (encoded,), names_needed(self.limits, (encoded,)))
         if failure is not None:
             return self._push_again(push, failure)
         self._fallback.look()
@@ -180,17 +180,19 @@ class Queue:
         self._fallback.look()
         return True
 
-    def prepare(self, texts: Sequence[bytes], names: int | None = None) -> Push:
-        """A push of *texts*, ready to be sent, and to be sent again if its answer is lost.
+    def prepare(self, encoded: Sequence[bytes], names: int | None = None) -> Push:
+        """A push of *encoded*, ready to be sent, and to be sent again if its answer is lost.
 
         Args:
-            texts: The events, encoded; at most a page of them, see `pages`.
+            encoded: The events, encoded; at most a page of them, see `pages`.
             names: Batches that it may seal at most; None for what this queue's limits need.
         """
         if names is None:
-            names = names_needed(self.limits, texts)
+            names = names_needed(self.limits, encoded)
         shard = self._some_shard()
-        return Push(shard, self._marks[shard.number].take(len(texts)), texts, names, self._replicas)
+        return Push(
+            shard, self._marks[shard.number].take(len(encoded)), encoded, names, self._replicas
+        )
 
     def _some_shard(self) -> Shard:
         return self.shards[0] if len(self.shards) == 1 else random.choice(self.shards)
@@ -210,18 +212,18 @@ class Queue:
             marks.give_back(push.mark)
             if pushed.wakeups or pushed.watch:
                 self._tell_workers(push.shard, token, pushed)
-            return IN_REDIS if pushed.replicated else self._shortfall.note(len(push.texts))
+            return IN_REDIS if pushed.replicated else self._shortfall.note(len(push.encoded))
         if pushed.code in REFUSALS:
             return self._settle_refused(push, pushed)
         marks.give_back_unused(push.mark)
         if not once_more or (pushed.code == NOT_REGISTERED and not self.register()):
-            return self.leftovers.keep(push.texts, "Redis keeps losing the registration")
+            return self.leftovers.keep(push.encoded, "Redis keeps losing the registration")
         # Where another process registered smaller batches, more may be sealed than names were given.
-        return self._push(self.prepare(push.texts, len(push.texts) + 1), once_more=False)
+        return self._push(self.prepare(push.encoded, len(push.encoded) + 1), once_more=False)
 
     def _settle_refused(self, push: Push, pushed: Pushed) -> Receipt:
         """Do what `when_full` says where a queue has no room for a push."""
-        policy, events = self.settings.when_full, len(push.texts)
+        policy, events = self.settings.when_full, len(push.encoded)
         try:
             if policy == "drop_oldest":
                 pushed = send_with_room(push, pushed)
@@ -239,7 +241,7 @@ class Queue:
         if policy == "raise":
             raise QueueFull(f"{events} events not stored: {detail}; drain it or raise the limit")
         if policy == "spool":
-            return self.leftovers.keep(push.texts, detail, reason="queue_full")
+            return self.leftovers.keep(push.encoded, detail, reason="queue_full")
         return self.drop("queue_full", events, detail)
 
     @property

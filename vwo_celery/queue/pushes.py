@@ -34,7 +34,7 @@ class Push(NamedTuple):
 
     shard: Shard
     mark: Mark
-    texts: Sequence[bytes]
+    encoded: Sequence[bytes]
     names: int
     replicas: Replicas | None = None
 
@@ -46,7 +46,7 @@ class Push(NamedTuple):
     @property
     def command(self) -> tuple[Any, ...]:
         """The command that stores the events, once, however often it is sent."""
-        return self.shard.push_command(self.mark, self.texts, self.names)
+        return self.shard.push_command(self.mark, self.encoded, self.names)
 
     def send(self) -> Pushed:
         """Send it.
@@ -120,8 +120,8 @@ def send_with_room(push: Push, refused: Pushed) -> Pushed:
         redis.exceptions.RedisError: As it comes; whether the push is stored is not known.
     """
     pushed = refused
-    for _ in range(_ROOM_ROUNDS + len(push.texts) // _ROOM_EVENTS):
-        room = make_room(push.shard, push.texts)
+    for _ in range(_ROOM_ROUNDS + len(push.encoded) // _ROOM_EVENTS):
+        room = make_room(push.shard, push.encoded)
         if room.fits == NEVER_FITS:
             break
         if room.fits == MAY_FIT:
@@ -135,26 +135,26 @@ def send_with_room(push: Push, refused: Pushed) -> Pushed:
     return pushed
 
 
-def pages(texts: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """*texts* in runs of at most PUSH_EVENTS events and about PUSH_BYTES bytes."""
-    if len(texts) <= PUSH_EVENTS and sum(map(len, texts)) <= PUSH_BYTES:
-        if texts:
-            yield texts
+def pages(encoded: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """*encoded* in runs of at most PUSH_EVENTS events and about PUSH_BYTES bytes."""
+    if len(encoded) <= PUSH_EVENTS and sum(map(len, encoded)) <= PUSH_BYTES:
+        if encoded:
+            yield encoded
         return
     start, size = 0, 0
-    for i, text in enumerate(texts):
-        if i > start and (i - start >= PUSH_EVENTS or size + len(text) > PUSH_BYTES):
-            yield texts[start:i]
+    for i, event in enumerate(encoded):
+        if i > start and (i - start >= PUSH_EVENTS or size + len(event) > PUSH_BYTES):
+            yield encoded[start:i]
             start, size = i, 0
-        size += len(text)
-    yield texts[start:]
+        size += len(event)
+    yield encoded[start:]
 
 
-def names_needed(limits: Limits, events: Sequence[bytes]) -> int:
-    """Batches that pushing *events* may seal at most, as enqueue.lua counts them."""
-    count = len(events)
+def names_needed(limits: Limits, encoded: Sequence[bytes]) -> int:
+    """Batches that pushing *encoded* may seal at most, as enqueue.lua counts them."""
+    count = len(encoded)
     if count == 1:
         return 2
-    size = sum(map(len, events)) + count
+    size = sum(map(len, encoded)) + count
     by_size = 2 * (size // limits.batch_bytes)
     return min(2 + count // limits.events_per_request + by_size, count + 1)

@@ -150,7 +150,7 @@ class Drain:
             return self._wait(page, "Redis keeps losing the registration")
         tell_workers(fleet, push.shard, push.token, pushed)
         self._settle(fleet, page)
-        return Step("moved", len(page.texts))
+        return Step("moved", len(page.encoded))
 
     def _unmark(self, page: Page, exc: Exception) -> None:
         """Let a page that was marked for a push that Redis refused be any events again."""
@@ -182,7 +182,7 @@ class Drain:
     def _refused(self, page: Page) -> Step:
         """A full queue may have room for a smaller page; for none at all, others go first."""
         self._spool.put_back(page)
-        half = len(page.texts) // 2
+        half = len(page.encoded) // 2
         self._most_events[page.queue] = max(1, half)
         if half:
             return Step("moved")
@@ -198,10 +198,12 @@ class Drain:
 def _send(fleet: Fleet, page: Page) -> tuple[Push, Pushed]:
     """Send a page under its mark; what was sent, and the answer."""
     shard = fleet.shard(page.queue, page.sent.shard)
-    push = Push(shard, page.mark, page.texts, names_needed(page.registration.limits, page.texts))
+    push = Push(
+        shard, page.mark, page.encoded, names_needed(page.registration.limits, page.encoded)
+    )
     pushed = _send_push(push)
     if pushed.code == TOO_FEW_NAMES:  # the queue has been registered with smaller batches
-        push = push._replace(names=len(page.texts) + 1)
+        push = push._replace(names=len(page.encoded) + 1)
         pushed = _send_push(push)
     return push, pushed
 
@@ -222,7 +224,7 @@ def _is_forgotten(fleet: Fleet, page: Page) -> bool:
     long ago, it is stored again: nothing is left that could tell.
     """
     age_seconds = time.time() - page.spooled_ms / 1000
-    if page.sent.sequence == len(page.texts) or age_seconds < page.mark.ttl_seconds / 2:
+    if page.sent.sequence == len(page.encoded) or age_seconds < page.mark.ttl_seconds / 2:
         return False
     key = fleet.shard(page.queue, page.sent.shard).keys.mark(page.sent.mark)
     return not fleet.client.exists(key)

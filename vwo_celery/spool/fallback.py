@@ -73,7 +73,7 @@ class Fallback:
     def put(
         self,
         registration: Registration,
-        texts: Sequence[bytes],
+        encoded: Sequence[bytes],
         sent: Sent | None = None,
         *,
         on_drop: OnDrop | None = None,
@@ -82,7 +82,7 @@ class Fallback:
 
         Args:
             registration: Their queue.
-            texts: The events.
+            encoded: The events.
             sent: What they were sent under already, if they were.
             on_drop: Told of older events that are dropped for these; None to drop none.
 
@@ -98,7 +98,7 @@ class Fallback:
         self._registration = registration
         deadline = now + self._enqueue_seconds
         try:
-            self._put(self.spool, registration, texts, sent, on_drop, deadline)
+            self._put(self.spool, registration, encoded, sent, on_drop, deadline)
         except SpoolFull:
             self._drainer.ensure()
             raise
@@ -113,7 +113,7 @@ class Fallback:
         self,
         spool: Spool,
         registration: Registration,
-        texts: Sequence[bytes],
+        encoded: Sequence[bytes],
         sent: Sent | None,
         on_drop: OnDrop | None,
         deadline: float,
@@ -121,13 +121,13 @@ class Fallback:
         for tries_left in reversed(range(_ROOM_TRIES)):
             left = max(_SHORTEST_WAIT_SECONDS, deadline - time.monotonic())
             try:
-                spool.put(registration, texts, sent, timeout_seconds=left)
+                spool.put(registration, encoded, sent, timeout_seconds=left)
             except SpoolFull:
                 if on_drop is None or not tries_left:
                     raise
             else:
                 return
-            for queue, count in spool.make_room(texts, timeout_seconds=left).items():
+            for queue, count in spool.make_room(encoded, timeout_seconds=left).items():
                 on_drop(queue, count)
 
     def note_failure(self, exc: BaseException | None) -> None:
@@ -270,11 +270,11 @@ class Leftovers:
         self._fallback.note_failure(exc)
         mark = push.mark
         sent = Sent(push.shard.number, mark.id, mark.sequence, mark.life)
-        return self.keep(push.texts, describe(exc), sent)
+        return self.keep(push.encoded, describe(exc), sent)
 
     def keep(
         self,
-        texts: Sequence[bytes],
+        encoded: Sequence[bytes],
         detail: str = "",
         sent: Sent | None = None,
         *,
@@ -283,7 +283,7 @@ class Leftovers:
         """Spool events, or drop them where that cannot be.
 
         Args:
-            texts: The events, encoded; at most a page.
+            encoded: The events, encoded; at most a page.
             detail: What Redis said, if it was asked.
             sent: What they were sent under, if they may have arrived.
             reason: Under which they are dropped if this host's disk cannot take them.
@@ -294,13 +294,13 @@ class Leftovers:
         on_drop = self._drop_oldest if self._policy == "drop_oldest" else None
         why = f"{detail}; " if detail else ""
         try:
-            self._fallback.put(self._registration, texts, sent, on_drop=on_drop)
+            self._fallback.put(self._registration, encoded, sent, on_drop=on_drop)
         except SpoolFull as exc:
             if self._policy == "raise":
-                raise QueueFull(f"{len(texts)} events not stored: {why}{exc}") from exc
-            return self.drop("spool_full", len(texts), f"{why}{exc}")
+                raise QueueFull(f"{len(encoded)} events not stored: {why}{exc}") from exc
+            return self.drop("spool_full", len(encoded), f"{why}{exc}")
         except SpoolUnavailable as exc:
-            return self.drop(reason, len(texts), f"{why}{exc}")
+            return self.drop(reason, len(encoded), f"{why}{exc}")
         return SPOOLED
 
     def drop(self, reason: str, count: int, detail: str) -> Receipt:

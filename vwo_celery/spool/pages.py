@@ -38,7 +38,7 @@ class Page(msgspec.Struct, frozen=True):
         registration: The queue.
         sent: What it is sent under.
         spooled_ms: Unix ms at which its oldest event was spooled.
-        texts: The events.
+        encoded: The events.
         is_last: Whether the spool held no more of this queue when the page was taken.
         place: Where it is in the file.
         is_new: Whether it was marked when it was taken, so that nobody has sent it before.
@@ -48,7 +48,7 @@ class Page(msgspec.Struct, frozen=True):
     registration: Registration
     sent: Sent
     spooled_ms: int
-    texts: list[bytes]
+    encoded: list[bytes]
     is_last: bool
     place: tuple[int, int, int]
     is_new: bool = False
@@ -63,7 +63,7 @@ class Page(msgspec.Struct, frozen=True):
     def mark(self) -> Mark:
         """The mark for the push."""
         sent = self.sent
-        return Mark(sent.mark, sent.sequence, len(self.texts), sent.life, self.sending)
+        return Mark(sent.mark, sent.sequence, len(self.encoded), sent.life, self.sending)
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -80,14 +80,14 @@ def read_page(
 ) -> Page:
     """The events from *start* on that were sent together, or that may be."""
     rows: Iterator[tuple[Any, ...]] = db.execute(_EVENTS_OF, start)
-    last, text, spooled_ms, *under = next(rows)
-    texts, room, is_last = [text], PUSH_BYTES - len(text), True
-    for event, text, _, *its in rows:
-        room -= len(text)
-        if its != under or (under[1] is None and (len(texts) >= most_events or room < 0)):
+    last, oldest, spooled_ms, *under = next(rows)
+    encoded, room, is_last = [oldest], PUSH_BYTES - len(oldest), True
+    for number, event, _, *its in rows:
+        room -= len(event)
+        if its != under or (under[1] is None and (len(encoded) >= most_events or room < 0)):
             is_last = False
             break
-        texts.append(text)
-        last = event
+        encoded.append(event)
+        last = number
     sent = Sent(*under) if under[1] is not None else Sent(0, "", 0)
-    return Page(registration, sent, spooled_ms, texts, is_last, (*start, last))
+    return Page(registration, sent, spooled_ms, encoded, is_last, (*start, last))

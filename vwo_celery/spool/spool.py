@@ -84,7 +84,7 @@ class Spool:
     def put(
         self,
         registration: Registration,
-        texts: Sequence[bytes],
+        encoded: Sequence[bytes],
         sent: Sent | None = None,
         *,
         timeout_seconds: float = PATIENCE_SECONDS,
@@ -93,7 +93,7 @@ class Spool:
 
         Args:
             registration: The queue.
-            texts: The events, encoded; at most a page of them.
+            encoded: The events, encoded; at most a page of them.
             sent: What they were sent under already, if they were.
             timeout_seconds: Longest wait for others who write.
 
@@ -101,14 +101,14 @@ class Spool:
             SpoolFull: They do not fit.
         """
         try:
-            self._put(registration, texts, sent, timeout_seconds)
+            self._put(registration, encoded, sent, timeout_seconds)
         except SpoolDamaged:  # it is put aside, and there is room for a new one
-            self._put(registration, texts, sent, timeout_seconds)
+            self._put(registration, encoded, sent, timeout_seconds)
 
     def _put(
         self,
         registration: Registration,
-        texts: Sequence[bytes],
+        encoded: Sequence[bytes],
         sent: Sent | None,
         timeout_seconds: float,
     ) -> None:
@@ -116,16 +116,16 @@ class Spool:
         now = time.time_ns() // 1_000_000
         try:
             with self._database.transaction("spooling", timeout_seconds) as db:
-                self._check_capacity(db, texts)
+                self._check_capacity(db, encoded)
                 self._note_filling()
                 queue = self._queue_id(db, registration)
-                db.executemany(_ADD, [(queue, now, *under, text) for text in texts])
+                db.executemany(_ADD, [(queue, now, *under, event) for event in encoded])
         except BaseException:
             self._filling = ()  # what was known may have been rolled back
             raise
 
-    def _check_capacity(self, db: sqlite3.Connection, texts: Sequence[bytes]) -> None:
-        wanted = sum(map(len, texts)) + _ROW_BYTES * len(texts)
+    def _check_capacity(self, db: sqlite3.Connection, encoded: Sequence[bytes]) -> None:
+        wanted = sum(map(len, encoded)) + _ROW_BYTES * len(encoded)
         if used_bytes(db) + wanted > self.max_bytes:
             raise SpoolFull(
                 f"the spool {self.files.database} is at its capacity (max_spool_bytes, "
@@ -133,16 +133,16 @@ class Spool:
             )
 
     def make_room(
-        self, texts: Sequence[bytes], *, timeout_seconds: float = PATIENCE_SECONDS
+        self, encoded: Sequence[bytes], *, timeout_seconds: float = PATIENCE_SECONDS
     ) -> dict[str, int]:
-        """Delete the oldest events, so that *texts* may fit; how many of each queue.
+        """Delete the oldest events, so that *encoded* may fit; how many of each queue.
 
         Those that were sent already stay, since Redis may have them.
 
         Raises:
-            SpoolFull: There are no others, or *texts* would need most of the spool.
+            SpoolFull: There are no others, or *encoded* would need most of the spool.
         """
-        wanted = sum(map(len, texts)) + _ROW_BYTES * len(texts)
+        wanted = sum(map(len, encoded)) + _ROW_BYTES * len(encoded)
         if 2 * wanted > self.max_bytes:
             raise SpoolFull(f"{size(wanted)} at once are more than half of the spool's capacity")
         wanted = max(wanted, self.max_bytes // _ROOM_SHARE, _LEAST_ROOM_BYTES)
@@ -212,7 +212,7 @@ class Spool:
 
     def _marked(self, db: sqlite3.Connection, page: Page) -> Page:
         registration = page.registration
-        sent = Sent(random.randrange(registration.shards), new_token()[:12], len(page.texts))
+        sent = Sent(random.randrange(registration.shards), new_token()[:12], len(page.encoded))
         db.execute(_MARK + _OF_PAGE, (*msgspec.structs.astuple(sent), *page.place, None, None))
         return msgspec.structs.replace(page, sent=sent, is_new=True)
 
