@@ -25,10 +25,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("", "aio", "tasks"),
     ("celery", "sdk"),
     ("producing", "delivering", "operating"),
-    ("spool", "signals"),
+    ("spool",),
     ("queue",),
-    ("connections", "sending", "event_kinds"),
-    ("settings",),
+    ("connections", "event_kinds", "signals"),
+    ("settings", "sending"),
     ("destinations", "events", "testing"),
     ("errors", "receipts", "text", "logs", "forks"),
 )

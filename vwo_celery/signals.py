@@ -1,9 +1,13 @@
-"""Stage 6 of an event's way: say what became of a batch, to this worker's receivers.
+"""Stage 6 of an event's way: the signals by which a worker announces what became of a batch.
 
-Signals are Celery's own: a receiver is held weakly, takes `sender` (the queue's name) and `report`,
-runs in the worker's process, and should be quick. What a receiver raises is logged and counted and
-changes nothing: the batch is settled before it is announced. If the worker dies between the two, the
-announcement is lost and the delivery is not.
+They are Celery's own signals, so an application connects to them as to `task_success`. A receiver
+is held weakly, takes `sender` (the queue's name) and `report`, runs in the worker's process, and
+should be quick. An exception in a receiver is logged and counted and changes nothing: the batch is
+settled before it is announced. If the worker dies between the two, the announcement is lost and the
+delivery is not.
+
+Below the adapters, this module alone imports Celery. `delivering` announces through it and so loads
+Celery with it; it uses no app, task or broker. Producers import neither.
 
     from vwo_celery.signals import batch_delivered
 
@@ -14,56 +18,59 @@ announcement is lost and the delivery is not.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery.utils.dispatch import Signal
 
 from vwo_celery.destinations import Destination
 from vwo_celery.events import decode
-from vwo_celery.queue.batches import Batch
-from vwo_celery.sending.outcomes import Verdict
+
+if TYPE_CHECKING:
+    from vwo_celery.sending.outcomes import Verdict
 
 _ARGUMENTS = ["report"]
-#: VWO accepted a batch.
+#: VWO accepted a batch, or some events of one that it refused as a whole.
 batch_delivered = Signal(name="batch_delivered", providing_args=_ARGUMENTS)
-#: A batch was given back, to be tried again after `report.retry_in_seconds`.
+#: A batch was released: its next attempt is due after `report.retry_in_seconds`.
 batch_released = Signal(name="batch_released", providing_args=_ARGUMENTS)
-#: A batch was split into smaller ones.
+#: A batch was split into smaller ones, named in `report.parts`.
 batch_split = Signal(name="batch_split", providing_args=_ARGUMENTS)
-#: A batch was taken out of delivery and kept for the operator.
+#: Events were taken out of delivery and kept for the operator.
 batch_dead_lettered = Signal(name="batch_dead_lettered", providing_args=_ARGUMENTS)
-#: Accepted events were dropped; `reason` and `count` instead of `report`.
+#: Accepted events were dropped; has `queue`, `reason` and `count` instead of `report`.
 event_dropped = Signal(name="event_dropped", providing_args=["queue", "reason", "count"])
-#: A queue was paused, since nothing can pass until somebody mends the configuration.
+#: A queue was paused: VWO accepts nothing from it until somebody mends the configuration.
 destination_paused = Signal(name="destination_paused", providing_args=_ARGUMENTS)
 
 
 class BatchReport:
-    """What became of one try to send one batch.
+    """The result of one attempt at one batch, or at some of its events.
 
     Attributes:
         queue: The queue's name.
-        destination: Where it was sent; its repr masks the key.
-        batch: The batch's name, the same at every try.
-        attempt: 1 for the first try.
-        count: Number of events that the report is about; not all of the batch where it was split.
+        destination: Where the batch was sent; its repr masks the key.
+        batch: The batch's name, the same at every attempt.
+        attempt: 1 for the first attempt.
+        count: Number of events in the report; fewer than the batch has if it was settled in parts.
         size_bytes: Their size, a separator for each included.
-        verdict: What VWO's answer meant; None where the batch was not sent.
-        status: HTTP status, None if there was no answer.
-        error: None only where VWO accepted the batch.
-        retry_in_seconds: Delay until the next try; None if there will be none by itself.
-        oldest_age_seconds: How long before the claim the oldest event was enqueued.
+        verdict: What VWO's answer means for the batch; None if nothing was sent.
+        status: HTTP status; None if there was no answer.
+        error: Why the events were not delivered; None if VWO accepted them, and with some splits.
+        retry_in_seconds: Delay until the next attempt; None if there is none without an operator.
+        oldest_age_seconds: Age of the batch's oldest event at the claim.
         elapsed_seconds: Duration of the POST.
-        raw_events: JSON of each event, oldest first; none of one too large to be read.
+        raw_events: JSON of each event, oldest first; empty for an event too large to be read.
         parts: Names of the batches that it was split into.
     """
 
     def __init__(
         self,
         destination: Destination,
-        batch: Batch,
         raw_events: list[bytes],
         *,
+        batch: str,
+        attempt: int,
+        oldest_age_seconds: float,
         error: str | None,
         verdict: Verdict | None = None,
         status: int | None = None,
@@ -73,11 +80,11 @@ class BatchReport:
     ) -> None:
         self.destination = destination
         self.queue = destination.queue
-        self.batch = batch.id
-        self.attempt = batch.attempt
+        self.batch = batch
+        self.attempt = attempt
         self.count = len(raw_events)
         self.size_bytes = sum(map(len, raw_events)) + len(raw_events)
-        self.oldest_age_seconds = (batch.claimed_ms - batch.first_ms) / 1000
+        self.oldest_age_seconds = oldest_age_seconds
         self.verdict = verdict
         self.status = status
         self.error = error
@@ -88,7 +95,7 @@ class BatchReport:
 
     @cached_property
     def events(self) -> list[Any]:
-        """The events, decoded when first asked for."""
+        """The events, decoded at the first access."""
         return [decode(event) for event in self.raw_events]
 
     def __repr__(self) -> str:

@@ -17,7 +17,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "413 splits", "half of a batch that is too large is thrown away", "delivering/settling.py",
-        "bounds = ((0, count), (count, len(events)))",
+        "bounds = ((0, count), (count, len(encoded)))",
         "bounds = ((0, count),)",
         f"{_SETTLING} -k too_large_is_halved",
     ),
@@ -47,16 +47,16 @@ BUGS: tuple[Bug, ...] = (
     # -- 400
     Bug(
         "only the poison is dead-lettered", "the whole batch is", "delivering/refusals.py",
-        "    found = _search(attempt, events)\n",
-        "    return settling.dead_letter(attempt, events, outcome.error or '', outcome)\n"
-        "    found = _search(attempt, events)\n",
+        "    found = _search(attempt, encoded)\n",
+        "    return settling.dead_letter(attempt, encoded, outcome.error or '', outcome)\n"
+        "    found = _search(attempt, encoded)\n",
         f"{_SETTLING} -k only_the_poison",
     ),
     Bug(
         "what a search has delivered is not sent again", "it becomes ready again",
         "delivering/refusals.py",
-        "ranges = tuple(sorted(found.untried))",
-        "ranges = tuple(sorted([*found.untried, *found.accepted]))",
+        "ranges = tuple(sorted(found.undecided))",
+        "ranges = tuple(sorted([*found.undecided, *found.accepted]))",
         f"{_SETTLING} -k search_that_an_outage",
     ),
     Bug(
@@ -69,7 +69,7 @@ BUGS: tuple[Bug, ...] = (
         "nothing is dead-lettered before the first success", "the first 400 is searched",
         "delivering/refusals.py",
         "    if not any(shard.delivered_ms() for shard in attempt.shards):\n"
-        "        return settling.pause(attempt, events, outcome)\n",
+        "        return settling.pause(attempt, encoded, outcome)\n",
         "",
         f"{_SETTLING} -k before_the_first_success",
     ),
@@ -86,8 +86,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a wrong account is not hammered", "a search has no end", "delivering/bisection.py",
-        "while found.untried and (found.accepted or refusals < MOST_REFUSALS):",
-        "while found.untried:",
+        "while found.undecided and (found.accepted or refusals < MOST_REFUSALS):",
+        "while found.undecided:",
         f"{_SETTLING} -k everything_is_refused",
     ),
     Bug(
@@ -102,7 +102,7 @@ BUGS: tuple[Bug, ...] = (
         f"{_SETTLING} -k outage_costs_probes",
     ),
     Bug(
-        "an outage costs probes only", "shards are not held", "delivering/attempts.py",
+        "an outage costs probes only", "shards are not held", "delivering/probing.py",
         "    for shard in attempt.shards:\n        shard.hold(until_ms, \"\")\n", "",
         f"{_SETTLING} -k outage_costs_probes",
     ),

@@ -9,7 +9,6 @@ from celery.utils.dispatch import Signal
 
 from vwo_celery import signals
 from vwo_celery.destinations import Destination
-from vwo_celery.queue.batches import Batch
 from vwo_celery.signals import BatchReport
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "signals.md").read_text("utf-8")
@@ -32,8 +31,7 @@ def test_every_signal_is_listed() -> None:
 
 def test_every_attribute_of_a_report_is_listed() -> None:
     """The page has all that a report tells and no more."""
-    batch = Batch("b", 1, 0, 0, 0, 0, 0, 0, 0)
     destination = Destination(account_id=1, sdk_key="k" * 32, generation="fme")
-    report = BatchReport(destination, batch, [], error="")
+    report = BatchReport(destination, [], batch="b", attempt=1, oldest_age_seconds=0.0, error="")
 
     assert listed("report") == {*vars(report), "events"}

@@ -1,13 +1,14 @@
-"""Stage 6 of an event's way: tell receivers, the callback and listeners what became of a batch.
+"""Stage 6 of an event's way: announce what became of a batch to receivers, callback and results.
 
-The batch is settled before it is announced: what a receiver or a callback raises is logged and
+The batch is settled before it is announced: an exception in a receiver or callback is logged and
 counted, and changes nothing. If the process dies in here, the announcement is lost.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from vwo_celery.delivering.attempts import Announcement
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import CallbackRefused, QueueUnavailable
 from vwo_celery.logs import log
@@ -16,15 +17,20 @@ from vwo_celery.queue.results import result_text
 from vwo_celery.settings.callbacks import find_callback
 from vwo_celery.signals import BatchReport
 
-if TYPE_CHECKING:
-    from celery.utils.dispatch import Signal
-
 
 def announce(
-    worker: Worker, registration: Registration, report: BatchReport, signal: Any, wanted: bool
+    worker: Worker, registration: Registration, announcement: Announcement, *, wanted: bool
 ) -> None:
-    """Tell receivers, the callback and listeners; nothing that they do changes the delivery."""
-    failures = send_signal(signal, report)
+    """Send the signal, call the callback, publish the result; never raises for what one of them does.
+
+    Args:
+        worker: The worker of this process.
+        registration: The queue's registration.
+        announcement: What to announce.
+        wanted: Whether somebody listens for the queue's results.
+    """
+    report, signal = announcement
+    failures = _send_signal(signal, report)
     answered = report.verdict is not None or report.error is not None
     if registration.flush_callback and answered:
         failures += _call_back(worker, registration.flush_callback, report)
@@ -37,8 +43,8 @@ def announce(
         log.warning("batch %s is settled, its announcement was lost: %s", report.batch, exc)
 
 
-def send_signal(signal: Signal, report: BatchReport) -> int:
-    """Send a signal; the number of receivers that raised, each logged."""
+def _send_signal(signal: Any, report: BatchReport) -> int:
+    """Send a signal; return the number of receivers that raised, each of them logged."""
     failures = 0
     for receiver, answer in signal.send(sender=report.queue, report=report):
         if isinstance(answer, Exception):
@@ -48,7 +54,7 @@ def send_signal(signal: Signal, report: BatchReport) -> int:
 
 
 def _call_back(worker: Worker, path: str, report: BatchReport) -> int:
-    """Call the queue's flush_callback; 1 if that failed, 0 if not."""
+    """Call the queue's `flush_callback`; return 1 if it failed, else 0."""
     try:
         find_callback(path, worker.settings.callback_modules)(report.error, report.events)
     except CallbackRefused as exc:

@@ -1,14 +1,14 @@
-"""One try of one batch: the POST, the lease meanwhile, and what the destination's circuit is told.
+"""One attempt at one batch: the POST, the lease meanwhile, and the delay after a failure.
 
-Stages 3 to 5 of an event's way, between `delivery` and what it has done to a batch. If the process
-dies in here, the lease and the leave to probe run out by themselves.
+Stages 4 and 5 of an event's way: `delivery` makes an attempt, `settling` and `refusals` conclude it.
+If the process dies in here, the lease runs out and the batch is claimed again.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,19 +23,23 @@ from vwo_celery.queue.shard import Shard
 from vwo_celery.sending.outcomes import Answer, Failure, Outcome, Verdict, backoff_seconds
 from vwo_celery.signals import BatchReport
 
-#: What became of some events, and the signal that says so.
-Told = tuple[BatchReport, Any]
+
+class Announcement(NamedTuple):
+    """What became of some events, and the signal that announces it."""
+
+    report: BatchReport
+    signal: Any
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One try of one batch.
+    """One attempt at one batch.
 
     Attributes:
-        worker: The process'.
-        registration: The queue's.
-        lease: On the batch.
-        token: Of the wake-up that the task runs for.
-        probe: Of the circuit's probe that this is; "" for an ordinary try.
+        worker: The worker of this process.
+        registration: The queue's registration.
+        lease: The lease on the batch.
+        token: Token of the wake-up that the task runs for.
+        probe: Token of the circuit's probe that this is; "" for an ordinary attempt.
     """
 
     worker: Worker
@@ -55,13 +59,22 @@ class Attempt(msgspec.Struct, frozen=True):
         fleet, queue = self.worker.fleet, self.registration.destination.queue
         return [fleet.shard(queue, number) for number in range(self.registration.shards)]
 
-    def report(self, events: Sequence[bytes], **told: Any) -> BatchReport:
-        """What to tell about some of the batch's events."""
-        return BatchReport(self.registration.destination, self.batch, list(events), **told)
+    def announcement(self, signal: Any, encoded: Sequence[bytes], **facts: Any) -> Announcement:
+        """Report on some of the batch's events; *facts* are arguments of `BatchReport`."""
+        batch = self.batch
+        report = BatchReport(
+            self.registration.destination,
+            list(encoded),
+            batch=batch.id,
+            attempt=batch.attempt,
+            oldest_age_seconds=(batch.claimed_ms - batch.first_ms) / 1000,
+            **facts,
+        )
+        return Announcement(report, signal)
 
 
-def hold_on(attempt: Attempt) -> bool:
-    """Renew the lease where it could end within a POST; False if it is ours no more."""
+def keep_lease(attempt: Attempt) -> bool:
+    """Extend the lease if it could end within a POST; False if the batch is no longer leased to us."""
     settings, lease = attempt.worker.settings, attempt.lease
     passed = attempt.worker.clock() - lease.renewed_at
     if passed + settings.request_timeout_seconds < settings.lease_seconds:
@@ -70,17 +83,17 @@ def hold_on(attempt: Attempt) -> bool:
     return lease.extend(lease_seconds=settings.lease_seconds, token=attempt.token)
 
 
-def send(attempt: Attempt, events: Sequence[bytes]) -> Answer:
+def send(attempt: Attempt, encoded: Sequence[bytes]) -> Answer:
     """POST some events."""
     try:
         sender = attempt.worker.senders.get(attempt.registration.destination)
     except HostRefused as exc:
         return Answer(failure=Failure.CONFIGURATION, detail=str(exc))
-    return sender.send(body(events), events=len(events))
+    return sender.send(body(encoded), events=len(encoded))
 
 
 def delay_seconds(attempt: Attempt, outcome: Outcome) -> float:
-    """How long to wait after a failure, with jitter, at least as long as VWO asked for."""
+    """Draw the delay after a failure: random, and at least as long as VWO asked for."""
     settings = attempt.worker.settings
     return backoff_seconds(
         attempt.batch.attempt,
@@ -91,53 +104,11 @@ def delay_seconds(attempt: Attempt, outcome: Outcome) -> float:
     )
 
 
-def tell_circuit(attempt: Attempt, outcome: Outcome) -> float | None:
-    """Count a failure, or close the circuit; seconds until the next probe where it is open."""
-    worker = attempt.worker
-    circuit = worker.circuit(attempt.registration.destination.queue)
-    if outcome.verdict is not Verdict.RELEASE:
-        if attempt.probe and circuit.end_probe(attempt.probe, answered=True):
-            for shard in attempt.shards:
-                shard.let_go()
-        return None
-    wait = circuit.note_failure(
-        delivered_ms=attempt.batch.delivered_ms,
-        floor_seconds=outcome.retry_after_seconds,
-        probe=attempt.probe,
-    )
-    if wait is not None:
-        _hold_all(attempt, wait, outcome.error or "")
-    return wait
-
-
-def _hold_all(attempt: Attempt, wait: float, error: str) -> None:
-    until_ms = attempt.worker.fleet.now_ms() + int(1000 * wait)
-    for shard in attempt.shards:
-        shard.hold(until_ms, "")
-    queue = attempt.registration.destination.queue
-    attempt.worker.seldom.warn(
-        f"circuit {queue}",
-        "the circuit of queue %s is open, its events are kept: %s; one batch at a time is sent to "
-        "find out whether it is over, the next in %.1f s", queue, error, wait,
-    )  # fmt: skip
-
-
-def end_probe(attempt: Attempt) -> None:
-    """Let another probe go, where this one has come to nothing."""
-    if not attempt.probe:
-        return
-    try:
-        circuit = attempt.worker.circuit(attempt.registration.destination.queue)
-        circuit.end_probe(attempt.probe, answered=False)
-    except QueueUnavailable as exc:
-        log.debug("the leave to probe runs out by itself: %s", exc)
-
-
 def release_after(attempt: Attempt, exc: Exception) -> None:
-    """Give a batch back whose try raised; it counts as a failed attempt, unless the worker is stopping.
+    """Release the batch after an unexpected error; a stopping worker hands it back, uncounted.
 
-    Celery's cold shutdown of the pool solo raises an error out of its signal handler, into whatever
-    is being done.
+    Celery's cold shutdown with the pool solo raises an error from its signal handler, into whatever
+    code runs at that moment.
     """
     if attempt.worker.stopping():
         attempt.lease.hand_back()

@@ -1,9 +1,9 @@
-"""Which events of a batch make VWO refuse it: a search by halves.
+"""Search for the events that make VWO refuse a batch, by halves.
 
-Place: words, no I/O; between send and settle, where VWO answered 400 or 422 to a batch of several. What
-is sent to find out is passed in. VWO refuses a wrong account by the same status, so that nothing is found
-guilty before something of the same batch has been accepted. If the process dies in the search, the batch
-is claimed again as a whole, and VWO sees twice what it had accepted.
+Between send and settle, where VWO answered 400 or 422 to a batch of several events. Pure decisions:
+the caller passes in the function that sends. VWO refuses a wrong account with the same status, so no
+event is to blame before VWO has accepted another of the same batch. If the process dies in the search,
+the batch is claimed again whole, and VWO gets a second time what it had accepted.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from vwo_celery.sending.outcomes import Outcome, Verdict
 
 Range = tuple[int, int]
 
-#: Refusals without a single acceptance after which single events from all over the batch are tried.
-PATIENCE = 16
-#: Refusals without a single acceptance after which it is not a matter of single events.
+#: Refusals, without one acceptance, after which the search sends single events from all over the batch.
+REFUSALS_BEFORE_SINGLES = 16
+#: Refusals, without one acceptance, after which the search ends: it is not the events.
 MOST_REFUSALS = 40
 
 
-class Findings(msgspec.Struct):
-    """What a search came to; ranges are (first, one after the last), events counted from 0.
+class Searched(msgspec.Struct):
+    """The result of a search; ranges are (first, one after the last), events counted from 0.
 
     Attributes:
         accepted: Ranges that VWO accepted.
         refused: Single events that it refused.
-        untried: Ranges that are still to be tried, or were refused as a whole.
+        undecided: Ranges that were not sent, or were refused as a whole.
         finished: Whether the search came to its end.
-        stopped: The outcome that ended it early, such as a timeout; None if none did.
+        stopped: The outcome that ended it early, such as a timeout; None for no such outcome.
     """
 
     accepted: list[Range] = msgspec.field(default_factory=list)
     refused: list[int] = msgspec.field(default_factory=list)
-    untried: list[Range] = msgspec.field(default_factory=list)
+    undecided: list[Range] = msgspec.field(default_factory=list)
     finished: bool = False
     stopped: Outcome | None = None
 
     @property
     def all_refused(self) -> bool:
-        """Whether VWO refused whatever it was sent, so that no single event is to blame."""
+        """Whether VWO refused all that it was sent, so that no single event is to blame."""
         return self.finished and not self.accepted
 
     @property
@@ -51,27 +51,27 @@ class Findings(msgspec.Struct):
 
 
 def search(
-    events: int, attempt: Callable[[int, int], Outcome | None], may_go_on: Callable[[], bool]
-) -> Findings:
-    """Find what VWO refuses in a batch that it refused as a whole.
+    events: int, post: Callable[[int, int], Outcome | None], may_go_on: Callable[[], bool]
+) -> Searched:
+    """Find the events that VWO refuses in a batch that it refused as a whole.
 
     Args:
         events: Number of events in the batch, 2 and up.
-        attempt: Sends the events of one range and says what came of it; None ends the search.
-        may_go_on: Asked before each attempt.
+        post: Sends the events of one range and returns the outcome; None ends the search.
+        may_go_on: Asked before each call of *post*; False ends the search.
 
     Returns:
-        Accepted, refused and untried ranges, together the whole batch.
+        Accepted, refused and undecided ranges, together the whole batch.
     """
-    found = Findings(untried=_halves(0, events))
+    found = Searched(undecided=_halves(0, events))
     refusals = 0
-    while found.untried and (found.accepted or refusals < MOST_REFUSALS):
+    while found.undecided and (found.accepted or refusals < MOST_REFUSALS):
         if not may_go_on():
             return found
         start, end = _next(found, refusals)
-        outcome = attempt(start, end)
+        outcome = post(start, end)
         if outcome is None or outcome.verdict not in (Verdict.DELIVERED, Verdict.REJECTED):
-            found.untried.append((start, end))
+            found.undecided.append((start, end))
             found.stopped = outcome
             return found
         if outcome.verdict is Verdict.DELIVERED:
@@ -81,24 +81,27 @@ def search(
             found.refused.append(start)
         else:
             refusals += 1
-            found.untried += _halves(start, end)
+            found.undecided += _halves(start, end)
     found.finished = True
     return found
 
 
-def _next(found: Findings, refusals: int) -> Range:
-    """What to try next: of the last range that was refused, the first half; or, where that leads to
-    nothing, a single event from the middle of the largest range."""
-    if found.accepted or refusals < PATIENCE:
-        return found.untried.pop()
-    start, end = max(found.untried, key=lambda each: each[1] - each[0])
-    found.untried.remove((start, end))
+def _next(found: Searched, refusals: int) -> Range:
+    """Choose the next range to send: the first half of the last refused one.
+
+    After REFUSALS_BEFORE_SINGLES refusals, and while nothing is accepted, it is instead the event in
+    the middle of the largest range.
+    """
+    if found.accepted or refusals < REFUSALS_BEFORE_SINGLES:
+        return found.undecided.pop()
+    start, end = max(found.undecided, key=lambda each: each[1] - each[0])
+    found.undecided.remove((start, end))
     middle = (start + end) // 2
-    found.untried += [each for each in ((middle + 1, end), (start, middle)) if each[0] < each[1]]
+    found.undecided += [each for each in ((middle + 1, end), (start, middle)) if each[0] < each[1]]
     return middle, middle + 1
 
 
 def _halves(start: int, end: int) -> list[Range]:
-    """The two halves, the first one last: it is tried first."""
+    """Halve a range; the first half stands last, since `_next` takes from the end."""
     middle = (start + end + 1) // 2
     return [(middle, end), (start, middle)]

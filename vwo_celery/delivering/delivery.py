@@ -1,10 +1,10 @@
 """Stages 3 to 6 of an event's way, in a worker: claim, send, settle, announce. Read this file first.
 
-A worker task drains one shard: it goes on while batches are there, within a time budget, and calls
-for help where more are waiting than lanes are busy. If the process dies before the POST, the lease
-runs out and the same batch is claimed again; after the POST and before the settling, likewise, and
-VWO sees the batch twice; after the settling, only the announcement is lost. A process that is told
-to stop hands its batch back.
+A worker task drains one shard. It goes on while the shard has batches and its time budget lasts, and
+asks for further tasks if more batches wait than lanes are busy. If the process dies before the POST,
+the lease runs out and the same batch is claimed again. Between the POST and the settling likewise,
+and VWO gets the batch twice. After the settling, only the announcement is lost. A process that is
+told to stop hands its batch back.
 """
 
 from __future__ import annotations
@@ -14,24 +14,23 @@ import time
 from vwo_celery.delivering import refusals, settling
 from vwo_celery.delivering.announcing import announce
 from vwo_celery.delivering.attempts import (
+    Announcement,
     Attempt,
-    Told,
-    end_probe,
-    hold_on,
+    keep_lease,
     release_after,
     send,
-    tell_circuit,
 )
+from vwo_celery.delivering.probing import claim, end_probe, inform_circuit
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.events import MAX_BODY_BYTES, unsendable
-from vwo_celery.queue.batches import Batch, Held
+from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.registration import Wakeup
-from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.sweeping import tokens
 from vwo_celery.sending.outcomes import Answer, Verdict, judge
 
-#: A task ends after so long and asks for another, so that a shutdown and other tasks get a turn.
+#: Longest run of one task, in seconds. It then asks for another, so that a shutdown and other tasks
+#: get their turn.
 BUDGET_SECONDS = 5.0
 
 
@@ -39,59 +38,41 @@ def deliver(worker: Worker, wakeup: Wakeup) -> int:
     """Send the batches of one shard until none is left to claim, or the time budget is used.
 
     Args:
-        worker: This process'.
-        wakeup: Which shard, and the slot to give back at the end.
+        worker: The worker of this process.
+        wakeup: The shard, and the slot that the last claim gives back.
 
     Returns:
-        The number of batches that were tried.
+        The number of attempts made, one for each batch claimed.
 
     Raises:
         QueueUnknown: The queue is not registered.
         QueueUnavailable: Redis did not answer; a claimed batch is claimed again after its lease.
     """
     shard = worker.fleet.shard(wakeup.queue, wakeup.shard)
-    started, tried = worker.clock(), 0
+    started, attempts = worker.clock(), 0
     while worker.clock() - started < BUDGET_SECONDS and not worker.stopping():
         registration = worker.registration(wakeup.queue)
-        batch, probe = _claim(worker, shard, wakeup.token)
+        batch, probe = claim(worker, shard, wakeup.token)
         if batch is None:
-            return tried
-        tried += 1
+            return attempts
+        attempts += 1
         _call_for_help(worker, wakeup, batch)
         with worker.leases.holding(shard, batch, worker.clock()) as lease:
-            told = _try(Attempt(worker, registration, lease, wakeup.token, probe))
-        for report, signal in told:
-            announce(worker, registration, report, signal, batch.results_wanted)
+            announcements = _carry_out(Attempt(worker, registration, lease, wakeup.token, probe))
+        for announcement in announcements:
+            announce(worker, registration, announcement, wanted=batch.results_wanted)
     worker.wake(wakeup)
-    return tried
-
-
-def _claim(worker: Worker, shard: Shard, token: str) -> tuple[Batch | None, str]:
-    """A batch, and the token of the probe that it is to be, "" for an ordinary one."""
-    lease_seconds = worker.settings.lease_seconds
-    batch = shard.claim(token=token, lease_seconds=lease_seconds)
-    if not isinstance(batch, Held):
-        return batch, ""
-    circuit = worker.circuit(shard.queue)
-    permit = circuit.ask()
-    if permit.answer == "open":
-        shard.hold(permit.until_ms, token)
-        return None, ""
-    if permit.answer == "closed":
-        shard.let_go()
-    batch = shard.claim(token=token, lease_seconds=lease_seconds, probe=True)
-    if batch is None and permit.token:
-        circuit.end_probe(permit.token, answered=False)
-    return (None, "") if isinstance(batch, Held) else (batch, permit.token)
+    return attempts
 
 
 def _call_for_help(worker: Worker, wakeup: Wakeup, batch: Batch) -> None:
+    """Start a task for each slot that the claim took for further lanes."""
     for token in tokens(batch.help_token, batch.wakeups):
         worker.wake(Wakeup(wakeup.queue, wakeup.shard, token))
 
 
-def _try(attempt: Attempt) -> list[Told]:
-    """Send the batch and settle it; what is to be told. Whatever happens, the batch stays nobody's."""
+def _carry_out(attempt: Attempt) -> list[Announcement]:
+    """Send and settle the batch; an attempt that fails does not keep the batch leased."""
     try:
         return _send_and_settle(attempt)
     except QueueUnavailable:
@@ -106,49 +87,49 @@ def _try(attempt: Attempt) -> list[Told]:
         end_probe(attempt)
 
 
-def _send_and_settle(attempt: Attempt) -> list[Told]:
+def _send_and_settle(attempt: Attempt) -> list[Announcement]:
     batch = attempt.batch
-    if batch.events == 1 and batch.bytes > MAX_BODY_BYTES:  # nothing that large is worth reading
+    if batch.events == 1 and batch.bytes > MAX_BODY_BYTES:  # too large to be worth reading
         return settling.dead_letter(attempt, [], f"one event of {batch.bytes} bytes; not sent")
-    events = attempt.lease.shard.read(batch)
-    told = _settle_unsent(attempt, events)
-    if told is not None:
-        return told
-    if not hold_on(attempt):
-        return []  # somebody else has claimed it since, and sends it
-    return settle(attempt, events, send(attempt, events))
+    encoded = attempt.lease.shard.read(batch)
+    announcements = _settle_unsent(attempt, encoded)
+    if announcements is not None:
+        return announcements
+    if not keep_lease(attempt):
+        return []  # another worker has claimed the batch since, and sends it
+    return settle(attempt, encoded, send(attempt, encoded))
 
 
-def _settle_unsent(attempt: Attempt, events: list[bytes]) -> list[Told] | None:
-    """Settle a batch that must not be sent as it is; None if it may be."""
-    if len(events) != attempt.batch.events:
-        return settling.miss(attempt, events)
+def _settle_unsent(attempt: Attempt, encoded: list[bytes]) -> list[Announcement] | None:
+    """Settle a batch that must not be sent as it is; None if it may be sent."""
+    if len(encoded) != attempt.batch.events:
+        return settling.dead_letter_incomplete(attempt, encoded)
     if attempt.batch.lost_leases > attempt.worker.settings.max_lost_leases:
-        return settling.give_up(attempt, events)
-    if bad := unsendable(events):
-        return settling.set_aside(attempt, events, bad)
-    return settling.cut_to_size(attempt, events)
+        return settling.dead_letter_lost(attempt, encoded)
+    if bad := unsendable(encoded):
+        return settling.dead_letter_unsendable(attempt, encoded, bad)
+    return settling.split_to_size(attempt, encoded)
 
 
-def settle(attempt: Attempt, events: list[bytes], answer: Answer) -> list[Told]:
+def settle(attempt: Attempt, encoded: list[bytes], answer: Answer) -> list[Announcement]:
     """Do to the batch what VWO's answer asks for.
 
     Raises:
         QueueUnavailable: Redis did not answer; what is not settled is claimed again.
     """
     outcome = judge(answer, now=time.time())
-    wait = tell_circuit(attempt, outcome)
+    wait_seconds = inform_circuit(attempt, outcome)
     if outcome.verdict is Verdict.DELIVERED:
-        told = settling.acknowledge(attempt, events)
+        announcements = settling.acknowledge(attempt, encoded)
     elif outcome.verdict is Verdict.REFUSED:
-        told = settling.pause(attempt, events, outcome)
+        announcements = settling.pause(attempt, encoded, outcome)
     elif outcome.verdict is Verdict.TOO_LARGE:
-        told = settling.halve(attempt, events, outcome, answer)
+        announcements = settling.halve(attempt, encoded, outcome, answer)
     elif outcome.verdict is Verdict.REJECTED:
-        told = refusals.find_fault(attempt, events, outcome)
+        announcements = refusals.find_fault(attempt, encoded, outcome)
     else:
-        told = settling.release(attempt, events, outcome, wait)
-    for report, _ in told:
+        announcements = settling.release(attempt, encoded, outcome, wait_seconds)
+    for report, _ in announcements:
         if report.status is None:
             report.status, report.elapsed_seconds = answer.status, answer.elapsed_seconds
-    return told
+    return announcements

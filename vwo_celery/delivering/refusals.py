@@ -1,8 +1,9 @@
-"""What is to blame where VWO answers 400 or 422: single events, or the configuration.
+"""Find what is to blame where VWO answers 400 or 422: single events, or the configuration.
 
-Stage 5 of an event's way, a rare one. VWO answers 400 to an unknown account as well as to an event that
-it cannot read (vendor's .NET SDK): so nothing is dead-lettered unless something else was accepted. If the
-process dies in here, the batch is claimed again as it was, and VWO sees twice what it had accepted.
+Stage 5 of an event's way, a rare one. VWO answers 400 to an unknown account as well as to an event
+that it cannot read (vendor's .NET SDK), so nothing is dead-lettered unless VWO accepted something
+else. If the process dies in here, the batch is claimed again whole, and VWO gets a second time what it
+had accepted.
 """
 
 from __future__ import annotations
@@ -12,99 +13,100 @@ from http import HTTPStatus
 
 from vwo_celery import signals
 from vwo_celery.delivering import settling
-from vwo_celery.delivering.attempts import Attempt, Told, delay_seconds, hold_on, send, tell_circuit
-from vwo_celery.delivering.bisection import Findings, search
+from vwo_celery.delivering.attempts import Announcement, Attempt, delay_seconds, keep_lease, send
+from vwo_celery.delivering.bisection import Searched, search
+from vwo_celery.delivering.probing import inform_circuit
 from vwo_celery.queue.batches import Part
 from vwo_celery.sending.outcomes import Outcome, Verdict, judge
 
-#: A search for what VWO refuses is broken off after so long; what is left is tried as batches.
+#: Longest search in a refused batch, in seconds; events not sent by then become a batch of their own.
 SEARCH_SECONDS = 60.0
-#: Tries of a single event that VWO refuses, and nothing accepted meanwhile, before the queue is paused.
-_UNPROVEN_TRIES = 3
+#: Attempts at a single refused event, nothing else being accepted, after which the queue is paused.
+_UNPROVEN_ATTEMPTS = 3
 
 
-def find_fault(attempt: Attempt, events: list[bytes], outcome: Outcome) -> list[Told]:
-    """Dead-letter what VWO refuses, if it accepts anything else; else pause the queue.
-
-    VWO answers 400 to an unknown account as well as to an event it cannot read (vendor's .NET SDK).
-    """
+def find_fault(attempt: Attempt, encoded: list[bytes], outcome: Outcome) -> list[Announcement]:
+    """Dead-letter what VWO refuses, if it accepts anything else; else pause the queue."""
     if not any(shard.delivered_ms() for shard in attempt.shards):
-        return settling.pause(attempt, events, outcome)
-    if len(events) == 1:
-        return _suspect(attempt, events, outcome)
-    found = _search(attempt, events)
+        return settling.pause(attempt, encoded, outcome)
+    if len(encoded) == 1:
+        return _suspect(attempt, encoded, outcome)
+    found = _search(attempt, encoded)
     if found.all_refused:
-        return settling.pause(attempt, events, outcome)
+        return settling.pause(attempt, encoded, outcome)
     if not found.accepted:
         return settling.release(
-            attempt, events, found.stopped or outcome, _after_search(attempt, found)
+            attempt, encoded, found.stopped or outcome, _delay_of_rest(attempt, found)
         )
-    return _settle_parts(attempt, events, found, outcome.error or "")
+    return _settle_parts(attempt, encoded, found, outcome.error or "")
 
 
-def _suspect(attempt: Attempt, events: list[bytes], outcome: Outcome) -> list[Told]:
-    """A single event: to blame once another batch was accepted since it was first refused."""
+def _suspect(attempt: Attempt, encoded: list[bytes], outcome: Outcome) -> list[Announcement]:
+    """Settle a single event: to blame once VWO accepted another batch since it first refused this."""
     batch, error = attempt.batch, outcome.error or ""
     since = attempt.lease.shard.suspect(batch.id, batch.claimed_ms)
     if since < batch.claimed_ms:
         if max(shard.delivered_ms() for shard in attempt.shards) > since:
-            return settling.dead_letter(attempt, events, error, outcome)
-        if batch.attempt >= _UNPROVEN_TRIES:
-            return settling.pause(attempt, events, outcome)
-    return settling.release(attempt, events, outcome)
+            return settling.dead_letter(attempt, encoded, error, outcome)
+        if batch.attempt >= _UNPROVEN_ATTEMPTS:
+            return settling.pause(attempt, encoded, outcome)
+    return settling.release(attempt, encoded, outcome)
 
 
-def _search(attempt: Attempt, events: list[bytes]) -> Findings:
+def _search(attempt: Attempt, encoded: list[bytes]) -> Searched:
     worker = attempt.worker
     started = worker.clock()
 
-    def ask(start: int, end: int) -> Outcome | None:
-        if not hold_on(attempt):
+    def post(start: int, end: int) -> Outcome | None:
+        if not keep_lease(attempt):
             return None
-        return judge(send(attempt, events[start:end]), now=time.time())
+        return judge(send(attempt, encoded[start:end]), now=time.time())
 
     def may_go_on() -> bool:
         return not worker.stopping() and worker.clock() - started < SEARCH_SECONDS
 
-    return search(len(events), ask, may_go_on)
+    return search(len(encoded), post, may_go_on)
 
 
-def _settle_parts(attempt: Attempt, events: list[bytes], found: Findings, error: str) -> list[Told]:
-    """Settle what a search has found: accepted, refused alone, and what it did not come to."""
-    accepted = settling.pick(events, found.accepted)
-    parts = [settling.dead_part(events, found.refused, error)] if found.refused else []
-    if found.untried:
-        ranges = tuple(sorted(found.untried))
-        delay = _after_search(attempt, found)
-        rest = settling.pick(events, ranges)
+def _settle_parts(
+    attempt: Attempt, encoded: list[bytes], found: Searched, error: str
+) -> list[Announcement]:
+    """Settle each part of a searched batch: accepted, refused alone, and not decided."""
+    accepted = settling.pick(encoded, found.accepted)
+    parts = [settling.dead_part(encoded, found.refused, error)] if found.refused else []
+    if found.undecided:
+        ranges = tuple(sorted(found.undecided))
+        delay = _delay_of_rest(attempt, found)
+        rest = settling.pick(encoded, ranges)
         parts.append(Part("ready", ranges, settling.size(rest), delay, error))
     if not attempt.lease.split(parts, delivered=(len(accepted), settling.size(accepted))):
         return []
-    told: list[Told] = [
-        (
-            attempt.report(accepted, error=None, verdict=Verdict.DELIVERED, status=HTTPStatus.OK),
-            signals.batch_delivered,
+    announcements = [
+        attempt.announcement(
+            signals.batch_delivered, accepted,
+            error=None, verdict=Verdict.DELIVERED, status=HTTPStatus.OK,
         )
-    ]
+    ]  # fmt: skip
     if found.refused:
         settling.trim_dead(attempt)
-        refused = [events[index] for index in sorted(found.refused)]
-        report = attempt.report(refused, error=error, verdict=Verdict.REJECTED)
-        told.append((report, signals.batch_dead_lettered))
-    if found.untried:
+        refused = [encoded[index] for index in sorted(found.refused)]
+        signal, verdict = signals.batch_dead_lettered, Verdict.REJECTED
+        announcements.append(attempt.announcement(signal, refused, error=error, verdict=verdict))
+    if found.undecided:
         names = settling.names(attempt, len(parts))[-1:]
-        told.append((attempt.report(events, error=None, parts=names), signals.batch_split))
-    return told
+        signal = signals.batch_split
+        announcements.append(attempt.announcement(signal, encoded, error=None, parts=names))
+    return announcements
 
 
-def _after_search(attempt: Attempt, found: Findings) -> float:
-    """Seconds that what was not tried has to wait; what stopped the search concerns the queue."""
+def _delay_of_rest(attempt: Attempt, found: Searched) -> float:
+    """Seconds that the undecided events wait; does to the queue what the stopping answer asks for."""
     stopped = found.stopped
     if stopped is None:
         return 0.0
-    wait = tell_circuit(attempt, stopped)
+    wait_seconds = inform_circuit(attempt, stopped)
     if stopped.verdict is Verdict.REFUSED:
         settling.pause_queue(attempt, stopped.error or "")
     if stopped.verdict is not Verdict.RELEASE:
         return 0.0
-    return wait if wait is not None else delay_seconds(attempt, stopped)
+    return wait_seconds if wait_seconds is not None else delay_seconds(attempt, stopped)

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vwo_celery.delivering.bisection import MOST_REFUSALS, PATIENCE, Findings, Range, search
+from vwo_celery.delivering.bisection import (
+    MOST_REFUSALS,
+    REFUSALS_BEFORE_SINGLES,
+    Range,
+    Searched,
+    search,
+)
 from vwo_celery.sending.outcomes import Outcome, Verdict
 
 LARGEST = 5_000
@@ -19,7 +25,7 @@ BUSY = Outcome(verdict=Verdict.RELEASE, error="VWO answered 503 (Service Unavail
 FORBIDDEN = Outcome(verdict=Verdict.REFUSED, error="VWO answered 403 (Forbidden)")
 #: Poisons up to which a search always finds something to accept: of the refusals after which it gives
 #: up, all but those that halving comes to first are of single events.
-SURELY_FOUND = MOST_REFUSALS - PATIENCE - 1
+SURELY_FOUND = MOST_REFUSALS - REFUSALS_BEFORE_SINGLES - 1
 
 
 class Vwo:
@@ -50,15 +56,15 @@ def always() -> bool:
     return True
 
 
-def find(events: int, vwo: Vwo) -> Findings:
+def find(events: int, vwo: Vwo) -> Searched:
     """Search until the end."""
     return search(events, vwo.answer, always)
 
 
-def whole(events: int, found: Findings) -> bool:
-    """Whether accepted, refused and untried ranges are the whole batch, each event once."""
+def whole(events: int, found: Searched) -> bool:
+    """Whether accepted, refused and undecided ranges are the whole batch, each event once."""
     refused = [(index, index + 1) for index in found.refused]
-    ranges = sorted([*found.accepted, *found.untried, *refused])
+    ranges = sorted([*found.accepted, *found.undecided, *refused])
     bounds = [0, *(end for _, end in ranges)]
     return [start for start, _ in ranges] == bounds[:-1] and bounds[-1] == events
 
@@ -84,7 +90,7 @@ def test_a_single_poison_is_found(poison: int) -> None:
 
     assert found.finished
     assert found.refused == [poison]
-    assert found.untried == []
+    assert found.undecided == []
     assert found.delivered == 7
     assert not found.all_refused
 
@@ -125,7 +131,7 @@ def test_few_poisons_are_all_found(batch: tuple[int, frozenset[int]]) -> None:
     assert whole(events, found)
     assert set(found.refused) == poisons
     assert found.delivered == events - len(poisons)
-    assert found.untried == []
+    assert found.undecided == []
 
 
 @given(batch=batches(most_events=200))
@@ -163,7 +169,9 @@ def test_whatever_is_reported_was_sent(batch: tuple[int, frozenset[int]]) -> Non
 
 def most_sends(events: int, poisons: int) -> int:
     """Two for each level of halving and poison, and a constant for the search of a first acceptance."""
-    return 2 * poisons * (math.ceil(math.log2(events)) + 1) + MOST_REFUSALS + PATIENCE
+    return (
+        2 * poisons * (math.ceil(math.log2(events)) + 1) + MOST_REFUSALS + REFUSALS_BEFORE_SINGLES
+    )
 
 
 @given(batch=batches(most_poisons=60))
@@ -225,7 +233,7 @@ def test_an_account_that_works_is_recognized(start: int) -> None:
 def test_a_search_that_may_not_go_on_keeps_what_it_has(
     batch: tuple[int, frozenset[int]], asked: int
 ) -> None:
-    """When time is over, or the worker stops, what was not tried is said to be untried."""
+    """When time is over, or the worker stops, ranges that were not sent are undecided."""
     events, poisons = batch
     vwo = Vwo(poisons)
 
@@ -244,7 +252,7 @@ def test_a_search_that_may_not_go_on_keeps_what_it_has(
 def test_another_answer_ends_the_search(
     then: Outcome | None, batch: tuple[int, frozenset[int]], asked: int
 ) -> None:
-    """An outage, or a lease that is lost: what was being tried is untried, and the answer is told."""
+    """An outage, or a lost lease: the range that was sent is undecided, and the answer is kept."""
     events, poisons = batch
     vwo = Vwo(poisons, until=asked, then=then)
 
@@ -257,7 +265,7 @@ def test_another_answer_ends_the_search(
     else:
         assert len(vwo.sent) == asked
         assert found.stopped is then
-        assert found.untried
+        assert found.undecided
         assert not found.all_refused
 
 

@@ -1,0 +1,84 @@
+"""Stage 3 of an event's way: claim a batch, or the probe of an open circuit; tell the circuit the result.
+
+A shard of a destination whose circuit is open is held: a claim from it asks the circuit for a permit,
+which only one probe at a time gets. If the process dies in here, the lease and the permit run out.
+"""
+
+from __future__ import annotations
+
+from vwo_celery.delivering.attempts import Attempt
+from vwo_celery.delivering.worker import Worker
+from vwo_celery.errors import QueueUnavailable
+from vwo_celery.logs import log
+from vwo_celery.queue.batches import Batch, Held
+from vwo_celery.queue.shard import Shard
+from vwo_celery.sending.outcomes import Outcome, Verdict
+
+
+def claim(worker: Worker, shard: Shard, token: str) -> tuple[Batch | None, str]:
+    """Claim the batch that has waited longest, as a probe where the circuit is open.
+
+    Returns:
+        The batch, None if there is none to send now; and the probe's token, "" for no probe.
+    """
+    lease_seconds = worker.settings.lease_seconds
+    batch = shard.claim(token=token, lease_seconds=lease_seconds)
+    if not isinstance(batch, Held):
+        return batch, ""
+    circuit = worker.circuit(shard.queue)
+    permit = circuit.ask()
+    if permit.answer == "open":
+        shard.hold(permit.until_ms, token)
+        return None, ""
+    if permit.answer == "closed":
+        shard.let_go()
+    batch = shard.claim(token=token, lease_seconds=lease_seconds, probe=True)
+    if batch is None and permit.token:
+        circuit.end_probe(permit.token, answered=False)
+    return (None, "") if isinstance(batch, Held) else (batch, permit.token)
+
+
+def inform_circuit(attempt: Attempt, outcome: Outcome) -> float | None:
+    """Count a failure, or close the circuit.
+
+    Returns:
+        Seconds until the next probe if the circuit is open, else None.
+    """
+    circuit = attempt.worker.circuit(attempt.registration.destination.queue)
+    if outcome.verdict is not Verdict.RELEASE:
+        if attempt.probe and circuit.end_probe(attempt.probe, answered=True):
+            for shard in attempt.shards:
+                shard.let_go()
+        return None
+    wait_seconds = circuit.note_failure(
+        delivered_ms=attempt.batch.delivered_ms,
+        floor_seconds=outcome.retry_after_seconds,
+        probe=attempt.probe,
+    )
+    if wait_seconds is not None:
+        _hold_all(attempt, wait_seconds, outcome.error or "")
+    return wait_seconds
+
+
+def _hold_all(attempt: Attempt, wait_seconds: float, error: str) -> None:
+    """Hold every shard of the queue until the next probe is due, and say so at most once a minute."""
+    until_ms = attempt.worker.fleet.now_ms() + int(1000 * wait_seconds)
+    for shard in attempt.shards:
+        shard.hold(until_ms, "")
+    queue = attempt.registration.destination.queue
+    attempt.worker.seldom.warn(
+        f"circuit {queue}",
+        "the circuit of queue %s is open, its events are kept: %s; one batch at a time is sent to "
+        "find out whether it is over, the next in %.1f s", queue, error, wait_seconds,
+    )  # fmt: skip
+
+
+def end_probe(attempt: Attempt) -> None:
+    """Let another probe go if this attempt was one; does nothing after VWO's answer to it."""
+    if not attempt.probe:
+        return
+    try:
+        circuit = attempt.worker.circuit(attempt.registration.destination.queue)
+        circuit.end_probe(attempt.probe, answered=False)
+    except QueueUnavailable as exc:
+        log.debug("the permit to probe runs out by itself: %s", exc)
