@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from installation import Installation
 
+from tools.installation import Installation
 from vwo_celery.testing import Standin
 
 

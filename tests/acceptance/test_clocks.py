@@ -12,9 +12,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from installation import Installation, event
 
 import vwo_celery
+from tools.installation import Installation, event
 from vwo_celery.testing.standin.faults import Fault
 
 SWEEP_SECONDS, INTERVAL_SECONDS = 1.0, 1

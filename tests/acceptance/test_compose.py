@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from compose_stack import (
+
+import vwo_celery
+from tools.compose_stack import (
     COMPOSE,
     HEALTHY_TIMEOUT_SECONDS,
     ROOT,
@@ -22,9 +24,7 @@ from compose_stack import (
     env_example,
     services,
 )
-from waiting import wait_until
-
-import vwo_celery
+from tools.waiting import wait_until
 from vwo_celery.operating.inspector import registrations, view_queues
 from vwo_celery.queue.fleet import Fleet
 

@@ -8,9 +8,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from installation import Installation, event
-from processes import Processes
-from waiting import wait_until
+
+from tools.installation import Installation, event
+from tools.processes import Processes
+from tools.waiting import wait_until
 
 HERE = Path(__file__).parent
 EVENTS = 10_000

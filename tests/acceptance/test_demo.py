@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from processes import Process
-from waiting import wait_until
 
+from tools.processes import Process
+from tools.waiting import wait_until
 from vwo_celery.demo.deliveries import Delivery
 from vwo_celery.demo.replica import ReplicaReport
 from vwo_celery.demo.report import Sum, add_up

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from processes import Process, Processes
-from visitors import Visitors
 
+from tools.processes import Process, Processes
+from tools.visitors import Visitors
 from vwo_celery.event_kinds import visitor_id
 from vwo_celery.testing import Standin, free_port
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from processes import Processes
-from visitors import Visitors
 
+from tools.processes import Processes
+from tools.visitors import Visitors
 from vwo_celery.testing import Standin, free_port
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fastapi"

@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 import redis as redis_py
 from celery import Celery
-from processes import Process, Processes
-from producing import DESTINATION, KEPT, snapshot, stored
-from visitors import Visitors
-from waiting import wait_until
 
 import vwo_celery
 import vwo_celery.aio
+from tools.processes import Process, Processes
+from tools.producers import DESTINATION, KEPT, snapshot, stored
+from tools.visitors import Visitors
+from tools.waiting import wait_until
 from vwo_celery.testing import RedisServer, Standin, free_port
 
 HERE = Path(__file__).parent

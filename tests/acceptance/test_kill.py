@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from installation import Installation, event
-from waiting import wait_until
 
+from tools.installation import Installation, event
+from tools.waiting import wait_until
 from vwo_celery.testing.standin.faults import Fault
 
 NAMES = [f"e{number}" for number in range(10)]

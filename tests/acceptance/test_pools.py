@@ -11,9 +11,9 @@ from pathlib import Path
 import kombu
 import pytest
 from celery import Celery
-from installation import Installation, event
-from processes import Process
 
+from tools.installation import Installation, event
+from tools.processes import Process
 from vwo_celery.testing.standin.faults import Fault
 
 NAMES = [f"e{number}" for number in range(10)]

@@ -19,10 +19,10 @@ import kombu
 import pytest
 import redis as redis_py
 from click.testing import CliRunner
-from installation import HERE, KEY, Installation
 from redis.exceptions import RedisError
-from waiting import wait_until
 
+from tools.installation import ACCEPTANCE, KEY, Installation
+from tools.waiting import wait_until
 from vwo_celery import Settings
 from vwo_celery.cli import main
 from vwo_celery.queue.keys import fleet_keys
@@ -116,7 +116,7 @@ class Guarded:
     def _run(self, *arguments: str) -> str:
         ran = subprocess.run(
             [sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=60,
-            env={**_plain_environment(), **self.installation.env}, cwd=HERE,
+            env={**_plain_environment(), **self.installation.env}, cwd=ACCEPTANCE,
         )  # fmt: skip
         return f"{arguments[-1]}: {ran.stdout}{ran.stderr}"
 
@@ -237,7 +237,7 @@ def test_every_form_of_a_password_in_a_url_works_and_is_masked(
         }[form]
         ran = subprocess.run(
             [sys.executable, "-c", APPLICATION, standin.url, KEY, "1"],
-            capture_output=True, text=True, check=False, timeout=60, cwd=HERE,
+            capture_output=True, text=True, check=False, timeout=60, cwd=ACCEPTANCE,
             env={**_plain_environment(), "VWO_CELERY_REDIS_URL": url, "VWO_CELERY_SPOOL_DIR": ""},
         )  # fmt: skip
 

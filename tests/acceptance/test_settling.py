@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from installation import Installation, event
-from waiting import wait_until
 
+from tools.installation import Installation, event
+from tools.waiting import wait_until
 from vwo_celery.testing import Standin
 from vwo_celery.testing.standin.rules import Request
 

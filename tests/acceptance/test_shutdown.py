@@ -8,11 +8,11 @@ import signal
 from collections import Counter
 
 import pytest
-from installation import Installation, event
-from processes import Process
-from waiting import wait_until
 
 import vwo_celery
+from tools.installation import Installation, event
+from tools.processes import Process
+from tools.waiting import wait_until
 from vwo_celery.testing.standin.faults import Fault
 
 NAMES = [f"e{number}" for number in range(10)]

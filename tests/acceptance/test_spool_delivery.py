@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-from installation import Installation, event
-from waiting import wait_until
-
+from tools.installation import Installation, event
+from tools.waiting import wait_until
 from vwo_celery.receipts import SPOOLED
 from vwo_celery.testing import RedisServer
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 import redis as redis_py
 from celery import Celery
-from installation import Installation, event
-from processes import Process
 
 import vwo_celery
+from tools.installation import Installation, event
+from tools.processes import Process
 from vwo_celery import Settings
 from vwo_celery.operating.health import health
 from vwo_celery.queue.fleet import Fleet

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from processes import Process, Processes
+
+from tools.processes import Process, Processes
+from tools.waiting import wait_until
 from upgrade import releases
 from upgrade.releases import Release, Stored, release_before, this_release
-from waiting import wait_until
-
 from vwo_celery.operating import inspector
 from vwo_celery.operating.inspector import Ledger
 from vwo_celery.queue import fleet as queues

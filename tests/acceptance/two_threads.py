@@ -8,9 +8,8 @@ from __future__ import annotations
 import sys
 import threading
 
-from installation import ACCOUNT, KEY, event
-
 import vwo_celery
+from tools.installation import ACCOUNT, KEY, event
 
 
 def main(redis_url: str, vwo_url: str, name: str, events: int, per_request: int) -> None:

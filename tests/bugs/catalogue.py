@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bugs.bug import Bug
 
-_SETTLING = "integration/test_settling.py"
+_SETTLING = "integration/delivering/test_settling.py"
 
 BUGS: tuple[Bug, ...] = (
     # -- an event that was acknowledged is delivered or visible

@@ -21,10 +21,9 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
-from copy_checkout import CHECKOUT, copy_checkout  # noqa: E402
-
 from bugs.bug import Bug  # noqa: E402
 from bugs.catalogue import BUGS  # noqa: E402
+from copy_checkout import CHECKOUT, copy_checkout  # noqa: E402
 
 PAGE = CHECKOUT / "docs" / "reliability.md"
 BEGIN, END = "<!-- bugs: begin -->", "<!-- bugs: end -->"

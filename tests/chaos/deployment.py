@@ -6,11 +6,9 @@ import os
 from contextlib import closing, suppress
 from pathlib import Path
 
-from installation import HERE as ACCEPTANCE
-from installation import Installation
-from processes import Process
-
 import vwo_celery
+from tools.installation import ACCEPTANCE, Installation
+from tools.processes import Process
 from vwo_celery.connections import open_client
 
 TESTS = Path(__file__).parents[1]

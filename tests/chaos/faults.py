@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 
 import msgspec
-import redis_outages as outages
-from tcpproxy import TcpProxy
 
 from chaos import inflicting as how
 from chaos.fleet import EVENTS_PER_REQUEST, LEASE_SECONDS, PARALLEL_SENDS, Kit, Traffic
 from chaos.inflicting import Infliction
+from tools import redis_outages as outages
+from tools.tcpproxy import TcpProxy
 from vwo_celery.testing.standin import Fault
 
 #: Events in flight at once: what may come twice where all leases are lost.

@@ -18,9 +18,6 @@ from typing import Any
 
 import msgspec
 import psutil
-from installation import KEY
-from processes import Process
-from waiting import wait_until
 
 import vwo_celery
 from chaos.application import POISON, Load
@@ -28,6 +25,9 @@ from chaos.deployment import PYTHON_PATH, Deployment
 from chaos.receipts import Receipts
 from chaos.stores import STORES, SingleStore
 from chaos.vendor import Vendor
+from tools.installation import KEY
+from tools.processes import Process
+from tools.waiting import wait_until
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.snapshots import Snapshot, take_snapshot
 from vwo_celery.testing import RedisServer

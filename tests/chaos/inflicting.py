@@ -15,12 +15,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from uuid import uuid4
 
-from tcpproxy import TcpProxy
-from waiting import wait_until
-
 from chaos.application import POISON
 from chaos.fleet import Fleet
 from chaos.stores import ClusterStore, SentinelStore
+from tools.tcpproxy import TcpProxy
+from tools.waiting import wait_until
 from vwo_celery.queue.fleet import Fleet as Queues
 from vwo_celery.queue.scripts import script
 from vwo_celery.testing import RedisServer, Request

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import psutil
 import redis as redis_py
-from processes import Process
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from tools.processes import Process
 
 _EVERY_SECONDS = 1.0
 _MB = 1e6

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import redis as redis_py
-from redis_groups import ClusterGroup, SentinelGroup
-from tcpproxy import TcpProxy
 
+from tools.redis_groups import ClusterGroup, SentinelGroup
+from tools.tcpproxy import TcpProxy
 from vwo_celery.connections import open_client
 from vwo_celery.testing import RedisServer
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 import requests
-from installation import event
 
 from chaos.oracle import Evidence, judge
 from chaos.receipts import Receipts
 from chaos.vendor import Acceptance, Vendor
+from tools.installation import event
 from vwo_celery.testing.standin import Fault
 
 ONCE = (Acceptance(1, True),)

@@ -10,7 +10,6 @@ from typing import Any
 
 from lua.reference import Model, ModelBatch
 from lua.world import counted, numbers
-
 from vwo_celery.queue.shard import Shard
 
 #: How far a time in Redis may be from the model's: the longest that a step of a test may take.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis as redis_py
+
 from lua.world import World
 
 

@@ -19,11 +19,11 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from msgspec.structs import replace
+
 from lua.comparison import Comparison
 from lua.reference import Model, ModelBatch
 from lua.world import NAMESPACE, QUEUE
-from msgspec.structs import replace
-
 from vwo_celery.queue.batches import Batch, Limits
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.pushes import names_needed

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
-from lua.outages import RefusedLife
 
+from lua.outages import RefusedLife
 from vwo_celery.queue import shard as store
 
 STEPS = 40

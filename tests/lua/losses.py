@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
+
 from lua.life import ShardLife, producers
 from lua.reference import Model
-
 from vwo_celery.queue.capacity import make_room, trim_dead
 
 #: Of what could be dropped, how much is in the way of a push.

@@ -11,6 +11,7 @@ from typing import Literal
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
+
 from lua.life import (
     DELAYS_SECONDS,
     LEASE_SECONDS,
@@ -20,7 +21,6 @@ from lua.life import (
 )
 from lua.losses import LossyLife
 from lua.reference import ModelPart, Range
-
 from vwo_celery.queue.batches import Batch, Part, part_id
 
 #: The last is further ahead than a hold may be.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lua.world import LIFE, LIMITS, World
 from msgspec.structs import replace
 
+from lua.world import LIFE, LIMITS, World
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.marks import YOUNG_TTL_SECONDS, Mark
 from vwo_celery.queue.shard import DUPLICATE, STORED

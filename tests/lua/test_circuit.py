@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from lua.world import NAMESPACE, QUEUE, World
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from lua.world import NAMESPACE, QUEUE, World
 from vwo_celery import Settings
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.circuit import LONGEST_PAUSE_SECONDS, Circuit, Permit

@@ -20,8 +20,8 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from lua.world import NAMESPACE, QUEUE
 
+from lua.world import NAMESPACE, QUEUE
 from vwo_celery import Settings
 from vwo_celery.queue.circuit import LONGEST_PAUSE_SECONDS, Circuit
 from vwo_celery.queue.keys import shard_keys

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from lua.world import LEASE_SECONDS, LIMITS, Line, World
 from msgspec.structs import replace
 
+from lua.world import LEASE_SECONDS, LIMITS, Line, World
 from vwo_celery.queue.batches import HELD, Batch, Passed
 
 LEASE_MS = round(LEASE_SECONDS * 1000)

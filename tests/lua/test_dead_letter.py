@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lua.world import Line, World
 
 META = {"accepted": 5, "events": 5, "bytes": 50, "dead": 4}

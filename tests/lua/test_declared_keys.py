@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from lua.lives import live
-from lua.world import LIMITS, QUEUE, World
 from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
 import vwo_celery
+from lua.lives import live
+from lua.world import LIMITS, QUEUE, World
 from vwo_celery import Settings
 from vwo_celery.queue import capacity, circuit, scripts
 from vwo_celery.queue import shard as store

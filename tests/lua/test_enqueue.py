@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lua.world import LIFE, LIMITS, Line, World
 from msgspec.structs import replace
 
+from lua.world import LIFE, LIMITS, Line, World
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.marks import OLD_FROM_SEQUENCE, Mark, push_token
 from vwo_celery.queue.pushes import names_needed

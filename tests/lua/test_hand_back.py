@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from lua.world import LEASE_SECONDS, Line, World
 
+from lua.world import LEASE_SECONDS, Line, World
 from vwo_celery.queue.batches import Batch
 
 META = {"accepted": 3, "events": 3, "bytes": 30}

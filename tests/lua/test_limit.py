@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lua.world import LIMITS, World
 from msgspec.structs import asdict, replace
 
+from lua.world import LIMITS, World
 from vwo_celery.queue.marks import Mark
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lua.world import LIMITS, Line, World
 from msgspec.structs import replace
 
+from lua.world import LIMITS, Line, World
 from vwo_celery.queue.capacity import FITS, MAY_FIT, NEVER_FITS, Room, make_room
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.scripts import script

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 import redis as redis_py
+
 from lua.lives import live
 
 #: More lives than the suite has time for: MODEL_EXAMPLES=5000 pytest tests/lua/test_model.py

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis as redis_py
-from lua.world import LIMITS, QUEUE, ROOM, Line, World
 from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
+from lua.world import LIMITS, QUEUE, ROOM, Line, World
 from vwo_celery import Settings
 from vwo_celery.queue.batches import HELD, Part, Passed, part_id
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room, trim_dead

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lua.world import Line, World
 
 META = {"accepted": 9, "events": 2, "bytes": 20, "dead": 5, "dropped:purged": 2}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from lua.world import LIMITS, Line, World
 from msgspec.structs import replace
 
+from lua.world import LIMITS, Line, World
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import TOO_MANY_EVENTS
 

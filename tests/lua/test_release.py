@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lua.world import Line, World
 
 META = {"accepted": 3, "events": 3, "bytes": 30}

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis as redis_py
-from lua.world import LEASE_SECONDS, QUEUE, Line, World
 from redis.exceptions import NoScriptError
 
+from lua.world import LEASE_SECONDS, QUEUE, Line, World
 from vwo_celery import Settings
 from vwo_celery.queue.batches import Part
 from vwo_celery.queue.circuit import Circuit

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import pytest
-from lua.world import LIMITS, Line, World
 from msgspec.structs import replace
 
+from lua.world import LIMITS, Line, World
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.batches import LONGEST_ERROR, Part, part_id
 

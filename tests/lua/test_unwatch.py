@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lua.world import LIMITS, Line, World
 from msgspec.structs import replace
 
+from lua.world import LIMITS, Line, World
 from vwo_celery.queue.marks import Mark
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from processes import Process
 
 import vwo_celery
+from tools.processes import Process
 
 SDK = os.environ["VWO_CELERY_SDK"]
 _APP = """

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sdk.applications import Told, run_application
 
+from sdk.applications import Told, run_application
 from vwo_celery.testing import Standin
 
 _PRELUDE = """\

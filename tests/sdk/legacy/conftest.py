@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 import vwo
-from sdk.applications import Told, run_application
 from vwo.constants import constants
 
+from sdk.applications import Told, run_application
 from vwo_celery.testing import Standin
 
 _PRELUDE = """\

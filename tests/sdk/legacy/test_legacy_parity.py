@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from sdk import wire
-from sdk.legacy.scenarios import SCENARIOS
 
 import vwo_celery
+from sdk import wire
+from sdk.legacy.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.declared_keys("watched")
 

@@ -1,0 +1,650 @@
+"""The operator's command, as typed: what it prints, in which shape, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import vwo_celery
+from tools.queue_states import KEY, Queues
+from vwo_celery.cli import main
+from vwo_celery.testing import RedisServer
+
+HOLDS_SOMETHING = (
+    "watched",
+    "open",
+    "ready",
+    "leases",
+    "info",
+    "dead",
+    "batch",
+    "wakeups",
+    "slots",
+)
+pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "_kombu.*", "*:broker:*")
+NOWHERE = "redis://:sekrit@127.0.0.1:1/0"
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def queues(redis_url: str) -> Queues:
+    """Queues in this test's Redis."""
+    return Queues(redis_url)
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command, without any setting from this machine's environment."""
+    for name in [name for name in os.environ if name.startswith("VWO_CELERY_")]:
+        monkeypatch.delenv(name)
+
+    def run(*words: str, width: int = 120, text: str | None = None) -> Result:
+        monkeypatch.setenv("COLUMNS", str(width))
+        return CliRunner().invoke(main, words, input=text, prog_name="vwo-celery")
+
+    return run
+
+
+@pytest.fixture
+def run(bare: Run, redis_url: str) -> Run:
+    """The command at this test's Redis."""
+    return lambda *words, **options: bare("--redis-url", redis_url, *words, **options)
+
+
+def document(result: Result) -> Any:
+    """The one JSON document that was printed, and nothing else."""
+    return json.loads(result.stdout)
+
+
+def flat(text: str) -> str:
+    """*text* with all its line breaks and runs of spaces as one space."""
+    return re.sub(r"\s+", " ", text)
+
+
+# -- status, queues, ledger
+
+
+def test_status_shows_what_is_stuck_since_when_and_why(queues: Queues, run: Run) -> None:
+    """Numbers in a table; beneath, what needs a person."""
+    queue = queues.add()
+    queues.fill(queue, 12)
+    queues.release(queue, "VWO answered 503")
+    queues.shard(queue).pause("VWO answered 401: check sdk_key")
+    queues.fleet.note_listener("web1:77")
+    queues.fleet.note_sweep("beat")
+
+    result = run("status")
+
+    shown = flat(result.stdout)
+    assert result.exit_code == 0
+    assert "1 worker listens: web1:77" in shown
+    assert re.search(r"last sweeps: beat [\d.]+ s ago", shown)
+    assert re.search(rf"{queue.name} 2 5 [\d.]+ s of 60 s 0 5 0", shown)
+    assert f"{queue.name}: paused: VWO answered 401: check sdk_key" in shown
+    assert re.search(r"next try in \d+ s, attempt 1 failed: VWO answered 503", shown)
+
+
+def test_status_says_which_queue_is_full(queues: Queues, run: Run) -> None:
+    """And how many events that has cost so far; another one is not mentioned."""
+    full, other = queues.add(1), queues.add(2)
+    queues.fill(other, 3)
+    queues.client.hset(queues.shard(full).keys.meta, "capacity_events", 5)
+    queues.fill(full, 5)
+    queues.client.hset(queues.shard(full).keys.meta, "refused", 1234)
+
+    shown = flat(run("status").stdout)
+
+    assert f"{full.name}: full: 1,234 events refused so far" in shown
+    assert shown.count("full:") == 1
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_no_number_is_cut_off(queues: Queues, run: Run, width: int) -> None:
+    """Where the terminal is too narrow for the table, each queue is a block of lines."""
+    queue = queues.add(events_per_request=5000)
+    queues.fill(queue, 1234)
+    queues.client.hincrby(queues.shard(queue).keys.meta, "accepted", 987_654_321_000)
+
+    status, ledger = run("status", width=width), run("ledger", width=width)
+
+    assert queue.name in status.stdout
+    assert "1,234" in status.stdout
+    assert "987,654,322,234" in ledger.stdout
+    assert "…" not in status.stdout + ledger.stdout
+    assert max(map(len, ledger.stdout.splitlines())) <= width
+
+
+def test_status_counts_idle_queues_of_a_large_fleet(queues: Queues, run: Run) -> None:
+    """Thousands of idle queues must not hide the one that is stuck."""
+    for account in range(25):
+        queues.add(account)
+    busy = queues.add(999)
+    queues.fill(busy, 1)
+
+    some, every = run("status"), run("status", "--all")
+    few = document(run("status", "--json"))
+
+    assert busy.name in some.stdout
+    assert "25 queues hold nothing" in some.stdout
+    assert every.stdout.count("fme-") == 26
+    assert ([view["queue"] for view in few["queues"]], few["idle_queues"]) == ([busy.name], 25)
+
+
+def test_status_as_json(queues: Queues, run: Run) -> None:
+    """What a monitor needs: numbers, not words."""
+    queue = queues.add()
+    queues.fill(queue, 7)
+
+    shown = document(run("status", "--json"))
+
+    (view,) = shown["queues"]
+    assert (shown["listeners"], shown["last_sweeps_ms"], shown["namespace"]) == ([], {}, "vwo")
+    assert (view["queue"], view["open"], view["ready"]) == (queue.name, 2, 5)
+    assert (view["interval_seconds"], view["registered"], view["paused"]) == (60, True, "")
+    assert view["limits"]["events_per_request"] == 5
+
+
+def test_queues_names_the_list_that_other_programs_push_to(
+    queues: Queues, run: Run, redis_url: str
+) -> None:
+    """The documented open list of each shard, where it goes, and the key masked."""
+    queue = queues.add(888888, shards=2, flush_callback="shop.analytics:on_flush")
+
+    text = run("queues").stdout
+    (shown,) = document(run("queues", "--json"))
+
+    assert shown["open_keys"] == [f"vwo:1:{{{queue.name}:{n}}}:open" for n in (0, 1)]
+    assert shown["sdk_key"] == "…cdef"
+    assert (shown["events_per_request"], shown["request_time_interval"]) == (5, 60)
+    assert shown["flush_callback"] == "shop.analytics:on_flush"
+    assert shown["open_keys"][0] in text
+    assert KEY not in text + str(shown)
+    queues.client.lpush(shown["open_keys"][1], '{"d":1}')
+    assert queues.view(queue).open == 1
+
+
+def test_ledger_as_json_has_these_fields_and_no_others(queues: Queues, run: Run) -> None:
+    """Other programs rely on it."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.deliver(queue)
+
+    result = run("ledger", "--json")
+
+    assert result.exit_code == 0
+    assert document(result) == [
+        {
+            "queue": queue.name, "accepted": 5, "delivered": 5, "dead": 0, "dropped": 0,
+            "pending": 0, "in_flight": 0, "released": 0, "balanced": True,
+        }
+    ]  # fmt: skip
+
+
+def test_ledger_out_of_balance_exits_1(queues: Queues, run: Run) -> None:
+    """In either shape; the balanced ones are shown as well."""
+    well, ill = queues.add(1), queues.add(2)
+    queues.fill(well, 5)
+    queues.fill(ill, 5)
+    queues.client.delete(queues.shard(ill).keys.ready)
+
+    text, shape = run("ledger"), run("ledger", "--json")
+
+    assert (text.exit_code, shape.exit_code) == (1, 1)
+    assert "NO" in text.stdout
+    assert {row["queue"]: row["balanced"] for row in document(shape)} == {
+        well.name: True,
+        ill.name: False,
+    }
+
+
+def test_ledger_tells_why_events_were_dropped(queues: Queues, run: Run) -> None:
+    """Each reason with its count."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.kill(queue, "HTTP 413")
+    run("dead", "purge", "--yes")
+
+    assert f"{queue.name}: dropped 5: purged" in run("ledger").stdout
+
+
+def test_nothing_registered_is_said(queues: Queues, run: Run) -> None:
+    """An empty table would leave one wondering."""
+    for command in ("status", "queues", "ledger"):
+        result = run(command)
+        assert result.exit_code == 0
+        assert "no queue is registered" in result.stdout
+
+
+# -- flush, pause, resume
+
+
+def test_flush_seals_and_wakes_without_waiting(queues: Queues, run: Run) -> None:
+    """Whatever its age; with somebody listening, that is a success."""
+    queue = queues.add()
+    queues.fill(queue, 2)
+    queues.fleet.note_listener("web1:77")
+
+    result = run("flush")
+
+    assert result.exit_code == 0
+    assert queues.view(queue).ready == 2
+    assert queues.fleet.next_wakeup(1) is not None
+
+
+def test_flush_with_nobody_listening_exits_1(queues: Queues, run: Run) -> None:
+    """It says who is missing, with --wait and without; the events stay."""
+    queue = queues.add()
+    queues.fill(queue, 2)
+
+    at_once, waiting = run("flush"), run("flush", "--wait", "0.1")
+    shape = run("flush", "--wait", "0", "--json")
+
+    for result in (at_once, waiting, shape):
+        assert result.exit_code == 1
+        assert "no worker listens" in result.stdout
+    assert document(shape)[0]["pending"] == 2
+    assert queues.view(queue).ready == 2
+
+
+def test_flush_of_a_paused_queue_does_not_wait(queues: Queues, run: Run) -> None:
+    """Waiting could not help; the reason of the pause is told."""
+    queue = queues.add()
+    queues.fill(queue, 2)
+    queues.fleet.note_listener("web1:77")
+    queues.shard(queue).pause("VWO answered 401")
+
+    result = run("flush", "--wait", "60")
+
+    assert result.exit_code == 1
+    assert "the queue is paused: VWO answered 401" in flat(result.stdout)
+
+
+def test_flush_of_one_queue_leaves_the_others(queues: Queues, run: Run) -> None:
+    """Only what is named is sealed; nothing at all is a success."""
+    named, other = queues.add(1), queues.add(2)
+    queues.fill(other, 2)
+
+    result = run("flush", "--queue", named.name)
+
+    assert result.exit_code == 0
+    assert "nothing to send" in result.stdout
+    assert queues.view(other).open == 2
+
+
+def test_pause_and_resume_one_queue(queues: Queues, run: Run) -> None:
+    """Status tells who paused it; a queue that was not paused is not reported as resumed."""
+    one, other = queues.add(1), queues.add(2)
+
+    paused = document(run("pause", "--queue", one.name, "--reason", "maintenance", "--json"))
+    state = (queues.view(one).paused, queues.view(other).paused)
+    resumed = document(run("resume", "--all", "--json"))
+
+    assert paused == {"paused": [one.name]}
+    assert state == ("maintenance", "")
+    assert resumed == {"resumed": [one.name]}
+    assert queues.view(one).paused == ""
+
+
+def test_pause_all_says_who_and_when(queues: Queues, run: Run) -> None:
+    """The next operator wants to ask somebody."""
+    queue = queues.add()
+
+    result = run("pause", "--all")
+
+    assert "1 queue paused" in result.stdout
+    assert re.search(r"^by .+ on .+, \d{4}-\d\d-\d\d \d\d:\d\d", queues.view(queue).paused)
+    assert "all were paused before" in run("pause", "--all").stdout
+
+
+@pytest.mark.parametrize("command", ["pause", "resume"])
+def test_pause_and_resume_want_to_be_told_which(queues: Queues, run: Run, command: str) -> None:
+    """Neither or both is wrong usage, and changes nothing."""
+    queue = queues.add()
+
+    neither, both = run(command), run(command, "--all", "--queue", queue.name)
+    shape = run(command, "--json")
+
+    assert (neither.exit_code, both.exit_code, shape.exit_code) == (2, 2, 2)
+    assert "--queue QUEUE or --all" in neither.stderr
+    assert document(shape) == {"error": "give either --queue QUEUE or --all"}
+    assert queues.view(queue).paused == ""
+
+
+# -- dead letters
+
+
+def test_dead_list_shows_batch_reason_and_events(queues: Queues, run: Run) -> None:
+    """Enough to decide; the SDK key that SDKs write into events is masked."""
+    queue = queues.add()
+    for n in range(5):
+        assert queue.enqueue({"n": n, "key": KEY})
+    batch = queues.kill(queue, "VWO answered 413: Too large")
+
+    text = run("dead", "list", "--events").stdout
+    (shown,) = document(run("dead", "list", "--json", "--events"))
+
+    assert batch.id in text
+    assert "VWO answered 413: Too large" in flat(text)
+    assert '{"n":0,"key":"…cdef"}' in text
+    assert "and 2 further events" in text
+    assert "5 events in 1 batch" in text
+    assert (shown["queue"], shown["batch"], shown["events"]) == (queue.name, batch.id, 5)
+    assert (shown["attempts"], shown["reason"]) == (1, "VWO answered 413: Too large")
+    assert shown["first_events"][0] == {"n": 0, "key": "…cdef"}
+    assert KEY not in text + str(shown)
+
+
+def test_a_dead_event_that_is_no_json_can_be_looked_at(queues: Queues, run: Run) -> None:
+    """Another program may have pushed anything, and that is why it is dead."""
+    queue = queues.add()
+    queues.client.lpush(queues.shard(queue).keys.open, b"\xff not JSON \x1b[2J")
+    run("flush")
+    queues.kill(queue, "VWO answered 400")
+
+    text, shape = run("dead", "list", "--events"), run("dead", "list", "--events", "--json")
+
+    assert "not JSON" in text.stdout
+    assert "\x1b" not in text.stdout
+    assert "not JSON" in document(shape)[0]["first_events"][0]
+
+
+def test_dead_list_shows_the_newest_and_says_that_there_are_more(queues: Queues, run: Run) -> None:
+    """A flood of dead letters does not flood the terminal; JSON is whole."""
+    queue = queues.add(events_per_request=1)
+    queues.fill(queue, 60)
+    for _ in range(60):
+        queues.kill(queue, "HTTP 413")
+
+    text, limited = run("dead", "list").stdout, run("dead", "list", "--limit", "2").stdout
+    shapes = document(run("dead", "list", "--json"))
+
+    assert "60 events in 60 batches; the newest 50 are listed, see --limit" in text
+    assert limited.count(queue.name) == 2
+    assert len(shapes) == 60
+
+
+def test_redrive_dry_run_changes_nothing(queues: Queues, run: Run) -> None:
+    """It says what a redrive would do."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.kill(queue, "HTTP 413")
+
+    result = run("dead", "redrive", "--dry-run")
+    purge = run("dead", "purge", "--dry-run", "--json")
+
+    assert "5 events in 1 batch would be redriven" in result.stdout
+    assert document(purge) == {"would_be_purged": {"batches": 1, "events": 5}}
+    assert queues.view(queue).dead == 5
+
+
+def test_redrive_by_reason_puts_back_only_those(queues: Queues, run: Run) -> None:
+    """The others stay dead."""
+    queue = queues.add()
+    queues.fill(queue, 10)
+    queues.kill(queue, "VWO answered 401")
+    queues.kill(queue, "VWO answered 413")
+
+    result = run("dead", "redrive", "--reason", "401", "--queue", queue.name, "--json")
+
+    assert document(result) == {"redriven": {"batches": 1, "events": 5}}
+    assert (queues.view(queue).ready, queues.view(queue).dead) == (5, 5)
+
+
+def test_a_batch_that_is_not_dead_is_an_error(queues: Queues, run: Run) -> None:
+    """A mistyped id must not look like a success, nor the good id beside it be acted on."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    batch = queues.kill(queue, "HTTP 413")
+
+    result = run("dead", "redrive", "--batch", batch.id, "--batch", "nope")
+
+    assert result.exit_code == 1
+    assert "has the id nope" in result.stderr
+    assert queues.view(queue).dead == 5
+
+
+def test_purge_asks_first(queues: Queues, run: Run) -> None:
+    """No means no; so does no answer; --yes does not ask."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.kill(queue, "HTTP 413")
+
+    refused, silent = run("dead", "purge", text="n\n"), run("dead", "purge", "--json")
+    still_dead = queues.view(queue).dead
+    agreed = run("dead", "purge", text="y\n")
+
+    assert (refused.exit_code, silent.exit_code, agreed.exit_code) == (1, 1, 0)
+    assert "Drop 5 events in 1 batch of 1 queue for good?" in refused.stderr
+    assert document(silent) == {"error": "interrupted"}
+    assert still_dead == 5
+    assert "5 events in 1 batch purged" in agreed.stdout
+    assert queues.view(queue).dropped == {"purged": 5}
+
+
+def test_with_nothing_dead_there_is_nothing_to_do(queues: Queues, run: Run) -> None:
+    """A nightly redrive of nothing is a success, and a purge does not ask."""
+    queues.add()
+
+    assert "no dead letters" in run("dead", "list").stdout
+    assert run("dead", "redrive").exit_code == 0
+    assert run("dead", "purge").exit_code == 0
+
+
+# -- doctor
+
+
+def test_doctor_prints_each_check_with_its_remedy(queues: Queues, run: Run) -> None:
+    """Problems exit 1; JSON is the list of findings."""
+    queues.fill(queues.add(), 1)
+
+    text, shape = run("doctor", width=100), run("doctor", "--json")
+
+    assert (text.exit_code, shape.exit_code) == (1, 1)
+    assert re.search(r"problem +listener +no worker listens", text.stdout)
+    assert "→ start one: celery -A vwo_celery.celery.app worker" in flat(text.stdout)
+    assert re.search(r"\d+ problems, \d+ warnings? in \d+ checks", text.stdout)
+    for finding in document(shape):
+        assert set(finding) == {"check", "state", "what", "remedy"}
+        assert finding["state"] in ("ok", "warn", "problem")
+
+
+def test_doctor_takes_wrong_settings_for_a_finding(
+    bare: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doctor is what one calls when nothing else works."""
+    monkeypatch.setenv("VWO_CELERY_LEASE_SECONDS", "5")
+
+    (finding,) = document(result := bare("doctor", "--json"))
+
+    assert result.exit_code == 1
+    assert (finding["check"], finding["state"]) == ("settings", "problem")
+    assert "lease_seconds must exceed request_timeout_seconds" in finding["what"]
+    assert "VWO_CELERY_LEASE_SECONDS" in finding["what"]
+
+
+def test_doctor_without_redis_says_so(bare: Run) -> None:
+    """One problem for each thing that cannot be reached, no password, no traceback."""
+    result = bare("doctor", "--redis-url", NOWHERE)
+
+    assert result.exit_code == 1
+    assert re.search(r"problem +redis", result.stdout)
+    assert "sekrit" not in result.output
+
+
+# -- what all commands share
+
+
+COMMANDS = (
+    ("status",), ("queues",), ("ledger",), ("flush",), ("pause", "--all"), ("resume", "--all"),
+    ("dead", "list"), ("dead", "redrive"), ("dead", "purge", "--yes"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_without_redis_there_is_one_clear_line(
+    bare: Run, words: tuple[str, ...], as_json: bool
+) -> None:
+    """What was tried, what is true, what to do; exit 1; no traceback and no password."""
+    result = bare(*words, "--redis-url", NOWHERE, *(["--json"] if as_json else []))
+
+    text = document(result)["error"] if as_json else result.stderr
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "redis://…@127.0.0.1:1/0 cannot be used" in text
+    assert "--redis-url" in text
+    assert "sekrit" not in result.output
+    assert len(text.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--redis-url", "http://:sekrit@x"), "redis_url must be"),
+        (("--redis-url", "redis://:sekrit@localhost:port/0"), "cannot be used"),
+        (("--redis-url", "redis+cluster://:sekrit@127.0.0.1:1"), "cannot be used"),
+        (("--namespace", "a b"), "namespace must be"),
+    ],
+)
+def test_wrong_settings_are_one_clear_line(bare: Run, words: tuple[str, ...], message: str) -> None:
+    """Wherever a wrong value is noticed."""
+    result = bare("status", *words)
+
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert isinstance(result.exception, SystemExit)
+    assert "sekrit" not in result.output
+
+
+def test_options_may_stand_before_and_after_the_command(
+    queues: Queues, bare: Run, redis_url: str
+) -> None:
+    """The nearer one wins."""
+    queue = queues.add()
+    words = ("--redis-url", redis_url)
+
+    before = document(bare(*words, "--json", "ledger"))
+    after = document(bare("--redis-url", NOWHERE, "ledger", *words, "--json"))
+    of_group = document(bare(*words, "--json", "dead", "list"))
+
+    assert [row["queue"] for row in before] == [row["queue"] for row in after] == [queue.name]
+    assert of_group == []
+
+
+def test_an_unknown_queue_is_an_error(queues: Queues, run: Run) -> None:
+    """With the nearest name, in every command that takes one."""
+    queue = queues.add(888888)
+
+    for command in ("status", "queues", "ledger", "flush", "pause", "resume"):
+        result = run(command, "--queue", "fme-8888")
+        assert result.exit_code == 1
+        assert f"did you mean '{queue.name}'?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("nope",), ("flush", "--wait", "-1"), ("status", "--nope"), ("dead", "list", "--limit", "0")],
+)
+def test_wrong_usage_exits_2(run: Run, words: tuple[str, ...]) -> None:
+    """Also with --json, where the error is a document."""
+    result, shape = run(*words), run("--json", *words)
+
+    assert (result.exit_code, shape.exit_code) == (2, 2)
+    assert set(document(shape)) == {"error"}
+
+
+def test_control_characters_do_not_reach_the_terminal(queues: Queues, run: Run) -> None:
+    """Whoever can write to Redis, or VWO's answer, must not move an operator's cursor."""
+    queues.shard(queues.add()).pause("\x1b[2J\x1b]0;pwned\x07 [bold]text[/bold]")
+
+    shown = run("status").stdout
+
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert "[bold]text[/bold]" in shown
+
+
+def test_the_installed_command_works(redis_url: str) -> None:
+    """As a program of its own, also where the terminal knows no more than ASCII."""
+    env = {**os.environ, "VWO_CELERY_REDIS_URL": redis_url, "PYTHONIOENCODING": "ascii"}
+    program = "from vwo_celery.cli import main; main(prog_name='vwo-celery')"
+
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "doctor"],
+        env=env, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    version = subprocess.run(
+        [sys.executable, "-c", program, "--version"],
+        env=env, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+
+    assert ran.returncode == 1
+    assert "no worker listens" in ran.stdout
+    assert ran.stderr == ""
+    assert re.fullmatch(r"vwo-celery, version \d+\.\d+\.\d+\S*\n", version.stdout)
+
+
+# -- spool
+
+
+def test_the_spool_is_shown_and_drained(bare: Run) -> None:
+    """What waits on this host, while Redis is away and without it; then it goes, and nothing is left."""
+    with RedisServer(appendonly=True) as server:
+        queue = _spooling_queue(server)
+        at = ("--redis-url", server.url)
+        shown, told = bare("spool", "status", *at), document(bare("spool", "status", "--json", *at))
+        away = bare("spool", "drain", "--timeout", "0.1", *at)
+        server.start()
+        drained = bare("spool", "drain", "--json", *at)
+        after = bare("spool", "status", *at)
+        stored = Queues(server.url).view(queue)
+
+    assert shown.exit_code == 0
+    assert f"{queue.name} 3 " in flat(shown.stdout)
+    assert (told["events"], told["queues"][0]["queue"]) == (3, queue.name)
+    assert 0 < told["used_bytes"] <= told["max_bytes"]
+    assert away.exit_code == 1
+    assert "3 left" in away.stdout
+    assert "Redis answered" in flat(away.stdout)
+    assert drained.exit_code == 0
+    assert document(drained)["left"] == 0
+    assert stored.ready == 3
+    assert (after.exit_code, "it holds nothing" in after.stdout) == (0, True)
+
+
+def test_without_a_spool_there_is_nothing_to_drain(
+    bare: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an empty spool_dir both commands say so; a host that never spooled is fine."""
+    for word in ("status", "drain"):
+        fresh = bare("spool", word)
+        with monkeypatch.context() as patch:
+            patch.setenv("VWO_CELERY_SPOOL_DIR", "")
+            none = CliRunner().invoke(main, ["spool", word], prog_name="vwo-celery")
+
+        assert fresh.exit_code == 0
+        assert none.exit_code == 1
+        assert "there is no spool" in none.output
+
+
+def _spooling_queue(server: RedisServer) -> vwo_celery.Queue:
+    """A queue whose Redis is away, with three events; this process does not drain them."""
+    program = (
+        "import sys, vwo_celery\n"
+        "queue = vwo_celery.connect(\n"
+        "    vwo_celery.Destination(account_id=1, sdk_key='k' * 32, generation='fme'),\n"
+        "    redis_url=sys.argv[1], batch_event_data={'events_per_request': 5})\n"
+        "assert all(r.where == 'spooled' for r in queue.enqueue_many([{}, {}, {}]))\n"
+    )
+    server.stop()
+    subprocess.run([sys.executable, "-c", program, server.url], check=True, timeout=60)
+    destination = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
+    return vwo_celery.connect(destination, redis_url=server.url)

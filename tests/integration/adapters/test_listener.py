@@ -1,0 +1,81 @@
+"""The listener in a worker's main process: when it sweeps in beat's place, and what it leaves alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import redis as redis_py
+from celery import Celery
+
+from tools.waiting import wait_until
+from vwo_celery.celery.listener import Listener
+from vwo_celery.celery.stopping import stopping
+from vwo_celery.celery.tasks import setup
+from vwo_celery.queue.fleet import Fleet
+
+SWEEP_SECONDS = 60.0
+
+
+class Parent(NamedTuple):
+    """All that the listener asks of Celery's worker."""
+
+    app: Celery
+
+
+@pytest.fixture
+def start(redis_url: str) -> Iterator[Any]:
+    """Start a listener whose broker is this process; it is stopped after the test."""
+    started = []
+
+    def start_one() -> Celery:
+        app = Celery(broker="memory://", set_as_current=False)
+        setup(app, redis_url=redis_url, sweep_interval_seconds=SWEEP_SECONDS)
+        listener = Listener(Parent(app))
+        listener.start(Parent(app))
+        started.append((listener, Parent(app)))
+        return app
+
+    yield start_one
+    for listener, parent in started:
+        listener.close(parent)
+        listener.stop(parent)
+    wait_until(lambda: not any("listener" in t.name for t in threading.enumerate()), 10)
+    stopping.prepare()
+
+
+def swept_by_beat(fleet: Fleet, sweeps_ago: float) -> None:
+    """Have beat's last sweep lie so far back."""
+    at = fleet.now_ms() - int(1000 * sweeps_ago * SWEEP_SECONDS)
+    fleet.client.hset(fleet.keys.pulse, "beat", at)
+
+
+@pytest.mark.parametrize("sweeps_ago", [1.7, -60], ids=["late", "ahead"])
+def test_it_sweeps_before_two_sweeps_are_missed(
+    redis: redis_py.Redis, start: Any, sweeps_ago: float
+) -> None:
+    """A beat that is late by most of a sweep is replaced at once; so is one whose note lies ahead,
+    because Redis' clock stepped back."""
+    fleet = Fleet(redis, "vwo")
+    swept_by_beat(fleet, sweeps_ago)
+
+    start()
+
+    wait_until(lambda: "listener" in fleet.last_sweeps_ms(), 10)
+
+
+@pytest.mark.declared_keys("wakeups")
+def test_it_leaves_the_sweep_to_beat(redis: redis_py.Redis, start: Any) -> None:
+    """A beat that is late by a tenth of a sweep is waited for."""
+    fleet = Fleet(redis, "vwo")
+    swept_by_beat(fleet, 1.1)
+
+    app = start()
+    for number in range(2):  # it looks at the sweeps before it takes a wake-up
+        fleet.leave_wakeups("legacy-1-a", number, ["token"])
+        with app.connection_for_read() as connection:
+            connection.SimpleQueue("celery").get(timeout=10).ack()
+
+    assert "listener" not in fleet.last_sweeps_ms()

@@ -1,0 +1,313 @@
+"""Redis Cluster: shards spread over nodes, slots that move, and a master that dies."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vwo_celery
+from tools.producers import BATCH, SOON_SECONDS, TIMEOUT_SECONDS, connect, numbers
+from tools.redis_groups import ClusterGroup, client_of, cluster_port
+from tools.under_load import LoadedInstallation
+from tools.waiting import wait_until
+from vwo_celery.connections import open_client, open_worker_client
+from vwo_celery.operating.inspector import view_queues
+from vwo_celery.producing import aio
+from vwo_celery.queue.batches import Batch
+from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.snapshots import take_snapshot
+from vwo_celery.receipts import IN_REDIS, SPOOLED
+from vwo_celery.testing import RedisServer, Standin
+
+pytestmark = pytest.mark.declared_keys("broker:*")
+SHARDS = 5
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ClusterGroup]:
+    """Three masters, for all tests of this file that leave them alive."""
+    with ClusterGroup(3) as running:
+        yield running
+
+
+@pytest.fixture
+def group(cluster: ClusterGroup) -> ClusterGroup:
+    """That cluster, emptied."""
+    for node in cluster.masters:
+        with client_of(node) as client:
+            client.flushall()
+            client.config_resetstat()
+    return cluster
+
+
+@pytest.fixture
+def installation(
+    group: ClusterGroup, redis_url: str, standin: Standin, tmp_path: Path
+) -> Iterator[LoadedInstallation]:
+    """An installation around the cluster, its queue in several shards."""
+    with LoadedInstallation(group.url, redis_url, standin, tmp_path, shards=SHARDS) as running:
+        yield running
+
+
+def connect_to(url: str, batch: Any = BATCH, **settings: Any) -> vwo_celery.Queue:
+    """A queue without a spool."""
+    return connect(url, batch, spool_dir="", **settings)
+
+
+def slot_of(group: ClusterGroup, shard: Shard) -> int:
+    """The slot that all keys of a shard lie in."""
+    return group.slot_of(shard.keys.meta)
+
+
+def move(group: ClusterGroup, shard: Shard) -> int:
+    """Move a shard to another node, all at once; the number of its keys."""
+    slot = slot_of(group, shard)
+    source = group.owner_of(slot)
+    target = next(node for node in group.masters if node is not source)
+    group.begin_move(slot, source, target)
+    moved = group.move_keys(slot, source, target)
+    group.end_move(slot, source, target)
+    return moved
+
+
+@contextmanager
+def _in_thread(work: Callable[[], object]) -> Iterator[list[object]]:
+    """Have *work* run in a thread beside the block; holds its answer after it."""
+    answers: list[object] = []
+    thread = threading.Thread(target=lambda: answers.append(work()), daemon=True)
+    thread.start()
+    yield answers
+    thread.join(20)
+
+
+def _tried_in_vain(*nodes: RedisServer) -> bool:
+    """Whether a node has answered TRYAGAIN; it depends on the version of Redis which one does."""
+    answers = []
+    for node in nodes:
+        with client_of(node) as client:
+            answers.append("errorstat_TRYAGAIN" in client.info("errorstats"))
+    return any(answers)
+
+
+def ledger(queue: vwo_celery.Queue) -> Any:
+    """The ledger of all shards."""
+    (view,) = view_queues(queue.fleet, queue.fleet.registrations())
+    return view.ledger
+
+
+def test_shards_lie_on_several_nodes(group: ClusterGroup) -> None:
+    """One queue in several shards is served by more than one master, and holds every event."""
+    queue = connect_to(group.url, shards=SHARDS)
+
+    assert all(queue.enqueue({"n": n}) == IN_REDIS for n in range(50))
+
+    owners = {group.owner_of(slot_of(group, shard)).port for shard in queue.shards}
+    assert len(owners) > 1
+    assert sum(take_snapshot(shard).pending for shard in queue.shards) == 50
+    assert ledger(queue).balanced
+
+
+def test_slots_move_while_events_flow(
+    group: ClusterGroup, installation: LoadedInstallation
+) -> None:
+    """Each shard moves to another node under way: nothing is lost, nothing is stored or sent twice."""
+    installation.worker()
+    streams = [installation.stream(name) for name in ("a", "b")]
+    for stream in streams:
+        stream.wait_for_more()
+    queue = installation.queue()
+
+    for shard in queue.shards:
+        assert move(group, shard)
+        streams[0].wait_for_more(20)
+
+    stored = [name for stream in streams for name in stream.finish()]
+    installation.wait_for_delivery(stored)
+    assert queue.flush_events(10)
+    assert installation.sent_twice() == {}
+    found = ledger(queue)
+    assert found.balanced
+    assert (found.accepted, found.dropped) == (found.delivered, 0)
+    unknown = [name for s in streams for name, (_, reason) in s.receipts().items() if reason != "-"]
+    assert len(stored) <= found.accepted <= len(stored) + len(unknown)
+
+
+def test_a_shard_between_two_nodes(group: ClusterGroup) -> None:
+    """While its keys lie on two nodes nothing is stored, and the receipt says so; then all goes on."""
+    queue = connect_to(group.url, enqueue_timeout_seconds=0.5)
+    assert all(queue.enqueue_many({"n": n} for n in range(10)))
+    shard = queue.shards[0]
+    slot = slot_of(group, shard)
+    source = group.owner_of(slot)
+    target = next(node for node in group.masters if node is not source)
+
+    group.begin_move(slot, source, target)
+    started = time.monotonic()
+    (between, _) = queue.enqueue_many([{"n": "between"}] * 2)
+    took_seconds = time.monotonic() - started
+    group.move_keys(slot, source, target)
+    group.end_move(slot, source, target)
+
+    assert (bool(between), between.reason) == (False, "redis_unavailable")
+    assert took_seconds < SOON_SECONDS
+    # For a moment the breaker goes on leaving Redis alone.
+    wait_until(lambda: queue.enqueue({"n": 10}) == IN_REDIS, 5, what="a push after the move")
+    client = open_client(group.url, timeout_seconds=2)
+    assert client.lrange(shard.keys.open, 0, -1)[::-1] == numbers(11)
+    assert take_snapshot(shard).balanced
+
+
+def test_a_worker_waits_for_the_end_of_a_move(group: ClusterGroup) -> None:
+    """What a worker has sent is settled when the move is over, and not sent again."""
+    queue = connect_to(group.url, batch={"events_per_request": 3})
+    wait_until(lambda: all(queue.enqueue_many({"n": n} for n in range(3))), 5, what="a push")
+    shard = Shard(open_worker_client(group.url), "vwo", queue.name, 0)
+    batch = shard.claim(token="", lease_seconds=60)
+    assert isinstance(batch, Batch)
+    slot = slot_of(group, shard)
+    source = group.owner_of(slot)
+    target = next(node for node in group.masters if node is not source)
+    group.begin_move(slot, source, target)
+
+    with _in_thread(lambda: shard.ack(batch.id)) as acked:
+        client = open_client(group.url, timeout_seconds=2)
+        wait_until(lambda: _tried_in_vain(source, target), 5, what="TRYAGAIN")
+        group.move_keys(slot, source, target)
+        group.end_move(slot, source, target)
+
+    assert acked == [True]
+    assert client.zcard(shard.keys.leases) == 0
+    assert take_snapshot(shard).delivered == 3
+
+
+def test_asyncio_follows_a_slot(group: ClusterGroup) -> None:
+    """The asyncio producer finds a shard on its new node as well."""
+    import asyncio
+
+    queue = connect_to(group.url)
+    other = aio.connect(
+        queue.destination, redis_url=group.url, enqueue_timeout_seconds=5.0, spool_dir=""
+    )
+
+    async def run() -> list[Any]:
+        before = await other.enqueue({"n": 0})
+        await asyncio.to_thread(move, group, queue.shards[0])
+        after = await other.enqueue({"n": 1})
+        await other.aclose()
+        return [before, after]
+
+    assert asyncio.run(run()) == [IN_REDIS, IN_REDIS]
+    assert take_snapshot(queue.shards[0]).pending == 2
+
+
+@pytest.fixture
+def mortal() -> Iterator[ClusterGroup]:
+    """Three masters, of which the first has a replica."""
+    with ClusterGroup(3, 1) as running:
+        yield running
+
+
+def test_a_replica_takes_over(
+    mortal: ClusterGroup, redis_url: str, standin: Standin, tmp_path: Path
+) -> None:
+    """A master is killed: its replica serves its shards, and nobody is started again."""
+    with LoadedInstallation(
+        mortal.url, redis_url, standin, tmp_path, shards=SHARDS
+    ) as installation:
+        _lose_a_master(mortal, installation)
+
+
+def _lose_a_master(group: ClusterGroup, installation: LoadedInstallation) -> None:
+    worker = installation.worker()
+    streams = [installation.stream(name) for name in ("a", "b")]
+    for stream in streams:
+        stream.wait_for_more()
+    queue = installation.queue()
+    dead, heir = group.nodes[0], group.nodes[-1]
+    assert any(group.owner_of(slot_of(group, shard)) is dead for shard in queue.shards)
+
+    dead.kill()
+    with client_of(heir) as client:
+        wait_until(lambda: client.info("replication")["role"] == "master", 15, what="the takeover")
+
+    for stream in streams:
+        stream.wait_for_more(100)
+    stored = {name for stream in streams for name in stream.finish()}
+    assert queue.flush_events(15)
+    found = ledger(queue)
+    assert len(stored - set(installation.delivered())) <= found.dropped
+    assert found.balanced
+    assert worker.exit_code is None
+
+
+def test_what_was_spooled_goes_to_its_node(group: ClusterGroup, tmp_path: Path) -> None:
+    """Once the cluster answers again, events that waited on disk are stored behind the others."""
+    queue = connect(group.url, spool_dir=str(tmp_path), enqueue_timeout_seconds=TIMEOUT_SECONDS)
+    wait_until(lambda: queue.enqueue({"n": 0}) == IN_REDIS, 10, what="a push")
+    for node in group.masters:
+        node.pause()
+    receipts = [queue.enqueue({"n": n}) for n in range(1, 4)]
+    for node in group.masters:
+        node.resume()
+
+    wait_until(lambda: queue.spooled() == 0, 20, what="an empty spool")
+
+    assert receipts == [SPOOLED] * 3
+    found = take_snapshot(queue.shards[0])
+    assert (found.accepted, found.balanced) == (4, True)
+    assert queue.fleet.client.exists(queue.shards[0].keys.meta)
+
+
+def test_a_node_that_hangs(mortal: ClusterGroup) -> None:
+    """A push to it fails in time: redis-py does not repeat it, as it would by itself."""
+    queue = connect_to(mortal.url, enqueue_timeout_seconds=1.0)
+    assert queue.register()
+    owner = mortal.owner_of(slot_of(mortal, queue.shards[0]))
+    owner.pause()
+    started = time.monotonic()
+
+    receipt = queue.enqueue({"n": 0})
+
+    assert time.monotonic() - started < 2 * SOON_SECONDS
+    assert (receipt.where, receipt.reason) == ("dropped", "redis_unavailable")
+    owner.resume()
+
+
+def test_a_part_that_nobody_serves() -> None:
+    """Slots that are away hold up only the shards in them."""
+    with ClusterGroup(1, 0, "--cluster-require-full-coverage", "no") as group:
+        queue = connect_to(group.url)
+        slot = slot_of(group, queue.shards[0])
+        with client_of(group.nodes[0]) as client:
+            client.execute_command("CLUSTER DELSLOTS", (slot + 1) % 16_384)
+
+        assert queue.enqueue({"n": 0}) == IN_REDIS
+
+
+def test_a_cluster_that_is_away_is_no_error_of_connecting() -> None:
+    """An application starts without its Redis; enqueue says so, and stores once Redis is there."""
+    port = cluster_port()
+    queue = connect_to(f"redis+cluster://127.0.0.1:{port}")
+
+    receipt = queue.enqueue({"n": 0})
+
+    assert (receipt.where, receipt.reason) == ("dropped", "redis_unavailable")
+    with RedisServer(port=port, arguments=("--cluster-enabled", "yes")) as server:
+        with client_of(server) as client:
+            client.execute_command("CLUSTER ADDSLOTS", *range(16_384))
+        wait_until(lambda: queue.enqueue({"n": 1}) == IN_REDIS, 10, what="a push")
+
+
+def test_no_client_warns(group: ClusterGroup) -> None:
+    """redis-py's deprecated ways of saying how often to repeat are not used where they are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+
+        assert open_worker_client(group.url).time()

@@ -1,0 +1,125 @@
+"""What redis-py repeats of a command or a URL in its errors is in none of ours, nor in a traceback."""
+
+from __future__ import annotations
+
+import traceback
+
+import pytest
+import redis as redis_py
+from msgspec.structs import replace
+from redis.exceptions import ConnectionError as Refused
+from redis.exceptions import ResponseError
+
+import vwo_celery
+from tools.producers import DESTINATION
+from vwo_celery.connections import open_async_client, open_client, unavailable
+from vwo_celery.delivering.worker import Worker
+from vwo_celery.errors import QueueUnavailable, SettingsError
+from vwo_celery.producing import aio
+from vwo_celery.queue.batches import Limits
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.registration import Registration
+from vwo_celery.sending.sender import Sender, Senders
+from vwo_celery.settings import Settings
+from vwo_celery.signals import BatchReport
+from vwo_celery.text.masking import secrets_of
+
+#: redis-py shortens a command at a space, so that this one would show.
+KEY = "s3cret and s3cret again"
+LIMITS = Limits(100, 60_000, 1_000_000, 1_000, 1_000_000, 8, 60_000)
+REGISTRATION = Registration(replace(DESTINATION, sdk_key=KEY), LIMITS)
+
+
+def traceback_of(caught: pytest.ExceptionInfo[BaseException]) -> str:
+    """What a log would hold of it, causes included."""
+    return "".join(traceback.format_exception(caught.value))
+
+
+def test_a_registration_that_redis_refuses_shows_no_key(redis: redis_py.Redis) -> None:
+    """redis-py puts a pipeline's failed command into its error; the key in it is taken out."""
+    fleet = Fleet(redis, "vwo")
+    redis.set(fleet.keys.queues, "no hash")
+
+    with pytest.raises(QueueUnavailable, match="WRONGTYPE") as caught:
+        fleet.register(REGISTRATION)
+
+    assert "s3cret" not in traceback_of(caught)
+    redis.flushall()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Command # 1 (HSET q {"s3cret) of pipeline caused error: x"}) of pipeline caused error: OOM',
+        "Command # 12 (LPUSH open s3cret\nevent) of pipeline caused error: OOM",
+        "OOM, with args beginning with: 's3cret' 'an\nevent' ",
+    ],
+)
+@pytest.mark.parametrize("kind", [ResponseError, Refused])
+def test_a_failed_command_is_cut_out_of_the_error(text: str, kind: type[Exception]) -> None:
+    """However long the command, and whatever is in it; what Redis says of it stays."""
+    with pytest.raises(QueueUnavailable) as caught, unavailable("a test"):
+        raise kind(text)
+
+    assert str(caught.value) == f"a test: Redis answered {kind.__name__}: OOM"
+    assert "s3cret" not in traceback_of(caught)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:s3cret@127.0.0.1:1/0?db=s3cret",
+        "redis://:s3cret@127.0.0.1:1/0?socket_timeout=s3cret",
+        "redis://:s3cret@127.0.0.1:1/0?unheard_of=s3cret",
+        "rediss://:s3cret@127.0.0.1:1/0?ssl_cert_reqs=s3cret",
+        "unix://:s3cret@/run/redis.sock?db=s3cret",
+        "redis+cluster://:s3cret@127.0.0.1:1,127.0.0.1:2/0?db=s3cret",
+        "redis+cluster://:s3cret/s3cret@127.0.0.1:1",
+        "redis+sentinel://:s3cret/s3cret@127.0.0.1:1/mymaster",
+    ],
+)
+@pytest.mark.parametrize("open_one", [open_client, open_async_client])
+def test_a_url_that_redis_py_cannot_use_is_an_error_of_ours(url: str, open_one: object) -> None:
+    """At once, where the client is made, and without what redis-py would quote of it."""
+    with pytest.raises(SettingsError, match="redis_url cannot be used") as caught:
+        open_one(url, timeout_seconds=1.0)  # type: ignore[operator]
+
+    assert "s3cret" not in traceback_of(caught)
+
+
+@pytest.mark.parametrize(
+    ("url", "secrets"),
+    [
+        ("redis://host/0", set()),
+        ("redis://user:pass-word@host", {"pass-word"}),
+        ("redis://:a%2Fb%40c@host", {"a%2Fb%40c", "a/b@c"}),
+        ("redis://:one/two@host", {"one/two", "one", "two"}),
+        (
+            "amqp://u:first@a;amqp://u:second@b",
+            {"first", "second"},
+        ),
+        ("redis://host?password=p%20w&db=1&sentinel_password=three", {"p w", "three"}),
+    ],
+)
+def test_the_secrets_of_a_url_are_known_in_pieces(url: str, secrets: set[str]) -> None:
+    """A library may quote what it took for a port, or what it has decoded: all of it is masked."""
+    assert set(secrets_of(url)) == secrets
+
+
+def test_no_repr_shows_a_key_or_a_password() -> None:
+    """Objects end up in logs, in debuggers and in error trackers."""
+    url = "redis://:s3cret@127.0.0.1:1/0"
+    destination = REGISTRATION.destination
+    queue = vwo_celery.connect(destination, redis_url=url, spool_dir="")
+    settings = Settings(redis_url=url, broker_url=url)
+    worker = Worker(queue.fleet, settings, lambda wakeup: None)
+    senders = Senders(request_timeout_seconds=1)
+    batch = queue.shards[0]
+    shown = [
+        destination, REGISTRATION, LIMITS, queue, queue.fleet, batch, settings, worker, senders,
+        senders.get(destination), Sender(destination, request_timeout_seconds=1), queue.fleet.client,
+        aio.connect(destination, redis_url=url, spool_dir=""),
+    ]  # fmt: skip
+
+    assert [text for text in map(repr, shown) if "s3cret" in text] == []
+    assert "s3cret" not in f"{destination} {settings} {queue!s} {vars(BatchReport)}"

@@ -1,0 +1,606 @@
+"""What a worker does to a batch that VWO does not take as it is: with real Redis and real requests."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tools.selective_vwo import Delivering, Judge, numbers_in
+from tools.waiting import wait_until
+from vwo_celery import signals
+from vwo_celery.delivering import sizes
+from vwo_celery.queue import flushing
+from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.snapshots import take_snapshot
+from vwo_celery.testing import Fault, Standin
+from vwo_celery.testing.standin.rules import Request
+
+pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups")
+#: Of a queue that still holds something.
+KEPT = ("ready", "info", "batch", "watched")
+
+Make = Callable[..., Delivering]
+
+
+class Vwo:
+    """A stand-in that answers by what is in the batch."""
+
+    def __init__(self) -> None:
+        self.judge: Judge = lambda numbers: None
+        self.standin = Standin(faults=self.answer)
+
+    def answer(self, request: Request) -> Any:
+        """The fault for one request."""
+        return self.judge(numbers_in(request))
+
+
+@pytest.fixture
+def vwo() -> Iterator[Vwo]:
+    """VWO, content with everything until its `judge` is set."""
+    playing = Vwo()
+    with playing.standin:
+        yield playing
+
+
+@pytest.fixture
+def make(redis_url: str, vwo: Vwo) -> Iterator[Make]:
+    """Makes the one queue and its worker."""
+    ends: list[Callable[[], None]] = []
+
+    def make_one(**options: Any) -> Delivering:
+        made = Delivering(redis_url, vwo.standin, **options)
+        ends.append(made.listen())
+        return made
+
+    yield make_one
+    for end in ends:
+        end()
+
+
+# -- 413
+
+
+def test_a_batch_that_is_too_large_is_halved(make: Make, vwo: Vwo) -> None:
+    """Halves are halved again until they pass; each event arrives once, in its order."""
+    made = make(per_request=8)
+    vwo.judge = lambda numbers: 413 if len(numbers) > 2 else None
+
+    made.enqueue(*range(8))
+    made.deliver()
+
+    assert [number for request in accepted(vwo) for number in request] == list(range(8))
+    assert made.state.delivered == 8
+    assert made.state.balanced
+    splits = made.reports(signals.batch_split)
+    assert [len(report.parts) for report in splits] == [2] * len(splits)
+    assert splits[0].error is not None
+    assert "413" in splits[0].error
+
+
+def test_what_passed_is_remembered_for_all_workers(make: Make, vwo: Vwo) -> None:
+    """The next batches are cut before they are sent, so that VWO refuses no second one."""
+    made = make(per_request=8)
+    vwo.judge = lambda numbers: 413 if len(numbers) > 2 else None
+    made.enqueue(*range(8))
+    made.deliver()
+    before = made.statuses.count(413)
+
+    made.enqueue(*range(8, 24))
+    other_worker = Delivering(made.queue.settings.redis_url, vwo.standin)
+    other_worker.deliver()
+
+    assert made.statuses.count(413) == before
+    assert made.state.delivered == 24
+    assert [number for request in accepted(vwo) for number in request] == list(range(24))
+
+
+def test_the_remembered_size_grows_slowly(make: Make, vwo: Vwo, redis: Any) -> None:
+    """A limit that was lifted is found again: each hour, twice as much is tried."""
+    made = make(per_request=8)
+    vwo.judge = lambda numbers: 413 if len(numbers) > 2 else None
+    made.enqueue(*range(8))
+    made.deliver()
+    vwo.judge = lambda numbers: None
+    vwo.standin.requests.clear()
+
+    long_ago = made.queue.fleet.now_ms() - 3 * sizes.DOUBLING_MS
+    redis.hset(made.shard.keys.meta, "fit_ms", long_ago)
+    made.enqueue(*range(8, 16))
+    made.deliver()
+
+    assert [len(request) for request in accepted(vwo)] == [8]
+
+
+def test_a_single_event_that_is_too_large_is_dead_lettered_alone(make: Make, vwo: Vwo) -> None:
+    """Of a batch with one giant, everything else is delivered."""
+    made = make(per_request=4)
+    vwo.judge = lambda numbers: 413 if 2 in numbers else None
+
+    made.enqueue(0, 1, 2, 3)
+    made.deliver()
+
+    assert made.taken == Counter([0, 1, 3])
+    assert made.state.events("dead") == 1
+    assert made.state.balanced
+    (dead,) = made.reports(signals.batch_dead_lettered)
+    assert numbers_of(dead) == [2]
+    purge(made)
+
+
+def test_a_flush_waits_for_the_parts_of_a_split_batch(make: Make, vwo: Vwo) -> None:
+    """A batch that is gone because it was split is not taken for delivered."""
+    made = make(per_request=4)
+    vwo.judge = lambda numbers: 413 if len(numbers) > 2 else 503 if 3 in numbers else None
+    made.enqueue(0, 1, 2, 3)
+    watched: list[flushing.FlushCounts] = []
+
+    def flush() -> dict[str, flushing.FlushCounts]:
+        shards = made.queue.shards
+        return flushing.flush_shards(
+            made.queue.fleet, shards, timeout_seconds=30, watch=watched.append
+        )
+
+    with ThreadPoolExecutor(1) as pool:
+        flushed = pool.submit(flush)
+        wait_until(lambda: watched, what="the flush to have counted what there is")
+        made.deliver_until(lambda: (watched[-1].delivered, watched[-1].pending) == (2, 2))
+        assert not flushed.done()
+        vwo.judge = lambda numbers: None
+        made.deliver_until(flushed.done)
+
+    assert flushed.result()[made.queue.name] == (4, 0, 0, "")
+
+
+# -- 400, 422
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("poison", [{0}, {7}, {3, 4}, {1, 2, 6}])
+def test_only_the_poison_is_dead_lettered(
+    make: Make, vwo: Vwo, poison: set[int], status: int
+) -> None:
+    """Whatever VWO refuses in a batch, everything else is delivered, once."""
+    made = proven(make(per_request=8))
+    vwo.judge = lambda numbers: status if poison & set(numbers) else None
+
+    made.enqueue(*range(8))
+    made.deliver()
+
+    assert made.taken == Counter({100: 1, **{n: 1 for n in range(8) if n not in poison}})
+    assert made.state.events("dead") == len(poison)
+    assert made.state.balanced
+    assert not made.state.paused
+    (dead,) = made.reports(signals.batch_dead_lettered)
+    assert numbers_of(dead) == sorted(poison)
+    purge(made)
+
+
+@pytest.mark.declared_keys(*KEPT)
+@pytest.mark.parametrize("events", [2, 8, 300])
+def test_where_everything_is_refused_the_queue_pauses(make: Make, vwo: Vwo, events: int) -> None:
+    """VWO answers 400 to a wrong account as well: nothing is dead-lettered, nothing hammered."""
+    made = proven(make(per_request=events))
+    vwo.judge = lambda numbers: 400
+
+    made.enqueue(*range(events))
+    made.deliver()
+
+    assert "400" in made.state.paused
+    assert (made.state.pending, made.state.events("dead")) == (events, 0)
+    assert len(made.state.batches) == 1
+    assert made.statuses.count(400) <= 50
+    assert len(made.reports(signals.destination_paused)) == 1
+    vwo.judge = lambda numbers: None
+    made.shard.resume()
+    made.deliver()
+    assert made.taken == Counter([100, *range(events)])
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_nothing_is_searched_before_the_first_success(make: Make, vwo: Vwo) -> None:
+    """A destination that never accepted anything is taken for wrongly configured at once."""
+    made = make(per_request=8)
+    vwo.judge = lambda numbers: 400
+
+    made.enqueue(*range(8))
+    made.deliver()
+
+    assert made.statuses == [400]
+    assert made.state.paused
+    assert made.state.pending == 8
+
+
+def test_a_success_of_another_shard_counts(make: Make, vwo: Vwo) -> None:
+    """It is the destination that has accepted something, whichever shard it came from."""
+    made = make(per_request=8, shards=2)
+    made.queue.shards = made.queue.shards[:1]
+    proven(made)
+    made.queue.shards = [made.queue.fleet.shard(made.queue.name, 1)]
+    vwo.judge = lambda numbers: 400 if 5 in numbers else None
+
+    made.enqueue(*range(8))
+    made.deliver()
+
+    assert made.taken == Counter([100, 0, 1, 2, 3, 4, 6, 7])
+    (dead,) = [batch for batch in made.state.batches if batch.state == "dead"]
+    made.shard.purge(dead.id)
+
+
+def test_a_lone_poison_is_dead_lettered_once_another_batch_passes(make: Make, vwo: Vwo) -> None:
+    """A batch of one cannot be halved; that others pass meanwhile is what proves it guilty."""
+    made = proven(make(per_request=1))
+    vwo.judge = lambda numbers: 400 if 1 in numbers else None
+    made.enqueue(1)
+    made.deliver()
+    assert made.state.events("dead") == 0
+
+    made.enqueue(2)
+    made.deliver_until(lambda: made.state.events("dead") == 1)
+
+    assert made.taken == Counter([100, 2])
+    assert not made.state.paused
+    purge(made)
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_a_lone_event_that_nothing_proves_guilty_pauses(make: Make, vwo: Vwo) -> None:
+    """Where nothing else passes, it may be the account: the event is kept."""
+    made = proven(make(per_request=1))
+    vwo.judge = lambda numbers: 400
+    made.enqueue(1)
+
+    made.deliver_until(lambda: made.state.paused)
+
+    assert (made.state.pending, made.state.events("dead")) == (1, 0)
+    assert made.statuses.count(400) == 3
+
+
+def test_a_search_that_an_outage_ends_loses_and_repeats_nothing(make: Make, vwo: Vwo) -> None:
+    """What was accepted before the 503 is settled; the rest is released and searched again."""
+    made = proven(make(per_request=8))
+    sent: list[int] = []
+
+    def judge(numbers: list[int]) -> int | None:
+        sent.append(len(numbers))
+        if len(sent) == 3:  # the batch, its first half, and now
+            return 503
+        return 400 if 6 in numbers else None
+
+    vwo.judge = judge
+    made.worker.stopping = lambda: len(sent) >= 3
+    made.enqueue(*range(8))
+    made.deliver()
+    assert made.state.balanced
+    assert made.taken == Counter([100, 0, 1, 2, 3])
+
+    made.worker.stopping = lambda: False
+    made.deliver_until(lambda: made.state.events("dead") == 1)
+
+    assert made.taken == Counter([100, 0, 1, 2, 3, 4, 5, 7])
+    assert made.state.balanced
+    purge(made)
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_a_refusal_in_the_middle_of_a_search_pauses(make: Make, vwo: Vwo) -> None:
+    """A key that is revoked meanwhile is no fault of the events."""
+    made = proven(make(per_request=8))
+    answers: Iterator[int | None] = iter([400, None, 401])
+    vwo.judge = lambda numbers: next(answers, None)
+
+    made.enqueue(*range(8))
+    made.deliver()
+
+    assert made.taken == Counter([100, 0, 1, 2, 3])
+    assert "401" in made.state.paused
+    assert (made.state.pending, made.state.events("dead")) == (4, 0)
+    assert made.state.balanced
+
+
+def test_a_worker_that_stops_in_a_search_keeps_what_it_found(make: Make, vwo: Vwo) -> None:
+    """What was accepted so far is settled before the process ends, and sent no more."""
+    made = proven(make(per_request=8))
+    asked: list[int] = []
+    made.worker.stopping = lambda: len(asked) >= 2
+
+    def judge(numbers: list[int]) -> int | None:
+        asked.append(len(numbers))
+        return 400 if 6 in numbers else None
+
+    vwo.judge = judge
+    made.enqueue(*range(8))
+    made.deliver()
+    assert made.taken == Counter([100, 0, 1, 2, 3])
+    assert made.state.pending == 4
+
+    made.worker.stopping = lambda: False
+    made.deliver()
+
+    assert made.taken == Counter([100, 0, 1, 2, 3, 4, 5, 7])
+    assert made.state.balanced
+    purge(made)
+
+
+def test_dead_letters_are_bounded(make: Make, vwo: Vwo) -> None:
+    """Beyond max_dead_events the oldest go, and are counted as dropped."""
+    made = proven(make(per_request=4, max_dead_events=2))
+    vwo.judge = lambda numbers: 400 if set(numbers) & {1, 5, 9} else None
+
+    made.enqueue(*range(12))
+    made.deliver()
+
+    assert made.state.events("dead") == 2
+    assert made.state.dropped == {"dead_letters_full": 1}
+    assert made.state.balanced
+    purge(made)
+
+
+# -- the circuit
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_an_outage_costs_probes_only(make: Make, vwo: Vwo) -> None:
+    """After some failures in a row nothing is claimed, but for one probe at a time."""
+    made = make(per_request=1, circuit_failures=3, backoff_base_seconds=60, backoff_max_seconds=60)
+    vwo.judge = lambda numbers: 503
+    made.enqueue(*range(50))
+
+    for _ in range(20):
+        made.deliver()
+
+    assert made.statuses == [503] * 3
+    assert made.state.events("in_flight") == 0
+    assert made.state.balanced
+
+
+def test_the_backlog_leaves_once_a_probe_succeeds(make: Make, vwo: Vwo) -> None:
+    """The circuit closes with the first answer, and everything that waited is sent, once."""
+    made = make(per_request=1, circuit_failures=3)
+    vwo.judge = lambda numbers: 503
+    made.enqueue(*range(20))
+    made.deliver_until(lambda: len(made.statuses) >= 6)
+    assert made.state.delivered == 0
+    vwo.judge = lambda numbers: None
+
+    made.deliver_until(lambda: made.state.delivered == 20)
+
+    assert made.taken == Counter(range(20))
+    assert made.state.balanced
+    assert made.state.held_until_ms == 0
+    assert not made.queue.fleet.client.exists(made.shard.keys.circuit)
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_one_probe_at_a_time(make: Make, vwo: Vwo) -> None:
+    """While a probe is out, no other worker and no other shard sends anything."""
+    made = make(per_request=1, circuit_failures=1, shards=2, max_parallel_sends=4)
+    vwo.judge = lambda numbers: 503
+    made.enqueue(*range(40))
+    made.deliver_until(lambda: len(made.statuses) >= 3)
+    gate, asked = threading.Event(), threading.Event()
+
+    def hold(numbers: list[int]) -> None:
+        asked.set()
+        gate.wait(10)
+
+    vwo.judge = hold
+    probing = threading.Thread(target=lambda: made.deliver_until(asked.is_set))
+    probing.start()
+    assert asked.wait(10)
+    before = len(made.standin.requests)
+    others = [Delivering(made.queue.settings.redis_url, vwo.standin, shards=2) for _ in range(3)]
+
+    tried = sum(other.deliver() for other in others)
+
+    assert tried == 0
+    gate.set()
+    probing.join()
+    assert len(made.standin.requests) >= before
+    made.deliver_until(lambda: sum(made.taken.values()) == 40)
+    assert made.taken == Counter(range(40))
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_retry_after_holds_the_whole_queue(make: Make, vwo: Vwo) -> None:
+    """Once the circuit is open, nothing is asked before the time that VWO named, up to the bound."""
+    made = make(per_request=1, circuit_failures=2, backoff_max_seconds=30)
+    vwo.judge = lambda numbers: Fault(status=429, headers=(("Retry-After", "3600"),))
+    made.enqueue(*range(5))
+
+    made.deliver()
+
+    shard = take_snapshot(made.shard)
+    held = made.queue.fleet.client.hget(made.shard.keys.meta, "held_until")
+    assert 29_000 < int(held) - shard.now_ms <= 30_000
+    assert made.statuses == [429, 429]
+    assert made.deliver() == 0
+
+
+def test_mixed_answers_do_not_open_the_circuit(
+    make: Make, vwo: Vwo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Failures count in a row; what VWO accepts in between begins the row anew."""
+    made = make(per_request=1, circuit_failures=2)
+    seen: Counter[int] = Counter()
+
+    def judge(numbers: list[int]) -> int | None:
+        seen[numbers[0]] += 1
+        return 503 if numbers[0] % 2 and seen[numbers[0]] == 1 else None
+
+    vwo.judge = judge
+    made.enqueue(*range(20))
+    held: list[int] = []
+    monkeypatch.setattr(Shard, "hold", lambda self, until_ms, token: held.append(until_ms))
+
+    made.deliver_until(lambda: made.state.delivered == 20)
+
+    assert held == []
+
+
+# -- interruptions
+
+
+class Stop(BaseException):
+    """What a worker that is told to stop raises, wherever it is."""
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_an_interrupted_batch_is_handed_back(
+    make: Make, vwo: Vwo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease is free at once, in the batch's old place, and no attempt is counted."""
+    made = make(per_request=2)
+    made.enqueue(0, 1, 2, 3)
+
+    def stop(*_: Any, **__: Any) -> Any:
+        raise Stop
+
+    monkeypatch.setattr("vwo_celery.delivering.delivery.send", stop)
+    with pytest.raises(Stop):
+        made.deliver()
+    monkeypatch.undo()
+
+    assert [(batch.attempt, batch.state) for batch in made.state.batches] == [(0, "ready")] * 2
+    made.deliver()
+    assert [report.attempt for report in made.reports(signals.batch_delivered)] == [1, 1]
+    assert list(made.taken) == [0, 1, 2, 3]
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_a_late_thread_settles_nothing_that_was_handed_back(make: Make, vwo: Vwo) -> None:
+    """A process that stops hands back while its thread still sends; another worker has it then."""
+    made = make(per_request=2, backoff_base_seconds=30, backoff_max_seconds=30)
+    sending, gate = sending_two(made, vwo, 503)
+
+    assert made.worker.leases.hand_back_all() == 1
+    batch = made.shard.claim(token="", lease_seconds=60)
+    gate.set()
+    sending.join()
+
+    assert batch is not None
+    assert [(each.attempt, each.state) for each in made.state.batches] == [(1, "in_flight")]
+    assert made.shard.ack(batch.id)
+
+
+def test_a_late_acceptance_counts_all_the_same(make: Make, vwo: Vwo) -> None:
+    """What VWO accepted is acknowledged though the lease was handed back meanwhile."""
+    made = make(per_request=2)
+    sending, gate = sending_two(made, vwo, None)
+
+    assert made.worker.leases.hand_back_all() == 1
+    made.worker.stopping = lambda: True
+    gate.set()
+    sending.join()
+
+    assert made.state.delivered == 2
+    assert made.state.balanced
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_a_stopping_worker_claims_nothing_and_passes_its_wakeup_on(make: Make, vwo: Vwo) -> None:
+    """The batch in hand is finished; what is left is another worker's, which is woken for it."""
+    made = make(per_request=1)
+    made.enqueue(0, 1, 2)
+    made.worker.stopping = lambda: bool(made.standin.requests)
+
+    made.deliver()
+
+    assert made.taken == Counter([0])
+    assert made.woken[-1] == Wakeup(made.queue.name, 0, "")
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_a_try_that_raises_releases_its_batch(
+    make: Make, vwo: Vwo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours costs an attempt and a delay, not a whole lease; the operator sees why."""
+    made = make(per_request=2, backoff_base_seconds=30, backoff_max_seconds=30)
+    made.enqueue(0, 1)
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("vwo_celery.delivering.delivery.send", fail)
+    with pytest.raises(ZeroDivisionError):
+        made.deliver()
+
+    (batch,) = made.state.batches
+    assert (batch.attempt, batch.state) == (1, "released")
+    assert "ZeroDivisionError" in batch.error
+    assert len(made.worker.leases) == 0
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_a_probe_that_is_interrupted_lets_another_go(
+    make: Make, vwo: Vwo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its leave to probe is given back with its lease."""
+    made = make(per_request=1, circuit_failures=1)
+    vwo.judge = lambda numbers: 503
+    made.enqueue(0, 1)
+    made.deliver()
+
+    def stop(*_: Any, **__: Any) -> Any:
+        raise Stop
+
+    def probe() -> bool:
+        with monkeypatch.context() as patch:
+            patch.setattr("vwo_celery.delivering.delivery.send", stop)
+            try:
+                return made.deliver() < 0
+            except Stop:
+                return True
+
+    made.deliver_until(probe)
+    assert made.queue.fleet.client.hget(made.shard.keys.circuit, "probe") is None
+    vwo.judge = lambda numbers: None
+    made.deliver_until(lambda: made.state.delivered == 2)
+
+
+def sending_two(
+    made: Delivering, vwo: Vwo, status: int | None
+) -> tuple[threading.Thread, threading.Event]:
+    """A thread in the middle of the POST of two events, and what lets VWO answer it."""
+    gate, asked = threading.Event(), threading.Event()
+
+    def judge(numbers: list[int]) -> int | None:
+        asked.set()
+        gate.wait(10)
+        return status
+
+    vwo.judge = judge
+    made.enqueue(0, 1)
+    sending = threading.Thread(target=made.deliver)
+    sending.start()
+    assert asked.wait(10)
+    return sending, gate
+
+
+def proven(made: Delivering) -> Delivering:
+    """Have VWO accept one event of the queue, number 100."""
+    made.enqueue(100)
+    made.deliver()
+    assert made.taken == Counter([100])
+    return made
+
+
+def purge(made: Delivering) -> None:
+    """Leave no dead letter behind."""
+    for batch in made.state.batches:
+        assert made.shard.purge(batch.id)
+
+
+def accepted(vwo: Vwo) -> list[list[int]]:
+    """The numbers in each request that VWO took, in order."""
+    return [numbers_in(each) for each in vwo.standin.requests if 200 <= each.status < 300]
+
+
+def numbers_of(report: Any) -> list[int]:
+    """The numbers of a report's events."""
+    return [each["d"]["event"]["time"] for each in report.events]

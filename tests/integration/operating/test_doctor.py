@@ -1,0 +1,232 @@
+"""The doctor at real servers, each with one fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tools.queue_states import KEY, Queues
+from tools.redis_groups import serve_all_slots
+from vwo_celery.connections import open_client
+from vwo_celery.operating import doctor
+from vwo_celery.operating.findings import BrokerFacts, Finding
+from vwo_celery.operating.servers import read_servers
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.settings import Settings
+from vwo_celery.testing import RedisServer
+
+HOLDS_SOMETHING = (
+    "watched",
+    "open",
+    "ready",
+    "leases",
+    "info",
+    "dead",
+    "batch",
+    "wakeups",
+    "slots",
+)
+pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
+BROKER = BrokerFacts(url="redis://broker", queue="q", workers=("w",), consumers=("w",))
+
+
+@pytest.fixture
+def queues(redis_url: str) -> Queues:
+    """Queues in this test's Redis."""
+    return Queues(redis_url)
+
+
+def examine(queues: Queues, **settings: Any) -> dict[str, list[Finding]]:
+    """All findings, by check; the broker is well."""
+    given = Settings(redis_url=queues.settings.redis_url, **settings)
+    found: dict[str, list[Finding]] = {}
+    for finding in doctor.examine(given, lambda: queues.fleet, lambda _: BROKER):
+        found.setdefault(finding.check, []).append(finding)
+    return found
+
+
+def test_a_working_fleet_has_no_problem(queues: Queues) -> None:
+    """With a listener, a beat, and events on their way, only the test server's volatility is left."""
+    queues.fill(queues.add(), 7)
+    queues.fleet.note_listener("host:1")
+    queues.fleet.note_sweep("beat")
+
+    found = examine(queues)
+
+    assert [name for name, (first, *_) in found.items() if first.state != "ok"] == ["persistence"]
+    assert {"settings", "redis", "eviction", "memory", "listener", "beat", "queues", "hosts",
+            "paused", "lateness", "answers", "capacity", "dead letters", "ledger", "broker",
+            "consumers"} < set(found)  # fmt: skip
+
+
+def test_an_empty_namespace_is_a_warning(queues: Queues) -> None:
+    """The usual cause is that command and application look at different Redis databases."""
+    (finding,) = examine(queues, namespace="other")["queues"]
+
+    assert finding.state == "warn"
+    assert "redis_url" in finding.remedy
+
+
+def test_a_host_that_workers_refuse_is_named(queues: Queues) -> None:
+    """With the host among allowed_hosts, all is well."""
+    queue = queues.add(base_url="https://proxy.example:8443")
+
+    (refused,) = examine(queues)["hosts"]
+    (allowed,) = examine(queues, allowed_hosts=("proxy.example",))["hosts"]
+
+    assert refused.state == "problem"
+    assert "https://proxy.example:8443" in refused.what
+    assert queue.name in refused.what
+    assert "VWO_CELERY_ALLOWED_HOSTS" in refused.remedy
+    assert allowed.state == "ok"
+
+
+def test_callbacks_are_tried(queues: Queues) -> None:
+    """A module that is not allowed is a problem; one that is not here may be where workers are."""
+    queues.add(flush_callback="json:dumps")
+
+    (refused,) = examine(queues)["callbacks"]
+    (well,) = examine(queues, callback_modules=("json",))["callbacks"]
+    queues.add(flush_callback="nowhere_to_be_found:f")
+    (absent,) = examine(queues, callback_modules=("json", "nowhere_to_be_found"))["callbacks"]
+
+    assert (refused.state, well.state, absent.state) == ("problem", "ok", "warn")
+    assert "VWO_CELERY_CALLBACK_MODULES" in refused.what
+    assert "nowhere_to_be_found" in absent.what
+
+
+def test_each_trouble_of_the_queues_is_found(queues: Queues) -> None:
+    """Paused, late, not accepted, dead, out of balance and nearly full, each with its queue."""
+    paused, late, refused, broken, full = (queues.add(account) for account in range(1, 6))
+    for queue in (paused, late, broken, full):
+        queues.fill(queue, 1)
+    queues.shard(paused).pause("HTTP 401: the key is not accepted")
+    queues.age_open(late, 5000)
+    queues.fill(refused, 10)
+    queues.release(refused, "HTTP 503")
+    queues.kill(refused, "HTTP 413")
+    queues.client.hincrby(queues.shard(broken).keys.meta, "accepted", 3)
+    queues.client.hset(queues.shard(full).keys.meta, "capacity_events", 1)
+
+    found = examine(queues)
+
+    expected = {
+        "paused": ("problem", paused, "HTTP 401: the key is not accepted"),
+        "lateness": ("problem", late, "late"),
+        "answers": ("warn", refused, "HTTP 503"),
+        "dead letters": ("warn", refused, "5 events in 1 batch"),
+        "ledger": ("problem", broken, "out of balance"),
+        "capacity": ("problem", full, "100%"),
+    }
+    for check, (state, queue, words) in expected.items():
+        (finding,) = found[check]
+        assert (check, finding.state) == (check, state)
+        assert queue.name in finding.what
+        assert words in finding.what
+        assert finding.remedy
+
+
+def test_a_paused_queue_without_events_is_a_warning(queues: Queues) -> None:
+    """Nothing is held back yet."""
+    queues.shard(queues.add()).pause("by an operator")
+
+    (finding,) = examine(queues)["paused"]
+
+    assert finding.state == "warn"
+
+
+def test_lost_and_unreadable_registrations_are_found(queues: Queues) -> None:
+    """Events that no worker can send, since nobody knows where to."""
+    queue = queues.add()
+    queues.fill(queue, 3)
+    queues.client.delete(queues.fleet.keys.queues)
+    queues.client.hset(queues.fleet.keys.queues, "fme-9-later", "{}")
+
+    found = examine(queues)
+
+    assert found["unregistered"][0].state == "problem"
+    assert f"{queue.name} hold 3 events" in found["unregistered"][0].what
+    assert found["queues"][0].state == "problem"
+    assert "fme-9-later" in found["queues"][0].what
+
+
+def test_no_finding_shows_a_key(queues: Queues) -> None:
+    """Findings are pasted into tickets."""
+    queues.fill(queues.add(base_url="https://proxy.example"), 1)
+
+    text = str(examine(queues))
+
+    assert KEY not in text
+
+
+def test_redis_that_does_not_answer_is_a_finding() -> None:
+    """Nothing can be said of the queues then; of the broker, still."""
+    settings = Settings(redis_url="redis://:sekrit@127.0.0.1:1/0")
+    fleet = Fleet(open_client(settings.redis_url, timeout_seconds=1), "vwo")
+
+    found = list(doctor.examine(settings, lambda: fleet, lambda _: BROKER))
+
+    assert [finding.check for finding in found] == [
+        "settings",
+        "spool",
+        "redis",
+        "broker",
+        "consumers",
+    ]
+    assert found[2].state == "problem"
+    assert "127.0.0.1:1" in found[2].what
+    assert "sekrit" not in str(found)
+
+
+def facts_of(server: RedisServer) -> Any:
+    """What the only server behind a client says of itself."""
+    (facts,) = read_servers(open_client(server.url, timeout_seconds=2))
+    return facts
+
+
+def test_a_server_tells_of_its_memory_and_files() -> None:
+    """Eviction, limit and append-only file are read as they are set."""
+    arguments = ("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru", "--save", "3600", "1")
+
+    with RedisServer(appendonly=True, arguments=arguments) as server:
+        facts = facts_of(server)
+
+    assert facts.version >= (6, 2)
+    assert (facts.limit_bytes, facts.policy) == (100 * 2**20, "allkeys-lru")
+    assert (facts.append_only, facts.fsync, facts.snapshots) == (True, "always", True)
+    assert 0 < facts.used_bytes < facts.limit_bytes < facts.machine_bytes
+
+
+def test_a_server_that_refuses_config_is_read_by_info() -> None:
+    """Managed servers do; policy and append-only file are told by INFO all the same."""
+    arguments = ("--rename-command", "CONFIG", "", "--maxmemory-policy", "allkeys-lru")
+
+    with RedisServer(arguments=arguments) as server:
+        facts = facts_of(server)
+
+    assert facts.config_refused
+    assert (facts.policy, facts.append_only) == ("allkeys-lru", False)
+    assert (facts.fsync, facts.snapshots) == ("", None)
+
+
+def test_a_replica_is_told_apart(redis_server: RedisServer) -> None:
+    """A replica answers reads and refuses every event."""
+    arguments = ("--replicaof", "127.0.0.1", str(redis_server.port))
+
+    with RedisServer(arguments=arguments) as server:
+        facts = facts_of(server)
+
+    assert facts.role == "slave"
+
+
+def test_every_node_of_a_cluster_is_asked() -> None:
+    """A Cluster of one node, which holds all slots."""
+    with RedisServer(arguments=("--cluster-enabled", "yes")) as server:
+        serve_all_slots(server)
+        client = open_client(server.url.replace("redis:", "redis+cluster:"), timeout_seconds=2)
+        (facts,) = read_servers(client)
+
+    assert facts.cluster
+    assert facts.name == f"127.0.0.1:{server.port}"
+    assert not facts.config_refused

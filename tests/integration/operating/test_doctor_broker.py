@@ -1,0 +1,140 @@
+"""How the doctor finds out about Celery's broker: real brokers, real workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.processes import Process
+from tools.redis_groups import serve_all_slots
+from vwo_celery.celery.broker import look_at_broker
+from vwo_celery.settings import Settings
+from vwo_celery.testing import RedisServer, wait_for
+
+REPOSITORY = Path(__file__).parents[3]
+STRANGER = """
+from celery import Celery
+app = Celery("stranger", broker={url!r})
+app.conf.broker_transport_options = {{"global_keyprefix": {prefix!r}}}
+app.conf.task_default_queue = {queue!r}
+"""
+pytestmark = pytest.mark.declared_keys("_kombu.*", "*:broker:*", "watched", "unacked*")
+
+
+@pytest.fixture
+def start(redis_url: str, tmp_path: Path) -> Iterator[Any]:
+    """Starts Celery workers of an app, each ready when it returns."""
+    started: list[Process] = []
+
+    def start_worker(app: str, folder: Path = REPOSITORY) -> Process:
+        worker = Process(
+            "python", "-m", "celery", "-A", app, "worker", "--pool=solo", "--without-mingle",
+            "--without-gossip", "--loglevel=INFO", f"--hostname={app}@here",
+            folder=tmp_path, name=app, cwd=folder, env={"VWO_CELERY_REDIS_URL": redis_url},
+        )  # fmt: skip
+        started.append(worker)
+        worker.start()
+        worker.wait_for_log("ready.")
+        return worker
+
+    yield start_worker
+    for worker in reversed(started):
+        worker.stop()
+
+
+def test_a_broker_without_workers(redis_url: str) -> None:
+    """It answers, and nobody consumes; the queue is Celery's default, or the one that is set."""
+    facts = look_at_broker(Settings(redis_url=redis_url))
+    named = look_at_broker(Settings(redis_url=redis_url, celery_queue="events"))
+
+    assert (facts.error, facts.queue, facts.workers) == ("", "celery", ())
+    assert named.queue == "events"
+
+
+def test_our_deployed_worker_is_found(redis_url: str, start: Any) -> None:
+    """With its key prefix and its own default queue, from settings alone or with its app."""
+    start("workers.app")
+
+    guessed = look_at_broker(Settings(redis_url=redis_url))
+    other_queue = look_at_broker(Settings(redis_url=redis_url, celery_queue="other"))
+
+    assert guessed.queue == "vwo_celery"
+    assert guessed.consumers == guessed.workers == ("workers.app@here",)
+    assert guessed.strangers == ()
+    assert other_queue.consumers == ()
+    assert other_queue.workers == ("workers.app@here",)
+
+
+def test_a_worker_that_does_not_know_our_tasks_is_found(
+    redis_url: str, start: Any, tmp_path: Path
+) -> None:
+    """It would take tasks from the queue that it shares with us, and throw them away."""
+    settings = Settings(redis_url=redis_url)
+    text = STRANGER.format(url=redis_url, prefix="vwo:broker:", queue="vwo_celery")
+    (tmp_path / "stranger.py").write_text(text)
+    start("stranger", tmp_path)
+    start("workers.app")
+
+    facts = wait_for(
+        lambda: (seen := look_at_broker(settings)).strangers and seen, what="the stranger"
+    )
+
+    assert facts.queue == "vwo_celery"
+    assert facts.consumers == ("stranger@here", "workers.app@here")
+    assert facts.strangers == ("stranger@here",)
+
+
+def test_an_app_with_its_own_ways_is_asked_by_name(
+    redis_url: str, start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where broker and key prefix stand in the app, `--app` finds its workers."""
+    text = STRANGER.format(url=redis_url, prefix="shop:broker:", queue="shop")
+    (tmp_path / "shop_of_their_own.py").write_text(text)
+    start("shop_of_their_own", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = Settings(redis_url="redis://127.0.0.1:1/0", celery_queue="shop")
+
+    facts = look_at_broker(settings, "shop_of_their_own")
+
+    assert (facts.error, facts.workers) == ("", ("shop_of_their_own@here",))
+    assert facts.strangers == facts.consumers == facts.workers
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis://:sekrit@127.0.0.1:1/0", "127.0.0.1:1"),
+        ("amqp://guest:sekrit@127.0.0.1:1//", "refused"),
+        ("redis+sentinel://:sekrit@127.0.0.1:1/mymaster", "no transport 'redis+sentinel'"),
+        ("sqs://key:sekrit@", ""),
+    ],
+)
+def test_a_broker_out_of_reach_is_a_fact_and_shows_no_password(url: str, words: str) -> None:
+    """Nothing is raised, and what is shown may be pasted into a ticket."""
+    facts = look_at_broker(Settings(broker_url=url))
+
+    assert bool(facts.error) == bool(words)
+    assert words in facts.error
+    assert facts.error or "--app" in facts.unchecked
+    assert "sekrit" not in str(facts)
+
+
+def test_an_app_that_cannot_be_imported_is_a_fact(redis_url: str) -> None:
+    """A mistyped --app ends no doctor."""
+    facts = look_at_broker(Settings(redis_url=redis_url), "no_such_app")
+
+    assert "no_such_app" in facts.error
+
+
+def test_a_cluster_cannot_be_the_broker() -> None:
+    """By its URL, or by what the server says of itself."""
+    by_url = look_at_broker(Settings(redis_url="redis+cluster://127.0.0.1:1"))
+    with RedisServer(arguments=("--cluster-enabled", "yes")) as server:
+        serve_all_slots(server)
+        by_server = look_at_broker(Settings(redis_url=server.url))
+
+    assert by_url.cluster
+    assert by_server.cluster

@@ -1,0 +1,189 @@
+"""`vwo-celery health`, as a container runs it, and its front in a checkout, `workers.health`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vwo_celery
+from tools.queue_states import Queues
+
+REPOSITORY = Path(__file__).parents[3]
+PACKAGES = Path(vwo_celery.__file__).parents[1]
+COMMAND = (sys.executable, "-c", "from vwo_celery.cli import main; main(prog_name='vwo-celery')")
+FRONT = (sys.executable, "-m", "workers.health")
+NO_WORKER = (
+    "→ start one: celery -A vwo_celery.celery.app worker; in an app of yours, vwo_celery.setup(app)"
+)
+pytestmark = pytest.mark.declared_keys(
+    "watched", "open", "batch", "wakeups", "slots", "ready", "info"
+)
+
+
+def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A command with these settings and no others."""
+    clean = {name: text for name, text in os.environ.items() if not name.startswith("VWO_CELERY_")}
+    env = {**clean, "PYTHONPATH": f"{PACKAGES}{os.pathsep}{REPOSITORY}", **variables}
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
+
+
+def check_health(*words: str, **variables: str) -> tuple[int, list[str]]:
+    """The exit code and the lines of `vwo-celery health`."""
+    ran = run(*COMMAND, "health", *words, **variables)
+    assert ran.stderr == ""
+    return ran.returncode, ran.stdout.splitlines()
+
+
+def test_the_health_of_the_fleet_is_its_exit_code(redis_url: str) -> None:
+    """0 where events leave in time, 1 where the oldest pending one is far over its interval."""
+    queues = Queues(redis_url)
+    queue = queues.add()
+    queues.fill(queue, 1)
+    queues.fleet.note_listener("worker:1")
+
+    well = check_health(VWO_CELERY_REDIS_URL=redis_url)
+    queues.age_open(queue, 500)
+    code, (line, remedy) = check_health("--redis-url", redis_url)
+
+    assert well == (0, ["healthy: 1 worker listens, 1 event pending"])
+    assert code == 1
+    assert line.startswith(f"unhealthy: queue {queue.name}: the oldest of 1 pending event is 7 min")
+    assert remedy == "→ vwo-celery doctor says what is wrong"
+
+
+def test_events_without_a_worker_are_unhealthy(redis_url: str) -> None:
+    """The second line is the command that mends it."""
+    queues = Queues(redis_url)
+    queues.fill(queues.add(), 1)
+
+    found = check_health(VWO_CELERY_REDIS_URL=redis_url)
+
+    assert found == (1, ["unhealthy: no worker listens, and 1 event pending", NO_WORKER])
+
+
+def test_health_as_json(redis_url: str) -> None:
+    """One document of the same shape whatever is found."""
+    queues = Queues(redis_url)
+
+    well = run(*COMMAND, "health", "--json", VWO_CELERY_REDIS_URL=redis_url)
+    queues.fill(queues.add(), 1)
+    ill = run(*COMMAND, "--json", "health", VWO_CELERY_REDIS_URL=redis_url)
+    beat = run(*COMMAND, "health", "--beat", "--json", VWO_CELERY_REDIS_URL=redis_url)
+    away = run(*COMMAND, "health", "--json", VWO_CELERY_REDIS_URL="redis://127.0.0.1:1")
+
+    assert [each.returncode for each in (well, ill, beat, away)] == [0, 1, 1, 1]
+    assert json.loads(well.stdout) == {
+        "healthy": True, "problems": [], "remedy": "", "listeners": 0, "pending": 0,
+    }  # fmt: skip
+    assert json.loads(ill.stdout) == {
+        "healthy": False,
+        "problems": ["no worker listens, and 1 event pending"],
+        "remedy": NO_WORKER.removeprefix("→ "),
+        "listeners": 0,
+        "pending": 1,
+    }
+    for each in (beat, away):
+        shown = json.loads(each.stdout)
+        assert shown.keys() == json.loads(well.stdout).keys()
+        assert len(shown["problems"]) == 1
+        assert (shown["healthy"], shown["listeners"], shown["pending"]) == (False, None, None)
+
+
+def test_beat_is_well_when_its_sweeps_are_run(redis_url: str) -> None:
+    """A worker's listener that sweeps in its place keeps events moving, and beat is not well."""
+    queues = Queues(redis_url)
+
+    never = check_health("--beat", VWO_CELERY_REDIS_URL=redis_url)
+    queues.fleet.note_sweep("listener")
+    replaced = check_health("--beat", VWO_CELERY_REDIS_URL=redis_url)
+    queues.fleet.note_sweep("beat")
+    seen = check_health("--beat", VWO_CELERY_REDIS_URL=redis_url)
+
+    assert (never[0], replaced[0], seen[0]) == (1, 1, 0)
+    assert never[1][0].startswith("unhealthy: beat has never been seen")
+    assert never[1][1].startswith("→ start one: celery -A vwo_celery.celery.app beat")
+    assert len(seen[1]) == 1
+    assert seen[1][0].startswith("healthy: beat had the queues swept")
+
+
+@pytest.mark.parametrize("words", [("beat",), ("--beats",), ("--queue", "one")])
+def test_a_check_of_something_else_is_wrong_usage(words: tuple[str, ...]) -> None:
+    """A misspelt check must not pass for a healthy one."""
+    ran = run(*COMMAND, "health", *words)
+
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert ran.stderr.startswith("Usage: vwo-celery health")
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        (
+            {"VWO_CELERY_REDIS_URL": "redis://:sekrit@127.0.0.1:1/0"},
+            "redis://…@127.0.0.1:1/0 cannot",
+        ),
+        ({"VWO_CELERY_REDIS_URL": "redis://:sekrit@localhost:port"}, "cannot be used"),
+        ({"VWO_CELERY_REDIS_URL": "redis+cluster://:sekrit@127.0.0.1:1"}, "cannot be used"),
+        ({"VWO_CELERY_LEASE_SECONDS": "1"}, "VWO_CELERY_LEASE_SECONDS"),
+    ],
+)
+@pytest.mark.parametrize("option", [(), ("--beat",)], ids=["queues", "beat"])
+def test_what_cannot_be_known_is_unhealthy(
+    variables: dict[str, str], words: str, option: tuple[str, ...]
+) -> None:
+    """Redis out of reach or wrong settings: no password, no traceback."""
+    code, lines = check_health(*option, **variables)
+
+    assert code == 1
+    assert lines[0].startswith("unhealthy: ")
+    assert words in lines[0]
+    assert len(lines) <= 2
+    assert "sekrit" not in "".join(lines)
+
+
+def test_a_probe_is_quick_to_start() -> None:
+    """It imports neither Celery nor an HTTP library, nor what the other commands print with."""
+    heavy = {"celery", "kombu", "requests", "rich", "django"}
+    program = (
+        "import sys\nfrom vwo_celery.cli import main\n"
+        "try: main(['health'])\n"
+        f"except SystemExit: print(*sorted({heavy!r} & set(sys.modules)))"
+    )
+
+    ran = run(sys.executable, "-c", program, VWO_CELERY_REDIS_URL="redis://127.0.0.1:1")
+
+    assert ran.stdout.splitlines()[-1] == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "options"), [((), ()), (("beat",), ("--beat",))], ids=["queues", "beat"]
+)
+def test_a_checkout_has_it_under_another_name(
+    redis_url: str, words: tuple[str, ...], options: tuple[str, ...]
+) -> None:
+    """`python -m workers.health [beat]` answers as the command does."""
+    queues = Queues(redis_url)
+    queues.fill(queues.add(), 1)
+
+    ill = run(*FRONT, *words, VWO_CELERY_REDIS_URL=redis_url)
+    same = run(*COMMAND, "health", *options, VWO_CELERY_REDIS_URL=redis_url)
+    queues.fleet.note_listener("worker:1")
+    queues.fleet.note_sweep("beat")
+    well = run(*FRONT, *words, VWO_CELERY_REDIS_URL=redis_url)
+
+    assert (ill.returncode, ill.stdout) == (same.returncode, same.stdout)
+    assert ill.returncode == 1
+    assert (well.returncode, well.stdout[:8]) == (0, "healthy:")
+
+
+def test_a_checkout_refuses_other_words() -> None:
+    """A misspelt check must not pass for a healthy one there either."""
+    ran = run(*FRONT, "beets")
+
+    assert (ran.returncode, ran.stdout) == (2, "usage: python -m workers.health [beat]\n")

@@ -1,0 +1,187 @@
+"""What an operator does to queues and dead letters, against a real Redis."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.queue_states import Queues
+from vwo_celery.operating import operations
+from vwo_celery.queue import flushing
+from vwo_celery.queue.flushing import FlushCounts
+
+HOLDS_SOMETHING = (
+    "watched",
+    "open",
+    "ready",
+    "leases",
+    "info",
+    "dead",
+    "batch",
+    "wakeups",
+    "slots",
+)
+pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
+
+
+@pytest.fixture
+def queues(redis_url: str) -> Queues:
+    """Queues in this test's Redis."""
+    return Queues(redis_url)
+
+
+def test_a_paused_queue_is_not_claimed_from_until_resumed(queues: Queues) -> None:
+    """Pausing holds back what is ready, and resuming wakes a worker for it."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    while queues.fleet.next_wakeup(0.01):
+        pass
+
+    paused = operations.pause(queues.fleet, queues.registered, "maintenance")
+    nothing = queues.shard(queue).claim(token="", lease_seconds=60)
+    queues.client.delete(queues.shard(queue).keys.slots)
+    resumed = operations.resume(queues.fleet, queues.registered)
+    wakeup = queues.fleet.next_wakeup(1)
+
+    assert (paused, resumed) == ([queue.name], [queue.name])
+    assert nothing is None
+    assert wakeup is not None
+    assert wakeup.queue == queue.name
+    assert queues.claim(queue).events == 5
+
+
+def test_a_pause_keeps_an_earlier_reason(queues: Queues) -> None:
+    """Why VWO refused must not be overwritten by an operator who pauses everything."""
+    refused, fine = queues.add(1), queues.add(2)
+    queues.shard(refused).pause("HTTP 401")
+
+    paused = operations.pause(queues.fleet, queues.registered, "by an operator")
+
+    assert paused == [fine.name]
+    assert queues.view(refused).paused == "HTTP 401"
+    assert queues.view(fine).paused == "by an operator"
+
+
+def test_resuming_names_only_what_was_paused(queues: Queues) -> None:
+    """An operator sees what changed."""
+    queues.add(1)
+    paused = queues.add(2, shards=2)
+    for number in range(2):
+        queues.shard(paused, number).pause("HTTP 401")
+
+    resumed = operations.resume(queues.fleet, queues.registered)
+
+    assert resumed == [paused.name]
+    assert queues.view(paused).paused == ""
+
+
+def test_dead_letters_are_found_by_queue_batch_and_reason(queues: Queues) -> None:
+    """Each filter alone, and the newest first without any."""
+    first, second = queues.add(1), queues.add(2)
+    queues.fill(first, 10)
+    queues.fill(second, 5)
+    old = queues.kill(first, "HTTP 413: Too large")
+    new = queues.kill(first, "HTTP 400: no such account")
+    other = queues.kill(second, "HTTP 413: Too large")
+    keys = queues.shard(first).keys
+    queues.client.zincrby(keys.dead, -60_000, old.id)
+
+    def found(queue: str = "", batches: tuple[str, ...] = (), reason: str = "") -> list[str]:
+        chosen = {n: r for n, r in queues.registered.items() if queue in (n, "")}
+        dead = operations.find_dead(queues.fleet, chosen, batches=batches, reason=reason)
+        return [each.batch for each in dead]
+
+    assert found()[-1] == old.id
+    assert found(first.name) == [new.id, old.id]
+    assert found(batches=(other.id,)) == [other.id]
+    assert found(reason="too LARGE") == [other.id, old.id]
+    assert found(reason="nothing such") == []
+
+
+def test_a_dead_letter_tells_its_story(queues: Queues) -> None:
+    """How many events, how many attempts, why, since when, and what is in it."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.release(queue, "HTTP 503", delay_seconds=0)
+    queues.kill(queue, "too old")
+
+    (dead,) = operations.find_dead(queues.fleet, queues.registered)
+
+    assert (dead.queue, dead.events, dead.attempts) == (queue.name, 5, 2)
+    assert dead.reason == "too old"
+    assert 0 <= dead.died_age_seconds < 10
+    assert operations.first_events(queues.fleet, dead, 2) == [b'{"n":0}', b'{"n":1}']
+    assert len(operations.first_events(queues.fleet, dead, 99)) == 5
+
+
+def test_a_redriven_batch_is_sent_again(queues: Queues) -> None:
+    """It is ready, a worker is woken, and the sweep watches a shard that it had forgotten."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    batch = queues.kill(queue, "HTTP 413")
+    queues.client.delete(
+        queues.fleet.keys.watched, queues.fleet.keys.wakeups, queues.shard(queue).keys.slots
+    )
+
+    dead = operations.find_dead(queues.fleet, queues.registered)
+    done: list[int] = []
+    events = operations.redrive(queues.fleet, dead, each=done.append)
+
+    assert (events, done) == (5, [5])
+    assert [shard.queue for shard in queues.fleet.watched()] == [queue.name]
+    assert queues.fleet.next_wakeup(1) is not None
+    assert queues.claim(queue).id == batch.id
+    assert queues.view(queue).ledger.balanced
+
+
+def test_a_purged_batch_is_counted_as_dropped(queues: Queues) -> None:
+    """The ledger balances after a purge, and says what was purged."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.kill(queue, "HTTP 413")
+
+    events = operations.purge(queues.fleet, operations.find_dead(queues.fleet, queues.registered))
+
+    view = queues.view(queue)
+    assert events == 5
+    assert view.dropped == {"purged": 5}
+    assert (view.dead, view.ledger.dropped, view.ledger.balanced) == (0, 5, True)
+
+
+def test_what_is_dead_no_more_is_left_alone(queues: Queues) -> None:
+    """Two operators at once do not send or drop anything twice."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.kill(queue, "HTTP 413")
+    dead = operations.find_dead(queues.fleet, queues.registered)
+
+    first = operations.redrive(queues.fleet, dead)
+    second = operations.redrive(queues.fleet, dead)
+    purged = operations.purge(queues.fleet, dead)
+
+    assert (first, second, purged) == (5, 0, 0)
+    assert queues.view(queue).ready == 5
+
+
+def test_a_flush_of_several_queues_has_one_deadline(queues: Queues) -> None:
+    """Each queue's own counts come back, and what becomes of them is watched meanwhile."""
+    well, ill = queues.add(1), queues.add(2)
+    queues.fill(well, 7)
+    queues.fill(ill, 5)
+    queues.fleet.note_listener("host:1")
+    seen: list[FlushCounts] = []
+
+    def work(counts: FlushCounts) -> None:
+        seen.append(counts)
+        if counts.delivered < 7:
+            queues.deliver(well)
+        elif not counts.failed:
+            queues.kill(ill, "HTTP 413")
+
+    done = flushing.flush_shards(
+        queues.fleet, [queues.shard(well), queues.shard(ill)],
+        timeout_seconds=10, watch=work,
+    )  # fmt: skip
+
+    assert seen[0] == FlushCounts(0, 0, 12, "")
+    assert done[well.name] == FlushCounts(7, 0, 0, "")
+    assert done[ill.name] == FlushCounts(0, 5, 0, "dead-lettered")

@@ -1,0 +1,96 @@
+"""What the doctor says of this host's spool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools.producers import DESTINATION, numbers
+from vwo_celery.operating.findings import Finding
+from vwo_celery.operating.spool_findings import spool_finding
+from vwo_celery.producing.limits import limits_of
+from vwo_celery.queue.registration import Registration
+from vwo_celery.settings import Settings
+from vwo_celery.settings.batch_event_data import parse_batch_event_data
+from vwo_celery.spool.fallback import fallback_of
+from vwo_celery.spool.spool import Spool
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Those of a host whose spool holds a megabyte."""
+    return Settings(spool_dir=str(tmp_path / "spool"), max_spool_bytes=1_000_000)
+
+
+def fill(settings: Settings, texts: list[bytes]) -> None:
+    """Put events in, as an application that is gone now did."""
+    found = fallback_of(settings).spool
+    assert found is not None
+    spool = Spool(found.files, max_bytes=settings.max_spool_bytes)
+    registration = Registration(DESTINATION, limits_of(parse_batch_event_data(None), settings))
+    spool.put(registration, texts)
+    spool.close()
+
+
+def found(settings: Settings) -> tuple[str, str]:
+    """State and text."""
+    finding: Finding = spool_finding(settings)
+    assert finding.check == "spool"
+    assert bool(finding.remedy) == (finding.state != "ok")
+    return finding.state, finding.what
+
+
+def test_an_empty_spool_is_well(settings: Settings) -> None:
+    """Also where it was never needed; looking makes no folder."""
+    assert found(settings) == ("ok", f"nothing waits on this host, in {settings.spool_dir}")
+    assert not Path(settings.spool_dir).exists()
+
+
+def test_no_spool_is_a_choice() -> None:
+    """What it means is said."""
+    state, what = found(Settings(spool_dir=""))
+
+    assert state == "ok"
+    assert "dropped while Redis" in what
+
+
+def test_events_that_wait_are_a_warning(settings: Settings) -> None:
+    """How many, how much of the capacity, and since when."""
+    fill(settings, numbers(3))
+
+    state, what = found(settings)
+
+    assert state == "warn"
+    assert what.startswith("3 events on this host's disk, ")
+    assert "of 976.6 KiB, the oldest for" in what
+
+
+def test_a_spool_that_is_nearly_full_is_a_problem(settings: Settings) -> None:
+    """Before events are dropped."""
+    for _ in range(9):
+        fill(settings, [b'{"pad":"%s"}' % (b"x" * 90_000)])
+
+    assert found(settings)[0] == "problem"
+
+
+def test_a_folder_that_cannot_be_used_is_a_problem(settings: Settings) -> None:
+    """Before the first event needs it."""
+    Path(settings.spool_dir).write_text("in the way")
+
+    state, what = found(settings)
+
+    assert state == "problem"
+    assert f"{settings.spool_dir} is no folder" in what
+
+
+def test_a_file_that_cannot_be_read_is_a_problem(settings: Settings) -> None:
+    """The doctor itself does not fail on it."""
+    fill(settings, numbers(1))
+    (database,) = Path(settings.spool_dir).glob("*.sqlite3")
+    database.write_bytes(b"garbage " * 1000)
+
+    state, what = found(settings)
+
+    assert state == "problem"
+    assert "cannot be read" in what

@@ -1,0 +1,256 @@
+"""Workers that listen and run no task: what tells them apart from idle or busy ones, and what is said."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis as redis_py
+from celery import Celery
+
+import vwo_celery
+from tools.queue_states import Queues
+from tools.tcpproxy import TcpProxy
+from tools.waiting import wait_until
+from vwo_celery.celery.publisher import Publisher
+from vwo_celery.operating import health
+from vwo_celery.operating.stalls import Stall, find_stall, silence_seconds
+from vwo_celery.queue.registration import Wakeup
+from vwo_celery.testing import RedisServer
+
+#: Longer than what counts as silence, in seconds.
+LONG = 20.0
+
+pytestmark = pytest.mark.declared_keys(
+    "watched", "batch", "open", "wakeups", "slots", "ready", "info", "leases"
+)
+
+
+@pytest.fixture
+def queues(redis_url: str) -> Queues:
+    """Queues without workers."""
+    return Queues(redis_url)
+
+
+@pytest.fixture
+def waiting(queues: Queues) -> vwo_celery.Queue:
+    """A queue with one batch that has been ready for long, which worker nobody sends."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.age_ready(queue, first_seconds=LONG, visible_seconds=LONG)
+    queues.fleet.note_listener("worker:1")
+    return queue
+
+
+def look(queues: Queues) -> Stall | None:
+    """The stall there is."""
+    fleet = queues.fleet
+    return find_stall(fleet, queues.settings, fleet.signs_ms(), fleet.now_ms())
+
+
+def note(queues: Queues, sign: str, seconds_ago: float) -> None:
+    """Leave a sign of life that is so old."""
+    fleet = queues.fleet
+    fleet.client.hset(fleet.keys.pulse, sign, fleet.now_ms() - int(1000 * seconds_ago))
+
+
+def test_a_batch_that_waits_and_no_task_is_a_stall(
+    queues: Queues, waiting: vwo_celery.Queue
+) -> None:
+    """It names the shard to send from, and how long no task has run."""
+    note(queues, "task", LONG)
+    note(queues, "beat", 2 * LONG)
+
+    stall = look(queues)
+
+    assert stall is not None
+    assert [shard.keys.name for shard in stall.shards] == [f"{waiting.name}:0"]
+    assert LONG <= (stall.silent_seconds or 0) < 2 * LONG
+
+
+def a_task(queues: Queues, queue: vwo_celery.Queue) -> None:
+    """A task ran just now."""
+    queues.fleet.note_task()
+
+
+def a_sweep_by_task(queues: Queues, queue: vwo_celery.Queue) -> None:
+    """A sweep that beat asked for ran just now."""
+    queues.fleet.note_sweep("beat")
+
+
+def a_batch_in_flight(queues: Queues, queue: vwo_celery.Queue) -> None:
+    """A lane is busy with a slow answer of VWO's, in another queue."""
+    other = queues.add(2)
+    queues.fill(other, 5)
+    queues.claim(other)
+
+
+def a_pause(queues: Queues, queue: vwo_celery.Queue) -> None:
+    """An operator does not want it sent."""
+    queues.shard(queue).pause("maintenance")
+
+
+def a_pause_that_just_ended(queues: Queues, queue: vwo_celery.Queue) -> None:
+    """What waited for its end has had no time to leave."""
+    queues.shard(queue).pause("maintenance")
+    queues.shard(queue).resume()
+
+
+def an_open_circuit(queues: Queues, queue: vwo_celery.Queue) -> None:
+    """VWO is out of order, and the next probe is due later."""
+    queues.shard(queue).hold(queues.fleet.now_ms() + 60_000, "")
+
+
+def a_fresh_batch(queues: Queues, queue: vwo_celery.Queue) -> None:
+    """It has become ready just now."""
+    queues.age_ready(queue, first_seconds=LONG, visible_seconds=1)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [a_task, a_sweep_by_task, a_batch_in_flight, a_pause, a_pause_that_just_ended,
+     an_open_circuit, a_fresh_batch],
+)  # fmt: skip
+def test_what_is_no_stall(
+    queues: Queues,
+    waiting: vwo_celery.Queue,
+    state: Callable[[Queues, vwo_celery.Queue], None],
+) -> None:
+    """Whoever may be about to send it, or must not, is given the time."""
+    state(queues, waiting)
+
+    assert look(queues) is None
+    assert health.health(queues.fleet, queues.settings)
+
+
+def test_idle_workers_without_beat_are_healthy(queues: Queues) -> None:
+    """No task runs where none is due: that alone is no alarm."""
+    queue = queues.add()
+    queues.fill(queue, 3)
+    queues.fleet.note_listener("worker:1")
+
+    assert look(queues) is None
+    assert health.health(queues.fleet, queues.settings)
+
+
+def test_a_lost_lease_that_nobody_reclaims_is_a_stall(queues: Queues) -> None:
+    """A batch whose worker went silent waits as well."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.claim(queue)
+    keys = queues.shard(queue).keys
+    for batch in queues.client.zrange(keys.leases, 0, -1):
+        queues.client.zadd(keys.leases, {batch: queues.fleet.now_ms() - int(1000 * LONG)})
+
+    stall = look(queues)
+
+    assert stall is not None
+    assert stall.silent_seconds is None
+    assert str(stall).startswith("no worker has run a task yet, though batches wait: see whether")
+
+
+def test_health_names_the_stall(queues: Queues, waiting: vwo_celery.Queue) -> None:
+    """As soon as what waits is late, or a listener had to send; and no longer once a task runs."""
+    note(queues, "task", LONG)
+
+    not_late = health.health(queues.fleet, queues.settings)
+    note(queues, "rescue", 2)
+    replaced = health.health(queues.fleet, queues.settings)
+    queues.fleet.note_task()
+    over = health.health(queues.fleet, queues.settings)
+
+    assert not_late, "a full batch is not late before its interval is over"
+    assert str(replaced).startswith(
+        "unhealthy: 1 worker listens, but no worker has run a task for 20 s, and a listener sends in "
+        "their place, one batch at a time: see whether the broker can be reached"
+    )
+    assert over
+
+
+def test_health_names_the_stall_of_late_events(queues: Queues) -> None:
+    """Where not even a listener sends, late events and silent tasks are enough."""
+    queue = queues.add(request_time_interval=1)
+    queues.fill(queue, 5)
+    queues.age_ready(queue, first_seconds=2 * LONG, visible_seconds=2 * LONG)
+    queues.fleet.note_listener("worker:1")
+
+    found = health.health(queues.fleet, queues.settings)
+
+    assert "1 worker listens, but no worker has run a task yet, though batches wait" in str(found)
+
+
+def test_a_rescue_is_forgotten_after_a_while(queues: Queues) -> None:
+    """One short trouble of the broker, and then nothing to do: healthy again without any task."""
+    note(queues, "task", 1000)
+    note(queues, "rescue", 30)
+    queues.fleet.note_listener("worker:1")
+    young = look(queues)
+    note(queues, "rescue", 90)
+
+    assert young is not None
+    assert young.replaced
+    assert look(queues) is None
+
+
+def test_silence_follows_the_sweeps(redis_url: str) -> None:
+    """Ten seconds, or five sweeps where those are rare."""
+    often, rarely = Queues(redis_url), Queues(redis_url, sweep_interval_seconds=60.0)
+
+    assert silence_seconds(often.settings) == 10
+    assert silence_seconds(rarely.settings) == 300
+
+
+# -- publishing
+
+
+def publisher(url: str) -> Publisher:
+    """A worker's publisher with a broker that has no timeouts of its own."""
+    app = Celery(broker=url, set_as_current=False)
+    return Publisher(app, "vwo_celery.deliver", {})
+
+
+WAKEUP = Wakeup("legacy-1-a", 0, "token")
+
+
+@pytest.mark.declared_keys("celery", "_kombu*")
+def test_a_task_is_published(redis: redis_py.Redis, redis_url: str) -> None:
+    """The task's name and arguments, which hold no event and no key."""
+    assert publisher(redis_url).publish(WAKEUP)
+
+    (message,) = redis.lrange("celery", 0, -1)
+    assert b'"task": "vwo_celery.deliver"' in message
+    assert b"legacy-1-a" in message
+
+
+def hang(broker: RedisServer, proxy: TcpProxy) -> None:
+    """Connections stay open and nothing is answered."""
+    proxy.blackhole()
+
+
+def refuse(broker: RedisServer, proxy: TcpProxy) -> None:
+    """Nobody is there."""
+    broker.kill()
+    proxy.cut_connections()
+
+
+@pytest.mark.parametrize("trouble", [hang, refuse])
+def test_a_broker_out_of_reach_is_told_soon(
+    trouble: Callable[[RedisServer, TcpProxy], None], caplog: Any
+) -> None:
+    """However it fails, the caller knows within seconds, is not held up again, and it is logged once."""
+    with RedisServer() as broker, TcpProxy(broker.port) as proxy:
+        published = publisher(proxy.url())
+        assert published.publish(WAKEUP)
+        trouble(broker, proxy)
+        answers: list[bool] = []
+
+        def publish_often() -> None:
+            answers.extend(published.publish(WAKEUP) for _ in range(20))
+
+        threading.Thread(target=publish_often, daemon=True).start()
+
+        wait_until(lambda: len(answers) == 20, 15)
+        assert not any(answers)
+        assert len([r for r in caplog.records if "takes no task" in r.getMessage()]) == 1

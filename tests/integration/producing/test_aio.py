@@ -1,0 +1,185 @@
+"""The asyncio producer: the same receipts, in fewer round trips."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pytest
+import redis as redis_py
+
+import vwo_celery
+import vwo_celery.aio
+from tools.tcpproxy import TcpProxy
+from vwo_celery.queue.snapshots import take_snapshot
+from vwo_celery.receipts import IN_REDIS
+from vwo_celery.testing import RedisServer
+
+DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
+BATCH = {"events_per_request": 1000, "request_time_interval": 600}
+KEPT = ("open", "watched", "ready", "info", "batch", "slots", "wakeups")
+Answer = TypeVar("Answer")
+
+pytestmark = pytest.mark.declared_keys(*KEPT)
+
+
+def _run(
+    url: str, work: Callable[[vwo_celery.aio.AioQueue], Awaitable[Answer]], **settings: Any
+) -> Answer:
+    """What *work* answers, in an event loop of its own."""
+
+    async def main() -> Answer:
+        queue = vwo_celery.aio.connect(
+            DESTINATION, batch_event_data=BATCH, redis_url=url, **settings
+        )
+        try:
+            return await work(queue)
+        finally:
+            await queue.aclose()
+
+    return asyncio.run(main())
+
+
+def _stored(redis: redis_py.Redis) -> Any:
+    return take_snapshot(vwo_celery.connect(DESTINATION, redis=redis).shards[0])
+
+
+def test_awaits_at_the_same_time_share_round_trips(redis: redis_py.Redis, redis_url: str) -> None:
+    """Two hundred awaits take a handful of commands, and every one gets its receipt."""
+
+    async def work(queue: vwo_celery.aio.AioQueue) -> list[vwo_celery.Receipt]:
+        await queue.enqueue({"n": -1})
+        redis.config_resetstat()
+        return list(await asyncio.gather(*(queue.enqueue({"n": n}) for n in range(200))))
+
+    receipts = _run(redis_url, work)
+
+    assert receipts == [IN_REDIS] * 200
+    assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] <= 5
+    assert _stored(redis).accepted == 201
+
+
+def test_order_is_kept(redis: redis_py.Redis, redis_url: str) -> None:
+    """Events are stored in the order in which they were enqueued."""
+
+    async def work(queue: vwo_celery.aio.AioQueue) -> str:
+        await asyncio.gather(*(queue.enqueue({"n": n}) for n in range(2500)))
+        return queue.sync.shards[0].keys.prefix
+
+    prefix = _run(redis_url, work)
+
+    keys = [*sorted(redis.scan_iter(f"{prefix}batch:*")), f"{prefix}open".encode()]
+    texts = [text for key in keys for text in reversed(redis.lrange(key, 0, -1))]
+    assert texts == [b'{"n":%d}' % n for n in range(2500)]
+
+
+def test_one_bad_event_is_dropped_alone(redis: redis_py.Redis, redis_url: str) -> None:
+    """An event that JSON cannot carry gets its own receipt; the others are stored."""
+
+    async def work(queue: vwo_celery.aio.AioQueue) -> list[vwo_celery.Receipt]:
+        return await queue.enqueue_many([{"n": 1}, {"n": float("nan")}, {"n": 3}])
+
+    receipts = _run(redis_url, work)
+
+    assert [receipt.where for receipt in receipts] == ["redis", "dropped", "redis"]
+    assert receipts[1].reason == "not_json"
+    assert _stored(redis).accepted == 2
+
+
+def test_a_lost_answer_does_not_store_twice(
+    redis: redis_py.Redis, redis_server: RedisServer
+) -> None:
+    """A push whose answer was cut is sent again, and stored once."""
+    with TcpProxy(redis_server.port) as proxy:
+
+        async def work(queue: vwo_celery.aio.AioQueue) -> list[vwo_celery.Receipt]:
+            await queue.enqueue({"n": 0})
+            proxy.drop_reply_to(b"EVALSHA")
+            return [await queue.enqueue({"n": 1})]
+
+        receipts = _run(proxy.url(), work)
+
+        assert receipts == [IN_REDIS]
+        assert proxy.replies_dropped == 1
+    assert _stored(redis).accepted == 2
+
+
+def test_without_redis_the_event_is_dropped_in_time(redis: redis_py.Redis) -> None:
+    """Nobody waits for a Redis that is not there; without a spool, the receipt says "dropped"."""
+
+    async def work(queue: vwo_celery.aio.AioQueue) -> vwo_celery.Receipt:
+        return await asyncio.wait_for(queue.enqueue({"n": 1}), timeout=5)
+
+    receipt = _run("redis://127.0.0.1:1/0", work, spool_dir="")
+
+    assert (receipt.where, receipt.reason) == ("dropped", "redis_unavailable")
+
+
+def test_a_server_that_forgot_the_scripts_is_given_them(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    """SCRIPT FLUSH, and a Redis that lost everything, cost one more try."""
+
+    async def work(queue: vwo_celery.aio.AioQueue) -> list[vwo_celery.Receipt]:
+        receipts = [await queue.enqueue({"n": 1})]
+        redis.script_flush()
+        receipts.append(await queue.enqueue({"n": 2}))
+        redis.flushall()
+        receipts.append(await queue.enqueue({"n": 3}))
+        return receipts
+
+    receipts = _run(redis_url, work)
+
+    assert receipts == [IN_REDIS] * 3
+    assert _stored(redis).accepted == 1
+
+
+def test_a_caller_who_gives_up_harms_no_other(redis: redis_py.Redis, redis_url: str) -> None:
+    """A cancelled await leaves the round trip it shares to the others."""
+
+    async def work(queue: vwo_celery.aio.AioQueue) -> vwo_celery.Receipt:
+        await queue.enqueue({"n": 0})
+        impatient = asyncio.ensure_future(queue.enqueue({"n": 1}))
+        other = asyncio.ensure_future(queue.enqueue({"n": 2}))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        return await other
+
+    assert _run(redis_url, work) == IN_REDIS
+
+
+def test_a_queue_serves_one_loop_after_another(redis: redis_py.Redis, redis_url: str) -> None:
+    """A queue made once may be used from the loop of each `asyncio.run`."""
+    queue = vwo_celery.aio.connect(DESTINATION, batch_event_data=BATCH, redis_url=redis_url)
+
+    async def once() -> vwo_celery.Receipt:
+        receipt = await queue.enqueue({"n": 1})
+        await queue.aclose()
+        return receipt
+
+    assert [asyncio.run(once()), asyncio.run(once())] == [IN_REDIS] * 2
+
+
+def test_a_closed_queue_opens_again(redis: redis_py.Redis, redis_url: str) -> None:
+    """A request that comes after `aclose`, in the same loop, is served as any other."""
+
+    async def work(queue: vwo_celery.aio.AioQueue) -> list[vwo_celery.Receipt]:
+        before = await queue.enqueue({"n": 1})
+        await queue.aclose()
+        return [before, await queue.enqueue({"n": 2})]
+
+    assert _run(redis_url, work) == [IN_REDIS] * 2
+
+
+def test_a_flush_without_workers_says_so(redis: redis_py.Redis, redis_url: str) -> None:
+    """flush_events answers within its timeout, and the events stay."""
+
+    async def work(queue: vwo_celery.aio.AioQueue) -> vwo_celery.FlushResult:
+        await queue.enqueue({"n": 1})
+        return await queue.flush_events(timeout_seconds=0.2)
+
+    result = _run(redis_url, work)
+
+    assert (bool(result), result.pending) == (False, 1)
+    assert "no worker listens" in result.reason

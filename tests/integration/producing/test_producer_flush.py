@@ -1,0 +1,172 @@
+"""Flushing and listening: an application learns what became of its events, in time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis as redis_py
+from msgspec.structs import replace
+
+import vwo_celery
+from tools.producers import (
+    BATCH,
+    DESTINATION,
+    KEPT,
+    SOON_SECONDS,
+    TIMEOUT_SECONDS,
+    connect,
+    snapshot,
+)
+from vwo_celery.delivering.delivery import deliver
+from vwo_celery.delivering.worker import Worker
+from vwo_celery.queue.sweeping import sweep_shard
+from vwo_celery.testing import Standin, free_port, wait_for
+
+pytestmark = pytest.mark.declared_keys(*KEPT)
+EVENT = {
+    "d": {
+        "msgId": "A-1", "visId": "A" * 32, "sessionId": 1_795_307_390,
+        "event": {"props": {}, "name": "purchase", "time": 1_795_307_390_500},
+    }
+}  # fmt: skip
+
+
+def test_a_flush_without_a_worker_says_so_in_time(redis: redis_py.Redis, redis_url: str) -> None:
+    """Nobody sends: the flush ends at its timeout with the truth, and the events stay."""
+    queue = connect(redis_url)
+    queue.enqueue_many({"n": n} for n in range(5))
+    started = time.monotonic()
+
+    result = queue.flush_events(timeout_seconds=0.3)
+
+    assert 0.3 <= time.monotonic() - started < SOON_SECONDS
+    assert not result
+    assert (result.delivered, result.failed, result.pending) == (0, 0, 5)
+    assert "no worker listens" in result.reason
+    assert [batch.events for batch in snapshot(redis).batches] == [5]
+    assert redis.llen(queue.fleet.keys.wakeups) == 1
+
+
+def test_a_flush_of_an_empty_queue_is_well(redis: redis_py.Redis, redis_url: str) -> None:
+    """Nothing to send is no failure, not even before the first event."""
+    result = connect(redis_url).flush_events(timeout_seconds=5)
+
+    assert result
+    assert (result.delivered, result.failed, result.pending, result.reason) == (0, 0, 0, "")
+
+
+@pytest.fixture
+def worker() -> Iterator[Any]:
+    """Starts a thread that settles every batch it is woken for, as it is told."""
+    ended, threads = threading.Event(), []
+
+    def start(queue: vwo_celery.Queue, settle: Any) -> None:
+        def serve() -> None:
+            while not ended.is_set():
+                wakeup = queue.fleet.next_wakeup(0.1)
+                while wakeup and (
+                    batch := queue.shards[wakeup.shard].claim(token=wakeup.token, lease_seconds=60)
+                ):
+                    settle(queue.shards[wakeup.shard], batch)
+
+        threads.append(threading.Thread(target=serve))
+        threads[-1].start()
+
+    yield start
+    ended.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_flush_waits_for_delivery(redis: redis_py.Redis, redis_url: str, worker: Any) -> None:
+    """What other processes enqueued before, in all shards, counts as well."""
+    queue = connect(redis_url, shards=2)
+    connect(redis_url, shards=2).enqueue_many({"n": n} for n in range(7))
+    queue.enqueue_many({"n": n} for n in range(5))
+    worker(queue, lambda shard, batch: shard.ack(batch.id))
+
+    result = queue.flush_events(timeout_seconds=10)
+
+    assert result
+    assert (result.delivered, result.failed, result.pending) == (12, 0, 0)
+
+
+def test_a_flush_tells_what_failed(redis: redis_py.Redis, redis_url: str, worker: Any) -> None:
+    """What was dead-lettered is not delivered, and a flush does not wait for it."""
+    queue = connect(redis_url)
+    queue.enqueue_many({"n": n} for n in range(5))
+    worker(queue, lambda shard, batch: shard.dead_letter(batch, error="too old"))
+
+    result = queue.flush_events(timeout_seconds=10)
+
+    assert not result
+    assert (result.delivered, result.failed, result.pending) == (0, 5, 0)
+    shard = queue.shards[0]
+    assert sum(shard.purge(batch.id) for batch in snapshot(redis).batches) == 5
+
+
+def test_a_flush_tells_why_it_is_pending(redis: redis_py.Redis, redis_url: str) -> None:
+    """A pause, or an answer of VWO's, is the reason rather than a time that was over."""
+    queue = connect(redis_url)
+    queue.enqueue({"n": 0})
+    queue.fleet.note_listener("a worker")
+    queue.shards[0].pause("401 Unauthorized")
+
+    result = queue.flush_events(timeout_seconds=0)
+
+    assert (result.pending, result.reason) == (1, "the queue is paused: 401 Unauthorized")
+
+
+def test_a_flush_raises_nothing_without_redis() -> None:
+    """An application that ends while Redis is away is told, not failed."""
+    queue = connect(f"redis://127.0.0.1:{free_port()}/0", enqueue_timeout_seconds=TIMEOUT_SECONDS)
+
+    result = queue.flush_events(timeout_seconds=1)
+
+    assert not result
+    assert "Redis answered" in result.reason
+
+
+def listen(queue: vwo_celery.Queue, found: list[Any]) -> threading.Thread:
+    """A thread that keeps the queue's first result; its interest is known when this returns."""
+    thread = threading.Thread(target=lambda: found.append(next(queue.results(10), None)))
+    thread.start()
+    meta = queue.shards[0].keys.meta
+    wait_for(lambda: queue.fleet.client.hexists(meta, "results_until"), what="word of interest")
+    return thread
+
+
+@pytest.mark.parametrize(("status", "error"), [(200, None), (503, "503")])
+def test_results_tell_what_became_of_events(
+    redis: redis_py.Redis, redis_url: str, status: int, error: str | None
+) -> None:
+    """Who listens where the events come from gets each batch's error and events."""
+    with Standin(faults=[] if status == 200 else [status]) as standin:
+        destination = replace(DESTINATION, base_url=standin.url)
+        queue = vwo_celery.connect(
+            destination, batch_event_data=BATCH, redis_url=redis_url, allowed_hosts=[standin.netloc]
+        )
+        queue.enqueue(EVENT)
+        found: list[Any] = []
+        listener = listen(queue, found)
+        worker = Worker(queue.fleet, queue.settings, lambda wakeup: None)
+        (wakeup,) = sweep_shard(queue.shards[0], queue.settings, force=True)[0]
+
+        deliver(worker, wakeup)
+
+        listener.join(10)
+        ((told, events),) = found
+        assert events == [EVENT]
+        assert (told is None) if error is None else (error in told)
+
+
+def test_results_end_after_silence(redis: redis_py.Redis, redis_url: str) -> None:
+    """An application that does not want to wait for ever does not have to."""
+    queue = connect(redis_url)
+    queue.enqueue({"n": 0})
+
+    assert list(queue.results(timeout_seconds=0.2)) == []

@@ -1,0 +1,451 @@
+"""What makes batches leave: the sweep finds whatever is due, at a cost that follows the work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+import redis as redis_py
+from celery import Celery
+from msgspec.structs import replace
+
+import vwo_celery
+import vwo_celery.celery.listener
+import vwo_celery.celery.stopping
+from tools.producers import DESTINATION, KEPT, connect, numbers, snapshot, stored
+from tools.redis_commands import commands_sent
+from tools.waiting import wait_until
+from vwo_celery import Settings
+from vwo_celery.queue import sweeping
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.registration import Registration, Wakeup
+from vwo_celery.queue.shard import Shard
+from vwo_celery.testing import RedisServer
+
+SETTINGS = Settings()
+SECOND = 1_000
+#: Enough to have Redis keep the registrations in a table that one look does not exhaust.
+MANY_QUEUES = 600
+
+pytestmark = pytest.mark.declared_keys(*KEPT, "leases")
+
+
+def sweep(redis: Any, settings: Settings = SETTINGS) -> list[Wakeup]:
+    """One sweep, as beat's task runs it."""
+    return sweeping.sweep(Fleet(redis, "vwo"), settings, by="beat")
+
+
+def another(account: int) -> Registration:
+    """A registration of some other queue."""
+    queue = connect("redis://nowhere")
+    return replace(
+        queue.registration, destination=replace(DESTINATION, account_id=account), shards=1
+    )
+
+
+def age(shard: Shard, key: str, milliseconds: int) -> None:
+    """Make every time in a sorted set older."""
+    for member, at in shard.client.zrange(key, 0, -1, withscores=True):
+        shard.client.zadd(key, {member: at - milliseconds})
+
+
+def make_due(shard: Shard) -> None:
+    """Make the open list's first event older than any interval."""
+    shard.client.hset(shard.keys.meta, "first_ms", 1)
+
+
+def watched(redis: Any) -> set[str]:
+    """Short names of the shards that sweeps look at."""
+    return {shard.keys.name for shard in Fleet(redis, "vwo").watched()}
+
+
+def unwatch_all(redis: Any, *shards: Shard) -> None:
+    """Have the sweep forget empty shards, as it does when they were idle for long."""
+    for shard in shards:
+        Fleet(redis, "vwo").unwatch(shard)
+
+
+# -- what is due
+
+
+def test_every_queue_is_swept(redis: redis_py.Redis, redis_url: str) -> None:
+    """What is old enough is sealed, in each shard of each queue, and a worker woken for each."""
+    queue = connect(redis_url, shards=2)
+    other = vwo_celery.connect(
+        replace(DESTINATION, account_id=2),
+        batch_event_data={"events_per_request": 9},
+        redis_url=redis_url,
+    )
+    while not all(stored(redis, shard) for shard in range(2)):
+        queue.enqueue({"n": 0})
+    other.enqueue({"n": 1})
+    shards = [*queue.shards, *other.shards]
+    for shard in shards:
+        make_due(shard)
+
+    wakeups = sweep(redis)
+
+    assert {(w.queue, w.shard) for w in wakeups} == {(s.queue, s.number) for s in shards}
+    assert not any(redis.llen(shard.keys.open) for shard in shards)
+
+
+def test_a_young_list_waits(redis: redis_py.Redis, redis_url: str) -> None:
+    """Before its interval is over nothing leaves, however often the sweep looks."""
+    connect(redis_url).enqueue({"n": 0})
+
+    assert [sweep(redis) for _ in range(3)] == [[], [], []]
+    assert snapshot(redis).open_events == 1
+
+
+def test_a_sweep_leaves_a_sign_of_life(redis: redis_py.Redis) -> None:
+    """Who watches over the fleet sees when the last sweep was, and whose."""
+    fleet = Fleet(redis, "vwo")
+    before = fleet.now_ms()
+
+    sweeping.sweep(fleet, SETTINGS, by="listener")
+
+    assert before <= fleet.last_sweeps_ms()["listener"] <= fleet.now_ms()
+    assert "beat" not in fleet.last_sweeps_ms()
+
+
+def test_a_lost_wakeup_is_made_up_for(redis: redis_py.Redis, redis_url: str) -> None:
+    """A wake-up that nobody picked up keeps its slot for a while, and is then given out again."""
+    queue = connect(redis_url, batch=None)
+    queue.enqueue({"n": 0})
+    redis.delete(queue.fleet.keys.wakeups)
+
+    at_once = sweep(redis)
+    age(queue.shards[0], queue.shards[0].keys.slots, 60 * SECOND)
+    later = sweep(redis)
+
+    assert at_once == []
+    assert [wakeup.queue for wakeup in later] == [queue.name]
+
+
+def test_a_silent_workers_batch_is_woken_for(redis: redis_py.Redis, redis_url: str) -> None:
+    """When a lease has run out, a worker is woken, and gets that very batch."""
+    queue = connect(redis_url, batch=None)
+    shard = queue.shards[0]
+    queue.enqueue({"n": 0})
+    (wakeup,) = (queue.fleet.next_wakeup(1.0),)
+    assert wakeup is not None
+    lost = shard.claim(token=wakeup.token, lease_seconds=60)
+    assert lost is not None
+    age(shard, shard.keys.leases, 61 * SECOND)
+    age(shard, shard.keys.slots, 61 * SECOND)
+
+    (again,) = sweep(redis)
+    batch = shard.claim(token=again.token, lease_seconds=60)
+
+    assert batch is not None
+    assert (batch.id, batch.attempt, batch.lost_leases) == (lost.id, 2, 1)
+
+
+def test_wakeups_never_exceed_the_parallel_sends(redis: redis_py.Redis, redis_url: str) -> None:
+    """Any number of batches and sweeps: as many wake-ups out as may send at once, no more."""
+    queue = connect(redis_url, batch=None, max_parallel_sends=4)
+    queue.enqueue_many({"n": n} for n in range(50))
+    left = redis.llen(queue.fleet.keys.wakeups)
+
+    found = [wakeup for _ in range(5) for wakeup in sweep(redis)]
+
+    assert left + len(found) == 4
+    assert snapshot(redis).slots == 4
+
+
+def test_sweeps_at_the_same_time_do_the_work_once(redis: redis_py.Redis, redis_url: str) -> None:
+    """Two beats, and listeners besides: each batch is sealed once and woken for once."""
+    queue = connect(redis_url, max_parallel_sends=4)
+    queue.enqueue_many({"n": n} for n in range(10))
+    make_due(queue.shards[0])
+    found: list[Wakeup] = []
+    threads = [threading.Thread(target=lambda: found.extend(sweep(redis))) for _ in range(6)]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(found) == 1
+    assert [batch.events for batch in snapshot(redis).batches] == [10]
+
+
+def test_a_pause_keeps_everybody_asleep(redis: redis_py.Redis, redis_url: str) -> None:
+    """A paused queue is sealed as ever; its first sweep after the pause wakes a worker."""
+    queue = connect(redis_url)
+    queue.enqueue({"n": 0})
+    make_due(queue.shards[0])
+    queue.shards[0].pause("401 Unauthorized")
+
+    while_paused = sweep(redis)
+    queue.shards[0].resume()
+    afterwards = sweep(redis)
+
+    assert while_paused == []
+    assert len(afterwards) == 1
+
+
+# -- which shards are looked at
+
+
+def test_a_program_that_only_pushes_is_noticed(redis: redis_py.Redis, redis_url: str) -> None:
+    """LPUSH of JSON onto the documented key is all that a program in another language needs."""
+    queue = connect(redis_url, batch={"events_per_request": 3})
+    shard = queue.shards[0]
+    assert queue.register()
+    unwatch_all(redis, shard)
+    redis.lpush(shard.keys.open, *numbers(7))
+
+    wakeups = sweep(redis)
+
+    assert f"{queue.name}:0" in watched(redis)
+    assert len(wakeups) == 2
+    assert [batch.events for batch in snapshot(redis).batches] == [3, 3]
+    assert stored(redis) == numbers(7)
+    assert snapshot(redis).balanced
+
+
+def test_a_foreign_event_leaves_at_its_interval(redis: redis_py.Redis, redis_url: str) -> None:
+    """Its timer starts when a sweep first sees it."""
+    queue = connect(redis_url)
+    assert queue.register()
+    redis.lpush(queue.shards[0].keys.open, *numbers(1))
+    sweep(redis)
+    first = snapshot(redis).open_first_ms
+    make_due(queue.shards[0])
+
+    wakeups = sweep(redis)
+
+    assert abs(first - queue.fleet.now_ms()) < 60 * SECOND
+    assert len(wakeups) == 1
+    assert snapshot(redis).events("ready") == 1
+
+
+def test_every_registered_queue_is_audited_in_turn(redis: redis_py.Redis) -> None:
+    """However many queues there are, a few sweeps have looked into all of them."""
+    fleet = Fleet(redis, "vwo")
+    registrations = [another(account) for account in range(1, MANY_QUEUES + 1)]
+    for registration in registrations:
+        fleet.register(registration)
+    shards = [fleet.shard(r.destination.queue, 0) for r in registrations]
+    unwatch_all(redis, *shards)
+    for shard in shards[::100]:
+        redis.lpush(shard.keys.open, *numbers(1))
+
+    for _ in range(2 * MANY_QUEUES // sweeping.AUDITED_QUEUES):
+        sweep(redis)
+
+    assert watched(redis) == {shard.keys.name for shard in shards[::100]}
+
+
+def test_an_announcement_that_was_lost_is_made_up_for(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    """A producer that died before it could tell the sweep has left its events all the same."""
+    queue = connect(redis_url, batch=None)
+    queue.enqueue({"n": 0})
+    redis.delete(queue.fleet.keys.watched, queue.fleet.keys.wakeups, queue.shards[0].keys.slots)
+
+    wakeups = sweep(redis)
+
+    assert len(wakeups) == 1
+    assert watched(redis) == {f"{queue.name}:0"}
+
+
+def test_an_idle_shard_is_forgotten_and_known_again(redis: redis_py.Redis, redis_url: str) -> None:
+    """After long idleness the sweep looks no more; the next event's producer makes it look."""
+    queue = connect(redis_url)
+    meta = queue.shards[0].keys.meta
+    queue.enqueue({"n": -1})
+    sweep(redis)
+    redis.delete(queue.shards[0].keys.open)
+    sweep(redis)
+    while_young = watched(redis)
+    idle_ms = int(1_000 * sweeping.IDLE_SECONDS)
+    redis.hset(meta, "watched", queue.fleet.now_ms() - idle_ms - 60 * SECOND)
+    sweep(redis)
+    when_idle = watched(redis)
+
+    queue.enqueue({"n": 0})
+
+    assert while_young == {f"{queue.name}:0"}
+    assert when_idle == set()
+    assert watched(redis) == {f"{queue.name}:0"}
+
+
+def test_a_flush_does_not_hide_an_idle_shard(redis: redis_py.Redis, redis_url: str) -> None:
+    """What a flush finds empty is announced by the next event, as if nobody had flushed."""
+    queue = connect(redis_url)
+    assert queue.register()
+    unwatch_all(redis, queue.shards[0])
+    queue.flush_events(timeout_seconds=0)
+
+    queue.enqueue({"n": 0})
+
+    assert watched(redis) == {f"{queue.name}:0"}
+
+
+def test_a_shard_is_not_forgotten_over_an_event_that_just_came(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    """Between the look and the forgetting an event may come in: the shard stays known."""
+    queue = connect(redis_url)
+    queue.enqueue({"n": 0})
+
+    unwatch_all(redis, queue.shards[0])
+
+    assert watched(redis) == {f"{queue.name}:0"}
+    assert redis.hexists(queue.shards[0].keys.meta, "watched")
+
+
+def test_ten_thousand_idle_queues_cost_nothing(redis: redis_py.Redis) -> None:
+    """A sweep's commands follow what is held and what is audited, not what is registered."""
+    fleet = Fleet(redis, "vwo")
+    registration = another(1)
+    pipe = redis.pipeline(transaction=False)
+    for number in range(10_000):
+        text = msgspec.json.encode(registration)
+        pipe.hset(fleet.keys.queues, f"fme-{number}-idle", text)
+    pipe.execute()
+    sweep(redis)
+
+    with commands_sent(redis) as sent:
+        sweep(redis)
+        commands = sent()
+
+    assert len(commands) < 10 * sweeping.AUDITED_QUEUES
+    assert not [command for command in commands if command.startswith("EVALSHA")]
+
+
+# -- what must not stop a sweep
+
+
+def test_a_full_redis_is_swept() -> None:
+    """Where memory has run out, what is due is sealed and woken for, so that it may leave."""
+    with RedisServer(maxmemory_bytes=100_000_000) as server:
+        client: redis_py.Redis = redis_py.Redis.from_url(server.url)
+        queue = connect(server.url)
+        queue.enqueue_many({"n": n} for n in range(5))
+        make_due(queue.shards[0])
+        client.config_set("maxmemory", 1)
+
+        wakeups = sweep(client)
+
+        assert len(wakeups) == 1
+        assert snapshot(client).events("ready") == 5
+        client.close()
+
+
+def test_a_flush_on_a_full_redis_waits_for_the_truth() -> None:
+    """That no wake-up can be left there is no reason not to seal, nor to look what happens."""
+    with RedisServer(maxmemory_bytes=100_000_000) as server:
+        client: redis_py.Redis = redis_py.Redis.from_url(server.url)
+        queue = connect(server.url)
+        queue.enqueue_many({"n": n} for n in range(5))
+        client.config_set("maxmemory", 1)
+
+        result = queue.flush_events(timeout_seconds=0)
+
+        assert result.pending == 5
+        assert snapshot(client).events("ready") == 5
+        client.close()
+
+
+def test_a_listener_of_a_full_redis_goes_on() -> None:
+    """A worker that cannot even leave its sign of life still sweeps, and starts what is due."""
+    with RedisServer(maxmemory_bytes=100_000_000) as server:
+        client: redis_py.Redis = redis_py.Redis.from_url(server.url)
+        queue = connect(server.url)
+        queue.enqueue_many({"n": n} for n in range(5))
+        make_due(queue.shards[0])
+        client.config_set("maxmemory", 1)
+        app = Celery(broker="memory://", set_as_current=False)
+        vwo_celery.setup(app, redis_url=server.url)
+        listener = vwo_celery.celery.listener.Listener(app)
+
+        listener.start(Consumer(app))
+
+        with app.connection_for_read() as connection:
+            message = connection.SimpleQueue("celery").get(timeout=20)
+            assert message.headers["task"] == "vwo_celery.deliver"
+            message.ack()
+        listener.stop(Consumer(app))
+        wait_until(lambda: not any("listener" in t.name for t in threading.enumerate()))
+        vwo_celery.celery.stopping.stopping.prepare()
+        client.close()
+
+
+class Consumer(NamedTuple):
+    """All that the listener asks of Celery's consumer."""
+
+    app: Celery
+
+
+def break_open_list(fleet: Fleet, queue: vwo_celery.Queue) -> None:
+    """Somebody has stored a text where the open list should be."""
+    fleet.client.set(queue.shards[0].keys.open, "not a list")
+
+
+def break_registration(fleet: Fleet, queue: vwo_celery.Queue) -> None:
+    """Somebody has stored a registration that nobody can read."""
+    fleet.client.hset(fleet.keys.queues, queue.name, '{"destination": 1}')
+
+
+@pytest.mark.parametrize("damage", [break_open_list, break_registration])
+def test_one_broken_queue_does_not_hold_up_the_others(
+    redis: redis_py.Redis,
+    redis_url: str,
+    damage: Callable[[Fleet, vwo_celery.Queue], None],
+) -> None:
+    """What is wrong with one queue is logged, and every other queue is swept and audited."""
+    well = connect(redis_url)
+    broken = vwo_celery.connect(replace(DESTINATION, account_id=9), redis_url=redis_url)
+    assert broken.register()
+    assert well.register()
+    redis.delete(well.fleet.keys.watched)
+    damage(broken.fleet, broken)
+    broken.fleet.watch(f"{broken.name}:0")
+    redis.lpush(well.shards[0].keys.open, *numbers(100))
+
+    wakeups = sweep(redis)
+
+    assert [wakeup.queue for wakeup in wakeups] == [well.name]
+    redis.delete(broken.shards[0].keys.open)
+
+
+def test_a_shard_that_nobody_registered_is_left_alone(redis: redis_py.Redis) -> None:
+    """After FLUSHALL the sweep may still be told of a shard whose limits are gone."""
+    fleet = Fleet(redis, "vwo")
+    fleet.watch("fme-1-gone:0")
+
+    assert sweep(redis) == []
+
+
+def test_a_flush_takes_no_lease_from_a_worker(redis: redis_py.Redis, redis_url: str) -> None:
+    """An application need not know how long the workers' leases are, and does not cut them short."""
+    queue = connect(redis_url, batch=None)
+    queue.enqueue({"n": 0})
+    batch = queue.shards[0].claim(token="", lease_seconds=7_200)
+    assert batch is not None
+
+    queue.flush_events(timeout_seconds=0)
+
+    assert snapshot(redis).events("in_flight") == 1
+    assert queue.shards[0].claim(token="", lease_seconds=60) is None
+
+
+def test_a_sweep_shows_what_a_clock_hid(redis: redis_py.Redis, redis_url: str) -> None:
+    """What is hidden for longer than any delay of ours became so by a clock that stepped back."""
+    queue = connect(redis_url, batch=None)
+    queue.enqueue({"n": 0})
+    shard = queue.shards[0]
+    redis.delete(shard.keys.slots)
+    age(shard, shard.keys.ready, -86_400 * SECOND)
+
+    wakeups = sweep(redis)
+
+    assert len(wakeups) == 1
+    assert shard.claim(token="", lease_seconds=60) is not None

@@ -1,0 +1,459 @@
+"""A vendor, or whoever sits in its place, that answers with malice: no harm, no key, no memory."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime as dt
+import gzip
+import logging
+import ssl
+import threading
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tools import http_servers as servers
+from tools.waiting import wait_until
+from vwo_celery.destinations import Destination
+from vwo_celery.sending.outcomes import OUTCOMES, Answer, Failure, Verdict, judge
+from vwo_celery.sending.sender import MAX_ANSWER_BYTES, Sender
+from vwo_celery.settings import Settings
+
+KEY = "0123456789abcdef0123456789ABCDEF"
+BODY = b'{"ev":[{"d":{}}]}'
+DEADLINE_SECONDS = 0.5
+#: Generous, since machines are shared; without a deadline these servers would go on for ever.
+ENDED_BY_SECONDS = 5.0
+#: What one answer may cost at most, the server's own buffers in the same process included.
+MOST_MEMORY_BYTES = 16_000_000
+VARIABLES = (
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONHTTPSVERIFY",
+    "NETRC", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy and no CA bundle but those a test sets."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@contextlib.contextmanager
+def sender_to(base_url: str, seconds: float = 20.0) -> Iterator[Sender]:
+    """A sender to a server of this host."""
+    destination = Destination(account_id=1, sdk_key=KEY, generation="fme", base_url=base_url)
+    sender = Sender(
+        destination, request_timeout_seconds=seconds, allowed_hosts=["127.0.0.1", "localhost"]
+    )
+    with contextlib.closing(sender):
+        yield sender
+
+
+def answer_of(script: servers.Script, seconds: float = DEADLINE_SECONDS) -> Answer:
+    """What comes of one batch; whatever happens, in bounded time and bounded memory."""
+    with servers.Server(script) as server, sender_to(server.url, seconds) as sender:
+        tracemalloc.start()
+        try:
+            answer = sender.send(BODY, events=1)
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert answer.elapsed_seconds < ENDED_BY_SECONDS
+    assert peak_bytes < MOST_MEMORY_BYTES
+    return answer
+
+
+def flooding(first: bytes, again: bytes) -> servers.Script:
+    """Answer with *first*, and then with *again* until nobody listens any more."""
+
+    def serve(connection: servers.Connection) -> None:
+        connection.read_request()
+        connection.send(first)
+        chunk = again * (65_536 // len(again) + 1)
+        while not connection.stopped.is_set():
+            connection.send(chunk)
+
+    return serve
+
+
+def once(answer: bytes) -> servers.Script:
+    """Read a request, answer with these very bytes, and hang up."""
+
+    def serve(connection: servers.Connection) -> None:
+        connection.read_request()
+        connection.send(answer)
+
+    return serve
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+#: What never ends, and what is to come of it: a status that has come stands, all else is a failure.
+FLOODS = {
+    "a body of known length": (OK + b"Content-Length: 1000000000\r\n\r\n", b"x", 200),
+    "a body without a length": (OK + b"\r\n", b"x", 200),
+    "a body of chunks": (CHUNKED, b"1\r\nx\r\n", 200),
+    "a chunk": (CHUNKED + b"40000000\r\n", b"x", 200),
+    "a chunk's size": (CHUNKED, b"1", 200),
+    "a chunk's extension": (CHUNKED + b"1;", b"x", 200),
+    "trailers": (CHUNKED + b"0\r\n", b"X-More: x\r\n", 200),
+    "a trailer": (CHUNKED + b"0\r\nX-More: ", b"x", 200),
+    "a bomb": (OK + b"Content-Encoding: gzip\r\n\r\n", gzip.compress(b"0" * 1_000_000), 200),
+    "headers": (OK, b"X-More: x\r\n", Failure.INVALID_ANSWER),
+    "a header": (OK + b"X-More: ", b"x", Failure.INVALID_ANSWER),
+    "a folded header": (OK + b"X-More: x\r\n", b" x\r\n", Failure.INVALID_ANSWER),
+    "a status line": (b"HTTP/1.1 200 ", b"x", Failure.INVALID_ANSWER),
+    "nothing but line ends": (b"", b"\r\n", Failure.INVALID_ANSWER),
+    "no HTTP": (b"", b"\0\xff", Failure.INVALID_ANSWER),
+    "100 Continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", Failure.TIMEOUT),
+    "100 Continue's headers": (b"HTTP/1.1 100 Go\r\n", b"X-M: x\r\n", Failure.INVALID_ANSWER),
+    "103 Early Hints": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", 103),
+}
+
+
+@pytest.mark.parametrize(("first", "again", "expected"), FLOODS.values(), ids=FLOODS)
+def test_what_never_ends_is_cut_off(first: bytes, again: bytes, expected: int | Failure) -> None:
+    """Endless anything ends by the deadline, costs little memory, and is never taken for more."""
+    answer = answer_of(flooding(first, again))
+
+    assert expected in (answer.status, answer.failure)
+
+
+@pytest.mark.parametrize("status", [200, 400, 503])
+def test_the_connection_of_an_endless_body_is_closed(status: int) -> None:
+    """The server that goes on talking notices at once that nobody listens; the next goes anew."""
+    head = b"HTTP/1.1 %d As Told\r\nContent-Length: 1000000000\r\n\r\n" % status
+    noticed = threading.Event()
+
+    def serve(connection: servers.Connection) -> None:
+        try:
+            flooding(head, b"x")(connection)
+        finally:
+            noticed.set()
+
+    with servers.Server(serve) as server, sender_to(server.url) as sender:
+        first = sender.send(BODY, events=1).status
+        assert noticed.wait(ENDED_BY_SECONDS)
+        second = sender.send(BODY, events=1).status
+
+        assert (first, second) == (status, status)
+        assert len(server.connections) == 2
+        assert all(
+            connection.sent_bytes < 100 * MAX_ANSWER_BYTES for connection in server.connections
+        )
+
+
+#: What a 2xx is worth that is not VWO's: the batch was read to its end and accepted, so it stands.
+ACCEPTED = {
+    "HTML": servers.answer_bytes(200, b"<html>hello</html>", Content_Type="text/html"),
+    "nothing": servers.answer_bytes(204, b""),
+    "nothing, and no length": OK + b"\r\n",
+    "less than announced": OK + b"Content-Length: 100\r\n\r\n{}",
+    "more than announced": OK + b"Content-Length: 2\r\n\r\n{}{}{}",
+    "a negative length": OK + b"Content-Length: -5\r\n\r\n{}",
+    "no number for a length": OK + b"Content-Length: two\r\n\r\n{}",
+    "a length beyond all bounds": OK + b"Content-Length: " + b"9" * 5_000 + b"\r\n\r\n{}",
+    "chunks that are none": CHUNKED + b"zz\r\n{}\r\n",
+    "a chunk of negative size": CHUNKED + b"-5\r\n{}\r\n",
+    "a chunk that breaks off": CHUNKED + b"ff\r\n{}",
+    "both length and chunks": OK
+    + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "gzip that is none": OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+    "an encoding nobody knows": OK
+    + b"Content-Encoding: br, zstd, x\r\nContent-Length: 2\r\n\r\n{}",
+    "headers that are none": OK + b"no header\r\nContent-Length: 2\r\n\r\n{}",
+    "headers of all bytes": OK
+    + b"X: "
+    + bytes(range(32, 256))
+    + b"\r\nContent-Length: 2\r\n\r\n{}",
+    "no reason": b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("answer", ACCEPTED.values(), ids=ACCEPTED)
+def test_a_2xx_stands_whatever_comes_with_it(answer: bytes) -> None:
+    """A body that is odd, broken off or missing changes nothing: sending again would duplicate."""
+    got = answer_of(once(answer), seconds=5.0)
+
+    assert judge(got, now=0).verdict is Verdict.DELIVERED
+
+
+#: What is no answer at all: the batch is kept and tried again.
+NOT_HTTP = {
+    "nothing": b"",
+    "a status of two digits": b"HTTP/1.1 20 OK\r\n\r\n",
+    "a status of four digits": b"HTTP/1.1 2000 OK\r\n\r\n",
+    "a negative status": b"HTTP/1.1 -200 OK\r\n\r\n",
+    "a status of words": b"HTTP/1.1 OK 200\r\n\r\n",
+    "another protocol": b"HTTQ/1.1 200 OK\r\n\r\n",
+    "a status cut off": b"HTTP/1.1 2",
+    "headers cut off": b"HTTP/1.1 503 No\r\nRetry-",
+    "two lengths": OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "a TLS alert": b"\x15\x03\x01\x00\x02\x02\x28",
+    "a 100 and then nothing": b"HTTP/1.1 100 Continue\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", NOT_HTTP.values(), ids=NOT_HTTP)
+def test_garbage_for_a_status_keeps_the_batch(answer: bytes) -> None:
+    """Where no status can be read, or one that HTTP does not have, the batch is tried again."""
+    got = answer_of(once(answer), seconds=5.0)
+
+    assert judge(got, now=0).verdict is Verdict.RELEASE
+    assert got.failure in (None, Failure.INVALID_ANSWER, Failure.CONNECTION)
+
+
+def test_two_lengths_are_no_fault_of_the_destination() -> None:
+    """An answer whose headers contradict each other is named as that, and pauses nothing."""
+    got = answer_of(once(NOT_HTTP["two lengths"]), seconds=5.0)
+
+    assert got.failure is Failure.INVALID_ANSWER
+
+
+@pytest.mark.parametrize("status", [0, 1, 99, 199, 299, 399, 600, 999])
+def test_odd_statuses_have_an_outcome(status: int) -> None:
+    """Any three digits are looked up in the table, and nothing but 2xx is a delivery."""
+    got = answer_of(once(b"HTTP/1.1 %03d Odd\r\nContent-Length: 0\r\n\r\n" % status), seconds=5.0)
+
+    verdict = judge(got, now=0).verdict
+    assert (verdict is Verdict.DELIVERED) == (status == 299)
+    assert verdict in {row.verdict for row in OUTCOMES.values()}
+
+
+def test_an_answer_nobody_asked_for_is_not_the_next_batchs() -> None:
+    """A second answer to the first batch, sent at once or later, settles nothing else."""
+
+    def serve(connection: servers.Connection) -> None:
+        connection.read_request()
+        connection.send(servers.answer_bytes(500) + servers.answer_bytes(200))
+        connection.send(servers.answer_bytes(200))
+        while connection.read_request():
+            connection.send(servers.answer_bytes(503))
+
+    with servers.Server(serve) as server, sender_to(server.url) as sender:
+        first = sender.send(BODY, events=1)
+        with contextlib.suppress(TimeoutError):  # let the rest of it arrive
+            wait_until(lambda: server.connections[0].sent_bytes > 150, 5)
+        second = sender.send(BODY, events=1)
+
+        assert first.status == 500
+        assert second.status in (500, 503)  # 500 where it went over a new connection
+
+
+def test_what_is_deflated_twice_or_badly_is_not_unpacked() -> None:
+    """The complaint of a refusal is read through one gzip and no more than the bound."""
+    inner = gzip.compress(b'{"error":"' + b"0" * 50_000_000 + b'"}', 9)
+    for packed, encoding in [
+        (inner, "gzip"),
+        (gzip.compress(inner), "gzip, gzip"),
+        (zlib.compress(b'{"error":"no"}'), "deflate"),
+        (inner[:-9], "gzip"),
+    ]:
+        answer = answer_of(
+            once(servers.answer_bytes(400, packed, Content_Encoding=encoding)), seconds=5.0
+        )
+
+        assert (answer.status, answer.detail) == (400, "")
+
+
+# --- the key goes nowhere else ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 306, 307, 308, 399])
+@pytest.mark.parametrize("to", ["http://127.0.0.1:{port}/x", "//127.0.0.1:{port}/x", "/elsewhere"])
+def test_no_redirect_is_followed(status: int, to: str) -> None:
+    """Whatever the status, and wherever it leads, the other server never sees a connection."""
+    with servers.Server(servers.answering()) as elsewhere:
+        where = to.format(port=elsewhere.port)
+        script = servers.answering(status, Location=where, Refresh=f"0; url={where}")
+        with servers.Server(script) as server, sender_to(server.url) as sender:
+            answer = sender.send(BODY, events=1)
+
+            assert answer.status == status
+            assert judge(answer, now=0).verdict is Verdict.REFUSED
+            assert len(server.requests) == 1
+        assert elsewhere.connections == []
+
+
+def test_no_redirect_is_followed_from_https_to_http(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A server that is who it says cannot have the key sent again in the clear."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    with servers.Server(servers.answering()) as plain:
+        redirect = servers.answering(308, Location=f"{plain.url}/x")
+        with (
+            servers.Server(redirect, tls=tls_of(authority.issue_cert("127.0.0.1"))) as server,
+            sender_to(server.url) as sender,
+        ):
+            assert sender.send(BODY, events=1).status == 308
+        assert plain.connections == []
+
+
+def test_nothing_that_a_server_sets_comes_back() -> None:
+    """No cookie is kept, and no challenge is answered: each batch is the destination's request."""
+    script = servers.answering(
+        401, Set_Cookie="id=1; Path=/", WWW_Authenticate='Basic realm="x"', Connection="keep-alive"
+    )
+    with servers.Server(script) as server, sender_to(server.url) as sender:
+        for _ in range(2):
+            sender.send(BODY, events=1)
+
+        first, second = server.requests
+        assert "cookie" not in second.headers
+        assert first == second
+
+
+# --- TLS cannot be switched off ----------------------------------------------------------------
+
+
+def tls_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    """A server's side of TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+def sent_over_tls(context: ssl.SSLContext) -> tuple[Answer, int]:
+    """What comes of one batch to a server with this certificate; and the requests that it saw."""
+    with (
+        servers.Server(servers.answering(), tls=context) as server,
+        sender_to(server.url, 5.0) as sender,
+    ):
+        return sender.send(BODY, events=1), len(server.requests)
+
+
+@pytest.mark.parametrize("wrong", ["host", "expired", "authority", "self-signed"])
+def test_a_certificate_that_is_wrong_is_refused(
+    wrong: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another host's, yesterday's, a stranger's or nobody's: the server hears nothing of the batch."""
+    trusted, stranger = trustme.CA(), trustme.CA()
+    yesterday = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
+    context = {
+        "host": lambda: tls_of(trusted.issue_cert("vwo.example")),
+        "expired": lambda: tls_of(
+            trusted.issue_cert(
+                "127.0.0.1", not_before=yesterday - dt.timedelta(days=9), not_after=yesterday
+            )
+        ),
+        "authority": lambda: tls_of(stranger.issue_cert("127.0.0.1")),
+        "self-signed": lambda: tls_of(stranger.issue_cert("127.0.0.1")),
+    }[wrong]()
+    bundle = tmp_path / "ca.pem"
+    trusted.cert_pem.write_to_path(str(bundle))
+    if wrong != "self-signed":  # else only the system's authorities are trusted
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+
+    answer, requests = sent_over_tls(context)
+
+    assert answer.failure is Failure.TLS
+    assert "certificate verify failed" in answer.detail
+    assert requests == 0
+
+
+def test_the_right_certificate_is_accepted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The refusals above are not for want of a way in."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+
+    answer, _ = sent_over_tls(tls_of(authority.issue_cert("127.0.0.1")))
+
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PYTHONHTTPSVERIFY", "0"),
+        *(
+            (variable, value)
+            for variable in (
+                "REQUESTS_CA_BUNDLE",
+                "CURL_CA_BUNDLE",
+                "SSL_CERT_FILE",
+                "SSL_CERT_DIR",
+            )
+            for value in ("", "0", "false", "False", "none", "/dev/null", "/nowhere")
+        ),
+    ],
+)
+def test_no_variable_switches_the_verification_off(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty, false, or a file that is not there: the batch waits, the server hears nothing of it."""
+    monkeypatch.setenv(variable, value)
+
+    answer, requests = sent_over_tls(tls_of(trustme.CA().issue_cert("127.0.0.1")))
+
+    assert answer.failure is Failure.TLS
+    assert requests == 0
+
+
+def test_no_setting_switches_the_verification_off() -> None:
+    """There is no such setting, and so none that a typo or an old file could set."""
+    words = ("verify", "tls", "ssl", "cert", "insecure", "trust")
+
+    assert [name for name in Settings.__struct_fields__ if any(w in name for w in words)] == []
+
+
+# --- a proxy's password --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://someone:{password}@127.0.0.1:{port}",
+        "http://someone:{password}@127.0.0.1:1",
+        "http://someone:{password}@vwo-celery.invalid:1",
+        "http://someone:{password}@127.0.0.1:99999",
+        "socks5h://someone:{password}@127.0.0.1:1",
+        "http://someone:a/{password}@127.0.0.1:1",
+        "http://someone:{password}/a@127.0.0.1:1",
+        "http://someone:{password}#a@127.0.0.1:1",
+        "http://someone:{password}?a@127.0.0.1:1",
+        "http://[someone:{password}@127.0.0.1:1",
+        "http://someone:a@{password}@127.0.0.1:1",
+        "http://someone:a#{password}@127.0.0.1:1",
+        "http://someone:a?{password}@127.0.0.1:1",
+        "http://someone:a {password}@127.0.0.1:1",
+        "http://someone:a:{password}@127.0.0.1:1",
+        "someone:{password}@127.0.0.1:1",
+        "someone:a/{password}@127.0.0.1:1",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxys_password_never_shows(
+    url: str, scheme: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wherever the proxy fails, and however its URL is wrong, its password is in no text of ours."""
+    password = "hunter2hunter2"
+    packed = base64.b64encode(f"someone:{password}".encode()).decode()
+
+    def refuse(connection: servers.Connection) -> None:
+        connection.read_head()
+        connection.send(servers.answer_bytes(407, f'{{"error":"no {packed} {password}"}}'.encode()))
+
+    caplog.set_level(logging.DEBUG)
+    with servers.Server(refuse) as proxy:
+        monkeypatch.setenv(
+            f"{scheme.upper()}_PROXY", url.format(password=password, port=proxy.port)
+        )
+        with sender_to(f"{scheme}://127.0.0.1:9", 5.0) as sender:
+            answer = sender.send(BODY, events=1)
+
+    shown = f"{answer!r} {sender!r} {judge(answer, now=0)!r} {caplog.text}"
+    assert judge(answer, now=0).verdict is Verdict.RELEASE
+    assert password not in shown
+    assert packed not in shown
+    assert KEY not in shown

@@ -1,0 +1,207 @@
+"""The spool and the processes of a host, killed, forked, many at once: whoever is left drains it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+
+import vwo_celery
+from tools.processes import Process, Processes
+from tools.producers import KEPT, TIMEOUT_SECONDS, connect, numbers, snapshot, stored
+from vwo_celery.receipts import IN_REDIS, SPOOLED
+from vwo_celery.testing import RedisServer, wait_for
+
+pytestmark = pytest.mark.declared_keys(*KEPT)
+TESTS = Path(__file__).parents[2]
+PROGRAM = str(TESTS / "tools" / "spooling_program.py")
+Run = Callable[..., Process]
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """A server that may be stopped."""
+    with RedisServer(appendonly=True) as running:
+        yield running
+
+
+@pytest.fixture
+def run(server: RedisServer, tmp_path: Path) -> Iterator[Run]:
+    """Starts the program: what it shall do, its first event, how many, and the pause between two."""
+    with Processes(tmp_path) as programs:
+
+        def start(what: str, first: int, count: int, seconds: float = 0.0) -> Process:
+            words = (what, server.url, str(first), str(count), str(seconds))
+            return programs.start("python", PROGRAM, *words, name=f"{what}-{first}")
+
+        yield start
+
+
+def receipts(program: Process) -> list[str]:
+    """What it was told so far."""
+    return [line for line in program.log().split() if line in {"redis", "spooled", "dropped"}]
+
+
+def held(server: RedisServer) -> list[bytes]:
+    """What Redis holds."""
+    with redis_py.Redis.from_url(server.url) as client:
+        return stored(client)
+
+
+def test_a_killed_process_loses_nothing(server: RedisServer, run: Run) -> None:
+    """It was told "spooled" and killed; another process of the host, which had spooled nothing
+    itself, drains it."""
+    server.pause()
+    killed = run("die", 0, 20)
+    killed.wait()
+    server.resume()
+
+    assert connect(server.url).enqueue({"n": 20}) == IN_REDIS
+
+    wait_for(lambda: len(held(server)) == 21, 20, what="the spool to be drained")
+    assert receipts(killed) == ["spooled"] * 20
+    assert sorted(held(server)) == sorted(numbers(21))
+
+
+def test_a_process_that_drains_and_is_killed(server: RedisServer, run: Run) -> None:
+    """Wherever a drainer is when it dies, the next one goes on: nothing lost, nothing twice."""
+    queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
+    server.pause()
+    assert queue.enqueue_many({"n": n} for n in range(30_000)) == [SPOOLED] * 30_000
+    pid = os.fork()
+    if pid == 0:
+        try:
+            queue.drain_spool(timeout_seconds=60)
+        finally:
+            os._exit(0)
+    server.resume()
+    wait_for(lambda: held(server), 20, what="a first page")
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+
+    wait_for(lambda: len(held(server)) >= 30_000, 30, what="the spool to be drained")
+
+    assert held(server) == numbers(30_000)
+    with redis_py.Redis.from_url(server.url) as client:
+        assert snapshot(client).accepted == 30_000
+
+
+def test_processes_spool_and_drain_at_once(server: RedisServer, run: Run) -> None:
+    """Redis comes and goes while three processes enqueue: each of them in order where it was spooled,
+    nothing lost, nothing twice."""
+    programs = [run("finish", 1000 * n, 300, 0.002) for n in range(3)]
+    for _ in range(3):
+        server.pause()
+        _wait_for_more(programs)
+        server.resume()
+        _wait_for_more(programs)
+
+    wait_for(lambda: len(held(server)) == 900, 30, what="all events")
+    wait_for(lambda: all(len(receipts(each)) == 300 for each in programs), 20)
+
+    events = [number for n in range(3) for number in numbers(300, 1000 * n)]
+    assert sorted(held(server)) == sorted(events)
+    told_all = [receipts(each) for each in programs]
+    assert all(set(words) <= {"redis", "spooled"} for words in told_all)
+    assert all("spooled" in words for words in told_all)
+
+
+def _wait_for_more(programs: list[Process]) -> None:
+    """Wait until each has thirty more receipts, or all of them."""
+    wanted = [min(300, len(receipts(each)) + 30) for each in programs]
+    wait_for(
+        lambda: all(len(receipts(each)) >= n for each, n in zip(programs, wanted, strict=True)), 20
+    )
+
+
+def test_a_fork_after_spooling(server: RedisServer, run: Run) -> None:
+    """The child has no drainer of its own until it spools; the parent is killed, and the child's
+    drains what both left."""
+    server.pause()
+    program = run("fork", 0, 3)
+    wait_for(lambda: len(receipts(program)) == 5, 20, what="parent and child to have spooled")
+    server.resume()
+
+    wait_for(lambda: len(held(server)) == 5, 20, what="the spool to be drained")
+    assert receipts(program) == ["spooled"] * 5
+    assert sorted(held(server)) == sorted(numbers(5))
+
+
+def test_greenlets(server: RedisServer, run: Run) -> None:
+    """Under gevent's patched standard library the drainer is a greenlet, and drains."""
+    server.pause()
+    program = run("gevent", 0, 10)
+    program.wait_until(lambda: len(receipts(program)) == 10, what="ten receipts")
+    server.resume()
+
+    program.wait_until(lambda: len(held(server)) == 10, what="the spool to be drained")
+
+    assert receipts(program) == ["spooled"] * 10
+    assert held(server) == numbers(10)
+
+
+def test_a_process_without_threads(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be started, a request asks now and then, and drain_spool drains."""
+
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
+    queue.enqueue({"n": 0})
+    server.kill()
+    monkeypatch.setattr("threading.Thread.start", refuse)
+
+    spooled = [queue.enqueue({"n": n}) for n in range(1, 4)]
+    monkeypatch.undo()
+    server.start()
+    with monkeypatch.context() as patch:
+        patch.setattr("threading.Thread.start", refuse)
+        wait_for(lambda: queue.enqueue({"n": 4}) == IN_REDIS, 20, what="a request that asks")
+        result = queue.drain_spool(timeout_seconds=20)
+
+    assert spooled == [SPOOLED] * 3
+    assert result
+    assert result.drained >= 3
+    assert set(numbers(5)) == set(held(server))
+
+
+def test_the_drainer_ends(server: RedisServer) -> None:
+    """A process keeps no thread for a spool that is empty."""
+    others = _drainers()
+    queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
+    server.pause()
+    queue.enqueue({"n": 0})
+    assert len(_drainers() - others) == 1
+    server.resume()
+
+    wait_for(lambda: not queue.spooled(), 20, what="the spool to be drained")
+
+    wait_for(lambda: not _drainers() - others, 20, what="the drainer to end")
+
+
+def _drainers() -> set[int | None]:
+    return {each.ident for each in threading.enumerate() if each.name == "vwo-celery-drainer"}
+
+
+def test_nothing_of_it_is_imported_or_started_before(redis_url: str) -> None:
+    """A producer that never spooled has neither Celery nor a thread."""
+    program = (
+        "import sys, threading\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from tools.producers import connect\n"
+        "queue = connect(sys.argv[2])\n"
+        "assert queue.enqueue({'n': 0}).where == 'redis'\n"
+        "assert threading.active_count() == 1\n"
+        "assert 'celery' not in sys.modules\n"
+    )
+    command = [sys.executable, "-c", program, str(TESTS), redis_url]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+    assert ran.returncode == 0, ran.stderr
+    assert vwo_celery.__version__

@@ -1,0 +1,86 @@
+"""The tests' own way to run programs: it ends them, all of them, and says what went wrong."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tools.processes import Process, Processes
+
+# One write, where print() makes two: another program's, or a signal, could come between them.
+WAIT = r"import os, signal; os.write(1, b'up\n'); signal.pause()"
+FORK = f"import os; os.fork(); {WAIT}"
+IGNORE = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAIT}"
+
+
+def test_a_program_ends_by_sigterm(tmp_path: Path) -> None:
+    """And says what it ended with; what it printed stays in its log over another start."""
+    process = Process("python", "-c", WAIT, folder=tmp_path, name="waiting")
+
+    for _ in range(2):
+        with process:
+            process.wait_for_log("up")
+
+    assert process.exit_code == -signal.SIGTERM
+    assert process.log() == "up\nup\n"
+
+
+@pytest.mark.parametrize("code", [FORK, IGNORE], ids=["children", "deaf"])
+def test_a_program_that_does_not_end_fails_the_test(tmp_path: Path, code: str) -> None:
+    """So does one that leaves children; both are gone afterwards."""
+    process = Process("python", "-c", code, folder=tmp_path, name="p", stop_timeout_seconds=0.3)
+    process.start()
+    process.wait_for_log("up")
+
+    with pytest.raises(AssertionError, match=r"there was still \d+ \(python"):
+        process.stop()
+
+    process.stop()  # raises nothing where nothing is left
+
+
+def test_kill_ends_children_too(tmp_path: Path) -> None:
+    """As when a machine loses power; `stop` finds nothing left."""
+    with Process("python", "-c", FORK, folder=tmp_path, name="forking") as process:
+        process.wait_for_log("up\nup")
+        process.kill()
+
+        assert process.exit_code == -signal.SIGKILL
+
+
+def test_waiting_fails_as_soon_as_the_program_ends(tmp_path: Path) -> None:
+    """With its exit code and what it said last."""
+    with Process("python", "-c", "exit('why')", folder=tmp_path, name="ending") as process:
+        with pytest.raises(AssertionError, match=r"(?s)ended with 1 before .*never.*why"):
+            process.wait_for_log("never", timeout_seconds=60)
+
+        assert process.wait() == 1
+
+
+def test_waiting_has_a_deadline(tmp_path: Path) -> None:
+    """After which it fails, with the program's log; `stop` still works."""
+    with Process("python", "-c", WAIT, folder=tmp_path, name="waiting") as process:
+        process.wait_for_log("up")
+
+        with pytest.raises(AssertionError, match=r"(?s)in vain.*never.*up"):
+            process.wait_for_log("never", timeout_seconds=0.1)
+        with pytest.raises(AssertionError, match="still ran"):
+            process.wait(timeout_seconds=0.1)
+
+
+def test_programs_are_ended_together(tmp_path: Path) -> None:
+    """All of them, even where one does not end as it should; they share variables."""
+    variables = {"GREETING": "hello", "NAME": "you"}
+    programs = Processes(tmp_path, env=variables, stop_timeout_seconds=0.5)
+    print_both = f"import os; print(os.environ['GREETING'], os.environ['NAME']); {WAIT}"
+    good = programs.start("python", "-c", print_both, name="good", NAME="me")
+    bad = programs.start("python", "-c", FORK, name="bad")
+    good.wait_for_log("up")
+    bad.wait_for_log("up\nup")
+
+    with pytest.raises(AssertionError, match="bad"):
+        programs.stop()
+
+    assert "hello me" in good.log()
+    assert good.exit_code == -signal.SIGTERM

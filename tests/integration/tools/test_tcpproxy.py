@@ -1,0 +1,220 @@
+"""The proxy that the failure tests stand on fails exactly as it says."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis as redis_py
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tools.tcpproxy import TcpProxy
+from tools.waiting import wait_until
+from vwo_celery.testing import RedisServer, free_port
+
+
+@pytest.fixture
+def proxy(redis_server: RedisServer) -> Iterator[TcpProxy]:
+    """A proxy in front of the run's Redis."""
+    with TcpProxy(redis_server.port) as running:
+        yield running
+
+
+def client_of(proxy: TcpProxy) -> redis_py.Redis:
+    """A client behind the proxy that never repeats a command."""
+    return redis_py.Redis.from_url(proxy.url(), socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
+
+
+def test_it_passes_everything_on(proxy: TcpProxy, redis: redis_py.Redis) -> None:
+    """Without orders it is not there: large values travel both ways."""
+    value = b"x" * 3_000_000
+    client = client_of(proxy)
+    client.set("key", value)
+
+    assert client.get("key") == value
+    assert proxy.accepted == 1
+    redis.delete("key")
+
+
+def test_a_dropped_reply_belongs_to_a_command_that_happened(
+    proxy: TcpProxy, redis: redis_py.Redis
+) -> None:
+    """The server has done the work, its client sees a broken connection, once."""
+    client = client_of(proxy)
+    client.ping()
+    proxy.drop_reply_to(b"INCR")
+
+    with pytest.raises(redis_py.ConnectionError):
+        client.incr("count")
+    after = client.incr("count")
+
+    assert after == 2
+    assert proxy.replies_dropped == 1
+    redis.delete("count")
+
+
+def test_a_blackhole_holds_bytes_back_and_lets_them_through_later(
+    proxy: TcpProxy, redis: redis_py.Redis
+) -> None:
+    """The client times out; when the partition heals, its command still arrives."""
+    client = client_of(proxy)
+    client.ping()
+    proxy.blackhole()
+
+    with pytest.raises(redis_py.TimeoutError):
+        client.set("key", "late")
+    before = redis.get("key")
+    proxy.pass_through()
+
+    assert before is None
+    client.ping()
+    redis.delete("key")
+
+
+def test_new_connections_into_a_blackhole_are_silent(proxy: TcpProxy) -> None:
+    """A connection is taken and never answered, until everything passes again."""
+    proxy.blackhole()
+    with pytest.raises(redis_py.TimeoutError):
+        client_of(proxy).ping()
+    proxy.pass_through()
+
+    assert client_of(proxy).ping()
+
+
+def test_a_reset_hits_old_and_new_connections(proxy: TcpProxy) -> None:
+    """Every connection is reset until it passes again."""
+    client = client_of(proxy)
+    client.ping()
+    proxy.reset()
+
+    for _ in range(2):
+        with pytest.raises(redis_py.ConnectionError):
+            client.ping()
+    proxy.pass_through()
+
+    assert client.ping()
+
+
+def test_cutting_is_once(proxy: TcpProxy) -> None:
+    """An open connection meets a TCP reset; the next one goes through."""
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as connection:
+        connection.sendall(b"PING\r\n")
+        assert connection.recv(64) == b"+PONG\r\n"
+        proxy.cut_connections()
+
+        with pytest.raises(ConnectionResetError):
+            connection.recv(64)
+    assert client_of(proxy).ping()
+
+
+def test_several_replies_can_be_dropped(proxy: TcpProxy, redis: redis_py.Redis) -> None:
+    """As many as asked for, each of a command that happened; then none."""
+    client = client_of(proxy)
+    proxy.drop_reply_to(b"INCR", times=2)
+
+    for _ in range(2):
+        with pytest.raises(redis_py.ConnectionError):
+            client.incr("count")
+
+    assert client.incr("count") == 3
+    assert proxy.replies_dropped == 2
+    redis.delete("count")
+
+
+def test_swallowed_replies_belong_to_commands_that_happened(
+    proxy: TcpProxy, redis: redis_py.Redis
+) -> None:
+    """Commands arrive and nobody is told; afterwards a connection that lacks a reply is reset."""
+    client = client_of(proxy)
+    client.ping()
+    connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
+    proxy.swallow_replies()
+
+    with pytest.raises(redis_py.TimeoutError):
+        client.incr("count")
+    connection.sendall(b"INCR count\r\n")
+    wait_until(lambda: redis.get("count") == b"2", 5)
+    proxy.pass_through()
+
+    with connection, pytest.raises(ConnectionResetError):
+        connection.recv(64)
+    assert client.ping()
+    redis.delete("count")
+
+
+def test_a_command_may_arrive_after_its_sender_gave_up(
+    proxy: TcpProxy, redis: redis_py.Redis
+) -> None:
+    """A partition that heals delivers late what was sent into it, if asked to."""
+    client = client_of(proxy)
+    client.ping()
+    proxy.blackhole(late_commands=True)
+    with pytest.raises(redis_py.TimeoutError):
+        client.set("key", "late")
+
+    proxy.pass_through()
+
+    wait_until(lambda: redis.get("key") == b"late", 5)
+    wait_until(lambda: not proxy.links, 5)
+    redis.delete("key")
+
+
+def test_a_delay_holds_in_both_directions(proxy: TcpProxy) -> None:
+    """A round trip takes twice the delay at least; a client that waits less long gives up."""
+    client, patient = client_of(proxy), socket.create_connection(("127.0.0.1", proxy.port))
+    proxy.delay(0.15)
+    started = time.monotonic()
+    with patient:
+        patient.sendall(b"PING\r\n")
+        assert patient.recv(64) == b"+PONG\r\n"
+
+    took = time.monotonic() - started
+    with pytest.raises(redis_py.TimeoutError):
+        client.ping()
+    proxy.pass_through()
+
+    assert took >= 0.3
+    assert client.ping()
+
+
+def test_a_throttle_slows_down_by_bytes(proxy: TcpProxy, redis: redis_py.Redis) -> None:
+    """A thousand bytes at five thousand a second take at least a fifth of a second."""
+    proxy.throttle(5_000)
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as connection:
+        connection.sendall(b"SET key " + b"x" * 1_000 + b"\r\n")
+        answer = connection.recv(64)
+
+    assert answer == b"+OK\r\n"
+    assert time.monotonic() - started >= 0.2
+    redis.delete("key")
+
+
+def test_stranded_connections_stay_silent_and_new_ones_pass(
+    proxy: TcpProxy, redis: redis_py.Redis
+) -> None:
+    """Half-open: what is sent into it vanishes, and nothing ends the connection."""
+    client = client_of(proxy)
+    client.ping()
+    proxy.strand()
+
+    with pytest.raises(redis_py.TimeoutError):
+        client.set("key", "lost")
+
+    assert client.ping()
+    assert redis.get("key") is None
+
+
+def test_nobody_behind_it_is_a_reset() -> None:
+    """A proxy in front of a stopped server resets its clients, and has no thread left when closed."""
+    proxy = TcpProxy(free_port())
+    with pytest.raises(redis_py.ConnectionError):
+        client_of(proxy).ping()
+
+    proxy.close()
+    proxy.close()
+
+    wait_until(lambda: not proxy.links)

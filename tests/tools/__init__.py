@@ -1,0 +1,1 @@
+"""Tools that several test modules use; tests/README.md lists them."""

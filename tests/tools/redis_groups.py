@@ -1,0 +1,290 @@
+"""Several real Redis servers that are one to their clients: Sentinel with a master and its replicas,
+and Redis Cluster. All on loopback, and gone after the test."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import redis as redis_py
+from redis.exceptions import RedisError
+
+from tools.processes import Process
+from tools.waiting import wait_until
+from vwo_celery.testing import RedisServer
+from vwo_celery.testing.redis_binary import find_redis_server
+from vwo_celery.testing.waiting import free_port
+
+SERVICE = "mymaster"
+_HOST = "127.0.0.1"
+SLOTS = 16_384
+_READY_SECONDS = 20.0
+_MIGRATED_AT_ONCE = 100
+_HIGHEST_CLUSTER_PORT = 22_768
+#: Waiting for more replicas makes the first synchronisation slow.
+_REPLICATED = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
+
+
+def cluster_port() -> int:
+    """A free port for a node, whose own bus is ten thousand further up: no ephemeral port either."""
+    return wait_until(lambda: (port := free_port()) < _HIGHEST_CLUSTER_PORT and port)
+
+
+def client_of(server: RedisServer) -> Any:
+    """A client of one server, whatever group it is in."""
+    return redis_py.Redis.from_url(server.url, decode_responses=True, protocol=2)
+
+
+def replica_of(master: RedisServer, *arguments: str) -> RedisServer:
+    """A replica, not started yet."""
+    return RedisServer(arguments=("--replicaof", _HOST, str(master.port), *_REPLICATED, *arguments))
+
+
+def await_replicas(master: RedisServer, number: int) -> None:
+    """Return once a master has so many replicas that have all it has, and say so."""
+    with client_of(master) as client:
+        client.set("awaited", 1)  # WAIT is about the client's own writes
+        client.delete("awaited")
+        wait_until(lambda: client.wait(number, 100) == number, _READY_SECONDS, what="the replicas")
+
+
+def serve_all_slots(node: RedisServer) -> None:
+    """Return once a node, started with --cluster-enabled, is a whole Redis Cluster by itself."""
+    with client_of(node) as client:
+        client.execute_command("CLUSTER ADDSLOTS", *range(SLOTS))
+        await_cluster_state(client, "ok")
+
+
+def await_cluster_state(client: Any, state: str) -> None:
+    """Return once a node says that its Cluster is "ok", or in "fail"."""
+    wait_until(
+        lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == state,
+        _READY_SECONDS,
+        what=f"the cluster's state to be {state}",
+    )
+
+
+class Replicated:
+    """A master and its replicas, synchronised, while in use as a context.
+
+    Args:
+        replicas: Their number.
+        arguments: Further arguments of each server.
+    """
+
+    def __init__(self, replicas: int, *arguments: str) -> None:
+        self._number = replicas
+        self._arguments = arguments
+        self._stack = ExitStack()
+        self.master = RedisServer(arguments=(*_REPLICATED, *arguments))
+        self.replicas: list[RedisServer] = []
+
+    def __enter__(self) -> Replicated:
+        with ExitStack() as stack:
+            stack.enter_context(self.master)
+            for _ in range(self._number):
+                replica = replica_of(self.master, *self._arguments)
+                self.replicas.append(stack.enter_context(replica))
+            await_replicas(self.master, self._number)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+class SentinelGroup(Replicated):
+    """A master, its replicas, and Sentinels that put one of these in the place of a dead master.
+
+    Args:
+        folder: Where the Sentinels' files go.
+        arguments: Further arguments of each server.
+        sentinels: Their number.
+    """
+
+    def __init__(self, folder: Path, *arguments: str, sentinels: int = 3) -> None:
+        super().__init__(2, *arguments)
+        self._folder = folder
+        self._ports = [free_port() for _ in range(sentinels)]
+        self.sentinels: list[Process] = []
+
+    def __enter__(self) -> SentinelGroup:
+        super().__enter__()
+        with self._stack as stack:
+            for port in self._ports:
+                self.sentinels.append(stack.enter_context(self._sentinel(port)))
+            wait_until(
+                lambda: all(map(self._knows_all, self._ports)), _READY_SECONDS, what="Sentinels"
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    @property
+    def url(self) -> str:
+        """URL of the service."""
+        return f"redis+sentinel://{','.join(f'{_HOST}:{port}' for port in self._ports)}/{SERVICE}"
+
+    def masters(self) -> set[int]:
+        """Ports of whom the Sentinels call the master now; several while they do not agree."""
+        return {self._master_of(port) for port in self._ports}
+
+    def _master_of(self, sentinel: int) -> int:
+        with redis_py.Redis(_HOST, sentinel, decode_responses=True) as client:
+            return int(client.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
+
+    def wait_for_failover(self, timeout_seconds: float = 20.0) -> RedisServer:
+        """The new master, once all Sentinels say so and it takes writes."""
+        ports = [each.port for each in self.replicas]
+        wait_until(
+            lambda: len(self.masters()) == 1 and self.masters() <= set(ports),
+            timeout_seconds,
+            what="the failover",
+        )
+        (port,) = self.masters()
+        found = self.replicas[ports.index(port)]
+        with client_of(found) as client:
+            wait_until(lambda: client.info("replication")["role"] == "master", timeout_seconds)
+        return found
+
+    def _sentinel(self, port: int) -> Process:
+        folder = self._folder / f"sentinel-{port}"
+        folder.mkdir()
+        (folder / "sentinel.conf").write_text(
+            f"port {port}\nbind {_HOST}\ndir {folder}\n"
+            f"sentinel monitor {SERVICE} {_HOST} {self.master.port} {len(self._ports) // 2 + 1}\n"
+            f"sentinel down-after-milliseconds {SERVICE} 500\n"
+            f"sentinel failover-timeout {SERVICE} 5000\n"
+        )
+        return Process(
+            find_redis_server(), str(folder / "sentinel.conf"), "--sentinel",
+            folder=folder, name="sentinel",
+        )  # fmt: skip
+
+    def _knows_all(self, port: int) -> bool:
+        with (
+            suppress(RedisError),
+            redis_py.Redis(_HOST, port, decode_responses=True, protocol=2) as client,
+        ):
+            state = client.execute_command("SENTINEL MASTER", SERVICE)
+            return bool(
+                int(state["num-other-sentinels"]) == len(self._ports) - 1
+                and int(state["num-slaves"]) == len(self.replicas)
+            )
+        return False
+
+
+class ClusterGroup:
+    """A Redis Cluster that serves every slot, while in use as a context.
+
+    Args:
+        masters: Number of nodes with slots, which are spread evenly.
+        replicas: Number of replicas of the first node.
+        arguments: Further arguments of each server.
+    """
+
+    def __init__(self, masters: int = 3, replicas: int = 0, *arguments: str) -> None:
+        options = (
+            "--cluster-enabled", "yes", "--cluster-node-timeout", "1000",
+            "--cluster-replica-validity-factor", "0", *_REPLICATED, *arguments,
+        )  # fmt: skip
+        self.nodes = [
+            RedisServer(arguments=options, port=cluster_port()) for _ in range(masters + replicas)
+        ]
+        self._masters = masters
+        self._stack = ExitStack()
+
+    def __enter__(self) -> ClusterGroup:
+        with ExitStack() as stack:
+            for node in self.nodes:
+                stack.enter_context(node)
+            self._join()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def url(self) -> str:
+        """URL that names every node."""
+        return f"redis+cluster://{','.join(f'{_HOST}:{node.port}' for node in self.nodes)}"
+
+    @property
+    def masters(self) -> list[RedisServer]:
+        """The nodes that had slots at first."""
+        return self.nodes[: self._masters]
+
+    def slot_of(self, key: str) -> int:
+        """The slot that a key belongs to."""
+        with client_of(self.nodes[-1]) as client:
+            return int(client.execute_command("CLUSTER KEYSLOT", key))
+
+    def owner_of(self, slot: int) -> RedisServer:
+        """The master that serves a slot."""
+        with client_of(self.nodes[-1]) as client:
+            ranges = client.execute_command("CLUSTER SLOTS")
+        port = next(each[2][1] for each in ranges if each[0] <= slot <= each[1])
+        return next(node for node in self.nodes if node.port == port)
+
+    def begin_move(self, slot: int, source: RedisServer, target: RedisServer) -> None:
+        """Have a slot leave *source*: keys that it lacks are looked for at *target* from now on."""
+        with client_of(source) as old, client_of(target) as new:
+            new.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", _id_of(old))
+            old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", _id_of(new))
+
+    def move_keys(self, slot: int, source: RedisServer, target: RedisServer) -> int:
+        """Move the keys that are there, a hundred at a time; their number."""
+        moved = 0
+        with client_of(source) as old:
+            while keys := old.execute_command("CLUSTER GETKEYSINSLOT", slot, _MIGRATED_AT_ONCE):
+                old.execute_command("MIGRATE", _HOST, target.port, "", 0, 10_000, "KEYS", *keys)
+                moved += len(keys)
+        return moved
+
+    def end_move(self, slot: int, source: RedisServer, target: RedisServer) -> None:
+        """Have every node know that the slot is *target*'s."""
+        with client_of(target) as client:
+            name = _id_of(client)
+        for node in (
+            target,
+            source,
+            *(each for each in self.nodes if each not in (target, source)),
+        ):
+            with (
+                client_of(node) as client,
+                suppress(RedisError),
+            ):  # replicas hear it from their master
+                client.execute_command("CLUSTER SETSLOT", slot, "NODE", name)
+
+    def _join(self) -> None:
+        share = -(-SLOTS // self._masters)
+        for number, node in enumerate(self.nodes):
+            with client_of(node) as client:
+                client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
+                client.execute_command("CLUSTER MEET", _HOST, self.nodes[0].port)
+                if number < self._masters:
+                    slots = range(number * share, min(SLOTS, (number + 1) * share))
+                    client.execute_command("CLUSTER ADDSLOTS", *slots)
+        self._wait_until_ok()
+        with client_of(self.nodes[0]) as first:
+            name = _id_of(first)
+        replicas = self.nodes[self._masters :]
+        for node in replicas:
+            with client_of(node) as client:
+                client.execute_command("CLUSTER REPLICATE", name)
+        await_replicas(self.nodes[0], len(replicas))
+        self._wait_until_ok()
+
+    def _wait_until_ok(self) -> None:
+        wait_until(lambda: all(map(self._is_ok, self.nodes)), _READY_SECONDS, what="the cluster")
+
+    def _is_ok(self, node: RedisServer) -> bool:
+        with client_of(node) as client:
+            state = client.execute_command("CLUSTER INFO")["cluster_state"]
+            known = client.execute_command("CLUSTER NODES")
+            return bool(state == "ok" and len(known) == len(self.nodes))
+
+
+def _id_of(client: Any) -> str:
+    return str(client.execute_command("CLUSTER MYID"))

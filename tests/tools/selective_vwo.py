@@ -1,0 +1,122 @@
+"""VWO with likes and dislikes, and a worker in the test's own process that delivers to it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import vwo_celery
+from tools.waiting import wait_until
+from vwo_celery import signals
+from vwo_celery.delivering.delivery import deliver
+from vwo_celery.delivering.worker import Worker
+from vwo_celery.queue import sweeping
+from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.snapshots import Snapshot, take_snapshot
+from vwo_celery.signals import BatchReport
+from vwo_celery.testing import Standin
+from vwo_celery.testing.standin.faults import FaultLike
+from vwo_celery.testing.standin.rules import Request
+
+Judge = Callable[[list[int]], FaultLike]
+
+
+def numbers_in(request: Request) -> list[int]:
+    """The numbers of a request's events, as `Delivering.enqueue` gave them."""
+    return [each["d"]["event"]["time"] for each in json.loads(request.body)["ev"]]
+
+
+def event(number: int) -> dict[str, Any]:
+    """An event that VWO would take, and that can be told from all others."""
+    told = {"props": {}, "name": "purchase", "time": number}
+    return {"d": {"msgId": "A-1", "visId": "A" * 32, "sessionId": 1, "event": told}}
+
+
+class Delivering:
+    """One queue, one worker, and a VWO that answers each batch as `judge` says.
+
+    Args:
+        redis_url: Of an empty Redis.
+        standin: VWO; its faults must be `self.answer`.
+        per_request: The queue's events_per_request.
+        settings: The worker's and the producer's.
+    """
+
+    def __init__(
+        self, redis_url: str, standin: Standin, *, per_request: int = 8, **settings: Any
+    ) -> None:
+        options = {
+            "backoff_base_seconds": 0.01, "backoff_max_seconds": 0.05,
+            "allowed_hosts": [standin.netloc], **settings,
+        }  # fmt: skip
+        self.standin = standin
+        self.queue = vwo_celery.connect(
+            vwo_celery.Destination(
+                account_id=1, sdk_key="k" * 32, generation="fme", base_url=standin.url
+            ),
+            batch_event_data={"events_per_request": per_request},
+            redis_url=redis_url,
+            enqueue_timeout_seconds=5.0,
+            **options,
+        )
+        self.woken: list[Wakeup] = []
+        self.worker = Worker(self.queue.fleet, self.queue.settings, self.woken.append)
+        self.told: list[tuple[Any, BatchReport]] = []
+
+    def listen(self) -> Callable[[], None]:
+        """Note every signal from now on; what is returned ends that."""
+
+        def hear(signal: Any = None, report: Any = None, **_: Any) -> None:
+            self.told.append((signal, report))
+
+        heard = (
+            signals.batch_delivered, signals.batch_released, signals.batch_split,
+            signals.batch_dead_lettered, signals.destination_paused,
+        )  # fmt: skip
+        for signal in heard:
+            signal.connect(hear)
+        return lambda: [signal.disconnect(hear) for signal in heard] and None
+
+    def enqueue(self, *numbers: int) -> None:
+        """Enqueue events of these numbers."""
+        assert all(self.queue.enqueue_many(event(number) for number in numbers))
+
+    def deliver(self) -> int:
+        """Seal what there is, and have the worker send what it may."""
+        for shard in self.queue.shards:
+            sweeping.sweep_shard(shard, self.queue.settings, force=True)
+        return sum(
+            deliver(self.worker, Wakeup(self.queue.name, shard.number, ""))
+            for shard in self.queue.shards
+        )
+
+    def deliver_until(self, done: Callable[[], object], timeout_seconds: float = 10.0) -> None:
+        """Have the worker go on until *done*."""
+        wait_until(lambda: self.deliver() >= 0 and done(), timeout_seconds)
+
+    @property
+    def shard(self) -> Shard:
+        """The first shard."""
+        return self.queue.shards[0]
+
+    @property
+    def state(self) -> Snapshot:
+        """The first shard as the ledger sees it."""
+        return take_snapshot(self.shard)
+
+    @property
+    def taken(self) -> Counter[int]:
+        """Numbers of the events that VWO took, and how often."""
+        return Counter(each["d"]["event"]["time"] for each in self.standin.events)
+
+    @property
+    def statuses(self) -> list[int]:
+        """What each request was answered with."""
+        return [request.status for request in self.standin.requests]
+
+    def reports(self, signal: Any) -> list[BatchReport]:
+        """The reports that came with one signal."""
+        return [report for name, report in self.told if name is signal]

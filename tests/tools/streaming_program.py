@@ -1,0 +1,48 @@
+"""A producer in a process of its own: enqueues one event after the other until SIGTERM, and writes
+what became of each. Run by `under_load.LoadedInstallation.stream`."""
+
+from __future__ import annotations
+
+import json
+import queue as queues
+import signal
+import sys
+from typing import Any
+
+import vwo_celery
+from tools.installation import event
+
+#: Between two events: often enough to be in the middle of whatever happens to Redis.
+_PAUSE_SECONDS = 0.004
+
+
+def stream(options: dict[str, Any]) -> None:
+    """Enqueue until told to end; a line for each event: its name, where it went, and why."""
+    # Its put() may interrupt its get(); an Event that is set while it is waited for can lock itself out.
+    ending: queues.SimpleQueue[None] = queues.SimpleQueue()
+    signal.signal(signal.SIGTERM, lambda *_: ending.put(None))
+    queue = vwo_celery.connect(
+        vwo_celery.Destination(**options["destination"]),
+        batch_event_data=options["batch"],
+        **options["settings"],
+    )
+    number = 0
+    while not _has_come(ending):
+        name = f"{options['name']}-{number}"
+        receipt = queue.enqueue(event(name))
+        print(name, receipt.where, receipt.reason or "-")
+        number += 1
+    print("ended", "-", "-")
+
+
+def _has_come(ending: queues.SimpleQueue[None]) -> bool:
+    """Whether SIGTERM has come, after a pause."""
+    try:
+        ending.get(timeout=_PAUSE_SECONDS)
+    except queues.Empty:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    stream(json.loads(sys.argv[1]))
