@@ -1,0 +1,141 @@
+"""The package alone, as pip installs it: the commands that README and the doctor name deliver events."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from installation import ACCOUNT, KEY, event
+from processes import Processes
+from waiting import wait_until
+
+import vwo_celery
+from vwo_celery.testing import Standin
+
+PACKAGE = Path(vwo_celery.__file__).parent
+README = Path(__file__).parents[2] / "README.md"
+#: What the environment's `vwo-celery` runs.
+VWO_CELERY = ("-c", "from vwo_celery.cli import main; main(prog_name='vwo-celery')")
+CELERY_COMMAND = re.compile(r"celery -A [\w.]+ (?:worker|beat)")
+#: Celery's warm shutdown of prefork takes 30 s longer if a task reaches a child in its first moment.
+STOP_SECONDS = 45.0
+START_SECONDS = 30.0
+
+pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups", "open", "_kombu.*", "*:broker:*")
+
+
+class EmptyFolder:
+    """A folder with nothing in it, and a Python that finds the package but no checkout."""
+
+    def __init__(self, redis_url: str, standin: Standin, folder: Path) -> None:
+        self.folder = folder / "empty"
+        self.folder.mkdir()
+        packages = folder / "packages"
+        packages.mkdir()
+        (packages / PACKAGE.name).symlink_to(PACKAGE)
+        ours = {name for name in os.environ if name.startswith("VWO_CELERY_")}
+        self.env = {
+            "PYTHONPATH": str(packages),
+            "VWO_CELERY_REDIS_URL": redis_url,
+            "VWO_CELERY_ALLOWED_HOSTS": standin.netloc,
+        }
+        self._programs = Processes(
+            folder, env={**dict.fromkeys(ours), **self.env}, cwd=self.folder,
+            stop_timeout_seconds=STOP_SECONDS,
+        )  # fmt: skip
+
+    def start(self, command: str) -> None:
+        """Start a program by the words that a person reads."""
+        program, *words = shlex.split(command)
+        assert program == "celery"
+        self._programs.start("python", "-m", "celery", *words, name=words[-1])
+
+    def vwo_celery(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run an operator's command."""
+        return self.python(*VWO_CELERY, *words)
+
+    def python(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run this Python in the folder."""
+        env = {name: text for name, text in os.environ.items() if "VWO_CELERY" not in name}
+        return subprocess.run(
+            [sys.executable, *words], cwd=self.folder, env={**env, **self.env},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    def remedies(self) -> dict[str, str]:
+        """What the doctor says to do, by its checks."""
+        findings: list[dict[str, Any]] = json.loads(self.vwo_celery("doctor", "--json").stdout)
+        return {each["check"]: each["remedy"] for each in findings if each["state"] != "ok"}
+
+    def stop(self) -> None:
+        """End what was started."""
+        self._programs.stop()
+
+
+@pytest.fixture
+def empty_folder(redis_url: str, standin: Standin, tmp_path: Path) -> Iterator[EmptyFolder]:
+    """An empty folder beside this test's Redis and stand-in."""
+    folder = EmptyFolder(redis_url, standin, tmp_path)
+    yield folder
+    folder.stop()
+
+
+def only_command(text: str) -> str:
+    """The one command for Celery in *text*."""
+    (command,) = CELERY_COMMAND.findall(text)
+    return str(command)
+
+
+def test_the_doctor_names_commands_that_deliver(
+    empty_folder: EmptyFolder, redis_url: str, standin: Standin
+) -> None:
+    """Its remedies, typed where nothing but the package is, start a worker and beat that are healthy."""
+    queue = vwo_celery.connect(
+        vwo_celery.Destination(
+            account_id=ACCOUNT, sdk_key=KEY, generation="legacy", base_url=standin.url
+        ),
+        batch_event_data={"events_per_request": 100, "request_time_interval": 1},
+        strict=True,
+        redis_url=redis_url,
+    )
+    assert queue.enqueue(event("one"))
+    remedies = empty_folder.remedies()
+    ill = empty_folder.vwo_celery("health"), empty_folder.vwo_celery("health", "--beat")
+
+    empty_folder.start(only_command(remedies["listener"]))
+    empty_folder.start(only_command(remedies["beat"]))
+
+    wait_until(lambda: standin.events, START_SECONDS, what="the event at the stand-in")
+    assert [each["u"] for each in standin.events] == ["one"]
+    for each in ill:
+        assert each.returncode == 1
+        assert only_command(each.stdout) in remedies["listener"] + remedies["beat"]
+    for words in (("health",), ("health", "--beat")):
+        wait_until(
+            lambda words=words: empty_folder.vwo_celery(*words).returncode == 0,
+            START_SECONDS, what=" ".join(words),
+        )  # fmt: skip
+    assert {"listener", "beat", "broker", "consumers"} & set(empty_folder.remedies()) == set()
+
+
+def test_readers_of_readme_are_told_the_same(empty_folder: EmptyFolder) -> None:
+    """README's command for those without an app of their own is the doctor's."""
+    commands = CELERY_COMMAND.findall(README.read_text("utf-8"))
+
+    assert only_command(empty_folder.remedies()["listener"]) in commands
+    assert not [command for command in commands if "workers" in command]
+
+
+def test_the_folder_has_no_checkout(empty_folder: EmptyFolder) -> None:
+    """What only a checkout has cannot be found there, or these tests would prove nothing."""
+    found = empty_folder.python("-c", "import vwo_celery, workers")
+
+    assert "No module named 'workers'" in found.stderr
