@@ -29,7 +29,9 @@ CELERY_COMMAND = re.compile(r"celery -A [\w.]+ (?:worker|beat)")
 STOP_SECONDS = 45.0
 START_SECONDS = 30.0
 
-pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups", "open", "_kombu.*", "*:broker:*")
+pytestmark = pytest.mark.declared_keys(
+    "watched", "slots", "wakeups", "open", "_kombu.*", "*:broker:*"
+)
 
 
 class EmptyFolder:
