@@ -25,7 +25,7 @@ from tools.compose_stack import (
     services,
 )
 from tools.waiting import wait_until
-from vwo_celery.operating.inspector import registrations, view_queues
+from vwo_celery.operating.inspector import view_queues
 from vwo_celery.queue.fleet import Fleet
 
 # -- what is written
@@ -172,7 +172,7 @@ def test_events_of_both_replicas_arrive_in_batches(stack: Stack) -> None:
         HEALTHY_TIMEOUT_SECONDS,
         what="two batches at the stand-in",
     )
-    views = view_queues(fleet := Fleet(stack.client(), "vwo"), registrations(fleet).readable)
+    views = view_queues(fleet := Fleet(stack.client(), "vwo"), fleet.registrations().readable)
 
     assert taken["events"] / taken["accepted"] > 2
     assert (taken["rejected"], taken["singles"]) == (0, 0)

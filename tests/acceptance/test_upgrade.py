@@ -103,7 +103,7 @@ class Fleet:
 
     def ledgers(self) -> list[Ledger]:
         """Of all queues, as this process reads them."""
-        registered = inspector.registrations(self._queues).readable
+        registered = self._queues.registrations().readable
         return [view.ledger for view in inspector.view_queues(self._queues, registered)]
 
     def wait_for_all(self) -> None:

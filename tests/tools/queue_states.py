@@ -8,7 +8,7 @@ import redis as redis_py
 
 import vwo_celery
 from vwo_celery import Settings
-from vwo_celery.operating.inspector import QueueView, registrations, view_queues
+from vwo_celery.operating.inspector import QueueView, view_queues
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
@@ -95,7 +95,7 @@ class Queues:
     @property
     def registered(self) -> dict[str, Registration]:
         """What is registered."""
-        return registrations(self.fleet).readable
+        return self.fleet.registrations().readable
 
     def views(self) -> list[QueueView]:
         """All queues."""

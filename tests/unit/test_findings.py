@@ -13,7 +13,7 @@ from vwo_celery.operating.findings import (
     listener_finding,
     redis_findings,
 )
-from vwo_celery.operating.servers import ServerFacts
+from vwo_celery.queue.servers import ServerFacts
 from vwo_celery.settings import Settings
 
 GIB = 2**30

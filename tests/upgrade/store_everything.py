@@ -226,7 +226,7 @@ def told(redis_url: str) -> dict[str, Any]:
 
 
 def _shards(fleet: Fleet) -> Iterator[tuple[str, Any]]:
-    for queue, registration in fleet.registrations().items():
+    for queue, registration in fleet.registrations().readable.items():
         for number in range(registration.shards):
             seen = take_snapshot(fleet.shard(queue, number))
             facts = {fact: getattr(seen, fact) for fact in FACTS}

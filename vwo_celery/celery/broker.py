@@ -18,6 +18,7 @@ from vwo_celery.celery.tasks import DELIVER
 from vwo_celery.connections import open_client
 from vwo_celery.errors import SettingsError
 from vwo_celery.operating.findings import BrokerFacts
+from vwo_celery.queue.servers import is_cluster
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url, secrets_of, without_secrets
 
@@ -88,7 +89,7 @@ def _connect(app: Celery) -> None:
 def _is_cluster(url: str) -> bool:
     client = open_client(url, timeout_seconds=_CONNECT_SECONDS)
     try:
-        return bool(client.info("cluster").get("cluster_enabled"))
+        return is_cluster(client)
     finally:
         client.close()
 

@@ -69,7 +69,7 @@ def flush(queue: str | None = None) -> None:
     """Send what one queue holds now, or what all queues hold, whatever its age."""
     worker = worker_of(_app())
     _note_task(worker)
-    queues = [queue] if queue else list(worker.fleet.registrations())
+    queues = [queue] if queue else list(worker.fleet.registrations().readable)
     for name in queues:
         for number in range(worker.fleet.registration(name).shards):
             shard = worker.fleet.shard(name, number)

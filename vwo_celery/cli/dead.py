@@ -56,7 +56,7 @@ def _filters(function: Decorated) -> Decorated:
 def _find(
     session: Session, queues: Sequence[str], batches: Sequence[str], reason: str
 ) -> list[DeadBatch]:
-    registered = inspector.registrations(session.fleet).readable
+    registered = session.fleet.registrations().readable
     chosen = inspector.choose(registered, queues)
     found = operations.find_dead(session.fleet, chosen, batches=batches, reason=reason)
     missing = sorted(set(batches) - {each.batch for each in found})

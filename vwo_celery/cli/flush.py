@@ -35,7 +35,7 @@ def flush(context: click.Context, queues: Sequence[str], wait: float | None) -> 
     """
     session = context.ensure_object(Session)
     fleet = session.fleet
-    registered = inspector.registrations(fleet).readable
+    registered = fleet.registrations().readable
     views = inspector.view_queues(fleet, inspector.choose(registered, queues))
     held = [view for view in views if view.undelivered]
     shards = [fleet.shard(view.queue, number) for view in held for number in view.shards]

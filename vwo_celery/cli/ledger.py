@@ -26,7 +26,7 @@ def ledger(context: click.Context, queues: Sequence[str]) -> None:
     accepted = delivered + dead + dropped + pending + in flight + released
     """
     session = context.ensure_object(Session)
-    registered = inspector.registrations(session.fleet).readable
+    registered = session.fleet.registrations().readable
     views = inspector.view_queues(session.fleet, inspector.choose(registered, queues))
     if not queues:
         views += inspector.view_strays(session.fleet, registered)

@@ -29,7 +29,7 @@ def _all_option(function: Callable[..., None]) -> Callable[..., None]:
 def _choose(session: Session, queues: Sequence[str], every: bool) -> dict[str, Registration]:
     if bool(queues) == every:
         raise click.UsageError("give either --queue QUEUE or --all")
-    return inspector.choose(inspector.registrations(session.fleet).readable, queues)
+    return inspector.choose(session.fleet.registrations().readable, queues)
 
 
 @click.command()

@@ -26,7 +26,7 @@ def queues(session: Session, queues: Sequence[str]) -> None:
 
     A program in another language may LPUSH JSON events onto any of a queue's open lists.
     """
-    found = inspector.registrations(session.fleet)
+    found = session.fleet.registrations()
     chosen = inspector.choose(found.readable, queues)
     if session.json:
         print_json([_queue_document(session.fleet, *item) for item in chosen.items()])

@@ -35,7 +35,7 @@ def status(session: Session, every: bool, queues: Sequence[str]) -> None:
     there are more than 20 queues, those that hold nothing are only counted.
     """
     fleet = session.fleet
-    registered = inspector.registrations(fleet).readable
+    registered = fleet.registrations().readable
     views = inspector.view_queues(fleet, inspector.choose(registered, queues))
     strays = [] if queues else inspector.view_strays(fleet, registered)
     shown = [*strays, *views]
@@ -72,7 +72,7 @@ def _fleet_document(session: Session) -> dict[str, object]:
         "now_ms": now,
         "listeners": fleet.listeners(),
         "last_sweeps_ms": fleet.last_sweeps_ms(),
-        "waiting_wakeups": inspector.waiting_wakeups(fleet),
+        "waiting_wakeups": fleet.waiting_wakeups(),
     }
 
 

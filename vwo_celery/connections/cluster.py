@@ -36,6 +36,11 @@ class SyncCluster(redis.RedisCluster):
     RedisClusterRequestTTL = MOST_REDIRECTIONS
 
 
+def is_cluster_client(client: Any) -> bool:
+    """Whether a client is of a Redis Cluster: ours, or redis-py's own where an application gave it."""
+    return isinstance(client, (ClusterClient, redis.RedisCluster))
+
+
 class ClusterClient(RedisClusterCommands):
     """The commands of a Redis Cluster.
 
@@ -67,10 +72,6 @@ class ClusterClient(RedisClusterCommands):
         except RedisClusterException:
             self.forget()
             raise
-
-    def exists(self, *keys: Any) -> Any:
-        """How many of these keys there are; each is asked for on its own node."""
-        return sum(self.execute_command("EXISTS", key) for key in keys)
 
     def pipeline(self, transaction: bool = False) -> Any:
         """Commands sent together; they are not repeated."""

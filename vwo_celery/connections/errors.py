@@ -12,7 +12,13 @@ from contextlib import contextmanager
 from typing import Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import (
+    NoScriptError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.errors import QueueUnavailable
@@ -57,6 +63,21 @@ REDIS_ERRORS = (RedisError, RedisClusterException)
 def describe(exc: Exception) -> str:
     """What Redis said, for a log line."""
     return f"Redis answered {type(exc).__name__}: {exc}"
+
+
+def is_error_reply(exc: BaseException | None) -> bool:
+    """Whether Redis itself refused the command; it answered, so nothing is in doubt."""
+    return isinstance(exc, ResponseError)
+
+
+def is_timeout(exc: BaseException | None) -> bool:
+    """Whether Redis did not answer in time."""
+    return isinstance(exc, RedisTimeoutError)
+
+
+def lacks_script(exc: BaseException | None) -> bool:
+    """Whether the server does not know the script, so that nothing has run."""
+    return isinstance(exc, NoScriptError)
 
 
 #: After these a connection is closed, so that the next one asks anew where the master is. A replica

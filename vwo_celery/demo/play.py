@@ -25,6 +25,7 @@ from vwo_celery.demo.victim import catch
 from vwo_celery.demo.view import View
 from vwo_celery.errors import VwoCeleryError
 from vwo_celery.operating.inspector import Ledger
+from vwo_celery.queue.servers import read_servers
 from vwo_celery.text.amounts import count
 
 _TICK_SECONDS = 0.1
@@ -81,13 +82,11 @@ class Play:
     # -- in order
 
     def _raise_curtain(self) -> None:
-        version = self._fleet.client.info("server")["redis_version"]
+        server = read_servers(self._fleet.client)[0].label
         self._stage.start_standin()
         self._stage.start_workers()
         self._must(lambda: self._stage.stats() is not None, "the stand-in for VWO")
-        self._view.say(
-            f"Redis {version} and a stand-in for VWO (answers after {LATENCY_MS} ms) run"
-        )
+        self._view.say(f"{server} and a stand-in for VWO (answers after {LATENCY_MS} ms) run")
         self._must(lambda: len(self._fleet.listeners()) >= WORKERS, "the workers")
         self._must(lambda: "beat" in self._fleet.last_sweeps_ms(), "beat")
         self._view.say(

@@ -9,7 +9,7 @@ import msgspec
 
 from vwo_celery.demo.alive import read_calls
 from vwo_celery.demo.stage import Stage
-from vwo_celery.operating.inspector import Ledger, registrations, view_queues
+from vwo_celery.operating.inspector import Ledger, view_queues
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.snapshots import take_snapshot
 
@@ -67,7 +67,7 @@ def take_moment(fleet: Fleet, stage: Stage) -> Moment:
 
 def take_ledger(fleet: Fleet) -> Ledger:
     """The ledger of all queues together; the demo has one."""
-    ledgers = [view.ledger for view in view_queues(fleet, registrations(fleet).readable)]
+    ledgers = [view.ledger for view in view_queues(fleet, fleet.registrations().readable)]
 
     def total(name: str) -> int:
         return sum(getattr(ledger, name) for ledger in ledgers)
@@ -94,7 +94,7 @@ def batches_in_flight(fleet: Fleet) -> dict[str, int]:
     """Batches that a worker holds now, with their numbers of events."""
     return {
         batch.id: batch.events
-        for queue, registration in registrations(fleet).readable.items()
+        for queue, registration in fleet.registrations().readable.items()
         for number in range(registration.shards)
         for batch in take_snapshot(fleet.shard(queue, number)).batches
         if batch.state == "in_flight"

@@ -21,15 +21,13 @@ from vwo_celery.operating.findings import (
 from vwo_celery.operating.health import is_stuck
 from vwo_celery.operating.inspector import (
     QueueView,
-    Registrations,
-    registrations,
     view_queues,
     view_strays,
 )
-from vwo_celery.operating.servers import read_servers
 from vwo_celery.operating.spool_findings import spool_finding
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.registration import Registration, Registrations
+from vwo_celery.queue.servers import read_servers
 from vwo_celery.queue.snapshots import REDIS_LOST
 from vwo_celery.sending.hosts import host_allowed
 from vwo_celery.settings import Settings
@@ -82,7 +80,7 @@ def _unreachable(settings: Settings, exc: QueueUnavailable) -> Finding:
 
 
 def _fleet_findings(fleet: Fleet, settings: Settings) -> Iterator[Finding]:
-    found = registrations(fleet)
+    found = fleet.registrations()
     yield _registered(found, settings)
     yield _hosts(found.readable, settings)
     yield from _callbacks(found.readable, settings)

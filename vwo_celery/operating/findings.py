@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from vwo_celery.operating.servers import ServerFacts
+from vwo_celery.queue.servers import ServerFacts
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, size, span
 
@@ -70,28 +70,23 @@ def redis_findings(facts: ServerFacts) -> Iterator[Finding]:
     yield _memory(facts)
     if facts.config_refused:
         yield Finding(
-            "config", "ok", f"{_name(facts)} refuses CONFIG, as managed servers do; INFO was read"
+            "config", "ok", f"{facts.label} refuses CONFIG, as managed servers do; INFO was read"
         )
-
-
-def _name(facts: ServerFacts) -> str:
-    version = ".".join(map(str, facts.version))
-    return f"{facts.product} {version}" + (f" at {facts.name}" if facts.name else "")
 
 
 def _server(facts: ServerFacts) -> Finding:
     if facts.version < OLDEST_REDIS:
         oldest = ".".join(map(str, OLDEST_REDIS))
         return Finding(
-            "redis", "problem", f"{_name(facts)} lacks commands that our scripts need",
+            "redis", "problem", f"{facts.label} lacks commands that our scripts need",
             f"upgrade to Redis {oldest} or newer, or to Valkey",
         )  # fmt: skip
     if facts.role != "master":
         return Finding(
-            "redis", "problem", f"{_name(facts)} is a replica, which takes no writes",
+            "redis", "problem", f"{facts.label} is a replica, which takes no writes",
             "name the primary in redis_url, or use redis+sentinel://",
         )  # fmt: skip
-    return Finding("redis", "ok", f"{_name(facts)} answers")
+    return Finding("redis", "ok", f"{facts.label} answers")
 
 
 def _eviction(facts: ServerFacts) -> Finding:

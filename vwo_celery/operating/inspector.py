@@ -8,16 +8,14 @@ round trip.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
 
-from vwo_celery.connections import unavailable
 from vwo_celery.errors import QueueUnknown
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import as_text, split_shard_name
-from vwo_celery.queue.registration import UNREADABLE, Registration
+from vwo_celery.queue.keys import split_shard_name
+from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.snapshots import Snapshot, take_snapshots
 from vwo_celery.text.wording import nearest
@@ -120,30 +118,6 @@ class QueueView(msgspec.Struct, frozen=True):
         return None if self.limits is None else _interval_ms(self.limits) / 1000
 
 
-class Registrations(NamedTuple):
-    """What is registered, and the names whose registration this release cannot read."""
-
-    readable: dict[str, Registration]
-    unreadable: dict[str, str]
-
-
-def registrations(fleet: Fleet) -> Registrations:
-    """Every registered queue by name; one that cannot be read spoils no other.
-
-    Raises:
-        QueueUnavailable: Redis did not answer.
-    """
-    with unavailable("list of queues"):
-        found = fleet.client.hgetall(fleet.keys.queues)
-    readable, unreadable = {}, {}
-    for name, text in sorted((as_text(key), value) for key, value in found.items()):
-        try:
-            readable[name] = msgspec.json.decode(text, type=Registration)
-        except UNREADABLE as exc:
-            unreadable[name] = str(exc)
-    return Registrations(readable, unreadable)
-
-
 def choose(registered: Mapping[str, Registration], names: Sequence[str]) -> dict[str, Registration]:
     """The queues of those names; all of them where no name is given.
 
@@ -185,12 +159,6 @@ def view_strays(fleet: Fleet, registered: Iterable[str]) -> list[QueueView]:
     known = set(registered)
     shards = [shard for shard in fleet.watched() if shard.queue not in known]
     return [view for view in _view(take_snapshots(shards)) if not view.idle]
-
-
-def waiting_wakeups(fleet: Fleet) -> int:
-    """Wake-ups that no worker has picked up yet."""
-    with unavailable("count of wake-ups"):
-        return int(fleet.client.llen(fleet.keys.wakeups))
 
 
 def _interval_ms(limits: Limits) -> int:

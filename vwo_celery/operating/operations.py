@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from vwo_celery.connections import unavailable
 from vwo_celery.logs import announce_drop
 from vwo_celery.operating.inspector import shards_of
 from vwo_celery.queue import sweeping
@@ -133,10 +132,7 @@ def first_events(fleet: Fleet, dead: DeadBatch, most: int) -> list[bytes]:
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    shard = fleet.shard(dead.queue, dead.shard)
-    with unavailable(f"read of batch {dead.batch}"):
-        tail: list[bytes] = shard.client.lrange(shard.keys.batch(dead.batch), -most, -1)
-    return tail[::-1]
+    return fleet.shard(dead.queue, dead.shard).first_events(dead.batch, most)
 
 
 def redrive(

@@ -7,14 +7,14 @@ sends what waits, or says so; looking changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
-from vwo_celery.connections import unavailable
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.surveys import overdue
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import span
 
@@ -76,35 +76,20 @@ def find_stall(
     if now_ms - last < silence_ms:
         return None
     replaced = rescued > last and now_ms - rescued < as_ms(_REMEMBERED_SECONDS)
-    shards = _waiting(fleet, fleet.watched(), now_ms, silence_ms)
+    shards = _waiting(fleet, now_ms, silence_ms)
     if not shards and not replaced:
         return None
     return Stall(tuple(shards), (now_ms - last) / 1000 if last else None, replaced)
 
 
-def _waiting(fleet: Fleet, shards: Sequence[Shard], now_ms: int, since_ms: int) -> list[Shard]:
-    """Shards that may be sent from and in which a batch is due since then; none while any is sent."""
-    if not shards:
+def _waiting(fleet: Fleet, now_ms: int, silence_ms: int) -> list[Shard]:
+    """Shards with a batch that could have left all that time; none while any batch is in flight."""
+    shards, due_ms = fleet.watched(), now_ms - silence_ms
+    found = overdue(fleet, shards, now_ms=now_ms, due_ms=due_ms)
+    if any(each.in_flight for each in found if each is not None):
         return []
-    with unavailable("look for what waits"):
-        pipe = fleet.client.pipeline(transaction=False)
-        for shard in shards:
-            keys = shard.keys
-            pipe.zcount(keys.leases, f"({now_ms}", "+inf")
-            pipe.zcount(keys.leases, "-inf", now_ms - since_ms)
-            pipe.zcount(keys.ready, "-inf", now_ms - since_ms)
-            pipe.hmget(keys.meta, "paused", "held_until", "free_since_ms")
-        # What answers with an error is a broken queue's, which others tell of.
-        answers = pipe.execute(raise_on_error=False)
-    found = []
-    for shard, answer in zip(shards, zip(*[iter(answers)] * 4, strict=True), strict=True):
-        if any(isinstance(each, Exception) for each in answer):
-            continue
-        live, lost, ready, (paused, held_until, free_since) = answer
-        if live:
-            return []
-        waits_since = max(int(held_until or 0), int(free_since or 0))
-        free = paused is None and waits_since <= now_ms - since_ms
-        if free and (lost or ready):
-            found.append(shard)
-    return found
+    return [
+        shard
+        for shard, each in zip(shards, found, strict=True)
+        if each is not None and each.overdue and not each.paused and each.free_since_ms <= due_ms
+    ]

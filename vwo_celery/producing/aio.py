@@ -16,10 +16,8 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from redis.exceptions import NoScriptError
-
 from vwo_celery.connections import open_async_client
-from vwo_celery.connections.errors import REDIS_ERRORS
+from vwo_celery.connections.errors import REDIS_ERRORS, lacks_script
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError
 from vwo_celery.events import encode
@@ -170,11 +168,11 @@ class AioQueue:
         repeats = Repeats(push.mark)
         while True:
             try:
-                return Pushed(*await self._client.execute_command(*push.command))
+                return await push.send_by(self._client)
             except REDIS_ERRORS as exc:
                 if not repeats.allow(exc):
                     raise
-                if isinstance(exc, NoScriptError):
+                if lacks_script(exc):
                     await asyncio.to_thread(push.shard.load_push)
 
 

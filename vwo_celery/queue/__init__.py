@@ -8,7 +8,8 @@ The only room that sends commands to Redis. Files, in reading order:
   `circuit` one destination's circuit, `capacity` makes room;
 - work on many shards: `pushes` (one round trip of a producer), `replication` (waits for replicas),
   `sweeping` (seal by age, wake workers), `flushing` (seal now, watch until delivered), `results`
-  (what workers publish), `snapshots` (a shard as it is now).
+  (what workers publish), `snapshots` (a shard as it is now), `surveys` (many shards
+  in one round trip), `servers` (what a server says of itself).
 
 A script runs whole or not at all, so a process that dies here leaves no half change. A lost answer is
 made up for by marks (pushes), leases (claims) and the next sweep (wake-ups).

@@ -5,10 +5,12 @@ Place: words, no I/O; the store turns them into scripts' arguments and answers i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
+
+from vwo_celery.queue.keys import as_text
 
 #: Of what is stored with a batch as its error.
 LONGEST_ERROR: Final = 300
@@ -148,3 +150,25 @@ class Passed(msgspec.Struct, frozen=True):
     events: int
     bytes: int
     since_ms: int
+
+
+def claimed_batch(answer: Sequence[Any], help_token: str, lease_ms: int) -> Batch:
+    """The batch that claim.lua answered."""
+    batch_id, attempt, lost, events, size, first, sealed, now = answer[:8]
+    wakeups, wanted, delivered, *passed = answer[8:]
+    return Batch(
+        id=as_text(batch_id),
+        attempt=attempt,
+        lost_leases=lost,
+        events=events,
+        bytes=size,
+        first_ms=first,
+        sealed_ms=sealed,
+        claimed_ms=now,
+        lease_until_ms=now + lease_ms,
+        wakeups=wakeups,
+        help_token=help_token,
+        results_wanted=bool(wanted),
+        delivered_ms=delivered,
+        passed=Passed(*passed) if passed[0] else None,
+    )

@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 
 from vwo_celery.connections import unavailable
+from vwo_celery.connections.cluster import is_cluster_client
 from vwo_celery.errors import QueueUnknown
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.keys import FleetKeys, as_text, fleet_keys, split_shard_name
-from vwo_celery.queue.registration import UNREADABLE, Registration, Wakeup
+from vwo_celery.queue.registration import UNREADABLE, Registration, Registrations, Wakeup
 from vwo_celery.queue.shard import Shard
 
 #: Wake-ups kept while no worker listens; more would not make the first worker any quicker.
@@ -29,8 +30,6 @@ SWEEPERS = ("beat", "listener")
 #: Signs of life: sweeps, by whom; a task of another kind; a batch that a listener had to send.
 _SIGNS = (*SWEEPERS, "task", "rescue")
 _AUDIT_CURSOR = "audit_cursor"
-#: Of a shard that is watched; the sweep writes the time where it finds that the shard holds something.
-_SEEN_LONG_AGO = 1
 
 
 class Fleet:
@@ -51,6 +50,16 @@ class Fleet:
     def shard(self, queue: str, number: int) -> Shard:
         """One shard of a queue, whether or not the queue is registered."""
         return Shard(self.client, self.namespace, queue, number)
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether the queues lie on a Redis Cluster, of which one node may be away alone."""
+        return is_cluster_client(self.client)
+
+    def ping(self) -> None:
+        """Do nothing if Redis answers."""
+        with unavailable("ping"):
+            self.client.ping()
 
     def now_ms(self) -> int:
         """Redis' time, Unix ms."""
@@ -81,7 +90,7 @@ class Fleet:
             pipe = self.client.pipeline(transaction=False)
             pipe.hset(self.keys.queues, queue, msgspec.json.encode(registration))
             for shard in shards:
-                self._watch(pipe, shard)
+                self._add_watch(pipe, shard)
             pipe.execute()
         return renewed
 
@@ -105,8 +114,8 @@ class Fleet:
                 f"the registration of queue {queue!r} cannot be read by this release: {exc}"
             ) from exc
 
-    def registrations(self) -> dict[str, Registration]:
-        """Every registered queue, by name."""
+    def registrations(self) -> Registrations:
+        """Every registered queue, sorted by name."""
         with unavailable("list of queues"):
             found = self.client.hgetall(self.keys.queues)
         return _decode(found)
@@ -117,7 +126,7 @@ class Fleet:
             cursor = _number(self.client.hget(self.keys.pulse, _AUDIT_CURSOR))
             cursor, found = self.client.hscan(self.keys.queues, cursor, count=most)
             self.client.hset(self.keys.pulse, _AUDIT_CURSOR, cursor)
-        return _decode(found)
+        return _decode(found).readable
 
     # -- shards that the sweep looks at
 
@@ -125,13 +134,13 @@ class Fleet:
         """Have the sweep look at a shard."""
         with unavailable(f"watch of {shard_name}"):
             pipe = self.client.pipeline(transaction=False)
-            self._watch(pipe, self.shard(*split_shard_name(shard_name)))
+            self._add_watch(pipe, self.shard(*split_shard_name(shard_name)))
             pipe.execute()
 
-    def _watch(self, client: Any, shard: Shard) -> None:
+    def _add_watch(self, pipe: Any, shard: Shard) -> None:
         # The note first: where `unwatch` comes in between, it takes back both or neither.
-        client.hsetnx(shard.keys.meta, "watched", _SEEN_LONG_AGO)
-        client.sadd(self.keys.watched, shard.keys.name)
+        shard.add_watched(pipe)
+        pipe.sadd(self.keys.watched, shard.keys.name)
 
     def unwatch(self, shard: Shard) -> None:
         """Have the sweep forget a shard that holds nothing, and only then.
@@ -165,6 +174,11 @@ class Fleet:
             pipe.lpush(self.keys.wakeups, *texts)
             pipe.ltrim(self.keys.wakeups, 0, MOST_WAKEUPS - 1)
             pipe.execute()
+
+    def waiting_wakeups(self) -> int:
+        """Number of wake-ups that no worker has picked up yet."""
+        with unavailable("count of wake-ups"):
+            return int(self.client.llen(self.keys.wakeups))
 
     def next_wakeup(self, timeout_seconds: float) -> Wakeup | None:
         """Wait for a wake-up; None if there was none in time, or what came is none."""
@@ -228,18 +242,15 @@ class Fleet:
 
     def count_receiver_errors(self, queue: str, count: int) -> None:
         """Count receivers and callbacks that raised, for the operator."""
-        with unavailable("count of receiver errors"):
-            self.client.hincrby(self.shard(queue, 0).keys.meta, "receiver_errors", count)
+        self.shard(queue, 0).count_receiver_errors(count)
 
     # -- results
 
     def want_results(self, registration: Registration, *, for_seconds: float) -> None:
         """Have workers announce this queue's outcomes for a while."""
-        until = self.now_ms() + as_ms(for_seconds)
-        with unavailable("word of interest in results"):
-            for number in range(registration.shards):
-                keys = self.shard(registration.destination.queue, number).keys
-                self.client.hset(keys.meta, "results_until", until)
+        until_ms = self.now_ms() + as_ms(for_seconds)
+        for number in range(registration.shards):
+            self.shard(registration.destination.queue, number).want_results(until_ms)
 
     def publish_result(self, queue: str, text: bytes) -> None:
         """Announce an outcome to whoever listens now."""
@@ -264,10 +275,11 @@ def _number(text: bytes | None) -> int:
     return int(text) if text is not None and text.isdigit() else 0
 
 
-def _decode(found: dict[Any, bytes]) -> dict[str, Registration]:
-    """The registrations that this release can read; the doctor reports the others."""
-    readable = {}
-    for queue, text in sorted(found.items()):
-        with suppress(*UNREADABLE):
-            readable[as_text(queue)] = msgspec.json.decode(text, type=Registration)
-    return readable
+def _decode(found: dict[Any, bytes]) -> Registrations:
+    readable, unreadable = {}, {}
+    for queue, text in sorted((as_text(key), value) for key, value in found.items()):
+        try:
+            readable[queue] = msgspec.json.decode(text, type=Registration)
+        except UNREADABLE as exc:
+            unreadable[queue] = str(exc)
+    return Registrations(readable, unreadable)

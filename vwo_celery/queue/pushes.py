@@ -58,6 +58,14 @@ class Push(NamedTuple):
             return self.replicas.push(self.shard, self.mark, self.command)
         return self.shard.push(self.command)
 
+    async def send_by(self, client: Any) -> Pushed:
+        """Send it by an asyncio client; it must not have replicas to wait for.
+
+        Raises:
+            redis.exceptions.RedisError: As it comes; see `Repeats`.
+        """
+        return Pushed(*await client.execute_command(*self.command))
+
 
 class Repeats:
     """What may still be tried for one push: once the scripts, once the push whose answer was lost.

@@ -5,7 +5,7 @@ Data without I/O; the spool and the demo know them without a client for Redis.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -34,6 +34,13 @@ class Registration(msgspec.Struct, frozen=True, omit_defaults=True):
     shards: Annotated[int, msgspec.Meta(ge=1, le=MOST_SHARDS)] = 1
     flush_callback: str = ""
     version: int = 1
+
+
+class Registrations(NamedTuple):
+    """All registered queues by name; where this release cannot read one, the reason instead."""
+
+    readable: dict[str, Registration]
+    unreadable: dict[str, str]
 
 
 class Wakeup(msgspec.Struct, frozen=True, array_like=True):

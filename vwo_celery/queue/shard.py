@@ -22,6 +22,7 @@ from vwo_celery.queue.batches import (
     Part,
     Passed,
     as_ms,
+    claimed_batch,
     part_id,
     stems,
 )
@@ -38,6 +39,8 @@ READ_PAGE_EVENTS = 1000
 #: Batches that one sweep of a shard may seal; what is left is sealed by the next call.
 _SWEEP_NAMES = 8
 _SUSPICION_MS = 86_400_000
+#: Placeholder for `watched`: the sweep replaces it by the time when the shard last held something.
+_SEEN_LONG_AGO = 1
 #: Reason under which what an operator drops is counted.
 PURGED = "purged"
 
@@ -143,6 +146,14 @@ class Shard:
         self.client.script_load(self._enqueue.text)
         self.client.script_load(script("append").text)
 
+    def mark_is_kept(self, mark_id: str) -> bool:
+        """Whether Redis still knows a producer's mark.
+
+        Raises:
+            redis.exceptions.RedisError: As it comes; nothing has changed.
+        """
+        return bool(self.client.execute_command("EXISTS", self.keys.mark(mark_id)))
+
     # -- triggers
 
     def sweep(self, *, force: bool, horizon_ms: int, idle_ms: int) -> Swept:
@@ -155,6 +166,10 @@ class Shard:
             )
         registered, sealed, wakeups, more, idle = answer
         return Swept(registered, sealed, wakeups, more, idle, token)
+
+    def add_watched(self, pipe: Any) -> None:
+        """Add to *pipe* the note that the sweep looks at this shard; an older note stays."""
+        pipe.hsetnx(self.keys.meta, "watched", _SEEN_LONG_AGO)
 
     def unwatch(self) -> bool:
         """Whether the sweep may forget this shard, since it holds nothing."""
@@ -187,7 +202,7 @@ class Shard:
             )
         if not answer:
             return None
-        return HELD if len(answer) == 1 else _batch(answer, help_token, as_ms(lease_seconds))
+        return HELD if len(answer) == 1 else claimed_batch(answer, help_token, as_ms(lease_seconds))
 
     def read(self, batch: Batch) -> list[bytes]:
         """The batch's events, oldest first, read in pages."""
@@ -197,6 +212,12 @@ class Shard:
                 page = self.client.lrange(key, max(0, end - READ_PAGE_EVENTS), end - 1)
                 events.extend(reversed(page))
         return events
+
+    def first_events(self, batch_id: str, most: int) -> list[bytes]:
+        """The oldest *most* events of a batch; fewer if it holds fewer."""
+        with unavailable(f"read of batch {batch_id}"):
+            tail: list[bytes] = self.client.lrange(self.keys.batch(batch_id), -most, -1)
+        return tail[::-1]
 
     def ack(self, batch_id: str) -> bool:
         """Forget a batch that VWO accepted, whoever holds it; False if it was settled before."""
@@ -313,6 +334,18 @@ class Shard:
         with unavailable(f"note on batch {batch_id}"):
             return int(script("suspect").run(self.client, (key,), (now_ms, _SUSPICION_MS)))
 
+    # -- what is told to workers and operators
+
+    def want_results(self, until_ms: int) -> None:
+        """Have workers announce this shard's outcomes until *until_ms*."""
+        with unavailable(f"word of interest in results of {self.keys.name}"):
+            self.client.hset(self.keys.meta, "results_until", until_ms)
+
+    def count_receiver_errors(self, count: int) -> None:
+        """Count receivers and callbacks that raised."""
+        with unavailable("count of receiver errors"):
+            self.client.hincrby(self.keys.meta, "receiver_errors", count)
+
     # -- operating
 
     def set_limits(self, limits: Limits, *, known_life: str = "") -> str:
@@ -362,16 +395,3 @@ class Shard:
         with unavailable(f"purge of batch {batch_id}"):
             keys = (k.meta, k.info, k.dead, k.batch(batch_id))
             return int(script("purge").run(self.client, keys, (batch_id, reason, most_events)))
-
-
-def _batch(answer: Sequence[Any], help_token: str, lease_ms: int) -> Batch:
-    """The batch of claim.lua's answer."""
-    batch_id, attempt, lost, events, size, first, sealed, now, wakeups, wanted, delivered = answer[
-        :11
-    ]
-    return Batch(
-        id=as_text(batch_id), attempt=attempt, lost_leases=lost, events=events, bytes=size,
-        first_ms=first, sealed_ms=sealed, claimed_ms=now, lease_until_ms=now + lease_ms,
-        wakeups=wakeups, help_token=help_token, results_wanted=bool(wanted),
-        delivered_ms=delivered, passed=Passed(*answer[11:14]) if answer[11] else None,
-    )  # fmt: skip

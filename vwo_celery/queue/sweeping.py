@@ -12,13 +12,13 @@ from contextlib import contextmanager
 
 from redis.exceptions import ResponseError
 
-from vwo_celery.connections import unavailable
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Pushed, Shard
+from vwo_celery.queue.surveys import holding
 from vwo_celery.settings import Settings
 
 #: Registered queues that one sweep checks for events which nobody announced.
@@ -111,17 +111,8 @@ def audit(fleet: Fleet) -> None:
         for queue, registration in registered.items()
         for number in range(registration.shards)
     ]
-    with unavailable("audit"):
-        pipe = fleet.client.pipeline(transaction=False)
-        for shard in shards:
-            pipe.llen(shard.keys.open)
-            pipe.zcard(shard.keys.ready)
-            pipe.zcard(shard.keys.leases)
-        # What answers with an error holds something as well: its sweep will say what is wrong.
-        counts = pipe.execute(raise_on_error=False) if shards else []
-    for i, shard in enumerate(shards):
-        if any(counts[3 * i : 3 * i + 3]):
-            fleet.watch(shard.keys.name)
+    for shard in holding(fleet, shards):
+        fleet.watch(shard.keys.name)
 
 
 def _horizon_ms(settings: Settings) -> int:

@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-import redis
-from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-
-from vwo_celery.connections.cluster import ClusterClient
-from vwo_celery.connections.errors import REDIS_ERRORS, describe, is_trouble_of_redis
+from vwo_celery.connections.errors import (
+    REDIS_ERRORS,
+    describe,
+    is_error_reply,
+    is_timeout,
+    is_trouble_of_redis,
+)
 from vwo_celery.errors import QueueUnavailable, SpoolUnavailable
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.fleet import Fleet
@@ -36,7 +37,6 @@ from vwo_celery.spool.files import DrainLock
 from vwo_celery.spool.pages import Page
 from vwo_celery.spool.spool import Spool
 
-_CLUSTERS = (ClusterClient, redis.RedisCluster)
 _STORED = (STORED, DUPLICATE)
 
 
@@ -121,9 +121,9 @@ class Drain:
 
     def _check_redis(self) -> None:
         """Mark no page before Redis answers: one that was sent cannot make room any more."""
-        client = self._open_fleet().client
-        if not self._redis_answers and not isinstance(client, _CLUSTERS):
-            client.ping()
+        fleet = self._open_fleet()
+        if not self._redis_answers and not fleet.in_cluster:
+            fleet.ping()
             self._redis_answers = True
 
     def _move(self, page: Page) -> Step:
@@ -133,7 +133,7 @@ class Drain:
         except (QueueUnavailable, *REDIS_ERRORS) as exc:
             cause = exc.__cause__ if isinstance(exc, QueueUnavailable) else exc
             # Of a Cluster one node may be away: that is about the queues it has.
-            if is_trouble_of_redis(cause) and not isinstance(fleet.client, _CLUSTERS):
+            if is_trouble_of_redis(cause) and not fleet.in_cluster:
                 raise
             return self._wait(page, str(exc) if exc is not cause else describe(exc))
 
@@ -154,7 +154,7 @@ class Drain:
 
     def _unmark(self, page: Page, exc: Exception) -> None:
         """Let a page that was marked for a push that Redis refused be any events again."""
-        if page.is_new and isinstance(exc, ResponseError):
+        if page.is_new and is_error_reply(exc):
             self._spool.put_back(page)
 
     def _push(self, fleet: Fleet, page: Page) -> tuple[Page, Push, Pushed]:
@@ -211,9 +211,9 @@ def _send(fleet: Fleet, page: Page) -> tuple[Push, Pushed]:
 def _send_push(push: Push) -> Pushed:
     try:
         return push.send()
-    except RedisTimeoutError:
-        raise  # the page is taken again
     except REDIS_ERRORS as exc:
+        if is_timeout(exc):
+            raise  # the page is taken again
         return send_again(push, exc)
 
 
@@ -226,8 +226,7 @@ def _is_forgotten(fleet: Fleet, page: Page) -> bool:
     age_seconds = time.time() - page.spooled_ms / 1000
     if page.sent.sequence == len(page.encoded) or age_seconds < page.mark.ttl_seconds / 2:
         return False
-    key = fleet.shard(page.queue, page.sent.shard).keys.mark(page.sent.mark)
-    return not fleet.client.exists(key)
+    return not fleet.shard(page.queue, page.sent.shard).mark_is_kept(page.sent.mark)
 
 
 def seal(fleet: Fleet, page: Page) -> None:

@@ -98,7 +98,7 @@ def _tried_in_vain(*nodes: RedisServer) -> bool:
 
 def ledger(queue: vwo_celery.Queue) -> Any:
     """The ledger of all shards."""
-    (view,) = view_queues(queue.fleet, queue.fleet.registrations())
+    (view,) = view_queues(queue.fleet, queue.fleet.registrations().readable)
     return view.ledger
 
 
@@ -262,7 +262,7 @@ def test_what_was_spooled_goes_to_its_node(group: ClusterGroup, tmp_path: Path) 
     assert receipts == [SPOOLED] * 3
     found = take_snapshot(queue.shards[0])
     assert (found.accepted, found.balanced) == (4, True)
-    assert queue.fleet.client.exists(queue.shards[0].keys.meta)
+    assert queue.fleet.client.hlen(queue.shards[0].keys.meta)
 
 
 def test_a_node_that_hangs(mortal: ClusterGroup) -> None:

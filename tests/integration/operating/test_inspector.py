@@ -203,7 +203,7 @@ def test_a_registration_that_cannot_be_read_spoils_no_other(queues: Queues) -> N
     queues.client.hset(queues.fleet.keys.queues, "fme-9-later", '{"destination": 1}')
     queues.client.hset(queues.fleet.keys.queues, "fme-8-broken", b"\xff{")
 
-    found = inspector.registrations(queues.fleet)
+    found = queues.fleet.registrations()
 
     assert list(found.readable) == [queue.name]
     assert sorted(found.unreadable) == ["fme-8-broken", "fme-9-later"]
@@ -346,4 +346,4 @@ def test_without_redis_there_is_no_view() -> None:
     fleet = Fleet(redis_py.Redis(port=1), "vwo")
 
     with pytest.raises(QueueUnavailable):
-        inspector.registrations(fleet)
+        fleet.registrations()

@@ -144,7 +144,7 @@ def test_flushall_is_mended(redis: redis_py.Redis, redis_url: str) -> None:
 
     assert receipts == [IN_REDIS] * 3
     assert stored(redis) == numbers(3, start=1)
-    assert list(queue.fleet.registrations()) == [queue.name]
+    assert list(queue.fleet.registrations().readable) == [queue.name]
     assert [shard.keys.name for shard in queue.fleet.watched()] == [f"{queue.name}:0"]
 
 

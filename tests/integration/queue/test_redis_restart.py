@@ -149,7 +149,7 @@ def test_back_with_nothing(forgotten: LoadedInstallation, forgetful: RedisServer
     stream.finish()
     forgotten.wait_for_delivery(after)
     wait_until(queue.fleet.listeners, 10, what="the worker's sign of life")
-    assert list(queue.fleet.registrations()) == [queue.name]
+    assert list(queue.fleet.registrations().readable) == [queue.name]
     assert forgotten.sent_twice() == {}
     assert queue.flush_events(10)
     found = forgotten.snapshot(queue)

@@ -307,7 +307,7 @@ def test_development_mode_sends_nothing(application, worker):
     )
 
     assert told.facts == {"enabled": True}
-    assert worker.fleet.registrations() == {}
+    assert worker.fleet.registrations().readable == {}
 
 
 # --- the visitor comes first ---------------------------------------------------------------------

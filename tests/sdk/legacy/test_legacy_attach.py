@@ -168,7 +168,7 @@ def test_development_mode_sends_nothing(launch, redis_url, worker):
 
     assert client.activate("ab_full", "user-1") == VARIATION
 
-    assert worker.fleet.registrations() == {}
+    assert worker.fleet.registrations().readable == {}
 
 
 # --- the visitor comes first ---------------------------------------------------------------------

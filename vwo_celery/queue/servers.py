@@ -1,7 +1,7 @@
-"""What a Redis server says of itself: how safe events are in it.
+"""Facts that a Redis server tells about itself: how safe events are in it.
 
-Place: an edge, read by the doctor only; it changes nothing. INFO is enough for nearly all of it, since
-managed servers often refuse CONFIG.
+Place: beside an event's way; read by the doctor and the demo. Changes nothing, so that a process that
+dies here loses nothing. INFO tells nearly all of it, since managed servers often refuse CONFIG.
 """
 
 from __future__ import annotations
@@ -54,6 +54,12 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     unsaved_changes: int
     config_refused: bool
 
+    @property
+    def label(self) -> str:
+        """Product, version and, where there are several servers, address."""
+        version = ".".join(map(str, self.version))
+        return f"{self.product} {version}" + (f" at {self.name}" if self.name else "")
+
 
 def read_servers(client: Any) -> list[ServerFacts]:
     """The server behind *client*, or each of a Cluster's that holds a part of the data.
@@ -65,6 +71,15 @@ def read_servers(client: Any) -> list[ServerFacts]:
         if not isinstance(client, ClusterClient):
             return [_facts("", client.info(), _config(client))]
         return [_facts(name, node.info(), _config(node)) for name, node in client.masters()]
+
+
+def is_cluster(client: Any) -> bool:
+    """Whether the server behind *client* is part of a Redis Cluster.
+
+    Raises:
+        redis.exceptions.RedisError: As it comes.
+    """
+    return bool(client.info("cluster").get("cluster_enabled"))
 
 
 def _config(client: Any) -> dict[str, str] | None:

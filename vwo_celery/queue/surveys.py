@@ -1,0 +1,89 @@
+"""Looks at many shards in one round trip: which hold something, which hold what is overdue.
+
+Place: beside `shard`. Changes nothing, so that a process that dies here loses nothing. A shard whose
+keys answer with an error counts as one to look at more closely; its sweep says what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from vwo_celery.connections import unavailable
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.shard import Shard
+
+
+class Overdue(NamedTuple):
+    """How far a shard's batches leave.
+
+    Attributes:
+        in_flight: Batches under a lease.
+        overdue: Batches that were due before the time that was asked for.
+        paused: Whether the queue is paused.
+        free_since_ms: Unix ms from which batches could leave: when a pause or an open circuit last
+            ended, or will end; 0 for always.
+    """
+
+    in_flight: int
+    overdue: int
+    paused: bool
+    free_since_ms: int
+
+
+def holding(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:
+    """Those of *shards* that hold an event, or answer with an error.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    if not shards:
+        return []
+    with unavailable("audit"):
+        pipe = fleet.client.pipeline(transaction=False)
+        for shard in shards:
+            pipe.llen(shard.keys.open)
+            pipe.zcard(shard.keys.ready)
+            pipe.zcard(shard.keys.leases)
+        counts = pipe.execute(raise_on_error=False)
+    return [
+        shard
+        for shard, held in zip(shards, zip(*[iter(counts)] * 3, strict=True), strict=True)
+        if any(held)
+    ]
+
+
+def overdue(
+    fleet: Fleet, shards: Sequence[Shard], *, now_ms: int, due_ms: int
+) -> list[Overdue | None]:
+    """Of each shard, whether its batches leave; None where its keys answer with an error.
+
+    Args:
+        fleet: The queues.
+        shards: The shards to look at.
+        now_ms: Redis' time.
+        due_ms: A batch that was due by then is overdue, Unix ms.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    if not shards:
+        return []
+    with unavailable("look for what waits"):
+        pipe = fleet.client.pipeline(transaction=False)
+        for shard in shards:
+            keys = shard.keys
+            pipe.zcount(keys.leases, f"({now_ms}", "+inf")
+            pipe.zcount(keys.leases, "-inf", due_ms)
+            pipe.zcount(keys.ready, "-inf", due_ms)
+            pipe.hmget(keys.meta, "paused", "held_until", "free_since_ms")
+        answers = pipe.execute(raise_on_error=False)
+    found: list[Overdue | None] = []
+    for answer in zip(*[iter(answers)] * 4, strict=True):
+        if any(isinstance(each, Exception) for each in answer):
+            found.append(None)
+            continue
+        in_flight, lost, ready, (paused, held_until, free_since) = answer
+        free_since_ms = max(int(held_until or 0), int(free_since or 0))
+        found.append(Overdue(in_flight, lost + ready, paused is not None, free_since_ms))
+    return found
