@@ -208,9 +208,9 @@ def redis_words() -> frozenset[str]:
 
 #: Names of redis-py's that other things have too; they are commands where a client has them.
 SHARED_WORDS = frozenset({
-    "append", "command", "copy", "discard", "echo", "execute", "exists", "get", "info", "json", "keys",
-    "lock", "ping", "publish", "rename", "role", "sort", "sync", "time", "transaction", "unlink",
-    "wait", "watch",
+    "append", "command", "copy", "delete", "discard", "echo", "execute", "exists", "get", "info",
+    "json", "keys", "lock", "move", "ping", "publish", "rename", "reset", "role", "save", "select",
+    "set", "shutdown", "sort", "sync", "time", "transaction", "type", "unlink", "wait", "watch",
 })  # fmt: skip
 ONLY_REDIS_WORDS = redis_words() - SHARED_WORDS
 #: What the clients in connections/ hand on to redis-py's, whatever the command is.
