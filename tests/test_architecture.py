@@ -50,6 +50,8 @@ OWNERS: dict[str, frozenset[str]] = {
 
 #: The modules that may ask for a logger: ours are made in one, the other filters what urllib3 logs.
 LOGGERS = frozenset({"logs", "sending.sender"})
+#: The modules that may take URLs apart: those of Redis in one of them, the others HTTP's.
+URL_READERS = frozenset({"settings.redis_url", "destinations", "testing.standin.rules"})
 
 LUA_ARGUMENT = re.compile(r"\b(KEYS|ARGV)\[(\d+)\]")
 
@@ -382,6 +384,17 @@ def test_loggers_are_made_in_one_place() -> None:
     making = {module for module, path in MODULES.items() if "getLogger" in calls(path)}
 
     assert making == LOGGERS
+
+
+def takes_urls_apart(path: Path) -> bool:
+    """Whether a file splits text at "://", or has urllib do it."""
+    splits = re.compile(r"\.r?(split|partition)\((['\"])(://|\+)\2")
+    return bool({"urlsplit", "urlparse"} & calls(path) or splits.search(path.read_text("utf-8")))
+
+
+def test_redis_urls_are_taken_apart_in_one_place() -> None:
+    """Sentinel, Cluster, sockets and passwords with commas are understood by every module alike."""
+    assert {name for name, path in MODULES.items() if takes_urls_apart(path)} == URL_READERS
 
 
 @pytest.mark.parametrize("module", MODULES)

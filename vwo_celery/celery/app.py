@@ -9,12 +9,11 @@ Place: an adapter; only the command `celery` imports it. An app of your own need
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from celery import Celery
 
 from vwo_celery.celery.tasks import setup
 from vwo_celery.settings import Settings
+from vwo_celery.settings.redis_url import scheme_of
 
 _DEFAULT_QUEUE = "vwo_celery"
 _CONNECT_TIMEOUT_SECONDS = 1
@@ -37,7 +36,7 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_max_retries=None,
         beat_max_loop_interval=_BEAT_LOOP_SECONDS,
     )
-    if urlsplit(broker_url).scheme.startswith(("redis", "sentinel", "unix")):
+    if scheme_of(broker_url).startswith(("redis", "sentinel", "unix")):
         app.conf.broker_transport_options = {
             "socket_connect_timeout": _CONNECT_TIMEOUT_SECONDS,
             "socket_timeout": _ANSWER_TIMEOUT_SECONDS,

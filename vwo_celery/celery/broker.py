@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from celery import Celery
 from celery.app.utils import find_app
@@ -20,6 +19,7 @@ from vwo_celery.errors import SettingsError
 from vwo_celery.operating.findings import BrokerFacts
 from vwo_celery.queue.servers import is_cluster
 from vwo_celery.settings import Settings
+from vwo_celery.settings.redis_url import RedisUrl, scheme_of
 from vwo_celery.text.masking import mask_url, secrets_of, without_secrets
 
 _CONNECT_SECONDS = 2
@@ -42,7 +42,9 @@ def look_at_broker(settings: Settings, app_name: str = "") -> BrokerFacts:
         url = _url_of(apps[0]) if app_name else url
         return _look(apps, settings, url, app_given=bool(app_name))
     except SettingsError as exc:
-        return BrokerFacts(url=mask_url(url), cluster="+cluster://" in url, error=str(exc))
+        return BrokerFacts(
+            url=mask_url(url), cluster=RedisUrl.parse(url).kind == "cluster", error=str(exc)
+        )
     except Exception as exc:
         # Whatever a transport or the user's app raises is what the operator wants to know.
         return BrokerFacts(url=mask_url(url), error=_without_secrets(exc, url))
@@ -53,7 +55,7 @@ def _url_of(app: Celery) -> str:
 
 
 def _look(apps: list[Celery], settings: Settings, url: str, *, app_given: bool) -> BrokerFacts:
-    masked, scheme = mask_url(url), urlsplit(url).scheme
+    masked, scheme = mask_url(url), scheme_of(url)
     if scheme not in TRANSPORT_ALIASES:
         return BrokerFacts(url=masked, error=f"Celery knows no transport {scheme!r}")
     if scheme not in (*_REDIS, *_RABBITMQ) and not app_given:
@@ -66,7 +68,7 @@ def _look(apps: list[Celery], settings: Settings, url: str, *, app_given: bool) 
 
 def _likely_apps(settings: Settings) -> Iterator[Celery]:
     """The broker with the key prefix of `vwo_celery.celery.app`, and as a plain app uses it."""
-    scheme = urlsplit(settings.effective_broker_url).scheme
+    scheme = scheme_of(settings.effective_broker_url)
     for prefix in (f"{settings.namespace}:broker:", "") if scheme in _REDIS else ("",):
         app = Celery(
             "vwo_celery_doctor", broker=settings.effective_broker_url, set_as_current=False

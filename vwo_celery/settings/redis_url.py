@@ -1,84 +1,179 @@
-"""What is wrong with a URL of Redis', how Celery spells it, and what in it is secret.
+"""A Redis URL, taken apart once, for every module that needs a part of it.
 
-Place: words, no I/O. Libraries put what they cannot read into their errors: a port that is in truth
-half a password. So a URL is checked where the settings are made, before any of them sees it.
+Place: words, no I/O; nothing to lose. Libraries quote what they cannot read: a "port" that is in
+truth half a password. So a URL is checked where the settings are made, before a library sees it.
+
+redis:// and rediss://HOST:PORT/DB, unix://PATH, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB,
+redis+cluster://HOST:PORT,HOST:PORT (rediss+… for TLS). A password in the URL is that of the servers;
+that of the Sentinels, if they have one, is the option `sentinel_password`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import SplitResult, parse_qs, parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:/\[\]\s]*)(:[0-9]{1,5})?")
+import msgspec
+
+from vwo_celery.text.masking import mask_url
+
+SCHEMES: Final = (
+    "redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster",
+)  # fmt: skip
+_REST: Final = re.compile(r"(?s)([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?")
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:/\[\]\s]*)(?::([0-9]{1,5}))?")
+_DEFAULT_PORT: Final = 6379
+_DEFAULT_SENTINEL_PORT: Final = 26379
 _MOST_PORT: Final = 65_535
+_DEFAULT_SERVICE: Final = "mymaster"
 #: What may follow the host: the number of a database, for Sentinel the service before it.
 _PATHS: Final = {"": r"/?[0-9]*/?", "cluster": r"/?[0-9]*/?", "sentinel": r"(/[^/@]*(/[0-9]*)?)?"}
 _ENCODE: Final = "in its user and password all but letters and digits must be percent-encoded"
 
 
-def url_problem(url: str) -> str:
-    """Why no Redis can be found by *url*, in words that show nothing of it; "" if nothing is wrong.
+class RedisUrl(msgspec.Struct, frozen=True):
+    """The parts of a Redis URL as they are written; made by `parse`. Its repr shows no password.
 
     Args:
-        url: As `connections` takes it.
+        text: The whole URL.
+        scheme: "redis", "rediss" or "unix".
+        kind: "" for a single server, "sentinel" or "cluster".
+        login: User and password, with a colon between them.
+        hosts: Hosts with their ports, separated by commas.
+        path: Of the socket for "unix"; else the database, for Sentinel after the service.
+        query: Options, without the "?".
+        fragment: What follows a "#".
     """
-    scheme, _, rest = url.partition("://")
-    base, _, kind = scheme.partition("+")
-    try:
-        parts = urlsplit(f"{base}://{rest}")
-    except ValueError:
-        return f"but its host cannot be read; {_ENCODE}"
-    if base == "unix":
+
+    text: str
+    scheme: str
+    kind: str
+    login: str = ""
+    hosts: str = ""
+    path: str = ""
+    query: str = ""
+    fragment: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> RedisUrl:
+        """The parts of *text*; never raises, see `problem`."""
+        written, _, rest = re.sub(r"[\t\r\n]", "", text).partition("://")  # urllib drops them, too
+        scheme, _, kind = written.partition("+")
+        servers, path, query, fragment = _REST.fullmatch(rest).groups("")  # type: ignore[union-attr]
+        login, _, hosts = servers.rpartition("@")
+        return cls(text, scheme, kind, login, hosts, path, query, fragment)
+
+    def __repr__(self) -> str:
+        return f"RedisUrl({mask_url(self.text)!r})"
+
+    def problem(self) -> str:
+        """Why this URL leads to no Redis, in words that quote none of it; "" if nothing is wrong."""
+        if (f"{self.scheme}+{self.kind}" if self.kind else self.scheme) not in SCHEMES:
+            return f"but its scheme is none of {', '.join(SCHEMES)}"
+        try:
+            urlsplit(self.for_first_server)
+        except ValueError:
+            return f"but its host cannot be read; {_ENCODE}"
+        if self.scheme == "unix":
+            return ""
+        if not self._hosts_are_readable():
+            return f"but its host and port cannot be read; {_ENCODE}"
+        if self.fragment or not re.fullmatch(_PATHS.get(self.kind, ""), self.path):
+            return f"but what follows its host is no number of a database; {_ENCODE}"
         return ""
-    if not _hosts_are_readable(parts, several=kind != ""):
-        return f"but its host and port cannot be read; {_ENCODE}"
-    if parts.fragment or not re.fullmatch(_PATHS.get(kind, ""), parts.path):
-        return f"but what follows its host is no number of a database; {_ENCODE}"
-    return ""
+
+    def _hosts_are_readable(self) -> bool:
+        hosts = self.hosts.split(",")
+        ports = [port for _, port in self.addresses]
+        return (
+            len(ports) == len(hosts)
+            and max(ports) <= _MOST_PORT
+            and (self.kind != "" or len(hosts) == 1)
+        )
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each server, or of each Sentinel, in the order written."""
+        default = _DEFAULT_SENTINEL_PORT if self.kind == "sentinel" else _DEFAULT_PORT
+        found = [_HOST.fullmatch(host) for host in self.hosts.split(",")]
+        return [(each[1].strip("[]"), int(each[2] or default)) for each in found if each]
+
+    @property
+    def user(self) -> str:
+        """The user, decoded; "" for the default one."""
+        return unquote(self.login.partition(":")[0])
+
+    @property
+    def password(self) -> str:
+        """The servers' password, decoded; "" for none."""
+        return unquote(self.login.partition(":")[2])
+
+    @property
+    def service(self) -> str:
+        """The name under which the Sentinels know the master."""
+        return self.path.strip("/").partition("/")[0] or _DEFAULT_SERVICE
+
+    @property
+    def service_db(self) -> int:
+        """The number of the database after the service."""
+        return int(self.path.strip("/").partition("/")[2] or 0)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The options of the query, decoded; of several with one name, the last."""
+        return dict(parse_qsl(self.query, keep_blank_values=True))
+
+    @property
+    def for_first_server(self) -> str:
+        """The URL in redis-py's spelling, with the first of its hosts only."""
+        login = f"{self.login}@" if self.login else ""
+        query = f"?{self.query}" if self.query else ""
+        return f"{self.scheme}://{login}{self.hosts.partition(',')[0]}{self.path}{query}"
+
+    def as_broker_url(self) -> str:
+        """The URL of a single server in Celery's spelling.
+
+        A password in the query moves before the host: Celery reads it there, and masks it only there.
+        """
+        scheme, login, options = self.scheme, self.login, self.options
+        user, password = options.pop("username", ""), options.pop("password", "")
+        if password and not login:
+            login = f"{quote(user, safe='')}:{quote(password, safe='')}"
+        if scheme == "unix":
+            scheme = "redis+socket"
+            options = {"virtual_host" if name == "db" else name: of for name, of in options.items()}
+        url = f"{scheme}://{login}{'@' if login else ''}{self.hosts}{self.path}"
+        return f"{url}?{urlencode(options)}" if options else url
+
+    def address(self) -> str:
+        """The identity of the Redis: servers, user and database, no password.
+
+        Names of stored spool files are made from it, so it must not change from release to release.
+        """
+        user = self.login.partition(":")[0]
+        db = next((value for name, value in parse_qsl(self.query) if name == "db"), "")
+        if self.scheme == "unix":
+            return _address("", user, self.path, "", db)
+        path = self.path.strip("/")
+        if self.kind:
+            return _address(self.kind, user, self.hosts, path, db)
+        has_port = self.hosts.rpartition(":")[2].isdecimal()
+        hosts = self.hosts if has_port else f"{self.hosts}:{_DEFAULT_PORT}"
+        return _address("", user, hosts, "", db or path)
 
 
-def _hosts_are_readable(parts: SplitResult, *, several: bool) -> bool:
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    found = [_HOST.fullmatch(host) for host in hosts]
-    ports = [int(each[2][1:]) for each in found if each is not None and each[2]]
-    return (
-        None not in found and max(ports, default=0) <= _MOST_PORT and (several or len(hosts) == 1)
-    )
-
-
-def as_broker_url(url: str) -> str:
-    """The URL of a single Redis in Celery's spelling.
-
-    A password in the query moves before the host: Celery looks for it there, and there only masks it.
-    """
-    scheme, _, rest = url.partition("://")
-    place, _, query = rest.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    user, password = options.pop("username", ""), options.pop("password", "")
-    if password and "@" not in place:
-        place = f"{quote(user, safe='')}:{quote(password, safe='')}@{place}"
-    if scheme == "unix":
-        scheme = "redis+socket"
-        options = {"virtual_host" if name == "db" else name: of for name, of in options.items()}
-    return f"{scheme}://{place}?{urlencode(options)}" if options else f"{scheme}://{place}"
-
-
-_DEFAULT_PORT = 6379
-
-
-def _address_of_url(url: str, kind: str) -> str:
-    parts = urlsplit(url)
-    login, _, hosts = parts.netloc.rpartition("@")
-    query, path = parse_qs(parts.query), parts.path.strip("/")
-    db = query["db"][0] if "db" in query else ""
-    if parts.scheme == "unix":
-        return _address("", login.partition(":")[0], parts.path, "", db)
-    if not kind:
-        hosts = hosts if hosts.rpartition(":")[2].isdecimal() else f"{hosts}:{_DEFAULT_PORT}"
-        path, db = "", db or path
-    return _address(kind, login.partition(":")[0], hosts, path, db)
+def address_of_server(options: Mapping[str, Any]) -> str:
+    """The `RedisUrl.address` of the single server that redis-py reaches with these options."""
+    host = f"{options.get('host', 'localhost')}:{options.get('port', _DEFAULT_PORT)}"
+    return _address("", options.get("username"), options.get("path") or host, "", options.get("db"))
 
 
 def _address(kind: str, user: Any, hosts: str, path: str, db: Any) -> str:
     return f"{kind} {user or ''} {hosts} {path} {db or 0}"
+
+
+def scheme_of(url: str) -> str:
+    """The scheme of a broker's URL, such as "amqp" or "redis+socket"; of several, the first one's."""
+    return urlsplit(url).scheme

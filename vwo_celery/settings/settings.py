@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from vwo_celery.errors import SettingsError
-from vwo_celery.settings.redis_url import as_broker_url, url_problem
+from vwo_celery.settings.redis_url import SCHEMES, RedisUrl
 from vwo_celery.settings.sources import Given, from_arguments, from_django, from_environment
 from vwo_celery.text.masking import mask_url, scheme_only
 from vwo_celery.text.wording import shown
 
-_SCHEMES = (
-    "redis://, rediss://, unix://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or "
-    "rediss+cluster://"
-)
-_REDIS_URL = r"^(rediss?(\+(sentinel|cluster))?|unix)://"
+_REDIS_URL = rf"^({'|'.join(map(re.escape, SCHEMES))})://"
 _HOST = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?\Z"
 _MODULE = r"^[^\W\d]\w*(\.[^\W\d]\w*)*\Z"
 
@@ -59,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: Annotated[
         str,
         _text(
-            f"a URL that begins with {_SCHEMES}",
+            f"a URL that begins with {'://, '.join(SCHEMES[:-1])}:// or {SCHEMES[-1]}://",
             "Where the queues live.",
             _REDIS_URL,
         ),
@@ -251,13 +248,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.broker_url:
             return self.broker_url
-        scheme, _, _ = self.redis_url.partition("://")
-        if "+" in scheme:
+        url = RedisUrl.parse(self.redis_url)
+        if url.kind:
             raise SettingsError(
-                f"broker_url must be set where redis_url is {scheme}://…: Celery cannot use that "
-                "as its broker; name a single Redis, or RabbitMQ"
+                f"broker_url must be set where redis_url is {url.scheme}+{url.kind}://…: Celery cannot "
+                "use that as its broker; name a single Redis, or RabbitMQ"
             )
-        return as_broker_url(self.redis_url)
+        return url.as_broker_url()
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
@@ -309,7 +306,7 @@ def check(name: str, given: Given) -> Any:
         raise SettingsError(
             f"{name} must be {describe(name).expected}; {text} was given ({given.origin})"
         ) from None
-    if name == "redis_url" and (problem := url_problem(checked)):
+    if name == "redis_url" and (problem := RedisUrl.parse(checked).problem()):
         raise SettingsError(
             f"redis_url cannot be used; {scheme_only(checked)} was given ({given.origin}), {problem}"
         )

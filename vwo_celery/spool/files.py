@@ -12,11 +12,10 @@ import hashlib
 import os
 import threading
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from vwo_celery.errors import SpoolUnavailable
 from vwo_celery.forks import PerProcess
-from vwo_celery.settings.redis_url import _DEFAULT_PORT, _address, _address_of_url
+from vwo_celery.settings.redis_url import RedisUrl, address_of_server
 
 try:
     import fcntl
@@ -88,11 +87,8 @@ def address_of(url: str, client: Any = None) -> str:
     pool = getattr(client, "connection_pool", None)
     options = getattr(pool, "connection_kwargs", None)
     if options is not None and not hasattr(pool, "service_name"):
-        hosts = f"{options.get('host', 'localhost')}:{options.get('port', _DEFAULT_PORT)}"
-        hosts = options.get("path") or hosts
-        return _address("", options.get("username"), hosts, "", options.get("db"))
-    kind = urlsplit(url).scheme.partition("+")[2]
-    return ("" if client is None else "given ") + _address_of_url(url, kind)
+        return address_of_server(options)
+    return ("" if client is None else "given ") + RedisUrl.parse(url).address()
 
 
 class DrainLock:

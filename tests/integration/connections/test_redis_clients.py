@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from vwo_celery.connections import clients as connections
 from vwo_celery.connections import unavailable
-from vwo_celery.connections.clients import open_client, open_worker_client, sentinel_address
+from vwo_celery.connections.clients import open_client, open_worker_client
 from vwo_celery.connections.retries import Patience
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.testing.waiting import free_port
@@ -86,16 +86,6 @@ def test_a_producer_does_not_wait(kind: str) -> None:
         client.hget("a", "b")
 
     assert time.monotonic() - started < SOON_SECONDS
-
-
-def test_sentinels_of_a_url() -> None:
-    """Hosts, ports, service and database; what is left out has its usual value."""
-    assert sentinel_address("redis+sentinel://a:1,b/events/2") == (
-        [("a", 1), ("b", 26379)],
-        "events",
-        2,
-    )
-    assert sentinel_address("redis+sentinel://a") == ([("a", 26379)], "mymaster", 0)
 
 
 def test_passwords_of_sentinel_and_master() -> None:
