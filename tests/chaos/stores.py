@@ -81,8 +81,7 @@ class SentinelStore(Store):
 
     def fail_over(self) -> None:
         """Kill the master, and wait until another takes its place."""
-        self.group.master.kill()
-        self.group.wait_for_failover()
+        self.group.lose_master()
 
 
 class ClusterStore(Store):

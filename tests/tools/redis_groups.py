@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import redis as redis_py
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from tools.processes import Process
 from tools.waiting import wait_until
@@ -20,6 +20,9 @@ SERVICE = "mymaster"
 _HOST = "127.0.0.1"
 SLOTS = 16_384
 _READY_SECONDS = 20.0
+_FAILOVER_SECONDS = 30.0
+#: Longer than any test.
+_NEVER_MS = 3_600_000
 _MIGRATED_AT_ONCE = 100
 _HIGHEST_CLUSTER_PORT = 22_768
 #: Waiting for more replicas makes the first synchronisation slow.
@@ -130,22 +133,36 @@ class SentinelGroup(Replicated):
         return {self._master_of(port) for port in self._ports}
 
     def _master_of(self, sentinel: int) -> int:
-        with redis_py.Redis(_HOST, sentinel, decode_responses=True) as client:
-            return int(client.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
+        # As clients ask: GET-MASTER-ADDR-BY-NAME names the heir before this does.
+        with redis_py.Redis(_HOST, sentinel, decode_responses=True, protocol=2) as client:
+            return int(client.execute_command("SENTINEL MASTER", SERVICE)["port"])
 
-    def wait_for_failover(self, timeout_seconds: float = 20.0) -> RedisServer:
-        """The new master, once all Sentinels say so and it takes writes."""
+    def lose_master(self) -> RedisServer:
+        """Kill the master, if it runs; its heir, once all Sentinels say so and it takes writes.
+
+        Sentinel is asked for the failover: left to itself, it takes a busy machine for a dead server.
+        """
+        self.master.kill()
+        wait_until(self._begins_failover, _READY_SECONDS, what="a replica that Sentinel finds fit")
         ports = [each.port for each in self.replicas]
         wait_until(
             lambda: len(self.masters()) == 1 and self.masters() <= set(ports),
-            timeout_seconds,
+            _FAILOVER_SECONDS,
             what="the failover",
         )
         (port,) = self.masters()
         found = self.replicas[ports.index(port)]
         with client_of(found) as client:
-            wait_until(lambda: client.info("replication")["role"] == "master", timeout_seconds)
+            wait_until(lambda: client.info("replication")["role"] == "master", _READY_SECONDS)
         return found
+
+    def _begins_failover(self) -> bool:
+        with (
+            suppress(ResponseError),
+            redis_py.Redis(_HOST, self._ports[0], decode_responses=True) as client,
+        ):
+            return bool(client.execute_command("SENTINEL FAILOVER", SERVICE))
+        return False
 
     def _sentinel(self, port: int) -> Process:
         folder = self._folder / f"sentinel-{port}"
@@ -153,8 +170,8 @@ class SentinelGroup(Replicated):
         (folder / "sentinel.conf").write_text(
             f"port {port}\nbind {_HOST}\ndir {folder}\n"
             f"sentinel monitor {SERVICE} {_HOST} {self.master.port} {len(self._ports) // 2 + 1}\n"
-            f"sentinel down-after-milliseconds {SERVICE} 500\n"
-            f"sentinel failover-timeout {SERVICE} 5000\n"
+            f"sentinel down-after-milliseconds {SERVICE} {_NEVER_MS}\n"
+            f"sentinel failover-timeout {SERVICE} {round(1000 * _FAILOVER_SECONDS)}\n"
         )
         return Process(
             find_redis_server(), str(folder / "sentinel.conf"), "--sentinel",

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,22 @@ def group(tmp_path: Path) -> Iterator[SentinelGroup]:
         yield running
 
 
-def cut_off(group: SentinelGroup) -> None:
-    """Have the replicas get nothing more of what the master takes."""
-    for replica in group.replicas:
-        with client_of(replica) as client:
-            client.config_set("masteruser", "nobody")
-            client.config_set("masterauth", "wrong")
+@contextmanager
+def cut_off(group: SentinelGroup) -> Iterator[None]:
+    """Have the replicas get nothing of what the master takes meanwhile."""
+    _name_to_master(group, "nobody", "wrong")
     with client_of(group.master) as client:
         client.execute_command("CLIENT KILL TYPE replica")
+    yield
+    _name_to_master(group, "", "")
+
+
+def _name_to_master(group: SentinelGroup, user: str, password: str) -> None:
+    """What the replicas call themselves when they ask for the master's data."""
+    for replica in group.replicas:
+        with client_of(replica) as client:
+            client.config_set("masteruser", user)
+            client.config_set("masterauth", password)
 
 
 def test_failover_while_events_flow(
@@ -55,8 +63,7 @@ def test_failover_while_events_flow(
         for stream in streams:
             stream.wait_for_more()
 
-        group.master.kill()
-        group.wait_for_failover()
+        group.lose_master()
 
         for stream in streams:
             stream.wait_for_more()
@@ -78,11 +85,11 @@ def test_what_was_not_replicated_is_said_to_be_lost(group: SentinelGroup) -> Non
     queue = connect(group.url, spool_dir="")
     assert all(queue.enqueue({"n": n}) for n in range(25))
     assert _replicated(group, queue)
-    cut_off(group)
-    assert all(queue.enqueue({"n": n}) for n in range(25, 31))
+    with cut_off(group):
+        assert all(queue.enqueue({"n": n}) for n in range(25, 31))
+        group.master.kill()
 
-    group.master.kill()
-    group.wait_for_failover()
+    group.lose_master()
 
     assert queue.enqueue({"n": 31}) == IN_REDIS
     found = take_snapshot(queue.shards[0])
