@@ -1,8 +1,8 @@
-"""The lane of last resort: a thread that delivers where no task does.
+"""The lane of last resort: a thread that delivers while no task does.
 
-Stages 3 to 6 of an event's way, outside Celery. It has one thread, which lives while there is
-something to send, and never sends more at once than tasks might. If the process dies, the lease of
-its one batch runs out.
+Stages 3 to 6 of an event's way, outside Celery: the listener uses it while the broker takes no task,
+or no task runs. Its single thread lives while there is something to send. If the process dies, the
+lease of the one batch that it holds runs out.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from vwo_celery.queue.registration import Wakeup
 
 
 class Lane:
-    """Takes wake-ups and delivers for them, one after the other.
+    """Deliver for wake-ups one after the other, in a thread of its own.
 
     Args:
-        worker: With a `wake` that may well call `add`.
+        worker: The worker to deliver with; its `wake` may call `add`.
     """
 
     def __init__(self, worker: Worker) -> None:
@@ -33,7 +33,7 @@ class Lane:
     def add(self, wakeup: Wakeup) -> None:
         """Deliver for this wake-up soon."""
         with self._lock:
-            self._waiting[wakeup] = None  # each, also of the same shard, gives its slot back
+            self._waiting[wakeup] = None  # each gives its own slot back, even if the shard is the same
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="vwo-celery-lane", daemon=True
@@ -41,7 +41,7 @@ class Lane:
                 self._thread.start()
 
     def finish(self, timeout_seconds: float) -> None:
-        """Wait for what is being sent, once the worker is stopping."""
+        """Wait for the batch that is being sent, once the worker is stopping."""
         thread = self._thread
         if thread is not None:
             thread.join(timeout_seconds)

@@ -1,8 +1,8 @@
-"""The leases that this process holds: what is claimed, until it is settled or given back.
+"""The leases of this process: batches that it claimed and has neither settled nor handed back.
 
-Stages 3 to 5 of an event's way, in a worker. A process that stops hands back what it holds, at once
-and without an attempt counted, while its threads may still be sending: from then on they settle
-nothing, but that VWO accepted a batch is always told. If the process dies instead, its leases run out.
+Stages 3 to 5 of an event's way, in a worker. A process that stops hands its batches back at once, and
+no attempt is counted. Its threads may still be sending: from then on they settle nothing, except that
+a batch which VWO accepted is still acknowledged. If the process dies instead, its leases run out.
 """
 
 from __future__ import annotations
@@ -16,17 +16,20 @@ from vwo_celery.logs import log
 from vwo_celery.queue.batches import Batch, Part
 from vwo_celery.queue.shard import Shard
 
-#: A thread that is settling a batch right now need not be waited for any longer to hand it back.
+#: Longest wait for a thread that is settling the batch at this moment, in seconds.
 _LONGEST_WAIT_SECONDS = 1.0
 
 
 class Lease:
-    """One claimed batch. Every method answers False, and does nothing, once it is ours no more.
+    """The lease on one claimed batch.
+
+    Once the batch was handed back or claimed by another worker, every method but `ack` does nothing
+    and returns False. Each raises QueueUnavailable if Redis does not answer.
 
     Attributes:
         shard: Where the batch is.
         batch: As it was claimed.
-        renewed_at: When it was claimed or extended last, by the worker's clock.
+        renewed_at: Time of the claim or the last extension, by the worker's clock.
     """
 
     def __init__(self, shard: Shard, batch: Batch, renewed_at: float) -> None:
@@ -38,7 +41,7 @@ class Lease:
         self._handed_back = False
 
     def extend(self, *, lease_seconds: float, token: str) -> bool:
-        """Hold it for *lease_seconds* from now."""
+        """Extend the lease to *lease_seconds* from now, and the slot of *token* with it."""
         with self._lock:
             if self._handed_back:
                 return False
@@ -47,31 +50,31 @@ class Lease:
             return bool(until)
 
     def ack(self) -> bool:
-        """VWO accepted it; true for whoever heard so, whatever became of the lease."""
+        """Forget the batch, since VWO accepted it; that holds whatever became of the lease."""
         with self._lock:
             return self.shard.ack(self.batch.id)
 
     def release(self, *, delay_seconds: float, error: str) -> bool:
-        """Have it tried again after a delay."""
+        """Release the batch, to be claimed again after a delay."""
         with self._lock:
             if self._handed_back:
                 return False
             return self.shard.release(self.batch, delay_seconds=delay_seconds, error=error)
 
     def dead_letter(self, *, error: str) -> bool:
-        """Have it tried no more, and kept for the operator."""
+        """Take the batch out of delivery and keep it for the operator."""
         with self._lock:
             return not self._handed_back and self.shard.dead_letter(self.batch, error=error)
 
     def split(self, parts: Sequence[Part], *, delivered: tuple[int, int] = (0, 0)) -> bool:
-        """Settle it in parts; see `Shard.split`."""
+        """Settle the batch in parts; see `Shard.split`."""
         with self._lock:
             if self._handed_back:
                 return False
             return self.shard.split(self.batch, parts, delivered=delivered)
 
     def hand_back(self) -> bool:
-        """Undo the claim, and settle it no more; whether it was ours to give."""
+        """Undo the claim and refuse to settle the batch from now on; False if it was not ours."""
         if not self._lock.acquire(timeout=_LONGEST_WAIT_SECONDS):
             return False
         try:
@@ -84,7 +87,7 @@ class Lease:
 
 
 class Leases:
-    """All leases of one process; safe under threads and greenlets."""
+    """The leases of one process; safe under threads and greenlets."""
 
     def __init__(self) -> None:
         self._held: set[Lease] = set()
@@ -94,7 +97,7 @@ class Leases:
 
     @contextmanager
     def holding(self, shard: Shard, batch: Batch, now: float) -> Iterator[Lease]:
-        """The lease of a batch just claimed, kept in mind until the block ends."""
+        """Keep the lease of a batch just claimed among the process' own until the block ends."""
         lease = Lease(shard, batch, now)
         self._held.add(lease)
         try:
@@ -103,7 +106,7 @@ class Leases:
             self._held.discard(lease)
 
     def hand_back_all(self) -> int:
-        """Hand every lease back, as far as Redis answers; how many there were to give."""
+        """Hand every batch back while Redis answers; return the number handed back."""
         given = 0
         for lease in list(self._held):
             try:

@@ -1,9 +1,9 @@
-"""How large a batch may be for a destination that has found one too large, and where to cut it.
+"""The size of batches for a destination that has found one too large, and where to split a larger one.
 
-Place: words, no I/O; asked between claim and send. VWO names limits (5,000 events, 10 MB), but what
-stands between may have lower ones, and says so by 413 only. What passed since is remembered with the
-shard, for all workers. From time to time twice as much is tried, in whole steps, so that a limit that
-was lifted is found again, and one that stays is not met by every batch.
+Used between claim and send. Pure decisions: nothing to lose with the process. VWO names its limits
+(5,000 events, 10 MB), but a proxy on the way may have lower ones and says so only by 413. The size
+that passed since is remembered with the shard, for all workers. It doubles from time to time, in whole
+steps: so a limit that was lifted is found again, and one that stays is met by few batches.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ from collections.abc import Sequence
 
 from vwo_celery.queue.batches import Passed
 
-#: So long after a refusal twice the remembered size is tried, and again after as long.
+#: Time after the last refusal in which the allowed size doubles, in ms.
 DOUBLING_MS = 3_600_000
+#: Doublings at most, which is beyond every limit.
 _MOST_DOUBLINGS = 32
 
 
 def allowed(passed: Passed, now_ms: int) -> tuple[int, int]:
-    """Most events and bytes that a batch may have now; at least one event."""
+    """Return the most events and bytes that a batch may have now; at least one event."""
     doublings = min(max(0, now_ms - passed.since_ms) // DOUBLING_MS, _MOST_DOUBLINGS)
     return max(1, passed.events << doublings), passed.bytes << doublings
 
 
 def after_refusal(passed: Passed | None, events: int, size: int, now_ms: int) -> Passed:
-    """What to remember when a batch of *events* and *size* bytes was too large.
+    """Return the size to remember after a batch of *events* and *size* bytes was too large.
 
-    Where one of them is more than what passed, that is to blame, and what passed is still true.
+    If the batch exceeds what passed, the size that passed is kept; else it is half of the batch.
     """
     if passed is not None and (events > passed.events or size > passed.bytes):
         return Passed(passed.events, passed.bytes, now_ms)
@@ -34,19 +35,19 @@ def after_refusal(passed: Passed | None, events: int, size: int, now_ms: int) ->
 
 
 def after_success(passed: Passed | None, events: int, size: int) -> Passed | None:
-    """What to remember when such a batch was taken; None if that is nothing new."""
+    """Return the size to remember after VWO took such a batch; None if that changes nothing."""
     if passed is None or (events <= passed.events and size <= passed.bytes):
         return None
     return Passed(max(events, passed.events), max(size, passed.bytes), passed.since_ms)
 
 
 def cut(sizes: Sequence[int], most_events: int, most_bytes: int) -> int:
-    """How many of the oldest events fit; at least one, and all of them where nothing is to be cut.
+    """Return how many of the oldest events fit into one batch: at least one, at most all of them.
 
     Args:
         sizes: Bytes of each event, a separator included, the oldest first.
-        most_events: At most so many.
-        most_bytes: Of at most so many bytes together.
+        most_events: Most events of the batch.
+        most_bytes: Most bytes of the batch.
     """
     total = 0
     for i, size in enumerate(sizes):

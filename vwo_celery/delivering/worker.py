@@ -1,7 +1,7 @@
-"""What a worker process needs to deliver: its connections, its leases, what it has read lately.
+"""The state of a worker process between batches: connections, leases, registrations read lately.
 
-Stages 3 to 6 of an event's way stand on it. It holds nothing that is lost with the process but the
-leases, which then run out.
+Stages 3 to 6 of an event's way use it. If the process dies, only its leases are lost, and they run
+out.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.sending.sender import Senders
 from vwo_celery.settings import Settings
 
+#: Age up to which a registration is used again without a look into Redis, in seconds.
 _REGISTRATION_TTL_SECONDS = 10.0
 
 
 class Worker:
-    """One for each process.
+    """The connections, leases and settings with which one process delivers.
 
     Args:
         fleet: The queues.
-        settings: This worker's.
-        wake: Takes a wake-up and sees to it that a `deliver` task runs for it; must not raise.
-        clock: Seconds that only rise.
-        stopping: Whether the process is about to end, so that nothing more is to be claimed.
+        settings: The settings of this worker.
+        wake: Has a `deliver` task run for a wake-up; must not raise.
+        clock: Monotonic clock, in seconds.
+        stopping: Whether the process is about to end, so that it must claim nothing more.
     """
 
     def __init__(
@@ -55,7 +56,12 @@ class Worker:
         self._registrations: dict[str, tuple[float, Registration]] = {}
 
     def registration(self, queue: str) -> Registration:
-        """A queue's registration, a few seconds old at most."""
+        """Return a queue's registration, at most a few seconds old.
+
+        Raises:
+            QueueUnknown: The queue is not registered.
+            QueueUnavailable: Redis did not answer.
+        """
         read_at, registration = self._registrations.get(queue, (0.0, None))
         if registration is None or self.clock() - read_at > _REGISTRATION_TTL_SECONDS:
             registration = self.fleet.registration(queue)
@@ -63,5 +69,5 @@ class Worker:
         return registration
 
     def circuit(self, queue: str) -> Circuit:
-        """The circuit of a queue's destination."""
+        """Return the circuit of a queue's destination."""
         return Circuit(self.fleet.client, queue, self.settings, random.random)
