@@ -25,7 +25,9 @@ CALLED = {
 def complaints(kind: type[Any]) -> list[str]:
     """Say what is missing in a connection class of urllib3, and what to do about it."""
     release = f"urllib3 {urllib3.__version__}: {kind.__name__}"
-    remedy = "mend vwo_celery/sending/deadline.py, then run tests/integration/test_sender.py"
+    remedy = (
+        "mend vwo_celery/sending/deadline.py, then run tests/integration/sending/test_sender.py"
+    )
     methods = [
         method
         for base in kind.__mro__

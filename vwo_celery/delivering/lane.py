@@ -33,7 +33,7 @@ class Lane:
     def add(self, wakeup: Wakeup) -> None:
         """Deliver for this wake-up soon."""
         with self._lock:
-            self._waiting[wakeup] = None  # each gives its own slot back, even if the shard is the same
+            self._waiting[wakeup] = None  # each gives back its own slot, even of one shard
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="vwo-celery-lane", daemon=True
