@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from installation import ACCOUNT, KEY, event
-from processes import Processes
-from waiting import wait_until
 
 import vwo_celery
+from tools.installation import ACCOUNT, KEY, event
+from tools.processes import Processes
+from tools.waiting import wait_until
 from vwo_celery.testing import Standin
 
 PACKAGE = Path(vwo_celery.__file__).parent

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pythons import CHECKOUT, find_pythons, oldest_pins
 
 PAGE = CHECKOUT / "docs" / "how-to" / "attach-an-sdk.md"
