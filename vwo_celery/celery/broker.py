@@ -97,24 +97,32 @@ def _is_cluster(url: str) -> bool:
 
 
 def _ask(apps: list[Celery], settings: Settings, masked: str) -> BrokerFacts:
-    queues: dict[str, list[Any]] = {}
+    """Ask the workers of *apps* which queues they consume and which tasks they know."""
+    consumed: dict[str, set[str]] = {}
     tasks: dict[str, list[str]] = {}
-    default = settings.celery_queue
+    target = settings.celery_queue
     for app in apps:
         inspect = app.control.inspect(timeout=_ANSWER_SECONDS)
-        answered = inspect.active_queues() or {}
-        if answered:
-            queues |= answered
-            tasks |= inspect.registered() or {}
-            default = default or _default_queue(inspect.conf() or {}, tasks)
-    target = default or _CELERYS_DEFAULT_QUEUE
-    consumers = [name for name, those in queues.items() if target in (q["name"] for q in those)]
+        queues: dict[str, list[Any]] = inspect.active_queues() or {}
+        if not queues:
+            continue  # each further question would wait in vain, too
+        consumed |= {worker: {queue["name"] for queue in those} for worker, those in queues.items()}
+        tasks |= inspect.registered() or {}
+        target = target or _default_queue(inspect.conf() or {}, tasks)
+    return _facts(masked, target or _CELERYS_DEFAULT_QUEUE, consumed, tasks)
+
+
+def _facts(
+    masked: str, target: str, consumed: dict[str, set[str]], tasks: dict[str, list[str]]
+) -> BrokerFacts:
+    """The facts about the queue *target*, from what each worker consumes and knows."""
+    consumers = sorted(worker for worker, queues in consumed.items() if target in queues)
     return BrokerFacts(
         url=masked,
         queue=target,
-        workers=tuple(sorted(queues)),
-        consumers=tuple(sorted(consumers)),
-        strangers=tuple(sorted(n for n in consumers if n in tasks and DELIVER not in tasks[n])),
+        workers=tuple(sorted(consumed)),
+        consumers=tuple(consumers),
+        strangers=tuple(n for n in consumers if n in tasks and DELIVER not in tasks[n]),
     )
 
 

@@ -36,9 +36,9 @@ _WAIT_SECONDS = 1.0
 #: No shorter, since a wait of 0 would have no end.
 _SHORTEST_WAIT_SECONDS = 0.01
 _NOTE_SECONDS = 5.0
-#: Sweeps after which beat counts as silent: under two, since that is how late an event may be, and
-#: drawn anew each time, so that of many listeners one comes first and the others see that it did.
-_PATIENCE_SWEEPS = (1.2, 1.6)
+#: Missed sweeps after which beat counts as silent: less than two, since an event may be that late;
+#: random, so that one listener takes over and the others notice.
+_SILENT_SWEEPS = (1.2, 1.6)
 _PAUSE_AFTER_ERROR_SECONDS = 1.0
 #: How often a stall is looked for: a fraction of the silence that makes one.
 _LOOKS_A_SILENCE = 4
@@ -57,7 +57,7 @@ class Listener(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         """Called once, when the pool has forked and before the broker is connected."""
         _let_greenlets_run()
-        stopping.hear_signals()
+        stopping.watch_signals()
         atexit.register(hand_back_all)
         self._loop = _Loop(parent.app)
         self._loop.start()
@@ -148,14 +148,14 @@ class _Loop(threading.Thread):
 
     def _sweep_if_overdue(self) -> float:
         """Run the sweep where nobody has for long; seconds until the next look."""
-        patience = self.settings.sweep_interval_seconds * random.uniform(*_PATIENCE_SWEEPS)
+        silence = self.settings.sweep_interval_seconds * random.uniform(*_SILENT_SWEEPS)
         last = max(self.fleet.last_sweeps_ms().values(), default=0)
         passed = (self.fleet.now_ms() - last) / 1000
-        if 0 <= passed < patience:  # it is below where Redis' clock stepped back
-            return patience - passed
+        if 0 <= passed < silence:  # below 0 where Redis' clock stepped back
+            return silence - passed
         for found in sweeping.sweep(self.fleet, self.settings, by="listener"):
             self._start(found)
-        return patience
+        return silence
 
     def _look_for_stall(self) -> None:
         signs, now = self.fleet.signs_ms(), self.fleet.now_ms()

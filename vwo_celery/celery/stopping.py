@@ -40,7 +40,7 @@ class Stopping:
         if self._byte is not None:
             self._byte[0] = 1
 
-    def hear_signals(self) -> None:
+    def watch_signals(self) -> None:
         """Begin at the first signal to stop, and leave the rest to Celery, which handles it.
 
         Celery has a signal of its own for this, but sends it only when a soft shutdown's time is

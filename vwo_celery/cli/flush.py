@@ -11,9 +11,10 @@ from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, console, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import inspector
+from vwo_celery.operating.inspector import QueueView
 from vwo_celery.queue import flushing
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.flushing import FlushCounts
-from vwo_celery.queue.shard import Shard
 from vwo_celery.text.amounts import span
 
 
@@ -34,27 +35,41 @@ def flush(context: click.Context, queues: Sequence[str], wait: float | None) -> 
     paused.
     """
     session = context.ensure_object(Session)
-    fleet = session.fleet
-    registered = fleet.registrations().readable
-    views = inspector.view_queues(fleet, inspector.choose(registered, queues))
-    held = [view for view in views if view.undelivered]
-    shards = [fleet.shard(view.queue, number) for view in held for number in view.shards]
-    seconds = 0.0 if wait is None or all(view.paused for view in held) else wait
-    done = _flush(session, shards, seconds) if shards else {}
+    held = _find_held(session.fleet, queues)
+    done = _flush(session, held, wait or 0.0)
     if session.json:
         print_json([{"queue": queue, **counts._asdict()} for queue, counts in done.items()])
     else:
         _say_flushed(done, waited=wait is not None)
-    hopeless = held and (not fleet.listeners() or any(view.paused for view in held))
     left = any(counts.pending or counts.failed for counts in done.values())
-    if (left and wait is not None) or (hopeless and left):
+    if left and (wait is not None or _is_hopeless(session.fleet, held)):
         context.exit(1)
 
 
-def _flush(session: Session, shards: Sequence[Shard], wait: float) -> dict[str, FlushCounts]:
-    def run(watch: Callable[[FlushCounts], None]) -> dict[str, FlushCounts]:
-        return flushing.flush_shards(session.fleet, shards, timeout_seconds=wait, watch=watch)
+def _find_held(fleet: Fleet, queues: Sequence[str]) -> list[QueueView]:
+    """The chosen queues that hold something, or all that do."""
+    registered = fleet.registrations().readable
+    views = inspector.view_queues(fleet, inspector.choose(registered, queues))
+    return [view for view in views if view.undelivered]
 
+
+def _is_hopeless(fleet: Fleet, held: Sequence[QueueView]) -> bool:
+    """Whether nobody will send some of it, however long one waits."""
+    return not fleet.listeners() or any(view.paused for view in held)
+
+
+def _flush(session: Session, held: Sequence[QueueView], wait: float) -> dict[str, FlushCounts]:
+    """Send what *held* hold, and wait; not where every one of them is paused."""
+    fleet = session.fleet
+    shards = [fleet.shard(view.queue, number) for view in held for number in view.shards]
+    if all(view.paused for view in held):
+        wait = 0.0
+
+    def run(watch: Callable[[FlushCounts], None]) -> dict[str, FlushCounts]:
+        return flushing.flush_shards(fleet, shards, timeout_seconds=wait, watch=watch)
+
+    if not shards:
+        return {}
     if session.json or not wait:
         return run(lambda _: None)
     deadline = time.monotonic() + wait

@@ -17,7 +17,7 @@ from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.masking import mask_url
 
-#: As many queues as are always listed, those that hold nothing included.
+#: Most queues of which those that hold nothing are listed, too.
 _ALWAYS_LISTED = 20
 
 
@@ -34,26 +34,29 @@ def status(session: Session, every: bool, queues: Sequence[str]) -> None:
     a batch leaves at the latest. Queues that hold something come first, the latest on top. Where
     there are more than 20 queues, those that hold nothing are only counted.
     """
-    fleet = session.fleet
-    registered = fleet.registrations().readable
-    views = inspector.view_queues(fleet, inspector.choose(registered, queues))
-    strays = [] if queues else inspector.view_strays(fleet, registered)
-    shown = [*strays, *views]
-    if not (every or queues) and len(shown) > _ALWAYS_LISTED:
-        shown = [view for view in shown if not view.idle]
+    registered = session.fleet.registrations().readable
+    views = inspector.view_queues(session.fleet, inspector.choose(registered, queues))
+    strays = [] if queues else inspector.view_strays(session.fleet, registered)
+    shown = _listed([*strays, *views], every=every or bool(queues))
     idle = sum(view.idle for view in views)
     if session.json:
-        print_json(
-            {**_fleet_document(session), "idle_queues": idle, "queues": list(map(_plain, shown))}
-        )
+        fleet = _fleet_document(session)
+        print_json({**fleet, "idle_queues": idle, "queues": list(map(_plain, shown))})
         return
-    _say_who_works(fleet, session.settings)
+    _say_who_works(session.fleet, session.settings)
     if shown:
         print_rows(_STATUS_COLUMNS, [_status_row(view, session.settings) for view in shown])
     elif not views:
         say("no queue is registered; an application registers its queue with its first event")
     if len(shown) < len(views):
         say(f"{count(idle, 'queue holds', 'queues hold')} nothing; --all lists them", "dim")
+
+
+def _listed(views: Sequence[QueueView], *, every: bool) -> Sequence[QueueView]:
+    """The queues to list: where there are many, only those that hold something."""
+    if every or len(views) <= _ALWAYS_LISTED:
+        return views
+    return [view for view in views if not view.idle]
 
 
 _STATUS_COLUMNS = (

@@ -13,8 +13,8 @@ from typing import Any
 from celery import Celery, signals
 
 import vwo_celery
+from vwo_celery.demo.children import die_with, die_with_demo
 from vwo_celery.demo.deliveries import write_delivery
-from vwo_celery.demo.lifeline import die_with, die_with_demo
 from vwo_celery.signals import BatchReport, batch_delivered
 
 settings = vwo_celery.Settings.load()

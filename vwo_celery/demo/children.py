@@ -1,18 +1,23 @@
-"""Programs that the demo starts, freezes, kills and ends; whatever happens, nothing of them is left.
+"""Programs that the demo starts, freezes, kills and ends; none of them outlives it.
 
-Place: adapters, the demo. Each leads a session of its own, so that Ctrl-C reaches only the demo, which
-ends its programs in order, and so that a worker's children are ended with it.
+Place: adapters, the demo. Each leads a session of its own: Ctrl-C reaches only the demo, which ends
+its programs in order, and a worker's children end with the worker. If the demo itself is killed, on
+Linux the kernel kills its programs; elsewhere they then go on.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+PARENT_VARIABLE = "VWO_DEMO_PARENT_PID"
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 _STOP_TIMEOUT_SECONDS = 3.0
 _STOP_POLL_SECONDS = 0.02
 _LOG_TAIL_CHARACTERS = 1500
@@ -67,7 +72,7 @@ class Child:
             return ""
 
     def freeze(self) -> None:
-        """Stop it and its children in their tracks; `thaw` lets them go on."""
+        """Stop it and its children where they are; `thaw` lets them go on."""
         self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -81,7 +86,7 @@ class Child:
             self._process.wait()
 
     def ask_to_stop(self) -> None:
-        """Have it end in order (SIGTERM); its children are its own business."""
+        """Ask it to end in order (SIGTERM), its children with it."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             self.thaw()
@@ -92,11 +97,11 @@ class Child:
         try:
             os.killpg(self._process.pid, number)
         except (ProcessLookupError, PermissionError):
-            return  # nobody is left; macOS says so with EPERM
+            return  # none is left; macOS answers EPERM then
 
 
 def stop_all(children: Sequence[Child], *, hurry: Callable[[], bool]) -> None:
-    """End *children* together and in order; kill what is left after seconds, or on *hurry*."""
+    """End *children* together and in order; kill the rest after some seconds, or on *hurry*."""
     deadline = time.monotonic() + _STOP_TIMEOUT_SECONDS
     for child in children:
         child.ask_to_stop()
@@ -106,3 +111,18 @@ def stop_all(children: Sequence[Child], *, hurry: Callable[[], bool]) -> None:
         time.sleep(_STOP_POLL_SECONDS)
     for child in children:
         child.kill()
+
+
+def die_with(parent_pid: int) -> None:
+    """Have the kernel kill this process when *parent_pid*, which started it, ends; now if it has."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent_pid:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_with_demo(environment: Mapping[str, str] = os.environ) -> None:
+    """Call `die_with` for the demo, if the demo started this program."""
+    if parent_pid := environment.get(PARENT_VARIABLE):
+        die_with(int(parent_pid))

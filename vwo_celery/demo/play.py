@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from vwo_celery.demo.children import Child
 from vwo_celery.demo.deliveries import Delivery
+from vwo_celery.demo.freeze import freeze_with_batch
 from vwo_celery.demo.progress import batches_in_flight, take_ledger, take_moment, undelivered
 from vwo_celery.demo.report import Sum, add_up
 from vwo_celery.demo.stage import (
@@ -21,7 +22,6 @@ from vwo_celery.demo.stage import (
     WORKERS,
     Stage,
 )
-from vwo_celery.demo.victim import catch
 from vwo_celery.demo.view import View
 from vwo_celery.errors import VwoCeleryError
 from vwo_celery.operating.inspector import Ledger
@@ -59,7 +59,7 @@ class Play:
         self._stage = stage
         self._view = view
         self._stopping = stopping
-        self._victim: Child | None = None
+        self._killed: Child | None = None
 
     def run(self) -> Sum:
         """Play it all.
@@ -105,20 +105,20 @@ class Play:
         self._pause(_KILL_AFTER * plan.seconds)
 
     def _kill_worker(self) -> dict[str, int]:
-        self._victim = victim = self._stage.workers[0]
-        held = catch(victim, lambda: batches_in_flight(self._fleet), self._tick)
-        victim.kill()
+        self._killed = worker = self._stage.workers[0]
+        held = freeze_with_batch(worker, lambda: batches_in_flight(self._fleet), self._tick)
+        worker.kill()
         what = f"it held {count(sum(held.values()), 'event')}" if held else "it held nothing"
-        self._view.say(f"{victim.name} killed (SIGKILL): {what}", style="bold red")
+        self._view.say(f"{worker.name} killed (SIGKILL): {what}", style="bold red")
         return held
 
     def _bring_worker_back(self) -> None:
-        victim = self._victim
+        worker = self._killed
         self._pause(_DOWN_SECONDS)
-        if victim is not None:
-            self._victim = None
-            victim.start()
-            self._view.say(f"{victim.name} started again", style="green")
+        if worker is not None:
+            self._killed = None
+            worker.start()
+            self._view.say(f"{worker.name} started again", style="green")
 
     def _watch_take_over(self, held: dict[str, int]) -> None:
         def again() -> list[Delivery]:
@@ -188,7 +188,7 @@ class Play:
 
     def _check(self, child: Child) -> None:
         is_over = child in self._stage.replicas and child.exit_code == 0
-        if not child.running and not is_over and child is not self._victim:
+        if not child.running and not is_over and child is not self._killed:
             raise DemoFailed(
                 f"{child.name} ended with {child.exit_code}; its log ends:\n{child.log_tail()}"
             )

@@ -23,8 +23,8 @@ import msgspec
 import vwo_celery
 from vwo_celery.demo.account import ACCOUNT_ID, ATTRIBUTE, EVENT, FLAG, SDK_KEY
 from vwo_celery.demo.alive import note_life
-from vwo_celery.demo.lifeline import die_with_demo
-from vwo_celery.demo.witness import Witness
+from vwo_celery.demo.children import die_with_demo
+from vwo_celery.demo.recording_queue import RecordingQueue
 from vwo_celery.sdk.hook import hook_of
 
 #: What one visit makes of the SDK's calls: get_flag two, for its two rules, the others one each.
@@ -137,28 +137,28 @@ def main(
         },
         strict=True,
     )
-    witness = _bear_witness(client) if report is not None else None
+    recording = _record_receipts(client) if report is not None else None
     replica = Replica(client, name, measures=report is not None)
     signal.signal(signal.SIGTERM, lambda *_: setattr(replica, "stopped", True))
     replica.run(seconds=seconds, visits_per_second=visits_per_second, alive=alive)
-    if report is not None and witness is not None:
+    if report is not None and recording is not None:
         told = ReplicaReport(
             name,
             list(replica.call_seconds),
-            witness.enqueue_seconds,
-            witness.enqueued,
-            witness.dropped_events,
+            recording.enqueue_seconds,
+            recording.enqueued,
+            recording.dropped_events,
         )
         report.write_bytes(msgspec.json.encode(told))
 
 
-def _bear_witness(client: Any) -> Witness:
-    """Put a queue that remembers in the place of the client's: for the report, no app needs it."""
+def _record_receipts(client: Any) -> RecordingQueue:
+    """Replace the client's queue by one that records receipts: for the report only."""
     hook = hook_of(client)
     assert hook is not None, "init attached the client"
-    witness = Witness(hook.queue)
-    hook.queue = witness
-    return witness
+    recording = RecordingQueue(hook.queue)
+    hook.queue = recording
+    return recording
 
 
 if __name__ == "__main__":

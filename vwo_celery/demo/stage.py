@@ -17,9 +17,8 @@ import msgspec
 
 import vwo_celery
 from vwo_celery.connections import open_worker_client
-from vwo_celery.demo.children import Child, stop_all
+from vwo_celery.demo.children import PARENT_VARIABLE, Child, stop_all
 from vwo_celery.demo.deliveries import FILE_VARIABLE, NAME_VARIABLE, Delivery, read_deliveries
-from vwo_celery.demo.lifeline import PARENT_VARIABLE
 from vwo_celery.demo.replica import EVENTS_PER_VISIT, ReplicaReport
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.testing import RedisServer, free_port

@@ -15,8 +15,8 @@ from queue import SimpleQueue
 import click
 
 from vwo_celery.demo.account import ACCOUNT_ID, SDK_KEY, vwo_settings
-from vwo_celery.demo.lifeline import die_with_demo
-from vwo_celery.demo.witness import digest
+from vwo_celery.demo.children import die_with_demo
+from vwo_celery.demo.recording_queue import digest
 from vwo_celery.testing import Fault, Request, Standin
 from vwo_celery.testing.standin.rules import Answer
 

@@ -1,7 +1,7 @@
-"""A queue that writes down every receipt, so that the demo can prove what became of each event.
+"""A queue that records every receipt, so that the demo can prove what became of each event.
 
-Place: adapters, the demo; it stands where an application's queue stands. An event is known by a
-digest of its JSON, which the stand-in sees byte for byte.
+Place: adapters, the demo, in the place of an application's queue. A digest of its JSON identifies an
+event; the stand-in receives the same bytes.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from vwo_celery.events import encode
 _DIGEST_BYTES = 12
 
 
-def digest(text: bytes) -> str:
-    """The short name of an event's JSON."""
-    return hashlib.blake2b(text, digest_size=_DIGEST_BYTES).hexdigest()
+def digest(encoded: bytes) -> str:
+    """The identity of an encoded event."""
+    return hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).hexdigest()
 
 
-class Witness(Queue):
-    """A queue like *queue*, with a memory.
+class RecordingQueue(Queue):
+    """A queue like *queue* that keeps its receipts.
 
     Attributes:
-        enqueued: Digest of each event whose receipt says that it will not be lost, in order.
-        enqueue_seconds: How long each enqueue took.
-        dropped_events: Digest of each event whose receipt says that it is dropped.
+        enqueued: Digest of each event with a receipt that promises delivery, in order.
+        enqueue_seconds: Duration of each enqueue.
+        dropped_events: Digest of each event with a receipt that says it was dropped.
     """
 
     def __init__(self, queue: Queue) -> None:
@@ -38,7 +38,7 @@ class Witness(Queue):
         self.enqueue_seconds: list[float] = []
 
     def enqueue(self, event: Any) -> Receipt:
-        """Enqueue, and remember the receipt."""
+        """Enqueue, and record the receipt."""
         started = time.perf_counter()
         receipt = super().enqueue(event)
         self.enqueue_seconds.append(time.perf_counter() - started)
@@ -46,5 +46,5 @@ class Witness(Queue):
         return receipt
 
     def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
-        """Enqueue one by one, and remember the receipts."""
+        """Enqueue one by one, and record the receipts."""
         return [self.enqueue(event) for event in events]

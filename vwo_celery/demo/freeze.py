@@ -1,7 +1,7 @@
-"""Catching a worker while it holds a batch, so that killing it leaves a lease to run out.
+"""Freeze a worker while it holds a batch, so that killing it leaves a lease to run out.
 
-Place: adapters, the demo. Nothing in Redis says which worker holds a lease. So the worker is frozen
-(SIGSTOP): what is still in flight when the others have long settled theirs is what this one holds.
+Place: adapters, the demo. Nothing in Redis says which worker holds a lease, so the worker is frozen
+(SIGSTOP): a batch still in flight when the other workers have long settled theirs is its own.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from collections.abc import Callable
 
 from vwo_celery.demo.children import Child
 
-#: Many times what a batch takes from its claim to its settling.
+#: Many times the seconds from the claim of a batch to its settling.
 _HOLD_SECONDS = 1.0
 _GIVE_UP_SECONDS = 15.0
 _POLL_SECONDS = 0.03
 
 
-def catch(
+def freeze_with_batch(
     worker: Child, in_flight: Callable[[], dict[str, int]], tick: Callable[[], None]
 ) -> dict[str, int]:
     """Freeze *worker* at a moment when it holds a batch.
 
     Args:
-        worker: It stays frozen where something is returned, and runs on where nothing is.
-        in_flight: Batches that any worker holds now, with their numbers of events.
-        tick: Called again and again meanwhile; may raise to end it all.
+        worker: Stays frozen if a batch is returned, and runs on if none is.
+        in_flight: Returns the batches that any worker holds now, with their numbers of events.
+        tick: Called again and again meanwhile; may raise to end the demo.
 
     Returns:
-        The batches that it holds; none if it never held one for seconds.
+        The batches that it holds; none if it was never seen with one before time was up.
     """
     deadline = time.monotonic() + _GIVE_UP_SECONDS
     while time.monotonic() < deadline:
         worker.freeze()
-        held = _what_stays(in_flight, tick)
+        held = _batches_that_stay(in_flight, tick)
         if held:
             return held
         worker.thaw()
@@ -42,7 +42,7 @@ def catch(
     return {}
 
 
-def _what_stays(
+def _batches_that_stay(
     in_flight: Callable[[], dict[str, int]], tick: Callable[[], None]
 ) -> dict[str, int]:
     held = in_flight()
