@@ -5,14 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from vwo_celery.operating.findings import (
-    BrokerFacts,
-    Finding,
-    beat_finding,
-    broker_findings,
-    listener_finding,
-    redis_findings,
-)
+from vwo_celery.operating.doctor.broker import BrokerFacts, broker_findings
+from vwo_celery.operating.doctor.finding import Finding
+from vwo_celery.operating.doctor.servers import server_findings
+from vwo_celery.operating.doctor.workers import beat_finding, listener_finding
 from vwo_celery.queue.servers import ServerFacts
 from vwo_celery.settings import Settings
 
@@ -41,12 +37,12 @@ NO_FILE = {"append_only": False}
 def judge(check: str, **changes: object) -> Finding:
     """What one check says of a server that is well but for *changes*."""
     facts = msgspec.structs.replace(WELL, **changes)
-    return next(finding for finding in redis_findings(facts) if finding.check == check)
+    return next(finding for finding in server_findings(facts) if finding.check == check)
 
 
 def test_a_server_as_it_should_be_has_no_fault() -> None:
     """A Redis with an append-only file, without eviction, half empty."""
-    assert {finding.state for finding in redis_findings(WELL)} == {"ok"}
+    assert {finding.state for finding in server_findings(WELL)} == {"ok"}
 
 
 @pytest.mark.parametrize(

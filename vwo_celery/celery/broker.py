@@ -16,7 +16,7 @@ from kombu.transport import TRANSPORT_ALIASES
 from vwo_celery.celery.tasks import DELIVER
 from vwo_celery.connections import open_client
 from vwo_celery.errors import SettingsError
-from vwo_celery.operating.findings import BrokerFacts
+from vwo_celery.operating.doctor.broker import BrokerFacts
 from vwo_celery.queue.servers import is_cluster
 from vwo_celery.settings import Settings
 from vwo_celery.settings.redis_url import RedisUrl, scheme_of

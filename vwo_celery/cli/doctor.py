@@ -16,7 +16,8 @@ from vwo_celery.cli.output import STYLES, console, printable
 from vwo_celery.cli.session import Session, common_options, json_option
 from vwo_celery.errors import SettingsError
 from vwo_celery.operating import doctor
-from vwo_celery.operating.findings import BrokerFacts, Finding
+from vwo_celery.operating.doctor import BrokerFacts, Finding
+from vwo_celery.operating.doctor.finding import problem
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count
 
@@ -52,9 +53,7 @@ def _findings(session: Session, app: str) -> Iterator[Finding]:
     try:
         settings = session.settings
     except SettingsError as exc:
-        yield Finding(
-            "settings", "problem", str(exc), "correct it; nothing else can be checked before"
-        )
+        yield problem("settings", str(exc), "correct it; nothing else can be checked before")
         return
     yield from doctor.examine(settings, lambda: session.fleet, lambda given: _look(given, app))
 

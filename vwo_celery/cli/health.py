@@ -15,7 +15,7 @@ import click
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.session import START_REDIS, Session, common_options, json_option
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
-from vwo_celery.operating.findings import beat_finding, listener_finding
+from vwo_celery.operating.doctor.workers import beat_finding, listener_finding
 from vwo_celery.operating.health import health
 from vwo_celery.text.masking import mask_url
 

@@ -1,8 +1,8 @@
 """What a person sees and does: views, health, doctor, pause, redrive.
 
 Files, in reading order: `inspector` (what each queue holds), `health` (does it leave in time?),
-`stalls` (do workers take tasks?), `doctor` with `findings`, `servers` and `spool_findings` (what is
-wrong, and the remedy), `operations` (what an operator may change).
+`stalls` (do workers take tasks?), `doctor/` (what is wrong, and the remedy), `operations` (what an
+operator may change).
 
 Looking changes nothing; each operation is one script a batch or queue, and may be repeated.
 """

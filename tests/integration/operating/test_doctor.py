@@ -10,7 +10,7 @@ from tools.queue_states import KEY, Queues
 from tools.redis_groups import serve_all_slots
 from vwo_celery.connections import open_client
 from vwo_celery.operating import doctor
-from vwo_celery.operating.findings import BrokerFacts, Finding
+from vwo_celery.operating.doctor import BrokerFacts, Finding
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.servers import read_servers
 from vwo_celery.settings import Settings

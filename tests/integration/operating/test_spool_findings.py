@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tools.producers import DESTINATION, numbers
-from vwo_celery.operating.findings import Finding
-from vwo_celery.operating.spool_findings import spool_finding
+from vwo_celery.operating.doctor import Finding
+from vwo_celery.operating.doctor.spool import spool_finding
 from vwo_celery.producing.limits import limits_of
 from vwo_celery.queue.registration import Registration
 from vwo_celery.settings import Settings

@@ -17,7 +17,7 @@ from tools import producers
 from tools.producers import KEPT, numbers, snapshot, stored
 from tools.queue_states import Queues
 from vwo_celery.operating import doctor, operations
-from vwo_celery.operating.findings import BrokerFacts, Finding
+from vwo_celery.operating.doctor import BrokerFacts, Finding
 from vwo_celery.producing.aio import AioQueue
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, share, trim_dead
 from vwo_celery.receipts import IN_REDIS, Receipt

@@ -1,0 +1,55 @@
+"""The doctor: finds everything that commonly keeps events from leaving, each with its remedy.
+
+Place: beside an event's way; delivery never imports it. Each file holds the checks of one thing, which
+are pure decisions on facts: `servers` (Redis itself), `workers` (listeners and beat), `queues`,
+`broker` (Celery's) and `spool` (this host's). The doctor changes nothing, so that a process that dies
+here loses nothing. A fault is a finding, never an exception, so that one fault hides no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from vwo_celery.errors import QueueUnavailable
+from vwo_celery.operating.doctor.broker import BrokerFacts, broker_findings
+from vwo_celery.operating.doctor.finding import Finding, ok, problem
+from vwo_celery.operating.doctor.queues import queue_findings
+from vwo_celery.operating.doctor.servers import server_findings
+from vwo_celery.operating.doctor.spool import spool_finding
+from vwo_celery.operating.doctor.workers import beat_finding, listener_finding
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.servers import read_servers
+from vwo_celery.settings import Settings
+from vwo_celery.text.masking import mask_url
+
+__all__ = ["BrokerFacts", "Finding", "examine"]
+
+
+def examine(
+    settings: Settings,
+    open_fleet: Callable[[], Fleet],
+    look_at_broker: Callable[[Settings], BrokerFacts],
+) -> Iterator[Finding]:
+    """Run every check and yield each finding as soon as it is known.
+
+    Args:
+        settings: The command's own; workers may have been given others.
+        open_fleet: Opens the Redis that holds the queues.
+        look_at_broker: Collects the facts about Celery's broker; must not raise.
+    """
+    url = mask_url(settings.redis_url)
+    yield ok("settings", f"in range; {url}, namespace {settings.namespace}")
+    yield spool_finding(settings)
+    listeners: list[str] = []
+    try:
+        fleet = open_fleet()
+        for facts in read_servers(fleet.client):
+            yield from server_findings(facts)
+        listeners = fleet.listeners()
+        yield listener_finding(listeners)
+        yield beat_finding(fleet.last_sweeps_ms(), fleet.now_ms(), settings)
+        yield from queue_findings(fleet, settings)
+    except QueueUnavailable as exc:
+        remedy = "start it, or correct redis_url (VWO_CELERY_REDIS_URL, --redis-url)"
+        yield problem("redis", f"{url} cannot be used: {exc}", remedy)
+    yield from broker_findings(look_at_broker(settings), listeners)

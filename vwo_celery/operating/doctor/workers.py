@@ -1,0 +1,44 @@
+"""The doctor's checks of who works: does a worker listen, and does beat have the queues swept?
+
+Pure decisions on the signs of life in Redis: nothing to lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
+from vwo_celery.settings import Settings
+from vwo_celery.text.amounts import count, span
+
+#: Missed sweeps after which beat counts as silent, and the shortest silence that does.
+_MISSED_SWEEPS = 5
+_SHORTEST_SILENCE_SECONDS = 10.0
+_START_WORKER = (
+    "start one: celery -A vwo_celery.celery.app worker; in an app of yours, vwo_celery.setup(app)"
+)
+_START_BEAT = "start one: celery -A vwo_celery.celery.app beat"
+
+
+def listener_finding(listeners: Sequence[str]) -> Finding:
+    """Judge whether any worker listens for wake-ups."""
+    if listeners:
+        names = count(len(listeners), "worker listens", "workers listen")
+        return ok("listener", f"{names} for wake-ups: {', '.join(listeners)}")
+    return problem("listener", "no worker listens for wake-ups", _START_WORKER)
+
+
+def beat_finding(sweeps_ms: Mapping[str, int], now_ms: int, settings: Settings) -> Finding:
+    """Judge whether beat has the queues swept, or a listener sweeps in its place."""
+    silence = max(_SHORTEST_SILENCE_SECONDS, _MISSED_SWEEPS * settings.sweep_interval_seconds)
+    ages = {by: max(0, now_ms - at) / 1000 for by, at in sweeps_ms.items()}
+    beat, listener = ages.get("beat"), ages.get("listener")
+    if beat is not None and beat <= silence:
+        return ok("beat", f"beat had the queues swept {span(beat)} ago")
+    seen = "beat has never been seen" if beat is None else f"beat was last seen {span(beat)} ago"
+    remedy = f"{_START_BEAT}; if one runs, see why no worker runs its tasks"
+    if listener is not None and listener <= silence:
+        what = f"{seen}; a worker's listener sweeps in its place, last {span(listener)} ago"
+        return warn("beat", what, remedy)
+    what = f"{seen}, and nobody sweeps: a batch that is not full does not leave"
+    return problem("beat", what, remedy)
