@@ -11,6 +11,7 @@ from ground import Sink, destination, event, program, show, sink
 import vwo_celery
 from vwo_celery.connections import open_client
 from vwo_celery.events import encode
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.testing import RedisServer
 
 EVENTS, PER_REQUEST, ROUNDS = 200_000, 500, 3
@@ -68,7 +69,7 @@ def _fill(url: str, target: Sink, events: int, per_request: int, **settings: Any
         redis_url=url,
         **settings,
     )
-    queue.fleet.client.flushall()
+    producer_of(queue).fleet.client.flushall()
     texts = [encode(event(number)) for number in range(1000)]
     for start in range(0, events, len(texts)):
         assert all(queue.enqueue_many(texts[: events - start]))

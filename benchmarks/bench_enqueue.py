@@ -11,6 +11,7 @@ import vwo_celery
 import vwo_celery.aio
 from vwo_celery.connections import open_client
 from vwo_celery.events import encode
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.testing import RedisServer
 
 SINGLE, MANY, PER_CALL, AWAITS = 2_000, 20_000, 100, 50
@@ -26,7 +27,8 @@ def main() -> None:
         queue = vwo_celery.connect(destination(), batch_event_data=BATCH, settings=settings)
         bare = open_client(server.url, timeout_seconds=settings.enqueue_timeout_seconds / 2)
         queue.enqueue(event())
-        queue.fleet.client.hset(queue.shards[0].keys.meta, "watched", 2**52)
+        producer = producer_of(queue)
+        producer.fleet.client.hset(producer.shards[0].keys.meta, "watched", 2**52)
         _one_at_a_time(queue, bare)
         bare.delete("bare")
         _many(queue, bare)
@@ -65,11 +67,12 @@ def _many(queue: vwo_celery.Queue, bare: object) -> None:
                 pipe.lpush("bare", text)
             pipe.execute()
 
-    encoded: list[vwo_celery.Receipt] = []
+    producer = producer_of(queue)
+    receipts: list[vwo_celery.Receipt] = []
 
     def ours_encoded() -> None:
         for _ in range(MANY // PER_CALL):
-            queue.store_encoded(texts, encoded)
+            producer.store_encoded(texts, receipts)
 
     contenders = {
         "enqueue_many(100)": ours,

@@ -13,6 +13,7 @@ from ground import EVENT_BYTES, destination, event, show
 
 import vwo_celery
 from vwo_celery.events import encode
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.testing import RedisServer
 
 SIZES = (1, 100, 500, 1000, 5000)
@@ -40,7 +41,8 @@ class _Measure:
             max_queue_bytes=10**11,
             max_parallel_sends=64,
         )
-        self.client, self.shard, self.size = self.queue.fleet.client, self.queue.shards[0], size
+        producer = producer_of(self.queue)
+        self.client, self.shard, self.size = producer.fleet.client, producer.shards[0], size
         self.client.flushall()
         self.count = BATCHES if size <= 1000 else BATCHES // 5
         self.texts = [encode(event(number)) for number in range(size)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import VwoCeleryError
-from vwo_celery.producing.producer import Queue, connect
+from vwo_celery.producing.queue import Queue, connect
 from vwo_celery.receipts import DrainResult, FlushResult, Receipt
 from vwo_celery.sdk import attach, init, queue_of
 from vwo_celery.settings import Settings

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import vwo_celery
+from vwo_celery.producing.queue import producer_of
 
 DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
 BATCH = {"events_per_request": 40, "request_time_interval": 600}
@@ -33,7 +34,7 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """Store events of the visitor that the path names."""
     stored = store(environ["PATH_INFO"].strip("/"), EACH)
     question = uuid4().hex
-    own_answer = queue.fleet.client.echo(question) == question.encode()
+    own_answer = producer_of(queue).fleet.client.echo(question) == question.encode()
     start_response("200 OK", [("Content-Type", "application/json")])
     answer = {"pid": os.getpid(), "stored": stored, "own_answer": own_answer}
     return [json.dumps(answer).encode()]

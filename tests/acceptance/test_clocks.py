@@ -15,6 +15,7 @@ import pytest
 
 import vwo_celery
 from tools.installation import Installation, event
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.testing.standin.faults import Fault
 
 SWEEP_SECONDS, INTERVAL_SECONDS = 1.0, 1
@@ -43,7 +44,7 @@ def seconds_to_leave(installation: Installation, queue: vwo_celery.Queue, name: 
 
 def swept_by_beat(installation: Installation, queue: vwo_celery.Queue) -> bool:
     """Whether beat's sweeps are run."""
-    return "beat" in queue.fleet.last_sweeps_ms()
+    return "beat" in producer_of(queue).fleet.last_sweeps_ms()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["dead", "stalled"])

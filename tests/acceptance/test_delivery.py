@@ -12,6 +12,7 @@ import pytest
 from tools.installation import Installation, event
 from tools.processes import Processes
 from tools.waiting import wait_until
+from vwo_celery.producing.queue import producer_of
 
 HERE = Path(__file__).parent
 EVENTS = 10_000
@@ -97,7 +98,7 @@ def test_an_empty_queue_sends_nothing(installation: Installation) -> None:
     """The timer starts with the first event: workers and beat alone send no request."""
     worker = installation.worker()
     queue = installation.connect(events_per_request=100, request_time_interval=1)
-    queue.register()
+    producer_of(queue).register()
 
     worker.wait_until(lambda: "succeeded" in _swept_twice(installation), 15)
 
@@ -115,9 +116,9 @@ def test_a_foreign_program_pushes_plain_json(installation: Installation) -> None
     """LPUSH onto the documented list is enough; more than a batch of it is sliced."""
     installation.worker()
     queue = installation.connect(events_per_request=10, request_time_interval=1)
-    queue.register()
+    producer_of(queue).register()
     texts = [f'{{"u":"{n}","sId":1,"c":1,"e":1,"eT":1}}' for n in range(25)]
-    queue.fleet.client.lpush(queue.shards[0].keys.open, *texts)
+    producer_of(queue).fleet.client.lpush(producer_of(queue).shards[0].keys.open, *texts)
 
     wait_until(lambda: len(installation.delivered()) == 25, 15)
 

@@ -8,6 +8,7 @@ import pytest
 
 from tools.installation import Installation, event
 from tools.waiting import wait_until
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.testing.standin.faults import Fault
 
 NAMES = [f"e{number}" for number in range(10)]
@@ -67,7 +68,7 @@ def test_a_batch_that_kills_its_workers_is_put_aside(installation: Installation)
     queue = installation.connect(events_per_request=10, request_time_interval=60)
     queue.enqueue_many([event(name) for name in NAMES])
     for _ in range(3):
-        assert queue.shards[0].claim(token="", lease_seconds=0.001)
+        assert producer_of(queue).shards[0].claim(token="", lease_seconds=0.001)
         wait_until(lambda: not installation.most_in_flight(queue, 1), 5)
 
     installation.worker(VWO_CELERY_MAX_LOST_LEASES="2")
@@ -77,5 +78,5 @@ def test_a_batch_that_kills_its_workers_is_put_aside(installation: Installation)
     (report,) = wait_until(lambda: installation.reports("dead_lettered"), 5)
     assert "went silent" in report["error"]
     assert installation.snapshot(queue).balanced
-    assert queue.shards[0].redrive(report["batch"]) == 10
+    assert producer_of(queue).shards[0].redrive(report["batch"]) == 10
     assert queue.flush_events(10)

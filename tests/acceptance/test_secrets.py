@@ -38,6 +38,7 @@ import logging, sys, traceback
 logging.basicConfig(level=logging.DEBUG)
 import asyncio, vwo_celery
 from vwo_celery import aio
+from vwo_celery.producing.queue import producer_of
 where, key, calls = sys.argv[1:4]
 destination = vwo_celery.Destination(
     account_id=888888, sdk_key=key, generation="legacy", base_url=where)
@@ -59,8 +60,10 @@ async def over_asyncio():
     await queue.aclose()
 
 queue = vwo_celery.connect(destination, batch_event_data=options)
-print(repr([destination, queue, queue.settings, queue.fleet, queue.shards]), vars(queue).keys())
-tell(queue.register)
+producer = producer_of(queue)
+print(repr([destination, queue, producer, queue.settings, producer.fleet, producer.shards]),
+      vars(producer).keys())
+tell(producer.register)
 for number in range(int(calls)):
     tell(queue.enqueue, event(f"e{number}"))
 tell(queue.enqueue_many, [{"u": float("nan")}, object()])

@@ -10,6 +10,7 @@ import pytest
 
 from tools.installation import Installation, event
 from tools.waiting import wait_until
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.testing import Standin
 from vwo_celery.testing.standin.rules import Request
 
@@ -65,7 +66,7 @@ def test_what_vwo_never_takes_is_dead_lettered_by_age(installation: Installation
     assert len(installation.reports("released")) >= 1
     (dead,) = wait_until(lambda: installation.reports("dead_lettered"), 5)
     installation.standin.heal()
-    assert queue.shards[0].redrive(dead["batch"]) == 3
+    assert producer_of(queue).shards[0].redrive(dead["batch"]) == 3
     assert queue.flush_events(10)
     assert Counter(installation.delivered()) == dict.fromkeys(NAMES, 1)
 
@@ -85,7 +86,7 @@ def test_a_refused_destination_is_paused(installation: Installation, status: int
     result = queue.flush_events(0.3)
     assert not result
     assert "paused" in result.reason
-    assert queue.shards[0].resume()
+    assert producer_of(queue).shards[0].resume()
     assert queue.flush_events(10)
     assert Counter(installation.delivered()) == dict.fromkeys(NAMES, 1)
 
@@ -117,7 +118,7 @@ def test_only_what_vwo_rejects_is_dead_lettered(installation: Installation, stat
     (report,) = wait_until(lambda: installation.reports("dead_lettered"), 5)
     assert str(status) in report["error"]
     (dead,) = [each.id for each in installation.snapshot(queue).batches]
-    assert queue.shards[0].purge(dead) == 1
+    assert producer_of(queue).shards[0].purge(dead) == 1
     snapshot = installation.snapshot(queue)
     assert snapshot.dropped == {"purged": 1}
     assert snapshot.balanced
@@ -182,7 +183,8 @@ def test_receivers_and_callbacks_that_raise_change_nothing(installation: Install
 
 
 def _receiver_errors(queue: Any) -> int:
-    return int(queue.fleet.client.hget(queue.shards[0].keys.meta, "receiver_errors") or 0)
+    producer = producer_of(queue)
+    return int(producer.fleet.client.hget(producer.shards[0].keys.meta, "receiver_errors") or 0)
 
 
 def test_a_callback_outside_callback_modules_is_not_imported(installation: Installation) -> None:
@@ -200,16 +202,14 @@ def test_results_reach_the_application(installation: Installation) -> None:
     installation.standin.fail(503)
     installation.worker()
     queue = installation.connect(events_per_request=3, request_time_interval=60)
-    queue.register()
+    producer = producer_of(queue)
+    client, meta = producer.fleet.client, producer.shards[0].keys.meta
+    producer.register()
     results = queue.results(timeout_seconds=15)
     found: list[tuple[str | None, list[Any]]] = []
     with installation.in_thread(lambda: found.extend(_first_two(results))):
-        wait_until(
-            lambda: queue.fleet.client.pubsub_numsub(f"vwo:1:results:{queue.name}")[0][1], 10
-        )
-        wait_until(
-            lambda: queue.fleet.client.hexists(queue.shards[0].keys.meta, "results_until"), 10
-        )
+        wait_until(lambda: client.pubsub_numsub(f"vwo:1:results:{queue.name}")[0][1], 10)
+        wait_until(lambda: client.hexists(meta, "results_until"), 10)
         queue.enqueue_many([event(name) for name in NAMES])
 
     assert [error is None for error, _ in found] == [False, True]
@@ -231,8 +231,7 @@ def test_task_messages_and_logs_carry_no_key(installation: Installation) -> None
 
     assert queue.destination.sdk_key not in worker.log()
     assert queue.destination.sdk_key not in repr(queue) + repr(queue.destination)
-    for key in queue.fleet.client.scan_iter("broker:*"):
-        if queue.fleet.client.type(key) == b"list":
-            assert queue.destination.sdk_key.encode() not in b"".join(
-                queue.fleet.client.lrange(key, 0, -1)
-            )
+    client = producer_of(queue).fleet.client
+    for key in client.scan_iter("broker:*"):
+        if client.type(key) == b"list":
+            assert queue.destination.sdk_key.encode() not in b"".join(client.lrange(key, 0, -1))

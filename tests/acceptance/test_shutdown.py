@@ -13,6 +13,7 @@ import vwo_celery
 from tools.installation import Installation, event
 from tools.processes import Process
 from tools.waiting import wait_until
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.testing.standin.faults import Fault
 
 NAMES = [f"e{number}" for number in range(10)]
@@ -71,7 +72,7 @@ def test_a_cold_shutdown_hands_the_batch_back(installation: Installation, pool: 
     wait_until(lambda: installation.snapshot(queue).delivered == 10, 20)
     (report,) = wait_until(lambda: installation.reports("delivered"), 5)
     assert report["attempt"] == 1
-    assert "rescue" not in queue.fleet.signs_ms(), "no task came by itself"
+    assert "rescue" not in producer_of(queue).fleet.signs_ms(), "no task came by itself"
     assert Counter(installation.delivered()) == dict.fromkeys(NAMES, 1)
     assert installation.snapshot(queue).balanced
 

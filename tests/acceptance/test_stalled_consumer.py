@@ -16,6 +16,7 @@ from tools.installation import Installation, event
 from tools.processes import Process
 from vwo_celery import Settings
 from vwo_celery.operating.health import health
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.testing import RedisServer
 from vwo_celery.testing.standin.faults import Fault
@@ -34,7 +35,7 @@ def broker(installation: Installation) -> Iterator[RedisServer]:
 
 def last_task_ms(queue: vwo_celery.Queue) -> int:
     """When a task ran last."""
-    return queue.fleet.signs_ms().get("task", 0)
+    return producer_of(queue).fleet.signs_ms().get("task", 0)
 
 
 @pytest.mark.parametrize("pool", ["threads", "gevent"])
@@ -54,7 +55,7 @@ def test_events_leave_while_the_broker_is_away(
     queue.enqueue_many([event(name) for name in "defg"])
     # Sooner than no task having run counts as a stall: the broker's refusal is enough.
     worker.wait_until(lambda: len(installation.delivered()) == 7, 8)
-    assert queue.fleet.signs_ms()["rescue"] > last_task_ms(queue)
+    assert producer_of(queue).fleet.signs_ms()["rescue"] > last_task_ms(queue)
     broker.start()
     before = last_task_ms(queue)
     while last_task_ms(queue) == before:
@@ -113,7 +114,7 @@ def test_a_paused_queue_is_left_alone(installation: Installation, broker: RedisS
     queue.enqueue(event("a"))
     worker.wait_until(lambda: installation.delivered() == ["a"])
     broker.kill()
-    queue.shards[0].pause("maintenance")
+    producer_of(queue).shards[0].pause("maintenance")
     queue.enqueue(event("b"))
     other = vwo_celery.connect(
         vwo_celery.Destination(
@@ -128,7 +129,7 @@ def test_a_paused_queue_is_left_alone(installation: Installation, broker: RedisS
 
     assert installation.delivered() == ["a", "c"]
     assert installation.snapshot(queue).events("ready") == 1
-    queue.shards[0].resume()
+    producer_of(queue).shards[0].resume()
     worker.wait_until(lambda: "b" in installation.delivered())
 
 

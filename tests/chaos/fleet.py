@@ -28,6 +28,7 @@ from chaos.vendor import Vendor
 from tools.installation import KEY
 from tools.processes import Process
 from tools.waiting import wait_until
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.snapshots import Snapshot, take_snapshot
 from vwo_celery.testing import RedisServer
@@ -284,7 +285,7 @@ class Fleet:
         destination = vwo_celery.Destination(
             account_id=self.account, sdk_key=KEY, generation="legacy", base_url=self.vendor.url
         )
-        return vwo_celery.connect(destination, redis=self.client).shards[0]
+        return producer_of(vwo_celery.connect(destination, redis=self.client)).shards[0]
 
     def snapshot(self) -> Snapshot:
         """The present queue in Redis."""

@@ -14,6 +14,7 @@ import redis as redis_py
 import vwo_celery
 from tools.processes import Process
 from tools.waiting import wait_until
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.snapshots import Snapshot, take_snapshot
 from vwo_celery.testing import Standin
 
@@ -113,7 +114,7 @@ class Installation:
 
     def snapshot(self, queue: vwo_celery.Queue) -> Snapshot:
         """The queue's only shard."""
-        return take_snapshot(queue.shards[0])
+        return take_snapshot(producer_of(queue).shards[0])
 
     def delivered(self) -> list[str]:
         """Names of the events that VWO accepted, in order of arrival."""

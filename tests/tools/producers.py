@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import vwo_celery
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.snapshots import Snapshot, take_snapshot
 from vwo_celery.testing import wait_for
 
@@ -28,13 +29,17 @@ def connect(url: str, batch: Any = BATCH, **settings: Any) -> vwo_celery.Queue:
 def snapshot(redis: Any, shard: int = 0) -> Snapshot:
     """What Redis holds of a shard of that queue."""
     return take_snapshot(
-        vwo_celery.connect(DESTINATION, redis=redis, shards=shard + 1).shards[shard]
+        producer_of(vwo_celery.connect(DESTINATION, redis=redis, shards=shard + 1)).shards[shard]
     )
 
 
 def stored(redis: Any, shard: int = 0) -> list[bytes]:
     """Every event in Redis at one moment, batch by batch and then the open ones, oldest first."""
-    keys = vwo_celery.connect(DESTINATION, redis=redis, shards=shard + 1).shards[shard].keys
+    keys = (
+        producer_of(vwo_celery.connect(DESTINATION, redis=redis, shards=shard + 1))
+        .shards[shard]
+        .keys
+    )
 
     def read() -> list[list[bytes]] | None:
         names = [batch.id for batch in snapshot(redis, shard).batches]

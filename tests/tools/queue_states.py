@@ -9,6 +9,7 @@ import redis as redis_py
 import vwo_celery
 from vwo_celery import Settings
 from vwo_celery.operating.inspector import QueueView, view_queues
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
@@ -41,7 +42,7 @@ class Queues:
             shards=shards,
             namespace=self.settings.namespace,
         )
-        assert queue.register()
+        assert producer_of(queue).register()
         return queue
 
     def fill(self, queue: vwo_celery.Queue, events: int) -> None:

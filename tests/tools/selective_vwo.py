@@ -12,6 +12,7 @@ from tools.waiting import wait_until
 from vwo_celery import signals
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Shard
@@ -63,7 +64,7 @@ class Delivering:
             **options,
         )
         self.woken: list[Wakeup] = []
-        self.worker = Worker(self.queue.fleet, self.queue.settings, self.woken.append)
+        self.worker = Worker(producer_of(self.queue).fleet, self.queue.settings, self.woken.append)
         self.told: list[tuple[Any, BatchReport]] = []
 
     def listen(self) -> Callable[[], None]:
@@ -86,11 +87,11 @@ class Delivering:
 
     def deliver(self) -> int:
         """Seal what there is, and have the worker send what it may."""
-        for shard in self.queue.shards:
+        for shard in producer_of(self.queue).shards:
             sweeping.sweep_shard(shard, self.queue.settings, force=True)
         return sum(
             deliver(self.worker, Wakeup(self.queue.name, shard.number, ""))
-            for shard in self.queue.shards
+            for shard in producer_of(self.queue).shards
         )
 
     def deliver_until(self, done: Callable[[], object], timeout_seconds: float = 10.0) -> None:
@@ -100,7 +101,7 @@ class Delivering:
     @property
     def shard(self) -> Shard:
         """The first shard."""
-        return self.queue.shards[0]
+        return producer_of(self.queue).shards[0]
 
     @property
     def state(self) -> Snapshot:

@@ -23,6 +23,7 @@ import redis
 
 import vwo_celery
 from vwo_celery.delivering.delivery import Worker, deliver
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
@@ -74,12 +75,12 @@ class Store:
         queue = vwo_celery.connect(
             destination, batch_event_data=batch, strict=True, redis_url=self.redis_url, **settings
         )
-        assert queue.register()
+        assert producer_of(queue).register()
         return queue
 
     def claim(self, queue: vwo_celery.Queue, lease_seconds: float = LONG_SECONDS) -> Any:
         """A batch in flight."""
-        batch = queue.shards[0].claim(token="", lease_seconds=lease_seconds)
+        batch = producer_of(queue).shards[0].claim(token="", lease_seconds=lease_seconds)
         assert batch is not None
         return batch
 
@@ -90,14 +91,18 @@ class Store:
 
     def batches(self, queue: vwo_celery.Queue, state: str) -> list[Any]:
         """The sealed batches in *state*."""
-        return [each for each in take_snapshot(queue.shards[0]).batches if each.state == state]
+        return [
+            each
+            for each in take_snapshot(producer_of(queue).shards[0]).batches
+            if each.state == state
+        ]
 
     # -- what is stored
 
     def a_life_in_all_its_stages(self) -> None:
         """Delivered, purged, dead, released, in flight, its lease lost, redriven, ready, open."""
         queue = self.queue(1, "legacy", {"events_per_request": 20, "request_time_interval": 300})
-        self.fleet.want_results(queue.registration, for_seconds=LONG_SECONDS)
+        self.fleet.want_results(producer_of(queue).registration, for_seconds=LONG_SECONDS)
         names = iter(f"life-{number}" for number in range(1000))
 
         def fill(events: int = 20) -> None:
@@ -106,7 +111,7 @@ class Store:
 
         fill()
         self.deliver(queue)
-        shard = queue.shards[0]
+        shard = producer_of(queue).shards[0]
         for error in ("HTTP 400: unreadable", "too old: a week", "refused: ü"):
             fill()
             assert shard.dead_letter(self.claim(queue), error=error)
@@ -153,8 +158,8 @@ class Store:
         queue = self.queue(5, "legacy", {"events_per_request": 10, "request_time_interval": 300})
         assert queue.enqueue(legacy("foreign-0"))
         texts = [json.dumps(legacy(f"foreign-{number}")) for number in range(1, 25)]
-        self.client.lpush(queue.shards[0].keys.open, *texts)
-        sweeping.sweep_shard(queue.shards[0], self.settings)
+        self.client.lpush(producer_of(queue).shards[0].keys.open, *texts)
+        sweeping.sweep_shard(producer_of(queue).shards[0], self.settings)
 
     def a_full_queue(self) -> None:
         """Two events more than there is room for, twice, and a queue that never held anything."""

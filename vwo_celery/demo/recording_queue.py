@@ -13,6 +13,7 @@ from typing import Any
 
 from vwo_celery import Queue, Receipt
 from vwo_celery.events import encode
+from vwo_celery.producing.queue import producer_of
 
 _DIGEST_BYTES = 12
 
@@ -32,7 +33,7 @@ class RecordingQueue(Queue):
     """
 
     def __init__(self, queue: Queue) -> None:
-        super().__init__(queue.destination, queue.batch, queue.settings, queue.fleet.client)
+        super().__init__(producer_of(queue))
         self.enqueued: list[str] = []
         self.dropped_events: list[str] = []
         self.enqueue_seconds: list[float] = []

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from vwo_celery.errors import EventError, QueueFull
 from vwo_celery.events import encode
-from vwo_celery.producing.producer import Queue
+from vwo_celery.producing.queue import Queue, producer_of
 
 
 def enqueue_on_commit(queue: Queue, event: Any, using: str | None = None) -> None:
@@ -34,14 +34,14 @@ def enqueue_on_commit(queue: Queue, event: Any, using: str | None = None) -> Non
         using: Alias of the database; None for the default one.
     """
     try:
-        text = encode(event)
+        encoded = encode(event)
     except EventError as exc:
-        queue.drop(exc.reason, 1, str(exc))
+        producer_of(queue).drop(exc.reason, 1, str(exc))
         return
     try:
-        _on_commit(lambda: _enqueue(queue, text), using)
+        _on_commit(lambda: _enqueue(queue, encoded), using)
     except Exception as exc:  # Django's objections have no base class of their own
-        queue.drop("no_commit", 1, f"Django takes nothing to do on a commit: {exc}")
+        producer_of(queue).drop("no_commit", 1, f"Django takes nothing to do on a commit: {exc}")
 
 
 def _on_commit(action: Callable[[], None], using: str | None) -> None:
@@ -53,10 +53,10 @@ def _on_commit(action: Callable[[], None], using: str | None) -> None:
         connection.on_commit(action, robust=True)
 
 
-def _enqueue(queue: Queue, text: bytes) -> None:
+def _enqueue(queue: Queue, encoded: bytes) -> None:
     try:
-        queue.enqueue(text)
+        queue.enqueue(encoded)
     except QueueFull as exc:
-        queue.drop("queue_full", 1, str(exc))
+        producer_of(queue).drop("queue_full", 1, str(exc))
     except Exception as exc:  # raised, it would end the request that the transaction was part of
-        queue.drop("enqueue_failed", 1, f"{type(exc).__name__}: {exc}")
+        producer_of(queue).drop("enqueue_failed", 1, f"{type(exc).__name__}: {exc}")

@@ -21,8 +21,9 @@ from vwo_celery.connections.errors import REDIS_ERRORS, lacks_script
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError
 from vwo_celery.events import encode
-from vwo_celery.producing.producer import SHARE_OF_A_TRY, Queue
-from vwo_celery.producing.producer import connect as connect_sync
+from vwo_celery.producing.producer import ATTEMPT_SHARE
+from vwo_celery.producing.queue import Queue, producer_of
+from vwo_celery.producing.queue import connect as connect_sync
 from vwo_celery.queue.pushes import Push, Repeats, pages, send_again
 from vwo_celery.queue.shard import PLAIN, Pushed
 from vwo_celery.receipts import DrainResult, FlushResult, Receipt
@@ -46,6 +47,7 @@ class AioQueue:
 
     def __init__(self, queue: Queue) -> None:
         self.sync = queue
+        self._producer = producer_of(queue)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: Any = None
         self._owner = os.getpid()
@@ -61,7 +63,7 @@ class AioQueue:
         try:
             encoded = encode(event)
         except EventError as exc:
-            return self.sync.drop(exc.reason, 1, str(exc))
+            return self._producer.drop(exc.reason, 1, str(exc))
         return await self._submit(encoded)
 
     async def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
@@ -108,7 +110,7 @@ class AioQueue:
         self._leave()
         self._loop, self._sending, self._waiting = loop, None, []
         self._client = open_async_client(
-            settings.redis_url, timeout_seconds=SHARE_OF_A_TRY * settings.enqueue_timeout_seconds
+            settings.redis_url, timeout_seconds=ATTEMPT_SHARE * settings.enqueue_timeout_seconds
         )
 
     def _leave(self) -> Any:
@@ -147,19 +149,19 @@ class AioQueue:
                 answer.set_result(receipt)
 
     async def _store(self, encoded: Sequence[bytes]) -> Receipt:
-        queue, thread = self.sync, asyncio.to_thread
-        if not queue.asks_redis():
-            return await thread(queue.leftovers.keep, encoded)
-        if not queue.is_registered and not await thread(queue.register):
-            return await thread(queue.leftovers.keep, encoded)
-        push = queue.prepare(encoded)
+        producer, thread = self._producer, asyncio.to_thread
+        if not producer.asks_redis():
+            return await thread(producer.fallback.keep, encoded)
+        if not producer.is_registered and not await thread(producer.register):
+            return await thread(producer.fallback.keep, encoded)
+        push = producer.prepare(encoded)
         try:
             pushed = await self._push(push)
         except REDIS_ERRORS as exc:
-            return await thread(queue.leftovers.keep_sent, push, exc)
+            return await thread(producer.fallback.keep_sent, push, exc)
         if pushed == PLAIN:
-            return queue.settle(push, pushed)
-        return await thread(queue.settle, push, pushed)  # it has more to ask of Redis
+            return producer.conclude(push, pushed)
+        return await thread(producer.conclude, push, pushed)  # it has more to ask of Redis
 
     async def _push(self, push: Push) -> Pushed:
         """Send it, and send it again as `pushes.send_again` does."""

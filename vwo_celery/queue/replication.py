@@ -17,11 +17,9 @@ from redis.exceptions import AskError, ResponseError, TryAgainError
 from vwo_celery.connections.cluster import ClusterClient
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
 from vwo_celery.errors import SettingsError
-from vwo_celery.logs import seldom
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Pushed, Shard
-from vwo_celery.receipts import NOT_REPLICATED, Receipt
 from vwo_celery.settings import Settings
 
 #: Of the time for one answer; the rest is for the way, so that a replica that is silent is never taken
@@ -81,34 +79,6 @@ def replicas_of(settings: Settings, client: Any, *, answer_seconds: float) -> Re
             "on the connection of the push, which it does not tell; give redis_url instead"
         )
     return Replicas(settings.wait_replicas, max(1, as_ms(_SHARE_OF_AN_ANSWER * answer_seconds)))
-
-
-class Shortfall:
-    """What one queue's process stored without enough replicas having said that they have it.
-
-    Args:
-        queue: Its name.
-        wanted: Replicas that were to be waited for.
-
-    Attributes:
-        events: Their number so far.
-    """
-
-    def __init__(self, queue: str, wanted: int) -> None:
-        self.events = 0
-        self._queue = queue
-        self._wanted = wanted
-
-    def note(self, events: int) -> Receipt:
-        """Count events, say so now and then; their receipt."""
-        self.events += events
-        seldom.warn(
-            f"not_replicated {self._queue}",
-            "events of queue %s are in Redis, but fewer than %d replicas said so in time (wait_replicas; "
-            "%d so far): they are lost if this master is lost now; see whether its replicas keep up",
-            self._queue, self._wanted, self.events,
-        )  # fmt: skip
-        return NOT_REPLICATED
 
 
 def _send_together(shard: Shard, commands: Sequence[tuple[Any, ...]]) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from vwo_celery.errors import SdkError
-from vwo_celery.producing.producer import Queue, connect
+from vwo_celery.producing.queue import Queue, connect
 from vwo_celery.sdk import fme, legacy
 from vwo_celery.sdk.builder import BuilderMixin, builder, init
 from vwo_celery.sdk.hook import queue_of

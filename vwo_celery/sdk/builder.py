@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from vwo_celery.errors import SdkError
 from vwo_celery.logs import sdk_log as log
-from vwo_celery.producing.producer import Queue, connect
+from vwo_celery.producing.queue import Queue, connect
 from vwo_celery.sdk.fme import BUILDER_OPTIONS, attach
 from vwo_celery.sdk.hook import VENDOR_DEFAULTS, OpenQueue
 from vwo_celery.settings import Settings

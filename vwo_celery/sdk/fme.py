@@ -21,7 +21,7 @@ import msgspec
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import SdkError
 from vwo_celery.logs import sdk_log as log
-from vwo_celery.producing.producer import Queue
+from vwo_celery.producing.queue import Queue
 from vwo_celery.receipts import FlushResult
 from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Hook, OpenQueue, remember, stop_timer
 from vwo_celery.text.masking import mask

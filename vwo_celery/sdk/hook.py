@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import SdkError
 from vwo_celery.logs import sdk_log as log
-from vwo_celery.producing.producer import Queue
+from vwo_celery.producing.queue import Queue
 from vwo_celery.receipts import FlushResult
 
 #: What the vendor's SDKs batch by where nothing is said (vendor's event-batching pages).

@@ -17,7 +17,7 @@ import msgspec
 
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import SdkError
-from vwo_celery.producing.producer import Queue
+from vwo_celery.producing.queue import Queue
 from vwo_celery.receipts import FlushResult
 from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Hook, OpenQueue, hook_of, remember, stop_timer
 

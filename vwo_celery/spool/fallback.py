@@ -56,7 +56,7 @@ class Fallback:
     def __init__(self, settings: Settings, client: Any = None) -> None:
         self.breaker = Breaker()
         self.spool: Spool | None = None
-        self.open_fleet = _Opening(settings, client)
+        self.open_fleet = _LazyFleet(settings, client)
         self._enqueue_seconds = settings.enqueue_timeout_seconds
         self._registration: Registration | None = None
         self._look_at = self._disk_at = 0.0
@@ -211,7 +211,7 @@ class Fallback:
         return took <= commands * self._enqueue_seconds / 2
 
 
-class _Opening:
+class _LazyFleet:
     """Opens the Redis when first asked to, with a client that waits longer than a web request may."""
 
     def __init__(self, settings: Settings, client: Any) -> None:
@@ -247,7 +247,7 @@ def fallback_of(settings: Settings, client: Any = None) -> Fallback:
     return found
 
 
-class Leftovers:
+class QueueFallback:
     """Takes what Redis did not, for one queue.
 
     Attributes:

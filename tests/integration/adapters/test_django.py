@@ -26,6 +26,7 @@ import vwo_celery
 from vwo_celery.django import enqueue_on_commit
 from vwo_celery.django.checks import check_settings
 from vwo_celery.django.management.commands.vwo_celery import split_options
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.settings import Settings
 from vwo_celery.settings.sources import environment_variable
 from vwo_celery.testing import free_port
@@ -174,7 +175,7 @@ def stored(
     declared_keys("open", "watched")
 
     def names() -> list[str]:
-        texts: Any = redis.lrange(queue.shards[0].keys.open, 0, -1)
+        texts: Any = redis.lrange(producer_of(queue).shards[0].keys.open, 0, -1)
         return [json.loads(text)["name"] for text in reversed(texts)]
 
     return names

@@ -20,6 +20,7 @@ from tools.waiting import wait_until
 from vwo_celery.connections import open_client, open_worker_client
 from vwo_celery.operating.inspector import view_queues
 from vwo_celery.producing import aio
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.snapshots import take_snapshot
@@ -98,7 +99,9 @@ def _tried_in_vain(*nodes: RedisServer) -> bool:
 
 def ledger(queue: vwo_celery.Queue) -> Any:
     """The ledger of all shards."""
-    (view,) = view_queues(queue.fleet, queue.fleet.registrations().readable)
+    (view,) = view_queues(
+        producer_of(queue).fleet, producer_of(queue).fleet.registrations().readable
+    )
     return view.ledger
 
 
@@ -108,9 +111,9 @@ def test_shards_lie_on_several_nodes(group: ClusterGroup) -> None:
 
     assert all(queue.enqueue({"n": n}) == IN_REDIS for n in range(50))
 
-    owners = {group.owner_of(slot_of(group, shard)).port for shard in queue.shards}
+    owners = {group.owner_of(slot_of(group, shard)).port for shard in producer_of(queue).shards}
     assert len(owners) > 1
-    assert sum(take_snapshot(shard).pending for shard in queue.shards) == 50
+    assert sum(take_snapshot(shard).pending for shard in producer_of(queue).shards) == 50
     assert ledger(queue).balanced
 
 
@@ -124,7 +127,7 @@ def test_slots_move_while_events_flow(
         stream.wait_for_more()
     queue = installation.queue()
 
-    for shard in queue.shards:
+    for shard in producer_of(queue).shards:
         assert move(group, shard)
         streams[0].wait_for_more(20)
 
@@ -143,7 +146,7 @@ def test_a_shard_between_two_nodes(group: ClusterGroup) -> None:
     """While its keys lie on two nodes nothing is stored, and the receipt says so; then all goes on."""
     queue = connect_to(group.url, enqueue_timeout_seconds=0.5)
     assert all(queue.enqueue_many({"n": n} for n in range(10)))
-    shard = queue.shards[0]
+    shard = producer_of(queue).shards[0]
     slot = slot_of(group, shard)
     source = group.owner_of(slot)
     target = next(node for node in group.masters if node is not source)
@@ -198,13 +201,13 @@ def test_asyncio_follows_a_slot(group: ClusterGroup) -> None:
 
     async def run() -> list[Any]:
         before = await other.enqueue({"n": 0})
-        await asyncio.to_thread(move, group, queue.shards[0])
+        await asyncio.to_thread(move, group, producer_of(queue).shards[0])
         after = await other.enqueue({"n": 1})
         await other.aclose()
         return [before, after]
 
     assert asyncio.run(run()) == [IN_REDIS, IN_REDIS]
-    assert take_snapshot(queue.shards[0]).pending == 2
+    assert take_snapshot(producer_of(queue).shards[0]).pending == 2
 
 
 @pytest.fixture
@@ -231,7 +234,7 @@ def _lose_a_master(group: ClusterGroup, installation: LoadedInstallation) -> Non
         stream.wait_for_more()
     queue = installation.queue()
     dead, heir = group.nodes[0], group.nodes[-1]
-    assert any(group.owner_of(slot_of(group, shard)) is dead for shard in queue.shards)
+    assert any(group.owner_of(slot_of(group, shard)) is dead for shard in producer_of(queue).shards)
 
     dead.kill()
     with client_of(heir) as client:
@@ -260,16 +263,16 @@ def test_what_was_spooled_goes_to_its_node(group: ClusterGroup, tmp_path: Path) 
     wait_until(lambda: queue.spooled() == 0, 20, what="an empty spool")
 
     assert receipts == [SPOOLED] * 3
-    found = take_snapshot(queue.shards[0])
+    found = take_snapshot(producer_of(queue).shards[0])
     assert (found.accepted, found.balanced) == (4, True)
-    assert queue.fleet.client.hlen(queue.shards[0].keys.meta)
+    assert producer_of(queue).fleet.client.hlen(producer_of(queue).shards[0].keys.meta)
 
 
 def test_a_node_that_hangs(mortal: ClusterGroup) -> None:
     """A push to it fails in time: redis-py does not repeat it, as it would by itself."""
     queue = connect_to(mortal.url, enqueue_timeout_seconds=1.0)
-    assert queue.register()
-    owner = mortal.owner_of(slot_of(mortal, queue.shards[0]))
+    assert producer_of(queue).register()
+    owner = mortal.owner_of(slot_of(mortal, producer_of(queue).shards[0]))
     owner.pause()
     started = time.monotonic()
 
@@ -284,7 +287,7 @@ def test_a_part_that_nobody_serves() -> None:
     """Slots that are away hold up only the shards in them."""
     with ClusterGroup(1, 0, "--cluster-require-full-coverage", "no") as group:
         queue = connect_to(group.url)
-        slot = slot_of(group, queue.shards[0])
+        slot = slot_of(group, producer_of(queue).shards[0])
         with client_of(group.nodes[0]) as client:
             client.execute_command("CLUSTER DELSLOTS", (slot + 1) % 16_384)
 

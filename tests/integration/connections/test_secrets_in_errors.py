@@ -16,6 +16,7 @@ from vwo_celery.connections import open_async_client, open_client, unavailable
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable, SettingsError
 from vwo_celery.producing import aio
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
@@ -112,12 +113,13 @@ def test_no_repr_shows_a_key_or_a_password() -> None:
     destination = REGISTRATION.destination
     queue = vwo_celery.connect(destination, redis_url=url, spool_dir="")
     settings = Settings(redis_url=url, broker_url=url)
-    worker = Worker(queue.fleet, settings, lambda wakeup: None)
+    producer = producer_of(queue)
+    worker = Worker(producer.fleet, settings, lambda wakeup: None)
     senders = Senders(request_timeout_seconds=1)
-    batch = queue.shards[0]
     shown = [
-        destination, REGISTRATION, LIMITS, queue, queue.fleet, batch, settings, worker, senders,
-        senders.get(destination), Sender(destination, request_timeout_seconds=1), queue.fleet.client,
+        destination, REGISTRATION, LIMITS, queue, producer, producer.fleet, producer.shards[0], settings,
+        worker, senders, senders.get(destination), Sender(destination, request_timeout_seconds=1),
+        producer.fleet.client,
         aio.connect(destination, redis_url=url, spool_dir=""),
     ]  # fmt: skip
 

@@ -18,6 +18,7 @@ from tools.producers import connect
 from tools.redis_groups import Replicated, SentinelGroup, client_of
 from tools.under_load import LoadedInstallation
 from tools.waiting import wait_until
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS
 from vwo_celery.testing import Standin
@@ -92,13 +93,15 @@ def test_what_was_not_replicated_is_said_to_be_lost(group: SentinelGroup) -> Non
     group.lose_master()
 
     assert queue.enqueue({"n": 31}) == IN_REDIS
-    found = take_snapshot(queue.shards[0])
+    found = take_snapshot(producer_of(queue).shards[0])
     assert (found.accepted, found.dropped, found.pending) == (32, {"redis_lost": 6}, 26)
     assert found.balanced
 
 
 def _replicated(group: SentinelGroup, queue: Any) -> bool:
-    return bool(queue.fleet.client.wait(len(group.replicas), 5000) == len(group.replicas))
+    return bool(
+        producer_of(queue).fleet.client.wait(len(group.replicas), 5000) == len(group.replicas)
+    )
 
 
 @pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGSTOP], ids=["gone", "silent"])
@@ -145,12 +148,12 @@ def test_an_address_that_leads_to_a_new_master(tmp_path: Path) -> None:
             )
             wait_until(lambda: queue.enqueue({"n": "new"}) == IN_REDIS, 10, what="the new master")
         with redis_py.Redis.from_url(new.url) as client:
-            assert client.lindex(queue.shards[0].keys.open, 0) == b'{"n":"new"}'
+            assert client.lindex(producer_of(queue).shards[0].keys.open, 0) == b'{"n":"new"}'
 
 
 def _use_connections(queue: vwo_celery.Queue, number: int) -> None:
     """Have a queue's pool hold so many connections."""
-    pool = queue.fleet.client.connection_pool
+    pool = producer_of(queue).fleet.client.connection_pool
     with ExitStack() as stack:
         for _ in range(number):
             client = redis_py.Redis(connection_pool=pool, single_connection_client=True)

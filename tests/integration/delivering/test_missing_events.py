@@ -14,6 +14,7 @@ from tools.producers import DESTINATION, KEPT
 from vwo_celery import signals
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Shard
@@ -70,7 +71,7 @@ def announced(
     settling = (signals.batch_delivered, signals.batch_dead_lettered, signals.batch_released)
     for signal in settling:
         signal.connect(hear)
-    worker = Worker(queue.fleet, queue.settings, lambda wakeup: None, clock)
+    worker = Worker(producer_of(queue).fleet, queue.settings, lambda wakeup: None, clock)
     deliver(worker, Wakeup(queue.name, 0, ""))
     for signal in settling:
         signal.disconnect(hear)
@@ -91,7 +92,7 @@ def test_a_batch_that_was_delivered_meanwhile_is_not_sent(
     assert [error for _, error in heard] == [None]
     assert (standin.stats().requests, standin.stats().empty) == (1, 0)
     assert standin.stats().events == 3
-    state = queue.shards[0]
+    state = producer_of(queue).shards[0]
     assert redis.exists(state.keys.leases, state.keys.ready) == 0
 
 
@@ -113,7 +114,7 @@ def test_a_batch_whose_events_were_deleted_is_kept_as_dead(
     assert heard[0][1] is not None
     assert "1 of 3 events are gone" in heard[0][1]
     assert standin.stats().events == 3
-    shard = queue.shards[0]
+    shard = producer_of(queue).shards[0]
     (dead,) = redis.zrange(shard.keys.dead, 0, -1)
     assert shard.purge(dead.decode()) == 3
 

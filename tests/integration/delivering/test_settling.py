@@ -14,6 +14,7 @@ from tools.selective_vwo import Delivering, Judge, numbers_in
 from tools.waiting import wait_until
 from vwo_celery import signals
 from vwo_celery.delivering import sizes
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import flushing
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Shard
@@ -109,7 +110,7 @@ def test_the_remembered_size_grows_slowly(make: Make, vwo: Vwo, redis: Any) -> N
     vwo.judge = lambda numbers: None
     vwo.standin.requests.clear()
 
-    long_ago = made.queue.fleet.now_ms() - 3 * sizes.DOUBLING_MS
+    long_ago = producer_of(made.queue).fleet.now_ms() - 3 * sizes.DOUBLING_MS
     redis.hset(made.shard.keys.meta, "fit_ms", long_ago)
     made.enqueue(*range(8, 16))
     made.deliver()
@@ -141,9 +142,9 @@ def test_a_flush_waits_for_the_parts_of_a_split_batch(make: Make, vwo: Vwo) -> N
     watched: list[flushing.FlushCounts] = []
 
     def flush() -> dict[str, flushing.FlushCounts]:
-        shards = made.queue.shards
+        shards = producer_of(made.queue).shards
         return flushing.flush_shards(
-            made.queue.fleet, shards, timeout_seconds=30, watch=watched.append
+            producer_of(made.queue).fleet, shards, timeout_seconds=30, watch=watched.append
         )
 
     with ThreadPoolExecutor(1) as pool:
@@ -219,9 +220,9 @@ def test_nothing_is_searched_before_the_first_success(make: Make, vwo: Vwo) -> N
 def test_a_success_of_another_shard_counts(make: Make, vwo: Vwo) -> None:
     """It is the destination that has accepted something, whichever shard it came from."""
     made = make(per_request=8, shards=2)
-    made.queue.shards = made.queue.shards[:1]
+    producer_of(made.queue).shards = producer_of(made.queue).shards[:1]
     proven(made)
-    made.queue.shards = [made.queue.fleet.shard(made.queue.name, 1)]
+    producer_of(made.queue).shards = [producer_of(made.queue).fleet.shard(made.queue.name, 1)]
     vwo.judge = lambda numbers: 400 if 5 in numbers else None
 
     made.enqueue(*range(8))
@@ -373,7 +374,7 @@ def test_the_backlog_leaves_once_a_probe_succeeds(make: Make, vwo: Vwo) -> None:
     assert made.taken == Counter(range(20))
     assert made.state.balanced
     assert made.state.held_until_ms == 0
-    assert not made.queue.fleet.client.exists(made.shard.keys.circuit)
+    assert not producer_of(made.queue).fleet.client.exists(made.shard.keys.circuit)
 
 
 @pytest.mark.declared_keys(*KEPT)
@@ -416,7 +417,7 @@ def test_retry_after_holds_the_whole_queue(make: Make, vwo: Vwo) -> None:
     made.deliver()
 
     shard = take_snapshot(made.shard)
-    held = made.queue.fleet.client.hget(made.shard.keys.meta, "held_until")
+    held = producer_of(made.queue).fleet.client.hget(made.shard.keys.meta, "held_until")
     assert 29_000 < int(held) - shard.now_ms <= 30_000
     assert made.statuses == [429, 429]
     assert made.deliver() == 0
@@ -558,7 +559,7 @@ def test_a_probe_that_is_interrupted_lets_another_go(
                 return True
 
     made.deliver_until(probe)
-    assert made.queue.fleet.client.hget(made.shard.keys.circuit, "probe") is None
+    assert producer_of(made.queue).fleet.client.hget(made.shard.keys.circuit, "probe") is None
     vwo.judge = lambda numbers: None
     made.deliver_until(lambda: made.state.delivered == 2)
 

@@ -12,6 +12,7 @@ import redis as redis_py
 import vwo_celery
 import vwo_celery.aio
 from tools.tcpproxy import TcpProxy
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS
 from vwo_celery.testing import RedisServer
@@ -42,7 +43,7 @@ def _run(
 
 
 def _stored(redis: redis_py.Redis) -> Any:
-    return take_snapshot(vwo_celery.connect(DESTINATION, redis=redis).shards[0])
+    return take_snapshot(producer_of(vwo_celery.connect(DESTINATION, redis=redis)).shards[0])
 
 
 def test_awaits_at_the_same_time_share_round_trips(redis: redis_py.Redis, redis_url: str) -> None:
@@ -65,7 +66,7 @@ def test_order_is_kept(redis: redis_py.Redis, redis_url: str) -> None:
 
     async def work(queue: vwo_celery.aio.AioQueue) -> str:
         await asyncio.gather(*(queue.enqueue({"n": n}) for n in range(2500)))
-        return queue.sync.shards[0].keys.prefix
+        return producer_of(queue.sync).shards[0].keys.prefix
 
     prefix = _run(redis_url, work)
 

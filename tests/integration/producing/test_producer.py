@@ -16,6 +16,7 @@ from tools.producers import (
 )
 from tools.redis_commands import commands_sent
 from vwo_celery.errors import QueueFull
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.receipts import IN_REDIS, Receipt
 from vwo_celery.testing import free_port
@@ -142,7 +143,7 @@ def test_real_time_makes_each_event_a_batch(redis: redis_py.Redis, redis_url: st
     assert receipts == [IN_REDIS] * 3
     assert [batch.events for batch in snapshot(redis).batches] == [1, 1, 1]
     assert snapshot(redis).open_events == 0
-    assert redis.llen(queue.fleet.keys.wakeups) == 3
+    assert redis.llen(producer_of(queue).fleet.keys.wakeups) == 3
 
 
 def test_a_full_batch_leaves_a_wakeup(redis: redis_py.Redis, redis_url: str) -> None:
@@ -151,11 +152,11 @@ def test_a_full_batch_leaves_a_wakeup(redis: redis_py.Redis, redis_url: str) -> 
 
     queue.enqueue_many({"n": n} for n in range(4))
 
-    wakeup = queue.fleet.next_wakeup(1.0)
+    wakeup = producer_of(queue).fleet.next_wakeup(1.0)
     assert isinstance(wakeup, Wakeup)
     assert (wakeup.queue, wakeup.shard) == (queue.name, 0)
-    assert redis.zscore(queue.shards[0].keys.slots, wakeup.token) is not None
-    assert queue.fleet.next_wakeup(0.01) is None
+    assert redis.zscore(producer_of(queue).shards[0].keys.slots, wakeup.token) is not None
+    assert producer_of(queue).fleet.next_wakeup(0.01) is None
 
 
 def test_wakeups_are_bounded_by_parallel_sends(redis: redis_py.Redis, redis_url: str) -> None:
@@ -165,7 +166,7 @@ def test_wakeups_are_bounded_by_parallel_sends(redis: redis_py.Redis, redis_url:
     queue.enqueue_many({"n": n} for n in range(500))
     queue.enqueue({"n": 500})
 
-    assert redis.llen(queue.fleet.keys.wakeups) == 4
+    assert redis.llen(producer_of(queue).fleet.keys.wakeups) == 4
     assert snapshot(redis).slots == 4
 
 
@@ -174,9 +175,9 @@ def test_wakeups_that_nobody_takes_do_not_pile_up(redis: redis_py.Redis, redis_u
     queue = connect(redis_url, batch=None)
 
     for n in range(6):
-        queue.fleet.leave_wakeups(queue.name, 0, [f"{n}:{i}" for i in range(400)])
+        producer_of(queue).fleet.leave_wakeups(queue.name, 0, [f"{n}:{i}" for i in range(400)])
 
-    assert redis.llen(queue.fleet.keys.wakeups) == 1_000
+    assert redis.llen(producer_of(queue).fleet.keys.wakeups) == 1_000
 
 
 def test_another_process_may_have_registered_smaller_batches(
@@ -270,8 +271,8 @@ def test_there_is_room_again_once_events_are_delivered(
     )
     queue.enqueue_many({"n": n} for n in range(3))
     assert not queue.enqueue({"n": 3})
-    batch = queue.shards[0].claim(token="", lease_seconds=60)
+    batch = producer_of(queue).shards[0].claim(token="", lease_seconds=60)
     assert batch is not None
-    queue.shards[0].ack(batch.id)
+    producer_of(queue).shards[0].ack(batch.id)
 
     assert queue.enqueue({"n": 4})

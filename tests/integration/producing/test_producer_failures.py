@@ -22,6 +22,7 @@ from tools.producers import (
     stored,
 )
 from tools.tcpproxy import TcpProxy
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.receipts import IN_REDIS, Receipt
 from vwo_celery.testing import RedisServer, free_port, wait_for
 
@@ -47,7 +48,7 @@ def test_an_event_whose_answer_was_lost_is_stored_once(
 ) -> None:
     """Redis has stored it, the answer is cut off: the producer asks again, and nothing is doubled."""
     queue = connect(proxy.url())
-    assert queue.register()
+    assert producer_of(queue).register()
     events = [{"n": 0}] if opened else []
     assert all(queue.enqueue_many(events))
     proxy.drop_reply_to(b'"lost"')
@@ -144,8 +145,8 @@ def test_flushall_is_mended(redis: redis_py.Redis, redis_url: str) -> None:
 
     assert receipts == [IN_REDIS] * 3
     assert stored(redis) == numbers(3, start=1)
-    assert list(queue.fleet.registrations().readable) == [queue.name]
-    assert [shard.keys.name for shard in queue.fleet.watched()] == [f"{queue.name}:0"]
+    assert list(producer_of(queue).fleet.registrations().readable) == [queue.name]
+    assert [shard.keys.name for shard in producer_of(queue).fleet.watched()] == [f"{queue.name}:0"]
 
 
 def test_a_server_that_is_not_there_costs_little_time() -> None:
@@ -214,8 +215,8 @@ def test_what_other_programs_break_raises_nothing(redis: redis_py.Redis, redis_u
     """A key of the wrong type is Redis trouble like any other to the application."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
-    redis.delete(queue.shards[0].keys.open)
-    redis.set(queue.shards[0].keys.open, "not a list")
+    redis.delete(producer_of(queue).shards[0].keys.open)
+    redis.set(producer_of(queue).shards[0].keys.open, "not a list")
 
     receipt = queue.enqueue({"n": 1})
 

@@ -23,6 +23,7 @@ from tools.producers import (
 )
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.sweeping import sweep_shard
 from vwo_celery.testing import Standin, free_port, wait_for
 
@@ -48,7 +49,7 @@ def test_a_flush_without_a_worker_says_so_in_time(redis: redis_py.Redis, redis_u
     assert (result.delivered, result.failed, result.pending) == (0, 0, 5)
     assert "no worker listens" in result.reason
     assert [batch.events for batch in snapshot(redis).batches] == [5]
-    assert redis.llen(queue.fleet.keys.wakeups) == 1
+    assert redis.llen(producer_of(queue).fleet.keys.wakeups) == 1
 
 
 def test_a_flush_of_an_empty_queue_is_well(redis: redis_py.Redis, redis_url: str) -> None:
@@ -67,11 +68,13 @@ def worker() -> Iterator[Any]:
     def start(queue: vwo_celery.Queue, settle: Any) -> None:
         def serve() -> None:
             while not ended.is_set():
-                wakeup = queue.fleet.next_wakeup(0.1)
+                wakeup = producer_of(queue).fleet.next_wakeup(0.1)
                 while wakeup and (
-                    batch := queue.shards[wakeup.shard].claim(token=wakeup.token, lease_seconds=60)
+                    batch := producer_of(queue)
+                    .shards[wakeup.shard]
+                    .claim(token=wakeup.token, lease_seconds=60)
                 ):
-                    settle(queue.shards[wakeup.shard], batch)
+                    settle(producer_of(queue).shards[wakeup.shard], batch)
 
         threads.append(threading.Thread(target=serve))
         threads[-1].start()
@@ -105,7 +108,7 @@ def test_a_flush_tells_what_failed(redis: redis_py.Redis, redis_url: str, worker
 
     assert not result
     assert (result.delivered, result.failed, result.pending) == (0, 5, 0)
-    shard = queue.shards[0]
+    shard = producer_of(queue).shards[0]
     assert sum(shard.purge(batch.id) for batch in snapshot(redis).batches) == 5
 
 
@@ -113,8 +116,8 @@ def test_a_flush_tells_why_it_is_pending(redis: redis_py.Redis, redis_url: str) 
     """A pause, or an answer of VWO's, is the reason rather than a time that was over."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
-    queue.fleet.note_listener("a worker")
-    queue.shards[0].pause("401 Unauthorized")
+    producer_of(queue).fleet.note_listener("a worker")
+    producer_of(queue).shards[0].pause("401 Unauthorized")
 
     result = queue.flush_events(timeout_seconds=0)
 
@@ -135,8 +138,11 @@ def listen(queue: vwo_celery.Queue, found: list[Any]) -> threading.Thread:
     """A thread that keeps the queue's first result; its interest is known when this returns."""
     thread = threading.Thread(target=lambda: found.append(next(queue.results(10), None)))
     thread.start()
-    meta = queue.shards[0].keys.meta
-    wait_for(lambda: queue.fleet.client.hexists(meta, "results_until"), what="word of interest")
+    meta = producer_of(queue).shards[0].keys.meta
+    wait_for(
+        lambda: producer_of(queue).fleet.client.hexists(meta, "results_until"),
+        what="word of interest",
+    )
     return thread
 
 
@@ -153,8 +159,8 @@ def test_results_tell_what_became_of_events(
         queue.enqueue(EVENT)
         found: list[Any] = []
         listener = listen(queue, found)
-        worker = Worker(queue.fleet, queue.settings, lambda wakeup: None)
-        (wakeup,) = sweep_shard(queue.shards[0], queue.settings, force=True)[0]
+        worker = Worker(producer_of(queue).fleet, queue.settings, lambda wakeup: None)
+        (wakeup,) = sweep_shard(producer_of(queue).shards[0], queue.settings, force=True)[0]
 
         deliver(worker, wakeup)
 

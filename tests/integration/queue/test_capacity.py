@@ -19,6 +19,7 @@ from tools.queue_states import Queues
 from vwo_celery.operating import doctor, operations
 from vwo_celery.operating.doctor import BrokerFacts, Finding
 from vwo_celery.producing.aio import AioQueue
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, share, trim_dead
 from vwo_celery.receipts import IN_REDIS, Receipt
 from vwo_celery.settings import Settings
@@ -132,7 +133,7 @@ def test_what_workers_hold_is_not_dropped(redis: redis_py.Redis, redis_url: str)
     """It may be with VWO already; the newest is refused then."""
     queue = connect(redis_url, max_queue_events=3)
     queue.enqueue_many({"n": n} for n in range(3))
-    assert queue.shards[0].claim(token="", lease_seconds=60)
+    assert producer_of(queue).shards[0].claim(token="", lease_seconds=60)
 
     assert queue.enqueue({"n": 3}) == FULL
 
@@ -203,7 +204,12 @@ def test_capacity_is_shared_by_shards(redis: redis_py.Redis, redis_url: str) -> 
     receipts = [queue.enqueue({"n": n}) for n in range(100)]
 
     held = [snapshot(redis, number).pending for number in range(3)]
-    assert [queue.limits.capacity_events, share(10, 3), share(9, 3), share(0, 3)] == [4, 4, 3, 0]
+    assert [producer_of(queue).limits.capacity_events, share(10, 3), share(9, 3), share(0, 3)] == [
+        4,
+        4,
+        3,
+        0,
+    ]
     assert held == [4, 4, 4]
     assert receipts.count(IN_REDIS) == 12
 
@@ -215,8 +221,8 @@ def test_other_programs_may_push_beyond_the_capacity(
     it drains, and nothing is lost."""
     queue = connect(redis_url, max_queue_events=5, when_full="drop_newest")
     queue.enqueue({"n": 0})
-    redis.lpush(queue.shards[0].keys.open, *numbers(11, start=1))
-    queue.shards[0].sweep(force=True, horizon_ms=60_000, idle_ms=60_000)
+    redis.lpush(producer_of(queue).shards[0].keys.open, *numbers(11, start=1))
+    producer_of(queue).shards[0].sweep(force=True, horizon_ms=60_000, idle_ms=60_000)
 
     refused = queue.enqueue({"n": 12})
 
@@ -258,7 +264,7 @@ def test_a_capacity_that_is_lowered_drops_nothing_by_itself(
     """What is there stays until the next push, which does what its policy says."""
     connect(redis_url, max_queue_events=9).enqueue_many({"n": n} for n in range(8))
     lowered = connect(redis_url, max_queue_events=4, when_full=when_full)
-    assert lowered.register()
+    assert producer_of(lowered).register()
     held = snapshot(redis).pending
 
     receipt = lowered.enqueue({"n": 8})

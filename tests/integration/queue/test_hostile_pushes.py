@@ -24,6 +24,7 @@ from vwo_celery.errors import QueueUnknown
 from vwo_celery.events import MAX_NESTING
 from vwo_celery.operating.health import health
 from vwo_celery.producing import aio
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.results import listen, result_text
@@ -79,8 +80,9 @@ class Way:
             allowed_hosts=["127.0.0.1"],
             enqueue_timeout_seconds=5.0,
         )
-        assert self.queue.register()
-        self.shard = self.queue.shards[0]
+        producer = producer_of(self.queue)
+        assert producer.register()
+        self.fleet, self.shard = producer.fleet, producer.shards[0]
         self.told: list[tuple[Any, BatchReport]] = []
 
     def hear(self, signal: Any = None, report: Any = None, **_: Any) -> None:
@@ -94,9 +96,9 @@ class Way:
 
     def run(self) -> None:
         """Sweep, and deliver until there is nothing left."""
-        sweeping.sweep(self.queue.fleet, self.queue.settings, by="beat")
+        sweeping.sweep(self.fleet, self.queue.settings, by="beat")
         sweeping.sweep_shard(self.shard, self.queue.settings, force=True)
-        worker = Worker(self.queue.fleet, self.queue.settings, lambda wakeup: None)
+        worker = Worker(self.fleet, self.queue.settings, lambda wakeup: None)
         while deliver(worker, Wakeup(self.queue.name, 0, "")):
             pass
 
@@ -214,9 +216,9 @@ _HEARD_SECONDS = 10.0
 
 def _heard(way: Way, *published: bytes) -> Any:
     """What a listener makes of what is published while it listens."""
-    registration = way.queue.fleet.registration(way.queue.name)
-    listening = listen(way.queue.fleet, registration, timeout_seconds=_HEARD_SECONDS)
-    client, channel = way.queue.fleet.client, way.queue.fleet.keys.results(way.queue.name)
+    registration = way.fleet.registration(way.queue.name)
+    listening = listen(way.fleet, registration, timeout_seconds=_HEARD_SECONDS)
+    client, channel = way.fleet.client, way.fleet.keys.results(way.queue.name)
 
     def publish() -> None:
         wait_for(lambda: client.pubsub_numsub(channel)[0][1] == 1, 10)
@@ -295,12 +297,12 @@ GARBAGE = [b"", b"\xff\xfe", b"null", b"{}", b"[]", b'["q"]', b"[" * 100_000, b'
 
 def test_garbage_for_registrations_holds_up_nobody(way: Way, redis: redis_py.Redis) -> None:
     """Sweep, health and the operator's commands pass over what they cannot read, and say so."""
-    stored = redis.hget(way.queue.fleet.keys.queues, way.queue.name)
+    stored = redis.hget(way.fleet.keys.queues, way.queue.name)
     assert stored is not None
     endless = stored.replace(b'"limits"', b'"shards":1000000000,"limits"')
     deep = stored.replace(b'"limits"', b'"later":' + b"[" * 100_000 + b',"limits"')
     mapping = {f"garbage-{n}": text for n, text in enumerate([*GARBAGE, endless, deep])}
-    redis.hset(way.queue.fleet.keys.queues, mapping={**mapping, b"\xff\xfe": b"{}"})
+    redis.hset(way.fleet.keys.queues, mapping={**mapping, b"\xff\xfe": b"{}"})
     way.push(*GOOD)
 
     way.run()
@@ -308,16 +310,17 @@ def test_garbage_for_registrations_holds_up_nobody(way: Way, redis: redis_py.Red
     assert sorted(way.arrived, key=str) == TAKEN
     for name in mapping:
         with pytest.raises(QueueUnknown, match="cannot be read"):
-            way.queue.fleet.registration(name)
+            way.fleet.registration(name)
     _commands_go_on(way)
 
 
 def test_garbage_among_watched_shards_holds_up_nobody(way: Way, redis: redis_py.Redis) -> None:
     """A sweep passes over names that are none, and looks at all the others."""
     names = [*GARBAGE, b"nowhere:0", b"nowhere:-1", b"nowhere:" + b"9" * 30, b"nowhere:x", b":"]
-    redis.sadd(way.queue.fleet.keys.watched, *names)
+    redis.sadd(way.fleet.keys.watched, *names)
     redis.hset(
-        way.queue.fleet.keys.pulse, mapping={"audit_cursor": "x", "beat": "x", "listener": ""}
+        way.fleet.keys.pulse,
+        mapping={"audit_cursor": "x", "beat": "x", "listener": ""},
     )
     way.push(*GOOD)
 
@@ -329,16 +332,16 @@ def test_garbage_among_watched_shards_holds_up_nobody(way: Way, redis: redis_py.
 
 def test_garbage_for_wakeups_is_read_past(way: Way, redis: redis_py.Redis) -> None:
     """Each piece costs a listener one look and raises nothing; a wake-up behind it is found."""
-    way.queue.fleet.leave_wakeups(way.queue.name, 0, ["token"])
-    redis.rpush(way.queue.fleet.keys.wakeups, *GARBAGE)
+    way.fleet.leave_wakeups(way.queue.name, 0, ["token"])
+    redis.rpush(way.fleet.keys.wakeups, *GARBAGE)
 
-    found = [way.queue.fleet.next_wakeup(0.05) for _ in range(len(GARBAGE) + 1)]
+    found = [way.fleet.next_wakeup(0.05) for _ in range(len(GARBAGE) + 1)]
 
     assert found == [*[None] * len(GARBAGE), Wakeup(way.queue.name, 0, "token")]
 
 
 def _commands_go_on(way: Way) -> None:
-    assert health(way.queue.fleet, way.queue.settings).listeners == 0
+    assert health(way.fleet, way.queue.settings).listeners == 0
     for command in ("status", "queues", "ledger"):
         ran = CliRunner().invoke(main, _words(way, command))
         assert (ran.exit_code, ran.stderr) == (0, "")

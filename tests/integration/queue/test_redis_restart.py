@@ -14,6 +14,7 @@ import pytest
 from tools.producers import connect
 from tools.under_load import LoadedInstallation
 from tools.waiting import wait_until
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.testing import RedisServer, Standin
 
@@ -105,7 +106,7 @@ def test_scripts_forgotten_while_events_flow(
     queue = installation.queue()
 
     for _ in range(3):
-        queue.fleet.client.script_flush()
+        producer_of(queue).fleet.client.script_flush()
         stream.wait_for_more(40)
 
     installation.wait_for_delivery(stream.finish())
@@ -129,7 +130,7 @@ def test_back_without_its_last_seconds(kept: RedisServer, tmp_path: Path) -> Non
     kept.start()
 
     assert queue.enqueue({"n": 37})
-    found = take_snapshot(queue.shards[0])
+    found = take_snapshot(producer_of(queue).shards[0])
     assert (found.accepted, found.dropped, found.pending) == (38, {"redis_lost": 7}, 31)
     assert found.balanced
 
@@ -148,8 +149,8 @@ def test_back_with_nothing(forgotten: LoadedInstallation, forgetful: RedisServer
     after = stream.stored()[-60:]
     stream.finish()
     forgotten.wait_for_delivery(after)
-    wait_until(queue.fleet.listeners, 10, what="the worker's sign of life")
-    assert list(queue.fleet.registrations().readable) == [queue.name]
+    wait_until(producer_of(queue).fleet.listeners, 10, what="the worker's sign of life")
+    assert list(producer_of(queue).fleet.registrations().readable) == [queue.name]
     assert forgotten.sent_twice() == {}
     assert queue.flush_events(10)
     found = forgotten.snapshot(queue)

@@ -19,6 +19,7 @@ from tools.producers import DESTINATION, KEPT, connect, numbers, snapshot, store
 from tools.redis_commands import commands_sent
 from tools.waiting import wait_until
 from vwo_celery import Settings
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration, Wakeup
@@ -42,7 +43,9 @@ def another(account: int) -> Registration:
     """A registration of some other queue."""
     queue = connect("redis://nowhere")
     return replace(
-        queue.registration, destination=replace(DESTINATION, account_id=account), shards=1
+        producer_of(queue).registration,
+        destination=replace(DESTINATION, account_id=account),
+        shards=1,
     )
 
 
@@ -82,7 +85,7 @@ def test_every_queue_is_swept(redis: redis_py.Redis, redis_url: str) -> None:
     while not all(stored(redis, shard) for shard in range(2)):
         queue.enqueue({"n": 0})
     other.enqueue({"n": 1})
-    shards = [*queue.shards, *other.shards]
+    shards = [*producer_of(queue).shards, *producer_of(other).shards]
     for shard in shards:
         make_due(shard)
 
@@ -115,10 +118,10 @@ def test_a_lost_wakeup_is_made_up_for(redis: redis_py.Redis, redis_url: str) -> 
     """A wake-up that nobody picked up keeps its slot for a while, and is then given out again."""
     queue = connect(redis_url, batch=None)
     queue.enqueue({"n": 0})
-    redis.delete(queue.fleet.keys.wakeups)
+    redis.delete(producer_of(queue).fleet.keys.wakeups)
 
     at_once = sweep(redis)
-    age(queue.shards[0], queue.shards[0].keys.slots, 60 * SECOND)
+    age(producer_of(queue).shards[0], producer_of(queue).shards[0].keys.slots, 60 * SECOND)
     later = sweep(redis)
 
     assert at_once == []
@@ -128,9 +131,9 @@ def test_a_lost_wakeup_is_made_up_for(redis: redis_py.Redis, redis_url: str) -> 
 def test_a_silent_workers_batch_is_woken_for(redis: redis_py.Redis, redis_url: str) -> None:
     """When a lease has run out, a worker is woken, and gets that very batch."""
     queue = connect(redis_url, batch=None)
-    shard = queue.shards[0]
+    shard = producer_of(queue).shards[0]
     queue.enqueue({"n": 0})
-    (wakeup,) = (queue.fleet.next_wakeup(1.0),)
+    (wakeup,) = (producer_of(queue).fleet.next_wakeup(1.0),)
     assert wakeup is not None
     lost = shard.claim(token=wakeup.token, lease_seconds=60)
     assert lost is not None
@@ -148,7 +151,7 @@ def test_wakeups_never_exceed_the_parallel_sends(redis: redis_py.Redis, redis_ur
     """Any number of batches and sweeps: as many wake-ups out as may send at once, no more."""
     queue = connect(redis_url, batch=None, max_parallel_sends=4)
     queue.enqueue_many({"n": n} for n in range(50))
-    left = redis.llen(queue.fleet.keys.wakeups)
+    left = redis.llen(producer_of(queue).fleet.keys.wakeups)
 
     found = [wakeup for _ in range(5) for wakeup in sweep(redis)]
 
@@ -160,7 +163,7 @@ def test_sweeps_at_the_same_time_do_the_work_once(redis: redis_py.Redis, redis_u
     """Two beats, and listeners besides: each batch is sealed once and woken for once."""
     queue = connect(redis_url, max_parallel_sends=4)
     queue.enqueue_many({"n": n} for n in range(10))
-    make_due(queue.shards[0])
+    make_due(producer_of(queue).shards[0])
     found: list[Wakeup] = []
     threads = [threading.Thread(target=lambda: found.extend(sweep(redis))) for _ in range(6)]
 
@@ -177,11 +180,11 @@ def test_a_pause_keeps_everybody_asleep(redis: redis_py.Redis, redis_url: str) -
     """A paused queue is sealed as ever; its first sweep after the pause wakes a worker."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
-    make_due(queue.shards[0])
-    queue.shards[0].pause("401 Unauthorized")
+    make_due(producer_of(queue).shards[0])
+    producer_of(queue).shards[0].pause("401 Unauthorized")
 
     while_paused = sweep(redis)
-    queue.shards[0].resume()
+    producer_of(queue).shards[0].resume()
     afterwards = sweep(redis)
 
     assert while_paused == []
@@ -194,8 +197,8 @@ def test_a_pause_keeps_everybody_asleep(redis: redis_py.Redis, redis_url: str) -
 def test_a_program_that_only_pushes_is_noticed(redis: redis_py.Redis, redis_url: str) -> None:
     """LPUSH of JSON onto the documented key is all that a program in another language needs."""
     queue = connect(redis_url, batch={"events_per_request": 3})
-    shard = queue.shards[0]
-    assert queue.register()
+    shard = producer_of(queue).shards[0]
+    assert producer_of(queue).register()
     unwatch_all(redis, shard)
     redis.lpush(shard.keys.open, *numbers(7))
 
@@ -211,15 +214,15 @@ def test_a_program_that_only_pushes_is_noticed(redis: redis_py.Redis, redis_url:
 def test_a_foreign_event_leaves_at_its_interval(redis: redis_py.Redis, redis_url: str) -> None:
     """Its timer starts when a sweep first sees it."""
     queue = connect(redis_url)
-    assert queue.register()
-    redis.lpush(queue.shards[0].keys.open, *numbers(1))
+    assert producer_of(queue).register()
+    redis.lpush(producer_of(queue).shards[0].keys.open, *numbers(1))
     sweep(redis)
     first = snapshot(redis).open_first_ms
-    make_due(queue.shards[0])
+    make_due(producer_of(queue).shards[0])
 
     wakeups = sweep(redis)
 
-    assert abs(first - queue.fleet.now_ms()) < 60 * SECOND
+    assert abs(first - producer_of(queue).fleet.now_ms()) < 60 * SECOND
     assert len(wakeups) == 1
     assert snapshot(redis).events("ready") == 1
 
@@ -247,7 +250,11 @@ def test_an_announcement_that_was_lost_is_made_up_for(
     """A producer that died before it could tell the sweep has left its events all the same."""
     queue = connect(redis_url, batch=None)
     queue.enqueue({"n": 0})
-    redis.delete(queue.fleet.keys.watched, queue.fleet.keys.wakeups, queue.shards[0].keys.slots)
+    redis.delete(
+        producer_of(queue).fleet.keys.watched,
+        producer_of(queue).fleet.keys.wakeups,
+        producer_of(queue).shards[0].keys.slots,
+    )
 
     wakeups = sweep(redis)
 
@@ -258,14 +265,14 @@ def test_an_announcement_that_was_lost_is_made_up_for(
 def test_an_idle_shard_is_forgotten_and_known_again(redis: redis_py.Redis, redis_url: str) -> None:
     """After long idleness the sweep looks no more; the next event's producer makes it look."""
     queue = connect(redis_url)
-    meta = queue.shards[0].keys.meta
+    meta = producer_of(queue).shards[0].keys.meta
     queue.enqueue({"n": -1})
     sweep(redis)
-    redis.delete(queue.shards[0].keys.open)
+    redis.delete(producer_of(queue).shards[0].keys.open)
     sweep(redis)
     while_young = watched(redis)
     idle_ms = int(1_000 * sweeping.IDLE_SECONDS)
-    redis.hset(meta, "watched", queue.fleet.now_ms() - idle_ms - 60 * SECOND)
+    redis.hset(meta, "watched", producer_of(queue).fleet.now_ms() - idle_ms - 60 * SECOND)
     sweep(redis)
     when_idle = watched(redis)
 
@@ -279,8 +286,8 @@ def test_an_idle_shard_is_forgotten_and_known_again(redis: redis_py.Redis, redis
 def test_a_flush_does_not_hide_an_idle_shard(redis: redis_py.Redis, redis_url: str) -> None:
     """What a flush finds empty is announced by the next event, as if nobody had flushed."""
     queue = connect(redis_url)
-    assert queue.register()
-    unwatch_all(redis, queue.shards[0])
+    assert producer_of(queue).register()
+    unwatch_all(redis, producer_of(queue).shards[0])
     queue.flush_events(timeout_seconds=0)
 
     queue.enqueue({"n": 0})
@@ -295,10 +302,10 @@ def test_a_shard_is_not_forgotten_over_an_event_that_just_came(
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
 
-    unwatch_all(redis, queue.shards[0])
+    unwatch_all(redis, producer_of(queue).shards[0])
 
     assert watched(redis) == {f"{queue.name}:0"}
-    assert redis.hexists(queue.shards[0].keys.meta, "watched")
+    assert redis.hexists(producer_of(queue).shards[0].keys.meta, "watched")
 
 
 def test_ten_thousand_idle_queues_cost_nothing(redis: redis_py.Redis) -> None:
@@ -329,7 +336,7 @@ def test_a_full_redis_is_swept() -> None:
         client: redis_py.Redis = redis_py.Redis.from_url(server.url)
         queue = connect(server.url)
         queue.enqueue_many({"n": n} for n in range(5))
-        make_due(queue.shards[0])
+        make_due(producer_of(queue).shards[0])
         client.config_set("maxmemory", 1)
 
         wakeups = sweep(client)
@@ -360,7 +367,7 @@ def test_a_listener_of_a_full_redis_goes_on() -> None:
         client: redis_py.Redis = redis_py.Redis.from_url(server.url)
         queue = connect(server.url)
         queue.enqueue_many({"n": n} for n in range(5))
-        make_due(queue.shards[0])
+        make_due(producer_of(queue).shards[0])
         client.config_set("maxmemory", 1)
         app = Celery(broker="memory://", set_as_current=False)
         vwo_celery.setup(app, redis_url=server.url)
@@ -386,7 +393,7 @@ class Consumer(NamedTuple):
 
 def break_open_list(fleet: Fleet, queue: vwo_celery.Queue) -> None:
     """Somebody has stored a text where the open list should be."""
-    fleet.client.set(queue.shards[0].keys.open, "not a list")
+    fleet.client.set(producer_of(queue).shards[0].keys.open, "not a list")
 
 
 def break_registration(fleet: Fleet, queue: vwo_celery.Queue) -> None:
@@ -403,17 +410,17 @@ def test_one_broken_queue_does_not_hold_up_the_others(
     """What is wrong with one queue is logged, and every other queue is swept and audited."""
     well = connect(redis_url)
     broken = vwo_celery.connect(replace(DESTINATION, account_id=9), redis_url=redis_url)
-    assert broken.register()
-    assert well.register()
-    redis.delete(well.fleet.keys.watched)
-    damage(broken.fleet, broken)
-    broken.fleet.watch(f"{broken.name}:0")
-    redis.lpush(well.shards[0].keys.open, *numbers(100))
+    assert producer_of(broken).register()
+    assert producer_of(well).register()
+    redis.delete(producer_of(well).fleet.keys.watched)
+    damage(producer_of(broken).fleet, broken)
+    producer_of(broken).fleet.watch(f"{broken.name}:0")
+    redis.lpush(producer_of(well).shards[0].keys.open, *numbers(100))
 
     wakeups = sweep(redis)
 
     assert [wakeup.queue for wakeup in wakeups] == [well.name]
-    redis.delete(broken.shards[0].keys.open)
+    redis.delete(producer_of(broken).shards[0].keys.open)
 
 
 def test_a_shard_that_nobody_registered_is_left_alone(redis: redis_py.Redis) -> None:
@@ -428,20 +435,20 @@ def test_a_flush_takes_no_lease_from_a_worker(redis: redis_py.Redis, redis_url: 
     """An application need not know how long the workers' leases are, and does not cut them short."""
     queue = connect(redis_url, batch=None)
     queue.enqueue({"n": 0})
-    batch = queue.shards[0].claim(token="", lease_seconds=7_200)
+    batch = producer_of(queue).shards[0].claim(token="", lease_seconds=7_200)
     assert batch is not None
 
     queue.flush_events(timeout_seconds=0)
 
     assert snapshot(redis).events("in_flight") == 1
-    assert queue.shards[0].claim(token="", lease_seconds=60) is None
+    assert producer_of(queue).shards[0].claim(token="", lease_seconds=60) is None
 
 
 def test_a_sweep_shows_what_a_clock_hid(redis: redis_py.Redis, redis_url: str) -> None:
     """What is hidden for longer than any delay of ours became so by a clock that stepped back."""
     queue = connect(redis_url, batch=None)
     queue.enqueue({"n": 0})
-    shard = queue.shards[0]
+    shard = producer_of(queue).shards[0]
     redis.delete(shard.keys.slots)
     age(shard, shard.keys.ready, -86_400 * SECOND)
 

@@ -17,6 +17,7 @@ from tools.producers import BATCH, SOON_SECONDS, connect, numbers
 from tools.redis_groups import ClusterGroup, Replicated, SentinelGroup, client_of
 from vwo_celery.errors import SettingsError
 from vwo_celery.producing import aio
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.receipts import IN_REDIS, NOT_REPLICATED
 from vwo_celery.testing import RedisServer
 
@@ -38,7 +39,7 @@ def connect_to(url: str, replicas: int, **settings: Any) -> vwo_celery.Queue:
 def stored(server: RedisServer, queue: vwo_celery.Queue) -> list[bytes]:
     """The open events that one server has, oldest first."""
     with redis_py.Redis.from_url(server.url) as client:
-        return list(reversed(client.lrange(queue.shards[0].keys.open, 0, -1)))
+        return list(reversed(client.lrange(producer_of(queue).shards[0].keys.open, 0, -1)))
 
 
 @pytest.mark.parametrize("count", [1, 3], ids=["one", "many"])
@@ -104,7 +105,7 @@ def test_a_repeat_waits_for_what_it_repeats(pair: Replicated) -> None:
     assert queue.enqueue(EVENTS[0]) == IN_REDIS
     for replica in pair.replicas:
         replica.pause()
-    push = queue.prepare([b'{"n":1}'])
+    push = producer_of(queue).prepare([b'{"n":1}'])
     assert not push.send().replicated
 
     again = push.send()
@@ -171,7 +172,7 @@ def test_in_a_cluster(cluster: ClusterGroup) -> None:
     The first push after the shard has moved is stored, and says that nobody was waited for.
     """
     replicated, alone = cluster.masters
-    shard = connect(cluster.url).shards[0]
+    shard = producer_of(connect(cluster.url)).shards[0]
     slot = cluster.slot_of(shard.keys.meta)
     if cluster.owner_of(slot) is replicated:
         _move(cluster, slot, replicated, alone)

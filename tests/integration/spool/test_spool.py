@@ -18,6 +18,7 @@ from tools.redis_groups import ClusterGroup
 from tools.redis_outages import OUTAGES, Outage, blackhole, hung, refused, server_for
 from tools.tcpproxy import TcpProxy
 from vwo_celery.connections import open_client
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS, SPOOLED
 from vwo_celery.testing import RedisServer, free_port, wait_for
@@ -121,7 +122,7 @@ def test_a_cluster_that_has_lost_a_node() -> None:
         queue = connect(group.url, shards=5, enqueue_timeout_seconds=TIMEOUT_SECONDS)
         names = {f"{n}" for n in range(100)}
         assert queue.enqueue({"n": "first"}) == IN_REDIS
-        away = group.owner_of(group.slot_of(queue.shards[0].keys.meta))
+        away = group.owner_of(group.slot_of(producer_of(queue).shards[0].keys.meta))
         away.pause()
         receipts = [queue.enqueue({"n": name}) for name in sorted(names)]
         away.resume()
@@ -137,7 +138,7 @@ def test_a_cluster_that_has_lost_a_node() -> None:
 def _all_events(queue: vwo_celery.Queue) -> list[bytes]:
     """Every event that is open or sealed in any shard."""
     client, found = open_client(queue.settings.redis_url, timeout_seconds=5), []
-    for shard in queue.shards:
+    for shard in producer_of(queue).shards:
         keys = [shard.keys.batch(each.id) for each in take_snapshot(shard).batches]
         for key in [*keys, shard.keys.open]:
             found += client.lrange(key, 0, -1)
@@ -194,12 +195,12 @@ def test_another_programs_key_holds_up_one_queue_only(
     """A queue whose key has the wrong type waits on disk; others are stored as ever."""
     broken, sound = connect(redis_url), _other_queue(redis_url)
     broken.enqueue({"n": 0})
-    redis.delete(broken.shards[0].keys.open)
-    redis.set(broken.shards[0].keys.open, "not a list")
+    redis.delete(producer_of(broken).shards[0].keys.open)
+    redis.set(producer_of(broken).shards[0].keys.open, "not a list")
 
     receipts = [broken.enqueue({"n": 1}), sound.enqueue({"n": 2}), broken.enqueue({"n": 3})]
     kept = broken.spooled()
-    redis.delete(broken.shards[0].keys.open, broken.shards[0].keys.meta)
+    redis.delete(producer_of(broken).shards[0].keys.open, producer_of(broken).shards[0].keys.meta)
     wait_for(lambda: not broken.spooled(), 20, what="the spool to be drained")
 
     assert receipts == [SPOOLED, IN_REDIS, SPOOLED]
@@ -212,10 +213,10 @@ def test_a_queue_that_cannot_be_registered_holds_up_no_other(
 ) -> None:
     """Also where what is wrong is found only by the drain."""
     broken, sound = connect(redis_url), _other_queue(redis_url)
-    meta = broken.shards[0].keys.meta
+    meta = producer_of(broken).shards[0].keys.meta
     redis.set(meta, "not a hash")
-    registration = sound.registration
-    spool = sound._fallback.spool
+    registration = producer_of(sound).registration
+    spool = producer_of(sound).host.spool
     assert spool is not None
     receipts = [broken.enqueue({"n": 0})]
     spool.put(registration, [b'{"n":1}'])
@@ -337,8 +338,8 @@ def test_what_is_spooled_carries_its_queue(server: RedisServer) -> None:
 
     wait_for(lambda: not queue.spooled(), 20, what="the spool to be drained")
 
-    registered = queue.fleet.registration(queue.name)
-    assert registered == queue.registration
+    registered = producer_of(queue).fleet.registration(queue.name)
+    assert registered == producer_of(queue).registration
     assert json.loads(_one_event(server.url)) == {"n": 0}
 
 

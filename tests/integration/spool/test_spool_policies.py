@@ -15,6 +15,7 @@ import redis as redis_py
 import vwo_celery
 from tools.producers import KEPT, TIMEOUT_SECONDS, connect, numbers, stored
 from vwo_celery.errors import QueueFull
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.sweeping import sweep_shard
 from vwo_celery.receipts import IN_REDIS, SPOOLED, Receipt
 from vwo_celery.signals import event_dropped
@@ -55,7 +56,7 @@ def full_spool(policy: str, **settings: Any) -> tuple[vwo_celery.Queue, int]:
         f"redis://127.0.0.1:{free_port()}/0", when_full=policy, max_spool_bytes=SPOOL_BYTES,
         enqueue_timeout_seconds=TIMEOUT_SECONDS, **settings,
     )  # fmt: skip
-    spool = queue._fallback.spool
+    spool = producer_of(queue).host.spool
     assert spool is not None
     count = 0
     while spool.used_bytes() + 3 * len(PAD) < SPOOL_BYTES:
@@ -66,7 +67,7 @@ def full_spool(policy: str, **settings: Any) -> tuple[vwo_celery.Queue, int]:
 
 def deliver(queue: vwo_celery.Queue, delivered: list[bytes]) -> int:
     """Settle a batch, if there is one, as a worker does that VWO answered well; events so far."""
-    (shard,) = queue.shards
+    (shard,) = producer_of(queue).shards
     sweep_shard(shard, force=True)
     batch: Any = shard.claim(token="", lease_seconds=60)
     if batch is not None:
@@ -85,7 +86,7 @@ def test_a_full_queue_spools(redis: redis_py.Redis, redis_url: str, dropped: Dro
     receipts = [queue.enqueue({"n": 3}), *queue.enqueue_many({"n": n} for n in range(4, 9))]
 
     assert receipts == [SPOOLED] * 6
-    assert not queue._breaker.is_open
+    assert not producer_of(queue).host.breaker.is_open
     assert stored(redis) == numbers(3)
     delivered: list[bytes] = []
     wait_for(lambda: deliver(queue, delivered) == 9, 30, what="the room to be used")
@@ -103,12 +104,12 @@ def test_a_full_queue_holds_up_no_other(redis: redis_py.Redis, redis_url: str) -
     )
     assert full.enqueue({"n": 3}) == SPOOLED
 
-    assert other.leftovers.keep([b'{"n":4}']) == SPOOLED
+    assert producer_of(other).fallback.keep([b'{"n":4}']) == SPOOLED
 
     wait_for(lambda: not other.spooled(), 20, what="the other queue to be drained")
     assert full.spooled() == 1
-    assert redis.lrange(other.shards[0].keys.open, 0, -1) == []  # sealed already
-    assert redis.zcard(other.shards[0].keys.ready) == 1
+    assert redis.lrange(producer_of(other).shards[0].keys.open, 0, -1) == []  # sealed already
+    assert redis.zcard(producer_of(other).shards[0].keys.ready) == 1
 
 
 def test_a_full_queue_of_another_policy(
@@ -182,7 +183,7 @@ def test_a_full_spool_drops_its_oldest(dropped: Dropped) -> None:
 
 def _taken_after_the_first(queue: vwo_celery.Queue) -> list[bytes]:
     texts: list[bytes] = []
-    spool = queue._fallback.spool
+    spool = producer_of(queue).host.spool
     assert spool is not None
     while (page := spool.take()) is not None:
         texts += page.encoded
@@ -223,7 +224,7 @@ def test_a_disk_that_was_busy_is_used_again_at_once() -> None:
     """One event that could not wait for other writers does not cost the next one its place."""
     queue = connect(f"redis://127.0.0.1:{free_port()}/0", enqueue_timeout_seconds=TIMEOUT_SECONDS)
     assert queue.enqueue({"n": 0}) == SPOOLED
-    spool = queue._fallback.spool
+    spool = producer_of(queue).host.spool
     assert spool is not None
     writer = sqlite3.connect(spool.files.database, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")

@@ -8,6 +8,7 @@ import pytest
 
 import vwo_celery
 from tools.processes import Process
+from vwo_celery.producing.queue import producer_of
 
 SDK = os.environ["VWO_CELERY_SDK"]
 _APP = """
@@ -39,7 +40,7 @@ def test_a_celery_worker_of_this_environment_delivers(tmp_path, capture, redis_u
         folder=tmp_path,
         name="worker",
     ) as worker:
-        worker.wait_until(queue.fleet.listeners, what="a worker that listens")
+        worker.wait_until(producer_of(queue).fleet.listeners, what="a worker that listens")
         receipts = queue.enqueue_many([event] * 5)
         result = queue.flush_events(timeout_seconds=15)
 

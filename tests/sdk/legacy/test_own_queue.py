@@ -13,6 +13,7 @@ import time
 import pytest
 
 import vwo_celery
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.testing import wait_for
 
 pytestmark = pytest.mark.declared_keys("watched")
@@ -235,7 +236,7 @@ def test_here_what_vwo_refuses_is_kept_and_reported(launch, redis_url, standin, 
 
     assert (refused.failed, bool(refused)) == (1, False)
     assert client.flush_events()
-    assert worker.fleet.client.hlen(queue.shards[0].keys.info) == 1
+    assert worker.fleet.client.hlen(producer_of(queue).shards[0].keys.info) == 1
     assert [event["t"] for event in standin.events] == ['{"u": {"plan": "silver"}}']
 
 

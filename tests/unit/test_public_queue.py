@@ -1,0 +1,30 @@
+"""The names that an application sees on a queue: what it needs, and nothing of the producer beneath."""
+
+from __future__ import annotations
+
+import vwo_celery
+import vwo_celery.aio
+
+DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
+NAMES = {
+    "batch", "destination", "drain_spool", "dropped", "enqueue", "enqueue_many", "flush_events", "name",
+    "not_replicated", "results", "settings", "spooled",
+}  # fmt: skip
+AIO_NAMES = {
+    "aclose", "drain_spool", "enqueue", "enqueue_many", "flush_events", "spooled", "sync",
+}  # fmt: skip
+
+
+def public_names(thing: object) -> set[str]:
+    """What a completion list shows of it."""
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+def test_a_queue_shows_what_an_application_needs() -> None:
+    """Whatever else it had would be used, and could not change later."""
+    assert public_names(vwo_celery.connect(DESTINATION, spool_dir="")) == NAMES
+
+
+def test_a_queue_for_asyncio_shows_what_an_application_needs() -> None:
+    """The same, and the queue for threads."""
+    assert public_names(vwo_celery.aio.connect(DESTINATION, spool_dir="")) == AIO_NAMES
