@@ -54,7 +54,8 @@ types: $(VENV_TEST)/made
 # The tests run in a copy of the checkout that lacks vwo_celery, so that only the wheel can be meant.
 suite: $(VENV_TEST)/wheel
 	@$(VENV_TEST)/bin/python tests/copy_checkout.py $(BUILD)/checkout
-	cd $(BUILD)/checkout && VWO_CELERY_TEST_WHEEL=1 PYTHONDONTWRITEBYTECODE=1 \
+	@echo "== pytest, $(JOBS) processes; the whole suite takes about eight minutes"
+	@cd $(BUILD)/checkout && VWO_CELERY_TEST_WHEEL=1 PYTHONDONTWRITEBYTECODE=1 \
 		$(abspath $(VENV_TEST))/bin/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
 
 sdk-test:
@@ -98,28 +99,31 @@ clean:
 # "made" is newer than all that an environment was made from; "wheel" likewise for our own wheel in it.
 
 $(VENV)/made: pyproject.toml $(BUILD)/python
+	@echo "== making $(VENV): all that tests and checks need, from PyPI; about a minute"
 	@$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install $(PIP_OPTIONS) --editable ".[dev]" $(PINS)
+	@$(VENV)/bin/pip install $(PIP_OPTIONS) --editable ".[dev]" $(PINS)
 	@touch $@
+	@echo "   made $(VENV): $(VENV)/bin/pytest tests/unit"
 
 $(VENV_TEST)/made: pyproject.toml $(BUILD)/python | $(BUILD)/wheel/built
-	$(call make_environment,$(VENV_TEST))
-	$(VENV_TEST)/bin/pip install $(PIP_OPTIONS) "$$(ls $(BUILD)/wheel/*.whl)[test]" $(PINS)
-	@touch $@
+	$(call make_environment,$(VENV_TEST),test,about a minute)
 
 $(VENV_DEMO)/made: pyproject.toml $(BUILD)/python | $(BUILD)/wheel/built
-	$(call make_environment,$(VENV_DEMO))
-	$(VENV_DEMO)/bin/pip install $(PIP_OPTIONS) "$$(ls $(BUILD)/wheel/*.whl)[demo]" $(PINS)
-	@touch $@
+	$(call make_environment,$(VENV_DEMO),demo,about half a minute)
 
 %/wheel: %/made $(BUILD)/wheel/built
-	$*/bin/pip install $(PIP_OPTIONS) --force-reinstall --no-deps $(BUILD)/wheel/*.whl
+	@$*/bin/pip install $(PIP_OPTIONS) --force-reinstall --no-deps $(BUILD)/wheel/*.whl
 	@touch $@
 
+# Arguments: the folder, our extra that it is for, how long it takes.
 define make_environment
-	@echo "making $(1) with $$(cat $(BUILD)/python)"
+	@echo "== making $(1): our wheel and all that [$(2)] needs, from PyPI; $(3)"
+	@echo "   with $$(cat $(BUILD)/python)"
 	@rm -rf $(1)
 	@$(PYTHON) -m venv $(1)
+	@$(1)/bin/pip install $(PIP_OPTIONS) "$$(ls $(BUILD)/wheel/*.whl)[$(2)]" $(PINS)
+	@touch $(1)/made
+	@echo "   made $(1)"
 endef
 
 # --- what they are made from --------------------------------------------------------------------
@@ -128,9 +132,10 @@ SOURCES := $(sort $(shell find vwo_celery -type f ! -name '*.pyc'))
 
 $(BUILD)/wheel/built: $(SOURCES) $(BUILD)/sources pyproject.toml $(BUILD)/python \
 		$(wildcard README.md LICENSE)
+	@echo "== building the wheel; some seconds"
 	@rm -rf $(BUILD)/wheel && mkdir -p $(BUILD)/wheel
 	@test -x $(BUILD)/builder/bin/pip || $(PYTHON) -m venv $(BUILD)/builder
-	$(BUILD)/builder/bin/pip wheel $(PIP_OPTIONS) --no-deps --wheel-dir $(BUILD)/wheel .
+	@$(BUILD)/builder/bin/pip wheel $(PIP_OPTIONS) --no-deps --wheel-dir $(BUILD)/wheel .
 	@touch $@
 
 # These two change only when their content does: a file removed, another interpreter, other pins.
