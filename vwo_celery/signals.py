@@ -55,8 +55,9 @@ class BatchReport:
         size_bytes: Their size, a separator for each included.
         verdict: What VWO's answer means for the batch; None if nothing was sent.
         status: HTTP status; None if there was no answer.
-        error: Why the events were not delivered; None if VWO accepted them, and with some splits.
-        retry_in_seconds: Delay until the next attempt; None if there is none without an operator.
+        error: Why the events were not delivered; None if VWO accepted them, and possibly with
+            `batch_split`.
+        retry_in_seconds: Delay until the next attempt at a released batch; else None.
         oldest_age_seconds: Age of the batch's oldest event at the claim.
         elapsed_seconds: Duration of the POST.
         raw_events: JSON of each event, oldest first; empty for an event too large to be read.

@@ -1,11 +1,11 @@
-"""One deadline for one whole POST, laid under requests and urllib3.
+"""Keep one deadline over one whole POST, beneath requests and urllib3.
 
-Place: edge, under the sender. A `timeout` of requests counts from byte to byte, so a server that
-sends one byte a second is never late. Here the timeout that urllib3 gives to a connection is an
-end in time: before each step on the socket (each address, proxy CONNECT, TLS, each write, each
-read) the socket's own timeout is lowered to what is left. No thread, no signal. Not bounded are
-the system's name resolution (see `timeout` and `attempts` in resolv.conf) and, under gevent
-alone, a TLS record or handshake whose bytes trickle. Nothing is lost if the process dies here.
+Stage 4 of an event's way, under the sender. A `timeout` of requests counts from byte to byte, so a
+server that sends one byte a second is never late. Here a connection turns its timeout into a point in
+time, and lowers the socket's timeout to the time left before each step: each address, proxy CONNECT,
+TLS, each write, each read. It needs no thread and no signal. It does not bound the system's name
+resolution (see `timeout` and `attempts` in resolv.conf) and, under gevent alone, a TLS record or
+handshake whose bytes trickle. If the process dies in here, nothing is lost.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from urllib3.poolmanager import ProxyManager
 from urllib3.util import Timeout
 from urllib3.util.connection import allowed_gai_family, create_connection
 
-#: What a spent deadline tells the socket, for which 0 would mean "do not block".
+#: Shortest timeout given to a socket, in seconds; 0 would mean "do not block".
 _LEAST_SECONDS: Final = 0.001
 
 
 class Deadline(Timeout):
-    """A urllib3 `Timeout` that began when it was made, and that nothing starts anew.
+    """A urllib3 `Timeout` that starts when it is made and never starts again.
 
     Args:
-        seconds: From now to the end of the whole request.
+        seconds: Time from now to the end of the whole request.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -45,16 +45,16 @@ class Deadline(Timeout):
         self._seconds = seconds
 
     def clone(self) -> Deadline:
-        """Itself; urllib3 makes one clone for each phase, which would each begin again."""
+        """Return itself: urllib3 clones it more than once a request, and a clone would start again."""
         return self
 
     def start_connect(self) -> float:
-        """When it began."""
+        """Return the time of the start."""
         return self._began
 
     @property
     def elapsed_seconds(self) -> float:
-        """Seconds since it began."""
+        """Seconds since the start."""
         return time.monotonic() - self._began
 
     @property
@@ -69,7 +69,7 @@ class Deadline(Timeout):
 
 
 class DeadlineHTTPConnection(HTTPConnection):
-    """A connection whose `timeout` runs from the moment it is set, over all that follows."""
+    """A connection whose `timeout` starts when it is set, and covers every later step."""
 
     _ends_at: float | None = None
     _unset: Any = None
@@ -77,7 +77,7 @@ class DeadlineHTTPConnection(HTTPConnection):
 
     @property
     def timeout(self) -> Any:
-        """Seconds left, never under a millisecond; what urllib3 means by "not set" as it came."""
+        """Seconds left, at least a millisecond; urllib3's own value for "not set" if it is not set."""
         if self._ends_at is None:
             return self._unset
         return max(self._ends_at - time.monotonic(), _LEAST_SECONDS)
@@ -90,10 +90,10 @@ class DeadlineHTTPConnection(HTTPConnection):
             self._ends_at, self._unset = None, seconds
 
     def lower_socket_timeout(self) -> None:
-        """Let the next step on the socket take no longer than what is left.
+        """Let the next step on the socket take no longer than the time left.
 
         Raises:
-            TimeoutError: Nothing is left.
+            TimeoutError: No time is left.
         """
         if self._ends_at is not None:
             self.sock.settimeout(_seconds_until(self._ends_at))
@@ -115,7 +115,7 @@ class DeadlineHTTPConnection(HTTPConnection):
         return [str(address[0]) for *_, address in found]
 
     def _connect_to_first(self, addresses: list[str]) -> socket.socket:
-        """Try one address after another, each with an equal share of what is left."""
+        """Connect to the first address that answers; each gets an equal share of the time left."""
         failure: OSError = OSError("the name has no address")
         for tried, address in enumerate(addresses):
             try:
@@ -137,7 +137,7 @@ class DeadlineHTTPConnection(HTTPConnection):
         self.lower_socket_timeout()  # the TLS handshake comes next
 
     def send(self, data: Any) -> None:
-        """Send all of *data*, which is bytes, by the deadline however slowly it is read."""
+        """Send all bytes of *data* by the deadline, however slowly the server reads them."""
         if self.sock is None:
             self.connect()
         with memoryview(data) as rest:
@@ -150,29 +150,29 @@ class DeadlineHTTPConnection(HTTPConnection):
         try:
             return int(self.sock.send(data))
         except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError) as exc:
-            # A server may answer (413) and hang up before it has read all. After a broken pipe,
-            # and only then, every release of urllib3 looks for such an answer.
+            # A server may answer (413) and hang up before it has read everything. Every release of
+            # urllib3 looks for such an answer, but only after a broken pipe.
             self._cut_short = True
             raise BrokenPipeError(errno.EPIPE, str(exc)) from exc
 
     def getresponse(self) -> Any:
-        """The response's head; one that accepts what was not sent in full is none."""
+        """Return the response's head; a 2xx to a body that was not sent in full is an error."""
         response = super().getresponse()
         if self._cut_short and response.status < HTTPStatus.MULTIPLE_CHOICES:
             raise ConnectionAbortedError("accepted before all of it was sent")
         return response
 
     def response_class(self, sock: Any, *args: Any, **kwargs: Any) -> HTTPResponse:  # type: ignore[override]
-        """An `http.client` response that reads by the deadline; CONNECT's answer is one too."""
+        """Make a response that is read by the deadline; http.client makes CONNECT's by it as well."""
         return HTTPResponse(_Readable(sock, self), *args, **kwargs)  # type: ignore[arg-type]
 
 
 class DeadlineHTTPSConnection(DeadlineHTTPConnection, HTTPSConnection):
-    """The same over TLS."""
+    """A `DeadlineHTTPConnection` over TLS."""
 
 
 class _Readable:
-    """The one thing that `http.client.HTTPResponse` asks of a socket: a file to read from."""
+    """The part of a socket that `http.client.HTTPResponse` uses: a file to read from."""
 
     def __init__(self, sock: Any, connection: DeadlineHTTPConnection) -> None:
         self._sock = sock
@@ -186,8 +186,8 @@ class _Readable:
 class _DeadlineFile(io.RawIOBase):
     """A socket's file that lowers the socket's timeout before each read.
 
-    It wraps the socket's own file, whose being open is what keeps a socket alive that
-    `http.client` closed early ("Connection: close").
+    It wraps the socket's own file: while that is open, the socket stays open, even after
+    `http.client` has closed it early ("Connection: close").
     """
 
     def __init__(self, raw: io.RawIOBase, sock: Any, ends_at: float | None) -> None:
@@ -231,20 +231,20 @@ class DeadlineAdapter(HTTPAdapter):
     """The requests adapter whose `timeout` may be a `Deadline`; it never retries a request."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools for direct connections."""
+        """Make the pools of direct connections."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
-        """The pools for connections through *proxy*.
+        """Return the pools of connections through *proxy*.
 
         Raises:
-            InvalidProxyURL: A SOCKS proxy, over which no deadline could be kept.
+            InvalidProxyURL: A SOCKS proxy, through which no deadline can be kept.
         """
         if proxy.lower().startswith("socks"):
             raise InvalidProxyURL("a SOCKS proxy is not supported; an HTTP proxy is")
         # urllib3 leaves Nagle's algorithm on towards a proxy. It would hold a small body back until
-        # the headers before it are acknowledged, up to 40 ms later.
+        # the headers are acknowledged, up to 40 ms later.
         options = HTTPConnection.default_socket_options
         manager: ProxyManager = super().proxy_manager_for(proxy, socket_options=options, **kwargs)
         manager.pool_classes_by_scheme = _POOLS

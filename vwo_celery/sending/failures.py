@@ -1,8 +1,7 @@
-"""What each exception of the HTTP libraries is called.
+"""Map the exceptions of the HTTP libraries to the words of `outcomes.Failure`.
 
-Place: edge, beside the sender. requests, urllib3, http.client, ssl and socket all let their own
-exceptions out of one POST; here they become one word of `outcomes.Failure`, so that nothing else
-needs to know them. No state: nothing is lost with the process.
+Between send and settle. requests, urllib3, http.client, ssl and socket each raise exceptions of their
+own out of one POST; no other module needs to know them. No state: nothing to lose with the process.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ import urllib3.exceptions as u3
 
 from vwo_celery.sending.outcomes import Failure
 
-#: What each exception that the HTTP libraries let out is called. One that is not listed counts as
-#: its nearest base; a test walks `requests.exceptions` and fails on one that is not listed.
+#: The word for each exception that the HTTP libraries raise. One that is not listed counts as its
+#: nearest base; a test walks `requests.exceptions` and fails on one that is not listed.
 FAILURES: Final[dict[type[Exception], Failure]] = {
     rq.RequestException: Failure.UNKNOWN,
     rq.HTTPError: Failure.UNKNOWN,
@@ -56,14 +55,15 @@ FAILURES: Final[dict[type[Exception], Failure]] = {
     OSError: Failure.CONNECTION,
     ValueError: Failure.CONFIGURATION,  # a key, host or port that HTTP cannot carry
 }
-#: All that a POST may raise without a fault of ours.
+#: Exceptions that a POST may raise without a fault in this package.
 FORESEEN: Final = tuple(FAILURES)
 
 
 def explain(exc: BaseException) -> tuple[Failure, str]:
-    """What to call an exception of the HTTP libraries, and its innermost reason in words."""
+    """Return the word for an exception of the HTTP libraries, and its innermost reason as a text."""
     failure, root = _named(exc), _root(exc)
-    # requests says the one of a name, a timeout and TLS as well, the other of an answer's headers.
+    # requests raises ConnectionError also for DNS, timeouts and TLS, and InvalidHeader also for an
+    # answer's headers: the innermost exception is more exact.
     if failure in (Failure.CONNECTION, Failure.CONFIGURATION):
         failure = _named(root)
     return failure, str(root) or type(root).__name__
@@ -75,7 +75,7 @@ def _named(exc: BaseException) -> Failure:
 
 
 def _root(exc: BaseException) -> BaseException:
-    """The exception at the bottom of the libraries' wrappings, whose text holds no URL."""
+    """Return the innermost exception of a chain of wrappers; its text holds no URL."""
     wrapped = [exc.__cause__, getattr(exc, "reason", None), *exc.args]
     inner = next((part for part in wrapped if isinstance(part, BaseException)), None)
     return exc if inner is None else _root(inner)

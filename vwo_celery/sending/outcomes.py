@@ -1,9 +1,9 @@
-"""What an answer of VWO's means for the batch: one table, one function.
+"""Decide what VWO's answer means for the batch: one table, one function.
 
-Place: words, no I/O. The sender turns whatever happened into an `Answer`; `judge` looks it up in
-`OUTCOMES` and says what becomes of the batch; `backoff_seconds` says when a released one is due.
-A status is looked up itself first ("413"), then its class ("4xx"), then "other". The same table is
-docs/reference/outcomes.md. Nothing here is lost with the process: it holds no state.
+Between send and settle. The sender describes what happened by an `Answer`; `judge` looks it up in
+`OUTCOMES` and decides what becomes of the batch; `backoff_seconds` draws the delay of a released one. A
+status is looked up itself first ("413"), then its class ("4xx"), then "other". The same table is
+docs/reference/outcomes.md. Pure decisions, no state: nothing to lose with the process.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from typing import Final
 
 import msgspec
 
-#: Longest `Retry-After` that is believed; `backoff_seconds` clamps far below it.
+#: Longest `Retry-After` that is believed, in seconds; `backoff_seconds` clamps far below it.
 MOST_RETRY_AFTER_SECONDS: Final = 366 * 24 * 3600.0
-#: From here on 2**attempt is beyond any maximum; a float itself ends near 2**1024.
+#: Failures from which 2**attempt is beyond any maximum; a float itself ends near 2**1024.
 _MOST_DOUBLINGS: Final = 64
 
 
 class Verdict(str, Enum):
-    """What becomes of a batch."""
+    """The fate of a batch."""
 
     DELIVERED = "delivered"  #: VWO has it: acknowledge.
-    RELEASE = "release"  #: not now: try the same batch again after a backoff.
+    RELEASE = "release"  #: not now: the same batch again, after a backoff.
     TOO_LARGE = "too_large"  #: never as it is: smaller batches may pass.
     REJECTED = "rejected"  #: VWO dislikes something in the body.
     REFUSED = "refused"  #: VWO dislikes us: nothing passes until someone mends the configuration.
 
 
 class Failure(str, Enum):
-    """Why there is no status: what went wrong before, or instead of, an answer."""
+    """The reason why there is no status: it failed before an answer, or instead of one."""
 
     TIMEOUT = "timeout"
     DNS = "dns"
@@ -50,14 +50,14 @@ class Failure(str, Enum):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one POST: a status, or a failure instead of one.
+    """The result of one POST: a status, or a failure instead of one.
 
     Args:
         status: HTTP status, None if there was no answer.
         failure: Why there was none; None if there was one.
-        detail: What VWO or the operating system said about it; holds no SDK key. "" for nothing.
-        retry_after: The answer's `Retry-After`, as it came.
-        elapsed_seconds: From the first step of the POST to the last byte that was read.
+        detail: The words of VWO or the operating system about it, without the SDK key; "" for none.
+        retry_after: The `Retry-After` header, unchanged; None if there was none.
+        elapsed_seconds: Time from the first step of the POST to the last byte that was read.
     """
 
     status: int | None = None
@@ -72,13 +72,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of a batch, and why.
+    """The verdict on a batch, and its reason.
 
     Args:
-        verdict: What becomes of it.
+        verdict: What becomes of the batch.
         error: The reason in words, for `flush_callback`, signals and logs; None only if delivered.
-        retry_after_seconds: How long VWO asked us to wait; None if it did not, or if nothing is
-            going to be tried again by itself.
+        retry_after_seconds: Delay that VWO asked for; None if it did not, or if the batch is not
+            released.
     """
 
     verdict: Verdict
@@ -87,7 +87,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One row of the table; the remedy is "" where there is none to be done."""
+    """One row of the table; the remedy is "" if an operator has nothing to do."""
 
     verdict: Verdict
     meaning: str
@@ -132,11 +132,11 @@ OUTCOMES: Final[dict[str, Row]] = {
 
 
 def judge(answer: Answer, *, now: float) -> Outcome:
-    """What becomes of a batch that got this answer.
+    """Decide what becomes of a batch that got this answer.
 
     Args:
-        answer: What the sender got.
-        now: Unix seconds, against which a `Retry-After` date is read.
+        answer: The result of the POST.
+        now: Unix seconds, from which the wait until a `Retry-After` date is counted.
     """
     row = _row_of(answer)
     if row.verdict is Verdict.DELIVERED:
@@ -172,11 +172,11 @@ def _phrase(status: int) -> str:
 
 
 def retry_after_seconds(header: str, *, now: float) -> float | None:
-    """Seconds that a `Retry-After` header asks for; None if it says nothing readable.
+    """Return the seconds that a `Retry-After` header asks for; None if it cannot be read.
 
     Args:
         header: Seconds, or a date (RFC 9110 §10.2.3).
-        now: Unix seconds, against which a date is read.
+        now: Unix seconds, from which the wait until a date is counted.
     """
     text = header.strip()
     if text.isascii() and text.isdigit():
@@ -198,14 +198,14 @@ def backoff_seconds(
     floor: float | None = None,
     random: Callable[[], float],
 ) -> float:
-    """How long a released batch waits: full jitter, so that workers do not come back in step.
+    """Draw the delay of a released batch, with full jitter so that workers do not retry in step.
 
     Args:
         attempt: Failures so far, from 0 without bound.
-        base: Seconds that are doubled by each failure.
-        maximum: Most seconds to wait, whatever VWO asks for.
-        floor: Fewest seconds to wait, from `Retry-After`, clamped to *maximum*; None for no floor.
-        random: Gives a number from 0 to 1, such as `random.random`.
+        base: Seconds, doubled by each failure.
+        maximum: Longest delay in seconds, whatever VWO asks for.
+        floor: Shortest delay in seconds, from `Retry-After`, clamped to *maximum*; None for none.
+        random: Returns a number from 0 to 1, such as `random.random`.
     """
     ceiling = min(maximum, math.ldexp(base, min(attempt, _MOST_DOUBLINGS)))
     lowest = 0.0 if floor is None else min(floor, maximum)

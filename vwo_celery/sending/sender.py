@@ -1,11 +1,10 @@
-"""The one place that talks to VWO: a body goes out, an `Answer` comes back.
+"""Send one body to VWO and return an `Answer`; the only module that makes a POST.
 
-Place: edge, the "send" of claim, send, settle. A Sender belongs to one destination and keeps one
-requests.Session for each process, so that batches share a connection and a forked child never
-writes into its parent's. The session's adapter is asked directly: nothing there follows a
-redirect, stores a cookie, decodes a body or reads ~/.netrc. Nothing is retried here; the batch
-stays leased, and the queue tries again. If the process dies in here, the lease runs out and the
-batch is sent again: VWO may then have it twice.
+Stage 4 of an event's way. A Sender belongs to one destination and keeps one requests.Session for each
+process: batches share a connection, and a forked child never writes into its parent's. It calls the
+session's adapter directly, which follows no redirect, stores no cookie, decodes no body and does not
+read ~/.netrc. Nothing is retried here; the batch stays leased, and a later attempt sends it again. If
+the process dies in here, the lease runs out and the batch is sent again: VWO may then get it twice.
 """
 
 from __future__ import annotations
@@ -32,17 +31,20 @@ from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST
 from vwo_celery.forks import PerProcess
 from vwo_celery.sending.deadline import Deadline, DeadlineAdapter
 from vwo_celery.sending.failures import FORESEEN, explain
-from vwo_celery.sending.hosts import _DEFAULT_PORTS, host_allowed
+from vwo_celery.sending.hosts import DEFAULT_PORTS, host_allowed
 from vwo_celery.sending.outcomes import Answer, Failure
 from vwo_celery.text.masking import mask, scheme_only, without_secrets
 
-#: An answer is a status and a sentence. What is longer is not read, and its connection is closed.
+#: Longest body of an answer that is read, which is a sentence at most; a longer one closes the
+#: connection.
 MAX_ANSWER_BYTES: Final = 65_536
+#: Longest text of an answer that is kept.
 _MOST_DETAIL_CHARACTERS: Final = 200
+#: Longest `Retry-After` that is kept.
 _MOST_HEADER_CHARACTERS: Final = 100
-#: Idle connections to one host; one for each lane of a worker process.
+#: Most idle connections to one host: one for each lane of a worker process.
 _MOST_IDLE_CONNECTIONS: Final = 64
-#: Sessions one process keeps open; beyond, the oldest is closed.
+#: Most senders of one worker; beyond them, the oldest is closed.
 _MOST_SENDERS: Final = 64
 _USER_AND_PASSWORD: Final = re.compile(r"//[^/@\s]+@")
 _FIRST_FINAL_STATUS: Final = 200
@@ -52,13 +54,13 @@ class Sender:
     """Posts batches to one destination; may be shared by threads, and kept over a fork.
 
     Args:
-        destination: Where to.
-        request_timeout_seconds: Most time for one `send`, over 0. Name resolution aside, nothing
-            that a server or proxy does can stretch it.
+        destination: Where the batches go.
+        request_timeout_seconds: Longest duration of one `send`, over 0. Nothing that a server or
+            proxy does can exceed it, but the system's name resolution can.
         allowed_hosts: Hosts besides VWO's own; see `host_allowed`.
 
     Raises:
-        HostRefused: The destination's host is not one of them.
+        HostRefused: A worker may not send to the destination's host.
     """
 
     def __init__(
@@ -76,26 +78,26 @@ class Sender:
             )
         self.destination = destination
         self._timeout_seconds = request_timeout_seconds
-        self._lines = PerProcess(partial(_Line, destination))
+        self._clients = PerProcess(partial(_Client, destination))
         _keep_keys_out_of_logs()
 
     def send(self, body: bytes, *, events: int) -> Answer:
-        """POST *body* once, and say what came of it.
+        """POST *body* once.
 
         Args:
             body: The whole body, as `events.body` makes it.
-            events: How many events are in it.
+            events: Number of events in it.
 
         Returns:
-            The answer. Whatever goes wrong on the way is an answer, too; once a status has come,
-            it stands, even if what follows it is late or broken.
+            The answer, also after an error on the way. A status that has arrived stands, even if
+            the rest of the answer is late or broken.
         """
         beyond = _beyond_bounds(body, events)
         if beyond is not None:
             return beyond
         deadline = Deadline(self._timeout_seconds)
         try:
-            return self._lines.get().post(body, deadline)
+            return self._clients.get().post(body, deadline)
         except FORESEEN as exc:
             failure, text = explain(exc)
             return Answer(
@@ -106,20 +108,20 @@ class Sender:
 
     def close(self) -> None:
         """Close the idle connections. A later `send` opens new ones."""
-        line = self._lines.pop()
-        if line is not None:
-            line.session.close()
+        client = self._clients.pop()
+        if client is not None:
+            client.session.close()
 
     def __repr__(self) -> str:
         return f"Sender({self.destination!r})"
 
 
 class Senders:
-    """The senders of one worker: one for each destination, made when first asked for.
+    """The senders of one worker: one for each destination, made at its first use.
 
     Args:
-        request_timeout_seconds: As of `Sender`.
-        allowed_hosts: As of `Sender`.
+        request_timeout_seconds: See `Sender`.
+        allowed_hosts: See `Sender`.
     """
 
     def __init__(
@@ -130,10 +132,10 @@ class Senders:
         self._senders: dict[Destination, Sender] = {}
 
     def get(self, destination: Destination) -> Sender:
-        """The sender for *destination*.
+        """Return the sender for *destination*.
 
         Raises:
-            HostRefused: As of `Sender`.
+            HostRefused: A worker may not send to its host.
         """
         sender = self._senders.get(destination)
         if sender is not None:
@@ -143,7 +145,7 @@ class Senders:
             request_timeout_seconds=self._timeout_seconds,
             allowed_hosts=self._allowed_hosts,
         )
-        # Each step is one atomic operation of dict: no lock that a fork could leave locked.
+        # Atomic operations of dict instead of a lock, which a fork could leave locked.
         sender = self._senders.setdefault(destination, sender)
         for oldest in list(self._senders)[:-_MOST_SENDERS]:
             forgotten = self._senders.pop(oldest, None)
@@ -157,13 +159,13 @@ class Senders:
             sender.close()
 
 
-class _Line:
-    """One process's session with one destination: proxies, CA bundle and headers settled once."""
+class _Client:
+    """One process' session with one destination; reads proxies and CA bundle once, when it is made."""
 
     def __init__(self, destination: Destination) -> None:
         self.session = requests.Session()
         adapter = DeadlineAdapter(pool_connections=1, pool_maxsize=_MOST_IDLE_CONNECTIONS)
-        for scheme in _DEFAULT_PORTS:
+        for scheme in DEFAULT_PORTS:
             self.session.mount(f"{scheme}://", adapter)
         self._adapter = adapter
         self._environment: dict[str, Any] = dict(
@@ -172,15 +174,15 @@ class _Line:
         proxy = select_proxy(destination.url, self._environment["proxies"])
         self._masks = _masks(destination.sdk_key, *_secrets_of(proxy))
         _check_bundle(self._environment["verify"])
-        # From here on the environment is not asked again: that is a quarter of a request's time,
-        # and a matching line in ~/.netrc would replace the Authorization header.
+        # Do not read the environment again: that takes a quarter of a request's time, and a matching
+        # line in ~/.netrc would replace the Authorization header.
         self.session.trust_env = False
         self._request = self.session.prepare_request(
             requests.Request("POST", destination.url, headers=destination.headers)
         )
 
     def post(self, body: bytes, deadline: Deadline) -> Answer:
-        """POST *body*; the exceptions of requests and urllib3 are the caller's to name."""
+        """POST *body*; raises the exceptions of `failures.FORESEEN`."""
         request = self._request.copy()
         request.body = body
         request.headers["Content-Length"] = str(len(body))
@@ -197,11 +199,11 @@ class _Line:
 
 
 def _secrets_of(proxy: str | None) -> list[str]:
-    """What a proxy could repeat to us of its own URL.
+    """Return the secrets in a proxy's URL, which the proxy could repeat in an answer.
 
     Raises:
-        InvalidProxyURL: It cannot be parsed. Told apart from a destination that cannot be, since only
-            the worker has it; any part of it may be a password, so that no text of it is shown.
+        InvalidProxyURL: It cannot be parsed. Not mistaken for a destination that cannot be parsed:
+            the proxy is this worker's own. Any part of it may be a password, so only its scheme is shown.
     """
     try:
         parse_url(proxy or "")
@@ -219,7 +221,7 @@ def _masks(key: str, *passwords: str) -> dict[str, str]:
 
 
 def _check_bundle(verify: object) -> None:
-    """Tell a CA bundle that is not there from a server that is not."""
+    """Raise SSLError for a CA bundle that does not exist: requests would blame the connection."""
     if isinstance(verify, str) and not os.path.exists(verify):
         raise SSLError(
             f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names {verify!r}, which is not there; "
@@ -228,7 +230,7 @@ def _check_bundle(verify: object) -> None:
 
 
 def _beyond_bounds(body: bytes, events: int) -> Answer | None:
-    """The answer to a batch that VWO would refuse for its size, before it is sent."""
+    """Return the answer to a batch over VWO's limits, which is not sent; None within them."""
     if len(body) > MAX_BODY_BYTES:
         detail = f"{len(body):,} bytes are over {MAX_BODY_BYTES:,}"
         return Answer(failure=Failure.BODY_TOO_LARGE, detail=detail)
@@ -239,13 +241,13 @@ def _beyond_bounds(body: bytes, events: int) -> Answer | None:
 
 
 def _read_some(response: requests.Response) -> bytes:
-    """The answer's body up to a bound; leaves the connection usable, or closed.
+    """Read the answer's body up to a bound, and leave the connection usable or closed.
 
-    A body that breaks off or comes late is no failure: the status has come and stands.
+    A body that breaks off or comes late is no failure: the status has arrived and stands.
     """
     raw: Any = response.raw
     if response.status_code < _FIRST_FINAL_STATUS:
-        raw.close()  # the real answer is yet to come, and must not be taken for the next batch's
+        raw.close()  # the final answer is still to come, and must not be taken for that to the next batch
         return b""
     content = b""
     with suppress(*FORESEEN):
@@ -257,7 +259,7 @@ def _read_some(response: requests.Response) -> bytes:
 
 
 def _complaint(response: requests.Response, content: bytes, masks: Mapping[str, str]) -> str:
-    """What VWO says is wrong: `error` or `message` of a JSON object, else nothing."""
+    """Return VWO's reason: `error` or `message` of a JSON object, else ""."""
     if "gzip" in response.headers.get("Content-Encoding", ""):
         with suppress(zlib.error):
             content = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(content, MAX_ANSWER_BYTES)
@@ -273,14 +275,14 @@ def _complaint(response: requests.Response, content: bytes, masks: Mapping[str, 
 
 
 def _presentable(text: str, masks: Mapping[str, str]) -> str:
-    """*text* on one line, not too long, without a secret in any spelling or a URL's password."""
+    """Put *text* on one line, shorten it, and mask secrets in any spelling and passwords in URLs."""
     text = without_secrets(_USER_AND_PASSWORD.sub("//…@", text), masks)
     line = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(line.split())[:_MOST_DETAIL_CHARACTERS]
 
 
 class _KeyFilter(logging.Filter):
-    """Masks the key in urllib3's log, which has whole URLs: at DEBUG, of odd headers at WARNING."""
+    """Mask the key in urllib3's log, which has whole URLs: at DEBUG, and for odd headers at WARNING."""
 
     _KEY = re.compile(r"([?&]env=)[^&\s\"']+")
 
