@@ -30,6 +30,8 @@ _FAMILY_PATTERNS = {
 _lasting_pids: set[int] = set()
 _REPORT = pytest.StashKey[pytest.TestReport]()
 _MOST_KEYS_SHOWN = 20
+#: Examples for each property under Hypothesis' profile "quick"; the suite has Hypothesis' default.
+QUICK_EXAMPLES = 5
 
 try:
     import hypothesis
@@ -38,6 +40,10 @@ except ImportError:
 else:
     # No deadline, since machines are shared; no database, since a run leaves no file behind.
     hypothesis.settings.register_profile("suite", deadline=None, database=None)
+    # For a quick look while writing: pytest --hypothesis-profile=quick.
+    hypothesis.settings.register_profile(
+        "quick", hypothesis.settings.get_profile("suite"), max_examples=QUICK_EXAMPLES
+    )
     hypothesis.settings.load_profile("suite")
 
 

@@ -17,7 +17,7 @@ import shlex
 import subprocess
 import sys
 
-from pythons import CHECKOUT, SUPPORTED, find_pythons, oldest_pins
+from tools.pythons import CHECKOUT, SUPPORTED, find_pythons, oldest_pins
 
 #: Every combination, in the order in which they run.
 NAMES = [f"{version}-{end}" for version in SUPPORTED for end in ("oldest", "newest")]

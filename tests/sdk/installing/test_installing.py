@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pythons import CHECKOUT, find_pythons, oldest_pins
+from tools.pythons import CHECKOUT, find_pythons, oldest_pins
 
 PAGE = CHECKOUT / "docs" / "how-to" / "attach-an-sdk.md"
 SDKS = ("vwo-python-sdk", "vwo-fme-python-sdk", "wingify-fme-python-sdk")

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[2]
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 #: Packages whose lower bounds are a promise; the rest of pyproject only serves our own tools.
 _PROMISED = (
