@@ -1,8 +1,8 @@
-"""Clients for Redis: one server, Sentinel or Cluster; how each repeats, and what its errors mean.
+"""Clients for Redis: one server, Sentinel or Cluster; their retries and the meaning of their errors.
 
-Files, in reading order: `clients` (every client that we open), `cluster` (what redis-py's Cluster
-client lacks), `retries` (when a command is sent again), `errors` (redis-py's exceptions turned into
-ours). This room opens connections and sends no command; it holds nothing that could be lost.
+Files, in reading order: `clients` (open every client), `cluster` (the Cluster client), `retries` (when
+a command is sent again), `errors` (redis-py's exceptions turned into ours). This room opens
+connections and sends no command; it holds nothing that could be lost.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Clients for the Redis that holds the queues: one server, Sentinel or Cluster, sync or asyncio.
 
-Place: an edge; owns the connection. Clients made here never repeat a command by themselves, since a
-repeat that the scripts do not know of could store an event twice, and they time out early, since a
-web request waits for them; a worker's client is patient instead (see patience). Nothing is connected
-before the first command.
+Place: an edge; owns the connections, and nothing that could be lost. A producer's client retries
+nothing, since a repeat that the scripts do not know of could store an event twice, and it times out
+early, since a web request waits for it. A worker's client retries for some seconds, see `retries`.
+Nothing is connected before the first command.
 """
 
 from __future__ import annotations
 
-# Python would import it at the first connection, under a lock that a fork at that moment leaves locked.
+# Imported now: else the first connection imports it, under a lock that a fork may leave locked.
 import encodings.idna  # noqa: F401
 from collections.abc import Callable
 from functools import partial
@@ -20,25 +20,72 @@ from redis.exceptions import RedisError
 
 from vwo_celery.connections.cluster import MOST_REDIRECTIONS, UNSETTLED, ClusterClient, SyncCluster
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
-from vwo_celery.connections.retries import Patience, never
+from vwo_celery.connections.retries import Retries, never
 from vwo_celery.errors import SettingsError
 from vwo_celery.forks import PerProcess
 from vwo_celery.settings.redis_url import RedisUrl
 from vwo_celery.text.masking import scheme_only
 
+_WORKER_TIMEOUT_SECONDS = 5.0
+#: Time for a worker's retries, longer than a restart of Redis or a failover with usual settings takes.
+WORKER_RETRY_SECONDS = 13.0
+#: First major version of redis-py whose Cluster client takes its number of retries from a Retry.
+_CLUSTER_TAKES_RETRY = 6
 
-class ProcessClient(redis.Redis):
-    """A client with a pool for each process; made by `of`."""
 
+def open_worker_client(url: str) -> Any:
+    """Open a client for workers, which retries for some seconds, long enough for a restart.
+
+    Workers run only commands that may run twice: settling is idempotent, and a batch whose claim was
+    not answered is claimed again when its lease expires.
+    """
+    return open_client(
+        url, timeout_seconds=_WORKER_TIMEOUT_SECONDS, retry_seconds=WORKER_RETRY_SECONDS
+    )
+
+
+def open_client(url: str, *, timeout_seconds: float, retry_seconds: float = 0.0) -> Any:
+    """Open a client of *url*; each attempt answers or raises within about twice *timeout_seconds*.
+
+    Nothing is connected yet. The client may be shared between threads and carried over a fork.
+
+    Args:
+        url: See `vwo_celery.settings.redis_url`.
+        timeout_seconds: Longest wait for a connection, and for one answer.
+        retry_seconds: How long to retry after a lost connection; 0 for never.
+
+    Raises:
+        SettingsError: The URL cannot be used.
+    """
+    parsed = usable_url(url)
+    if parsed.kind == "cluster":
+        retries = Retries(retry_seconds, UNSETTLED)
+        return ClusterClient(partial(_connect_cluster, parsed, timeout_seconds), retries)
+    options = {**_options(parsed, timeout_seconds), "retry": never()}
+    if parsed.kind == "sentinel":
+        open_pool = partial(_open_sentinel_pool, parsed, options)
+    else:
+        open_pool = partial(redis.ConnectionPool.from_url, url, **options)
+    return _Client.of(open_pool, Retries(retry_seconds))
+
+
+class _Client(redis.Redis):
+    """A client of one server, or of Sentinel's master, which each new connection asks for.
+
+    It has a pool for each process. Made by `of`.
+    """
+
+    retries = Retries(0)
     _pools: PerProcess[Any]
 
     @classmethod
-    def of(cls, open_pool: Callable[[], Any]) -> Any:
-        """A client of the pools that *open_pool* opens, one in each process."""
+    def of(cls, open_pool: Callable[[], Any], retries: Retries) -> Any:
+        """Make a client of the pools that *open_pool* opens, one in each process."""
         pools = PerProcess(open_pool)
         client = cls(connection_pool=pools.get())
         client.auto_close_connection_pool = True
         client._pools = pools
+        client.retries = retries
         return client
 
     @property
@@ -50,72 +97,22 @@ class ProcessClient(redis.Redis):
     def connection_pool(self, pool: Any) -> None:
         self._pools = PerProcess(lambda: pool)
 
-
-_WORKER_TIMEOUT_SECONDS = 5.0
-#: Longer than a restart of Redis takes, and than a failover with usual settings.
-WORKER_PATIENCE_SECONDS = 13.0
-#: From this version of redis-py on, a Cluster's client is told by a Retry how often to repeat.
-_CLUSTER_TAKES_RETRY = 6
-
-
-def open_worker_client(url: str) -> Any:
-    """A client for workers: it repeats what failed for some seconds, long enough for a restart.
-
-    Workers run only what may be run twice: settling is idempotent, and a claim whose answer was lost
-    is claimed again when its lease runs out.
-    """
-    return open_client(
-        url, timeout_seconds=_WORKER_TIMEOUT_SECONDS, patience_seconds=WORKER_PATIENCE_SECONDS
-    )
-
-
-def open_client(url: str, *, timeout_seconds: float, patience_seconds: float = 0.0) -> Any:
-    """A client for *url* that answers or raises within about twice *timeout_seconds*.
-
-    Nothing is connected yet. The client is safe to share between threads and to carry over a fork.
-
-    Args:
-        url: See `vwo_celery.settings.redis_url`.
-        timeout_seconds: Longest wait for a connection, and for one answer.
-        patience_seconds: How long to repeat what failed for lack of a connection; 0 for never.
-
-    Raises:
-        SettingsError: The URL cannot be used.
-    """
-    parsed = usable_url(url)
-    if parsed.kind == "cluster":
-        patience = Patience(patience_seconds, UNSETTLED)
-        return ClusterClient(partial(_connect_cluster, parsed, timeout_seconds), patience)
-    options = {**_options(parsed, timeout_seconds), "retry": never()}
-    if parsed.kind == "sentinel":
-        client = _Client.of(partial(_open_sentinel_pool, parsed, options))
-    else:
-        client = _Client.of(partial(redis.ConnectionPool.from_url, url, **options))
-    client.patience = Patience(patience_seconds)
-    return client
-
-
-class _Client(ProcessClient):
-    """One server, or the one that Sentinel calls the master; a new one is found by a new connection."""
-
-    patience = Patience(0)
-
     def execute_command(self, *words: Any, **options: Any) -> Any:
         """Run one command."""
-        return self.patience.run(lambda: self._execute(words, options))
+        return self.retries.run(lambda: self._execute(words, options))
 
     def _execute(self, words: tuple[Any, ...], options: dict[str, Any]) -> Any:
         try:
             return super().execute_command(*words, **options)  # type: ignore[no-untyped-call]
         except RedisError as exc:
-            if is_demoted(exc):  # and so are all the connections that wait for their turn
+            if is_demoted(exc):  # the idle connections lead to the same server
                 self.connection_pool.disconnect(inuse_connections=False)
             raise
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:
-        """Commands sent together, and together again."""
+        """Open a pipeline; all its commands are sent again where a single one would be."""
         pipe: Any = super().pipeline(transaction, shard_hint)
-        if self.patience:
+        if self.retries:
             pipe.execute = partial(self._execute_all, pipe, pipe.execute)
         return pipe
 
@@ -125,14 +122,14 @@ class _Client(ProcessClient):
         commands = list(pipe.command_stack)
 
         def attempt() -> Any:
-            pipe.command_stack = list(commands)  # an attempt that fails leaves none
+            pipe.command_stack = list(commands)  # a failed attempt empties it
             return execute(raise_on_error)
 
-        return self.patience.run(attempt)
+        return self.retries.run(attempt)
 
 
 def open_async_client(url: str, *, timeout_seconds: float) -> Any:
-    """As `open_client`, for asyncio; belongs to the event loop it is first used in."""
+    """Open a client for asyncio, see `open_client`; its first event loop is the only one for it."""
     import redis.asyncio as aio
     from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
     from redis.asyncio.retry import Retry as AsyncRetry
@@ -173,7 +170,7 @@ def _open_sentinel_pool(url: RedisUrl, options: dict[str, Any]) -> Any:
 
 
 def _sentinel(url: RedisUrl, kind: Any, options: dict[str, Any]) -> Any:
-    """A Sentinel client of *kind*, which opens connections with *options*."""
+    """Make redis-py's Sentinel of *kind*; connections to the master are opened with *options*."""
     security: dict[str, Any] = {"ssl": True} if url.scheme == "rediss" else {}
     # A silent Sentinel must not use up the time of the others.
     share = _options(url, options["socket_timeout"] / len(url.addresses))
@@ -191,21 +188,21 @@ def _connect_cluster(url: RedisUrl, timeout_seconds: float) -> redis.RedisCluste
     return SyncCluster.from_url(
         url.for_first_server,
         startup_nodes=others,
-        require_full_coverage=False,  # a part that is away must not take the others with it
+        require_full_coverage=False,  # the slots of a missing node must not stop the others
         **_options(url, timeout_seconds),
         **_no_cluster_retries(never()),
     )
 
 
 def _no_cluster_retries(retry: Any, *more: str) -> dict[str, Any]:
-    """Options by which a Cluster's client repeats nothing by itself; what was moved, it follows."""
+    """Options that make redis-py's Cluster client retry nothing; it still follows moved slots."""
     if int(redis.__version__.partition(".")[0]) >= _CLUSTER_TAKES_RETRY:
         return {"retry": retry}
     return {"retry": retry, **dict.fromkeys(("cluster_error_retry_attempts", *more), 0)}
 
 
 def usable_url(url: str) -> RedisUrl:
-    """The parts of a URL that redis-py can use; nothing is connected.
+    """Take a URL apart that redis-py can use; nothing is connected.
 
     Args:
         url: See `vwo_celery.settings.redis_url`.

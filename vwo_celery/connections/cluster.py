@@ -1,10 +1,10 @@
-"""A client for Redis Cluster that connects when it is first used, and again where it lost its way.
+"""A client for Redis Cluster that connects at its first command, and again when all nodes moved.
 
-Place: an edge, beneath the connections. redis-py's own asks the cluster for its nodes as it is made,
-which an application that starts while Redis is away would not survive, and it repeats what failed,
-which is the caller's to decide. A slot that is moved to another node (MOVED, ASK) is followed: such
-a command has not run. While a slot's keys lie on two nodes, Redis answers TRYAGAIN; a worker waits
-for the end of that, a producer stores elsewhere or says so. What dies with the process: nothing.
+Place: beneath the clients; nothing to lose. redis-py's own client asks for the nodes when it is made,
+so an application could not start while Redis is away, and it retries, which is for the caller to
+decide. This one follows a slot that moved to another node (MOVED, ASK): such a command has not run.
+While the keys of a slot lie on two nodes, Redis answers TRYAGAIN: a worker retries until that is over,
+a producer spools the event or reports it.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from redis.commands import RedisClusterCommands
 from redis.exceptions import ClusterError, RedisClusterException, TryAgainError
 
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
-from vwo_celery.connections.retries import Patience
+from vwo_celery.connections.retries import Retries
 from vwo_celery.forks import PerProcess
 
-#: What passes when a slot has found its place, or a replica has become the master. The second of
-#: them is redis-py's word for nodes that cannot be found, and no RedisError.
+#: Errors that end when a slot has reached its node or a replica has become the master.
+#: RedisClusterException, raised when no node can be found, is no RedisError.
 UNSETTLED = (*WORTH_A_NEW_CONNECTION, ClusterError, RedisClusterException, TryAgainError)
 
 
-#: Nodes that one command is sent to at most, as it follows its slot. redis-py waits after the later
-#: ones where a slot lies between two nodes, more often than an enqueue has time for by its own default.
+#: Most nodes that one command is sent to while it follows its slot. redis-py's default is 16, with
+#: pauses in the second half: more than an enqueue has time for.
 MOST_REDIRECTIONS = 4
 
 
 class SyncCluster(redis.RedisCluster):
-    """redis-py's client, which soon gives up on a slot between two nodes."""
+    """redis-py's client, with fewer attempts on a slot that lies between two nodes."""
 
     RedisClusterRequestTTL = MOST_REDIRECTIONS
 
 
 def is_cluster_client(client: Any) -> bool:
-    """Whether a client is of a Redis Cluster: ours, or redis-py's own where an application gave it."""
+    """Whether a client is for Redis Cluster: ours, or one of redis-py that the application passed."""
     return isinstance(client, (ClusterClient, redis.RedisCluster))
 
 
@@ -48,23 +48,23 @@ class ClusterClient(RedisClusterCommands):
 
     Args:
         connect: Makes redis-py's client, which connects.
-        patience: For how long to repeat a command; what is sent by `pipeline` is not repeated.
+        retries: Used for single commands; a pipeline is sent once.
     """
 
-    _event_dispatcher: Any = None  # redis-py asks its own clients for one; ours reports nothing
+    _event_dispatcher: Any = None  # redis-py declares it for every client; ours reports nothing
 
-    def __init__(self, connect: Callable[[], Any], patience: Patience) -> None:
+    def __init__(self, connect: Callable[[], Any], retries: Retries) -> None:
         self._clusters = PerProcess(connect)
-        self._patience = patience
+        self._retries = retries
 
     @property
     def cluster(self) -> Any:
-        """redis-py's client, connected by this process."""
+        """This process' client of redis-py, connected."""
         return self._clusters.get()
 
     def execute_command(self, *words: Any, **options: Any) -> Any:
-        """Run one command on the node, or the nodes, that it belongs to."""
-        return self._patience.run(lambda: self._execute(words, options))
+        """Run one command on the node, or the nodes, of its keys."""
+        return self._retries.run(lambda: self._execute(words, options))
 
     def _execute(self, words: tuple[Any, ...], options: dict[str, Any]) -> Any:
         try:
@@ -74,11 +74,11 @@ class ClusterClient(RedisClusterCommands):
             raise
 
     def pipeline(self, transaction: bool = False) -> Any:
-        """Commands sent together; they are not repeated."""
+        """Open a pipeline; it is not retried."""
         return self.cluster.pipeline(transaction=transaction)
 
     def pubsub(self, **options: Any) -> Any:
-        """A subscription, on the node that the channel's name belongs to."""
+        """Open a subscription on the node of the channel's name."""
         return self.cluster.pubsub(**options)
 
     def masters(self) -> list[tuple[str, Any]]:
@@ -87,12 +87,12 @@ class ClusterClient(RedisClusterCommands):
         return [(node.name, cluster.get_redis_connection(node)) for node in cluster.get_primaries()]
 
     def node_of(self, key: str) -> Any:
-        """A client of the node that held *key* when we last heard."""
+        """A client of the node that holds *key*, as last reported."""
         cluster = self.cluster
         return cluster.get_redis_connection(cluster.get_node_from_key(key))
 
     def forget(self) -> None:
-        """Ask for the nodes anew, where the URL says: all of them may have moved."""
+        """Connect anew at the next command, through the URL: all nodes may have moved."""
         self._clusters.pop()
 
     def close(self) -> None:

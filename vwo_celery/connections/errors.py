@@ -1,7 +1,7 @@
-"""What redis-py says of a URL or of a command, without what it repeats of them.
+"""redis-py's exceptions: their groups, and their way into ours without secrets.
 
-Place: an edge, beneath the connections. An error of redis-py's may hold the value of a URL's option,
-or the whole command that failed, with an event or an SDK key in it. No state.
+Place: beneath the clients; no state, nothing to lose. An exception of redis-py may quote the whole
+command that failed, with an event or an SDK key in it; that part is cut out.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.errors import QueueUnavailable
 
-_REPEATED: Final = (
+#: The places where an error text quotes the command.
+_QUOTED_COMMAND: Final = (
     re.compile(r"(?s)\ACommand # \d+ \(.*\) of pipeline caused error: "),  # by redis-py
     re.compile(r"(?s), with args beginning with: .*"),  # by Redis, of a command it does not know
 )
 
 
 def without_command(exc: BaseException) -> str:
-    """What an error of Redis' says, without the command; a traceback will not show it either."""
+    """The text of a Redis error without the command, which is also cut out of *exc* itself."""
     if exc.args and isinstance(exc.args[0], str):
         text = exc.args[0]
-        for pattern in _REPEATED:
+        for pattern in _QUOTED_COMMAND:
             text = pattern.sub("", text)
         exc.args = (text, *exc.args[1:])
     return str(exc)
 
 
-#: What Redis says of itself in an answer that is an error, also where a script passes it on.
+#: Words of error replies about the state of the whole server; a script passes them on.
 _STATES_OF_REDIS = (
     "OOM", "READONLY", "LOADING", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
     "BUSY", "NOAUTH", "NOPERM", "WRONGPASS",
@@ -47,7 +48,7 @@ _STATES_OF_REDIS = (
 
 
 def is_trouble_of_redis(exc: BaseException | None) -> bool:
-    """Whether an error is about Redis as a whole, and not about one queue's keys or a script."""
+    """Whether an error concerns all of Redis, not only one queue's keys or a script."""
     if not isinstance(exc, ResponseError):
         return True
     text = str(exc)
@@ -56,12 +57,12 @@ def is_trouble_of_redis(exc: BaseException | None) -> bool:
     return "WRONGTYPE" not in text and "user_script" not in text
 
 
-#: Whatever redis-py raises; what it raises for a Cluster is not always a RedisError.
+#: All exceptions of redis-py; some of Cluster's are no RedisError.
 REDIS_ERRORS = (RedisError, RedisClusterException)
 
 
 def describe(exc: Exception) -> str:
-    """What Redis said, for a log line."""
+    """The error's type and text, for a log line."""
     return f"Redis answered {type(exc).__name__}: {exc}"
 
 
@@ -80,13 +81,16 @@ def lacks_script(exc: BaseException | None) -> bool:
     return isinstance(exc, NoScriptError)
 
 
-#: After these a connection is closed, so that the next one asks anew where the master is. A replica
-#: that refuses to write was the master until a moment ago.
+#: Errors after which a connection is closed: the next one asks anew where the master is. A server
+#: that refuses a write because it is a replica was the master until a moment ago.
 WORTH_A_NEW_CONNECTION = (RedisConnectionError, RedisTimeoutError, OSError, ReadOnlyError)
 
 
 def is_demoted(exc: Exception) -> bool:
-    """Whether a server refused to write since it is a replica; of a script, Redis 6.2 says it so."""
+    """Whether a server refused a write because it is a replica.
+
+    For a write inside a script, Redis 6.2 sends a plain error reply that only quotes the reason.
+    """
     return isinstance(exc, ReadOnlyError) or (
         isinstance(exc, ResponseError) and "-READONLY " in str(exc)
     )
@@ -94,12 +98,13 @@ def is_demoted(exc: Exception) -> bool:
 
 @contextmanager
 def unavailable(doing: str) -> Iterator[None]:
-    """Turn whatever the Redis client raises into QueueUnavailable, saying what was tried.
+    """Turn any exception of redis-py into QueueUnavailable, without the command that failed.
 
-    The command that failed is in neither: it may hold events, or the SDK key.
+    Args:
+        doing: What was attempted, as the first words of the message.
     """
     try:
         yield
-    except (RedisError, RedisClusterException) as exc:  # the latter is no RedisError
+    except REDIS_ERRORS as exc:
         text = without_command(exc)
         raise QueueUnavailable(f"{doing}: Redis answered {type(exc).__name__}: {text}") from exc

@@ -1,15 +1,14 @@
-"""When a command that failed is sent again by the client itself: never, or for some seconds.
+"""Retries of Redis commands: none for producers, a few seconds for workers.
 
-Place: an edge, beneath the connections. A producer's client never repeats anything: only the producer
-knows what a repeat may store twice, and when its time is over. A worker's client repeats whatever
-failed for lack of a connection, long enough for a restart or a failover, since settling is idempotent
-and a claim whose answer was lost runs out by itself. If the process dies meanwhile, the command has
-run or it has not.
+Place: beneath the clients. A producer's client retries nothing: only the producer knows what a second
+attempt might store twice, and how much time is left. A worker's client retries after a lost
+connection, long enough for a restart or a failover: settling is idempotent, and the lease of a claim
+whose answer was lost expires. If the process dies meanwhile, the command has run or it has not.
 
-redis-py's own repeats are switched off: they stay with a connection, which goes on dialling the old
-master's address after a failover (redis-py issue 3874), and the loop of a command contains that of
-connecting, so that ten times ten attempts are made. Here each attempt takes a connection from the
-pool, which asks Sentinel.
+redis-py's own retries are switched off. They keep the connection, which dials the old master's
+address again after a failover (redis-py issue 3874), and redis-py nests the connect retries inside
+the command retries, so 10 × 10 attempts are made. Here each attempt takes a connection from the pool,
+which asks Sentinel.
 """
 
 from __future__ import annotations
@@ -24,22 +23,23 @@ from redis.retry import Retry
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
 
 Answer = TypeVar("Answer")
+#: Bounds of the pause between two attempts, which doubles.
 _SHORTEST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
-_FOR_EVER = -1
+_UNLIMITED = -1
 
 
 def never() -> Retry:
-    """For redis-py: nothing is repeated, and a connection that failed is closed."""
+    """Tell redis-py to retry nothing, and to close a connection that failed."""
     return Retry(NoBackoff(), 0, WORTH_A_NEW_CONNECTION)
 
 
-class Patience:
-    """Repeats what fails for some seconds; an attempt that is under way by then is the last.
+class Retries:
+    """Retry a failing call for some seconds; an attempt under way by then is the last.
 
     Args:
-        seconds: How long; 0 for a single attempt.
-        errors: What is worth repeating.
+        seconds: Time from the first attempt on in which others may start; 0 for a single attempt.
+        errors: Errors after which another attempt may succeed.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Patience:
         return self._seconds > 0
 
     def run(self, attempt: Callable[[], Answer]) -> Answer:
-        """What *attempt* answers, once it does; its last error when the time is over."""
+        """Return what *attempt* returns; raise its last error when the time is over."""
         end = time.monotonic() + self._seconds
 
         def fail(error: Exception) -> None:
@@ -60,4 +60,4 @@ class Patience:
                 raise error
 
         pauses = ExponentialBackoff(cap=_LONGEST_PAUSE_SECONDS, base=_SHORTEST_PAUSE_SECONDS)
-        return Retry(pauses, _FOR_EVER, self._errors).call_with_retry(attempt, fail)
+        return Retry(pauses, _UNLIMITED, self._errors).call_with_retry(attempt, fail)

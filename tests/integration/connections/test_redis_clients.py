@@ -12,11 +12,11 @@ from redis.exceptions import ResponseError
 from vwo_celery.connections import clients as connections
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.clients import open_client, open_worker_client
-from vwo_celery.connections.retries import Patience
+from vwo_celery.connections.retries import Retries
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.testing.waiting import free_port
 
-#: More than a client without patience needs where nobody answers, on any machine.
+#: More than a client without retries needs where nobody answers, on any machine.
 SOON_SECONDS = 3.0
 
 
@@ -31,23 +31,23 @@ def failing(error: Exception) -> tuple[Any, list[int]]:
     return attempt, calls
 
 
-def test_without_patience_there_is_one_attempt() -> None:
+def test_without_retries_there_is_one_attempt() -> None:
     """0 seconds are one attempt, whose error is raised."""
     attempt, calls = failing(RedisConnectionError("gone"))
 
     with pytest.raises(RedisConnectionError, match="gone"):
-        Patience(0).run(attempt)
+        Retries(0).run(attempt)
 
     assert len(calls) == 1
 
 
-def test_patience_ends() -> None:
+def test_retries_end() -> None:
     """It goes on for its time, and raises the last error then."""
     attempt, calls = failing(RedisConnectionError("gone"))
     started = time.monotonic()
 
     with pytest.raises(RedisConnectionError, match="gone"):
-        Patience(0.3).run(attempt)
+        Retries(0.3).run(attempt)
 
     assert len(calls) > 2
     assert 0.3 <= time.monotonic() - started < SOON_SECONDS
@@ -58,7 +58,7 @@ def test_what_redis_refuses_is_not_repeated() -> None:
     attempt, calls = failing(ResponseError("WRONGTYPE"))
 
     with pytest.raises(ResponseError):
-        Patience(60).run(attempt)
+        Retries(60).run(attempt)
 
     assert len(calls) == 1
 
@@ -66,7 +66,7 @@ def test_what_redis_refuses_is_not_repeated() -> None:
 @pytest.mark.parametrize("kind", ["", "+sentinel", "+cluster"])
 def test_a_worker_gives_up_in_time(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody answers, a worker's client repeats for its time, and not that time squared."""
-    monkeypatch.setattr(connections, "WORKER_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "WORKER_RETRY_SECONDS", 0.5)
     client = open_worker_client(f"redis{kind}://127.0.0.1:{free_port()}")
     started = time.monotonic()
 

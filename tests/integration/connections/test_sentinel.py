@@ -23,7 +23,7 @@ from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS
 from vwo_celery.testing import Standin
 
-#: Less than a worker's patience, which a client that goes on dialling the old master would use up.
+#: Less than a worker's retry time, which a client that keeps dialling the old master would use up.
 SOON_SECONDS = 9.0
 pytestmark = pytest.mark.declared_keys("broker:*")
 
