@@ -462,12 +462,6 @@ def test_the_interval_in_milliseconds_can_be_added_to_a_clock(
     assert batch.request_time_interval_ms == milliseconds
 
 
-@pytest.mark.parametrize(("events", "real_time"), [(1, True), (2, False)])
-def test_real_time_is_a_batch_of_one(events: int, real_time: bool) -> None:
-    """Whoever asks for batches of one event gets real time."""
-    assert BatchSettings(events).real_time is real_time
-
-
 def test_batch_settings_are_frozen_and_hashable() -> None:
     """They may be shared and compared."""
     batch = parse_batch_event_data({"events_per_request": 5})

@@ -1,13 +1,15 @@
-"""What an operator sees: where events are, since when and why, the ledger, and whether all is well.
+"""The operator's view of each queue: where its events are, since when and why, and its ledger.
 
-Place: work, beside an event's way; delivery never imports it. Looking changes nothing. It stays cheap
-with thousands of registered queues, since those that hold nothing are read hundreds at a time in one
-round trip.
+Place: beside an event's way; delivery never imports it. Changes nothing, so that a process that dies
+here loses nothing. It stays cheap with thousands of registered queues: those that hold nothing are
+read by the hundred in one round trip.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,7 +24,7 @@ from vwo_celery.text.wording import nearest
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """Where a queue's events are: accepted is the sum of all that follow, or it is not balanced."""
+    """Where a queue's events are; balanced if accepted is the sum of all the numbers after it."""
 
     queue: str
     accepted: int
@@ -36,36 +38,36 @@ class Ledger(msgspec.Struct, frozen=True):
 
 
 class QueueView(msgspec.Struct, frozen=True):
-    """One queue now; events are counted, unless said otherwise.
+    """One queue as it is now; numbers are events, unless said otherwise.
 
     Attributes:
         queue: Its name.
-        shards: Numbers of the shards that were looked at.
-        limits: Of its first shard; None where the queue is not registered, so that nothing leaves.
-        open: Waiting for a batch to be full, or old enough.
+        shards: Numbers of the shards that were read.
+        limits: Those of its first shard; None if the queue is not registered, so that nothing leaves.
+        open: In the open list, until it is full or old enough.
         ready: In batches that wait for a worker.
         in_flight: In batches that a worker holds.
-        released: In batches that VWO did not accept yet, and that wait for their next try.
-        bytes: Size of the four above, as far as it is known.
-        dead: In batches that are tried no more.
+        released: In batches that VWO did not accept yet, waiting for their next attempt.
+        bytes: Size of these four, as far as it is known.
+        dead: In dead-lettered batches.
         dead_batches: Number of those batches.
         dropped: Dropped after they were accepted, by reason.
-        refused: Refused since the queue was full; never accepted.
+        refused: Refused because the queue was full; never accepted.
         oldest_age_seconds: Time since the oldest of open, ready, in flight and released was
             enqueued; None if there is none.
-        late_seconds: Time since the oldest of open and ready ought to have left; 0 if none is late.
-        next_try_seconds: Until the first released batch is tried again; None if there is none.
+        late_seconds: Time since the oldest of open and ready should have left; 0 if none is late.
+        next_try_seconds: Time until the next attempt of a released batch; None if there is none.
         error: Why VWO did not accept the oldest released batch, "" if none is released.
-        attempt: How often that batch was tried.
+        attempt: Attempts of that batch so far.
         paused: Why nothing is claimed, "" if the queue is not paused.
-        held_seconds: Until the next probe of a destination whose circuit is open, 0 if it is due; None if
-            the circuit is closed.
+        held_seconds: Time until the next probe of a destination whose circuit is open, 0 if it is due;
+            None if the circuit is closed.
         delivered_age_seconds: Time since VWO last accepted a batch; None for never.
         receiver_errors: Receivers of signals and callbacks that raised.
         redis_lost_age_seconds: Time since a producer last noticed that Redis had lost events, which
             are counted in dropped; None for never.
-        forgotten_age_seconds: Time since a producer noticed that Redis had forgotten all that a shard
-            of the queue held, its counters included; None for never.
+        forgotten_age_seconds: Time since a producer noticed that Redis had forgotten a shard of the
+            queue with its counters; None for never.
         ledger: Its ledger.
     """
 
@@ -101,7 +103,7 @@ class QueueView(msgspec.Struct, frozen=True):
 
     @property
     def fullness(self) -> float:
-        """Share of its capacity that is taken, 1 for all of it; 0 where the capacity is unknown."""
+        """Share of the capacity that is taken, 1 for all of it; 0 if the capacity is unknown."""
         if self.limits is None:
             return 0.0
         events = self.undelivered / self.limits.capacity_events
@@ -109,20 +111,20 @@ class QueueView(msgspec.Struct, frozen=True):
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to say about it."""
+        """Whether the queue holds nothing, is not paused and balances."""
         return not (self.undelivered or self.dead or self.paused) and self.ledger.balanced
 
     @property
     def interval_seconds(self) -> float | None:
         """The registered request_time_interval; 0 where every event leaves at once."""
-        return None if self.limits is None else _interval_ms(self.limits) / 1000
+        return None if self.limits is None else self.limits.wait_ms / 1000
 
 
 def choose(registered: Mapping[str, Registration], names: Sequence[str]) -> dict[str, Registration]:
-    """The queues of those names; all of them where no name is given.
+    """The queues of these names; all queues if no name is given.
 
     Raises:
-        QueueUnknown: There is no such queue; names the nearest.
+        QueueUnknown: There is no such queue; the message names the nearest.
     """
     for name in names:
         if name not in registered:
@@ -136,7 +138,7 @@ def choose(registered: Mapping[str, Registration], names: Sequence[str]) -> dict
 
 
 def shards_of(fleet: Fleet, registered: Mapping[str, Registration]) -> dict[str, list[Shard]]:
-    """The shards of each queue, also those under watch that a registration no longer counts."""
+    """The shards of each queue, including watched ones that its registration no longer counts."""
     numbers = {queue: set(range(found.shards)) for queue, found in registered.items()}
     for shard in fleet.watched():
         if shard.queue in numbers:
@@ -148,69 +150,88 @@ def shards_of(fleet: Fleet, registered: Mapping[str, Registration]) -> dict[str,
 
 
 def view_queues(fleet: Fleet, registered: Mapping[str, Registration]) -> list[QueueView]:
-    """Every queue of *registered*; those that hold something first, the latest of them on top."""
+    """A view of each registered queue; idle ones last, the latest first."""
     queues = shards_of(fleet, registered)
-    views = _view(take_snapshots([shard for shards in queues.values() for shard in shards]))
+    views = views_of(take_snapshots([shard for shards in queues.values() for shard in shards]))
     return sorted(views, key=lambda v: (v.idle, -v.late_seconds, -v.undelivered, v.queue))
 
 
 def view_strays(fleet: Fleet, registered: Iterable[str]) -> list[QueueView]:
-    """Queues under watch that nobody registered; what they hold cannot be delivered."""
+    """Views of watched queues that hold something and are not registered: nobody can deliver it."""
     known = set(registered)
     shards = [shard for shard in fleet.watched() if shard.queue not in known]
-    return [view for view in _view(take_snapshots(shards)) if not view.idle]
+    return [view for view in views_of(take_snapshots(shards)) if not view.idle]
 
 
-def _interval_ms(limits: Limits) -> int:
-    return 0 if limits.events_per_request == 1 else limits.interval_ms
-
-
-def _view(snapshots: Iterable[Snapshot]) -> list[QueueView]:
+def views_of(snapshots: Iterable[Snapshot]) -> list[QueueView]:
+    """One view for each queue that *snapshots* belong to, in their order."""
     queues: dict[str, list[Snapshot]] = {}
     for snapshot in snapshots:
         queues.setdefault(split_shard_name(snapshot.shard)[0], []).append(snapshot)
-    return [_view_one(queue, shards) for queue, shards in queues.items()]
+    return [_view(queue, shards) for queue, shards in queues.items()]
 
 
-def _view_one(queue: str, shards: list[Snapshot]) -> QueueView:
-    batches = [batch for shard in shards for batch in shard.batches]
-    tries = sorted((b for b in batches if b.state == "released"), key=lambda batch: batch.at_ms)
-    oldest = min(tries, key=lambda batch: batch.first_ms, default=None)
-    now = shards[0].now_ms
-    dropped = {reason: 0 for shard in shards for reason in shard.dropped}
-    for reason in dropped:
-        dropped[reason] = sum(shard.dropped.get(reason, 0) for shard in shards)
-    ledger = _ledger(queue, shards)
+def _view(queue: str, shards: list[Snapshot]) -> QueueView:
+    now, ledger, retry = shards[0].now_ms, _ledger(queue, shards), _retry(shards)
     return QueueView(
         queue=queue,
         shards=tuple(split_shard_name(shard.shard)[1] for shard in shards),
         limits=shards[0].limits,
-        open=sum(shard.open_events for shard in shards),
-        ready=sum(shard.events("ready") for shard in shards),
+        open=_sum(shards, lambda shard: shard.open_events),
+        ready=_sum(shards, lambda shard: shard.events("ready")),
         in_flight=ledger.in_flight,
         released=ledger.released,
-        bytes=sum(shard.counted_bytes for shard in shards),
+        bytes=_sum(shards, lambda shard: shard.counted_bytes),
         dead=ledger.dead,
-        dead_batches=sum(batch.state == "dead" for batch in batches),
-        dropped=dropped,
-        refused=sum(shard.refused for shard in shards),
+        dead_batches=_sum(shards, lambda shard: len(shard.batches_in("dead"))),
+        dropped=_dropped(shards),
+        refused=_sum(shards, lambda shard: shard.refused),
         oldest_age_seconds=_oldest_age_seconds(shards),
         late_seconds=max(map(_late_seconds, shards)),
-        next_try_seconds=max(0, tries[0].at_ms - now) / 1000 if tries else None,
-        error=oldest.error if oldest else "",
-        attempt=oldest.attempt if oldest else 0,
+        next_try_seconds=retry.in_seconds,
+        error=retry.error,
+        attempt=retry.attempt,
         paused=next((shard.paused for shard in shards if shard.paused), ""),
         held_seconds=_held_seconds(now, shards),
-        delivered_age_seconds=_age_seconds(now, (shard.delivered_ms for shard in shards)),
-        receiver_errors=sum(shard.receiver_errors for shard in shards),
-        redis_lost_age_seconds=_age_seconds(now, (shard.redis_lost_ms for shard in shards)),
-        forgotten_age_seconds=_age_seconds(now, (shard.forgotten_ms for shard in shards)),
+        delivered_age_seconds=_age_seconds(now, [shard.delivered_ms for shard in shards]),
+        receiver_errors=_sum(shards, lambda shard: shard.receiver_errors),
+        redis_lost_age_seconds=_age_seconds(now, [shard.redis_lost_ms for shard in shards]),
+        forgotten_age_seconds=_age_seconds(now, [shard.forgotten_ms for shard in shards]),
         ledger=ledger,
     )
 
 
+def _sum(shards: Iterable[Snapshot], number: Callable[[Snapshot], int]) -> int:
+    return sum(map(number, shards))
+
+
+class _Retry(NamedTuple):
+    """The released batches of a queue: time of the next attempt, and why the oldest waits."""
+
+    in_seconds: float | None = None
+    error: str = ""
+    attempt: int = 0
+
+
+def _retry(shards: Sequence[Snapshot]) -> _Retry:
+    released = [batch for shard in shards for batch in shard.batches_in("released")]
+    if not released:
+        return _Retry()
+    due_ms = min(batch.at_ms for batch in released)
+    oldest = min(released, key=lambda batch: (batch.first_ms, batch.at_ms))
+    return _Retry(max(0, due_ms - shards[0].now_ms) / 1000, oldest.error, oldest.attempt)
+
+
+def _dropped(shards: Iterable[Snapshot]) -> dict[str, int]:
+    """Dropped events of all shards, by reason."""
+    dropped: Counter[str] = Counter()
+    for shard in shards:
+        dropped.update(shard.dropped)
+    return dict(dropped)
+
+
 def _age_seconds(now_ms: int, times_ms: Iterable[int]) -> float | None:
-    """Time since the latest of these, of which 0 stands for never."""
+    """Time since the latest of these; None where all are 0, which stands for never."""
     latest = max(times_ms)
     return max(0, now_ms - latest) / 1000 if latest else None
 
@@ -223,13 +244,13 @@ def _held_seconds(now_ms: int, shards: Iterable[Snapshot]) -> float | None:
 def _ledger(queue: str, shards: list[Snapshot]) -> Ledger:
     return Ledger(
         queue=queue,
-        accepted=sum(shard.accepted for shard in shards),
-        delivered=sum(shard.delivered for shard in shards),
-        dead=sum(shard.events("dead") for shard in shards),
-        dropped=sum(sum(shard.dropped.values()) for shard in shards),
-        pending=sum(shard.pending for shard in shards),
-        in_flight=sum(shard.events("in_flight") for shard in shards),
-        released=sum(shard.events("released") for shard in shards),
+        accepted=_sum(shards, lambda shard: shard.accepted),
+        delivered=_sum(shards, lambda shard: shard.delivered),
+        dead=_sum(shards, lambda shard: shard.events("dead")),
+        dropped=_sum(shards, lambda shard: sum(shard.dropped.values())),
+        pending=_sum(shards, lambda shard: shard.pending),
+        in_flight=_sum(shards, lambda shard: shard.events("in_flight")),
+        released=_sum(shards, lambda shard: shard.events("released")),
         balanced=all(shard.balanced for shard in shards),
     )
 
@@ -245,11 +266,13 @@ def _oldest_age_seconds(shards: list[Snapshot]) -> float | None:
 
 
 def _late_seconds(shard: Snapshot) -> float:
-    """How long ago the oldest pending event ought to have left: at its interval's end, and not
-    before it could, which is later for a batch that was released or redriven, and after a pause or an
-    open circuit."""
-    wait = _interval_ms(shard.limits) if shard.limits else 0
-    due = [max(b.first_ms + wait, b.at_ms) for b in shard.batches if b.state == "ready"]
+    """Time since the oldest pending event should have left; 0 if none is late.
+
+    It should leave at the end of its interval, but not before it can: a batch that was released or
+    redriven is due later, and a pause or an open circuit has to end first.
+    """
+    wait = shard.limits.wait_ms if shard.limits else 0
+    due = [max(batch.first_ms + wait, batch.at_ms) for batch in shard.batches_in("ready")]
     if shard.open_events:
         due.append((shard.open_first_ms or shard.now_ms) + wait)
     oldest = max(min(due, default=shard.now_ms), shard.held_until_ms, shard.free_since_ms)

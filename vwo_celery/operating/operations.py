@@ -1,7 +1,7 @@
-"""What an operator does: pause and resume queues, put dead letters back or drop them for good.
+"""The operator's actions: pause and resume queues, redrive or purge dead letters.
 
-Place: work, beside an event's way; delivery never imports it. Each batch is moved by one script, so
-that if the process dies in between, the rest is as it was, and the same command goes on from there.
+Place: beside an event's way; delivery never imports it. One script moves one batch: if the process dies
+in between, the other batches are as they were, and the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from vwo_celery.queue.snapshots import BatchView, Snapshot, take_snapshots
 
 
 class DeadBatch(msgspec.Struct, frozen=True):
-    """One batch that is tried no more.
+    """One dead-lettered batch.
 
     Attributes:
-        queue: Whose it is.
-        shard: In which of the queue's shards.
+        queue: The queue it belongs to.
+        shard: Number of the queue's shard that holds it.
         batch: Its name.
         events: Number of events in it.
         bytes: Their size.
-        attempts: How often it was tried.
-        reason: Why it was given up.
+        attempts: Attempts to deliver it.
+        reason: Why it was dead-lettered.
         died_ms: Unix ms of its dead-lettering.
         died_age_seconds: Time since then.
         first_ms: Unix ms at which its oldest event was enqueued.
@@ -49,13 +49,13 @@ class DeadBatch(msgspec.Struct, frozen=True):
 
 
 def pause(fleet: Fleet, registered: Mapping[str, Registration], reason: str) -> list[str]:
-    """Have nothing claimed from these queues; the names of those that were not paused before.
+    """Pause these queues; the names of those that were not paused before.
 
-    What is in flight is settled as usual. A queue that is paused keeps its reason, which may be all
-    that is known of a refusal of VWO's.
+    Batches in flight are settled as usual. A queue that was paused before keeps its reason, since that
+    may be the only trace of a refusal by VWO.
 
     Raises:
-        QueueUnavailable: Redis did not answer; some of them may be paused.
+        QueueUnavailable: Redis did not answer; some queues may be paused.
     """
     shards = [shard for those in shards_of(fleet, registered).values() for shard in those]
     paused = set()
@@ -67,10 +67,10 @@ def pause(fleet: Fleet, registered: Mapping[str, Registration], reason: str) -> 
 
 
 def resume(fleet: Fleet, registered: Mapping[str, Registration]) -> list[str]:
-    """End the pause of these queues and wake the workers for them; the names of those paused.
+    """End the pause of these queues and wake the workers; the names of those that were paused.
 
     Raises:
-        QueueUnavailable: Redis did not answer; some of them may be resumed.
+        QueueUnavailable: Redis did not answer; some queues may be resumed.
     """
     resumed = []
     for queue, shards in shards_of(fleet, registered).items():
@@ -92,9 +92,9 @@ def find_dead(
 
     Args:
         fleet: The queues.
-        registered: Whose dead letters.
-        batches: Only those of these names; none for all.
-        reason: Only those whose reason contains this text, in upper or lower case.
+        registered: The queues whose dead letters are wanted.
+        batches: Names of the batches that are wanted; none for all.
+        reason: Text that the reason must contain, in upper or lower case.
 
     Raises:
         QueueUnavailable: Redis did not answer.
@@ -127,7 +127,7 @@ def _dead_batch(shard: Shard, snapshot: Snapshot, batch: BatchView) -> DeadBatch
 
 
 def first_events(fleet: Fleet, dead: DeadBatch, most: int) -> list[bytes]:
-    """JSON of the oldest *most* events of a dead letter; fewer if it holds fewer.
+    """The oldest *most* events of a dead letter, encoded; fewer if it holds fewer.
 
     Raises:
         QueueUnavailable: Redis did not answer.
@@ -141,27 +141,25 @@ def redrive(
     *,
     each: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Put dead letters back to be sent, and wake the workers for them.
+    """Make dead letters ready again and wake the workers for them.
 
     Args:
         fleet: The queues.
-        dead: Which; one that is dead no more is left alone.
-        each: Called after each batch with the number of its events.
+        dead: The batches; one that is no longer dead is left alone.
+        each: Called after each batch with its number of events.
 
     Returns:
         The number of events put back.
 
     Raises:
-        QueueUnavailable: Redis did not answer; some may be put back, the others are still dead.
+        QueueUnavailable: Redis did not answer; some batches may be ready, the others are still dead.
     """
     shards: dict[tuple[str, int], Shard] = {}
     total = 0
     for batch in dead:
         shard = fleet.shard(batch.queue, batch.shard)
         if (batch.queue, batch.shard) not in shards:
-            fleet.watch(
-                shard.keys.name
-            )  # one that holds nothing but dead letters is not under watch
+            fleet.watch(shard.keys.name)  # a shard that holds only dead letters is not watched
             shards[batch.queue, batch.shard] = shard
         events = shard.redrive(batch.batch)
         total += events
@@ -178,14 +176,14 @@ def purge(
 
     Args:
         fleet: The queues.
-        dead: Which; one that is dead no more is left alone.
-        each: Called after each batch with the number of its events.
+        dead: The batches; one that is no longer dead is left alone.
+        each: Called after each batch with its number of events.
 
     Returns:
         The number of events dropped.
 
     Raises:
-        QueueUnavailable: Redis did not answer; some may be gone, the others are as they were.
+        QueueUnavailable: Redis did not answer; some batches may be gone, the others are as they were.
     """
     dropped: Counter[str] = Counter()
     try:

@@ -1,8 +1,8 @@
-"""Whether the workers that listen also run tasks, told by what they leave behind in Redis.
+"""Stalls: workers that listen but run no tasks, judged by the signs of life in Redis.
 
-Place: work, beside an event's way. Celery's consumer has been seen to live on without consuming, after
-its broker came back, and tasks of another kind can keep every lane busy. Whoever finds such a stall
-sends what waits, or says so; looking changes nothing.
+Place: beside an event's way. Celery's consumer has been seen to live on without consuming after its
+broker came back, and tasks of other kinds can keep every lane busy. A listener that finds a stall
+sends one of the waiting batches itself; health reports it. Looking changes nothing: nothing to lose.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from vwo_celery.queue.surveys import overdue
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import span
 
-#: No task for so long, and for so many sweeps, is a stall if one is due.
+#: Shortest time, and fewest sweeps, without a task that make a stall while a batch is due.
 _SHORTEST_SILENCE_SECONDS = 10.0
 _SILENT_SWEEPS = 5
-#: How long a batch that a listener had to send is remembered, where no task has run since.
+#: Time for which a batch that a listener sent counts as a sign of a stall, if no task has run since.
 _REMEMBERED_SECONDS = 60.0
 
 
 class Stall(msgspec.Struct, frozen=True):
-    """That workers listen and none runs a task.
+    """A time without tasks while workers listen and batches are due.
 
     Attributes:
-        shards: Those in which a batch has been waiting all that time.
-        silent_seconds: Since the last task; None if there never was one.
-        replaced: Whether a listener has been sending in the tasks' place.
+        shards: Shards in which a batch has waited all that time.
+        silent_seconds: Time since the last task; None if there never was one.
+        replaced: Whether a listener sends in the tasks' place.
     """
 
     shards: tuple[Shard, ...]
@@ -52,19 +52,19 @@ class Stall(msgspec.Struct, frozen=True):
 
 
 def silence_seconds(settings: Settings) -> float:
-    """How long no task may run though one is due."""
+    """Time without a task, while one is due, from which there is a stall."""
     return max(_SHORTEST_SILENCE_SECONDS, _SILENT_SWEEPS * settings.sweep_interval_seconds)
 
 
 def find_stall(
     fleet: Fleet, settings: Settings, signs_ms: Mapping[str, int], now_ms: int
 ) -> Stall | None:
-    """The stall there is now; None while tasks run, or while none is due.
+    """The present stall; None while tasks run, or while none is due.
 
     Args:
         fleet: The queues.
-        settings: A worker's; only the sweep's interval matters.
-        signs_ms: What `Fleet.signs_ms` answered.
+        settings: A worker's; only the sweep's interval is used.
+        signs_ms: The answer of `Fleet.signs_ms`.
         now_ms: Redis' time.
 
     Raises:

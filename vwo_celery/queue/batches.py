@@ -41,6 +41,11 @@ class Limits(msgspec.Struct, frozen=True):
     parallel: int
     slot_ttl_ms: int
 
+    @property
+    def wait_ms(self) -> int:
+        """Longest time that an event waits for others; 0 where every event is a batch of its own."""
+        return 0 if self.events_per_request == 1 else self.interval_ms
+
 
 class Batch(msgspec.Struct, frozen=True):
     """A claimed batch; nobody else can claim it until it is settled or its lease runs out.

@@ -113,9 +113,13 @@ class Snapshot(msgspec.Struct, frozen=True):
         """Whether the scripts know the queue's limits."""
         return self.limits is not None
 
+    def batches_in(self, state: State) -> list[BatchView]:
+        """The batches in *state*, oldest first."""
+        return [batch for batch in self.batches if batch.state == state]
+
     def events(self, state: State) -> int:
         """Events of the batches in *state*."""
-        return sum(batch.events for batch in self.batches if batch.state == state)
+        return sum(batch.events for batch in self.batches_in(state))
 
     @property
     def pending(self) -> int:

@@ -50,11 +50,6 @@ class BatchSettings(msgspec.Struct, frozen=True):
     flush_callback: str = ""
 
     @property
-    def real_time(self) -> bool:
-        """Whether each event leaves at once, as a batch of its own."""
-        return self.events_per_request == REAL_TIME_EVENTS_PER_REQUEST
-
-    @property
     def request_time_interval_ms(self) -> int:
         """The interval in whole milliseconds, small enough to be added to any time."""
         return int(min(self.request_time_interval * 1000, _LONGEST_INTERVAL_MS))
