@@ -15,7 +15,7 @@ BATCH = {"events_per_request": 100, "request_time_interval": 600}
 KEPT = ("open", "watched", "ready", "info", "batch", "slots", "wakeups")
 #: More than a call may take with this timeout, also on a machine that is busy.
 SOON_SECONDS = 2.5
-TIMEOUT_SECONDS = 0.2
+TIMEOUT_SECONDS = 0.5
 
 
 def connect(url: str, batch: Any = BATCH, **settings: Any) -> vwo_celery.Queue:

@@ -176,7 +176,7 @@ def test_redis_comes_back_empty(tmp_path: Path) -> None:
     """A server that lost everything, registrations and marks too, gets what was spooled."""
     with RedisServer() as server:
         queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
-        queue.enqueue_many({"n": n} for n in range(5))
+        wait_for(lambda: queue.enqueue({"n": 0}) == IN_REDIS and not queue.spooled())
         server.pause()
         receipts = [queue.enqueue({"n": n}) for n in range(5, 8)]
         server.restart()
