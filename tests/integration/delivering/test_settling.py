@@ -441,7 +441,7 @@ def test_mixed_answers_do_not_open_the_circuit(
 
     made.deliver_until(lambda: made.state.delivered == 20)
 
-    assert held == []
+    assert held == [], [(report.batch, report.attempt, report.error) for _, report in made.told]
 
 
 # -- interruptions
