@@ -123,7 +123,7 @@ class _Loop(threading.Thread):
         self._fallback.look()  # an application of this host may have ended with events on its disk
         now = time.monotonic()
         if now >= self._note_due:
-            with sweeping.going_on("a sign of life"):
+            with sweeping.skipping_refusals("a sign of life"):
                 self.fleet.note_listener(self.listener)
             self._note_due = now + _NOTE_SECONDS
         if now >= self._sweep_due:

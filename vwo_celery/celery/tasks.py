@@ -167,7 +167,7 @@ def _leave(fleet: Fleet, wakeup: Wakeup) -> None:
 
 
 def _note_task(worker: Worker) -> None:
-    with sweeping.going_on("a sign of life"):
+    with sweeping.skipping_refusals("a sign of life"):
         worker.fleet.note_task()
 
 

@@ -49,7 +49,7 @@ class Lane:
     def _run(self) -> None:
         while (wakeup := self._next()) is not None:
             try:
-                with sweeping.going_on("a sign of life"):
+                with sweeping.skipping_refusals("a sign of life"):
                     self._worker.fleet.note_rescue()
                 delivery.deliver(self._worker, wakeup)
             except VwoCeleryError as exc:

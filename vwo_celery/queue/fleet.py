@@ -1,8 +1,8 @@
-"""What all queues of a namespace share in Redis: registrations, wake-ups, signs of life.
+"""The data that all queues of a namespace share in Redis: registrations, wake-ups, signs of life.
 
-Place: an edge; owns the keys without a hash tag, each touched by plain commands of its own. Nothing
-here holds an event: what is lost here (a wake-up, a sign of life) is found again by the sweep, and a
-lost registration is written again by the next enqueue.
+Place: stages 1 to 6; owns the keys without a hash tag, which plain commands read and write. No event
+is stored here. If the process dies here, a wake-up or a sign of life may be lost, for which the next
+sweep makes up; a lost registration is written again by the next enqueue.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from vwo_celery.queue.keys import FleetKeys, as_text, fleet_keys, split_shard_na
 from vwo_celery.queue.registration import UNREADABLE, Registration, Registrations, Wakeup
 from vwo_celery.queue.shard import Shard
 
-#: Wake-ups kept while no worker listens; more would not make the first worker any quicker.
+#: Most wake-ups kept while no worker listens; more would not speed up the first worker.
 MOST_WAKEUPS = 1000
-#: A worker that has not listened for so long counts as gone.
+#: Time after which a worker that has not listened counts as gone.
 LISTENER_TTL_SECONDS = 15.0
-#: Who may run the sweep: the task that beat sends, and a listener where beat is silent.
+#: Runners of the sweep: the task that beat sends, and a listener while beat is silent.
 SWEEPERS = ("beat", "listener")
-#: Signs of life: sweeps, by whom; a task of another kind; a batch that a listener had to send.
+#: Signs of life: a sweep by each runner, a task of another kind, a batch sent by a listener.
 _SIGNS = (*SWEEPERS, "task", "rescue")
 _AUDIT_CURSOR = "audit_cursor"
 
@@ -35,10 +35,10 @@ _AUDIT_CURSOR = "audit_cursor"
 class Fleet:
     """All queues of one namespace.
 
-    Every method raises QueueUnavailable where Redis does not answer.
+    Every method raises QueueUnavailable if Redis does not answer.
 
     Args:
-        client: A Redis client, see connections.
+        client: A Redis client made by `connections`.
         namespace: First part of every key.
     """
 
@@ -53,11 +53,11 @@ class Fleet:
 
     @property
     def in_cluster(self) -> bool:
-        """Whether the queues lie on a Redis Cluster, of which one node may be away alone."""
+        """Whether the queues are on a Redis Cluster, where a single node may be away."""
         return is_cluster_client(self.client)
 
     def ping(self) -> None:
-        """Do nothing if Redis answers."""
+        """Make sure that Redis answers."""
         with unavailable("ping"):
             self.client.ping()
 
@@ -70,14 +70,14 @@ class Fleet:
     # -- registrations
 
     def register(self, registration: Registration, lives: Sequence[str] = ()) -> list[str]:
-        """Make a queue known to every worker, and its limits known to the scripts.
+        """Make a queue known to every worker, and its limits to the scripts.
 
         Args:
             registration: The queue.
-            lives: What this answered the caller last, if it ever did.
+            lives: The last answer that the caller got, if any.
 
         Returns:
-            Of each shard, the name of its state's life; another one where Redis had forgotten it.
+            The name of each shard's life; a new one if Redis had forgotten the shard.
         """
         queue = registration.destination.queue
         shards = [self.shard(queue, number) for number in range(registration.shards)]
@@ -95,10 +95,10 @@ class Fleet:
         return renewed
 
     def registration(self, queue: str) -> Registration:
-        """What a queue was registered with.
+        """The registration of a queue.
 
         Raises:
-            QueueUnknown: Nothing that can be read is registered under that name.
+            QueueUnknown: No registration of that name, or none that can be read.
         """
         with unavailable(f"look-up of {queue}"):
             found = self.client.hget(self.keys.queues, queue)
@@ -121,14 +121,14 @@ class Fleet:
         return _decode(found)
 
     def some_registrations(self, most: int) -> dict[str, Registration]:
-        """About *most* registered queues; repeated calls, by anyone, come to all of them."""
+        """About *most* registered queues; repeated calls, by anyone, reach all of them."""
         with unavailable("list of queues"):
             cursor = _number(self.client.hget(self.keys.pulse, _AUDIT_CURSOR))
             cursor, found = self.client.hscan(self.keys.queues, cursor, count=most)
             self.client.hset(self.keys.pulse, _AUDIT_CURSOR, cursor)
         return _decode(found).readable
 
-    # -- shards that the sweep looks at
+    # -- watched shards
 
     def watch(self, shard_name: str) -> None:
         """Have the sweep look at a shard."""
@@ -138,14 +138,14 @@ class Fleet:
             pipe.execute()
 
     def _add_watch(self, pipe: Any, shard: Shard) -> None:
-        # The note first: where `unwatch` comes in between, it takes back both or neither.
+        # The note first: an `unwatch` in between then takes back both or neither.
         shard.add_watched(pipe)
         pipe.sadd(self.keys.watched, shard.keys.name)
 
     def unwatch(self, shard: Shard) -> None:
         """Have the sweep forget a shard that holds nothing, and only then.
 
-        Forgotten first and checked after: what comes in between is seen by the check.
+        The shard is forgotten first and checked afterwards: the check sees events that came meanwhile.
         """
         with unavailable(f"unwatch of {shard.keys.name}"):
             self.client.srem(self.keys.watched, shard.keys.name)
@@ -153,7 +153,7 @@ class Fleet:
             self.watch(shard.keys.name)
 
     def watched(self) -> list[Shard]:
-        """The shards that hold, or lately held, something; what names no shard is passed over."""
+        """The shards that hold, or lately held, events; names that are no shard's are skipped."""
         with unavailable("list of watched shards"):
             names = self.client.smembers(self.keys.watched)
         shards = []
@@ -165,7 +165,7 @@ class Fleet:
     # -- wake-ups
 
     def leave_wakeups(self, queue: str, shard: int, tokens: Iterable[str]) -> None:
-        """Leave wake-ups for whichever worker listens first."""
+        """Leave wake-ups for the first worker that listens."""
         texts = [msgspec.json.encode(Wakeup(queue, shard, token)) for token in tokens]
         if not texts:
             return
@@ -181,7 +181,7 @@ class Fleet:
             return int(self.client.llen(self.keys.wakeups))
 
     def next_wakeup(self, timeout_seconds: float) -> Wakeup | None:
-        """Wait for a wake-up; None if there was none in time, or what came is none."""
+        """Wait for a wake-up; None if none came in time, or if it cannot be read."""
         with unavailable("wait for a wake-up"):
             found = self.client.brpop([self.keys.wakeups], timeout=timeout_seconds)
         if found is None:
@@ -194,15 +194,15 @@ class Fleet:
     # -- signs of life
 
     def note_sweep(self, by: str) -> None:
-        """Leave the time of a sweep run by "beat" or by a "listener"."""
+        """Note that "beat" or a "listener" runs a sweep now."""
         self._note(by)
 
     def note_task(self) -> None:
-        """Leave the time at which a worker ran a task."""
+        """Note that a worker runs a task now."""
         self._note("task")
 
     def note_rescue(self) -> None:
-        """Leave the time at which a listener sent what no task did."""
+        """Note that a listener sends a batch now because no task did."""
         self._note("rescue")
 
     def _note(self, sign: str) -> None:
@@ -210,17 +210,17 @@ class Fleet:
             self.client.hset(self.keys.pulse, sign, self.now_ms())
 
     def last_sweeps_ms(self) -> dict[str, int]:
-        """Unix ms of the last sweep, by who ran it."""
+        """Unix ms of the last sweep of each runner."""
         return {by: ms for by, ms in self.signs_ms().items() if by in SWEEPERS}
 
     def signs_ms(self) -> dict[str, int]:
-        """Unix ms of the last sweep by "beat" and "listener", of the last "task" and "rescue"."""
+        """Unix ms of the last sweep by "beat" and "listener", and of the last "task" and "rescue"."""
         with unavailable("look-up of signs of life"):
             found = self.client.hmget(self.keys.pulse, _SIGNS)
         return {sign: _number(ms) for sign, ms in zip(_SIGNS, found, strict=True) if ms is not None}
 
     def note_listener(self, name: str) -> None:
-        """Leave word that this worker listens; forget those silent for long."""
+        """Note that this worker listens now; forget workers that have been silent for long."""
         now = self.now_ms()
         with unavailable("note of a listener"):
             pipe = self.client.pipeline(transaction=False)
@@ -229,7 +229,7 @@ class Fleet:
             pipe.execute()
 
     def forget_listener(self, name: str) -> None:
-        """Take back `note_listener`, at a worker's shutdown."""
+        """Forget this worker, as it shuts down."""
         with unavailable("forgetting a listener"):
             self.client.zrem(self.keys.listeners, name)
 
@@ -247,18 +247,18 @@ class Fleet:
     # -- results
 
     def want_results(self, registration: Registration, *, for_seconds: float) -> None:
-        """Have workers announce this queue's outcomes for a while."""
+        """Have workers publish this queue's outcomes for a while."""
         until_ms = self.now_ms() + as_ms(for_seconds)
         for number in range(registration.shards):
             self.shard(registration.destination.queue, number).want_results(until_ms)
 
     def publish_result(self, queue: str, text: bytes) -> None:
-        """Announce an outcome to whoever listens now."""
+        """Publish an outcome to whoever listens now."""
         with unavailable(f"announcement for {queue}"):
             self.client.publish(self.keys.results(queue), text)
 
     def results(self, queue: str, *, timeout_seconds: float) -> Iterator[bytes | None]:
-        """Outcomes as they are announced; None whenever *timeout_seconds* pass without one."""
+        """Outcomes as they are published; None whenever *timeout_seconds* pass without one."""
         with unavailable(f"results of {queue}"):
             subscription = self.client.pubsub(ignore_subscribe_messages=True)
             try:
@@ -271,7 +271,7 @@ class Fleet:
 
 
 def _number(text: bytes | None) -> int:
-    """A number that we keep in Redis, 0 where it is none."""
+    """A number stored in Redis; 0 if it is missing or no number."""
     return int(text) if text is not None and text.isdigit() else 0
 
 

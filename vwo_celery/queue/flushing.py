@@ -1,8 +1,8 @@
-"""Flush: seal what is open now, whatever its age, and watch until it is delivered.
+"""Flush: seal the open events now, whatever their age, and watch until they are delivered.
 
-Stage 2 of an event's way, because somebody asks. A flush is a sweep that does not wait for age, and
-then looks at Redis until none of the sealed batches is left. If the process dies here, the batches
-leave all the same.
+Stage 2 of an event's way, at somebody's request. A flush is a sweep that does not wait for age, and
+then polls Redis until none of the sealed batches is left. If the process dies here, the batches are
+delivered anyway.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.snapshots import take_snapshot
-from vwo_celery.queue.sweeping import going_on, sweep_shard
+from vwo_celery.queue.sweeping import skipping_refusals, sweep_shard
 
 _FIRST_POLL_SECONDS = 0.01
 _LONGEST_POLL_SECONDS = 0.2
@@ -24,7 +24,7 @@ _NUDGE_SECONDS = 1.0
 
 
 class FlushCounts(NamedTuple):
-    """What a flush achieved: events, and why not all of them were delivered."""
+    """The result of a flush: numbers of events, and why not all were delivered."""
 
     delivered: int
     failed: int
@@ -33,10 +33,10 @@ class FlushCounts(NamedTuple):
 
 
 def flush(fleet: Fleet, registration: Registration, *, timeout_seconds: float) -> FlushCounts:
-    """Seal what is open in one queue, wake the workers, and wait for what becomes of it.
+    """Seal the open events of one queue, wake the workers, and wait for the outcome.
 
     Raises:
-        QueueUnavailable: Redis did not answer; whatever is pending stays.
+        QueueUnavailable: Redis did not answer; what is pending stays pending.
     """
     queue = registration.destination.queue
     shards = [fleet.shard(queue, i) for i in range(registration.shards)]
@@ -50,23 +50,23 @@ def flush_shards(
     timeout_seconds: float,
     watch: Callable[[FlushCounts], None] = lambda _: None,
 ) -> dict[str, FlushCounts]:
-    """As `flush`, for any shards of any queues under one deadline.
+    """Flush any shards of any queues under one deadline; see `flush`.
 
     Args:
         fleet: The queues.
-        shards: What to flush.
+        shards: The shards to flush.
         timeout_seconds: Longest wait; 0 only wakes the workers.
-        watch: Called again and again while waiting, with the counts of all queues together.
+        watch: Called at each poll with the counts of all queues together.
 
     Returns:
-        What was achieved, by queue.
+        The result of each queue.
 
     Raises:
-        QueueUnavailable: Redis did not answer; whatever is pending stays.
+        QueueUnavailable: Redis did not answer; what is pending stays pending.
     """
     wakeups = [wakeup for shard in shards for wakeup in sweep_shard(shard, force=True)[0]]
     flushes = [_Flush(shard) for shard in shards]
-    _leave(fleet, wakeups)  # only now, so that what they deliver is counted
+    _leave(fleet, wakeups)  # only now, so that the counts include what these deliver
     _await(fleet, flushes, timeout_seconds, watch)
     queues: dict[str, list[_Flush]] = {}
     for each in flushes:
@@ -92,18 +92,18 @@ class _Flush:
         return sum(self.awaited.values())
 
     def look(self) -> None:
-        """Take out what has been settled."""
+        """Take out the batches that have been settled."""
         if not self.awaited:
             return
         dead, gone = self.shard.settled(list(self.awaited))
         for batch_id in gone:
             del self.awaited[batch_id]
-        if gone:  # a batch that was split is gone as well, and its parts are still awaited
+        if gone:  # a batch that was split is gone, too; its parts are still awaited
             self.awaited |= self.shard.parts_of(gone)
         self.dead += sum(self.awaited.pop(batch_id) for batch_id in dead)
 
     def dropped(self) -> int:
-        """How many of those that are gone were dropped for newer ones, at most."""
+        """Most events, of those that are gone, that can have been dropped for newer ones."""
         dropped = take_snapshot(self.shard).dropped.get(OLDEST, 0) - self._dropped
         return min(max(0, dropped), self.total - self.dead - self.pending)
 
@@ -123,9 +123,9 @@ def _counts(fleet: Fleet, flushes: Sequence[_Flush]) -> FlushCounts:
 
 
 def _leave(fleet: Fleet, wakeups: Iterable[Wakeup]) -> None:
-    """Leave wake-ups; where Redis has no room for one, the workers' own sweep makes up for it."""
+    """Leave wake-ups; the workers' own sweep makes up for one that Redis refuses."""
     for wakeup in wakeups:
-        with going_on(f"a wake-up for {wakeup.queue}"):
+        with skipping_refusals(f"a wake-up for {wakeup.queue}"):
             fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
 
 
@@ -135,7 +135,7 @@ def _await(
     timeout_seconds: float,
     watch: Callable[[FlushCounts], None],
 ) -> None:
-    """Look at the flushes until all is settled or time is over."""
+    """Poll until all batches are settled or the time is over."""
     started, nudged, pause = time.monotonic(), 0.0, _FIRST_POLL_SECONDS
     while True:
         for each in flushes:

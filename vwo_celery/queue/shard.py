@@ -1,8 +1,8 @@
-"""One shard of one queue in Redis: every change of state is one script, and one method here.
+"""One shard of one queue in Redis: each change of state is one script, and one method here.
 
-Place: an edge; owns the keys of a shard. Scripts move ids and counters, never events, except for
-the events that are pushed and those that a program of another kind pushed. If this process dies
-inside a method, the script has happened or it has not; nothing is half done.
+Place: stages 1 to 5; owns the keys of a shard. Scripts move ids and counters. Events pass through
+them only when they are pushed, and when another program pushed them. If the process dies inside a
+method, the script has run as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -31,22 +31,23 @@ from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.scripts import script
 
 STORED, DUPLICATE, TOO_MANY_EVENTS, TOO_MANY_BYTES, NOT_REGISTERED, TOO_FEW_NAMES = range(1, -5, -1)
-#: The codes of a push that the queue had no room for.
+#: Codes of a push for which the queue had no room.
 REFUSALS = (TOO_MANY_EVENTS, TOO_MANY_BYTES)
 
-#: Events read in one command, so that no command holds Redis for more than a moment.
+#: Most events read by one command, since a longer one would hold up Redis.
 READ_PAGE_EVENTS = 1000
-#: Batches that one sweep of a shard may seal; what is left is sealed by the next call.
+#: Most batches that one call of the sweep script seals; the next call seals the others.
 _SWEEP_NAMES = 8
+#: Time for which a refusal of a single event is remembered.
 _SUSPICION_MS = 86_400_000
 #: Placeholder for `watched`: the sweep replaces it by the time when the shard last held something.
 _SEEN_LONG_AGO = 1
-#: Reason under which what an operator drops is counted.
+#: Reason under which purged events are counted as dropped.
 PURGED = "purged"
 
 
 class Pushed(NamedTuple):
-    """What enqueue.lua answered, and whether as many replicas have it as were to be waited for."""
+    """The answer of enqueue.lua, and whether as many replicas as required have the push."""
 
     code: int
     sealed: int
@@ -55,12 +56,12 @@ class Pushed(NamedTuple):
     replicated: bool = True
 
 
-#: The usual answer: stored, and nothing else to do for the producer.
+#: The usual answer: stored, and the producer has nothing else to do.
 PLAIN = Pushed(STORED, 0, 0, 0)
 
 
 class Swept(NamedTuple):
-    """What sweep.lua answered, and the token that its wake-ups were handed out under."""
+    """The answer of sweep.lua, and the token under which it handed out wake-ups."""
 
     registered: int
     sealed: int
@@ -73,10 +74,10 @@ class Swept(NamedTuple):
 class Shard:
     """One shard of one queue.
 
-    Every method raises QueueUnavailable where Redis does not answer; the script may have run.
+    Every method raises QueueUnavailable if Redis does not answer; the script may have run.
 
     Args:
-        client: A Redis client, see connections.
+        client: A Redis client made by `connections`.
         namespace: First part of every key.
         queue: The queue's name.
         shard: 0 and up.
@@ -96,18 +97,18 @@ class Shard:
     # -- producing
 
     def append(self, mark: Mark, event: bytes) -> bool:
-        """Store one event by the shortest way, if it neither opens nor fills a batch.
+        """Store one event the fast way, if it neither opens nor fills a batch.
 
         Args:
-            mark: The caller's, with its sequence already raised for this push.
-            event: JSON of the event.
+            mark: The caller's mark, its sequence already raised for this push.
+            event: The encoded event.
 
         Returns:
-            Whether it is stored. If not, and also where this raises, a `push` under the same mark
-            stores it, once.
+            Whether it is stored. If not, or if this raises, a `push` under the same mark stores it
+            exactly once.
 
         Raises:
-            redis.exceptions.RedisError: As it comes; the producer decides what may be tried again.
+            redis.exceptions.RedisError: As redis-py raises it; the producer decides about a repeat.
         """
         answer = self.client.execute_command(
             *self._append_start, self.keys.mark(mark.id), mark.sequence, event
@@ -117,13 +118,13 @@ class Shard:
     def push_command(self, mark: Mark, events: Sequence[bytes], names: int) -> tuple[Any, ...]:
         """The command that stores *events* under the mark's present sequence number.
 
-        Pure, so that the sync and the asyncio producer share it. May be sent again, after
-        `Mark.doubt`: events are stored once.
+        Pure, so that the sync and the asyncio producer share it. The command may be sent again after
+        `Mark.doubt`; the events are stored once.
 
         Args:
-            mark: The caller's, with its sequence already raised for this push.
+            mark: The caller's mark, its sequence already raised for this push.
             events: JSON of each event; at most as many as the caller wants in one command.
-            names: Batches that the push may seal at most; see `pushes.names_needed`.
+            names: Most batches that the push may seal; see `pushes.names_needed`.
         """
         stem = f"{self.keys.prefix}batch:{push_token(mark)}"
         count = len(self._enqueue_keys) + 1 + names
@@ -134,15 +135,15 @@ class Shard:
         )  # fmt: skip
 
     def push(self, command: tuple[Any, ...]) -> Pushed:
-        """Send a command made by `push_command`; a server that lacks the script is given it.
+        """Send a command made by `push_command`.
 
         Raises:
-            redis.exceptions.RedisError: As it comes; the producer decides what may be tried again.
+            redis.exceptions.RedisError: As redis-py raises it; the producer decides about a repeat.
         """
         return Pushed(*self.client.execute_command(*command))
 
     def load_push(self) -> None:
-        """Give the server the scripts that store events."""
+        """Load the scripts that store events into the server."""
         self.client.script_load(self._enqueue.text)
         self.client.script_load(script("append").text)
 
@@ -150,14 +151,14 @@ class Shard:
         """Whether Redis still knows a producer's mark.
 
         Raises:
-            redis.exceptions.RedisError: As it comes; nothing has changed.
+            redis.exceptions.RedisError: As redis-py raises it; nothing has changed.
         """
         return bool(self.client.execute_command("EXISTS", self.keys.mark(mark_id)))
 
     # -- triggers
 
     def sweep(self, *, force: bool, horizon_ms: int, idle_ms: int) -> Swept:
-        """Seal what is due (everything, with *force*) and take wake-up slots for what is ready."""
+        """Seal events that are due (all, with *force*) and take wake-up slots for ready batches."""
         token = new_token()
         names = [self.keys.batch(f"{token}.{i:04d}") for i in range(_SWEEP_NAMES)]
         with unavailable(f"sweep of {self.keys.name}"):
@@ -172,7 +173,7 @@ class Shard:
         pipe.hsetnx(self.keys.meta, "watched", _SEEN_LONG_AGO)
 
     def unwatch(self) -> bool:
-        """Whether the sweep may forget this shard, since it holds nothing."""
+        """Let the sweep forget this shard; False if the shard holds something after all."""
         k = self.keys
         with unavailable(f"unwatch of {k.name}"):
             return bool(script("unwatch").run(self.client, (k.open, k.meta, k.ready, k.leases)))
@@ -182,16 +183,16 @@ class Shard:
     def claim(
         self, *, token: str, lease_seconds: float, probe: bool = False
     ) -> Batch | Held | None:
-        """Take the batch that has waited longest; nobody else can until it is settled.
+        """Lease the batch that has waited longest; nobody else can claim it until it is settled.
 
         Args:
-            token: The wake-up's token, "" for none; where nothing is claimed, its slot is free.
-            lease_seconds: How long the claim holds if this worker goes silent.
-            probe: Claim although the shard is held, for the circuit's probe.
+            token: The wake-up's token, "" for none; its slot is freed if nothing is claimed.
+            lease_seconds: Length of the lease, should this worker go silent.
+            probe: Claim for the circuit's probe, although the shard is held.
 
         Returns:
-            A batch, or None if none may be claimed now: none is due, the queue is paused, or as
-            many as allowed are in flight. Or HELD: ask the circuit; the slot is kept.
+            A batch; None if none may be claimed now (none is due, the queue is paused, or as many as
+            allowed are in flight); or HELD: ask the circuit first, the slot is kept.
         """
         k, help_token = self.keys, new_token()
         with unavailable(f"claim from {k.name}"):
@@ -205,7 +206,7 @@ class Shard:
         return HELD if len(answer) == 1 else claimed_batch(answer, help_token, as_ms(lease_seconds))
 
     def read(self, batch: Batch) -> list[bytes]:
-        """The batch's events, oldest first, read in pages."""
+        """Read the batch's events in pages, oldest first."""
         key, events = self.keys.batch(batch.id), []
         with unavailable(f"read of batch {batch.id}"):
             for end in range(batch.events, 0, -READ_PAGE_EVENTS):
@@ -214,31 +215,31 @@ class Shard:
         return events
 
     def first_events(self, batch_id: str, most: int) -> list[bytes]:
-        """The oldest *most* events of a batch; fewer if it holds fewer."""
+        """Read the oldest *most* events of a batch; fewer if it holds fewer."""
         with unavailable(f"read of batch {batch_id}"):
             tail: list[bytes] = self.client.lrange(self.keys.batch(batch_id), -most, -1)
         return tail[::-1]
 
     def ack(self, batch_id: str) -> bool:
-        """Forget a batch that VWO accepted, whoever holds it; False if it was settled before."""
+        """Forget a batch that VWO accepted, whoever holds its lease; False if already settled."""
         k = self.keys
         keys = (k.meta, k.ready, k.leases, k.info, k.dead, k.batch(batch_id))
         with unavailable(f"ack of batch {batch_id}"):
             return bool(script("ack").run(self.client, keys, (batch_id,)))
 
     def release(self, batch: Batch, *, delay_seconds: float, error: str) -> bool:
-        """Give the lease back, to be claimed again after a delay; False if it was ours no more."""
+        """Give the lease back; the batch is due again after a delay. False if the lease has moved on."""
         k = self.keys
         arguments = (batch.id, batch.attempt, as_ms(delay_seconds), error[:LONGEST_ERROR])
         with unavailable(f"release of batch {batch.id}"):
             return bool(script("release").run(self.client, (k.ready, k.leases, k.info), arguments))
 
     def hand_back(self, batch: Batch, *, lease_until_ms: int) -> bool:
-        """Undo the claim, as a worker does that stops; False if the lease is ours no more.
+        """Undo the claim because this worker is stopping; False if the lease has moved on.
 
         Args:
             batch: As it was claimed.
-            lease_until_ms: When the lease ends; no other lease of this batch is touched.
+            lease_until_ms: Expiry of that lease; no other lease of the batch is touched.
         """
         k = self.keys
         arguments = (batch.id, batch.attempt, lease_until_ms)
@@ -247,7 +248,7 @@ class Shard:
             return bool(script("hand_back").run(self.client, keys, arguments))
 
     def extend(self, batch: Batch, *, lease_seconds: float, token: str) -> int:
-        """Hold the lease for *lease_seconds* from now; when it ends, 0 if it is ours no more."""
+        """Renew the lease for *lease_seconds* from now; its expiry, Unix ms, 0 if it has moved on."""
         k = self.keys
         arguments = (batch.id, batch.attempt, as_ms(lease_seconds), token)
         with unavailable(f"extend of batch {batch.id}"):
@@ -256,12 +257,12 @@ class Shard:
     def split(
         self, batch: Batch, parts: Sequence[Part], *, delivered: tuple[int, int] = (0, 0)
     ) -> bool:
-        """Settle a batch in parts, all at once; False if it is ours no more.
+        """Settle all parts of a batch at once; False if the lease has moved on.
 
         Args:
             batch: As it was claimed.
-            parts: What becomes a batch of its own, by the names of `part_id`, counted from 1.
-            delivered: Events that VWO accepted, and their size; with *parts* that is all of it.
+            parts: Parts that become batches of their own, named by `part_id`, counted from 1.
+            delivered: Events that VWO accepted, and their size; *parts* hold all the others.
         """
         k = self.keys
         names = [k.batch(part_id(batch.id, i, batch.help_token)) for i in range(1, len(parts) + 1)]
@@ -273,7 +274,7 @@ class Shard:
             return bool(script("split").run(self.client, keys, arguments))
 
     def dead_letter(self, batch: Batch, *, error: str) -> bool:
-        """Take the batch out of delivery and keep it for the operator; False if ours no more."""
+        """Take the batch out of delivery, for the operator; False if the lease has moved on."""
         k = self.keys
         arguments = (batch.id, batch.attempt, error[:LONGEST_ERROR])
         with unavailable(f"dead-letter of batch {batch.id}"):
@@ -281,9 +282,9 @@ class Shard:
             return bool(script("dead_letter").run(self.client, keys, arguments))
 
     def settled(self, batch_ids: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Of these batches, those that are dead letters now, and those that are gone."""
+        """Those of these batches that are dead letters now, and those that are gone."""
         with unavailable(f"look-up in {self.keys.name}"):
-            # Dead first: a batch that dies in between is then still awaited, and not taken for gone.
+            # Dead letters first: a batch that dies in between is then awaited, not taken for gone.
             pipe = self.client.pipeline(transaction=False)
             pipe.zmscore(self.keys.dead, batch_ids)
             pipe.hmget(self.keys.info, batch_ids)
@@ -294,17 +295,17 @@ class Shard:
         return dead, gone
 
     def parts_of(self, batch_ids: Collection[str]) -> dict[str, int]:
-        """The batches that these have been split into, at any depth, and the events of each."""
+        """Number of events of each batch that these were split into, at any depth."""
         with unavailable(f"look-up in {self.keys.name}"):
             lines = self.client.hgetall(self.keys.info)
         found = ((as_text(batch_id), as_text(line)) for batch_id, line in lines.items())
         begin = stems(batch_ids)
         return {name: int(line.split(":")[2]) for name, line in found if name.startswith(begin)}
 
-    # -- what is known of the destination
+    # -- knowledge about the destination
 
     def hold(self, until_ms: int, token: str) -> None:
-        """Claim nothing before *until_ms*, and then ask the circuit first; free the slot."""
+        """Let nothing be claimed before *until_ms*, then only if the circuit allows; free the slot."""
         self._note("hold", "held_until", until_ms)
         with unavailable(f"hold of {self.keys.name}"):
             self.client.zrem(self.keys.slots, token)
@@ -319,22 +320,22 @@ class Shard:
             return bool(script("free").run(self.client, (self.keys.meta,), ("held_until",)))
 
     def note_passed(self, passed: Passed) -> None:
-        """Remember a size that VWO takes."""
+        """Remember a size that VWO accepts."""
         events, size, since_ms = msgspec.structs.astuple(passed)
         self._note("size", "fit_events", events, "fit_bytes", size, "fit_ms", since_ms)
 
     def delivered_ms(self) -> int:
-        """Unix ms at which VWO last accepted something of this shard; 0 for never."""
+        """Unix ms at which VWO last accepted a batch of this shard; 0 for never."""
         with unavailable(f"look at {self.keys.name}"):
             return int(self.client.hget(self.keys.meta, "delivered_ms") or 0)
 
     def suspect(self, batch_id: str, now_ms: int) -> int:
-        """Note that VWO refused a single event, for a day; Unix ms of the first note, *now_ms* if new."""
+        """Remember for a day that VWO refused a single event; Unix ms of the first such note."""
         key = self.keys.suspect(batch_id)
         with unavailable(f"note on batch {batch_id}"):
             return int(script("suspect").run(self.client, (key,), (now_ms, _SUSPICION_MS)))
 
-    # -- what is told to workers and operators
+    # -- notes for workers and operators
 
     def want_results(self, until_ms: int) -> None:
         """Have workers announce this shard's outcomes until *until_ms*."""
@@ -349,15 +350,15 @@ class Shard:
     # -- operating
 
     def set_limits(self, limits: Limits, *, known_life: str = "") -> str:
-        """Write the limits that the scripts obey from now on.
+        """Set the limits that the scripts obey from now on.
 
         Args:
-            limits: What to write.
-            known_life: What this answered the caller before; "" if it never did.
+            limits: The limits.
+            known_life: The last answer that the caller got; "" if none.
 
         Returns:
-            The name of the state's life: another one after Redis forgot the shard, which is noted
-            where the caller can tell.
+            The name of the state's life. It is a new one after Redis forgot the shard; a caller that
+            knew the old one has that noted.
         """
         fields = [word for field in msgspec.structs.asdict(limits).items() for word in field]
         with unavailable(f"limits of {self.keys.name}"):
@@ -365,7 +366,7 @@ class Shard:
             return as_text(script("limit").run(self.client, (self.keys.meta,), arguments))
 
     def pause(self, reason: str) -> None:
-        """Claim nothing and wake nobody until `resume`; what is in flight is settled as usual."""
+        """Let nothing be claimed until `resume`; batches in flight are settled as usual."""
         self._note("pause", "paused", reason[:LONGEST_ERROR])
 
     def resume(self) -> bool:
@@ -374,22 +375,22 @@ class Shard:
             return bool(script("free").run(self.client, (self.keys.meta,), ("paused",)))
 
     def redrive(self, batch_id: str) -> int:
-        """Put a dead-lettered batch back to be sent; the number of its events, 0 if not dead."""
+        """Make a dead letter ready again; its number of events, 0 if it was not dead."""
         k = self.keys
         with unavailable(f"redrive of batch {batch_id}"):
             keys = (k.meta, k.ready, k.info, k.dead)
             return int(script("redrive").run(self.client, keys, (batch_id,)))
 
     def purge(self, batch_id: str, *, reason: str = PURGED, most_events: int = -1) -> int:
-        """Drop a dead-lettered batch for good.
+        """Drop a dead letter for good.
 
         Args:
-            batch_id: Which.
-            reason: One word, under which it is counted as dropped.
-            most_events: Only while more dead events than this are kept; -1 for whatever is kept.
+            batch_id: Its name.
+            reason: The reason, one word, under which it is counted as dropped.
+            most_events: Drop it only while more dead events than this are kept; -1 for always.
 
         Returns:
-            The number of events dropped; 0 if it was not dead, -1 if no more are kept.
+            The number of events dropped; 0 if it was not dead, -1 if not more are kept.
         """
         k = self.keys
         with unavailable(f"purge of batch {batch_id}"):

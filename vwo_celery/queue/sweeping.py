@@ -1,8 +1,8 @@
-"""Stage 2 of an event's way: what makes a batch leave, by size, by age, or because somebody asks.
+"""The sweep: seals batches by age and wakes workers for everything that is due.
 
-A wake-up is only a hint and may be lost at any point: the sweep finds whatever is due, and any number
-of sweepers may run it at once. The flush is a sweep that does not wait for age, and then watches
-what becomes of the batches. Nothing is lost if a process dies here; a wake-up's slot expires.
+Stage 2 of an event's way. A wake-up is only a hint and may be lost at any point: the sweep finds
+whatever is due, and any number of sweepers may run at once. If the process dies here, no event is
+lost; a wake-up's slot expires, and the next sweep goes on.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from vwo_celery.queue.shard import Pushed, Shard
 from vwo_celery.queue.surveys import holding
 from vwo_celery.settings import Settings
 
-#: Registered queues that one sweep checks for events which nobody announced.
+#: Registered queues that one sweep checks for events that nobody announced.
 AUDITED_QUEUES = 100
-#: A shard that held nothing for so long is not looked at any more.
+#: Time after which the sweep forgets a shard that has held nothing.
 IDLE_SECONDS = 600.0
-#: Beyond the longest delay that we give, a batch is hidden only because Redis' clock stepped back.
+#: Margin beyond the longest delay we ever set: a batch due later still means that Redis' clock stepped
+#: back.
 _HORIZON_MARGIN_SECONDS = 60.0
 _NO_HORIZON_MS = 10**12
 
@@ -36,26 +37,26 @@ def tokens(stem: str, count: int) -> Iterator[str]:
 
 
 def sweep(fleet: Fleet, settings: Settings, *, by: str) -> list[Wakeup]:
-    """Seal what is old enough and find what is ready, in every queue that holds something.
+    """Seal events that are old enough and find ready batches, in every queue that holds something.
 
     Args:
         fleet: The queues.
-        settings: A worker's.
-        by: Who runs it, "beat" or "listener", left as a sign of life.
+        settings: A worker's settings.
+        by: The runner, "beat" or "listener", for the sign of life.
 
     Returns:
-        Wake-ups to be turned into `deliver` tasks, one each.
+        Wake-ups; each is to become one `deliver` task.
 
     Raises:
-        QueueUnavailable: Redis did not answer; the next sweep goes on.
+        QueueUnavailable: Redis did not answer; the next sweep makes up for it.
     """
-    with going_on("the sign of life"):
+    with skipping_refusals("the sign of life"):
         fleet.note_sweep(by)
-    with going_on("the audit"):
+    with skipping_refusals("the audit"):
         audit(fleet)
     wakeups = []
     for shard in fleet.watched():
-        with going_on(shard.keys.name):
+        with skipping_refusals(shard.keys.name):
             found, idle = sweep_shard(shard, settings)
             wakeups += found
             if idle:
@@ -64,8 +65,8 @@ def sweep(fleet: Fleet, settings: Settings, *, by: str) -> list[Wakeup]:
 
 
 @contextmanager
-def going_on(without: str) -> Iterator[None]:
-    """Log what Redis refuses, so that one thing that is wrong does not hold up all the others.
+def skipping_refusals(what: str) -> Iterator[None]:
+    """Log an error reply and go on without *what*; a lost connection still raises.
 
     Raises:
         QueueUnavailable: Redis did not answer at all.
@@ -75,19 +76,19 @@ def going_on(without: str) -> Iterator[None]:
     except QueueUnavailable as exc:
         if not isinstance(exc.__cause__, ResponseError):
             raise
-        log.warning("going on without %s: %s", without, exc)
+        log.warning("going on without %s: %s", what, exc)
 
 
 def sweep_shard(
     shard: Shard, settings: Settings | None = None, *, force: bool = False
 ) -> tuple[list[Wakeup], bool]:
-    """Wake-ups for what is ready in one shard, and whether it has long held nothing.
+    """Sweep one shard: wake-ups for its ready batches, and whether it has held nothing for long.
 
     Args:
-        shard: Which.
-        settings: A worker's: what is hidden for longer than its longest delay became so by a clock
-            that stepped back, and is shown. None leaves that to those who know the workers' settings.
-        force: Seal what is open, whatever its age.
+        shard: The shard.
+        settings: A worker's, or None. A batch that is due later than their longest delay was hidden
+            by a clock that stepped back, and is made visible; without settings nothing is.
+        force: Seal the open list, whatever its age.
     """
     horizon_ms = _horizon_ms(settings) if settings is not None else _NO_HORIZON_MS
     wakeups: list[Wakeup] = []
@@ -101,9 +102,9 @@ def sweep_shard(
 
 
 def audit(fleet: Fleet) -> None:
-    """Put shards under watch that hold something though nobody said so, a slice of them at a time.
+    """Watch shards that hold something although nobody announced it, some queues at a time.
 
-    That is how events of programs that only LPUSH are noticed, and what heals a lost watch.
+    This notices events of programs that only LPUSH, and makes up for a lost watch.
     """
     registered = fleet.some_registrations(AUDITED_QUEUES)
     shards = [
@@ -121,12 +122,12 @@ def _horizon_ms(settings: Settings) -> int:
 
 
 def tell_workers(fleet: Fleet, shard: Shard, stem: str, pushed: Pushed) -> None:
-    """Leave the wake-ups that an answer to a push asks for, and have the shard watched.
+    """Leave the wake-ups that the answer to a push asks for, and have the shard watched.
 
     Args:
         fleet: The queues.
-        shard: What was pushed to.
-        stem: Of the push's wake-up tokens.
+        shard: The shard that was pushed to.
+        stem: Stem of the push's wake-up tokens.
         pushed: The answer.
 
     Raises:
