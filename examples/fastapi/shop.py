@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from vwo_celery import Destination
+from vwo_celery import Destination, aio
 from vwo_celery.event_kinds import Visitor, custom_event
-from vwo_celery.producing import aio
 
 destination = Destination(
     generation="fme",
@@ -21,7 +20,7 @@ destination = Destination(
     # Empty: VWO's own host. Else this server, such as vwo_celery's stand-in for VWO.
     base_url=os.environ.get("VWO_BASE_URL", ""),
 )
-# Connects to nothing yet; where Redis is stands in VWO_CELERY_REDIS_URL.
+# Connects to nothing yet; VWO_CELERY_REDIS_URL says where Redis is.
 queue = aio.connect(
     destination,
     batch_event_data={
@@ -33,7 +32,7 @@ queue = aio.connect(
 
 @asynccontextmanager
 async def lifespan(_app):
-    """Wait, before the process ends, for what is just being stored."""
+    """Wait, before the process ends, for events that are being stored."""
     yield
     await queue.aclose()
 
@@ -43,7 +42,7 @@ app = FastAPI(lifespan=lifespan)
 
 @app.post("/buy/{visitor}")
 async def buy(visitor: str, order: int, price: float = 49.90):
-    """Tell VWO of an order; the receipt says where the event is now."""
+    """Tell VWO of an order; the receipt says where the event is."""
     event = custom_event(
         destination,
         Visitor(user_id=visitor),

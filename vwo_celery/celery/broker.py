@@ -1,7 +1,7 @@
-"""Celery's broker as the doctor sees it: can it be reached, and who consumes our tasks there.
+"""Celery's broker as the doctor sees it: is it reachable, and which workers consume our tasks.
 
-Place: adapters. Workers are asked over Celery's remote control, which answers within a second or not
-at all. It looks, and sends no task.
+Place: adapters. Workers are asked over Celery's remote control; one that does not answer within a
+second counts as absent. No task is sent and nothing is changed, so nothing can be lost here.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _CELERYS_DEFAULT_QUEUE = "celery"
 
 
 def look_at_broker(settings: Settings, app_name: str = "") -> BrokerFacts:
-    """What there is to know of the broker; never raises.
+    """Gather the facts about the broker; never raises.
 
     Args:
-        settings: Name the broker and the queue of our tasks.
+        settings: They name the broker and the queue of our tasks.
         app_name: The workers' Celery app, as `celery -A` takes it; "" to guess how they connect.
     """
     url = settings.broker_url or settings.redis_url
@@ -46,7 +46,7 @@ def look_at_broker(settings: Settings, app_name: str = "") -> BrokerFacts:
             url=mask_url(url), cluster=RedisUrl.parse(url).kind == "cluster", error=str(exc)
         )
     except Exception as exc:
-        # Whatever a transport or the user's app raises is what the operator wants to know.
+        # Any error of a transport, or of the user's app, is a fact for the operator.
         return BrokerFacts(url=mask_url(url), error=_without_secrets(exc, url))
 
 
@@ -67,7 +67,7 @@ def _look(apps: list[Celery], settings: Settings, url: str, *, app_given: bool) 
 
 
 def _likely_apps(settings: Settings) -> Iterator[Celery]:
-    """The broker with the key prefix of `vwo_celery.celery.app`, and as a plain app uses it."""
+    """Apps that connect as `vwo_celery.celery.app` does, with its key prefix, and as plain ones do."""
     scheme = scheme_of(settings.effective_broker_url)
     for prefix in (f"{settings.namespace}:broker:", "") if scheme in _REDIS else ("",):
         app = Celery(
@@ -85,7 +85,7 @@ def _likely_apps(settings: Settings) -> Iterator[Celery]:
 def _connect(app: Celery) -> None:
     with app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=1, timeout=_CONNECT_SECONDS)
-        connection.default_channel  # noqa: B018  asking for it is what connects to Redis
+        connection.default_channel  # noqa: B018  reading it connects to Redis
 
 
 def _is_cluster(url: str) -> bool:
@@ -105,7 +105,7 @@ def _ask(apps: list[Celery], settings: Settings, masked: str) -> BrokerFacts:
         inspect = app.control.inspect(timeout=_ANSWER_SECONDS)
         queues: dict[str, list[Any]] = inspect.active_queues() or {}
         if not queues:
-            continue  # each further question would wait in vain, too
+            continue  # further questions would wait in vain, too
         consumed |= {worker: {queue["name"] for queue in those} for worker, those in queues.items()}
         tasks |= inspect.registered() or {}
         target = target or _default_queue(inspect.conf() or {}, tasks)
@@ -127,7 +127,7 @@ def _facts(
 
 
 def _default_queue(configurations: dict[str, Any], tasks: dict[str, list[str]]) -> str:
-    """Where the workers that know our tasks send what names no queue; "" if there is none."""
+    """The default queue of the workers that know our tasks; "" if no worker does."""
     for worker, configuration in configurations.items():
         if DELIVER in tasks.get(worker, ()):
             return str(configuration.get("task_default_queue") or _CELERYS_DEFAULT_QUEUE)

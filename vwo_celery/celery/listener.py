@@ -1,9 +1,15 @@
 """The listener: a thread of every worker's main process that turns wake-ups into `deliver` tasks.
 
-Place: an adapter. It waits in one blocking pop, so that a full batch leaves at once and an idle
-worker asks nothing. It needs no broker: where beat is silent it runs the sweep, and what the broker
-does not take, or no worker runs, it sends itself, one batch at a time. If it dies, other workers'
-listeners go on; without any, beat's sweep finds what is ready.
+Place: an adapter; it needs no broker. In each turn it
+
+1. looks for events that an application of this host has left on the disk;
+2. notes in Redis that it is alive;
+3. runs the sweep, if beat is silent;
+4. looks for a stall, and delivers what is due while no worker runs tasks;
+5. waits in one blocking pop for a wake-up, and publishes a `deliver` task for it.
+
+What the broker does not take it delivers itself, one batch at a time. If it dies, the listeners of
+other workers go on; without any, beat's sweep finds what is ready.
 """
 
 from __future__ import annotations
@@ -31,21 +37,21 @@ from vwo_celery.queue import sweeping
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.spool.fallback import fallback_of
 
-#: Longest wait for a wake-up: how late a shutdown is noticed.
+#: Longest wait for a wake-up, and so the longest delay until a shutdown is noticed.
 _WAIT_SECONDS = 1.0
-#: No shorter, since a wait of 0 would have no end.
+#: Shortest wait for a wake-up: Redis takes 0 for a wait without end.
 _SHORTEST_WAIT_SECONDS = 0.01
 _NOTE_SECONDS = 5.0
 #: Missed sweeps after which beat counts as silent: less than two, since an event may be that late;
 #: random, so that one listener takes over and the others notice.
 _SILENT_SWEEPS = (1.2, 1.6)
 _PAUSE_AFTER_ERROR_SECONDS = 1.0
-#: How often a stall is looked for: a fraction of the silence that makes one.
+#: Looks for a stall in each period of silence that makes one.
 _LOOKS_A_SILENCE = 4
 
 
 class Listener(bootsteps.StartStopStep):
-    """Celery's handle on the listener, which runs as long as the worker does, broker or not."""
+    """The bootstep by which a worker starts and ends its listener."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -55,7 +61,7 @@ class Listener(bootsteps.StartStopStep):
         stopping.prepare()
 
     def start(self, parent: Any) -> None:
-        """Called once, when the pool has forked and before the broker is connected."""
+        """Start the listener; called once, after the pool has forked and before the broker connects."""
         _let_greenlets_run()
         stopping.watch_signals()
         atexit.register(hand_back_all)
@@ -63,24 +69,24 @@ class Listener(bootsteps.StartStopStep):
         self._loop.start()
 
     def close(self, parent: Any) -> None:
-        """Called when the worker has decided to end, before it waits for its tasks."""
+        """Set the shutdown flag; called before the worker waits for its tasks."""
         stopping.begin()
 
     def stop(self, parent: Any) -> None:
-        """Called when the consumer has gone, before the pool does."""
+        """End the listener; called after the consumer has ended and before the pool does."""
         stopping.begin()
         if self._loop is not None:
             self._loop.finish()
 
     def terminate(self, parent: Any) -> None:
-        """As `stop`, in a hurry; what this process holds is handed back when it ends."""
+        """Do nothing: what this process holds is handed back when it ends."""
 
 
 def _let_greenlets_run() -> None:
     """Under gevent, let other greenlets run while Celery waits to reconnect to its broker.
 
-    gevent's patching looks at every object there is, which makes Celery's lazy module import kombu
-    before `time.sleep` is replaced (gevent 26.9, Celery 5.7): kombu then keeps the one that blocks.
+    gevent looks at every object when it patches, which makes Celery's lazy module import kombu
+    before `time.sleep` is replaced (gevent 26.9, Celery 5.7); kombu then keeps the blocking one.
     """
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_object_patched("time", "sleep"):
@@ -88,7 +94,7 @@ def _let_greenlets_run() -> None:
 
 
 class _Loop(threading.Thread):
-    """Waits for wake-ups until the worker stops."""
+    """The listener's thread; it serves until the worker stops."""
 
     def __init__(self, app: Any) -> None:
         super().__init__(name="vwo-celery-listener", daemon=True)
@@ -103,7 +109,7 @@ class _Loop(threading.Thread):
         self._note_due = self._sweep_due = self._stall_due = 0.0
 
     def finish(self) -> None:
-        """Wait for the POST that is under way here, if there is one."""
+        """Wait for the POST that is under way in this process, if there is one."""
         self._lane.finish(self.settings.request_timeout_seconds)
 
     def run(self) -> None:
@@ -137,7 +143,7 @@ class _Loop(threading.Thread):
             self._start(wakeup)
 
     def _start(self, wakeup: Wakeup) -> None:
-        """Have a task deliver; where none would, deliver here."""
+        """Publish a task that delivers; where none would be run, deliver here."""
         if stopping():
             with suppress(VwoCeleryError):  # its slot runs out, and the sweep finds the batch
                 self.fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
@@ -147,7 +153,7 @@ class _Loop(threading.Thread):
             self._lane.add(wakeup)
 
     def _sweep_if_overdue(self) -> float:
-        """Run the sweep where nobody has for long; seconds until the next look."""
+        """Run the sweep if the last one is too long ago; return the seconds until the next look."""
         silence = self.settings.sweep_interval_seconds * random.uniform(*_SILENT_SWEEPS)
         last = max(self.fleet.last_sweeps_ms().values(), default=0)
         passed = (self.fleet.now_ms() - last) / 1000

@@ -1,8 +1,8 @@
-"""Tasks on their way to Celery's broker, within a bounded time whatever state the broker is in.
+"""Publish tasks within a bounded time, whatever state Celery's broker is in.
 
-Place: adapters. A broker that hangs would hold up whoever publishes for as long as it hangs, so this
-keeps connections of its own, with timeouts. What is not published is only a hint; who asked for it
-sees to it otherwise.
+Place: adapters. A broker that hangs would block its callers, so this keeps connections of its own,
+with timeouts. A task is only a hint: if it is not published, the caller leaves the wake-up to the
+listeners, and nothing is lost.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from vwo_celery.text.masking import mask_url
 
 #: Longest wait for a connection, and for one answer.
 _TIMEOUT_SECONDS = 2.0
-#: A broker that failed is left alone for so long.
+#: Pause before a broker that failed is asked again.
 _REST_SECONDS = 5.0
-#: For any transport: no second try to connect, which kombu would make after a pause.
+#: Options for any transport: without them kombu pauses and connects a second time.
 _ONCE = {"max_retries": 0}
 _REDIS = {**_ONCE, "socket_timeout": _TIMEOUT_SECONDS, "socket_connect_timeout": _TIMEOUT_SECONDS}
 _AMQP = {**_ONCE, "read_timeout": _TIMEOUT_SECONDS, "write_timeout": _TIMEOUT_SECONDS}
@@ -37,9 +37,9 @@ class Publisher:
     """Publishes `deliver` tasks; one for each process, safe under threads and greenlets.
 
     Args:
-        app: Whose broker.
+        app: The app whose broker takes the tasks.
         task: Name of the task.
-        options: Routing.
+        options: Options of every message.
     """
 
     def __init__(self, app: Celery, task: str, options: Mapping[str, Any]) -> None:
@@ -56,12 +56,12 @@ class Publisher:
         )
 
     def publish(self, wakeup: Wakeup) -> bool:
-        """Have a worker run `deliver`; False, within some seconds, if the broker does not take it."""
+        """Publish a `deliver` task; return False, within seconds, if the broker does not take it."""
         if time.monotonic() < self._resting_until:
             return False
         try:
             self._send(wakeup)
-        except Exception as exc:  # whatever the transport raises
+        except Exception as exc:  # each transport has errors of its own
             self._resting_until = time.monotonic() + _REST_SECONDS
             self._seldom.warn(
                 "broker", "the broker %s takes no task: %s: %s; see whether it runs. Until it does, "
@@ -83,6 +83,6 @@ class Publisher:
                     **self._options,
                 )
             except Exception:
-                with suppress(Exception):  # the next one begins with a new connection
+                with suppress(Exception):  # the next task gets a new connection
                     producer.connection.collect()
                 raise

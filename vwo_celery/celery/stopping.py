@@ -1,8 +1,8 @@
-"""Whether this worker is about to end: one byte that all of its processes see at once.
+"""The shutdown flag of a worker: one byte that all of its processes see at once.
 
-Place: adapters. Whoever delivers looks at it between two batches, in a child of the pool, a thread or
-a greenlet: so a worker that is told to stop ends with the POSTs that are under way. Nothing is lost
-with the process. Children that are not made by fork do not see the byte, and end with their tasks.
+Place: adapters. Deliveries look at it between two batches, in a child of the pool, a thread or a
+greenlet: a worker that is told to stop ends after the POSTs under way. Nothing is lost with the
+process. Children that were not forked do not see the byte, and end after their tasks.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-#: What Celery's workers are told to stop by.
+#: Signals that tell Celery's workers to stop.
 _SIGNALS = ("SIGTERM", "SIGQUIT", "SIGINT")
-#: Where its handlers are; another one may mean the signal differently.
+#: Module of Celery's handlers; a handler from elsewhere may give the signal another meaning.
 _CELERYS = "celery.apps.worker"
 _FAILED = 1
 
 
 class Stopping:
-    """Whether the shutdown has begun: call it."""
+    """The shutdown flag; call it to ask whether the shutdown has begun."""
 
     def __init__(self) -> None:
         self._byte: mmap.mmap | None = None
 
     def __call__(self) -> bool:
-        """Whether nothing more is to be begun."""
+        """Whether the shutdown has begun: then nothing new is started."""
         return self._byte is not None and self._byte[0] != 0
 
     def prepare(self) -> None:
-        """Start afresh; to be called in the main process before its pool forks."""
+        """Clear the flag; to be called in the main process before its pool forks."""
         self._byte = mmap.mmap(-1, 1)
 
     def begin(self) -> None:
-        """From now on the worker is stopping, for all of its processes."""
+        """Set the flag, for all processes of the worker."""
         if self._byte is not None:
             self._byte[0] = 1
 
     def watch_signals(self) -> None:
-        """Begin at the first signal to stop, and leave the rest to Celery, which handles it.
+        """Set the flag at the first signal to stop, and pass the signal on to Celery.
 
-        Celery has a signal of its own for this, but sends it only when a soft shutdown's time is
-        over, and until then tasks would go on claiming.
+        Celery announces a shutdown itself, but in a soft one only when its time is over; until then
+        tasks would go on claiming.
         """
         if threading.current_thread() is not threading.main_thread():
             return  # a worker inside another program; its signals are not ours
@@ -68,10 +68,10 @@ class Stopping:
 
 
 def _end_after_all() -> None:
-    """Have the worker end though Celery's handler failed.
+    """End the worker although Celery's handler failed.
 
-    It does at a cold shutdown of a pool that cannot cancel tasks, and before Celery 5.7 the worker
-    then lived on, without doing anything any more.
+    It fails at a cold shutdown of a pool that cannot cancel tasks. Before Celery 5.7 the worker then
+    lived on and did nothing.
     """
     from celery.worker import state
 
@@ -79,5 +79,5 @@ def _end_after_all() -> None:
         vars(state)["should_terminate"] = _FAILED
 
 
-#: This worker's.
+#: The flag of this worker.
 stopping = Stopping()

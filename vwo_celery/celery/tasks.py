@@ -1,8 +1,8 @@
-"""The Celery side: three tasks, what starts them, and the one line that adds them to an app.
+"""The three Celery tasks, and `setup`, the one line that adds them to an app.
 
-Place: an adapter, translates and decides nothing. A task message is only a hint and holds names, no
-event and no key: if one is lost or comes twice, the sweep or an empty claim makes up for it. That is
-why tasks are acknowledged early, keep no result, and are published without retries.
+Place: an adapter; translates, decides nothing. A task message is only a hint: it holds names, no
+event and no key. If one is lost, the sweep makes up for it; if one comes twice, the second claims
+nothing. So tasks are acknowledged early, keep no result, and are published without retries.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from vwo_celery.queue.registration import Wakeup
 from vwo_celery.settings import Settings
 
 DELIVER, SWEEP, FLUSH = "vwo_celery.deliver", "vwo_celery.sweep", "vwo_celery.flush"
-#: Also in an app that pickles its own tasks.
+#: Serializer of every task message, also in an app that pickles its own tasks.
 _SERIALIZER = "json"
 BEAT_ENTRY = "vwo-celery-sweep"
-#: By name, which Celery resolves in workers: the listener imports this module.
+#: Name of the bootstep, which only workers import: the listener imports this module.
 LISTENER = "vwo_celery.celery.listener:Listener"
-#: Sweeps that are worth less than a newer one; more would only stack up while no worker runs.
+#: Sweep intervals until a sweep task expires; later ones would pile up while no worker runs.
 _SWEEP_EXPIRES_INTERVALS = 5
 
 _settings: WeakKeyDictionary[Celery, Settings] = WeakKeyDictionary()
@@ -52,7 +52,7 @@ def deliver(queue: str, shard: int, token: str) -> None:
         delivery.deliver(worker, wakeup)
     except BaseException as exc:
         if stopping() or not isinstance(exc, Exception):
-            _leave(worker.fleet, wakeup)  # what is handed back is for another worker, now
+            _leave(worker.fleet, wakeup)  # another worker sends what was handed back
         raise
 
 
@@ -120,20 +120,20 @@ def worker_of(app: Celery) -> Worker:
 
 
 def new_worker(app: Celery, fleet: Fleet, wake: Callable[[Wakeup], None]) -> Worker:
-    """Another worker in this process, which hands its leases back as the others do."""
+    """A further worker in this process; `hand_back_all` covers its leases, too."""
     worker = Worker(fleet, settings_of(app), wake, stopping=stopping)
     _made.get().add(worker)
     return worker
 
 
 def open_fleet(app: Celery) -> Fleet:
-    """The queues, with a connection of its own."""
+    """The queues, over a connection of their own."""
     settings = settings_of(app)
     return Fleet(open_worker_client(settings.redis_url), settings.namespace)
 
 
 def publisher_of(app: Celery) -> Publisher:
-    """What publishes `deliver` tasks."""
+    """A publisher of `deliver` tasks."""
     return Publisher(app, DELIVER, routing(settings_of(app)))
 
 
@@ -144,13 +144,13 @@ def hand_back_all(**_: Any) -> None:
 
 
 def _end_shutdown(**_: Any) -> None:
-    """The worker is gone; its process may go on, where it was a worker inside another program."""
+    """Hand back, and clear the flag: the process goes on if the worker ran inside another program."""
     hand_back_all()
     stopping.prepare()
 
 
 def _wake_by(publisher: Publisher, fleet: Fleet) -> Callable[[Wakeup], None]:
-    """Publish a task; what the broker does not take is left to the listeners."""
+    """A function that publishes a task, and leaves to the listeners what the broker refuses."""
 
     def wake(wakeup: Wakeup) -> None:
         if not publisher.publish(wakeup):
@@ -190,5 +190,5 @@ def _add_beat_entry(sender: Celery, **_: Any) -> None:
 
 
 def _app() -> Celery:
-    app: Any = current_app  # a proxy, which is no key for what an app was given
+    app: Any = current_app  # a proxy, which cannot be a key of `_settings`
     return cast("Celery", app._get_current_object())

@@ -1,6 +1,7 @@
-"""`dead list`, `dead redrive` and `dead purge`: batches that are tried no more, and what to do.
+"""`vwo-celery dead list`, `redrive` and `purge`: dead letters, shown, sent again or dropped.
 
-Place: adapters. Nothing is dropped for good without being asked for by name.
+Place: adapters. Only `purge` drops anything, and it asks first. If the command dies half-way, the
+batches it has not come to are unchanged.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from vwo_celery.operating.operations import DeadBatch
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.masking import mask
 
-#: Batches that `dead list` prints at most, and events of each that `--events` does.
+#: Most batches that `dead list` prints, and most events of each that `--events` shows.
 _LISTED_BATCHES = 50
 _SHOWN_EVENTS = 3
-#: Of one event, in the table; with --json all of it is printed.
+#: Most characters of one event in the table; --json prints all of them.
 _SHOWN_CHARACTERS = 4_000
 
 Decorated = TypeVar("Decorated", bound=Any)
@@ -31,7 +32,7 @@ Decorated = TypeVar("Decorated", bound=Any)
 
 @click.group()
 def dead() -> None:
-    """List, redrive or purge batches that are tried no more."""
+    """List, redrive or purge dead letters: batches that are sent no more."""
 
 
 def _filters(function: Decorated) -> Decorated:
@@ -45,7 +46,7 @@ def _filters(function: Decorated) -> Decorated:
             help="Only this batch; may be repeated.",
         ),
         click.option(
-            "--reason", default="", metavar="TEXT", help="Only those whose reason has TEXT."
+            "--reason", default="", metavar="TEXT", help="Only those whose reason contains TEXT."
         ),
     )
     for option in reversed(options):
@@ -62,7 +63,7 @@ def _find(
     missing = sorted(set(batches) - {each.batch for each in found})
     if missing:
         raise click.ClickException(
-            f"no dead letter that was asked for has the id {', '.join(missing)}; nothing was "
+            f"no dead letter that matches has the id {', '.join(missing)}; nothing was "
             "changed; see: vwo-celery dead list"
         )
     return found
@@ -144,7 +145,7 @@ def _document(session: Session, each: DeadBatch, *, with_events: bool) -> dict[s
 
 
 def _decoded(event: str) -> Any:
-    """An event as it is, or its text where another program pushed what is no JSON."""
+    """An event, decoded, or its text if another program pushed something that is not JSON."""
     try:
         return msgspec.json.decode(event)
     except msgspec.DecodeError:
@@ -178,8 +179,8 @@ def redrive(
 ) -> None:
     """Put dead letters back to be sent.
 
-    All of them, unless filtered. A batch goes back as it is, with a new age; what VWO refused and
-    still refuses dies again.
+    All of them, unless filtered. A batch goes back unchanged, with a new age. If VWO still refuses
+    it, it becomes a dead letter again.
     """
     session = context.ensure_object(Session)
     found = _find(session, queues, batches, reason)

@@ -1,6 +1,6 @@
-"""`doctor`: prints what the doctor finds, as it is found.
+"""`vwo-celery doctor`: print each finding as soon as it is made.
 
-Place: adapters.
+Place: adapters. It changes nothing.
 """
 
 from __future__ import annotations

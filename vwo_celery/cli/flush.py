@@ -1,4 +1,7 @@
-"""`vwo-celery flush`: send what queues hold now, and wait until VWO has it."""
+"""`vwo-celery flush`: send what queues hold now, and wait until VWO has it.
+
+Place: adapters. If it dies while it waits, the events are sent nevertheless.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from vwo_celery.text.amounts import span
 @queue_option
 @click.option(
     "--wait", type=click.FloatRange(min=0), metavar="SECONDS",
-    help="Wait so long until all of it is delivered; exit 1 if it is not.",
+    help="Longest wait until all of it is delivered; exit 1 if it is not.",
 )  # fmt: skip
 @common_options
 @json_option

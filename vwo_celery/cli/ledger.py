@@ -22,7 +22,7 @@ from vwo_celery.text.amounts import count
 def ledger(context: click.Context, queues: Sequence[str]) -> None:
     """Prove that every accepted event is somewhere.
 
-    Exits 1 if a queue is out of balance, which is when this does not hold:
+    Exits 1 if a queue is out of balance, that is, if this does not hold:
     accepted = delivered + dead + dropped + pending + in flight + released
     """
     session = context.ensure_object(Session)
@@ -44,7 +44,7 @@ _LEDGER_COLUMNS = (
     Column("dead", number=True), Column("dropped", number=True), Column("pending", number=True),
     Column("in flight", number=True), Column("released", number=True), Column("balanced"),
 )  # fmt: skip
-#: What stands between the numbers where a ledger is printed as a block.
+#: Texts between the numbers of a ledger that is printed as a block.
 _EQUATION = (" = ", " + ", " + ", " + ", " + ", " + ", " · ")
 
 

@@ -1,6 +1,6 @@
-"""How commands print: tables where the terminal is wide enough, blocks where it is not.
+"""Tables where the terminal is wide enough, blocks of lines where it is not.
 
-Place: adapters. No number is ever cut off: what does not fit in a row becomes a block of lines.
+Place: adapters. No number is ever cut off: a row that does not fit becomes a block.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Column(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row, and what there is to say about it, each with its style."""
+    """One row, and its notes, each a text with its style."""
 
     cells: Sequence[str]
     notes: Sequence[tuple[str, str]] = ()
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that takes every text as it is."""
+    """A console that interprets no markup."""
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
@@ -47,7 +47,7 @@ def say(text: str = "", style: str = "") -> None:
 
 
 def printable(text: str) -> str:
-    """*text* without control characters, which could do things to a terminal."""
+    """*text* without control characters, which a terminal would obey."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
@@ -61,9 +61,9 @@ def print_rows(columns: Sequence[Column], rows: Sequence[Row], joints: Sequence[
     """Print rows as a table, or where that is too wide, each as a block headed by its first cell.
 
     Args:
-        columns: What the cells are.
+        columns: Headings and alignment of the cells.
         rows: Each with as many cells as there are columns.
-        joints: What stands between the cells of a block after its heading.
+        joints: Texts between the cells of a block, after its heading.
     """
     out = console()
     clean = [

@@ -42,8 +42,8 @@ def _choose(session: Session, queues: Sequence[str], every: bool) -> dict[str, R
 def pause(context: click.Context, queues: Sequence[str], every: bool, reason: str | None) -> None:
     """Send nothing of a queue until it is resumed.
 
-    Applications go on filling it, up to its capacity. What is in flight is settled as usual. A queue
-    that is paused already keeps its reason.
+    Applications go on filling it, up to its capacity. Batches in flight are settled as usual. A
+    queue that is already paused keeps its reason.
     """
     session = context.ensure_object(Session)
     chosen = _choose(session, queues, every)
@@ -60,7 +60,7 @@ def pause(context: click.Context, queues: Sequence[str], every: bool, reason: st
 def resume(context: click.Context, queues: Sequence[str], every: bool) -> None:
     """Send again what a paused queue holds.
 
-    Whether an operator paused it, or a worker after an answer of VWO's.
+    Whoever paused it: an operator, or a worker because of VWO's answer.
     """
     session = context.ensure_object(Session)
     chosen = _choose(session, queues, every)

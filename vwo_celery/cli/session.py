@@ -1,6 +1,6 @@
-"""What every command shares: where Redis is, settings, `--json`, and errors as one clear line.
+"""Parts that every command shares: common options, settings, `--json`, and errors as one line.
 
-Place: adapters. Nothing is connected before a command asks for it.
+Place: adapters. It connects only when a command asks for the queues.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Decorated = TypeVar("Decorated", bound=Any)
 
 
 class Session:
-    """One command line: its common options, and what is opened by them."""
+    """One command line: its common options, the settings and the queues that they lead to."""
 
     def __init__(self) -> None:
         self.redis_url: str | None = None
@@ -93,7 +93,7 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Non
 
 
 class Operator(click.Group):
-    """The command itself: every trouble that is foreseen ends as one line, never as a traceback."""
+    """A group of commands in which each of our errors ends as one line, never as a traceback."""
 
     def main(
         self,
@@ -103,7 +103,7 @@ class Operator(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """As of click; with --json an error is a JSON document, too."""
+        """Run as click does; with --json an error is a JSON document, too."""
         words = list(sys.argv[1:] if args is None else args)
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):

@@ -1,6 +1,7 @@
-"""`spool status` and `spool drain`: what waits on this host's disk, and have it go to Redis now.
+"""`vwo-celery spool status` and `drain`: show this host's spool, or move it to Redis now.
 
-Place: adapters. Both are about the host they run on, and about the Redis and namespace they are given.
+Place: adapters. Both concern the host they run on, and the Redis and namespace they are given. If
+`drain` dies half-way, the rest stays in the spool.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ _NO_SPOOL = "there is no spool: spool_dir (VWO_CELERY_SPOOL_DIR) is empty"
 def spool() -> None:
     """Look at and drain the events on this host's disk.
 
-    They wait there while Redis does not take them, and go to it by themselves as soon as any process of
-    the application runs that may start threads.
+    They wait there while Redis does not take them. As soon as it does, any process of the application
+    that may start threads moves them to Redis by itself.
     """
 
 
@@ -38,7 +39,7 @@ def spool() -> None:
 def show(context: click.Context) -> None:
     """Show what this host's spool holds.
 
-    Of the Redis and the namespace that are given; other ones have spools of their own.
+    The spool is that of the given Redis and namespace; others have spools of their own.
     """
     session = context.ensure_object(Session)
     found = _open(session.settings)
@@ -83,7 +84,7 @@ def show(context: click.Context) -> None:
 def drain(context: click.Context, timeout: float) -> None:
     """Move what this host's spool holds to Redis, now.
 
-    May be run beside applications that drain it themselves. Exits 1 if something is left.
+    Safe beside applications that drain it themselves. Exits 1 if something is left.
     """
     session = context.ensure_object(Session)
     _open(session.settings)

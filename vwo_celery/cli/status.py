@@ -31,7 +31,7 @@ def status(session: Session, every: bool, queues: Sequence[str]) -> None:
     """Show what each queue holds, since when and why.
 
     "oldest" is the age of the oldest event that is not delivered yet, and the interval after which
-    a batch leaves at the latest. Queues that hold something come first, the latest on top. Where
+    a batch leaves at the latest. Queues that hold something come first, the most overdue on top. Where
     there are more than 20 queues, those that hold nothing are only counted.
     """
     registered = session.fleet.registrations().readable
@@ -80,7 +80,7 @@ def _fleet_document(session: Session) -> dict[str, object]:
 
 
 def _plain(view: QueueView) -> dict[str, object]:
-    """A view as JSON: its fields, and what is derived from them."""
+    """A view as JSON: its fields, and those derived from them."""
     document: dict[str, object] = msgspec.to_builtins(view)
     limits = document.pop("limits")
     interval = view.interval_seconds
@@ -125,12 +125,12 @@ def _status_row(view: QueueView, settings: Settings) -> Row:
 def _status_notes(view: QueueView, settings: Settings) -> list[tuple[str, str]]:
     notes = []
     if view.limits is None:
-        notes.append(("not registered, so that no worker can send it", "bold red"))
+        notes.append(("not registered: no worker can send it", "bold red"))
     if view.paused:
         notes.append((f"paused: {view.paused}", "bold red"))
     if view.held_seconds is not None:
         until = span(view.held_seconds)
-        notes.append((f"VWO does not answer well; one batch is sent to see in {until}", "yellow"))
+        notes.append((f"VWO keeps failing; one batch is sent as a probe in {until}", "yellow"))
     if health.is_stuck(view, settings):
         pending = count(view.open + view.ready, "event")
         notes.append((f"{span(view.late_seconds)} late, {pending} pending", "bold red"))
@@ -150,4 +150,4 @@ def _status_notes(view: QueueView, settings: Settings) -> list[tuple[str, str]]:
 
 def _released(view: QueueView) -> str:
     until = span(view.next_try_seconds or 0)
-    return f"released, next try in {until}, attempt {view.attempt} failed: {view.error}"
+    return f"released, next attempt in {until}, attempt {view.attempt} failed: {view.error}"

@@ -1,4 +1,4 @@
-"""The account that the demo plays with, made up, and the settings that VWO's SDK gets for it.
+"""The demo's made-up account, and the settings that VWO's SDK gets for it.
 
 Place: adapters, the demo. The flag has a rollout and an A/B rule, so that one `get_flag` of the SDK
 makes two events, as it often does with a real account.
@@ -17,5 +17,5 @@ FLAG, EVENT, ATTRIBUTE = "one_page_checkout", "purchase", "plan"
 
 
 def vwo_settings() -> Any:
-    """What VWO's settings server would answer for the account."""
+    """The answer of VWO's settings server for the account."""
     return json.loads(Path(__file__).with_name("vwo_settings.json").read_text("utf-8"))

@@ -2,7 +2,7 @@
 
     celery -A vwo_celery.demo.app worker
 
-Place: adapters, the demo. Its one receiver writes down each batch that VWO accepted, for the report.
+Place: adapters, the demo. Its one receiver records each batch that VWO accepted, for the report.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _main_pid = os.getpid()
 
 @batch_delivered.connect
 def note_delivery(report: BatchReport, **_: Any) -> None:
-    """Write down who delivered which batch, and at which try."""
+    """Record which worker delivered which batch, and at which attempt."""
     write_delivery(report.batch, report.attempt, report.count)
 
 

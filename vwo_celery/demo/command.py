@@ -1,4 +1,4 @@
-"""`vwo-celery demo`: what is typed. Exit codes: 0 all promises kept, 1 not, 130 interrupted.
+"""The command line of `vwo-celery demo`. Exit codes: 0 all promises kept, 1 not, 130 interrupted.
 
 Place: adapters, the demo.
 """
@@ -72,7 +72,7 @@ def _play(plan: Plan, signals: Callable[[], int]) -> int:
 
 @contextmanager
 def _signals_counted() -> Iterator[Callable[[], int]]:
-    """How often somebody asked to end; nothing else happens by it, so that no step is cut in two."""
+    """Count the signals to end and do nothing else, so that no step is cut in two."""
     received: list[int] = []
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     for number in _SIGNALS:

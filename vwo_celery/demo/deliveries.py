@@ -1,4 +1,4 @@
-"""What the demo's workers write down for its report: a line for each batch that VWO accepted.
+"""Records of the demo's workers for its report: one line for each batch that VWO accepted.
 
 Place: adapters, the demo. Written by a receiver of `batch_delivered`, read by the demo.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-#: File that a worker appends its lines to, and the worker's name in them; no file, no lines.
+#: Variables: the file that a worker appends to (unset: it writes nothing), and its name there.
 FILE_VARIABLE = "VWO_DEMO_DELIVERIES"
 NAME_VARIABLE = "VWO_DEMO_NAME"
 
@@ -20,7 +20,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
     Attributes:
         batch: Its name.
-        attempt: 1 for the first try.
+        attempt: 1 for the first.
         events: Number of events.
         worker: Name of the worker that sent it.
     """
@@ -32,7 +32,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 def write_delivery(batch: str, attempt: int, events: int) -> None:
-    """Append a line, if there is a file for it."""
+    """Append a line, if a file is named."""
     path = os.environ.get(FILE_VARIABLE)
     if not path:
         return
@@ -43,7 +43,7 @@ def write_delivery(batch: str, attempt: int, events: int) -> None:
 
 
 def read_deliveries(path: Path) -> list[Delivery]:
-    """All that was written so far; a line that is being written is left for later."""
+    """All deliveries written so far; an unfinished line is left for the next call."""
     if not path.exists():
         return []
     whole = path.read_bytes().rpartition(b"\n")[0]

@@ -1,7 +1,7 @@
-"""What happens in the demo, in order. Read this file to see what it shows.
+"""The steps of the demo, in order. Read this file to see what it shows.
 
-Place: adapters, the demo. Nothing here is done by an exception from outside: Ctrl-C sets a flag, and
-`_until`, where all waiting is done, raises `Interrupted`, so that whatever was started is known.
+Place: adapters, the demo. Ctrl-C only sets a flag; `_until`, which does all the waiting, then raises
+`Interrupted`. So no step is cut in two, and it is known which programs were started.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TICK_SECONDS = 0.1
 _START_TIMEOUT_SECONDS = 30.0
 _DRAIN_TIMEOUT_SECONDS = 20.0
 _LAST_LINES_SECONDS = 2.0
-#: Of the time in which visitors come: the worker is killed after this share of it.
+#: Share of the visitors' time after which the worker is killed.
 _KILL_AFTER = 0.2
 _DOWN_SECONDS = 2.0
 _TAKE_OVER_TIMEOUT_SECONDS = LEASE_SECONDS + 10
@@ -51,7 +51,7 @@ class Play:
 
     Args:
         stage: The programs; whoever made it closes it.
-        view: Where it is shown.
+        view: The screen.
         stopping: Whether somebody asked the demo to end.
     """
 
@@ -62,7 +62,7 @@ class Play:
         self._killed: Child | None = None
 
     def run(self) -> Sum:
-        """Play it all.
+        """Run all steps.
 
         Raises:
             Interrupted: `stopping` said so.
@@ -70,10 +70,10 @@ class Play:
             VwoCeleryError: Redis is missing, or failed.
         """
         self._fleet = self._stage.open_redis()
-        self._raise_curtain()
-        self._bring_visitors()
+        self._start_programs()
+        self._start_visitors()
         held = self._kill_worker()
-        self._bring_worker_back()
+        self._restart_worker()
         self._watch_take_over(held)
         self._await_replicas()
         self._drain()
@@ -81,7 +81,7 @@ class Play:
 
     # -- in order
 
-    def _raise_curtain(self) -> None:
+    def _start_programs(self) -> None:
         server = read_servers(self._fleet.client)[0].label
         self._stage.start_standin()
         self._stage.start_workers()
@@ -94,7 +94,7 @@ class Play:
             f"or after {REQUEST_TIME_INTERVAL} s"
         )
 
-    def _bring_visitors(self) -> None:
+    def _start_visitors(self) -> None:
         plan = self._stage.plan
         self._stage.start_replicas()
         self._must(lambda: self._ledger().accepted > 0, "the replicas")
@@ -112,7 +112,7 @@ class Play:
         self._view.say(f"{worker.name} killed (SIGKILL): {what}", style="bold red")
         return held
 
-    def _bring_worker_back(self) -> None:
+    def _restart_worker(self) -> None:
         worker = self._killed
         self._pause(_DOWN_SECONDS)
         if worker is not None:

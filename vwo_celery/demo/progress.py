@@ -1,6 +1,6 @@
-"""Where the demo stands: numbers of one moment, from Redis, from VWO's stand-in and the replicas.
+"""The demo's progress: numbers of one moment, from Redis, from VWO's stand-in and the replicas.
 
-Place: adapters, the demo; looks, and changes nothing.
+Place: adapters, the demo; it changes nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Moment(msgspec.Struct, frozen=True):
 
     @property
     def saved(self) -> int:
-        """Requests that one request a call would have taken more."""
+        """Requests saved, against one request for each call."""
         return max(0, self.calls - self.requests)
 
 
@@ -51,7 +51,7 @@ def take_moment(fleet: Fleet, stage: Stage) -> Moment:
     """
     ledger = take_ledger(fleet)
     stats = stage.stats()
-    servants = [*stage.workers, *([stage.beat] if stage.beat is not None else [])]
+    programs = [*stage.workers, *([stage.beat] if stage.beat is not None else [])]
     numbers = range(1, len(stage.replicas) + 1)
     return Moment(
         accepted=ledger.accepted,
@@ -60,8 +60,8 @@ def take_moment(fleet: Fleet, stage: Stage) -> Moment:
         in_flight=ledger.in_flight,
         requests=stats.requests if stats is not None else 0,
         calls=sum(read_calls(stage.alive_path(number)) for number in numbers),
-        running=tuple(child.name for child in servants if child.running),
-        gone=tuple(child.name for child in servants if not child.running),
+        running=tuple(child.name for child in programs if child.running),
+        gone=tuple(child.name for child in programs if not child.running),
     )
 
 

@@ -1,10 +1,10 @@
-"""One replica of a web application: visitors come, and VWO's own SDK is asked and told about them.
+"""One replica of a web application: visitors come, and each makes calls of VWO's own SDK.
 
     python -m vwo_celery.demo.replica --name 1 --vwo-url http://127.0.0.1:8080
 
-Place: adapters, the demo; the near end of an event's way. What an application of your own needs of
-this is `vwo_celery.init`, or `vwo_celery.attach` for a client that is there already; the SDK is used
-as its documentation says.
+Place: adapters, the demo; the near end of an event's way. Of this, an application of your own needs
+only `vwo_celery.init`, or `vwo_celery.attach` for a client it has already; the SDK is used as its
+documentation says.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from vwo_celery.demo.children import die_with_demo
 from vwo_celery.demo.recording_queue import RecordingQueue
 from vwo_celery.sdk.hook import hook_of
 
-#: What one visit makes of the SDK's calls: get_flag two, for its two rules, the others one each.
+#: Events of one visit: two of get_flag, for its two rules, and one of each other call.
 EVENTS_PER_VISIT = 4
 _ALIVE_EVERY_SECONDS = 0.5
-#: A replica that fell behind its pace does not catch up by more than this.
+#: Longest delay that a replica catches up on after it fell behind its pace.
 _MOST_BEHIND_SECONDS = 1.0
 
 
 class ReplicaReport(msgspec.Struct, frozen=True):
-    """What a replica did.
+    """The report of one replica.
 
     Attributes:
         name: Its name.
         call_seconds: Duration of each call of the SDK.
-        enqueue_seconds: Duration of each enqueue of ours within.
-        enqueued: Digest of each event with a good receipt.
-        dropped: Digest of each event whose receipt says that it is dropped.
+        enqueue_seconds: Duration of each enqueue within these calls.
+        enqueued: Digest of each event with a receipt that promises delivery.
+        dropped: Digest of each event with a receipt that says it was dropped.
     """
 
     name: str
@@ -57,13 +57,13 @@ class Replica:
 
     Args:
         client: The SDK's client.
-        name: Told in each visitor's id, so that no two replicas have one in common.
+        name: Part of each visitor's id, so that no two replicas share one.
         measures: Whether to keep the duration of every call.
 
     Attributes:
         calls: Calls of the SDK so far.
         call_seconds: Duration of each, where they are kept.
-        stopped: Set it to have `run` end.
+        stopped: Set to True to end `run`.
     """
 
     def __init__(self, client: Any, name: str, *, measures: bool) -> None:
@@ -75,7 +75,7 @@ class Replica:
         self.stopped = False
 
     def run(self, *, seconds: float | None, visits_per_second: float, alive: Path | None) -> None:
-        """Have visitors come for *seconds*, or until `stopped`; leave signs of life in *alive*."""
+        """Send visitors for *seconds*, or until `stopped`; leave signs of life in *alive*."""
         started = due = time.monotonic()
         alive_due = 0.0
         while not self.stopped and (seconds is None or due - started < seconds):
@@ -106,7 +106,7 @@ class Replica:
 
 @click.command()
 @click.option("--name", default="1", show_default=True)
-@click.option("--vwo-url", required=True, help="Where VWO is played.")
+@click.option("--vwo-url", required=True, help="URL of the stand-in for VWO.")
 @click.option("--visits-per-second", default=10.0, show_default=True)
 @click.option("--seconds", type=float, help="How long visitors come; else until SIGTERM.")
 @click.option("--events-per-request", default=100, show_default=True)
@@ -142,14 +142,14 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: setattr(replica, "stopped", True))
     replica.run(seconds=seconds, visits_per_second=visits_per_second, alive=alive)
     if report is not None and recording is not None:
-        told = ReplicaReport(
+        written = ReplicaReport(
             name,
             list(replica.call_seconds),
             recording.enqueue_seconds,
             recording.enqueued,
             recording.dropped_events,
         )
-        report.write_bytes(msgspec.json.encode(told))
+        report.write_bytes(msgspec.json.encode(written))
 
 
 def _record_receipts(client: Any) -> RecordingQueue:

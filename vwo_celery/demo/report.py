@@ -1,7 +1,7 @@
-"""What the demo adds up to: every number counted where it happened, and compared with the others.
+"""The demo's result: every number is counted where it arises, and compared with the others.
 
-Place: adapters, the demo; pure. What replicas were promised by receipts is held against what VWO's
-stand-in saw, event by event, and against the ledger in Redis.
+Place: adapters, the demo; pure. The receipts of the replicas are compared with what VWO's stand-in
+saw, event by event, and with the ledger in Redis.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Sum(msgspec.Struct, frozen=True):
     Attributes:
         replicas: Number of replicas that reported.
         enqueued: Events with a receipt that promises delivery.
-        dropped: Events with a receipt that says they are dropped.
+        dropped: Events with a receipt that says they were dropped.
         delivered: Of those enqueued, how many VWO saw.
         lost: Of those enqueued, how many neither VWO saw nor Redis holds.
         duplicates: Times that VWO saw an event once more.
-        strangers: Events that VWO saw and nobody enqueued.
-        resent: Most duplicates that batches which were tried again can have made.
-        retried: Batches that were tried again.
+        strangers: Events that VWO saw and no replica enqueued.
+        resent: Most duplicates that repeated attempts can have made.
+        retried: Batches that were sent again.
         calls: Calls of the SDK.
         requests: Batch requests that VWO got.
         delay_p50: Median seconds from an event's making to its arrival.
@@ -60,11 +60,11 @@ class Sum(msgspec.Struct, frozen=True):
 
     @property
     def saved(self) -> int:
-        """Requests that one request a call would have taken more."""
+        """Requests saved, against one request for each call."""
         return self.calls - self.requests
 
     def problems(self) -> list[str]:
-        """What is wrong; nothing, if the product keeps its promises."""
+        """Every broken promise; empty if all were kept."""
         late = undelivered(self.ledger)
         found = {
             f"{self.lost:,} events are lost": self.lost,
@@ -73,7 +73,7 @@ class Sum(msgspec.Struct, frozen=True):
             f"{self.dropped:,} events were dropped, as their receipts say": self.dropped,
             f"{self.strangers:,} events reached VWO that nobody enqueued": self.strangers,
             f"only {self.resent:,} of {self.duplicates:,} duplicates are explained by batches that "
-            "were tried again": self.duplicates > self.resent,
+            "were sent again": self.duplicates > self.resent,
             "the ledger is out of balance": not self.ledger.balanced,
             f"the ledger counts {self.ledger.accepted:,} events, the receipts {self.enqueued:,}": (
                 self.ledger.accepted != self.enqueued
@@ -90,12 +90,12 @@ def add_up(
     ledger: Ledger,
     deliveries: Iterable[Delivery],
 ) -> Sum:
-    """The result.
+    """Compute the result.
 
     Args:
-        reports: What each replica enqueued.
+        reports: The reports of the replicas.
         journal: Digest of each event that VWO saw, repeats included.
-        stats: What VWO counted.
+        stats: VWO's own counts.
         ledger: Of all queues together, as Redis has it.
         deliveries: The batches that workers say VWO accepted.
     """

@@ -1,6 +1,6 @@
 """The programs of the demo and their settings: Redis, VWO's stand-in, workers, beat, replicas.
 
-Place: adapters, the demo. All of it lives in one folder, which goes at the end.
+Place: adapters, the demo. All files are in one folder, which is deleted at the end.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ LATENCY_MS = 80
 EVENTS_PER_REQUEST = 100
 REQUEST_TIME_INTERVAL = 2
 LEASE_SECONDS = 5.0
-#: Nobody waits for the demo's requests, and a machine that is busy with it may be slow.
+#: Longer than the default: no visitor waits here, and the demo may keep the machine busy.
 _ENQUEUE_TIMEOUT_SECONDS = 5.0
 _QUICK_START = ("--without-mingle", "--without-gossip", "--without-heartbeat")
 _STATS_TIMEOUT_SECONDS = 5
-#: What of the caller's environment could reach into the demo, and must not.
+#: Prefixes of the caller's variables that must not reach the demo.
 _FOREIGN = ("VWO_", "CELERY_", "DJANGO_")
 _INSTALLED = ("site-packages", "dist-packages")
 
@@ -112,7 +112,7 @@ class Stage:
         self._redis.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    # -- what the programs tell
+    # -- reports of the programs
 
     def stats(self) -> Stats | None:
         """What VWO's stand-in has counted; None if it does not answer (yet)."""
@@ -136,7 +136,7 @@ class Stage:
         return read_deliveries(self._deliveries)
 
     def alive_path(self, number: int) -> Path:
-        """Where replica *number* leaves its signs of life."""
+        """The file in which replica *number* leaves its signs of life."""
         return self.folder / f"alive-{number}"
 
     def reports(self) -> list[ReplicaReport]:
@@ -175,7 +175,7 @@ class Stage:
             **inherited,
             **_python_path(inherited),
             "PYTHONUNBUFFERED": "1",
-            # What a killed program leaves goes with the folder: prefork keeps files of its own.
+            # Files that a killed program leaves, such as prefork's, are deleted with the folder.
             "TMPDIR": str(self.folder),
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
@@ -198,7 +198,7 @@ def _worker(index: int) -> list[str]:
 
 
 def _python_path(inherited: dict[str, str]) -> dict[str, str]:
-    """Where programs in another folder find this very package, if it is not installed."""
+    """PYTHONPATH for programs in another folder, if this package is not installed."""
     home = Path(vwo_celery.__file__).resolve().parents[1]
     if home.name in _INSTALLED:
         return {}

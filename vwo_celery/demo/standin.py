@@ -1,4 +1,4 @@
-"""The demo's VWO: the stand-in, with the made-up account and a journal of what it took.
+"""The demo's VWO: the stand-in, with the made-up account and a journal of the events it took.
 
     python -m vwo_celery.demo.standin --host 0.0.0.0 --port 8080
 
@@ -49,12 +49,14 @@ class JournalingStandin(Standin):
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, help="TCP port.")
-@click.option("--latency-ms", default=80, show_default=True, help="Least time a batch takes.")
+@click.option(
+    "--latency-ms", default=80, show_default=True, help="Shortest time to answer a batch."
+)
 @click.option("--journal", type=click.Path(path_type=Path), help="File for digests of the events.")
 def main(host: str, port: int, latency_ms: int, journal: Path | None) -> None:
-    """Play VWO for the demo's account; GET /stats says what has arrived, GET /health that it lives."""
+    """Play VWO for the demo's account; GET /stats counts what has arrived, GET /health answers."""
     die_with_demo()
-    # Its put() may interrupt its get(); an Event's set() could lock its wait() out.
+    # put() in a signal handler may interrupt get(); an Event's set() could deadlock with its wait().
     stopped: SimpleQueue[None] = SimpleQueue()
     signal.signal(signal.SIGTERM, lambda *_: stopped.put(None))
     signal.signal(signal.SIGINT, lambda *_: stopped.put(None))

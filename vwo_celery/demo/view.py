@@ -1,7 +1,7 @@
 """The demo on the screen: a story that stays, live numbers below it, and a table at the end.
 
-Place: adapters, the demo. Where the output is no terminal, the live numbers become a line now and
-then. No thread draws: the screen changes when the play says so.
+Place: adapters, the demo. Without a terminal, the live numbers become a line now and then. No thread
+draws; `play` decides when the screen changes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PANEL_WIDTH = 78
 
 
 class View:
-    """Shows a play; `with` it, so that the terminal is as it was afterwards."""
+    """The screen; `with` restores the terminal at the end."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -54,7 +54,7 @@ class View:
         return time.monotonic() - self._started
 
     def say(self, text: str, style: str = "") -> None:
-        """Tell what has just happened."""
+        """Print a line that stays: what has just happened."""
         line = Text.assemble((f"{self.seconds:5.1f} s  ", "dim"), (text, style))
         self._console.print(line, soft_wrap=True)
 
@@ -163,8 +163,8 @@ def _why_duplicates(total: Sum) -> str:
         return ""
     batches = count(total.retried, "batch", "batches")
     if not total.duplicates:
-        return f"{batches} tried again, unseen by VWO before"
-    return f"{batches} tried again that VWO had already"
+        return f"{batches} sent again, not seen by VWO before"
+    return f"{batches} sent again that VWO had already"
 
 
 def _enqueue_share(total: Sum) -> str:

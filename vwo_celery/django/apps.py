@@ -1,4 +1,4 @@
-"""What Django reads of an installed app: its name, and its system checks.
+"""The app that "vwo_celery.django" in INSTALLED_APPS adds: its name and its system checks.
 
 Place: adapters; read once at start-up, before any event exists.
 """
@@ -10,7 +10,7 @@ from django.core.checks import register
 
 
 class VwoCeleryConfig(AppConfig):  # type: ignore[misc]
-    """ "vwo_celery.django" in INSTALLED_APPS."""
+    """The configuration of the app."""
 
     name = "vwo_celery.django"
     label = "vwo_celery"

@@ -1,7 +1,7 @@
 """System checks: every mistake in VWO_CELERY and in VWO_CELERY_… variables, each with its remedy.
 
-Place: adapters; run by `manage.py check`, `runserver`, `migrate` and before tests. No I/O: what can
-only be told by asking Redis or the broker is `manage.py vwo_celery doctor`'s to tell.
+Place: adapters; run by `manage.py check`, `runserver`, `migrate` and before tests. No I/O:
+`manage.py vwo_celery doctor` checks what only Redis or the broker can tell.
 
 vwo_celery.E001  VWO_CELERY is no dict
 vwo_celery.E002  a key that is no setting, or a setting that is given twice
@@ -25,7 +25,7 @@ _NAMES = Settings.__struct_fields__
 
 
 def check_settings(**_: Any) -> list[Error]:
-    """One error for each mistake; none where VWO_CELERY is missing, since all has a default."""
+    """One error for each mistake; none where VWO_CELERY is missing, since every setting has a default."""
     options = getattr(django_settings, DJANGO_SETTING, None)
     if not isinstance(options, Mapping | None):
         message = f"{DJANGO_SETTING} must be a dict; it is of type {type(options).__name__}"
@@ -50,7 +50,7 @@ def _wrong_options(options: Mapping[Any, Any]) -> Iterator[Error]:
 
 
 def _wrong_variables(options: Mapping[Any, Any]) -> Iterator[Error]:
-    """Mistakes in the environment, where VWO_CELERY does not say otherwise."""
+    """Mistakes in variables that VWO_CELERY does not override."""
     overridden = {str(key).lower() for key, value in options.items() if value is not None}
     variables = from_environment(_NAMES)
     yield from _wrong_values({n: given for n, given in variables.items() if n not in overridden})

@@ -1,8 +1,8 @@
-"""Where `app.autodiscover_tasks()` finds the three tasks, and sets the app up with them.
+"""The three tasks, for `app.autodiscover_tasks()`; importing this module sets the app up.
 
-Place: adapters. Celery imports this module in workers and beat, never in a web process. Without the
-listener and the beat entry the tasks would wait for ever, so the app gets all of `vwo_celery.setup`,
-with Django's settings, unless it was set up already.
+Place: adapters. Celery imports this module in workers and beat, never in a web process. The tasks
+need the listener and the beat entry, so unless the app was set up already, it is set up here by
+`vwo_celery.setup`, with Django's settings.
 """
 
 from __future__ import annotations

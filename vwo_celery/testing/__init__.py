@@ -1,7 +1,7 @@
-"""Tools for trying the whole way of an event on one machine: a real Redis, and VWO played by us.
+"""Tools to test the whole way of an event on one machine: a real Redis and a stand-in for VWO.
 
-Place: adapters; used by the tests, the demo and by whoever tests an application of their own.
-Needs neither Celery nor a network beyond loopback. Nothing starts at import.
+Place: adapters; used by our tests, by the demo, and by tests of applications. They need
+neither Celery nor a network beyond loopback. Nothing starts at import.
 """
 
 from __future__ import annotations

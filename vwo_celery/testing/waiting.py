@@ -1,4 +1,4 @@
-"""Waiting for a condition with a deadline, and finding a port that stays ours across a restart.
+"""Wait for a condition with a deadline; find a port that stays free across a restart.
 
 Place: adapters, beside the event's way.
 """
@@ -31,8 +31,8 @@ def wait_for(
 
     Args:
         predicate: Asked at once, then again and again; its exceptions are not caught.
-        timeout_seconds: Most time to wait.
-        what: What is waited for, in words, for the error.
+        timeout_seconds: Longest wait.
+        what: Words for the condition, for the error.
         every_seconds: Pause between two questions.
 
     Raises:

@@ -32,7 +32,7 @@ VWO_BATCH_EVENT_DATA = {
     "request_time_interval": int(os.environ.get("SHOP_REQUEST_TIME_INTERVAL", "10")),
 }
 
-# Celery's own setting; vwo_celery is told for `manage.py vwo_celery doctor`.
+# Celery's own setting; `manage.py vwo_celery doctor` needs it as well.
 CELERY_BROKER_URL = os.environ.get("SHOP_BROKER_URL", REDIS_URL)
 VWO_CELERY = {
     "redis_url": REDIS_URL,

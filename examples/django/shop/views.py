@@ -22,7 +22,7 @@ class PaymentError(Exception):
 
 @require_GET
 def checkout(request, visitor):
-    """Which button the visitor sees; the SDK puts the event that tells VWO so onto the queue."""
+    """Show the visitor a button; the SDK queues the event that tells VWO which one."""
     context = {"id": visitor, "user_agent": request.headers.get("User-Agent", "")}
     flag = client().get_flag("checkout", context)
     return JsonResponse({"button": flag.get_variable("color", "blue"), "process": os.getpid()})
@@ -31,7 +31,7 @@ def checkout(request, visitor):
 @csrf_exempt  # the example is called by curl
 @require_POST
 def buy(request, visitor):
-    """Buy; VWO hears of it if, and only if, the order is committed."""
+    """Buy; VWO is told if, and only if, the order is committed."""
     try:
         with transaction.atomic():
             order = Order.objects.create(visitor=visitor, price=PRICE)
@@ -54,6 +54,6 @@ def purchase(order):
 
 
 def take_payment(request):
-    """Stands for whatever may still fail once the order has been written."""
+    """Stand in for anything that may still fail after the order is written."""
     if request.POST.get("card") == "refused":
         raise PaymentError

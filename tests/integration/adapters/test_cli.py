@@ -89,7 +89,7 @@ def test_status_shows_what_is_stuck_since_when_and_why(queues: Queues, run: Run)
     assert re.search(r"last sweeps: beat [\d.]+ s ago", shown)
     assert re.search(rf"{queue.name} 2 5 [\d.]+ s of 60 s 0 5 0", shown)
     assert f"{queue.name}: paused: VWO answered 401: check sdk_key" in shown
-    assert re.search(r"next try in \d+ s, attempt 1 failed: VWO answered 503", shown)
+    assert re.search(r"next attempt in \d+ s, attempt 1 failed: VWO answered 503", shown)
 
 
 def test_status_says_which_queue_is_full(queues: Queues, run: Run) -> None:

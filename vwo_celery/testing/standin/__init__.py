@@ -1,11 +1,11 @@
-"""A stand-in for VWO's collection server: a real HTTP server that enforces what VWO is known to.
+"""A stand-in for VWO's collection server: a real HTTP server with VWO's known rules.
 
 Place: adapters; it stands at the far end of an event's way, where the POST arrives. `rules` decides
 about a request, `tally` counts, `server` speaks HTTP and plays faults. It can be run by itself:
 `python -m vwo_celery.testing.standin --help`.
 
-Known are VWO's documented bounds and answers; what else the real server checks is not published,
-so passing here is necessary and not sufficient.
+It knows VWO's documented bounds and answers. Further checks of the real server are not published, so
+passing here is necessary and not sufficient.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The stand-in as a program of its own: `python -m vwo_celery.testing.standin`.
 
-Place: adapters, the stand-in for VWO; compose and the demo start it so. Ends on SIGTERM or Ctrl-C.
+Place: adapters, the stand-in for VWO. Ends on SIGTERM or Ctrl-C.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vwo_celery.testing.standin.server import Standin
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, help="TCP port; 0 for a free one.")
-@click.option("--latency-ms", default=0, show_default=True, help="Least time a batch takes.")
+@click.option("--latency-ms", default=0, show_default=True, help="Shortest time to answer a batch.")
 @click.option(
     "--settings",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -30,12 +30,12 @@ from vwo_celery.testing.standin.server import Standin
     "accounts",
     multiple=True,
     metavar="ID=KEY",
-    help="An account that is known; may be repeated. Without it, every account is.",
+    help="A known account; may be repeated. Without it, every account is known.",
 )
 def main(
     host: str, port: int, latency_ms: int, settings: Path | None, accounts: tuple[str, ...]
 ) -> None:
-    """Play VWO's collection server; GET /stats says what has arrived, GET /health that it lives."""
+    """Play VWO's collection server; GET /stats counts what has arrived, GET /health answers."""
     standin = Standin(
         host=host,
         port=port,
@@ -44,7 +44,7 @@ def main(
         latency_seconds=latency_ms / 1_000,
         record=False,
     )
-    # Its put() may interrupt its get(); an Event's set() could lock its wait() out.
+    # put() in a signal handler may interrupt get(); an Event's set() could deadlock with its wait().
     stopped: SimpleQueue[None] = SimpleQueue()
     signal.signal(signal.SIGTERM, lambda *_: stopped.put(None))
     signal.signal(signal.SIGINT, lambda *_: stopped.put(None))

@@ -1,4 +1,4 @@
-"""What shall go wrong with which request, in the words of a test.
+"""Faults that a test plans for the requests to come.
 
 Place: adapters, the stand-in for VWO; no I/O in here.
 """
@@ -18,13 +18,13 @@ Connection = Literal["reset", "hang", "cut", "trickle"]
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """How one request to a batch endpoint is answered instead.
+    """Another answer to one request to a batch endpoint.
 
     Args:
         status: Status instead of the rules' own; None leaves it to the rules.
         headers: Added to the answer's headers; they win over those of the same name.
         body: Body instead of the JSON that goes with the status.
-        delay_seconds: Pause before anything is answered.
+        delay_seconds: Pause before the answer.
         connection: "reset" answers with a TCP reset, "hang" never answers, "cut" ends in the
             middle of the body, "trickle" sends the answer a byte at a time.
         trickle_seconds: Pause between two bytes of a trickled answer.
@@ -41,7 +41,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     accepted: bool | None = None
 
     def apply(self, answer: Answer) -> Answer:
-        """What is answered in place of *answer*, with the events that count as taken."""
+        """The answer in place of *answer*, with the events that count as taken."""
         taken = self.accepted
         if taken is None:
             taken = self._is_success(answer) and self.connection not in ("reset", "hang")
@@ -62,7 +62,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         return 200 <= (answer.status if self.status is None else self.status) < 300
 
 
-#: A status, a connection's fate, a whole Fault, or None for "this one goes well".
+#: A status, a connection's fate, a whole Fault, or None for no fault.
 FaultLike = Fault | int | Connection | None
 Faults = Iterable[FaultLike] | Callable[[Request], FaultLike]
 
@@ -70,7 +70,7 @@ _NONE = Fault()
 
 
 class FaultPlan:
-    """Which fault the next request meets; safe under threads."""
+    """The planned faults; safe under threads."""
 
     def __init__(self, faults: Faults) -> None:
         self._choose = faults if callable(faults) else None
@@ -83,12 +83,12 @@ class FaultPlan:
             self._queued.extend(faults)
 
     def clear(self) -> None:
-        """Plan nothing any more."""
+        """Drop the queued faults."""
         with self._lock:
             self._queued.clear()
 
     def take(self, request: Request) -> Fault:
-        """The fault for *request*: the queued ones first, in order, then the chooser's."""
+        """The fault for *request*: queued ones first, in order, then the function's."""
         with self._lock:
             queued = self._queued.popleft() if self._queued else _NONE
         if queued is _NONE and self._choose is not None:

@@ -1,7 +1,7 @@
-"""What VWO takes and what it refuses, as one pure function from a request to an answer.
+"""VWO's rules: one pure function from a request to an answer.
 
-Place: adapters, the stand-in for VWO; no I/O in here. Bounds and shapes are written down here on
-their own, not imported from the code they test, or both could be wrong together.
+Place: adapters, the stand-in for VWO; no I/O in here. Bounds and shapes are written down a second
+time, not imported from the code under test: else both could be wrong together.
 
 Sources: the vendor's batching pages (5,000 events, 10 MB, 413), the SDKs' handling of answers (400
 for a wrong account or key; `error` in a 413's body and `message` in others), and requests recorded
@@ -65,7 +65,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What is answered, and what was taken by answering so.
+    """An answer, and the events that VWO takes with it.
 
     `events` holds the bytes of each event taken, `times` the Unix seconds that they carry.
     """
@@ -150,7 +150,7 @@ def is_settings(path: str) -> bool:
 
 
 def judge_batch(request: Request, accounts: Mapping[str, str] | None) -> Answer:
-    """What VWO answers to a POST on a batch endpoint.
+    """Decide VWO's answer to a POST on a batch endpoint.
 
     Args:
         request: The request, its path one that `is_batch` knows.

@@ -26,7 +26,7 @@ from vwo_celery.testing.standin.rules import Answer, Request, is_batch, is_setti
 from vwo_celery.testing.standin.tally import Stats, Tally
 from vwo_celery.testing.waiting import free_port
 
-#: Bodies over VWO's bound are still read up to here, so that the client gets to see its 413.
+#: Largest body that is read: above VWO's bound, so that the client gets to see its 413.
 _MAX_READ_BYTES = 64 * 1024 * 1024
 _HANDSHAKE_BACKLOG = 512
 _UNRECORDED = ("/stats", "/health")
@@ -38,12 +38,12 @@ class Standin:
     Args:
         host: Address to listen on.
         port: TCP port; 0 for a free one, kept over restarts.
-        accounts: Account id to SDK key of what is known; None takes any account, as long as the
-            request agrees with itself.
+        accounts: The known accounts, id to SDK key; None takes any account, as long as the request
+            agrees with itself.
         settings: Settings that an SDK gets when it asks; None answers 404.
-        faults: What goes wrong: one entry a request, in order, or a function of the request.
-        latency_seconds: How long every batch request takes at least.
-        record: Whether `requests` keeps what arrived; counting goes on without.
+        faults: The planned faults: one for each request, in order, or a function of the request.
+        latency_seconds: Shortest time to answer a batch request.
+        record: Whether `requests` keeps what arrived; counts are kept either way.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Standin:
         return [event for batch in taken for event in batch.events]
 
     def stats(self) -> Stats:
-        """What was counted since the start, recorded or not."""
+        """The counts since the start, of recorded requests and others."""
         return self._tally.stats()
 
     def fail(self, *faults: FaultLike) -> None:
@@ -126,7 +126,7 @@ class Standin:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
-        """Stop listening and end every connection; counts and records stay, `start` goes on."""
+        """Stop listening and end every connection; counts and records stay for a new `start`."""
         server, self._server = self._server, None
         if server is None:
             return
@@ -188,7 +188,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
-        # Not HTTPServer's, which asks the name service who we are.
+        # HTTPServer's own method asks the name service for this host's name.
         socketserver.TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -209,7 +209,7 @@ class _Server(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that hangs up is what half of the tests are about; anything else is our bug.
+        # Tests make clients hang up on purpose; any other error is a bug of the stand-in.
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -237,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(_segment(answer), len(answer.body), fault)
 
     def _read_body(self) -> bytes | None:
-        """The body; None if there is nobody to answer any more, or was answered already."""
+        """The body; None if the client is gone, or has been refused already."""
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not length.isdecimal():
             self._refuse_unread(411, "A Content-Length is needed")

@@ -2,9 +2,9 @@
 
 Place: adapters, the stand-in for VWO; no I/O in here, safe under threads.
 
-Two events count as a repeat if their bytes are equal. That is exact for FME events that carry
-anything of their own; legacy events have no id, so one visitor's two equal calls in one second are
-"repeats" as well.
+Two events count as a repeat if their bytes are equal. That is exact for FME events with any content
+of their own; legacy events have no id, so two equal calls of one visitor within a second count as a
+repeat, too.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Tally:
         self._last_at: float | None = None
 
     def note_batch(self, answer: Answer, *, body_bytes: int, at: float, answered: bool) -> None:
-        """Count one request to a batch endpoint, and what it brought."""
+        """Count one request to a batch endpoint, and its events."""
         digests = [hashlib.sha256(event).digest()[:_DIGEST_BYTES] for event in answer.events]
         with self._lock:
             self._counts["requests"] += 1
@@ -82,7 +82,7 @@ class Tally:
             self._last_at = at if self._last_at is None else max(self._last_at, at)
 
     def note_single(self) -> None:
-        """Count one event that came by itself, outside any batch."""
+        """Count one event that came outside any batch."""
         with self._lock:
             self._counts["singles"] += 1
 

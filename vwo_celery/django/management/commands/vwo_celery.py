@@ -25,7 +25,7 @@ _COLOR_VARIABLES = {"--no-color": "NO_COLOR", "--force-color": "FORCE_COLOR"}
 
 
 class Command(BaseCommand):  # type: ignore[misc]
-    """The words of Django's command line, handed on."""
+    """Passes the words of Django's command line on to `vwo-celery`."""
 
     help = "Look at and steer the queues of vwo_celery; `manage.py vwo_celery --help` for more."
     #: An operator at 3 a.m. is not stopped by another app's checks.
@@ -43,18 +43,18 @@ class Command(BaseCommand):  # type: ignore[misc]
             connections.close_all()
 
     def print_help(self, prog_name: str, subcommand: str) -> None:
-        """What `manage.py help vwo_celery` shows."""
+        """Print the help, for `manage.py help vwo_celery`."""
         _operate(["--help"], f"{prog_name} {subcommand}")
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """For `call_command("vwo_celery", …)`."""
+        """Declare the words, for `call_command("vwo_celery", …)`."""
         parser.add_argument("words", nargs="...")
 
     def handle(self, *args: Any, words: Sequence[str], **options: Any) -> None:
         """Run `call_command("vwo_celery", …)`.
 
         Raises:
-            CommandError: It exited with another code than 0, which is the error's `returncode`.
+            CommandError: It exited with a code other than 0, which is the error's `returncode`.
         """
         self.stdout.ending = ""
         try:
@@ -77,7 +77,7 @@ def split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _operate(words: Sequence[str], name: str) -> None:
-    # Not at the module's top: Django imports the module of a command also to list its name.
+    # Imported here, since Django imports this module also to list the command.
     from vwo_celery.cli import main
 
     main(list(words), prog_name=name)
