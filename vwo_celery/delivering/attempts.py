@@ -25,7 +25,7 @@ from vwo_celery.signals import BatchReport
 
 
 class Announcement(NamedTuple):
-    """What became of some events, and the signal that announces it."""
+    """A report on some events, and the signal that announces it."""
 
     report: BatchReport
     signal: Any

@@ -117,11 +117,11 @@ class DeadlineHTTPConnection(HTTPConnection):
     def _connect_to_first(self, addresses: list[str]) -> socket.socket:
         """Connect to the first address that answers; each gets an equal share of the time left."""
         failure: OSError = OSError("the name has no address")
-        for tried, address in enumerate(addresses):
+        for failed, address in enumerate(addresses):
             try:
                 return create_connection(
                     (address, self.port),
-                    self._share(len(addresses) - tried),
+                    self._share(len(addresses) - failed),
                     source_address=self.source_address,
                     socket_options=self.socket_options,
                 )
