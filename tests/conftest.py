@@ -1,4 +1,4 @@
-"""What the tests share: one real Redis for the run, VWO's stand-in, and checks on what is left."""
+"""Fixtures of all tests: one real Redis for the run, VWO's stand-in, and checks after each test."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from vwo_celery.testing import RedisServer, Standin
 
 NAMESPACE = "vwo"
 
-#: Families that outlive the work by design: who there is, what was counted, who was last seen.
+#: Key families that stay by design: registrations, counters, signs of life.
 LASTING_FAMILIES = ("queues", "pulse", "listeners", "meta", "mark", "circuit", "suspect")
-#: Patterns of keys that any test may leave in Redis; all else it must declare.
+#: Patterns of keys that any test may leave in Redis; it must declare all others.
 ALLOWED_KEYS = [*LASTING_FAMILIES, "_kombu.binding.*"]
 
 _FAMILY_PATTERNS = {
@@ -49,14 +49,14 @@ else:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_real_home() -> Iterator[None]:
-    """No process of the run keeps its spool where a person's own programs have theirs."""
+    """Keep every spool of the run out of the user's own state folder."""
     with _state_folder():
         yield
 
 
 @pytest.fixture(autouse=True)
 def _own_state_folder() -> Iterator[None]:
-    """A test's spools are its own; what drains them ends when they are gone."""
+    """Give each test its own spools; a drainer ends when its spool is gone."""
     with _state_folder():
         yield
 
@@ -104,7 +104,7 @@ def redis(
 
 
 class DeclaredKeys:
-    """Which keys a test leaves behind on purpose; call it with families or patterns."""
+    """Keys that a test leaves behind on purpose; call it with families or patterns."""
 
     def __init__(self) -> None:
         self.patterns = list(ALLOWED_KEYS)
@@ -116,7 +116,7 @@ class DeclaredKeys:
 
 @pytest.fixture
 def declared_keys(request: pytest.FixtureRequest) -> DeclaredKeys:
-    """What may stay in Redis: the lasting families, and what the marker `declared_keys` names."""
+    """Keys that may stay in Redis: the lasting families, and those of the marker `declared_keys`."""
     declared = DeclaredKeys()
     for marker in request.node.iter_markers("declared_keys"):
         declared(*marker.args)
@@ -137,7 +137,7 @@ def _check_keys(left: list[str], patterns: list[str]) -> None:
 
 @pytest.fixture
 def standin() -> Iterator[Standin]:
-    """A stand-in for VWO on a free port that takes any account."""
+    """A stand-in for VWO on a free port that accepts any account."""
     with Standin() as running:
         yield running
 
@@ -152,7 +152,7 @@ def captures() -> Path:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember how the test's body ended, for the checks after it."""
+    """Remember how the test's body ended, for the checks that follow it."""
     report = yield
     if report.when == "call":
         item.stash[_REPORT] = report
@@ -161,7 +161,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(autouse=True)
 def _no_child_process_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test ends every process that it starts."""
+    """Fail a test that leaves a process running."""
     before = _children()
     yield
     report = request.node.stash.get(_REPORT, None)
@@ -176,7 +176,7 @@ def _lasts(pid: int, command: str) -> bool:
 
 
 def _children() -> set[int]:
-    """Our child processes; empty where the kernel does not say."""
+    """Our child processes; empty where /proc does not list them."""
     found: set[int] = set()
     for task in Path("/proc/self/task").glob("*/children"):
         try:

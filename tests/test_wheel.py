@@ -1,4 +1,4 @@
-"""What is tested is what is shipped: under `make test`, the built wheel and not the checkout."""
+"""Under `make test`, the tests run against the built wheel and not the checkout."""
 
 from __future__ import annotations
 

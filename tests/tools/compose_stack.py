@@ -1,7 +1,7 @@
 """compose/compose.yaml as local programs, for a machine without containers.
 
 Each service runs with the command, the variables and the health check of compose.yaml, read with the
-values of .env.example. What is put in other words' place, and nothing else:
+values of .env.example. Only these words are replaced:
 
 * `redis:6379` and `standin:8080` become ports of 127.0.0.1, and with them `8080` and `0.0.0.0`;
 * redis-server gets a port and an address, redis-cli that port;
@@ -46,7 +46,7 @@ _, option, port, command = sys.argv
 assert (option, command) == ("-p", "ping")
 print("PONG" if redis.Redis(port=int(port)).ping() else "")
 """
-#: In the order in which compose.yaml has them depend on one another.
+#: Services in order of dependency: each needs only those before it.
 SERVICES = ("redis", "standin", "worker", "beat", "replica")
 
 
@@ -71,7 +71,7 @@ def services() -> dict[str, Any]:
 
 
 def dockerfile() -> list[list[str]]:
-    """The Dockerfile's instructions, in words."""
+    """Instructions of the Dockerfile, each as a list of words."""
     text = (COMPOSE / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
     return [line.split() for line in text.splitlines() if line and not line.startswith("#")]
 
@@ -93,7 +93,7 @@ class Instance:
         )  # fmt: skip
 
     def wait_until_healthy(self) -> None:
-        """Return when the health check passes, as what depends on it waits."""
+        """Return once the health check passes, as a dependent service would wait."""
         self.process.wait_until(
             lambda: self.check().returncode == 0,
             HEALTHY_TIMEOUT_SECONDS,
@@ -102,7 +102,7 @@ class Instance:
 
 
 class Stack:
-    """compose.yaml as local programs; see the module's text for what is put in whose place."""
+    """compose.yaml as local programs; the module's docstring lists the replaced words."""
 
     def __init__(self, folder: Path) -> None:
         self.redis_port = free_port()
@@ -127,14 +127,14 @@ class Stack:
                 instance.wait_until_healthy()
 
     def stop(self) -> None:
-        """End all: the others together, as none needs another to end, and Redis after them."""
+        """End all other services together, since none needs another to end; then Redis."""
         redis, *others = self.all()
         with ThreadPoolExecutor(len(others)) as pool:
             list(pool.map(lambda instance: instance.process.stop(), others))
         redis.process.stop()
 
     def stats(self) -> dict[str, Any]:
-        """What the stand-in has counted."""
+        """Counts of the stand-in."""
         connection = http.client.HTTPConnection("127.0.0.1", self.standin_port, timeout=5)
         connection.request("GET", "/stats")
         found: dict[str, Any] = json.loads(connection.getresponse().read())
@@ -177,7 +177,7 @@ class Stack:
         return [self._found(words[0]), *words[1:]]
 
     def _local(self, text: str, folder: Path) -> str:
-        """*text* with what is there put in place of what a container has, in one pass."""
+        """Replace the names inside a container by their local equivalents, in one pass."""
         here = {
             "redis:6379": f"127.0.0.1:{self.redis_port}",
             "standin:8080": f"127.0.0.1:{self.standin_port}",
@@ -205,7 +205,7 @@ class Stack:
         return found
 
     def _programs(self) -> Path:
-        """A folder with the programs that the images have, each under the name it has there."""
+        """Make a folder with the programs of the images, under the same names."""
         folder = self._folder / "bin"
         folder.mkdir()
         server, python = Path(find_redis_server()), Path(sys.executable)
@@ -216,7 +216,7 @@ class Stack:
             (folder / "ping.py").write_text(PING)
             targets["redis-cli"] = [python, folder / "ping.py"]
         for name, words in targets.items():
-            # Not links: a Python environment is told by where its programs are.
+            # Scripts, not links: Python finds its environment by the path of the program.
             line = shlex.join(map(str, words))
             (folder / name).write_text(f'#!/bin/sh\nexec {line} "$@"\n')
             (folder / name).chmod(0o755)

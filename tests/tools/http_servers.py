@@ -99,13 +99,13 @@ class Server:
         self._tls = tls
         self._stopped = threading.Event()
         self._listener = socket.create_server(address)
-        # A small buffer, so that a client notices when its body is not read.
+        # With a small buffer a client soon notices that nobody reads its body.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Port on which it listens."""
         return int(self._listener.getsockname()[1])
 
     @property
@@ -151,7 +151,7 @@ class Server:
 
 
 def answer_bytes(status: int = 200, body: bytes = b"{}", **headers: str) -> bytes:
-    """A whole answer; names of *headers* with "_" for "-"."""
+    """A whole HTTP answer; a name in *headers* has "_" for "-"."""
     fields = {"Content-Type": "application/json", "Content-Length": str(len(body))}
     fields |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"HTTP/1.1 {status} As Told", *(f"{name}: {value}" for name, value in fields.items())]
@@ -159,12 +159,12 @@ def answer_bytes(status: int = 200, body: bytes = b"{}", **headers: str) -> byte
 
 
 def answering(status: int = 200, body: bytes = b"{}", **headers: str) -> Script:
-    """Read each request, and answer it so."""
+    """Read each request and give it this answer."""
     return saying(answer_bytes(status, body, **headers))
 
 
 def saying(answer: bytes) -> Script:
-    """Read each request, and answer with these very bytes."""
+    """Read each request and answer with exactly these bytes."""
 
     def serve(connection: Connection) -> None:
         while connection.read_request():
@@ -190,7 +190,7 @@ def reading_nothing(connection: Connection) -> None:
 
 
 def reading_slowly(connection: Connection) -> None:
-    """Read two megabytes a second, without a pause that would be long by itself."""
+    """Read two megabytes a second, with no long pause."""
     while connection.sock.recv(110_000) and not connection.stopped.wait(0.05):
         pass
 
@@ -208,12 +208,12 @@ def black_hole() -> Iterator[int]:
 
 
 def hanging_up(connection: Connection) -> None:
-    """Read a request, and close without a word."""
+    """Read a request and close without an answer."""
     connection.read_request()
 
 
-def talking_for_ever(connection: Connection) -> None:
-    """Read a request, and answer with a body that does not end."""
+def answering_endlessly(connection: Connection) -> None:
+    """Read a request and answer with a body that does not end."""
     connection.read_request()
     connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
     while not connection.stopped.is_set():

@@ -30,14 +30,14 @@ _QUICK_START = ("--without-mingle", "--without-gossip")
 
 
 def event(name: str) -> dict[str, Any]:
-    """A legacy event that can be told from all others."""
+    """A legacy event with a name of its own."""
     return {
         "u": name, "sId": 1795307390, "visitor_ua": "", "visitor_ip": "", "c": 2, "e": 101, "eT": 1,
     }  # fmt: skip
 
 
 class Installation:
-    """Producers, workers and VWO around one Redis; what a test starts here is ended after it."""
+    """Producers, workers and VWO around one Redis; ends everything that it has started."""
 
     def __init__(self, redis_url: str, standin: Standin, folder: Path) -> None:
         self.redis_url = redis_url
@@ -71,7 +71,7 @@ class Installation:
         )
 
     def most_in_flight(self, queue: vwo_celery.Queue, at_least: int) -> int:
-        """How many batches are in flight, once that is *at_least*; else 0."""
+        """Number of batches in flight if it is *at_least*, else 0."""
         batches = [each for each in self.snapshot(queue).batches if each.state == "in_flight"]
         return len(batches) if len(batches) >= at_least else 0
 
@@ -106,14 +106,14 @@ class Installation:
         return process
 
     def reports(self, kind: str) -> list[dict[str, Any]]:
-        """What the workers' receivers and callbacks wrote."""
+        """Reports that the workers' receivers and callbacks wrote."""
         if not self.reports_path.exists():
             return []
         lines = map(json.loads, self.reports_path.read_text().splitlines())
         return [line for line in lines if line["kind"] == kind]
 
     def snapshot(self, queue: vwo_celery.Queue) -> Snapshot:
-        """The queue's only shard."""
+        """Snapshot of the queue's only shard."""
         return take_snapshot(producer_of(queue).shards[0])
 
     def delivered(self) -> list[str]:
@@ -122,7 +122,7 @@ class Installation:
 
     @contextmanager
     def in_thread(self, work: Callable[[], object]) -> Iterator[None]:
-        """Have *work* run in a thread beside the block, and wait for its end."""
+        """Run *work* in a thread during the block, and wait for its end."""
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         yield
@@ -130,7 +130,7 @@ class Installation:
         assert not thread.is_alive()
 
     def stop(self) -> None:
-        """End everything that was started, once no task message is under way any more."""
+        """End everything that was started, once no task message is on its way."""
         if any(process.exit_code is None for process in self.started):
             with suppress(TimeoutError):  # a test may leave some on purpose
                 wait_until(self._is_quiet, _QUIET_SECONDS)

@@ -24,11 +24,11 @@ from vwo_celery.testing.redis_server import death_bound_launcher
 
 Found = TypeVar("Found")
 
-#: Where a program finds the very vwo_celery that is being tested, source tree or wheel.
+#: Folder of the vwo_celery under test, source tree or wheel.
 _PACKAGE_FOLDER = Path(vwo_celery.__file__).parents[1]
 _LOG_TAIL_CHARACTERS = 4_000
 _STOP_TIMEOUT_SECONDS = 10.0
-#: States of a process that is over, and only waits for its parent, or for init, to take notice.
+#: States of a process that has ended and waits for its parent or init to collect it.
 _ENDED = ("Z", "X")
 
 
@@ -81,20 +81,20 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its process id, that of its session as well."""
+        """Its process id, which is also the id of its session."""
         return self._started().pid
 
     @property
     def exit_code(self) -> int | None:
-        """What it ended with, minus the signal that ended it; None while it runs."""
+        """Its exit code, or minus the signal that ended it; None while it runs."""
         return self._started().poll()
 
     def log(self) -> str:
-        """All that it has written to its output and its error output."""
+        """Everything it has written to stdout and stderr."""
         return self.log_path.read_text("utf-8", "replace")
 
     def start(self) -> None:
-        """Start it; its log goes on where an earlier start's ended."""
+        """Start it; the log continues that of an earlier start."""
         self._asked = False
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
@@ -138,7 +138,7 @@ class Process:
         self.wait_until(lambda: text in self._news(), timeout_seconds, what=f"{text!r} in its log")
 
     def wait_for_port(self, port: int, timeout_seconds: float = 20.0) -> None:
-        """Return once somebody takes connections on *port* of 127.0.0.1.
+        """Return once *port* of 127.0.0.1 accepts connections.
 
         Raises:
             AssertionError: It ended before, or time is up.
@@ -157,7 +157,7 @@ class Process:
             raise AssertionError(self._describe(f"still ran after {timeout_seconds:g} s")) from exc
 
     def ask_to_end(self) -> None:
-        """Send SIGTERM, if it still runs, once however often this is called."""
+        """Send SIGTERM if it still runs; further calls do nothing."""
         if self.exit_code is None and not self._asked:
             self._asked = True
             self._started().send_signal(signal.SIGTERM)
@@ -169,7 +169,7 @@ class Process:
         self._started().wait()
 
     def stop(self) -> None:
-        """End it in order (SIGTERM), if it still runs; whatever happens, nothing of it is left.
+        """End it with SIGTERM if it still runs; in every case no process of it is left.
 
         Raises:
             AssertionError: It took too long, or left children behind; all were killed then.
@@ -191,7 +191,7 @@ class Process:
         return self._process
 
     def _news(self) -> str:
-        """What it has written since its last start."""
+        """Its log since the last start."""
         return self.log_path.read_bytes()[self._log_start :].decode("utf-8", "replace")
 
     def _python_path(self) -> str:
@@ -204,7 +204,7 @@ class Process:
 
 
 class Processes:
-    """The programs of a test, started one by one and ended together, even where starting fails.
+    """The programs of a test, ended together, also when starting one fails.
 
     Args:
         folder: Where their logs go.
@@ -257,7 +257,7 @@ class Processes:
 
 
 def _members(group: int) -> list[str]:
-    """The processes of a group that still run, each as "PID NAME" where the kernel tells."""
+    """Processes of a group that still run, each as "PID NAME" where /proc exists."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -270,7 +270,7 @@ def _members(group: int) -> list[str]:
 
 
 def _parsed(stat: str) -> tuple[str, str, int]:
-    """Id and name, state, and process group, of a /proc/PID/stat (proc(5))."""
+    """Id and name, state and process group from a /proc/PID/stat (proc(5))."""
     name, _, rest = stat.rpartition(")")
     state, _, group = rest.split()[:3]
     return f"{name})", state, int(group)

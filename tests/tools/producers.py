@@ -11,9 +11,9 @@ from vwo_celery.testing import wait_for
 
 DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
 BATCH = {"events_per_request": 100, "request_time_interval": 600}
-#: What such a queue leaves in Redis.
+#: Key families that such a queue leaves in Redis.
 KEPT = ("open", "watched", "ready", "info", "batch", "slots", "wakeups")
-#: More than a call may take with this timeout, also on a machine that is busy.
+#: Longest time of a call with TIMEOUT_SECONDS, on a busy machine too.
 SOON_SECONDS = 2.5
 TIMEOUT_SECONDS = 0.5
 
@@ -27,7 +27,7 @@ def connect(url: str, batch: Any = BATCH, **settings: Any) -> vwo_celery.Queue:
 
 
 def snapshot(redis: Any, shard: int = 0) -> Snapshot:
-    """What Redis holds of a shard of that queue."""
+    """Snapshot of one shard of that queue."""
     return take_snapshot(
         producer_of(vwo_celery.connect(DESTINATION, redis=redis, shards=shard + 1)).shards[shard]
     )
@@ -57,5 +57,5 @@ def stored(redis: Any, shard: int = 0) -> list[bytes]:
 
 
 def numbers(count: int, start: int = 0) -> list[bytes]:
-    """So many events as they are stored."""
+    """*count* encoded events, numbered from *start*."""
     return [b'{"n":%d}' % n for n in range(start, start + count)]

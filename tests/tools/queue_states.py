@@ -1,4 +1,4 @@
-"""Queues in every state that an operator may find them in, made without workers and without waiting."""
+"""Queues in every state that an operator may find, made without workers and without waiting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEASE_SECONDS = 60.0
 
 
 class Queues:
-    """The queues of one namespace, and an operator's way to them."""
+    """The queues of one namespace, as an operator sees them."""
 
     def __init__(self, redis_url: str, **settings: Any) -> None:
         self.settings = Settings(redis_url=redis_url, **settings)
@@ -46,29 +46,29 @@ class Queues:
         return queue
 
     def fill(self, queue: vwo_celery.Queue, events: int) -> None:
-        """Enqueue so many events."""
+        """Enqueue *events* events."""
         assert all(queue.enqueue_many({"n": n} for n in range(events)))
 
     def claim(self, queue: vwo_celery.Queue, shard: int = 0) -> Batch:
-        """A batch in flight."""
+        """Claim a batch: it is in flight."""
         batch = self.shard(queue, shard).claim(token="", lease_seconds=LEASE_SECONDS)
         assert isinstance(batch, Batch)
         return batch
 
     def release(self, queue: vwo_celery.Queue, error: str, delay_seconds: float = 30.0) -> Batch:
-        """A batch that VWO did not accept yet."""
+        """Claim and release a batch, as after an attempt that failed."""
         batch = self.claim(queue)
         assert self.shard(queue).release(batch, delay_seconds=delay_seconds, error=error)
         return batch
 
     def kill(self, queue: vwo_celery.Queue, error: str) -> Batch:
-        """A dead letter."""
+        """Claim a batch and make it a dead letter."""
         batch = self.claim(queue)
         assert self.shard(queue).dead_letter(batch, error=error)
         return batch
 
     def deliver(self, queue: vwo_celery.Queue) -> None:
-        """Settle one batch as a worker does that VWO answered well."""
+        """Claim and ack a batch, as a worker does when VWO has accepted it."""
         assert self.shard(queue).ack(self.claim(queue).id)
 
     def shard(self, queue: vwo_celery.Queue, number: int = 0) -> Shard:
@@ -76,14 +76,14 @@ class Queues:
         return self.fleet.shard(queue.name, number)
 
     def age_open(self, queue: vwo_celery.Queue, seconds: float) -> None:
-        """Have the first event of the open list have come so long ago."""
+        """Make the first event of the open list this old."""
         first = self.fleet.now_ms() - int(1000 * seconds)
         self.client.hset(self.shard(queue).keys.meta, "first_ms", first)
 
     def age_ready(
         self, queue: vwo_celery.Queue, *, first_seconds: float, visible_seconds: float
     ) -> None:
-        """Have every ready batch's first event, and the time of its claim, lie so far back."""
+        """Make every ready batch's first event this old, and visible for so long."""
         keys, now = self.shard(queue).keys, self.fleet.now_ms()
         for batch in self.client.zrange(keys.ready, 0, -1):
             line = self.client.hget(keys.info, batch)
@@ -95,14 +95,14 @@ class Queues:
 
     @property
     def registered(self) -> dict[str, Registration]:
-        """What is registered."""
+        """Registrations by queue name."""
         return self.fleet.registrations().readable
 
     def views(self) -> list[QueueView]:
-        """All queues."""
+        """Views of all queues."""
         return view_queues(self.fleet, self.registered)
 
     def view(self, queue: vwo_celery.Queue) -> QueueView:
-        """One queue."""
+        """View of one queue."""
         (found,) = view_queues(self.fleet, {queue.name: self.registered[queue.name]})
         return found

@@ -1,4 +1,4 @@
-"""Which commands a piece of code sends to Redis, as the server itself sees them (MONITOR)."""
+"""Commands that a piece of code sends to Redis, as the server sees them (MONITOR)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-#: What a client says of itself when it connects.
+#: Commands with which a client opens a connection.
 _GREETINGS = ("HELLO", "CLIENT", "SELECT", "AUTH", "PING")
 
 
 @contextmanager
 def commands_sent(client: Any) -> Iterator[Callable[[], list[str]]]:
-    """Gives a function that answers the commands sent so far, by anyone, in order.
+    """Give a function that returns the commands sent so far by any client, in order.
 
-    What scripts do inside Redis, and what clients say when they connect, is left out.
+    Leaves out what scripts do inside Redis and what clients send when they connect.
     """
     with client.monitor() as monitor:
         seen: list[str] = []

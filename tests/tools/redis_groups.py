@@ -1,5 +1,7 @@
-"""Several real Redis servers that are one to their clients: Sentinel with a master and its replicas,
-and Redis Cluster. All on loopback, and gone after the test."""
+"""Groups of real Redis servers: Sentinel with a master and its replicas, and Redis Cluster.
+
+All on loopback, and gone after the test.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +23,16 @@ _HOST = "127.0.0.1"
 SLOTS = 16_384
 _READY_SECONDS = 20.0
 _FAILOVER_SECONDS = 30.0
-#: Longer than any test.
+#: Longer than any test, ms.
 _NEVER_MS = 3_600_000
 _MIGRATED_AT_ONCE = 100
 _HIGHEST_CLUSTER_PORT = 22_768
-#: Waiting for more replicas makes the first synchronisation slow.
+#: No wait for further replicas: it makes the first synchronisation slow.
 _REPLICATED = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
 
 
 def cluster_port() -> int:
-    """A free port for a node, whose own bus is ten thousand further up: no ephemeral port either."""
+    """A free port for a node, low enough that its bus (port + 10,000) is no ephemeral port."""
     return wait_until(lambda: (port := free_port()) < _HIGHEST_CLUSTER_PORT and port)
 
 
@@ -45,7 +47,7 @@ def replica_of(master: RedisServer, *arguments: str) -> RedisServer:
 
 
 def await_replicas(master: RedisServer, number: int) -> None:
-    """Return once a master has so many replicas that have all it has, and say so."""
+    """Return once *number* replicas have confirmed all that the master holds."""
     with client_of(master) as client:
         client.set("awaited", 1)  # WAIT is about the client's own writes
         client.delete("awaited")
@@ -53,14 +55,14 @@ def await_replicas(master: RedisServer, number: int) -> None:
 
 
 def serve_all_slots(node: RedisServer) -> None:
-    """Return once a node, started with --cluster-enabled, is a whole Redis Cluster by itself."""
+    """Make a node started with --cluster-enabled a whole Redis Cluster by itself."""
     with client_of(node) as client:
         client.execute_command("CLUSTER ADDSLOTS", *range(SLOTS))
         await_cluster_state(client, "ok")
 
 
 def await_cluster_state(client: Any, state: str) -> None:
-    """Return once a node says that its Cluster is "ok", or in "fail"."""
+    """Return once a node reports the cluster state "ok" or "fail"."""
     wait_until(
         lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == state,
         _READY_SECONDS,
@@ -98,7 +100,7 @@ class Replicated:
 
 
 class SentinelGroup(Replicated):
-    """A master, its replicas, and Sentinels that put one of these in the place of a dead master.
+    """A master, its replicas, and Sentinels that promote a replica when the master dies.
 
     Args:
         folder: Where the Sentinels' files go.
@@ -129,16 +131,16 @@ class SentinelGroup(Replicated):
         return f"redis+sentinel://{','.join(f'{_HOST}:{port}' for port in self._ports)}/{SERVICE}"
 
     def masters(self) -> set[int]:
-        """Ports of whom the Sentinels call the master now; several while they do not agree."""
+        """Ports that the Sentinels name as the master; several while they disagree."""
         return {self._master_of(port) for port in self._ports}
 
     def _master_of(self, sentinel: int) -> int:
-        # As clients ask: GET-MASTER-ADDR-BY-NAME names the heir before this does.
+        # Asked as clients ask it; GET-MASTER-ADDR-BY-NAME would name the new master earlier.
         with redis_py.Redis(_HOST, sentinel, decode_responses=True, protocol=2) as client:
             return int(client.execute_command("SENTINEL MASTER", SERVICE)["port"])
 
     def lose_master(self) -> RedisServer:
-        """Kill the master, if it runs; its heir, once all Sentinels say so and it takes writes.
+        """Kill the master if it runs; return the new one once all Sentinels name it and it takes writes.
 
         Sentinel is asked for the failover: left to itself, it takes a busy machine for a dead server.
         """
@@ -229,7 +231,7 @@ class ClusterGroup:
 
     @property
     def masters(self) -> list[RedisServer]:
-        """The nodes that had slots at first."""
+        """The nodes that had slots at the start."""
         return self.nodes[: self._masters]
 
     def slot_of(self, key: str) -> int:
@@ -245,13 +247,13 @@ class ClusterGroup:
         return next(node for node in self.nodes if node.port == port)
 
     def begin_move(self, slot: int, source: RedisServer, target: RedisServer) -> None:
-        """Have a slot leave *source*: keys that it lacks are looked for at *target* from now on."""
+        """Begin to move a slot from *source*, which redirects to *target* for keys it lacks."""
         with client_of(source) as old, client_of(target) as new:
             new.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", _id_of(old))
             old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", _id_of(new))
 
     def move_keys(self, slot: int, source: RedisServer, target: RedisServer) -> int:
-        """Move the keys that are there, a hundred at a time; their number."""
+        """Move the slot's keys, a hundred at a time; return their number."""
         moved = 0
         with client_of(source) as old:
             while keys := old.execute_command("CLUSTER GETKEYSINSLOT", slot, _MIGRATED_AT_ONCE):
@@ -260,7 +262,7 @@ class ClusterGroup:
         return moved
 
     def end_move(self, slot: int, source: RedisServer, target: RedisServer) -> None:
-        """Have every node know that the slot is *target*'s."""
+        """Tell every node that *target* owns the slot."""
         with client_of(target) as client:
             name = _id_of(client)
         for node in (

@@ -1,4 +1,4 @@
-"""What keeps Redis from taking an event, done for real: each a context in which it lasts."""
+"""Outages: each reason for which Redis takes no event, caused for real while a context lasts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tools.tcpproxy import TcpProxy
 from vwo_celery.testing import RedisServer, free_port
 from vwo_celery.testing.redis_binary import find_redis_server
 
-#: Writes that a server repeats from its file at its start, and the pause after each. It answers once in
-#: about a thousand of them, and the whole takes longer than any outage.
+#: Number of writes that a server replays from its file at start, and the pause after each, in µs. It
+#: answers clients about once every thousand writes; the replay lasts longer than any outage.
 _SLOW_WRITES, _SLOW_MICROSECONDS = 200_000, 1
 _ANSWER_TIMEOUT_SECONDS = 10.0
 _SLOW_KEY = "slow"
@@ -34,7 +34,7 @@ def refused(server: RedisServer, _: TcpProxy) -> Iterator[None]:
 
 @contextmanager
 def hung(server: RedisServer, _: TcpProxy) -> Iterator[None]:
-    """The server is stopped, and its connections stay open."""
+    """The server's process is stopped (SIGSTOP); its connections stay open."""
     server.pause()
     yield
     server.resume()
@@ -42,7 +42,7 @@ def hung(server: RedisServer, _: TcpProxy) -> Iterator[None]:
 
 @contextmanager
 def out_of_memory(server: RedisServer, _: TcpProxy) -> Iterator[None]:
-    """The server reads and does not write."""
+    """The server answers reads and refuses writes."""
     with _settings_of(server) as change:
         change("maxmemory", "1")
         yield
@@ -93,7 +93,7 @@ def cluster_down(server: RedisServer, _: TcpProxy) -> Iterator[None]:
 
 @contextmanager
 def wrong_password(server: RedisServer, _: TcpProxy) -> Iterator[None]:
-    """The server wants a password that the application was not given."""
+    """The server asks for a password that the application does not have."""
     with redis_py.Redis.from_url(server.url) as client:
         client.config_set("requirepass", "changed")
         client.execute_command("CLIENT KILL TYPE normal SKIPME yes")
@@ -111,14 +111,14 @@ def blackhole(_: RedisServer, proxy: TcpProxy) -> Iterator[None]:
 
 @contextmanager
 def reset(_: RedisServer, proxy: TcpProxy) -> Iterator[None]:
-    """The network ends every connection as soon as it is there."""
+    """The network resets every connection as soon as it is open."""
     proxy.reset()
     yield
     proxy.pass_through()
 
 
 def _slow_to_load(server: RedisServer) -> Process:
-    """A server in place of that one, with its port and its files."""
+    """A server that replaces another, with its port and its files, and loads slowly."""
     return Process(
         find_redis_server(), "--bind", "127.0.0.1", "--port", str(server.port),
         "--dir", str(server.folder), "--appendonly", "yes",
@@ -142,7 +142,7 @@ def _settings_of(server: RedisServer) -> Iterator[Callable[[str, str], Any]]:
 
 @contextmanager
 def server_for(outage: Outage) -> Iterator[RedisServer]:
-    """A server that can have that outage."""
+    """A server that can suffer this outage."""
     arguments = ("--cluster-enabled", "yes") if outage is cluster_down else ()
     with RedisServer(appendonly=True, arguments=arguments) as server:
         if outage is cluster_down:

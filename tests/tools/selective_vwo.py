@@ -1,4 +1,4 @@
-"""VWO with likes and dislikes, and a worker in the test's own process that delivers to it."""
+"""A VWO that accepts or refuses each batch by rule, and a worker in the test's own process."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Judge = Callable[[list[int]], FaultLike]
 
 
 def numbers_in(request: Request) -> list[int]:
-    """The numbers of a request's events, as `Delivering.enqueue` gave them."""
+    """Numbers of the events in a request, as given to `Delivering.enqueue`."""
     return [each["d"]["event"]["time"] for each in json.loads(request.body)["ev"]]
 
 
 def event(number: int) -> dict[str, Any]:
-    """An event that VWO would take, and that can be told from all others."""
+    """An event that VWO accepts, identified by its number."""
     told = {"props": {}, "name": "purchase", "time": number}
     return {"d": {"msgId": "A-1", "visId": "A" * 32, "sessionId": 1, "event": told}}
 
@@ -68,7 +68,7 @@ class Delivering:
         self.told: list[tuple[Any, BatchReport]] = []
 
     def listen(self) -> Callable[[], None]:
-        """Note every signal from now on; what is returned ends that."""
+        """Note every signal from now on; call the returned function to stop."""
 
         def hear(signal: Any = None, report: Any = None, **_: Any) -> None:
             self.told.append((signal, report))
@@ -86,7 +86,7 @@ class Delivering:
         assert all(self.queue.enqueue_many(event(number) for number in numbers))
 
     def deliver(self) -> int:
-        """Seal what there is, and have the worker send what it may."""
+        """Seal all open events and let the worker deliver; return the number of batches."""
         for shard in producer_of(self.queue).shards:
             sweeping.sweep_shard(shard, self.queue.settings, force=True)
         return sum(
@@ -95,7 +95,7 @@ class Delivering:
         )
 
     def deliver_until(self, done: Callable[[], object], timeout_seconds: float = 10.0) -> None:
-        """Have the worker go on until *done*."""
+        """Let the worker deliver until *done*."""
         wait_until(lambda: self.deliver() >= 0 and done(), timeout_seconds)
 
     @property
@@ -110,12 +110,12 @@ class Delivering:
 
     @property
     def taken(self) -> Counter[int]:
-        """Numbers of the events that VWO took, and how often."""
+        """Number of each event that VWO accepted, and how often."""
         return Counter(each["d"]["event"]["time"] for each in self.standin.events)
 
     @property
     def statuses(self) -> list[int]:
-        """What each request was answered with."""
+        """HTTP status of each answer."""
         return [request.status for request in self.standin.requests]
 
     def reports(self, signal: Any) -> list[BatchReport]:

@@ -1,6 +1,6 @@
 """A program that a test of the spool runs: `spooling_program.py WHAT URL FIRST COUNT [SECONDS]`.
 
-Prints the receipts' words, one a line, as soon as it has them.
+Prints where each event went (`Receipt.where`), one a line, at once.
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ if what == "fork":
     print(queue.enqueue({"n": first + count + (1 if pid else 0)}).where, flush=True)
     if pid:
         os.kill(os.getpid(), signal.SIGKILL)
-# Our own drainer is at it.
+# This process's own drainer empties the spool.
 wait_until(lambda: not queue.spooled(), 60, what="the spool to be drained")

@@ -1,5 +1,7 @@
-"""A producer in a process of its own: enqueues one event after the other until SIGTERM, and writes
-what became of each. Run by `under_load.LoadedInstallation.stream`."""
+"""A producer in a process of its own: enqueues without pause until SIGTERM and prints each receipt.
+
+Run by `under_load.LoadedInstallation.stream`.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,13 @@ from typing import Any
 import vwo_celery
 from tools.installation import event
 
-#: Between two events: often enough to be in the middle of whatever happens to Redis.
+#: Pause between two events: short enough that events are on their way when Redis fails.
 _PAUSE_SECONDS = 0.004
 
 
 def stream(options: dict[str, Any]) -> None:
-    """Enqueue until told to end; a line for each event: its name, where it went, and why."""
-    # Its put() may interrupt its get(); an Event that is set while it is waited for can lock itself out.
+    """Enqueue until SIGTERM; print a line for each event: its name, where it went, and why."""
+    # A handler may call put() during get(); Event.set() during wait() could deadlock.
     ending: queues.SimpleQueue[None] = queues.SimpleQueue()
     signal.signal(signal.SIGTERM, lambda *_: ending.put(None))
     queue = vwo_celery.connect(

@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 
 class TcpProxy:
-    """Listens on a port of its own and passes everything on to *target_port*, until told otherwise.
+    """Listen on a port of its own and pass everything on to *target_port*, until told otherwise.
 
     Args:
         target_port: TCP port on 127.0.0.1; nobody need listen there yet.
@@ -60,11 +60,11 @@ class TcpProxy:
         return f"redis://127.0.0.1:{self.port}/{db}"
 
     def pass_through(self) -> None:
-        """Pass everything on at once, what was held back first; connections that lack a reply end."""
+        """Pass everything on at once, delayed data first; end connections that lack a reply."""
         self._control(lambda: self._switch("pass"))
 
     def blackhole(self, *, late_commands: bool = False) -> None:
-        """Pass nothing on and answer nothing; new connections are taken and stay silent.
+        """Pass nothing on and answer nothing; accept new connections and stay silent on them.
 
         Args:
             late_commands: Whether what a client had sent before it gave up still arrives when
@@ -73,34 +73,34 @@ class TcpProxy:
         self._control(lambda: self._switch("blackhole", late_commands=late_commands))
 
     def swallow_replies(self) -> None:
-        """Pass commands on and no reply: the server does the work, and nobody hears of it."""
+        """Pass commands on but no replies: the server does the work and the client never learns it."""
         self._control(lambda: self._switch("swallow"))
 
     def delay(self, seconds: float) -> None:
-        """Pass everything on so much later, in each direction."""
+        """Pass everything on with this delay in each direction."""
         self._control(lambda: self._switch("pass", delay_seconds=seconds))
 
     def throttle(self, bytes_per_second: float) -> None:
-        """Pass everything on, on each connection no faster than that, both directions together."""
+        """Limit each connection to this rate, both directions together."""
         self._control(lambda: self._switch("pass", bytes_per_second=bytes_per_second))
 
     def strand(self) -> None:
-        """Silence the connections that are open now, for good; new ones are not touched.
+        """Silence the connections that are open now for good; new ones work.
 
         That is half-open: a firewall or a peer has forgotten them, and nobody told the client.
         """
         self._control(lambda: [link.strand() for link in self.links])
 
     def reset(self) -> None:
-        """Reset every connection, and every new one as soon as it is there."""
+        """Reset every connection, and every new one as soon as it is open."""
         self._control(lambda: self._switch("reset"))
 
     def cut_connections(self) -> None:
-        """Reset every connection once; new ones are treated as the mode says."""
+        """Reset every open connection once; new ones follow the current mode."""
         self._control(self._reset_links)
 
     def drop_reply_to(self, marker: bytes, times: int = 1) -> None:
-        """Let the next commands that hold *marker* reach the server; their senders get a reset.
+        """Pass the next commands that contain *marker* to the server, then reset their connections.
 
         Other connections are not touched; `replies_dropped` says how often it has happened.
 
@@ -154,7 +154,7 @@ class TcpProxy:
 
 
 class _Link:
-    """One client's connection and its twin to the server, with what is on its way between them."""
+    """A client's connection, its twin to the server, and the data between them."""
 
     def __init__(self, proxy: TcpProxy) -> None:
         self.proxy = proxy
@@ -206,7 +206,7 @@ class _Link:
             self._hold(self.client, chunk)
 
     def _hold(self, end: _End, chunk: bytes) -> None:
-        """Have *chunk* passed on to *end* as soon as mode, delay and throughput allow."""
+        """Pass *chunk* on to *end* as soon as mode, delay and throughput allow."""
         if self._stranded:
             return
         rate, now = self.proxy.bytes_per_second, asyncio.get_running_loop().time()
@@ -215,7 +215,7 @@ class _Link:
         self.flush()
 
     def flush(self) -> None:
-        """Pass on what is due, if the mode allows and both ends are there."""
+        """Pass on what is due, if the mode allows and both ends are open."""
         if self.proxy.mode == "blackhole" or self.server.transport is None:
             return
         loop = asyncio.get_running_loop()
@@ -230,13 +230,13 @@ class _Link:
             self.server.end()
 
     def hurry(self) -> None:
-        """Make all that is held back due now."""
+        """Make all delayed data due now."""
         self._held = deque((0.0, end, chunk) for _, end, chunk in self._held)
         self._free_at = 0.0
         self.flush()
 
     def strand(self) -> None:
-        """Pass nothing on any more, and tell nobody."""
+        """Pass nothing on from now on; both ends stay open."""
         self._stranded = True
         self._held.clear()
 
@@ -275,7 +275,7 @@ class _End(asyncio.Protocol):
             self.transport.write(chunk)
 
     def end(self) -> None:
-        """Close in order, once all that was written has left."""
+        """Close once all written data has left."""
         if self.transport is not None:
             self.transport.close()
 

@@ -1,4 +1,4 @@
-"""An installation around any kind of Redis, with a broker of its own, and producers that never pause."""
+"""An installation with producers that never pause, around any form of Redis, with its own broker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tools.waiting import wait_until
 from vwo_celery.testing import Standin
 
 TESTS = Path(__file__).parents[1]
-#: Few enough that batches fill and leave all the time.
+#: Limits low enough that batches fill and leave all the time.
 BATCH = {"events_per_request": 20, "request_time_interval": 1}
 _QUIET_SECONDS = 4.0
 _WORD_SECONDS = 20.0
@@ -28,7 +28,7 @@ class Stream(Process):
     """A producer that never pauses; see `streaming_program`."""
 
     def receipts(self) -> dict[str, tuple[str, str]]:
-        """What became of each event so far: where it is, and the reason, "-" for none."""
+        """Receipt of each event so far: where it went, and the reason ("-" for none)."""
         lines = self.log().rpartition("\n")[0].splitlines()
         words = (line.split() for line in lines)
         return {word[0]: (word[1], word[2]) for word in words if len(word) == 3 and "-" in word[0]}
@@ -38,14 +38,14 @@ class Stream(Process):
         return [name for name, (where, _) in self.receipts().items() if where == "redis"]
 
     def wait_for_more(self, events: int = 50) -> None:
-        """Return once Redis has acknowledged so many more."""
+        """Return once Redis has acknowledged *events* more."""
         had = len(self.stored())
         self.wait_until(
             lambda: len(self.stored()) >= had + events, _WORD_SECONDS, what="more receipts"
         )
 
     def finish(self) -> list[str]:
-        """End it; names of all events that Redis acknowledged."""
+        """End it; return the names of all events that Redis acknowledged."""
         self.stop()
         assert self.log().rstrip().endswith("ended - -"), self.log()
         return self.stored()
@@ -54,8 +54,8 @@ class Stream(Process):
 class LoadedInstallation(Installation):
     """Producers, workers and VWO around a Redis of any kind, while in use as a context.
 
-    The broker is another Redis that nothing happens to: kombu 5.7 may end a Celery worker whose broker
-    goes in the moment of an acknowledgement, and it takes a supervisor to start it again.
+    The broker is another Redis that never fails: kombu 5.7 may end a Celery worker that loses its
+    broker during an acknowledgement, and only a supervisor would start it again.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class LoadedInstallation(Installation):
         )
 
     def stream(self, name: str, **settings: Any) -> Stream:
-        """A producer that runs from now on."""
+        """Start a producer that never pauses."""
         options = {
             "name": name, "batch": BATCH, "settings": self.settings | settings,
             "destination": {
@@ -96,7 +96,7 @@ class LoadedInstallation(Installation):
         return process
 
     def wait_for_delivery(self, names: Iterable[str], timeout_seconds: float = 20.0) -> None:
-        """Return once VWO has accepted every one of these events.
+        """Return once VWO has accepted all of these events.
 
         Raises:
             AssertionError: It has not in time.

@@ -16,7 +16,7 @@ _REQUEST_TIMEOUT_SECONDS = 30
 
 
 class Visitors:
-    """Sends requests from several threads, on a connection each, so that all processes get some.
+    """Send requests from several threads, each on its own connection, so all server processes get some.
 
     Args:
         url: Where the application listens.
@@ -26,7 +26,7 @@ class Visitors:
         self._url = url
 
     def each(self, visit: Callable[[Argument], Answer], whom: Iterable[Argument]) -> list[Answer]:
-        """What *visit* returned for each of *whom*, in order."""
+        """Result of *visit* for each of *whom*, in order."""
         with ThreadPoolExecutor(_THREADS) as pool:
             return list(pool.map(visit, whom))
 

@@ -1,4 +1,4 @@
-"""How numbers are written for people."""
+"""Numbers, spans and sizes as people read them."""
 
 from __future__ import annotations
 

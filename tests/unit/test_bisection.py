@@ -1,4 +1,4 @@
-"""The search for what VWO refuses in a batch: nothing is lost, no innocent is blamed, few sends."""
+"""The search for refused events in a batch: none is lost, no good one is blamed, few sends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The breaker: one failure opens it, and somebody finds out when Redis is back."""
+"""The breaker: one failure opens it, and one call in a while finds out whether Redis is back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of an event on its way to bytes: carried, or refused with one word that says why."""
+"""Encoding: an event is carried unchanged, or refused with one word that says why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Marks: what a producer may send the next push under, so that nothing is doubled or wrongly lost."""
+"""Marks: which mark a push may carry, so that no event is stored twice or wrongly lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers mean: the table, `Retry-After`, the backoff."""
+"""The table of outcomes, `Retry-After`, and the backoff."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be tried again for one push, and what that does to its mark."""
+"""Second attempts for one push, and their effect on its mark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large a batch may be after VWO found one too large: what is remembered, and where it is cut."""
+"""The size of a batch after VWO refused one as too large: the remembered limit, and the cut."""
 
 from __future__ import annotations
 

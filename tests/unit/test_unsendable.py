@@ -1,4 +1,4 @@
-"""What other programs push past `encode`: what of it may go into a body, and what would break one."""
+"""Bytes that other programs push past `encode`: which may go into a body, and which would break it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The listener in a worker's main process: when it sweeps in beat's place, and what it leaves alone."""
+"""The listener in a worker's main process: when it sweeps instead of beat, and when it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What redis-py repeats of a command or a URL in its errors is in none of ours, nor in a traceback."""
+"""redis-py repeats commands and URLs in its errors; none of ours does, nor a traceback."""
 
 from __future__ import annotations
 

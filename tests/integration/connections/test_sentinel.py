@@ -1,4 +1,4 @@
-"""Failover under Sentinel: a replica becomes the master, and nobody is started again."""
+"""Failover under Sentinel: a replica becomes the master, and no program has to restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker does with a batch whose events are not all there when it reads them."""
+"""A batch that lacks some of its events when a worker reads it."""
 
 from __future__ import annotations
 

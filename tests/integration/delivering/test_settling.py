@@ -1,4 +1,4 @@
-"""What a worker does to a batch that VWO does not take as it is: with real Redis and real requests."""
+"""Batches that VWO does not accept as they are: split, searched, released, held or dead-lettered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor at real servers, each with one fault."""
+"""The doctor against real servers, each with one fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the doctor finds out about Celery's broker: real brokers, real workers."""
+"""The doctor's view of Celery's broker: real brokers, real workers."""
 
 from __future__ import annotations
 

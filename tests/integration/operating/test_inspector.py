@@ -1,4 +1,4 @@
-"""What an operator is told of the queues, against a real Redis."""
+"""Views and health of queues, against a real Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator does to queues and dead letters, against a real Redis."""
+"""Pause, resume, redrive and purge, against a real Redis."""
 
 from __future__ import annotations
 

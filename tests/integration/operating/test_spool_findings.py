@@ -1,4 +1,4 @@
-"""What the doctor says of this host's spool."""
+"""The doctor's findings about this host's spool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers that listen and run no task: what tells them apart from idle or busy ones, and what is said."""
+"""A stall: workers that listen but run no task, told apart from idle and busy ones."""
 
 from __future__ import annotations
 

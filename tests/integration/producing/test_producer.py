@@ -1,4 +1,4 @@
-"""The queue that an application holds: what a receipt says is true, and what it costs."""
+"""The queue that an application holds: its receipts are true, and each call has a bounded cost."""
 
 from __future__ import annotations
 

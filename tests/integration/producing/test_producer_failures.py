@@ -1,5 +1,5 @@
 """Producers without a spool while Redis, or the network before it, fails: no exception, no long wait,
-no double. What a spool changes is in test_spool.py."""
+no duplicate. With a spool: test_spool.py."""
 
 from __future__ import annotations
 

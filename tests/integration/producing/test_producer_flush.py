@@ -1,4 +1,4 @@
-"""Flushing and listening: an application learns what became of its events, in time."""
+"""Flush and results: an application learns in time how its events ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever reaches Redis pushes what they like: good events arrive, bad ones are put aside."""
+"""Pushes of arbitrary bytes into Redis: good events arrive, bad ones become dead letters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes batches leave: the sweep finds whatever is due, at a cost that follows the work."""
+"""The sweep finds every batch that is due, at a cost in proportion to the work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""wait_replicas: an event is on so many replicas before `enqueue` answers, or the receipt says so."""
+"""wait_replicas: an event is on that many replicas before `enqueue` returns, or the receipt says so."""
 
 from __future__ import annotations
 

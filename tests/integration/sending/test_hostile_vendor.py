@@ -1,4 +1,4 @@
-"""A vendor, or whoever sits in its place, that answers with malice: no harm, no key, no memory."""
+"""Malicious answers from the vendor's address: they cost bounded memory and never learn the key."""
 
 from __future__ import annotations
 

@@ -375,7 +375,7 @@ def test_a_kept_connection_begins_each_batch_with_a_full_deadline(make_sender: M
 
 def test_no_more_than_the_bound_is_read_of_an_answer(make_sender: MakeSender) -> None:
     """A gigabyte of answer is cut off, and the connection with it."""
-    with servers.Server(servers.talking_for_ever) as server:
+    with servers.Server(servers.answering_endlessly) as server:
         sender = make_sender(server.url)
         answers = [send_by_deadline(sender) for _ in range(2)]
 

@@ -1,4 +1,4 @@
-"""Whatever keeps Redis from taking an event, the event waits on this host's disk, and then goes on."""
+"""While Redis takes no events, for whatever reason, they wait on this host's disk and then go on."""
 
 from __future__ import annotations
 

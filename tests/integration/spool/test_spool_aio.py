@@ -1,4 +1,4 @@
-"""The asyncio producer spools as the other one does, and no disk holds up its loop."""
+"""The asyncio producer spools like the other one, and no disk blocks its loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The spool's file by itself: bounded, in order, for many processes, and whatever happens to the disk."""
+"""The spool's file: bounded, in order, shared by processes, and safe when the disk fails."""
 
 from __future__ import annotations
 

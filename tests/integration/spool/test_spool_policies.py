@@ -1,4 +1,4 @@
-"""What happens where a queue or the spool has no room, with each policy; every drop is counted."""
+"""A full queue or a full spool under each policy; every drop is counted."""
 
 from __future__ import annotations
 

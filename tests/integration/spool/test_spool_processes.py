@@ -1,4 +1,4 @@
-"""The spool and the processes of a host, killed, forked, many at once: whoever is left drains it."""
+"""The spool with processes that are killed, forked or many at once: any that is left drains it."""
 
 from __future__ import annotations
 

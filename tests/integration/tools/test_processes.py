@@ -1,4 +1,4 @@
-"""The tests' own way to run programs: it ends them, all of them, and says what went wrong."""
+"""tools/processes.py ends every program it started and reports what went wrong."""
 
 from __future__ import annotations
 

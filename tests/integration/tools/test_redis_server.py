@@ -1,4 +1,4 @@
-"""The Redis server of one's own: found, started, stopped, killed, frozen, and gone afterwards."""
+"""`testing.RedisServer`: found, started, stopped, killed, frozen, and gone afterwards."""
 
 from __future__ import annotations
 

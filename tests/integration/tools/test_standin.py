@@ -1,4 +1,4 @@
-"""The stand-in over real sockets: what it serves, what it remembers, and how it fails on demand."""
+"""The stand-in over real sockets: it serves, remembers, and fails on demand."""
 
 from __future__ import annotations
 

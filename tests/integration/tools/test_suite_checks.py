@@ -1,4 +1,4 @@
-"""The checks that the suite makes on its own tests do fail where they must."""
+"""The checks that follow each test fail where they must."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proxy that the failure tests stand on fails exactly as it says."""
+"""The proxy fails exactly as each of its methods says."""
 
 from __future__ import annotations
 
