@@ -1,4 +1,4 @@
-"""The Celery app that bench_alternatives compares with: one task an event, or celery-batches.
+"""Celery app of two alternatives: one task for each event, and celery-batches.
 
 Needs no vwo_celery: celery-batches runs in an environment of its own. BROKER, SINK, PER_REQUEST and
 PREFETCH come from the environment.
@@ -17,7 +17,7 @@ except ImportError:
 
 PATH = "/server-side/batch-events-v2"
 PER_REQUEST = int(os.environ["PER_REQUEST"])
-#: Only events that fill no batch wait for it, of which there are none here.
+#: Longest wait of events that fill no batch, s; there are none in this benchmark.
 FLUSH_SECONDS = 5
 
 app = Celery("alternatives", broker=os.environ["BROKER"])
@@ -30,7 +30,7 @@ app.conf.update(
 
 @functools.cache
 def session():
-    """Kept open, as a careful author would."""
+    """One HTTP session for the process, kept open."""
     return requests.Session()
 
 

@@ -11,39 +11,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, NamedTuple
 
-from ground import HERE, Sink
+from shared import HERE, Sink
 
 STOP_SECONDS = 10
 _POLL_SECONDS = 0.02
 
 
 class Way(NamedTuple):
-    """A way of an event to the server."""
+    """One of the compared ways for events to reach the server."""
 
     title: str
-    #: What alternatives_producer knows it by.
+    #: Its name in alternatives_producer.WAYS.
     name: str
-    #: "Redis", "process", or nothing where events do not wait.
+    #: Where events wait: "Redis", "process", or "" if they do not.
     waits_in: str
     python: str
-    #: The app of its Celery worker, if it has one, and how many messages for each of its processes
-    #: that may hold.
+    #: Module of its Celery app, "" if it has no worker, and the worker's prefetch multiplier.
     app: str
     prefetch: int
     packages: tuple[str, ...]
-    #: What to do where it cannot be measured.
+    #: Advice where it cannot be measured.
     remedy: str = ""
 
 
 class EventSink(Sink):
-    """The sink, counting how often a word comes."""
+    """The sink, which also counts how often a word arrives."""
 
     def count(self, word: str) -> None:
         """Count from zero."""
         self._ask(f"/count/{word}")
 
     def await_words(self, wanted: int, seconds: float) -> tuple[int, float]:
-        """How many have come, once it is *wanted* or the time is up, and the Unix time of the last."""
+        """Wait for *wanted* words or the deadline; their number, and the Unix time of the last."""
         deadline = time.monotonic() + seconds
         while True:
             came, last = self._ask("/words").split()
@@ -53,7 +52,7 @@ class EventSink(Sink):
 
 
 class Producer:
-    """A process that hands over events, see alternatives_producer."""
+    """A process that hands over events; see alternatives_producer."""
 
     def __init__(
         self, process: subprocess.Popen[str], log: IO[bytes], task: dict[str, Any]
@@ -64,7 +63,7 @@ class Producer:
         self.versions: str = told.get("versions", "")
 
     def ask(self, what: str, events: int) -> dict[str, Any]:
-        """Have it "time" or "weigh" so many events."""
+        """Make it "time" or "weigh" that many events."""
         return self._ask([what, events])
 
     def _ask(self, question: Any) -> dict[str, Any]:
@@ -72,7 +71,7 @@ class Producer:
         assert self._process.stdout is not None
         print(json.dumps(question), file=self._process.stdin, flush=True)
         while line := self._process.stdout.readline():
-            # Whatever else a package prints is passed over.
+            # Packages print lines of their own.
             if line.startswith("{"):
                 found: dict[str, Any] = json.loads(line)
                 return found
@@ -81,14 +80,14 @@ class Producer:
 
 @contextmanager
 def producer(way: Way, env: dict[str, str], task: dict[str, Any]) -> Iterator[Producer]:
-    """A producer, ended at once with the context: what it still holds is lost."""
+    """A producer that ends at once with the context; events it still holds are lost."""
     with _process(way.python, "alternatives_producer.py", env=env) as (process, log):
         yield Producer(process, log, task)
 
 
 @contextmanager
 def worker(way: Way, env: dict[str, str]) -> Iterator[None]:
-    """The way's Celery worker: one process, which consumes and sends."""
+    """The Celery worker of this way: one process, which consumes and sends."""
     command = ("-m", "celery", "-A", way.app, "worker", "--pool=solo", "--concurrency=1")
     quiet = ("--without-mingle", "--without-gossip", "--loglevel=WARNING")
     with _process(way.python, *command, *quiet, env=env) as (process, log):

@@ -1,9 +1,9 @@
-"""One process that hands over events in one of the ways that bench_alternatives compares.
+"""Producer process of bench_alternatives: hands over events in one of the compared ways.
 
-Its standard input tells it what to do, a line of JSON each, and it answers with one: first what to
-hand over and where to, then ["time", N] or ["weigh", N], as often as wished. It ends with its input,
-at once: the SDKs' own timers would keep it for minutes. Needs no vwo_celery but for that way, as the
-SDKs and celery-batches have environments of their own.
+Reads a line of JSON at a time from stdin and answers each with one: first the task (way, event,
+addresses), then ["time", N] or ["weigh", N] any number of times. Exits as soon as its input ends, since
+the SDKs' own timers would keep it alive for minutes. Only the way "ours" needs vwo_celery: the SDKs
+and celery-batches have environments of their own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Call = Callable[[dict[str, Any]], object]
 
 
 def main() -> None:
-    """Set up what the first line asks for, then do as told."""
+    """Set up the way that the first line names, then obey the lines after it."""
     task = json.loads(sys.stdin.readline())
     try:
         call = WAYS[task["way"]](task)
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def answer(told: dict[str, Any]) -> None:
-    """One line on standard output."""
+    """Print one line of JSON."""
     print(json.dumps(told), flush=True)
 
 
@@ -64,7 +64,7 @@ def versions(packages: Iterable[str]) -> str:
 
 
 def measure(call: Call, events: list[dict[str, Any]]) -> dict[str, float]:
-    """When the first call began, and what the median and the 99th of a hundred cost, in µs."""
+    """Unix time of the first call, and the median and 99th percentile of a call's cost, µs."""
     gc.collect()
     gc.freeze()  # the events are the benchmark's, not the application's
     took, started = [], time.time()
@@ -81,7 +81,7 @@ def measure(call: Call, events: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def weigh(call: Call, events: Iterable[dict[str, Any]], count: int) -> dict[str, float]:
-    """Bytes of this process' memory that an event holds after the call."""
+    """Bytes of this process's memory that each event still holds after its call."""
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for event in events:
@@ -97,7 +97,7 @@ def weigh(call: Call, events: Iterable[dict[str, Any]], count: int) -> dict[str,
 
 
 def make_event(task: dict[str, Any], number: int) -> dict[str, Any]:
-    """The given event, with the strings of its own that a visitor's event has."""
+    """The task's event with strings of its own, as each visitor's event has."""
     made = copy.deepcopy(task["event"])
     data = made["d"]
     data["msgId"] = f"{data['msgId'][:-13]}{number:013d}"
@@ -108,7 +108,7 @@ def make_event(task: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def make_legacy_event(task: dict[str, Any], number: int) -> dict[str, Any]:
-    """What the legacy SDK hands to its dispatcher; what is queued of it is as long as the others."""
+    """The legacy SDK's argument to its dispatcher; its queued part is as long as the other events."""
     queued = {"u": "0" * 32, "sId": 1795307469, "visitor_ua": "", "visitor_ip": "127.0.0.1"}
     queued |= {"c": 1, "e": 101, "eT": 1}
     missing = task["event_bytes"] - len(json.dumps(queued, separators=(",", ":")))
@@ -142,7 +142,7 @@ def ours(task: dict[str, Any]) -> Call:
 
 
 def celery_batches(_: dict[str, Any]) -> Call:
-    """A task an event, put together by the worker."""
+    """One task for each event; the worker makes batches of them."""
     importlib.import_module("celery_batches")
     from alternatives_app import post_batch
 
@@ -150,14 +150,14 @@ def celery_batches(_: dict[str, Any]) -> Call:
 
 
 def celery_task(_: dict[str, Any]) -> Call:
-    """A task an event, that posts it."""
+    """One task for each event, which posts it."""
     from alternatives_app import post_one
 
     return post_one.delay
 
 
 def direct(task: dict[str, Any]) -> Call:
-    """Posted where it happens."""
+    """A post for each event, in the caller."""
     import requests
 
     def post(event: dict[str, Any]) -> None:
@@ -209,7 +209,7 @@ def legacy(task: dict[str, Any]) -> Call:
 
 
 def batching(task: dict[str, Any]) -> dict[str, int]:
-    """The SDKs' option, which is ours as well."""
+    """Batch options of the SDKs, which are also ours."""
     return {
         "events_per_request": task["per_request"],
         "request_time_interval": INTERVAL_SECONDS,

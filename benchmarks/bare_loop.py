@@ -1,4 +1,7 @@
-"""The bare alternative to a worker: RPOP so many, post them, to the end. REDIS_URL SINK_URL N"""
+"""The bare alternative to a worker: RPOP and post until the list is empty.
+
+bare_loop.py REDIS_URL SINK_URL EVENTS_PER_REQUEST
+"""
 
 import sys
 

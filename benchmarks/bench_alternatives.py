@@ -1,9 +1,9 @@
-"""The same events by this project and by what one would do without it.
+"""This project compared with the alternatives, on the same events.
 
-What a call costs the caller (where events wait in Redis: while no worker competes for the processor),
-events a second from the first call until the server has got the last, and the memory of an event
-that waits. One producing process and, where there are any, one Celery worker process, new ones for
-each way and round; rounds in turns; medians of the rounds.
+Measures the cost of a call to the caller (where events wait in Redis: while no worker competes for the
+processor), events a second from the first call until the server has received the last, and the memory
+of a waiting event. Each way and round has a new producer process and, if the way needs one, a new
+Celery worker process. Rounds run in turns; the table shows their medians.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from alternatives_parts import EventSink, Way, producer, worker
-from ground import EVENT_BYTES, HERE, KEY, Sink, console, event, show, sink
+from shared import EVENT_BYTES, HERE, KEY, Sink, console, event, show, sink
 
 from vwo_celery.connections import open_client
 from vwo_celery.testing import RedisServer
 
-#: In every event once and nowhere else: how the server knows how many have come.
+#: Word that is in every event exactly once, by which the server counts them.
 WORD = "benched-event"
-#: Longest waits for the first batch, and for the last event after its call.
+#: Longest waits for the first batch, and for the last event after its call, s.
 WARMUP_SECONDS, SEND_SECONDS = 60, 90
-#: As many as the SDKs take for a batch, and fewer: their queues then keep what they hold.
+#: Largest batch of the SDKs, and a number of events below it, which their queues therefore keep.
 UNSENT_PER_REQUEST, WEIGHED = 5_000, 3_000
 BATCHES_FOLDER = ".build/celery-batches"
 BATCHES_REMEDY = (
@@ -36,7 +36,7 @@ BATCHES_REMEDY = (
 
 
 class Round(NamedTuple):
-    """What one round found: costs of a call in µs, events/s, and bytes where events wait."""
+    """Result of one round: cost of a call in µs, events/s, and bytes of a waiting event."""
 
     p50: float
     p99: float
@@ -46,7 +46,7 @@ class Round(NamedTuple):
 
 
 class Bench:
-    """The servers, and what is done on them."""
+    """The servers, and the measurements on them."""
 
     def __init__(self, redis_url: str, target: Sink, options: argparse.Namespace) -> None:
         self.redis_url, self.options = redis_url, options
@@ -54,7 +54,7 @@ class Bench:
         self.client = open_client(redis_url, timeout_seconds=5)
 
     def why_not(self, way: Way) -> str:
-        """Why it cannot be measured here; says with which versions where it can."""
+        """Reason why a way cannot be measured here, or ""; then its versions are printed."""
         if not Path(way.python).exists():
             return f"there is no {way.python}"
         with producer(way, self._env(way), self._task(way)) as made:
@@ -74,7 +74,7 @@ class Bench:
         return Round(costs["p50"], costs["p99"], rate, weight, self.options.events - came)
 
     def _send(self, way: Way) -> tuple[tuple[int, float], dict[str, float]]:
-        """How many came at which rate, and what the calls cost, once all that takes part is warm."""
+        """Number of events that arrived, their rate, and the cost of the calls, after a first batch."""
         self.client.flushall()
         events, batch = self.options.events, self.options.per_request
         with ExitStack() as stack:
@@ -91,7 +91,7 @@ class Bench:
         return (came, came / (last - costs["started"])), costs
 
     def _store(self, way: Way) -> tuple[dict[str, float], float]:
-        """What the calls cost and what Redis takes for an event, while no worker runs."""
+        """Cost of the calls, and Redis memory for each event, while no worker runs."""
         self.client.flushall()
         with producer(way, self._env(way), self._task(way)) as made:
             made.ask("time", self.options.per_request)
@@ -100,7 +100,7 @@ class Bench:
             return costs, (self._used_memory() - before) / self.options.events
 
     def _weigh(self, way: Way) -> float:
-        """What an event takes in the producer, while nothing leaves it."""
+        """Memory of an event in the producer, while none leaves it."""
         with producer(way, self._env(way), self._task(way, UNSENT_PER_REQUEST)) as made:
             return float(made.ask("weigh", WEIGHED)["bytes_an_event"])
 
@@ -170,12 +170,12 @@ def _options() -> argparse.Namespace:
 
 def _ways(options: argparse.Namespace) -> list[Way]:
     here, stack = sys.executable, ("celery", "redis", "hiredis")
-    # Not resolved: the link is what tells Python of its environment.
+    # Not resolved: Python finds its environment through the link.
     batches = str(options.celery_batches_python.absolute())
     legacy = str(options.legacy_sdk_python.absolute())
-    # Of how much a worker may hold, 0 being no limit, each has what was fastest for it.
+    # Each worker has the prefetch multiplier that was fastest for it; 0 is no limit.
     return [
-        Way("vwo_celery", "ours", "Redis", here, "bench_app", 1, ("vwo-celery", *stack)),
+        Way("vwo_celery", "ours", "Redis", here, "worker_app", 1, ("vwo-celery", *stack)),
         Way(
             "celery-batches", "celery-batches", "Redis", batches, "alternatives_app", 0,
             ("celery-batches", *stack), BATCHES_REMEDY,
@@ -211,7 +211,7 @@ def _row(way: Way, found: list[Round], ours: list[Round]) -> tuple[str, ...]:
 
 
 def _cell(found: Sequence[float], ours: Sequence[float]) -> str:
-    """The median, and the median over the rounds of how many times ours it is."""
+    """The median, and the median of its ratio to ours over the rounds."""
     times = statistics.median(a / b for a, b in zip(found, ours, strict=True))
     return f"{statistics.median(found):,.0f}\n× {times:.{0 if times >= 10 else 2}f}"
 

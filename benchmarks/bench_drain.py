@@ -1,4 +1,4 @@
-"""How fast a backlog leaves: one worker process against a bare loop, and 32 lanes against one."""
+"""Rate at which a backlog leaves: one worker process against a bare loop, 32 lanes against one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 import time
 from typing import Any
 
-from ground import Sink, destination, event, program, show, sink
+from shared import Sink, destination, event, program, show, sink
 
 import vwo_celery
 from vwo_celery.connections import open_client
@@ -16,7 +16,7 @@ from vwo_celery.testing import RedisServer
 
 EVENTS, PER_REQUEST, ROUNDS = 200_000, 500, 3
 LANES, LATENCY_MS = 32, 100
-CELERY = ("-m", "celery", "-A", "bench_app", "worker", "--without-mingle", "--without-gossip")
+CELERY = ("-m", "celery", "-A", "worker_app", "worker", "--without-mingle", "--without-gossip")
 
 
 def main() -> None:
@@ -70,22 +70,22 @@ def _fill(url: str, target: Sink, events: int, per_request: int, **settings: Any
         **settings,
     )
     producer_of(queue).fleet.client.flushall()
-    texts = [encode(event(number)) for number in range(1000)]
-    for start in range(0, events, len(texts)):
-        assert all(queue.enqueue_many(texts[: events - start]))
+    encoded = [encode(event(number)) for number in range(1000)]
+    for start in range(0, events, len(encoded)):
+        assert all(queue.enqueue_many(encoded[: events - start]))
     target.reset()
 
 
 def _fill_bare(url: str) -> None:
     client = open_client(url, timeout_seconds=5)
     client.flushall()
-    texts = [encode(event(number)) for number in range(1000)]
-    for _ in range(EVENTS // len(texts)):
-        client.lpush("bare", *texts)
+    encoded = [encode(event(number)) for number in range(1000)]
+    for _ in range(EVENTS // len(encoded)):
+        client.lpush("bare", *encoded)
 
 
 def _rate(target: Sink, events: int, per_request: int) -> float:
-    """Events a second between the first and the last request, once all have come."""
+    """Events a second between the first and the last request, once all have arrived."""
     wanted = -(-events // per_request)
     while (stats := target.stats())[0] < wanted:
         time.sleep(0.2)

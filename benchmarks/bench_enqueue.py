@@ -1,11 +1,11 @@
-"""What storing an event costs the caller, against bare redis-py on the same connection settings."""
+"""Cost of storing an event to the caller, against bare redis-py with the same connection settings."""
 
 from __future__ import annotations
 
 import asyncio
 import statistics
 
-from ground import console, destination, event, in_turns, ratio, show
+from shared import console, destination, event, in_turns, ratio, show
 
 import vwo_celery
 import vwo_celery.aio
@@ -19,7 +19,7 @@ BATCH = {"events_per_request": 500, "request_time_interval": 600}
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the three tables."""
     with RedisServer() as server:
         settings = vwo_celery.Settings.load(
             redis_url=server.url, max_queue_events=10**8, max_queue_bytes=10**11
@@ -54,7 +54,7 @@ def _one_at_a_time(queue: vwo_celery.Queue, bare: object) -> None:
 
 def _many(queue: vwo_celery.Queue, bare: object) -> None:
     made = [event(number) for number in range(PER_CALL)]
-    texts = [encode(each) for each in made]
+    encoded = [encode(each) for each in made]
 
     def ours() -> None:
         for _ in range(MANY // PER_CALL):
@@ -63,8 +63,8 @@ def _many(queue: vwo_celery.Queue, bare: object) -> None:
     def pipeline() -> None:
         for _ in range(MANY // PER_CALL):
             pipe = bare.pipeline(transaction=False)
-            for text in texts:
-                pipe.lpush("bare", text)
+            for each in encoded:
+                pipe.lpush("bare", each)
             pipe.execute()
 
     producer = producer_of(queue)
@@ -72,7 +72,7 @@ def _many(queue: vwo_celery.Queue, bare: object) -> None:
 
     def ours_encoded() -> None:
         for _ in range(MANY // PER_CALL):
-            producer.store_encoded(texts, receipts)
+            producer.store_encoded(encoded, receipts)
 
     contenders = {
         "enqueue_many(100)": ours,

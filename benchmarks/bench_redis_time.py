@@ -1,7 +1,7 @@
-"""How long each command holds Redis, by INFO commandstats, at any size of a batch.
+"""Time for which each command holds Redis, from INFO commandstats, for several batch sizes.
 
-Each row is a run of calls of one kind, so that what one script leaves to Lua's garbage collector is not
-counted as the next one's.
+Each row is a run of calls of one kind: one script's garbage in Lua is not collected on the account of
+the next.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ground import EVENT_BYTES, destination, event, show
+from shared import EVENT_BYTES, destination, event, show
 
 import vwo_celery
 from vwo_celery.events import encode
@@ -45,7 +45,7 @@ class _Measure:
         self.client, self.shard, self.size = producer.fleet.client, producer.shards[0], size
         self.client.flushall()
         self.count = BATCHES if size <= 1000 else BATCHES // 5
-        self.texts = [encode(event(number)) for number in range(size)]
+        self.encoded = [encode(event(number)) for number in range(size)]
 
     def rows(self) -> list[tuple[str, ...]]:
         """Fill, claim, read, release, claim and ack, each for all batches before the next."""
@@ -72,7 +72,7 @@ class _Measure:
 
     def _fill(self) -> None:
         for _ in range(self.count):
-            self.queue.enqueue_many(self.texts)
+            self.queue.enqueue_many(self.encoded)
 
     def _claim(self, claimed: list[Any]) -> None:
         while batch := self.shard.claim(token="", lease_seconds=600):

@@ -1,8 +1,8 @@
-"""A trivial HTTP server: counts what is posted, answers 200. PORT LATENCY_MS
+"""A trivial HTTP server that counts what is posted and answers 200: `sink.py PORT LATENCY_MS`.
 
-GET /stats tells requests, body bytes, and the times of the first and the last request; /reset counts
+GET /stats returns requests, body bytes, and the times of the first and the last request; /reset counts
 from zero. GET /count/WORD makes it count, from zero, how often the word is posted as well (none is
-counted before that, as it costs time); /words tells that number and when the last one came.
+counted before that, as it costs time); /words returns that number and the time of the last one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
             self.answer()
 
     def count_words(self, data):
-        """Count in what came, and where the last piece and this one meet."""
+        """Count in this piece, and across the border to the piece before."""
         text = self.tail + data
         self.tail = text[1 - len(self.word) :]
         found = text.count(self.word)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: servers, events, turns, and a table."""
+"""Parts that the benchmarks share: servers, events, rounds in turns, and a table."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def event(number: int = 0) -> dict[str, Any]:
 
 
 def destination(url: str = "http://127.0.0.1:9") -> vwo_celery.Destination:
-    """Where a benchmark's events go."""
+    """Destination of a benchmark's events."""
     return vwo_celery.Destination(account_id=888888, sdk_key=KEY, generation="fme", base_url=url)
 
 
@@ -116,7 +116,7 @@ def program(*command: str, **env: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 class Sink:
-    """What the sink has counted."""
+    """Client of the sink: its counts."""
 
     def __init__(self, port: int) -> None:
         self.port = port

@@ -1,4 +1,4 @@
-"""The Celery app of bench_drain's worker."""
+"""Celery app of our worker in bench_drain and bench_alternatives."""
 
 from celery import Celery
 
