@@ -238,7 +238,9 @@ def test_a_lone_poison_is_dead_lettered_once_another_batch_passes(make: Make, vw
     made = proven(make(per_request=1))
     vwo.judge = lambda numbers: 400 if 1 in numbers else None
     made.enqueue(1)
+    made.worker.stopping = lambda: 400 in made.statuses  # a third refusal would pause the queue
     made.deliver()
+    made.worker.stopping = lambda: False
     assert made.state.events("dead") == 0
 
     made.enqueue(2)
