@@ -9,6 +9,7 @@
 #   make soak       load and random faults   (MINUTES=30 SEED=4711)
 #   make bugs       each deliberate bug made in a copy, and a test seen to fail  (ARGS="split circuit")
 #   make bench      the performance claims
+#   make docs       rewrite the tables and the picture that are made from the code
 #   make freeze     at a release: its wheel and what it stores, for the tests of the next one
 #   make venv       .venv, to work in
 #   make clean      remove all that the targets above have made, except .venv
@@ -28,10 +29,10 @@ PINS ?=
 VENV = .venv
 VENV_DEMO = .venv-demo
 PIP_OPTIONS = --quiet --disable-pip-version-check
-CHECKED = vwo_celery workers tests benchmarks examples
+CHECKED = vwo_celery workers tests benchmarks examples docs
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types suite sdk-test test-all bugs bench freeze clean FORCE
+.PHONY: help venv demo test lint types suite sdk-test test-all chaos soak bugs bench docs freeze clean FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -79,6 +80,11 @@ bugs: $(VENV_TEST)/made
 bench: $(VENV_TEST)/wheel
 	@for each in benchmarks/bench_*.py; do \
 		echo "== $$each"; $(VENV_TEST)/bin/python "$$each" $(ARGS) || exit 1; \
+	done
+
+docs: $(VENV_TEST)/made
+	@for each in docs/build_*.py; do \
+		PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 $(VENV_TEST)/bin/python "$$each" || exit 1; \
 	done
 
 # Only the wheel of the release before is kept, with the script that calls its inside; of what

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import pytest
 
+from tools.docs import load_builder
 from vwo_celery.settings import Settings
 from vwo_celery.settings.batch_event_data import SPELLINGS
 from vwo_celery.settings.sources import environment_variable
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGE = DOCS / "reference" / "settings.md"
+builder = load_builder("build_reference")
+PAGE = builder.PAGE
 
 
-@pytest.fixture
-def builder() -> ModuleType:
-    """The script that makes the page's tables."""
-    spec = importlib.util.spec_from_file_location("build_reference", DOCS / "build_reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_page_equals_the_code(builder: ModuleType) -> None:
-    """To mend it: `python docs/build_reference.py`."""
+def test_the_page_equals_the_code() -> None:
+    """To mend it: `make docs`."""
     page = PAGE.read_text(encoding="utf-8")
 
     assert page == builder.build(page)
@@ -43,7 +29,7 @@ def test_every_setting_and_spelling_is_on_the_page() -> None:
     assert [name for name in wanted if f"`{name}`" not in page] == []
 
 
-def test_a_change_of_the_code_shows(builder: ModuleType) -> None:
+def test_a_change_of_the_code_shows() -> None:
     """A table that differs by one default is replaced, and a page without marks is refused."""
     page = PAGE.read_text(encoding="utf-8")
     stale = page.replace("| `60` |", "| `61` |")

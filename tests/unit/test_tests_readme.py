@@ -28,12 +28,12 @@ def test_every_folder_and_module_has_a_line() -> None:
     assert places == folders | modules
 
 
-def test_integration_mirrors_the_rooms_of_the_package() -> None:
-    """A folder of integration/ has the name of a room, but for the adapters and the tools."""
+def test_integration_mirrors_the_packages() -> None:
+    """A folder of integration/ has the name of a package, but for the adapters and the tools."""
     folders = {path.name for path in (TESTS / "integration").iterdir() if _is_kept(path)}
-    rooms = {path.name for path in Path(vwo_celery.__file__).parent.iterdir() if _is_kept(path)}
+    packages = {path.name for path in Path(vwo_celery.__file__).parent.iterdir() if _is_kept(path)}
 
-    assert folders - rooms == {"adapters", "tools"}
+    assert folders - packages == {"adapters", "tools"}
     assert not list((TESTS / "integration").glob("*.py"))
 
 

@@ -1,6 +1,6 @@
 """The queue in Redis: each change of state is one script in `lua/` and one method here.
 
-The only room that sends commands to Redis. Files, in reading order:
+The only package that sends commands to Redis. Files, in reading order:
 
 - words: `keys`, `registration` (a queue as it is announced), `batches`, `marks` (what makes a
   repeated push harmless);

@@ -1,0 +1,132 @@
+"""Imports point down, each library has its owner, and the architecture page shows just that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools.docs import load_builder
+
+builder = load_builder("build_architecture")
+LAYERS, MODULES = builder.LAYERS, builder.MODULES
+part_of, layer_of, imports, own_module = (
+    builder.part_of, builder.layer_of, builder.imports, builder.own_module,
+)  # fmt: skip
+
+#: The parts that may load a library; others ask one of them.
+OWNERS: dict[str, frozenset[str]] = {
+    "redis": frozenset({"connections", "queue"}),
+    "requests": frozenset({"sending"}),
+    "urllib3": frozenset({"sending"}),
+    "sqlite3": frozenset({"spool"}),
+    "celery": frozenset({"celery", "signals", "django", "demo"}),
+    "kombu": frozenset({"celery"}),
+    "click": frozenset({"cli", "demo", "testing"}),
+    "rich": frozenset({"cli", "demo"}),
+    "django": frozenset({"django"}),
+}
+
+
+def libraries_of(module: str, path: Path) -> list[str]:
+    """The libraries that a file loads; what it imports for the type checker alone is not loaded."""
+    return [name.partition(".")[0] for name in imports(module, path, for_types=False)]
+
+
+def wrong_imports(module: str, path: Path) -> list[str]:
+    """What *module* imports from its own layer or from above."""
+    wrong = []
+    for name in imports(module, path):
+        own = own_module(name)
+        if own is None or part_of(own) == part_of(module):
+            continue
+        if layer_of(own) <= layer_of(module):
+            wrong.append(name)
+    return wrong
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_part_has_a_layer(module: str) -> None:
+    """A new part says where it stands, or the import rule would not hold for it."""
+    assert layer_of(module) >= 0, f"put {part_of(module)} into LAYERS"
+
+
+def test_every_part_is_there() -> None:
+    """LAYERS names no part that is gone."""
+    parts = {part_of(module) for module in MODULES}
+
+    assert {part for row in LAYERS for part in row} == parts
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str) -> None:
+    """A part imports only from layers below its own."""
+    assert not wrong_imports(module, MODULES[module])
+
+
+def test_the_import_rule_sees_imports_in_functions(tmp_path: Path) -> None:
+    """An import inside a function, a relative one, or one for types only, is an import."""
+    sample = tmp_path / "settings.py"
+    sample.write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n"
+        "    from vwo_celery.queue.fleet import Fleet\n"
+        "def f():\n"
+        "    from .producing import producer\n"
+        "    from vwo_celery.errors import EventError\n"
+    )
+
+    wrong = wrong_imports("settings", sample)
+
+    assert sorted(wrong) == ["vwo_celery.producing.producer", "vwo_celery.queue.fleet.Fleet"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_libraries_have_owners(module: str) -> None:
+    """Only sending/ knows an HTTP library, only spool/ a database, and so on."""
+    used = set(libraries_of(module, MODULES[module]))
+
+    assert not {each for each in used & set(OWNERS) if part_of(module) not in OWNERS[each]}
+
+
+def test_the_library_rule_leaves_types_alone(tmp_path: Path) -> None:
+    """What is imported for the type checker is not loaded; what a function imports is."""
+    sample = tmp_path / "sample.py"
+    sample.write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n"
+        "    from celery import Celery\n"
+        "def f():\n"
+        "    import requests.adapters\n"
+    )
+
+    assert libraries_of("sample", sample) == ["typing", "requests"]
+
+
+def test_owners_use_what_they_own() -> None:
+    """OWNERS lists no part that has stopped using a library."""
+    used = {
+        (name, part_of(module))
+        for module, path in MODULES.items()
+        for name in libraries_of(module, path)
+    }
+
+    assert {(name, part) for name, parts in OWNERS.items() for part in parts} <= used
+
+
+def test_the_page_shows_the_code() -> None:
+    """Picture and table are those that the imports give; to mend it: `make docs`."""
+    page = builder.PAGE.read_text(encoding="utf-8")
+
+    assert builder.build(page) == page
+
+
+def test_a_change_of_the_imports_shows() -> None:
+    """An arrow that is not there any more is replaced, and a page without marks is refused."""
+    page = builder.PAGE.read_text(encoding="utf-8")
+    stale = page.replace("part_spool --> part_queue", "part_spool --> part_sending")
+
+    assert stale != page
+    assert builder.build(stale) == page
+    with pytest.raises(ValueError, match="no marks for the picture"):
+        builder.build("# Architecture")
