@@ -40,14 +40,26 @@ __all__ = [
 
 
 def setup(app: Celery, settings: Settings | None = None, **arguments: Any) -> Settings:
-    """Add vwo_celery to a Celery app: tasks, listener, beat entry, routing; see `tasks.setup`."""
+    """Add vwo_celery to a Celery app: tasks, listener, beat entry, routing.
+
+    Args:
+        app: The app that workers and beat run.
+        settings: Ready-made settings; else they come from *arguments*, Django, the environment.
+        arguments: Single settings, see docs/reference/settings.md.
+
+    Returns:
+        The settings that the app's workers use.
+
+    Raises:
+        SettingsError: A setting is wrong.
+    """
     from vwo_celery.celery.tasks import setup as set_up
 
     return set_up(app, settings, **arguments)
 
 
 def health(settings: Settings | None = None, **arguments: Any) -> Health:
-    """Whether events leave in time, and if not, what is stuck; falsy when they do not.
+    """Check whether events leave in time; falsy if they do not, with what is stuck.
 
     Args:
         settings: Ready-made settings; else they come from *arguments*, Django, the environment.

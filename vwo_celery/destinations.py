@@ -1,8 +1,9 @@
-"""Where a queue's events go: everything that the request line and headers of a batch share.
+"""Destinations: everything that the events of one batch share in its request line and headers.
 
-Place: words, no I/O. Two events belong in one batch only if their destinations are equal, since all
-of it sits in the URL, the query or the headers of the one request. The queue's name is a digest of
-it, so that every process that means the same destination finds the same queue, and no key shows.
+Two events fit into one batch only if their destinations are equal, since all parts of a destination
+are in the URL, the query or the headers of the request. A queue's name is a digest of its
+destination: every process with the same destination finds the same queue, and no key shows. Pure:
+nothing to lose.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from vwo_celery.text.masking import mask
 
 Generation = Literal["legacy", "fme"]
 
-#: Hosts that VWO's SDKs post to: `vwo.init`/`vwo.launch`, and `wingify.init` (vendor's Constants).
+#: Hosts of VWO's SDKs: of `vwo.init` and `vwo.launch`, and of `wingify.init` (vendor's Constants).
 VWO_HOST = "dev.visualwebsiteoptimizer.com"
 WINGIFY_HOST = "collect.wingify.net"
 COLLECTION_HOSTS = (VWO_HOST, WINGIFY_HOST)
@@ -27,7 +28,7 @@ _PATHS: dict[str, str] = {
     "legacy": "/server-side/batch-events",
     "fme": "/server-side/batch-events-v2",
 }
-#: The newest SDK of each generation, whose request line is used where no SDK is attached.
+#: Name and version of the newest SDK of each generation, sent where no SDK is attached.
 NEWEST_SDK: dict[str, tuple[str, str]] = {
     "legacy": ("vwo-python-sdk", "1.68.2"),
     "fme": ("vwo-fme-python-sdk", "1.65.0"),
@@ -35,7 +36,7 @@ NEWEST_SDK: dict[str, tuple[str, str]] = {
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where events go.
+    """The destination of events.
 
     Args:
         account_id: VWO account, a number or its digits.
@@ -87,7 +88,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def queue(self) -> str:
-        """Name of the queue, such as "fme-888888-1f0c9a2b7d3e"; holds no key."""
+        """Name of the queue, such as "fme-888888-1f0c9a2b7d3e"; contains no key."""
         shape = (
             self.generation, self.origin, self.region, str(self.account_id), self.sdk_key,
             *self.sdk, self.usage_stats,
@@ -97,12 +98,12 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def origin(self) -> str:
-        """Scheme, host and optional path that the region and the vendor's path are appended to."""
+        """Scheme, host and optional path, before the region and the vendor's path."""
         return (self.base_url or f"https://{VWO_HOST}").rstrip("/")
 
     @property
     def host(self) -> str:
-        """Host name (and port, where one is given) that the worker would connect to."""
+        """Host name, and port if one is given, to which the worker connects."""
         return urlsplit(self.origin).netloc.lower()
 
     @property
@@ -113,7 +114,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def url(self) -> str:
-        """The whole URL of a batch request; holds the SDK key, so it is never logged."""
+        """URL of a batch request; never logged, since it contains the SDK key."""
         region = f"/{self.region.strip('/')}" if self.region else ""
         return f"{self.origin}{region}{_PATHS[self.generation]}?{urlencode(self._query())}"
 

@@ -2,19 +2,20 @@
 
 VwoCeleryError
 ├── SettingsError          a setting or batch option has a wrong value (also a ValueError)
-├── DestinationError       where events shall go cannot be told, or contradicts itself (also a ValueError)
-├── EventError             an event that JSON or VWO's limits cannot carry (also a ValueError)
+├── DestinationError       the destination is incomplete or contradictory (also a ValueError)
+├── EventError             JSON or VWO's limits cannot carry the event (also a ValueError)
 ├── QueueUnavailable       Redis did not answer, or refused
-├── QueueFull              a queue is at its capacity and `when_full` is "raise"
+├── QueueFull              a queue is at its capacity, and `when_full` is "raise"
 ├── SpoolUnavailable       this host's spool cannot be written or read
-│   └── SpoolFull          it is at its capacity
-├── QueueUnknown           nothing is registered under that queue's name
-├── HostRefused            a destination whose host this worker may not send to
-├── CallbackRefused        a flush_callback this worker may not import, or cannot
-└── SdkError               a VWO client that cannot be attached
+│   └── SpoolFull          this host's spool is at its capacity
+├── QueueUnknown           no queue is registered under that name
+├── HostRefused            this worker may not send to the destination's host
+├── CallbackRefused        this worker may not import the flush_callback, or cannot
+└── SdkError               the VWO client cannot be attached, or made
 
-Place: words, no I/O. A message says what was tried, what is true now, and what to do; no message
-holds an SDK key or a password.
+Pure: nothing to lose. A message says what failed, what is true now, and what to do; no message
+    holds
+an SDK key or a password.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ class VwoCeleryError(Exception):
 
 
 class SettingsError(VwoCeleryError, ValueError):
-    """A setting or batch option has a wrong value; names the option, its range and what was given."""
+    """A setting or batch option has a wrong value; names the option, its range and the value."""
 
 
 class DestinationError(VwoCeleryError, ValueError):
-    """Where events shall go cannot be told, or contradicts itself."""
+    """The destination is incomplete or contradictory."""
 
 
 class EventError(VwoCeleryError, ValueError):
-    """An event that JSON or VWO's limits cannot carry.
+    """JSON or VWO's limits cannot carry the event.
 
     Attributes:
         reason: One word for counters and receipts, such as "not_json" or "too_large".
@@ -45,32 +46,32 @@ class EventError(VwoCeleryError, ValueError):
 
 
 class QueueUnavailable(VwoCeleryError):
-    """Redis did not answer in time, or refused; what was asked for may or may not have happened."""
+    """Redis did not answer in time, or refused; the command may or may not have run."""
 
 
 class QueueFull(VwoCeleryError):
-    """A queue is at its capacity and `when_full` is "raise"; none of the events were stored."""
+    """A queue is at its capacity, and `when_full` is "raise"; none of the events were stored."""
 
 
 class SpoolUnavailable(VwoCeleryError):
-    """This host's spool cannot be written or read; what was to be spooled is not."""
+    """This host's spool cannot be written or read; the events are not spooled."""
 
 
 class SpoolFull(SpoolUnavailable):
-    """This host's spool is at its capacity; what was to be spooled is not."""
+    """This host's spool is at its capacity; the events are not spooled."""
 
 
 class QueueUnknown(VwoCeleryError, LookupError):
-    """Nothing is registered under that queue's name."""
+    """No queue is registered under that name."""
 
 
 class HostRefused(VwoCeleryError):
-    """A destination whose host this worker may not send to; nothing was sent."""
+    """This worker may not send to the destination's host; nothing was sent."""
 
 
 class CallbackRefused(VwoCeleryError):
-    """A flush_callback this worker may not import, or cannot; delivery goes on without it."""
+    """This worker may not import the flush_callback, or cannot; it delivers without calling it."""
 
 
 class SdkError(VwoCeleryError):
-    """A VWO client that cannot be attached; its own queue is left as it was."""
+    """The VWO client cannot be attached, or made; a client that exists keeps its own queue."""

@@ -1,8 +1,8 @@
-"""The events that VWO's SDKs put into batches, as types: the fields, their wire names, their order.
+"""Types of the events that VWO's SDKs put into batches: fields, wire names and order.
 
-Place: words, no I/O. An attached SDK makes its own dicts and needs none of this; a program without
-an SDK makes these, and a reader of dead letters or callbacks can convert into them. A field left
-unset is left out of the JSON. Nothing is lost here if the process dies.
+Before stage 1; pure: nothing to lose. An attached SDK makes its own dicts and needs none of this; a
+program without an SDK makes these types, and a reader of dead letters or callbacks can convert to
+them. A field left unset is left out of the JSON.
 
 Source of names and order: requests recorded from vwo-python-sdk 1.68.2 ("legacy") and
 vwo-fme-python-sdk 1.65.0 ("FME"), and those packages' event_dispatcher.py and network_util.py.
@@ -24,28 +24,28 @@ _VWO_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://vwo.com")
 
 
 def visitor_id(account_id: int | str, user_id: str) -> str:
-    """The id under which VWO knows a user of an account; all of VWO's SDKs compute the same.
+    """Compute the id by which VWO knows a user of an account, as all of VWO's SDKs do.
 
     Args:
         account_id: VWO account.
         user_id: The application's own id of the user.
 
     Returns:
-        32 upper-case hexadecimal digits: a UUID (version 5) of the user, in a namespace that is
-        one of the account, in one that is VWO's (the SDKs' uuid_util.py).
+        32 upper-case hexadecimal digits: a UUID (version 5) of the user, whose namespace is a UUID
+        of the account, whose namespace is VWO's (the SDKs' uuid_util.py).
     """
     account = uuid.uuid5(_VWO_NAMESPACE, str(account_id))
     return uuid.uuid5(account, str(user_id)).hex.upper()
 
 
 class LegacyEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """What every legacy event begins with.
+    """Fields that every legacy event begins with.
 
     Args:
         visitor_id: See the function of that name.
-        session_id: When it happened, in seconds since 1970.
+        session_id: Time of the event, in seconds since 1970.
         visitor_ua: The visitor's user agent; the SDK sends "" where it has none.
-        visitor_ip: The visitor's address, likewise.
+        visitor_ip: The visitor's address; the SDK sends "" where it has none.
     """
 
     visitor_id: str = field(name="u")
@@ -63,7 +63,7 @@ class VisitorEvent(LegacyEvent, frozen=True, kw_only=True):
 
 
 class ConversionEvent(LegacyEvent, frozen=True, kw_only=True):
-    """A visitor reached a goal (track); *revenue* goes as it was given, a number or its text."""
+    """A visitor reached a goal (track); *revenue* is sent as given, a number or its text."""
 
     variation_id: int = field(name="c")
     campaign_id: int = field(name="e")
@@ -73,14 +73,14 @@ class ConversionEvent(LegacyEvent, frozen=True, kw_only=True):
 
 
 class CustomDimensionEvent(LegacyEvent, frozen=True, kw_only=True):
-    """A visitor has a custom dimension (push); *tags* is what `dimension_tags` makes."""
+    """A visitor has a custom dimension (push); *tags* is the result of `dimension_tags`."""
 
     tags: str = field(name="t")
     event_type: Literal[3] = field(default=3, name="eT")
 
 
 def dimension_tags(key: str, value: object) -> str:
-    """The tags of one custom dimension: JSON text inside the event, just as the SDK writes it."""
+    """Encode one custom dimension as the SDK does: JSON text inside the event."""
     return json.dumps({"u": {key: value}}, allow_nan=False)
 
 
@@ -88,7 +88,7 @@ Props = TypeVar("Props")
 
 
 class Happening(msgspec.Struct, Generic[Props], frozen=True, kw_only=True):
-    """What happened: its name, its properties, and when, in milliseconds since 1970."""
+    """A happening: its name, its properties, and its time in milliseconds since 1970."""
 
     props: Props
     name: str
@@ -96,13 +96,13 @@ class Happening(msgspec.Struct, Generic[Props], frozen=True, kw_only=True):
 
 
 class VisitorRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the visitor; "vwo_fs_environment" is the SDK key."""
+    """Known properties of the visitor; "vwo_fs_environment" is the SDK key."""
 
     props: dict[str, Any]
 
 
 class Details(msgspec.Struct, Generic[Props], frozen=True, kw_only=True):
-    """What every FME event says of itself.
+    """Fields of every FME event.
 
     Args:
         message_id: Visitor id and milliseconds. Not unique: events of one call share it.
@@ -120,7 +120,7 @@ class Details(msgspec.Struct, Generic[Props], frozen=True, kw_only=True):
 
 
 class FmeEvent(msgspec.Struct, Generic[Props], frozen=True, kw_only=True):
-    """An FME event with properties of one kind; the kinds have names of their own below."""
+    """An FME event with properties of one kind; each kind has a name below."""
 
     details: Details[Props] = field(name="d")
 
@@ -186,7 +186,7 @@ FlagUsage = FmeEvent[EnvironmentProps]
 
 
 class Visitor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who an FME event is about, for the functions below.
+    """The visitor of an FME event, for the functions below.
 
     Args:
         user_id: The application's own id of the user.
@@ -210,15 +210,15 @@ def variation_shown(
     time_ms: int,
     attributes: Mapping[str, Any] | None = None,
 ) -> VariationShown:
-    """The event of a visitor who was shown a variation, as get_flag makes it.
+    """Make the event of a visitor who was shown a variation, as get_flag does.
 
     Args:
         destination: Where it will be enqueued; its account, key and SDK name are in the event.
-        visitor: Who was shown it.
-        campaign_id: Campaign of the rule that decided.
+        visitor: The visitor who was shown it.
+        campaign_id: Campaign of the rule that chose the variation.
         variation_id: Variation that was shown.
-        time_ms: When, in milliseconds since 1970.
-        attributes: What is known of the visitor, for segments in reports.
+        time_ms: Time of the event, in milliseconds since 1970.
+        attributes: Known properties of the visitor, for segments in reports.
     """
     props = VariationShownProps(
         **_environment(destination), campaign_id=campaign_id, variation=str(variation_id)
@@ -239,14 +239,14 @@ def custom_event(
     *,
     time_ms: int,
 ) -> CustomEvent:
-    """The event of a conversion or another thing to count, as track_event makes it.
+    """Make the event of a conversion, or of anything else to count, as track_event does.
 
     Args:
         destination: Where it will be enqueued; its account, key and SDK name are in the event.
-        visitor: Who did it.
+        visitor: The visitor who did it.
         name: Identifier of the event in VWO's metrics.
-        properties: Whatever the metric reads, such as a price.
-        time_ms: When, in milliseconds since 1970.
+        properties: Properties that the metric reads, such as a price.
+        time_ms: Time of the event, in milliseconds since 1970.
     """
     sdk = msgspec.to_builtins(EnvironmentProps(**_environment(destination)))
     # The SDK sends 1 for both, as placeholders.
@@ -257,13 +257,13 @@ def custom_event(
 def attributes_set(
     destination: Destination, visitor: Visitor, attributes: Mapping[str, Any], *, time_ms: int
 ) -> AttributesSet:
-    """The event that tells VWO attributes of a visitor, as set_attribute makes it.
+    """Make the event that sends attributes of a visitor to VWO, as set_attribute does.
 
     Args:
         destination: Where it will be enqueued; its account, key and SDK name are in the event.
-        visitor: Whose attributes.
-        attributes: Names and values; one event carries any number.
-        time_ms: When, in milliseconds since 1970.
+        visitor: The visitor with these attributes.
+        attributes: Names and values, any number of them.
+        time_ms: Time of the event, in milliseconds since 1970.
     """
     props = AttributesSetProps(**_environment(destination), environment=destination.sdk_key)
     return _event(

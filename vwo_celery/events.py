@@ -1,10 +1,10 @@
-"""An event as the bytes that go on the wire, and a batch's body made of such bytes.
+"""Encoded events: the bytes that go on the wire, and the body of a batch made of them.
 
-Place: words, no I/O. An event is encoded once, before `enqueue` asks Redis anything; from there on
-it is bytes that nobody has to parse, and a body is those bytes joined. `encode` lets through only
-one JSON object within VWO's limit, and refuses the rest before it is accepted. Other programs push
-past it: `unsendable` finds what of theirs would break a body. If the process dies in here, the
-event was never accepted, or is as it was.
+Used at stages 1 and 4; pure. An event is encoded once, before `enqueue` asks Redis anything; from
+then on nothing parses its bytes, and a body is such bytes joined. `encode` accepts only one JSON
+object within VWO's limit. Other programs push events that it has not seen: `unsendable` finds those
+that would break a body. If the process dies here, the event was not yet accepted, or is stored
+unchanged.
 """
 
 from __future__ import annotations
@@ -23,49 +23,50 @@ import msgspec
 
 from vwo_celery.errors import EventError
 
-#: VWO answers 413 beyond either (vendor's page "Configure Event Batching", Maximum Limits). The
-#: page does not say which megabyte it means; this is the smaller one.
+#: Limits of one request; VWO answers 413 beyond either (vendor's page "Configure Event Batching",
+#: Maximum Limits). The page does not say which megabyte it means; this is the smaller one.
 MAX_EVENTS_PER_REQUEST = 5000
 MAX_BODY_BYTES = 10_000_000
 
 _BODY_START = b'{"ev":['
 _BODY_END = b"]}"
 _SEPARATOR = b","
-#: What a body needs besides its events and the separator between every two of them.
+#: Size of a body besides its events and the separators between them.
 BODY_OVERHEAD_BYTES = len(_BODY_START) + len(_BODY_END)
-SEPARATOR_BYTES = len(_SEPARATOR)
-#: An event of this size still fits into a body of its own.
+#: Largest size of an event that fits into a body of its own.
 MAX_EVENT_BYTES = MAX_BODY_BYTES - BODY_OVERHEAD_BYTES
 
-#: Objects and arrays inside one another in one event. Python's own readers give up a little under
-#: 1000, less what the call stack already holds; so an accepted event is readable everywhere.
+#: Most levels of objects and arrays in one event. Python's own readers stop a little under 1000,
+#: less the depth of the call stack; so every accepted event is readable.
 MAX_NESTING = 500
-#: Brackets come in pairs: no JSON of this size nests any deeper.
+#: Size up to which no JSON can nest too deep, since brackets come in pairs.
 _NEVER_TOO_DEEP_BYTES = 2 * MAX_NESTING
 
-#: A Decimal of more digits is no quantity; as an integer it would be gigabytes of zeros.
+#: Most digits of a Decimal that is written as an integer; a huge exponent would be gigabytes of
+#: zeros.
 _MAX_INTEGER_DIGITS = 300
 
 
 def encode(event: object) -> bytes:
-    """The JSON of one event, compact, in UTF-8, with its keys in the order given.
+    """Encode one event as compact JSON in UTF-8, with its keys in the order given.
 
-    Values that JSON has no form of its own for become: datetime, date, time, timedelta ISO 8601
-    text; UUID text; Enum its value; Decimal a number, digit by digit; tuple, set and deque an
-    array; other mappings, dataclasses and Structs an object; bytes Base64 text; numpy's scalars
-    numbers; a key that is no text, its text. Integers of any size and lone surrogates are carried.
+    Values without a JSON form of their own are converted: datetime, date, time and timedelta to ISO
+    8601 text; UUID to text; Enum to its value; Decimal to a number with all its digits; tuple, set
+    and deque to an array; other mappings, dataclasses and Structs to an object; bytes to Base64
+    text; numpy's scalars to numbers; a key that is no text to its text. Integers of any size and
+    lone surrogates are kept.
 
     Args:
-        event: A mapping, a Struct or a dataclass; or bytes (or a `msgspec.Raw`) that hold one JSON
-            object already, which come back unchanged.
+        event: A mapping, a Struct or a dataclass; or bytes (or a `msgspec.Raw`) of one JSON object,
+            which are returned unchanged.
 
     Returns:
         One JSON object of at most MAX_EVENT_BYTES.
 
     Raises:
         EventError: "not_json" (NaN or Infinity, circular or too deep, a type without JSON form, a
-            value that raises while it is read), "not_an_object" or "too_large". No other error
-            gets out, since this runs inside an application's request.
+            value that raises while it is read), "not_an_object" or "too_large". No other error is
+            raised, since this runs inside an application's request.
     """
     try:
         encoded = _encode(event)
@@ -84,23 +85,23 @@ def encode(event: object) -> bytes:
 
 
 def body(events: Iterable[bytes]) -> bytes:
-    """The body of one batch request, of events that `encode` returned; nothing is parsed."""
+    """Join encoded events into the body of one batch request; nothing is parsed."""
     return _BODY_START + _SEPARATOR.join(events) + _BODY_END
 
 
 def unsendable(events: Sequence[bytes]) -> list[tuple[int, str]]:
-    """Which events must not go into a body, each with the reason in words; it never raises.
+    """Find the events that must not go into a body, each with the reason; never raises.
 
-    Whoever can write to Redis can push anything. Of what is left, each event is exactly one JSON
-    object in UTF-8 (RFC 8259), so that a body of them is one array of as many objects, whatever
-    they hold. Whatever `encode` returned is sendable. Costs about 0.5 µs for an event of 700 bytes.
+    Other programs can push anything into Redis. Each remaining event is exactly one JSON object in
+    UTF-8 (RFC 8259), so a body of them is one array of as many objects, whatever they contain.
+    Events from `encode` are always sendable. Costs about 0.5 µs for an event of 700 bytes.
 
     Args:
-        events: As they were read from Redis.
+        events: The events as read from Redis.
 
     Returns:
-        Index and reason of each that is not sendable, in order; the reason shows nothing of the
-        event and completes a sentence that begins with "the event".
+        Index and reason of each event that is not sendable, in order. A reason shows no part of the
+        event, and completes a sentence that begins with "the event".
     """
     if _all_sendable(events):
         return []
@@ -109,9 +110,9 @@ def unsendable(events: Sequence[bytes]) -> list[tuple[int, str]]:
 
 
 def decode(text: bytes) -> Any:
-    """A stored event as a dict, for receivers and callbacks; it never raises.
+    """Decode a stored event to a dict, for receivers and callbacks; never raises.
 
-    What another program pushed need not be one JSON object: such an event comes back as text.
+    An event of another program that is not one JSON object is returned as text.
     """
     try:
         return _read(text)
@@ -124,12 +125,12 @@ def decode(text: bytes) -> Any:
 
 
 def _all_sendable(events: Sequence[bytes]) -> bool:
-    """Whether nothing is wrong with any: the usual case, with as little as possible for each."""
+    """Whether all events are sendable; quick, since they usually are."""
     try:
         for event in events:
             if len(event) > _NEVER_TOO_DEEP_BYTES and _beyond_bounds(event):
                 return False
-            _read_syntax(event)  # checks everything but the UTF-8 inside of texts
+            _read_syntax(event)  # checks everything but the UTF-8 inside strings
         if not all(map(bytes.isascii, events)):
             _SEPARATOR.join(events).decode()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -138,13 +139,13 @@ def _all_sendable(events: Sequence[bytes]) -> bool:
 
 
 def _why_unsendable(event: bytes) -> str:
-    """What is wrong with one event, "" if nothing."""
+    """Reason why one event is not sendable, "" if it is."""
     beyond = _beyond_bounds(event)
     if beyond:
         return beyond
     try:
         event.decode()
-        # Lone surrogates are JSON, though msgspec reads none; other digits change no syntax.
+        # Lone surrogates are valid JSON, but msgspec rejects them; other digits keep the syntax.
         _read_syntax(_SURROGATE.sub(rb"\\u0041", event))
     except msgspec.ValidationError:
         return "is JSON, but no object"
@@ -166,11 +167,11 @@ def _beyond_bounds(event: bytes) -> str:
 def _nests_too_deep(text: bytes) -> bool:
     if len(text) <= _NEVER_TOO_DEEP_BYTES:
         return False
-    # A replacement by nothing measured six times as fast as `count`.
+    # Measured: `replace` is six times as fast as `count`.
     if len(text) - len(text.replace(b"{", b"").replace(b"[", b"")) <= MAX_NESTING:
         return False
-    outside_texts = text.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
-    brackets = b"".join(outside_texts).translate(None, delete=_NO_BRACKETS)
+    outside_strings = text.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
+    brackets = b"".join(outside_strings).translate(None, delete=_NO_BRACKETS)
     return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > MAX_NESTING
 
 
@@ -181,21 +182,21 @@ def _encode(event: object) -> bytes:
         encoded = _write(event)
     except (TypeError, ValueError, OverflowError):
         return _write_leniently(event)
-    # The writer vouches neither for a Decimal that is NaN or a key, nor for a Raw inside the event.
+    # The writer does not check a Decimal that is NaN or a key, nor a Raw inside the event.
     try:
         _read_syntax(encoded)
     except msgspec.ValidationError:
         raise _not_an_object() from None
     if not encoded.isascii():
-        encoded.decode()  # the reader skips over texts, and a Raw may hold any bytes
-    # It also writes null for NaN. (rfind measured twice as fast as `in` on events.)
+        encoded.decode()  # the reader skips strings, and a Raw may contain any bytes
+    # The writer also writes null for NaN. (Measured: rfind is twice as fast as `in` on events.)
     if encoded.rfind(b"null") >= 0:
         _refuse_non_finite(event)
     return encoded
 
 
 def _write_leniently(event: object) -> bytes:
-    """As the SDKs write it: json.dumps also carries lone surrogates, and True or None as keys."""
+    """Encode as the SDKs do: json.dumps also takes lone surrogates, and True or None as keys."""
     text = _write_as_sdk(event)
     if not text.startswith("{"):
         raise _not_an_object()
@@ -207,11 +208,11 @@ def _refuse_non_finite(event: object) -> None:
 
 
 def _checked(encoded: bytes) -> bytes:
-    """*encoded*, if it is one JSON object in UTF-8."""
+    """Return *encoded* if it is one JSON object in UTF-8."""
     try:
         _read(encoded)
     except msgspec.DecodeError:
-        # msgspec reads no lone surrogates, which are JSON all the same.
+        # Lone surrogates are valid JSON, but msgspec rejects them.
         value = json.loads(encoded.decode(), parse_constant=_refuse, parse_float=_finite)
         if not isinstance(value, dict):
             raise _not_an_object() from None
@@ -219,9 +220,9 @@ def _checked(encoded: bytes) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """A plain Python value in place of one that msgspec cannot write."""
+    """Convert a value that msgspec cannot write to a plain Python value."""
     if isinstance(value, str):
-        return str.__str__(value)  # str() may answer with the subclass itself
+        return str.__str__(value)  # str() may return the subclass itself
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):
@@ -234,7 +235,7 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_inside(value: Any) -> Any:
-    """A plain Python value in place of one that the standard library cannot write."""
+    """Convert a value that the standard library cannot write to a plain Python value."""
     if isinstance(value, Decimal):
         return _number(value)
     return msgspec.to_builtins(value, builtin_types=(Decimal,), str_keys=True, enc_hook=_plain)
@@ -265,7 +266,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(_STEPS))
 
 
 class _AnyObject(msgspec.Struct):
-    """Reads any JSON object: its syntax is checked, nothing of it is kept."""
+    """Any JSON object: msgspec checks its syntax and keeps nothing."""
 
 
 _READY_MADE = (bytes, bytearray, memoryview, msgspec.Raw)

@@ -1,6 +1,6 @@
-"""What a caller is told: a receipt for each event, and the outcome of a flush.
+"""Results for the caller: a receipt for each event, the result of a flush or of a drain.
 
-Place: words, no I/O.
+Pure: nothing to lose.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import msgspec
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What became of one event.
+    """The receipt of one event; falsy if the event was dropped.
 
     Attributes:
-        where: "redis": it will be delivered, or be visible among the dead letters; "spooled": the
-            same, from this host's disk; "dropped": it will not, but see "redis_unavailable".
-        reason: "not_replicated" where it is in Redis, but fewer replicas than `wait_replicas` said so
-            in time: lost if the master is lost now. Or why it was dropped, one word: "not_json",
-            "not_an_object", "too_large", "queue_full", "spool_full", "redis_unavailable" (Redis did not
-            take it, nor could this host's disk; if only Redis' answers were lost, it is delivered all
-            the same). Else None.
+        where: "redis": the event will be delivered, or be visible among the dead letters;
+            "spooled": the same, from this host's disk; "dropped": it will not, but see
+            "redis_unavailable".
+        reason: "not_replicated" for an event in Redis that fewer replicas than `wait_replicas`
+            confirmed in time; it is lost if the master is lost now. For a dropped event one word:
+            "not_json", "not_an_object", "too_large", "queue_full", "spool_full", or
+            "redis_unavailable" (neither Redis nor this host's disk took it; if only Redis' answers
+            were lost, it is delivered nevertheless). Otherwise None.
     """
 
     where: Literal["redis", "spooled", "dropped"]
@@ -36,12 +37,12 @@ SPOOLED = Receipt(where="spooled")
 
 
 class DrainResult(msgspec.Struct, frozen=True):
-    """What a drain of this host's spool achieved; truthy where the spool is empty now.
+    """The result of draining this host's spool; truthy only if the spool is empty now.
 
     Attributes:
-        drained: Events that went to Redis.
-        left: Events that are still on this host's disk, of all queues.
-        reason: Why some are, "" if none is.
+        drained: Number of events moved to Redis.
+        left: Number of events still on this host's disk, of all queues.
+        reason: Why some are left, "" if none is.
     """
 
     drained: int = 0
@@ -53,12 +54,12 @@ class DrainResult(msgspec.Struct, frozen=True):
 
 
 class FlushResult(msgspec.Struct, frozen=True):
-    """What a flush achieved within its timeout; truthy where everything was delivered.
+    """The result of a flush within its timeout; truthy only if everything was delivered.
 
     Attributes:
-        delivered: Events that VWO accepted since the flush began, of those pending then.
-        failed: Events of those that were dead-lettered since.
-        pending: Events of those that are still in Redis.
+        delivered: Number of events, of those pending when the flush began, that VWO has accepted.
+        failed: Number of them that were dead-lettered.
+        pending: Number of them that are still in Redis or in this host's spool.
         reason: Why not everything was delivered, "" if it was.
     """
 

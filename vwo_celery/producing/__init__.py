@@ -1,9 +1,9 @@
-"""Stage 1 of an event's way: encode it, store it, answer truthfully.
+"""Stage 1 of an event's way: encode the event, store it, answer truthfully.
 
 Files, in reading order: `queue` (what an application holds), `producer` (from an event to its
 receipt), `limits` (from settings to what the scripts obey), `aio` (the same for asyncio).
 Imports neither Celery nor an HTTP library, so that a web process stays light.
 
-An event whose receipt was not given yet may be lost with the process; with the receipt `redis` or
-`spooled` it is stored.
+If the process dies before an event's receipt, the event may be lost; with the receipt `redis` or
+`spooled`, it is stored.
 """

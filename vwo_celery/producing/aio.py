@@ -1,9 +1,9 @@
-"""The producer for asyncio: awaits that run at the same time share round trips.
+"""The queue for asyncio: awaits that run at the same time share round trips.
 
-Stage 1 of an event's way, as in `producer`, with the same receipts and promises. While one push is
-under way, the events of all further awaits gather, and leave together in the next. What happens
-seldom (registration, wake-ups, a flush, the spool) runs the sync producer in a thread, so that it exists
-once, and no disk holds up the loop.
+Stage 1 of an event's way, as in `producer`, with the same receipts, promises and losses. While one
+push is under way, the events of further awaits gather, and leave together in the next. Seldom work
+(registration, wake-ups, a flush, the spool) runs the producer in a thread: so it is written once,
+and no disk blocks the loop.
 
     queue = vwo_celery.aio.connect(destination, batch_event_data={...})
     receipt = await queue.enqueue(event)
@@ -31,18 +31,19 @@ from vwo_celery.settings import Settings
 
 _Waiting = tuple[bytes, "asyncio.Future[Receipt]"]
 
-#: Clients that a fork brought along. The child has the same epoll as its parent: a connection that ended
-#: here, if only because nothing refers to it, would be taken out of the parent's event loop.
+#: Clients inherited over a fork, kept for the life of the child. The child shares its parent's
+#: epoll: a connection closed here, even by garbage collection, would vanish from the parent's event
+#: loop.
 _inherited: list[Any] = []
 
 
 class AioQueue:
-    """A destination's queue, as an asyncio application sees it. Made by `connect`.
+    """The queue of one destination, for asyncio. Made by `connect`.
 
-    May be used from any event loop, one at a time; each loop gets its own connections.
+    Any event loop may use it, one at a time; each loop gets its own connections.
 
     Attributes:
-        sync: The same queue for threads.
+        sync: The same queue for threads, a `Queue`.
     """
 
     def __init__(self, queue: Queue) -> None:
@@ -79,15 +80,15 @@ class AioQueue:
         return await asyncio.to_thread(self.sync.flush_events, timeout_seconds)
 
     async def spooled(self) -> int:
-        """Events of this queue on this host's disk; see `Queue.spooled`."""
+        """Count this queue's events on this host's disk; see `Queue.spooled`."""
         return await asyncio.to_thread(self.sync.spooled)
 
     async def drain_spool(self, timeout_seconds: float = 5.0) -> DrainResult:
-        """Move what this host's spool holds to Redis; see `Queue.drain_spool`."""
+        """Move the events of this host's spool to Redis; see `Queue.drain_spool`."""
         return await asyncio.to_thread(self.sync.drain_spool, timeout_seconds)
 
     async def aclose(self) -> None:
-        """Wait for what is being stored, and close this loop's connections."""
+        """Wait for events that are being stored, and close this loop's connections."""
         if self._sending is not None and self._loop is asyncio.get_running_loop():
             await self._sending
         client, self._loop = self._leave(), None
@@ -105,7 +106,7 @@ class AioQueue:
         return answer
 
     def _adopt(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start afresh in another loop; what waited in the last one has nobody to answer to."""
+        """Start afresh in another loop; awaits of the last one have ended with it."""
         settings = self.sync.settings
         self._leave()
         self._loop, self._sending, self._waiting = loop, None, []
@@ -114,7 +115,7 @@ class AioQueue:
         )
 
     def _leave(self) -> Any:
-        """Forget the client, and return it to be closed; None if it is of a fork's parent, or none."""
+        """Forget the client, and return it to be closed; None if there is none, or a parent's."""
         client, self._client = self._client, None
         if client is not None and self._owner != os.getpid():
             _inherited.append(client)
@@ -134,7 +135,7 @@ class AioQueue:
             self._sending = None
 
     async def _answer(self, waiting: Sequence[_Waiting], encoded: Sequence[bytes]) -> None:
-        """Store one page, and tell those who wait for it."""
+        """Store one page, and answer the awaits of its events."""
         try:
             receipt = await self._store(encoded)
         except BaseException as exc:
@@ -161,11 +162,11 @@ class AioQueue:
             return await thread(producer.fallback.keep_sent, push, exc)
         if pushed == PLAIN:
             return producer.conclude(push, pushed)
-        return await thread(producer.conclude, push, pushed)  # it has more to ask of Redis
+        return await thread(producer.conclude, push, pushed)  # which calls Redis again
 
     async def _push(self, push: Push) -> Pushed:
-        """Send it, and send it again as `pushes.send_again` does."""
-        if push.replicas is not None:  # which takes one connection for several answers
+        """Send a push, and send it again as `pushes.send_again` does."""
+        if push.replicas is not None:  # which needs one connection for several answers
             return await asyncio.to_thread(_send_in_thread, push)
         repeats = Repeats(push.mark)
         while True:
@@ -193,7 +194,7 @@ def connect(
     settings: Settings | None = None,
     **arguments: Any,
 ) -> AioQueue:
-    """A queue for *destination*; see `vwo_celery.connect`. Connects to nothing yet."""
+    """Return the queue of *destination*; see `vwo_celery.connect`. Connects to nothing yet."""
     return AioQueue(
         connect_sync(
             destination,

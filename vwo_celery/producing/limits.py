@@ -1,4 +1,4 @@
-"""The limits that a queue's scripts obey, computed from its batch options and the settings.
+"""Limits that a queue's scripts obey, computed from its batch options and the settings.
 
 Pure: nothing to lose.
 """
@@ -16,7 +16,7 @@ _SHORTEST_SLOT_SECONDS = 3.0
 
 
 def limits_of(batch: BatchSettings, settings: Settings) -> Limits:
-    """The limits of each shard: the queue's own, divided by the number of its shards."""
+    """Return the limits of each shard: the queue's own, divided by the number of shards."""
     shards = settings.shards
     return Limits(
         events_per_request=batch.events_per_request,

@@ -4,10 +4,10 @@ Stage 1 of an event's way, in the application's process. `queue` and `aio` are w
 holds; both use the producer beneath. It imports neither Celery nor an HTTP library.
 
 Neither trouble with Redis nor an unusable event raises, and a call waits little longer than
-`enqueue_timeout_seconds`: the receipt says what became of the event. A push whose answer was lost is
-sent again under the same mark, so Redis stores it once; what Redis does not take goes to this host's
-spool. If the process dies before the receipt, the event may or may not be stored; with the receipt
-"redis" or "spooled", it is.
+`enqueue_timeout_seconds`: the receipt says what became of the event. A push whose answer was lost
+is sent again under the same mark, so Redis stores it once; what Redis does not take goes to this
+host's spool. If the process dies before the receipt, the event may or may not be stored; with the
+receipt "redis" or "spooled", it is.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from vwo_celery.spool.fallback import QueueFallback, fallback_of
 #: Batch size in events from which `append` pays: only an event that opens or fills a batch needs a
 #: second call.
 _APPEND_FROM_EVENTS = 20
-#: Share of `enqueue_timeout_seconds` for each of the two attempts on Redis; the rest is left for the
-#: disk.
+#: Share of `enqueue_timeout_seconds` for each of the two attempts on Redis; the rest is left for
+#: the disk.
 ATTEMPT_SHARE = 0.45
 
 
@@ -221,7 +221,8 @@ class Producer:
         marks.give_back_unused(push.mark)
         if not once_more or (pushed.code == NOT_REGISTERED and not self.register()):
             return self.fallback.keep(push.encoded, "Redis keeps losing the registration")
-        # Another process may have registered smaller batches, of which more than expected are sealed.
+        # Another process may have registered smaller batches, of which more than expected are
+        # sealed.
         return self._push(self.prepare(push.encoded, len(push.encoded) + 1), once_more=False)
 
     def _conclude_refused(self, push: Push, pushed: Pushed) -> Receipt:
@@ -252,8 +253,9 @@ class Producer:
         self.not_replicated += len(push.encoded)
         seldom.warn(
             f"not_replicated {self.name}",
-            "events of queue %s are in Redis, but fewer than %d replicas said so in time (wait_replicas; "
-            "%d so far): they are lost if this master is lost now; see whether its replicas keep up",
+            "events of queue %s are in Redis, but fewer than %d replicas confirmed them in time "
+            "(wait_replicas; %d so far): they are lost if this master is lost now; see whether its "
+            "replicas keep up",
             self.name, self.settings.wait_replicas, self.not_replicated,
         )  # fmt: skip
         return NOT_REPLICATED

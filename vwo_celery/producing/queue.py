@@ -1,8 +1,8 @@
 """The queue of one destination, as an application holds it.
 
-Stage 1 of an event's way: each call is one call of the `Producer` beneath. A flush stands beside the
-way and only hastens what happens anyway. If the process dies inside a call without a receipt, its
-events may or may not be stored; see `producer`.
+Stage 1 of an event's way: each call is one call of the `Producer` beneath. A flush stands beside
+the way and only hastens what happens anyway. If the process dies inside a call without a receipt,
+its events may or may not be stored; see `producer`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from vwo_celery.text.amounts import count
 class Queue:
     """The queue of one destination. Made by `connect` or `attach`.
 
-    Threads and greenlets may share it, and a forked child may use the one that it inherits. Nothing is
-    connected before the first use.
+    Threads and greenlets may share it, and a forked child may use the one that it inherits. Nothing
+    is connected before the first use.
 
     Attributes:
         name: The queue's name in keys, commands and logs.
@@ -76,8 +76,8 @@ class Queue:
             timeout_seconds: Longest wait; 0 only wakes the workers.
 
         Returns:
-            What was achieved; truthy only if everything was delivered. Events that are still pending
-            stay in the queue, and are sent as soon as a worker can.
+            What was achieved; truthy only if everything was delivered. Events that are still
+            pending stay in the queue, and are sent as soon as a worker can.
         """
         started = time.monotonic()
         host, registration = self._producer.host, self._producer.registration
@@ -122,7 +122,8 @@ class Queue:
     def drain_spool(self, timeout_seconds: float = 5.0) -> DrainResult:
         """Move the events of this host's spool, of all its queues, to Redis, in this thread.
 
-        The spool usually drains by itself; this is for programs that end, and for those without threads.
+        The spool usually drains by itself; this is for programs that end, and for those without
+        threads.
 
         Args:
             timeout_seconds: Longest wait; a page that is under way by then is finished.
@@ -149,7 +150,8 @@ class Queue:
             TypeError: Always; a forked process may use the queue that it inherits.
         """
         raise TypeError(
-            "a queue cannot be pickled or copied; call vwo_celery.connect, or attach, where it is used"
+            "a queue cannot be pickled or copied; call vwo_celery.connect, or attach, where it is "
+            "used"
         )
 
     def __repr__(self) -> str:

@@ -1,7 +1,9 @@
 """VWO's official SDKs on the shared queue: `attach` a client, or `init` one.
 
-Place: adapters. Tells which generation a client is of and hands it to that generation's module.
-Neither this package nor anything below it imports an SDK before a client of it is there.
+Before stage 1 of an event's way. Finds a client's generation and hands the client to that
+generation's module. Nothing here imports an SDK before a client of it exists. Files, in reading
+order: `hook` (from a client to the queue), `fme`, `legacy`, `builder`. Nothing to lose; `hook` says
+what dies with the process.
 """
 
 from __future__ import annotations
@@ -36,28 +38,28 @@ def attach(
     redis: Any = None,
     **settings_arguments: Any,
 ) -> Queue:
-    """Put a VWO client's events onto the shared queue, from now on and with what it holds.
+    """Put a VWO client's events onto the shared queue: those it holds, and all from now on.
 
-    The client is used as before; its `flush_events()` returns a FlushResult.
+    The application uses the client as before; its `flush_events()` returns a FlushResult.
 
     Args:
-        client: What `vwo.init`, `wingify.init` or `vwo.launch` returned.
-        batch_event_data: The vendor's batch options; left out, the client's own, and where it has
-            none, the vendor's defaults. None is real-time.
+        client: The client that `vwo.init`, `wingify.init` or `vwo.launch` returned.
+        batch_event_data: The vendor's batch options. Left out, the client's own are used, or the
+            vendor's defaults if it has none. None means real time.
         base_url: Scheme and host of the events, instead of the SDK's.
         strict: Raise for a wrong option, or for a second FME client with another key, instead of
             logging it.
-        settings: As for `vwo_celery.connect`, like redis and settings_arguments.
-        redis: A Redis client to use.
+        settings: Ready-made settings, as for `vwo_celery.connect`.
+        redis: A Redis client to use, as for `vwo_celery.connect`.
         **settings_arguments: Single settings, such as redis_url.
 
     Returns:
-        The queue; also `vwo_celery.queue_of(client)`.
+        The queue; `vwo_celery.queue_of(client)` returns it as well.
 
     Raises:
-        SdkError: It is no such client, or one that cannot be attached; it is left as it was.
-        DestinationError: Its account id, key or host cannot be used.
-        SettingsError: A setting is wrong, or with strict a batch option.
+        SdkError: The client is none of VWO's, or cannot be attached; it is left as it was.
+        DestinationError: The client's account id, key or host cannot be used.
+        SettingsError: A setting is wrong, or with *strict* a batch option.
     """
     open_queue = partial(
         connect, strict=strict, settings=settings, redis=redis, **settings_arguments

@@ -1,8 +1,9 @@
-"""An FME client that starts on the shared queue, so that its init events are caught as well.
+"""Starting an FME client on the shared queue, so that its init events get there too.
 
-Place: adapters. The SDK sends up to two events while it initialises, before anything can be attached
-to its client; a builder given to init is asked to make the client, and `BuilderMixin` has it made on
-the shared queue. A client that cannot be attached keeps the SDK's own queue: the application runs.
+Before stage 1 of an event's way. The SDK sends up to two events while it initialises, before its
+client can be attached. It asks a builder given to init to make the client, and `BuilderMixin` makes
+it on the shared queue. A client that cannot be attached keeps the SDK's own queue, so the
+application runs. Nothing to lose; `hook` says what dies with the process.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ Brand = Literal["vwo", "wingify"]
 class BuilderMixin:
     """Makes one of the SDK's builders start its client on the shared queue, init events included.
 
-    `class MyBuilder(BuilderMixin, VWOBuilder)` for those who have a builder of their own;
-    `builder(options)` for the others.
+    Use `class MyBuilder(BuilderMixin, VWOBuilder)` with a builder of your own, `builder(options)`
+    without.
 
     Args:
-        options: What init is given; its `batch_event_data` is the shared queue's.
-        brand: "vwo" if the client is made by `vwo.init`, "wingify" if by `wingify.init`.
+        options: The options of init; their `batch_event_data` is the shared queue's.
+        brand: "vwo" if `vwo.init` makes the client, "wingify" if `wingify.init` does.
         base_url: As for `vwo_celery.attach`.
         strict: As for `vwo_celery.attach`.
         open_queue: Opens the queue; None for `vwo_celery.connect`.
 
     Attributes:
-        queue: The shared queue once init is through, None if the client could not be attached.
-        failure: Why it could not. The client then has the SDK's own queue.
+        queue: The shared queue after init, None if the client could not be attached.
+        failure: The error if it could not; the client then has the SDK's own queue.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class BuilderMixin:
         strict: bool = False,
         open_queue: OpenQueue | None = None,
     ) -> None:
-        # The SDK's builder reads its own options, not those of init: without this mark, events of
+        # The SDK's builder reads its own options, not those of init: without this flag, events of
         # vwo.init would go to Wingify's hosts under Wingify's name.
         super().__init__({**options, "is_via_vwo": brand == "vwo"})  # type: ignore[call-arg]
         self.queue: Queue | None = None
@@ -68,7 +69,7 @@ class BuilderMixin:
         client = super().build(settings)  # type: ignore[misc]
         try:
             self.queue = self._attach(client, builder_options=self.options)  # type: ignore[attr-defined]
-        except Exception as exc:  # raised, it would leave the application without a client
+        except Exception as exc:  # raising would leave the application without a client
             self.failure = exc
             log.error("the client is not on the shared queue: %s", exc)
         return client
@@ -89,9 +90,9 @@ class BuilderMixin:
 
 
 def batch_event_data_of(options: Mapping[str, Any]) -> Any:
-    """The batch options of init's options, completed as the SDK completes them.
+    """Return the batch options among init's options, completed as the SDK completes them.
 
-    Init with `{}` or with a `flush_callback` alone means the vendor's defaults.
+    Empty options, or a `flush_callback` alone, mean the vendor's defaults.
     """
     given = options.get("batch_event_data")
     if given is None:
@@ -102,11 +103,11 @@ def batch_event_data_of(options: Mapping[str, Any]) -> Any:
 
 
 def builder(options: Mapping[str, Any], **arguments: Any) -> Any:
-    """A builder for the SDK's `vwoBuilder` or `wingifyBuilder` option.
+    """Make a builder for the SDK's `vwoBuilder` or `wingifyBuilder` option.
 
     Args:
-        options: The same options that init is given.
-        **arguments: Those of `BuilderMixin`.
+        options: The options that init is given, too.
+        **arguments: Further arguments of `BuilderMixin`.
 
     Raises:
         SdkError: No FME SDK is installed.
@@ -115,7 +116,7 @@ def builder(options: Mapping[str, Any], **arguments: Any) -> Any:
     return made(options, **arguments)
 
 
-#: Where the SDK's builder is; the second is that of releases whose core was not yet `wingify`.
+#: Module and class of the SDK's builder, in new releases and in those whose core is still `vwo`.
 _VENDOR_BUILDERS = (("wingify", "WingifyBuilder"), ("vwo.vwo_builder", "VWOBuilder"))
 
 
@@ -139,21 +140,22 @@ def init(
     redis: Any = None,
     **settings_arguments: Any,
 ) -> Any:
-    """Like `vwo.init(options)`, with the shared queue in place before the SDK's first event.
+    """Do `vwo.init(options)`, with the shared queue in place before the SDK's first event.
 
     Args:
-        options: Those of `vwo.init`. `batch_event_data` is the shared queue's; without it, the
-            vendor's defaults.
+        options: The options of `vwo.init`. Their `batch_event_data` is the shared queue's; without
+            it, the vendor's defaults apply.
         brand: "wingify" for `wingify.init`.
         base_url: Scheme and host of the events, instead of the SDK's.
         strict: Raise for a wrong option instead of using its default.
-        settings: As for `vwo_celery.connect`, like redis and settings_arguments.
-        redis: A Redis client to use.
+        settings: Ready-made settings, as for `vwo_celery.connect`.
+        redis: A Redis client to use, as for `vwo_celery.connect`.
         **settings_arguments: Single settings, such as redis_url.
 
     Returns:
-        The SDK's client; its queue is `vwo_celery.queue_of(client)`. A client whose settings could
-        not be fetched tracks nothing, as without us, and is returned unattached unless strict.
+        The SDK's client; its queue is `vwo_celery.queue_of(client)`. If the SDK could not fetch its
+        settings, the client tracks nothing, as with `vwo.init`; unless *strict*, it is returned
+        unattached.
 
     Raises:
         SdkError: The options have a gateway_service or a builder of their own, or the SDK returned

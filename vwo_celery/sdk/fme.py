@@ -1,12 +1,13 @@
-"""vwo-fme-python-sdk and wingify-fme-python-sdk: their client's events onto the shared queue.
+"""The FME SDKs, vwo-fme-python-sdk and wingify-fme-python-sdk, on the shared queue.
 
-Place: adapters. The SDK hands each event to `client.batch_event_queue`; `SharedBatchQueue` stands
-there. `attach` puts it into a running client and takes over what that client's own queue holds;
-`builder.py` puts it there before the SDK's first event.
+Before stage 1 of an event's way. The SDK hands each event to `client.batch_event_queue`, which
+becomes a `SharedBatchQueue`. `attach` puts it into a running client and takes over the events that
+the client's own queue holds; `builder.py` puts it there before the SDK's first event.
 
-The SDK keeps one client per process, and one settings manager: with two keys it would mix their
-events before we see them, so that is reported, not repaired. Nothing of the SDK is imported before
-it is there.
+The SDK keeps one client and one settings manager in a process. With two keys it mixes their events
+before they get here, so that is reported and cannot be repaired. If the process dies during
+`attach`, events that were held in the SDK's queue and not yet enqueued are lost, as they would be
+without it.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ from vwo_celery.receipts import FlushResult
 from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Hook, OpenQueue, remember, stop_timer
 from vwo_celery.text.masking import mask
 
-#: The two names under which the SDK takes a builder of the application's.
+#: Names of the SDK's options for a builder of the application's own.
 BUILDER_OPTIONS = ("wingifyBuilder", "vwoBuilder")
 _USAGE_STATS_EVENT = "vwo_sdkUsageStats"
 
 
 class SharedBatchQueue:
-    """Stands where the SDK's own BatchEventQueue stood; the SDK's names, our queue.
+    """Replaces the SDK's BatchEventQueue, under the SDK's names, by the shared queue.
 
     Args:
-        hook: Where events are put.
-        client: The client it is for.
-        builder_options: The options of the builder that started it, None if it was attached later.
+        hook: Enqueues the events.
+        client: The SDK's client.
+        builder_options: Options of the builder that made the client, None if it was attached later.
     """
 
-    #: The SDK takes its length for a log line; what is pending is in Redis, not here.
+    #: Always empty, since pending events are in Redis; the SDK logs its length.
     batch_queue: tuple[()] = ()
 
     def __init__(
@@ -54,7 +55,7 @@ class SharedBatchQueue:
         self._other_reported = False
 
     def enqueue(self, event_data: dict[str, Any]) -> None:
-        """Take one event from the SDK; never raises, as that would cost the visitor the flag."""
+        """Take one event from the SDK; never raises, since that would cost the visitor the flag."""
         if self._asleep:
             return
         try:
@@ -65,7 +66,7 @@ class SharedBatchQueue:
         self.hook.put(event_data)
 
     def flush_and_clear_timer(self) -> FlushResult:
-        """What the client's `flush_events()` returns: the shared queue's truth."""
+        """Flush the shared queue, and return its result from the client's `flush_events()`."""
         return self.hook.flush()
 
     def _report_other_client(self) -> None:
@@ -78,7 +79,7 @@ class SharedBatchQueue:
             log.warning("%s", _mixed([self._identity, current]))
 
     def _restore_init_config(self, event_data: dict[str, Any]) -> None:
-        """Undo, in the event that reports the init options, the traces of our builder."""
+        """Remove this package's builder from the event that reports the init options."""
         if self._builder_options is None:
             return
         event = event_data["d"]["event"]
@@ -93,10 +94,10 @@ class SharedBatchQueue:
 
 
 class _Handover(list[Any]):
-    """The queue of a retired BatchEventQueue: always empty, passes on what still comes in.
+    """The list inside a retired BatchEventQueue: always empty, it passes late events on.
 
-    A thread that was about to enqueue, or a POST of the SDK's that fails after the take-over and
-    puts its events back, reaches the shared queue through it.
+    Two sources reach the shared queue through it: a thread that was about to enqueue, and a POST of
+    the SDK's that fails after the take-over and puts its events back.
     """
 
     def __init__(self, hook: Hook) -> None:
@@ -134,7 +135,7 @@ def attach(
 
 
 def destination_of(client: Any, *, base_url: str = "") -> Destination:
-    """Where this client's SDK would send its batches.
+    """Return the destination to which this client's SDK would send its batches.
 
     Args:
         client: The SDK's client, after init.
@@ -170,7 +171,7 @@ def destination_of(client: Any, *, base_url: str = "") -> Destination:
 
 
 def own_batch_event_data(client: Any) -> Any:
-    """The batch options that the client was given, the vendor's defaults where it has none."""
+    """Return the client's batch options, or the vendor's defaults if it has none."""
     own = client.batch_event_queue
     if own is None:
         return dict(VENDOR_DEFAULTS)
@@ -193,7 +194,7 @@ def _origin(manager: Any) -> str:
 
 
 def _vendor(client: Any, module: str) -> Any:
-    """A module of the SDK that *client* belongs to: older releases call its core `vwo`."""
+    """Import a module of the client's SDK, whose core is `wingify`, or `vwo` in older releases."""
     for base in type(client).__mro__:
         core = base.__module__.partition(".")[0]
         if core in ("vwo", "wingify"):
@@ -206,7 +207,7 @@ def _identity(client: Any) -> tuple[str, str]:
 
 
 def _takers(client: Any) -> list[Any]:
-    """The clients whose queue the SDK uses for *client*: its first one of the process wins."""
+    """List the clients whose queue may get events of *client*: the SDK uses its first client's."""
     first = type(client).get_instance()
     if first is None or first is client or _identity(first) != _identity(client):
         return [client]
@@ -244,7 +245,7 @@ def _take_over(client: Any, shared: SharedBatchQueue) -> None:
 
 
 def _retire(own: Any, hook: Hook) -> list[Any]:
-    """Stop the SDK's own queue for good and return the events that it held."""
+    """Stop the SDK's own queue for good, and return the events that it held."""
     own.create_new_batch_timer = lambda: None
     stop_timer(own.timer)
     with own.lock:
@@ -253,9 +254,9 @@ def _retire(own: Any, hook: Hook) -> list[Any]:
 
 
 def _release_exit() -> None:
-    """Let the process end although the SDK polls for settings: its timers become daemons.
+    """Make the SDK's polling timers daemons, so that they do not keep the process from ending.
 
-    A timer that one of them starts is a daemon too, as threads inherit it.
+    A timer that one of them starts is a daemon too, since threads inherit it.
     """
     for timer in threading.enumerate():
         if isinstance(timer, threading.Timer) and not timer.daemon and _is_polling(timer):

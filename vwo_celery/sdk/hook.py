@@ -1,9 +1,9 @@
-"""The seam between an SDK's client and the shared queue.
+"""The hook between an SDK's client and the shared queue.
 
-Place: adapters. The first stage of an event's life: the SDK has built it, `Hook.put` enqueues it.
-Whatever is raised here would reach the visitor as a disabled flag or a missing variation, so nothing
-is: a failure is logged once and counted. If the process dies before `put` has returned, this one
-event is lost; after it, the event is where its receipt says.
+Just before stage 1 of an event's way: the SDK has built the event, `Hook.put` enqueues it. An
+exception here would reach the visitor as a disabled flag or a missing variation, so none is raised:
+a failure is logged once and counted. If the process dies before `put` has returned, this one event
+is lost; after that, the event is where its receipt says.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from vwo_celery.logs import sdk_log as log
 from vwo_celery.producing.queue import Queue
 from vwo_celery.receipts import FlushResult
 
-#: What the vendor's SDKs batch by where nothing is said (vendor's event-batching pages).
+#: Batch options of the vendor's SDKs if none are given (vendor's event-batching pages).
 VENDOR_DEFAULTS: Mapping[str, int] = {"events_per_request": 100, "request_time_interval": 600}
-#: How long a timer of the SDK's that is just firing may take to hand its batch to its sender.
+#: Longest wait for a firing timer of the SDK's to hand its batch to its sender.
 TIMER_JOIN_SECONDS = 1.0
 
 
@@ -35,9 +35,8 @@ class Hook:
     """Puts one client's events on the shared queue and never raises.
 
     Attributes:
-        queue: Where the events go.
-        failures: How many calls failed in this process in a way that the queue itself did not
-            expect and count.
+        queue: The shared queue.
+        failures: Number of unexpected errors in this process, which the queue did not count itself.
     """
 
     def __init__(self, queue: Queue) -> None:
@@ -62,10 +61,10 @@ class Hook:
             self.note(exc, f"{len(events)} events of the SDK's own queue were not enqueued")
 
     def flush(self, timeout_seconds: float | None = None) -> FlushResult:
-        """Have all that is pending sent, and tell the truth, a failure of ours included.
+        """Have all pending events sent; an unexpected error becomes the result's reason.
 
         Args:
-            timeout_seconds: How long to wait for the answer; None as long as the queue does.
+            timeout_seconds: Longest wait for the result; None for the queue's default.
         """
         try:
             if timeout_seconds is None:
@@ -86,20 +85,20 @@ _hooks: weakref.WeakKeyDictionary[Any, Hook] = weakref.WeakKeyDictionary()
 
 
 def remember(client: Any, hook: Hook) -> None:
-    """Note which hook a client has, as long as the client lives."""
+    """Note a client's hook for as long as the client lives."""
     _hooks[client] = hook
 
 
 def hook_of(client: Any) -> Hook | None:
-    """The hook of an attached client, None for any other."""
+    """Return the hook of an attached client, None for any other."""
     try:
         return _hooks.get(client)
-    except TypeError:  # not a thing that can be referred to weakly, so it was never attached
+    except TypeError:  # no weak reference to it can be made, so it was never attached
         return None
 
 
 def queue_of(client: Any) -> Queue:
-    """The shared queue of an attached client.
+    """Return the shared queue of an attached client.
 
     Raises:
         SdkError: The client is not attached.
@@ -113,7 +112,7 @@ def queue_of(client: Any) -> Queue:
 
 
 def stop_timer(timer: Any) -> None:
-    """Cancel a timer of the SDK's, and let one that is just firing finish what it began."""
+    """Cancel a timer of the SDK's; wait for one that is firing."""
     if timer is None:
         return
     timer.cancel()

@@ -1,10 +1,11 @@
-"""vwo-python-sdk (legacy): one client's events onto the shared queue.
+"""The legacy SDK, vwo-python-sdk, on the shared queue.
 
-Place: adapters. The SDK hands each event to `client.event_dispatcher`, which is the client's own, so
-several accounts in one process keep apart. `attach` puts our two methods on that dispatcher; what
-an event looks like, development mode and return values stay the SDK's. What else a batch needs (the
-region, the usage statistics) the SDK keeps in globals of the last launch, so it is read once, at
-attach.
+Before stage 1 of an event's way. The SDK hands each event to `client.event_dispatcher`; each client
+has its own, so several accounts in one process keep apart. `attach` replaces two methods of that
+dispatcher; the events' shape, development mode and return values stay the SDK's. The SDK keeps the
+usage statistics and the host in globals of the last launch, so they are read once, at attach. If
+the process dies during `attach`, events that were held in the SDK's queue and not yet enqueued are
+lost.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from vwo_celery.receipts import FlushResult
 from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Hook, OpenQueue, hook_of, remember, stop_timer
 
 FlushMode = Literal["sync", "async"]
-#: What the SDK reports in the query when its events are batched, and that it reports at all.
+#: Usage statistics in the query: "events are batched", and "statistics are reported".
 _BATCHING_STAT, _REPORTED_STAT = "eb", "_l"
 
 
 class SharedDispatch:
-    """The two methods that a dispatcher of the SDK's is given instead of its own."""
+    """Two methods that replace those of a dispatcher of the SDK's."""
 
     def __init__(self, hook: Hook, dispatcher: Any) -> None:
         self._hook = hook
@@ -43,22 +44,22 @@ class SharedDispatch:
         return self._hook.put(event)
 
     def flush_queue(self, manual: bool = False, mode: FlushMode = "async") -> None:
-        """Have what is pending sent, without waiting: the SDK asks for it when it opts out."""
+        """Have pending events sent, without waiting; the SDK calls this when it opts out."""
         self._hook.flush(timeout_seconds=0)
 
 
 class SharedFlush:
-    """The client's `flush_events`, with the truth as its result and `mode` optional."""
+    """Replaces the client's `flush_events`: returns a true result, and *mode* is optional."""
 
     def __init__(self, hook: Hook, client: Any) -> None:
         self._hook = hook
         self._client = client
 
     def __call__(self, mode: FlushMode = "sync") -> FlushResult:
-        """Have all that is pending sent.
+        """Have all pending events sent.
 
         Args:
-            mode: "sync" waits for the outcome, "async" tells what is true now.
+            mode: "sync" waits for the result, "async" returns the state of this moment.
 
         Returns:
             Truthy only when everything was delivered; falsy for a client that has opted out.
@@ -83,11 +84,11 @@ def attach(client: Any, *, batch_event_data: Any, base_url: str, open_queue: Ope
 
 
 def destination_of(client: Any, *, base_url: str = "") -> Destination:
-    """Where this client's SDK would send its batches.
+    """Return the destination to which this client's SDK would send its batches.
 
     Args:
-        client: The SDK's client, best just after its launch: the usage statistics and the host are
-            the SDK's globals.
+        client: The SDK's client, best just after its launch, since the usage statistics and the
+            host are globals of the SDK.
         base_url: Scheme and host instead of the SDK's; "" for the SDK's.
 
     Raises:
@@ -112,7 +113,7 @@ def destination_of(client: Any, *, base_url: str = "") -> Destination:
 
 
 def own_batch_event_data(client: Any) -> Any:
-    """The batch options that the client was launched with, the vendor's defaults without."""
+    """Return the batch options of the client's launch, or the vendor's defaults if it had none."""
     attached, dispatcher = hook_of(client), client.event_dispatcher
     if attached is not None:
         return attached.queue.batch
@@ -133,16 +134,16 @@ def _origin() -> str:
 
 
 def _usage_stats() -> tuple[tuple[str, str], ...]:
-    """The SDK's usage statistics in its order, batching always among them: now it is on."""
+    """Return the SDK's usage statistics in its order, with batching, which is on now."""
     manager = importlib.import_module("vwo.services.usage_stats_manager")
     stats: Mapping[str, Any] = manager.UsageStats.get_usage_stats()
-    told = {_BATCHING_STAT: 1, **stats}
-    told[_REPORTED_STAT] = told.pop(_REPORTED_STAT, 1)
-    return tuple((name, str(value)) for name, value in told.items())
+    reported = {_BATCHING_STAT: 1, **stats}
+    reported[_REPORTED_STAT] = reported.pop(_REPORTED_STAT, 1)
+    return tuple((name, str(value)) for name, value in reported.items())
 
 
 def _take_over(client: Any, dispatcher: Any, hook: Hook) -> None:
-    """Switch the dispatcher to batches of ours, stop its timer, take what its queue holds."""
+    """Switch the dispatcher to the shared queue, stop its timer, and take over its events."""
     shared = SharedDispatch(hook, dispatcher)
     dispatcher.async_dispatch = shared.async_dispatch
     dispatcher.flush_queue = shared.flush_queue

@@ -1,9 +1,9 @@
-"""The spool's SQLite database: made, opened, closed before a fork, and put aside where it is damaged.
+"""The spool's SQLite database: made, opened, closed before a fork, and put aside if it is damaged.
 
-Place: an edge, beneath the spool. WAL, synchronous=NORMAL: a commit outlives a SIGKILL of every process
-here, and is not fsynced, so that a power cut may take the last moments before it. A new file is made
-under another name and linked to its own, so that a process that dies leaves no half of one. SQLite's
-locks do not survive a fork, so connections are closed before one, and opened again when next used.
+Beneath the spool. WAL with synchronous=NORMAL: a commit outlives a SIGKILL of every process here,
+but is not fsynced, so a power cut may lose the last moments. A new file is made under another name
+and then linked to its own, so a process that dies leaves no half-made database. SQLite's locks do
+not survive a fork, so each connection is closed before one, and opened again at the next use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vwo_celery.errors import SpoolUnavailable
 from vwo_celery.logs import log
 from vwo_celery.spool.files import FILE_MODE, SpoolFiles
 
-#: Of the tables below; a file with a higher one is left alone.
+#: Version of the tables below; a file with a higher one is left alone.
 SCHEMA_VERSION = 1
 _SCHEMA = f"""
 CREATE TABLE queues (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, registration BLOB NOT NULL);
@@ -33,34 +33,33 @@ CREATE TABLE events (
 CREATE INDEX events_of_queue ON events (queue);
 PRAGMA user_version = {SCHEMA_VERSION};
 """
-_BESIDE = (
-    "-shm",
-    "-wal",
-    "",
-)  # the log before the file: beside a new file it would be read into it
-_LOG_KEPT_BYTES = 2**22
+#: Suffixes of a database's files, in the order in which they are renamed. The WAL comes first:
+#: SQLite would replay a stale WAL into a new database of the same name.
+_SUFFIXES = ("-shm", "-wal", "")
+_WAL_KEPT_BYTES = 2**22
 _FREED_AT_ONCE_PAGES = 1000
-_FORK_PATIENCE_SECONDS = 1.0
+#: Longest wait of a fork for a transaction that is under way.
+_FORK_WAIT_SECONDS = 1.0
 
 
 class SpoolBusy(SpoolUnavailable):
-    """Others wrote for longer than there was time to wait."""
+    """Other threads or processes wrote for longer than the caller could wait."""
 
 
 class SpoolDamaged(SpoolUnavailable):
-    """The file was damaged and is put aside; the next try starts a new one."""
+    """The file was damaged and has been put aside; the next call starts a new one."""
 
 
 class Database:
-    """One connection to a spool's file, opened when first used; safe under threads and forks.
+    """One connection to a spool's file, opened at the first use; safe under threads and forks.
 
     Args:
-        files: Where it is.
-        checkpoint_pages: Pages of the log from which a commit copies them into the database itself,
+        files: The spool's files.
+        checkpoint_pages: Number of WAL pages from which a commit copies them into the database,
             which can take long.
 
     Attributes:
-        opened: How many times a connection was opened.
+        opened: Number of connections opened so far.
     """
 
     def __init__(self, files: SpoolFiles, *, checkpoint_pages: int) -> None:
@@ -75,10 +74,16 @@ class Database:
     def transaction(
         self, doing: str, timeout_seconds: float, *, writing: bool = True
     ) -> Iterator[sqlite3.Connection]:
-        """A connection in a transaction, which holds off all other writers if it writes itself.
+        """Run a transaction on the connection; one that writes keeps out all other writers.
+
+        Args:
+            doing: The caller's action, for error messages.
+            timeout_seconds: Longest wait for other writers.
+            writing: Whether the transaction writes.
 
         Raises:
-            SpoolUnavailable: The file cannot be used, or others wrote for too long; nothing is changed.
+            SpoolUnavailable: The file cannot be used, or others wrote for too long; nothing is
+                changed.
         """
         if not self._lock.acquire(timeout=timeout_seconds):
             raise SpoolBusy(f"{doing}: other threads wrote to the spool for too long")
@@ -97,17 +102,17 @@ class Database:
             self._lock.release()
 
     def checkpoint(self) -> None:
-        """Copy what the log holds into the database, beside those who write."""
+        """Copy the WAL into the database, without holding up writers."""
         self._run("wal_checkpoint(PASSIVE)")
 
     def shrink(self) -> None:
-        """Give free space back to the disk, a little at a time, since somebody may want to write."""
+        """Give free space back to the disk, in small steps between which others can write."""
         while self._run(f"incremental_vacuum({_FREED_AT_ONCE_PAGES})"):
             pass
         self._run("wal_checkpoint(TRUNCATE)")
 
     def _run(self, pragma: str) -> bool:
-        """Run what may as well fail, outside of a transaction; whether there is more space to free."""
+        """Run a pragma that may fail, outside of a transaction; whether free pages are left."""
         with self._lock, suppress(sqlite3.Error):
             if self._connection is not None and not self._is_inherited:
                 # Not execute(), which ends incremental_vacuum after its first page.
@@ -129,7 +134,7 @@ class Database:
                 "its parent must not enqueue before it forks"
             )
         if self._connection is not None and self._inode != _inode(self.files.database):
-            self.close()  # somebody took the file away
+            self.close()  # the file was moved or deleted
         if self._connection is None:
             self._inode = _inode(self.files.database)
             self._connection = _connect(self.files, self._checkpoint_pages)
@@ -155,7 +160,7 @@ class Database:
             return SpoolBusy(
                 f"{doing}: other processes wrote to {self.files.database} for too long"
             )
-        self.close()  # whatever it is, it may be over with another connection
+        self.close()  # another connection may work
         return SpoolUnavailable(f"{doing}: {self.files.database}: {exc}")
 
     def _put_aside(self, exc: Exception) -> None:
@@ -163,9 +168,9 @@ class Database:
         self.close()
         path = self.files.database
         if self._inode != _inode(path):
-            return  # another process did
+            return  # another process has put it aside
         aside = f"{path}.damaged-{time.time_ns() // 1_000_000}"
-        for suffix in _BESIDE:
+        for suffix in _SUFFIXES:
             with suppress(OSError):
                 os.rename(path + suffix, aside + suffix)
         log.error(
@@ -176,22 +181,22 @@ class Database:
     # -- forks
 
     def start_afresh(self) -> None:
-        """Be of this process, with nothing open."""
+        """Belong to this process, with nothing open."""
         self._pid, self._lock = os.getpid(), threading.RLock()
 
     def before_fork(self) -> None:
-        """Have nothing open while this process forks."""
-        is_ours = self._lock.acquire(timeout=_FORK_PATIENCE_SECONDS)
-        if is_ours and self._connection is not None and not self._connection.in_transaction:
+        """Close the connection while this process forks."""
+        is_locked = self._lock.acquire(timeout=_FORK_WAIT_SECONDS)
+        if is_locked and self._connection is not None and not self._connection.in_transaction:
             self.close()
 
     def after_fork_in_parent(self) -> None:
-        """Go on."""
-        with suppress(RuntimeError):  # it was not ours in time
+        """Release the lock."""
+        with suppress(RuntimeError):  # `before_fork` did not get it in time
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """Go on with a lock of our own."""
+        """Start afresh, with a lock of the child's own."""
         if self._connection is None:
             self.start_afresh()
 
@@ -220,7 +225,7 @@ def _each(react: Callable[[Database], None]) -> None:
 
 
 def used_bytes(db: sqlite3.Connection) -> int:
-    """Size of what the database holds; the space of what was deleted is used again."""
+    """Size of the database's pages in use; SQLite reuses the pages of deleted rows."""
     pages, free, page_bytes = (
         db.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("page_count", "freelist_count", "page_size")
@@ -242,7 +247,7 @@ def _connect(files: SpoolFiles, checkpoint_pages: int) -> sqlite3.Connection:
     try:
         _check_version(files, db.execute("PRAGMA user_version").fetchone()[0])
         db.execute("PRAGMA synchronous = NORMAL")
-        db.execute(f"PRAGMA journal_size_limit = {_LOG_KEPT_BYTES}").fetchall()
+        db.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}").fetchall()
         db.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}").fetchall()
     except BaseException:
         db.close()
@@ -257,17 +262,17 @@ def _check_version(files: SpoolFiles, version: int) -> None:
             "release to drain it, or name another spool_dir"
         )
     if version < SCHEMA_VERSION:
-        raise sqlite3.DatabaseError("file is not a database of ours")
+        raise sqlite3.DatabaseError("file is not a database of a spool")
 
 
 def _make(files: SpoolFiles) -> None:
     files.make_folder()
     path = f"{files.database}.new-{os.getpid()}-{threading.get_ident()}"
-    # Nobody but us may read it; SQLite gives its other files the same mode.
+    # Closed to other users; SQLite gives the WAL and its index the same mode.
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
     try:
         db = _sqlite(path)
-        db.execute("PRAGMA synchronous = OFF")  # nothing of worth is in it yet, and a request waits
+        db.execute("PRAGMA synchronous = OFF")  # the file is still empty, and a request waits
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL").fetchall()
         db.executescript(_SCHEMA)
@@ -279,12 +284,12 @@ def _make(files: SpoolFiles) -> None:
 
 
 def _give_name(path: str, name: str) -> None:
-    """Let the file have its own name, unless another process was quicker."""
+    """Link the new file to its final name, unless another process was quicker."""
     try:
         os.link(path, name)
     except FileExistsError:
         return
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         if not os.path.exists(name):
             os.rename(path, name)
 
@@ -296,7 +301,7 @@ def _sqlite(path: str) -> sqlite3.Connection:
 
 
 def _is_damage(exc: Exception) -> bool:
-    """Whether SQLite cannot make sense of the file; it has no code for that before Python 3.11."""
+    """Whether the file is damaged; before Python 3.11 only SQLite's message tells."""
     return isinstance(exc, sqlite3.DatabaseError) and any(
         words in str(exc) for words in ("not a database", "malformed")
     )

@@ -1,9 +1,10 @@
-"""The way from this host's spool into Redis: page by page, in order, each stored once.
+"""A drain: the pages of this host's spool go to Redis, in order, and each is stored once.
 
-Place: work; stage 1 of an event's way, later. Any process that has the drain lock may do it. A page is
-pushed under the mark that is on disk for it, its queue's batches are sealed at once if it was the last
-(who waited for Redis shall not wait for a batch to fill), and only then it is removed. If the process
-dies anywhere in between, the next drainer repeats the page, and Redis stores it once.
+Stage 1 of an event's way, delayed. Any process may do it that holds the drain lock. A page is
+pushed under its mark on disk. After a queue's last page its open events are sealed at once, since
+events that have waited for Redis shall not wait for a batch to fill too. Only then is the page
+removed: if the process dies before that, the next drainer repeats the page, and Redis stores it
+once.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ _STORED = (STORED, DUPLICATE)
 
 
 class Step(NamedTuple):
-    """What became of one look at the spool.
+    """The result of one step of a drain.
 
     Attributes:
-        state: "moved": a page went to Redis; "empty"; "elsewhere": another drainer is at it;
-            "waiting": what is left is of queues that Redis does not take now; "unavailable": Redis
-            or the spool cannot be used.
-        events: Events that were moved.
-        reason: Why not all of them.
+        state: "moved": a page went to Redis; "empty"; "elsewhere": another drainer holds the lock;
+            "waiting": the remaining pages belong to queues that Redis refuses at the moment;
+            "unavailable": Redis or the spool cannot be used.
+        events: Number of events moved.
+        reason: Why the spool is not empty, "" for none.
     """
 
     state: Literal["moved", "empty", "elsewhere", "waiting", "unavailable"]
@@ -60,9 +61,10 @@ class Drain:
     """Moves pages from one spool into Redis; one thread at a time.
 
     Args:
-        spool: From where.
-        lock: What every drainer of that spool takes.
-        open_fleet: Opens the Redis, with a client that is patient.
+        spool: The spool to drain.
+        lock: The lock that every drainer of that spool takes.
+        open_fleet: Returns the queues in Redis, through a client that waits longer than a request
+            may.
         clock: Seconds, from any start.
     """
 
@@ -83,11 +85,11 @@ class Drain:
 
     @property
     def holds_something(self) -> bool:
-        """Whether there may be something to drain."""
+        """Whether the spool may hold events."""
         return self._spool.holds_something
 
     def step(self) -> Step:
-        """Move the oldest page that can be moved; raises nothing that is foreseen."""
+        """Move the oldest page that can be moved; expected errors become the step's state."""
         try:
             if not self._spool.holds_something:
                 return Step("empty")
@@ -105,7 +107,7 @@ class Drain:
             return Step("unavailable", reason=describe(exc))
 
     def rest(self) -> None:
-        """Use a pause to tidy up what those who spool left for it."""
+        """Use a pause to copy the WAL, which requests left to the drainer."""
         self._spool.checkpoint()
 
     def _step(self) -> Step:
@@ -120,7 +122,7 @@ class Drain:
         return Step("waiting", reason="; ".join(waiting.values()) or "a queue cannot be read")
 
     def _check_redis(self) -> None:
-        """Mark no page before Redis answers: one that was sent cannot make room any more."""
+        """Ask Redis before a page is marked, since a marked one cannot be dropped to make room."""
         fleet = self._open_fleet()
         if not self._redis_answers and not fleet.in_cluster:
             fleet.ping()
@@ -129,15 +131,15 @@ class Drain:
     def _move(self, page: Page) -> Step:
         fleet = self._open_fleet()
         try:
-            return self._try(fleet, page)
+            return self._store(fleet, page)
         except (QueueUnavailable, *REDIS_ERRORS) as exc:
             cause = exc.__cause__ if isinstance(exc, QueueUnavailable) else exc
-            # Of a Cluster one node may be away: that is about the queues it has.
+            # In a Cluster one node may be away, which concerns only the queues on it.
             if is_trouble_of_redis(cause) and not fleet.in_cluster:
                 raise
             return self._wait(page, str(exc) if exc is not cause else describe(exc))
 
-    def _try(self, fleet: Fleet, page: Page) -> Step:
+    def _store(self, fleet: Fleet, page: Page) -> Step:
         try:
             page, push, pushed = self._push(fleet, page)
         except REDIS_ERRORS as exc:
@@ -149,28 +151,28 @@ class Drain:
         if pushed.code not in _STORED:
             return self._wait(page, "Redis keeps losing the registration")
         tell_workers(fleet, push.shard, push.token, pushed)
-        self._settle(fleet, page)
+        self._forget_page(fleet, page)
         return Step("moved", len(page.encoded))
 
     def _unmark(self, page: Page, exc: Exception) -> None:
-        """Let a page that was marked for a push that Redis refused be any events again."""
+        """Unmark a page of this step if Redis refused its push with an error reply."""
         if page.is_new and is_error_reply(exc):
             self._spool.put_back(page)
 
     def _push(self, fleet: Fleet, page: Page) -> tuple[Page, Push, Pushed]:
-        """Push a page, registered and under a mark that Redis can make sense of."""
+        """Push a page, after registering its queue or marking it anew where Redis needs that."""
         if _is_forgotten(fleet, page):
             page = self._spool.mark_anew(page)
         push, pushed = _send(fleet, page)
         if pushed.code == NOT_REGISTERED:
             fleet.register(page.registration)
             push, pushed = _send(fleet, page)
-        if pushed.code == NOT_REGISTERED:  # its mark is of a life that Redis forgot
+        if pushed.code == NOT_REGISTERED:  # its mark belongs to a life that Redis forgot
             page = self._spool.mark_anew(page)
             push, pushed = _send(fleet, page)
         return page, push, pushed
 
-    def _settle(self, fleet: Fleet, page: Page) -> None:
+    def _forget_page(self, fleet: Fleet, page: Page) -> None:
         if page.is_last:
             seal(fleet, page)
         self._spool.remove(page)
@@ -180,7 +182,7 @@ class Drain:
             self._most_events[page.queue] = 2 * most
 
     def _refused(self, page: Page) -> Step:
-        """A full queue may have room for a smaller page; for none at all, others go first."""
+        """Halve the page of a full queue; if it is a single event, let other queues go first."""
         self._spool.put_back(page)
         half = len(page.encoded) // 2
         self._most_events[page.queue] = max(1, half)
@@ -196,13 +198,13 @@ class Drain:
 
 
 def _send(fleet: Fleet, page: Page) -> tuple[Push, Pushed]:
-    """Send a page under its mark; what was sent, and the answer."""
+    """Send a page under its mark; return the push and its answer."""
     shard = fleet.shard(page.queue, page.sent.shard)
     push = Push(
         shard, page.mark, page.encoded, names_needed(page.registration.limits, page.encoded)
     )
     pushed = _send_push(push)
-    if pushed.code == TOO_FEW_NAMES:  # the queue has been registered with smaller batches
+    if pushed.code == TOO_FEW_NAMES:  # another process registered smaller batches
         push = push._replace(names=len(page.encoded) + 1)
         pushed = _send_push(push)
     return push, pushed
@@ -213,15 +215,15 @@ def _send_push(push: Push) -> Pushed:
         return push.send()
     except REDIS_ERRORS as exc:
         if is_timeout(exc):
-            raise  # the page is taken again
+            raise  # the next step takes the page again
         return send_again(push, exc)
 
 
 def _is_forgotten(fleet: Fleet, page: Page) -> bool:
-    """Whether a mark that was used before expired meanwhile.
+    """Whether a mark that was used before this page has expired in Redis.
 
-    Under it, all that was ever pushed with it would count as lost. If this page was stored with it so
-    long ago, it is stored again: nothing is left that could tell.
+    Under it, all events ever pushed with it would count as lost. If this page was stored under it
+    that long ago, it is stored again, since nothing is left that shows it.
     """
     age_seconds = time.time() - page.spooled_ms / 1000
     if page.sent.sequence == len(page.encoded) or age_seconds < page.mark.ttl_seconds / 2:
@@ -230,10 +232,10 @@ def _is_forgotten(fleet: Fleet, page: Page) -> bool:
 
 
 def seal(fleet: Fleet, page: Page) -> None:
-    """Have all that is open in a page's queue leave now.
+    """Seal the open events of a page's queue, and wake workers for them.
 
     Raises:
-        QueueUnavailable: Redis did not answer; the page stays, and is settled again.
+        QueueUnavailable: Redis did not answer; the page stays, and is pushed again.
     """
     for number in range(page.registration.shards):
         wakeups, _ = sweeping.sweep_shard(fleet.shard(page.queue, number), force=True)

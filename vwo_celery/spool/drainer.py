@@ -1,9 +1,9 @@
-"""The drainer: a daemon thread that empties this host's spool, there only while it is needed.
+"""The drainer: a daemon thread that empties this host's spool, and runs only while it is needed.
 
-Place: work, beside stage 1 of an event's way. It finds out whether Redis is back by moving the oldest
-page, and closes the breaker, so that no request pays for the try. It ends when the spool is empty and
-the breaker closed, or no queue asks any more. It dies with its process, and is not carried over a fork:
-a child starts its own when it needs one. What it had not moved is on disk for any other.
+Beside stage 1 of an event's way. The thread tests Redis by moving the oldest page, and closes the
+breaker when that works, so no request has to wait for the test. It ends when the spool is empty and
+the breaker closed. A fork does not copy it: a child starts its own when it needs one. If the
+process dies, the pages that it had not moved are on disk, for the drainer of any other process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vwo_celery.spool.drain import Drain, Step
 
 
 class _Running:
-    """The thread of one process, and the lock under which it starts and ends."""
+    """A process' drainer thread, and the lock under which it starts and ends."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -27,13 +27,13 @@ class _Running:
 
 
 class Drainer:
-    """Starts the thread when asked to, and at most one in a process.
+    """Starts the thread when asked to; at most one in a process.
 
     Args:
-        drain: What it works with.
-        breaker: What it closes.
-        probe: Tells whether Redis takes writes as quickly as a request needs it; must not raise. None
-            when no queue needs to know any more.
+        drain: Moves the pages.
+        breaker: Closed by the thread when Redis works again.
+        probe: A weak reference to a function that returns whether Redis takes writes as fast as a
+            request needs, and must not raise; None once no queue is left that needs to know.
     """
 
     def __init__(
@@ -45,9 +45,14 @@ class Drainer:
         self._running = PerProcess(_Running)
 
     def ensure(self) -> None:
-        """Have it run; where this process can start no thread, others drain, or `drain_spool`."""
+        """Start the thread unless it runs.
+
+        If this process cannot start one, other processes drain, or `drain_spool`.
+        """
         running = self._running.get()
-        with running.lock:  # or `_end` might have looked before there was something
+        with (
+            running.lock
+        ):  # or `_end` may look just before an event is spooled, and the thread end just after
             if running.thread is None or not running.thread.is_alive():
                 running.thread = self._start()
 
@@ -71,7 +76,7 @@ class Drainer:
                 if step.state == "empty" and self._end():
                     return
             except Exception:
-                log.exception("the drainer goes on")
+                log.exception("the drainer goes on after an unexpected error")
             failures += 1
             self._drain.rest()
             time.sleep(pause_seconds(failures))
@@ -87,7 +92,7 @@ class Drainer:
         return step
 
     def _end(self) -> bool:
-        """Whether nothing is left to do; what comes after that starts another thread."""
+        """Whether nothing is left to do; `ensure` then starts another thread when one is needed."""
         running = self._running.get()
         with running.lock:
             if self._breaker.is_open or self._drain.holds_something:

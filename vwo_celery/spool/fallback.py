@@ -1,8 +1,8 @@
-"""What a process does with events while Redis does not take them: breaker, spool, drainer.
+"""The fallback for events that Redis does not take: breaker, spool and drainer working together.
 
-Place: work, beside stage 1 of an event's way. One for each Redis, namespace and folder in a process,
-shared by its queues: what is wrong with a Redis is wrong for all of them, and a file has one drainer at
-a time. If the process dies, what is in the spool is on disk for any other process of this host.
+Beside stage 1 of an event's way. A process has one `Fallback` for each Redis, namespace and folder,
+shared by its queues: a Redis in trouble is in trouble for all of them, and a file has one drainer
+at a time. If the process dies, spooled events are on disk for any other process of this host.
 """
 
 from __future__ import annotations
@@ -30,17 +30,18 @@ from vwo_celery.spool.files import address_of, drain_lock, spool_files
 from vwo_celery.spool.pages import Sent
 from vwo_celery.spool.spool import Spool
 
-#: Longest wait for one answer where no request waits.
-_PATIENCE_SECONDS = 2.0
-#: How often a process that has spooled nothing looks whether others have.
+#: Longest wait for one answer of Redis, where no request waits.
+_ANSWER_TIMEOUT_SECONDS = 2.0
+#: Time between two looks at whether other processes have spooled something.
 _LOOK_SECONDS = 3.0
-#: A disk that failed is left alone for so long.
+#: Pause after a failure of the disk, during which nothing is spooled.
 _DISK_PAUSE_SECONDS = 1.0
 _SHORTEST_WAIT_SECONDS = 0.005
 _POLL_SECONDS = 0.05
-_ROOM_TRIES = 5
+#: Most calls of `put` for one page, with room made in between.
+_MOST_PUTS = 5
 
-#: Told of what is dropped: the queue, and how many events.
+#: Called as `on_drop(queue, count)`.
 OnDrop = Callable[[str, int], None]
 
 
@@ -49,8 +50,9 @@ class Fallback:
 
     Attributes:
         breaker: Open while calls go straight to the spool.
-        spool: None where `spool_dir` is empty.
-        open_fleet: Opens the Redis, with a client that waits longer than a web request may.
+        spool: None if `spool_dir` is empty.
+        open_fleet: Returns the queues in Redis, through a client that waits longer than a request
+            may.
     """
 
     def __init__(self, settings: Settings, client: Any = None) -> None:
@@ -68,7 +70,7 @@ class Fallback:
             self._drain = Drain(Spool(files, max_bytes=most), drain_lock(files), self.open_fleet)
             self._drainer = Drainer(self._drain, self.breaker, weakref.WeakMethod(self._probe))
 
-    # -- what a request does
+    # -- within a request
 
     def put(
         self,
@@ -81,13 +83,13 @@ class Fallback:
         """Keep events on disk; see `Spool.put`.
 
         Args:
-            registration: Their queue.
+            registration: Their queue's registration.
             encoded: The events.
-            sent: What they were sent under already, if they were.
-            on_drop: Told of older events that are dropped for these; None to drop none.
+            sent: Shard and mark of an earlier push of them; None for none.
+            on_drop: Called for older events that are dropped to make room; None to drop none.
 
         Raises:
-            SpoolFull: They do not fit.
+            SpoolFull: The events do not fit.
             SpoolUnavailable: There is no spool, or it cannot be used.
         """
         now = time.monotonic()
@@ -118,12 +120,12 @@ class Fallback:
         on_drop: OnDrop | None,
         deadline: float,
     ) -> None:
-        for tries_left in reversed(range(_ROOM_TRIES)):
+        for puts_left in reversed(range(_MOST_PUTS)):
             left = max(_SHORTEST_WAIT_SECONDS, deadline - time.monotonic())
             try:
                 spool.put(registration, encoded, sent, timeout_seconds=left)
             except SpoolFull:
-                if on_drop is None or not tries_left:
+                if on_drop is None or not puts_left:
                     raise
             else:
                 return
@@ -131,16 +133,20 @@ class Fallback:
                 on_drop(queue, count)
 
     def note_failure(self, exc: BaseException | None) -> None:
-        """Leave Redis alone for a while, if what it failed with is about more than one queue."""
+        """Open the breaker if a failure concerns more than one queue."""
         if is_trouble_of_redis(exc):
             self.breaker.open(time.monotonic())
 
     def may_ask(self) -> bool:
-        """Whether a call shall ask Redis although the breaker is open: seldom, if no drainer does."""
+        """Whether a call may ask Redis although the breaker is open; seldom, if no drainer does."""
         return self.breaker.may_probe(time.monotonic())
 
     def look(self, *, now_and_then: bool = True) -> None:
-        """Have the spool drained if anybody left something in it; costs one look at the folder."""
+        """Start the drainer if any process has spooled something; costs one `stat`.
+
+        Args:
+            now_and_then: Whether to do nothing shortly after the last look.
+        """
         if self.spool is None:
             return
         now = time.monotonic()
@@ -150,13 +156,13 @@ class Fallback:
         if self.spool.holds_something:
             self._drainer.ensure()
 
-    # -- what may take longer
+    # -- outside of requests
 
     def count(self, queue: str | None = None) -> int:
-        """Events in this host's spool, of one queue or of all; 0 without a spool.
+        """Count the events in this host's spool, of one queue or of all; 0 without a spool.
 
         Raises:
-            SpoolUnavailable: It cannot be read.
+            SpoolUnavailable: The spool cannot be read.
         """
         return 0 if self.spool is None else self.spool.count(queue)
 
@@ -167,12 +173,12 @@ class Fallback:
         *,
         give_up: bool = False,
     ) -> DrainResult:
-        """Drain the spool in this thread, as far as it gets in that time.
+        """Drain the spool in this thread, as far as the time allows.
 
         Args:
             timeout_seconds: Longest wait; a page that is under way by then is finished.
-            watch: Told again and again how many events went to Redis.
-            give_up: End when Redis does not answer, instead of waiting for it.
+            watch: Called after each step with the number of events drained so far.
+            give_up: Whether to end when Redis does not answer, instead of waiting for it.
         """
         if self.spool is None:
             return DrainResult()
@@ -197,7 +203,7 @@ class Fallback:
         return DrainResult(drained, left, (reason or "time was over") if left else "")
 
     def _probe(self) -> bool:
-        """Whether Redis takes a write in the time that a request has for it."""
+        """Whether Redis takes a write as fast as a request needs."""
         registration = self._registration
         if registration is None:
             return True
@@ -212,7 +218,7 @@ class Fallback:
 
 
 class _LazyFleet:
-    """Opens the Redis when first asked to, with a client that waits longer than a web request may."""
+    """Opens the queues in Redis at the first call; its client waits longer than a request may."""
 
     def __init__(self, settings: Settings, client: Any) -> None:
         self._settings = settings
@@ -223,7 +229,9 @@ class _LazyFleet:
         if self._fleet is None:
             client = self._client
             if client is None:
-                client = open_client(self._settings.redis_url, timeout_seconds=_PATIENCE_SECONDS)
+                client = open_client(
+                    self._settings.redis_url, timeout_seconds=_ANSWER_TIMEOUT_SECONDS
+                )
             self._fleet = Fleet(client, self._settings.namespace)
         return self._fleet
 
@@ -248,10 +256,10 @@ def fallback_of(settings: Settings, client: Any = None) -> Fallback:
 
 
 class QueueFallback:
-    """Takes what Redis did not, for one queue.
+    """Keeps one queue's events that Redis did not take, or drops and counts them.
 
     Attributes:
-        dropped: Events that were dropped here, by reason.
+        dropped: Number of events that this process dropped, by reason.
     """
 
     def __init__(self, registration: Registration, settings: Settings, fallback: Fallback) -> None:
@@ -262,7 +270,9 @@ class QueueFallback:
         self._fallback = fallback
 
     def keep_sent(self, push: Push, exc: Exception) -> Receipt:
-        """Spool a push that failed under its mark, which must not be used again: it may have arrived.
+        """Spool the events of a failed push with its mark, since the push may have arrived.
+
+        The mark must not be used again.
 
         Raises:
             QueueFull: See `keep`.
@@ -280,13 +290,13 @@ class QueueFallback:
         *,
         reason: str = "redis_unavailable",
     ) -> Receipt:
-        """Spool events, or drop them where that cannot be.
+        """Spool events, or drop them if that fails.
 
         Args:
-            encoded: The events, encoded; at most a page.
-            detail: What Redis said, if it was asked.
-            sent: What they were sent under, if they may have arrived.
-            reason: Under which they are dropped if this host's disk cannot take them.
+            encoded: The events, at most a page of them.
+            detail: Answer of Redis, "" if it was not asked.
+            sent: Shard and mark of a push that may have arrived; None for none.
+            reason: Reason for dropping them if this host's disk cannot take them.
 
         Raises:
             QueueFull: The spool is full, and `when_full` is "raise".
@@ -304,7 +314,7 @@ class QueueFallback:
         return SPOOLED
 
     def drop(self, reason: str, count: int, detail: str) -> Receipt:
-        """Count and announce events that are kept nowhere."""
+        """Count and announce events that are kept nowhere; return their receipt."""
         self.dropped[reason] += count
         announce_drop(self._queue, reason, count, detail)
         return Receipt(where="dropped", reason=reason)

@@ -1,9 +1,10 @@
-"""Where a spool is on this host: one set of files for each Redis and namespace.
+"""The files of a spool on this host: one set for each Redis and namespace.
 
-Place: an edge, beneath the spool. All processes of a host that mean the same Redis and namespace share
-one spool, and any of them drains it. The name holds a digest of the address, without its password: a
-spool filled under a wrong password is drained under the right one. The folder is the user's own, since
-the files hold the SDK key. The drain lock is the kernel's: it goes with the process that holds it.
+Beneath the spool. All processes of a host that use the same Redis and namespace share one spool,
+and any of them drains it. Its name holds a digest of the Redis address without the password, so a
+spool filled under a wrong password is drained under the right one. Only the user may read the
+folder, since the files hold the SDK key. If a process dies, the kernel frees the drain lock that it
+held; the files stay.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ class SpoolFiles(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """The folder they are in."""
+        """Folder of the files."""
         return os.path.dirname(self.database)
 
     def make_folder(self) -> None:
-        """Make the folder, closed to other users, if there is none.
+        """Make the folder, closed to other users, unless it exists.
 
         Raises:
-            SpoolUnavailable: It cannot be made, or this system has no locks for it.
+            SpoolUnavailable: The folder cannot be made, or this system has no POSIX file locks.
         """
         if fcntl is None:
             raise SpoolUnavailable(
@@ -54,7 +55,7 @@ class SpoolFiles(NamedTuple):
 
     @property
     def hindrance(self) -> str:
-        """Why this user could not keep events here, "" if nothing is in the way; changes nothing."""
+        """Reason why this user could not keep events here, "" for none; changes nothing."""
         folder = self.folder
         while folder != os.path.dirname(folder) and not os.path.exists(folder):
             folder = os.path.dirname(folder)
@@ -66,23 +67,23 @@ class SpoolFiles(NamedTuple):
 
     @property
     def hold_something(self) -> bool:
-        """Whether events may be in them; costs one look at the folder."""
+        """Whether the spool may hold events; costs one `stat`."""
         return os.path.exists(self.pending)
 
 
 def spool_files(spool_dir: str, namespace: str, address: str) -> SpoolFiles:
-    """The files of the spool for one namespace of the Redis at *address*, see `address_of`."""
+    """Return the files for one namespace of the Redis at *address*, see `address_of`."""
     digest = hashlib.sha256(address.encode()).hexdigest()[:12]
     stem = os.path.join(spool_dir, f"{namespace}-{digest}")
     return SpoolFiles(f"{stem}.sqlite3", f"{stem}.pending", f"{stem}.lock")
 
 
 def address_of(url: str, client: Any = None) -> str:
-    """What tells one Redis from another: servers, user and database; no password.
+    """Return the identity of a Redis: servers, user and database, without the password.
 
     Args:
-        url: As `connections` takes it.
-        client: The client that is used instead of one made from it, if there is one.
+        url: The setting `redis_url`.
+        client: The client in use instead of one made from the URL; None for none.
     """
     pool = getattr(client, "connection_pool", None)
     options = getattr(pool, "connection_kwargs", None)
@@ -92,19 +93,20 @@ def address_of(url: str, client: Any = None) -> str:
 
 
 class DrainLock:
-    """Held by at most one drainer of a spool, over all processes. Made by `drain_lock`.
+    """A lock that at most one drainer of a spool holds, over all processes. Made by `drain_lock`.
 
-    A POSIX record lock: a process' death frees it, a forked child does not have it. Such a lock also
-    goes when the process closes any descriptor of the file, so that a process has one at a time.
+    A POSIX record lock (`fcntl.lockf`): the kernel frees it when the process dies, and a forked
+    child does not inherit it, as it would a lock of `flock`. The process also loses it by closing
+    any descriptor of the file, so there is one DrainLock for a file in a process.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._inside = PerProcess(threading.Lock)  # against other threads
+        self._inside = PerProcess(threading.Lock)  # keeps out this process' other threads
         self._descriptor = -1
 
     def acquire(self) -> bool:
-        """Take it, if nobody else has it.
+        """Take the lock unless another thread or process holds it; whether it was taken.
 
         Raises:
             SpoolUnavailable: The lock file cannot be opened.
@@ -134,7 +136,7 @@ class DrainLock:
         return True
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         os.close(self._descriptor)
         self._inside.get().release()
 
@@ -143,5 +145,5 @@ _drain_locks: dict[str, DrainLock] = {}
 
 
 def drain_lock(files: SpoolFiles) -> DrainLock:
-    """The one drain lock that this process has for a spool."""
+    """Return this process' only drain lock for a spool."""
     return _drain_locks.setdefault(files.lock, DrainLock(files.lock))

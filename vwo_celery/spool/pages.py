@@ -1,7 +1,8 @@
-"""What leaves a spool together: pages of events, and what each is sent under.
+"""Pages: the events that leave a spool together, each page under a mark of its own.
 
-Place: an edge, beneath the spool. Events that were sent together stay together, since they are stored
-once under one mark; those never sent are gathered into pages as large as a push may be.
+Beneath the spool. Events that were sent together stay together, since Redis stores them once under
+one mark; events never sent are gathered into pages as large as a push may be. Only reads: nothing
+to lose.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _EVENTS_OF = (
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """What a push is sent under, to be repeated under the same where its answer is lost."""
+    """The shard and mark of a push, kept so that a repeat goes out under the same."""
 
     shard: int
     mark: str
@@ -32,17 +33,17 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Events of one queue that one push stores, oldest first; what it is sent under is on disk.
+    """Events of one queue that one push stores, oldest first; their mark is on disk.
 
     Attributes:
-        registration: The queue.
-        sent: What it is sent under.
-        spooled_ms: Unix ms at which its oldest event was spooled.
+        registration: The queue's registration.
+        sent: Shard and mark.
+        spooled_ms: Unix ms at which the oldest event was spooled.
         encoded: The events.
         is_last: Whether the spool held no more of this queue when the page was taken.
-        place: Where it is in the file.
-        is_new: Whether it was marked when it was taken, so that nobody has sent it before.
-        sending: Sets what is sent now apart from earlier sendings, see `Mark`.
+        place: Queue row, first and last event row in the file.
+        is_new: Whether this take marked the page, so nobody has sent it before.
+        sending: Tells this sending from earlier ones, see `Mark`.
     """
 
     registration: Registration
@@ -56,18 +57,18 @@ class Page(msgspec.Struct, frozen=True):
 
     @property
     def queue(self) -> str:
-        """The queue's name."""
+        """Name of the queue."""
         return self.registration.destination.queue
 
     @property
     def mark(self) -> Mark:
-        """The mark for the push."""
+        """Mark of the push."""
         sent = self.sent
         return Mark(sent.mark, sent.sequence, len(self.encoded), sent.life, self.sending)
 
 
 class Content(msgspec.Struct, frozen=True):
-    """What a spool holds of one queue."""
+    """One queue's share of a spool."""
 
     queue: str
     events: int
@@ -78,7 +79,7 @@ class Content(msgspec.Struct, frozen=True):
 def read_page(
     db: sqlite3.Connection, registration: Registration, start: tuple[int, int], most_events: int
 ) -> Page:
-    """The events from *start* on that were sent together, or that may be."""
+    """Return the page that begins at *start*: events that were sent together, or may be."""
     rows: Iterator[tuple[Any, ...]] = db.execute(_EVENTS_OF, start)
     last, oldest, spooled_ms, *under = next(rows)
     encoded, room, is_last = [oldest], PUSH_BYTES - len(oldest), True

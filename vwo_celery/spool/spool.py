@@ -1,10 +1,10 @@
 """The spool: one SQLite file on this host that holds events while Redis does not take them.
 
-Place: an edge; owns the file. Each method is one transaction, so that a process may die at any point:
-what `put` has returned from outlives a SIGKILL of every process here. A page that is taken gets its
-idempotency mark on disk before anybody sends it, and is removed when Redis has it, so that whoever takes
-it again stores it once. A file beside says that something is in here, so that an idle process finds
-out without opening anything.
+Beside stage 1; owns the file. Each method is one transaction, so the process may die at any point:
+events for which `put` has returned outlive a SIGKILL of every process here. A page gets its
+idempotency mark on disk before it is sent, and is removed once Redis has it; if it is taken again,
+Redis stores it once. A `.pending` file beside the database shows that it holds something, so an
+idle process need not open it.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from vwo_celery.spool.files import FILE_MODE, SpoolFiles
 from vwo_celery.spool.pages import Content, Page, Sent, read_page
 from vwo_celery.text.amounts import size
 
-#: Longest wait for other threads and processes where no request waits.
-PATIENCE_SECONDS = 5.0
-#: Pages of the log that a request leaves to the drainer, which copies them while nobody waits.
+#: Longest wait for other writers, where no request waits.
+LOCK_TIMEOUT_SECONDS = 5.0
+#: Size of the WAL in pages from which a commit copies it into the database: higher for requests,
+#: since the drainer can copy it while no request waits.
 _CHECKPOINT_OF_REQUESTS_PAGES, _CHECKPOINT_PAGES = 4000, 1000
-#: What an event takes besides its text, about.
+#: Approximate size of a row besides its event.
 _ROW_BYTES = 64
-#: What `make_room` frees at least: a share of the capacity, and some pages of the file.
+#: Least space that `make_room` frees: this part of the capacity, and this many bytes.
 _ROOM_SHARE, _LEAST_ROOM_BYTES = 100, 16_384
 
 _ADD = (
@@ -56,14 +57,14 @@ _OF_PAGE = "WHERE queue = ? AND id BETWEEN ? AND ? AND mark IS ? AND sequence IS
 
 
 class Spool:
-    """One spool, opened when first used; safe under threads, greenlets and forks.
+    """One spool, opened at the first use; safe under threads, greenlets and forks.
 
-    Every method raises SpoolUnavailable where the file cannot be used; then nothing was changed.
+    Every method raises SpoolUnavailable if the file cannot be used; nothing was changed then.
 
     Args:
-        files: Where it is.
-        max_bytes: Its capacity.
-        for_requests: Whether requests wait for it.
+        files: The spool's files.
+        max_bytes: The spool's capacity.
+        for_requests: Whether requests wait for its methods.
     """
 
     def __init__(self, files: SpoolFiles, *, max_bytes: int, for_requests: bool = False) -> None:
@@ -76,7 +77,7 @@ class Spool:
 
     @property
     def holds_something(self) -> bool:
-        """Whether events may be in it; costs one look at the folder, and opens nothing."""
+        """Whether it may hold events; costs one `stat`, and opens nothing."""
         return self.files.hold_something
 
     # -- filling
@@ -87,22 +88,22 @@ class Spool:
         encoded: Sequence[bytes],
         sent: Sent | None = None,
         *,
-        timeout_seconds: float = PATIENCE_SECONDS,
+        timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     ) -> None:
         """Keep events of one queue in their order: all of them, or none.
 
         Args:
-            registration: The queue.
-            encoded: The events, encoded; at most a page of them.
-            sent: What they were sent under already, if they were.
-            timeout_seconds: Longest wait for others who write.
+            registration: The queue's registration.
+            encoded: The events, at most a page of them.
+            sent: Shard and mark of an earlier push of them; None for none.
+            timeout_seconds: Longest wait for other writers.
 
         Raises:
-            SpoolFull: They do not fit.
+            SpoolFull: The events do not fit.
         """
         try:
             self._put(registration, encoded, sent, timeout_seconds)
-        except SpoolDamaged:  # it is put aside, and there is room for a new one
+        except SpoolDamaged:  # the damaged file is put aside, so a new one takes them
             self._put(registration, encoded, sent, timeout_seconds)
 
     def _put(
@@ -121,7 +122,7 @@ class Spool:
                 queue = self._queue_id(db, registration)
                 db.executemany(_ADD, [(queue, now, *under, event) for event in encoded])
         except BaseException:
-            self._filling = ()  # what was known may have been rolled back
+            self._filling = ()  # the row numbers may have been rolled back
             raise
 
     def _check_capacity(self, db: sqlite3.Connection, encoded: Sequence[bytes]) -> None:
@@ -133,14 +134,17 @@ class Spool:
             )
 
     def make_room(
-        self, encoded: Sequence[bytes], *, timeout_seconds: float = PATIENCE_SECONDS
+        self, encoded: Sequence[bytes], *, timeout_seconds: float = LOCK_TIMEOUT_SECONDS
     ) -> dict[str, int]:
-        """Delete the oldest events, so that *encoded* may fit; how many of each queue.
+        """Delete the oldest events, so that *encoded* may fit.
 
-        Those that were sent already stay, since Redis may have them.
+        Events that were sent stay, since Redis may have them.
+
+        Returns:
+            Number of deleted events by queue.
 
         Raises:
-            SpoolFull: There are no others, or *encoded* would need most of the spool.
+            SpoolFull: All events were sent, or *encoded* would need more than half of the spool.
         """
         wanted = sum(map(len, encoded)) + _ROW_BYTES * len(encoded)
         if 2 * wanted > self.max_bytes:
@@ -161,9 +165,9 @@ class Spool:
         return deleted
 
     def _note_filling(self) -> None:
-        """Leave word that something is in here; forget what was known from before it was empty.
+        """Make the `.pending` file; forget row numbers from before the spool was last empty.
 
-        Inside of the transaction, as is the removal of that word, so that the two cannot cross.
+        Both this and the removal of the file run inside a transaction, so they cannot cross.
         """
         try:
             found = os.stat(self.files.pending)
@@ -191,11 +195,14 @@ class Spool:
     def take(
         self, *, skip: Collection[str] = (), most_events: Mapping[str, int] | None = None
     ) -> Page | None:
-        """The oldest page; the same one again, if it was taken before and is still here.
+        """Take the oldest page; a page that was taken before and is still here comes again.
 
         Args:
-            skip: Queues that are left alone.
-            most_events: Of queues whose pages must be smaller than usual.
+            skip: Queues to leave alone.
+            most_events: Most events of a page, by queue, where it is less than usual.
+
+        Returns:
+            The page, or None if there is none.
         """
         if not self.holds_something:
             return None
@@ -217,13 +224,13 @@ class Spool:
         return msgspec.structs.replace(page, sent=sent, is_new=True)
 
     def mark_anew(self, page: Page) -> Page:
-        """Have a page sent under another mark, since nothing can be stored under its own."""
+        """Give a page another mark, since nothing can be stored under its own."""
         with self._transaction("marking a page") as db:
             self._unmark(db, page)
             return self._marked(db, page)
 
     def put_back(self, page: Page) -> None:
-        """Have a page that was refused taken anew, perhaps as smaller ones."""
+        """Unmark a refused page; the next `take` may split its events differently."""
         with self._transaction("putting a page back") as db:
             self._unmark(db, page)
 
@@ -232,12 +239,12 @@ class Spool:
         db.execute(_MARK + _OF_PAGE, (None, None, None, None, *key))
 
     def remove(self, page: Page) -> None:
-        """Forget a page that Redis has."""
+        """Delete a page that Redis has stored."""
         with self._transaction("removing a page") as db:
             db.execute(_FORGET + _OF_PAGE, (*page.place, page.sent.mark, page.sent.sequence))
 
     def tidy(self) -> bool:
-        """Forget the queues of an empty spool and give its space back; False if it is not empty."""
+        """Delete the queues of an empty spool and free its space; False if it is not empty."""
         if not self.holds_something:
             return True
         with self._transaction("tidying up") as db:
@@ -249,13 +256,13 @@ class Spool:
         return True
 
     def checkpoint(self) -> None:
-        """Copy what the log holds into the database, beside those who write."""
+        """Copy the WAL into the database, without holding up writers."""
         self._database.checkpoint()
 
     # -- looking
 
     def count(self, queue: str | None = None) -> int:
-        """Events in the spool: of one queue, or of all."""
+        """Count the events of one queue, or of all."""
         if not self.holds_something:
             return 0
         with self._transaction("counting", writing=False) as db:
@@ -266,7 +273,7 @@ class Spool:
             return int(found.fetchone()[0])
 
     def contents(self) -> list[Content]:
-        """What it holds of each queue; reads all of it."""
+        """List each queue's share of the spool; reads all of it."""
         if not self.holds_something:
             return []
         with self._transaction("looking", writing=False) as db:
@@ -277,7 +284,7 @@ class Spool:
             return [Content(*row) for row in rows]
 
     def used_bytes(self) -> int:
-        """How much of its capacity is taken; 0 if nothing is in it."""
+        """Bytes of the capacity in use; 0 if the spool is empty."""
         if not self.holds_something:
             return 0
         with self._transaction("looking", writing=False) as db:
@@ -288,11 +295,11 @@ class Spool:
         self._database.close()
 
     def _transaction(self, doing: str, *, writing: bool = True) -> Any:
-        return self._database.transaction(doing, PATIENCE_SECONDS, writing=writing)
+        return self._database.transaction(doing, LOCK_TIMEOUT_SECONDS, writing=writing)
 
 
 def _readable(queue: str, text: bytes) -> Registration | None:
-    """A queue's registration; None, and a line in the log, where a newer release wrote it."""
+    """Read a queue's registration; None, and a warning, if a newer release wrote it."""
     try:
         return msgspec.json.decode(text, type=Registration)
     except (msgspec.MsgspecError, ValueError) as exc:
