@@ -1,6 +1,6 @@
-"""Writes the tables of docs/reference/settings.md from the code: `python docs/build_reference.py`.
+"""Write the tables of docs/reference/settings.md from the code: `python docs/build_reference.py`.
 
-A test compares the page with what this makes of it, so neither can change alone.
+A test builds the page and compares, so neither the page nor the code can change alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 from vwo_celery.settings import Settings, describe
 from vwo_celery.settings.batch_event_data import SPELLINGS, Reading
 from vwo_celery.settings.sources import environment_variable
+from vwo_celery.text.amounts import size
 
 PAGE = Path(__file__).parent / "reference" / "settings.md"
 _DEFAULT_SPOOL_DIR = "`$XDG_STATE_HOME/vwo-celery`, else `~/.local/state/vwo-celery`"
@@ -21,7 +22,7 @@ _UNNAMED = {"": "empty", (): "none"}
 
 
 def build(page: str) -> str:
-    """*page* with its tables, which stand between marks, made anew."""
+    """Return *page* with the tables between its marks made anew."""
     for name, table in (("settings", settings_table()), ("options", options_table())):
         before, start, rest = page.partition(f"<!-- table: {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
@@ -32,7 +33,7 @@ def build(page: str) -> str:
 
 
 def settings_table() -> str:
-    """Every setting: name, variable, default, range, unit, meaning."""
+    """List every setting: name, variable, default, range, unit, meaning."""
     rows = []
     for field in msgspec.structs.fields(Settings):
         told = describe(field.name)
@@ -44,7 +45,7 @@ def settings_table() -> str:
 
 
 def options_table() -> str:
-    """Every option of batch_event_data under every spelling."""
+    """List every option of batch_event_data with all its spellings."""
     spellings: dict[Reading, list[str]] = {}
     for spelling, reading in SPELLINGS.items():
         spellings.setdefault(reading, []).append(f"`{spelling}`")
@@ -60,6 +61,8 @@ def _default(field: Any) -> str:
         return _DEFAULT_SPOOL_DIR
     if field.default in _UNNAMED:
         return _UNNAMED[field.default]
+    if field.name.endswith("_bytes"):
+        return f"`{field.default}` ({size(field.default)})"
     return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
 
 

@@ -395,7 +395,7 @@ UNREACHABLE: list[tuple[Any, str]] = [
     ("shop:f.<locals>.g", "'shop:f.<locals>.g'"),
     ("shop:<lambda>", "'shop:<lambda>'"),
     ("shop::on_flush", "'shop::on_flush'"),
-    ("__main__:on_flush", "'__main__:on_flush', whose module is another one"),
+    ("__main__:on_flush", "'__main__:on_flush', whose module is a different one"),
 ]
 
 

@@ -342,7 +342,7 @@ def test_a_url_that_cannot_be_read_is_refused_before_any_library_sees_it(url: st
         Settings.load(redis_url=url)
 
     assert str(wrong.value).startswith("redis_url cannot be used; a URL that begins with redis")
-    assert "percent-encoded" in str(wrong.value)
+    assert "percent-encode" in str(wrong.value)
     assert "hunter" not in str(wrong.value)
     assert wrong.value.__suppress_context__ or wrong.value.__context__ is None
 

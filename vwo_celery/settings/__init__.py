@@ -1,9 +1,8 @@
-"""What an operator or an application may choose, and where each value was written.
+"""The choices of operators and applications, and the places where they are written.
 
-Files, in reading order: `settings` (every option with its range), `sources` (arguments, Django,
-environment), `batch_event_data` (the SDKs' own option, in all its spellings), `callbacks` (a
-`flush_callback` as a name, and back), `redis_url` (one Redis URL, taken apart once). No I/O; there is
-nothing to lose.
+Files, in reading order: `settings` (every setting with its range), `sources` (arguments, Django,
+environment), `batch_event_data` (the SDKs' own option in all its spellings), `callbacks` (from a
+`flush_callback` to its name and back), `redis_url` (Redis URLs, taken apart). No I/O; nothing to lose.
 """
 
 from __future__ import annotations

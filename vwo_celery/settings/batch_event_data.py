@@ -1,8 +1,8 @@
-"""`batch_event_data`: when a batch leaves, in the vendor's words and in every SDK's spelling.
+"""`batch_event_data`: when a batch leaves, in the vendor's words and in the spelling of every SDK.
 
-Place: words, no I/O. Read once, where a queue is made, before any event exists; nothing is lost if
-the process dies here. The vendor's SDKs disable themselves over a wrong value; here a wrong value
-costs no more than that one option, which takes the vendor's default, unless `strict` was asked for.
+Place: words, no I/O. Read once, when a queue is made, before any event exists; nothing is lost if the
+process dies here. A wrong value disables the vendor's SDKs; here it costs only its own option, which
+takes the vendor's default. With `strict` it raises instead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DEFAULT_EVENTS_PER_REQUEST = 100
 DEFAULT_REQUEST_TIME_INTERVAL = 600.0
 REAL_TIME_EVENTS_PER_REQUEST = 1
 
-#: 30,000 years. The vendor knows no maximum; clocks that add an interval to a time do.
+#: Longest interval that may be added to a time: 30,000 years. The vendor sets no maximum.
 _LONGEST_INTERVAL_MS = 10**15
 
 EventsPerRequest = Annotated[int, Meta(ge=1, le=MAX_EVENTS_PER_REQUEST)]
@@ -37,12 +37,13 @@ _once = log_once()
 
 
 class BatchSettings(msgspec.Struct, frozen=True):
-    """When a batch leaves, and whom to tell; what `parse_batch_event_data` returns is in range.
+    """When a batch leaves, and the callback; `parse_batch_event_data` returns values in range.
 
     Args:
         events_per_request: A batch leaves when this many events wait, 1 to 5000.
         request_time_interval: Or when its oldest event has waited this many seconds, 1 or more.
-        flush_callback: Import path "module:name" of what the worker calls after each try, or "".
+        flush_callback: Import path "module:name" of the function that a worker calls after each
+            attempt; "" for none.
     """
 
     events_per_request: EventsPerRequest = DEFAULT_EVENTS_PER_REQUEST
@@ -56,18 +57,18 @@ class BatchSettings(msgspec.Struct, frozen=True):
 
 
 def parse_batch_event_data(given: object, *, strict: bool = False) -> BatchSettings:
-    """The batch settings that *given* stands for.
+    """Read the vendor's option in any of its forms and spellings.
 
     Args:
-        given: None, a dict, a Struct or a dataclass with the options of SPELLINGS. One option of
-            the first two alone brings the other's default; neither means real time. An option that
-            is None counts as not given.
-        strict: Raise over a wrong value. Otherwise it is logged, once a process, and that option
+        given: None, a dict, a Struct or a dataclass with the options of SPELLINGS. If only one of
+            size and interval is given, the other takes its default; neither means real time. An
+            option that is None counts as not given.
+        strict: Raise for a wrong value. Otherwise it is logged once in the process, and its option
             takes the vendor's default; a callback that cannot be used is left out.
 
     Raises:
-        SettingsError: *strict*, and something is wrong; names each such option, its range and what
-            was given.
+        SettingsError: With *strict*, something is wrong; names each wrong option, its range and
+            the given value.
     """
     problems: list[_Problem] = []
     settings = _parse(given, problems)
@@ -85,7 +86,7 @@ class _Problem(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How the value of one spelling is read."""
+    """Everything about one spelling: its option, unit, range, default, meaning and conversion."""
 
     option: str
     unit: str
@@ -96,7 +97,7 @@ class Reading(NamedTuple):
 
     @property
     def instead(self) -> str:
-        """What becomes of a wrong value."""
+        """The consequence of a wrong value, for the log."""
         if self.option == "flush_callback":
             return "it is left out, and delivery goes on"
         return f"the default, {self.default} {self.unit}, is used"
@@ -106,7 +107,7 @@ def _parse(given: object, problems: list[_Problem]) -> BatchSettings:
     try:
         values = _sort(_options(given), problems)
     except Exception:
-        # Not ours to raise, whatever an object does when it is read: the app must start.
+        # The app must start, whatever an object raises when it is read.
         what = f"it must be a dict or a struct of options; {shown(given)} was given"
         problems.append(_Problem(what, "the defaults are used"))
         return BatchSettings()
@@ -130,7 +131,7 @@ def _options(given: Any) -> dict[Any, Any]:
 
 
 def _sort(options: dict[Any, Any], problems: list[_Problem]) -> dict[str, dict[str, Any]]:
-    """For each option, the values given for it, by their spelling."""
+    """Group the given values by option, and under it by spelling."""
     values: dict[str, dict[str, Any]] = {name: {} for name in BatchSettings.__struct_fields__}
     for key, value in options.items():
         if key not in SPELLINGS:
@@ -143,7 +144,7 @@ def _sort(options: dict[Any, Any], problems: list[_Problem]) -> dict[str, dict[s
 
 
 def _choose(found: dict[str, Any], problems: list[_Problem]) -> Any:
-    """The one value of an option, or None where none was given or it is wrong."""
+    """Return the value of an option; None if none was given or it is wrong."""
     read: list[Any] = []
     for spelling, value in found.items():
         reading = SPELLINGS[spelling]
@@ -173,7 +174,7 @@ _EVENTS = Reading(
     "events",
     f"a whole number of events from 1 to {MAX_EVENTS_PER_REQUEST}",
     f"{DEFAULT_EVENTS_PER_REQUEST}",
-    "A batch leaves when so many events wait; no batch holds more.",
+    "A batch leaves when this many events wait; no batch holds more.",
     lambda value: msgspec.convert(value, EventsPerRequest),
 )
 _SECONDS = Reading(
@@ -181,7 +182,7 @@ _SECONDS = Reading(
     "seconds",
     "a finite number of seconds, 1 or more",
     f"{DEFAULT_REQUEST_TIME_INTERVAL:g}",
-    "A batch leaves when its oldest event has waited so long.",
+    "A batch leaves when its oldest event has waited this long.",
     lambda value: msgspec.convert(value, Seconds),
 )
 _MILLISECONDS = _SECONDS._replace(
@@ -196,11 +197,11 @@ _CALLBACK = Reading(
     "a function at the top level of a module that the workers can import, or its import path such "
     'as "shop.analytics:on_flush", since it is called in a worker',
     "none",
-    "Called in the worker after each try to send a batch, as `flush_callback(error, events)`; "
-    "*error* is None only where VWO accepted. Its module must be among `callback_modules`.",
+    "Called in the worker after each attempt to send a batch, as `flush_callback(error, events)`; "
+    "*error* is None only if VWO accepted the batch. Its module must be in `callback_modules`.",
     callback_path,
 )
-#: Every spelling of every option: of Python, Ruby and PHP, of .NET, of Java and Node, of Android.
+#: Every spelling of every option: those of Python, Ruby and PHP, .NET, Java and Node, Android.
 SPELLINGS: dict[str, Reading] = {
     spelling: reading
     for words, reading in (

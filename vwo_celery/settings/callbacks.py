@@ -1,8 +1,8 @@
-"""The `flush_callback` of a queue, found by its import path and called in the worker.
+"""The `flush_callback` of a queue: its import path, and the function that a worker finds there.
 
-Place: an edge, beside the signals. Who can write to Redis can register a queue, so that a worker
-imports a callback only from the modules that its own `callback_modules` names. A callback is called
-once for each try, after the batch is settled; what it raises is logged and counted and changes nothing.
+Place: words, for the settings and for stage 6. Whoever can write to Redis can register a queue, so a
+worker imports a callback only from the modules in its own `callback_modules`. No state; nothing to
+lose.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FlushCallback = Callable[[str | None, list[Any]], Any]
 
 
 def find_callback(path: str, callback_modules: Collection[str]) -> FlushCallback:
-    """The function at "module:name", if this worker may import it.
+    """Import the function at "module:name", if this worker may.
 
     Raises:
         CallbackRefused: Its module is not among *callback_modules*, or there is no such function.
@@ -51,14 +51,13 @@ def _load(module: str, name: str) -> Any:
 
 
 def callback_path(callback: Any) -> str:
-    """The import path "module:name" of a flush_callback that a worker will be able to import.
+    """Return the import path "module:name" of a callback that other processes can import.
 
     Args:
-        callback: "module:name", "module.name", or a function that such a path leads to; "" for
-            none.
+        callback: "module:name", "module.name", or a function at such a path; "" for none.
 
     Raises:
-        SettingsError: No import path leads to it from another process.
+        SettingsError: No import path leads to it from another process; says what *callback* is.
     """
     if isinstance(callback, str):
         return _written_path(callback)
@@ -79,12 +78,12 @@ def _written_path(text: str) -> str:
     if not _is_dotted_name(module) or not _is_dotted_name(name):
         raise SettingsError(shown(text))
     if module in _MAIN_MODULES:
-        raise SettingsError(f"{shown(text)}, whose module is another one in each program,")
+        raise SettingsError(f"{shown(text)}, whose module is a different one in each program,")
     return f"{module}:{name}"
 
 
 def _objection(callback: Any) -> str:
-    """What keeps *callback* from being imported elsewhere, or ""."""
+    """Say why no other process can import *callback*; "" if one can."""
     module = getattr(callback, "__module__", None)
     name = getattr(callback, "__qualname__", None)
     owner = getattr(callback, "__self__", None)
@@ -96,7 +95,7 @@ def _objection(callback: Any) -> str:
     if owner is not None and not isinstance(owner, ModuleType):
         return f"{name}, a method bound to an object,"
     if module in _MAIN_MODULES:
-        return f"{name} of {module}, which is another module in each program,"
+        return f"{name} of {module}, which is a different module in each program,"
     if _look_up(module, name) is not callback:
         return f"an object that {module}:{name} does not lead to"
     return ""
@@ -113,5 +112,6 @@ def _is_dotted_name(text: str) -> bool:
     return all(part.isidentifier() for part in text.split("."))
 
 
+#: Parts of qualified names to which no import path leads.
 _NOWHERE = {"<lambda>": "a lambda", "<locals>": "a function inside a function"}
 _MAIN_MODULES = ("__main__", "__mp_main__")

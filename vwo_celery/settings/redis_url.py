@@ -1,7 +1,7 @@
-"""A Redis URL, taken apart once, for every module that needs a part of it.
+"""Redis URLs: the one place that takes them apart.
 
-Place: words, no I/O; nothing to lose. Libraries quote what they cannot read: a "port" that is in
-truth half a password. So a URL is checked where the settings are made, before a library sees it.
+Place: words, no I/O; nothing to lose. Libraries quote what they cannot read, such as a "port" that is
+half of a password. So a URL is checked when the settings are made, before a library sees it.
 
 redis:// and rediss://HOST:PORT/DB, unix://PATH, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB,
 redis+cluster://HOST:PORT,HOST:PORT (rediss+… for TLS). A password in the URL is that of the servers;
@@ -30,7 +30,7 @@ _MOST_PORT: Final = 65_535
 _DEFAULT_SERVICE: Final = "mymaster"
 #: What may follow the host: the number of a database, for Sentinel the service before it.
 _PATHS: Final = {"": r"/?[0-9]*/?", "cluster": r"/?[0-9]*/?", "sentinel": r"(/[^/@]*(/[0-9]*)?)?"}
-_ENCODE: Final = "in its user and password all but letters and digits must be percent-encoded"
+_ENCODE: Final = "in its user and password, percent-encode all characters but letters and digits"
 
 
 class RedisUrl(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ class RedisUrl(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> RedisUrl:
-        """The parts of *text*; never raises, see `problem`."""
+        """Take *text* apart; never raises, see `problem`."""
         written, _, rest = re.sub(r"[\t\r\n]", "", text).partition("://")  # urllib drops them, too
         scheme, _, kind = written.partition("+")
         servers, path, query, fragment = _REST.fullmatch(rest).groups("")  # type: ignore[union-attr]
@@ -69,7 +69,7 @@ class RedisUrl(msgspec.Struct, frozen=True):
         return f"RedisUrl({mask_url(self.text)!r})"
 
     def problem(self) -> str:
-        """Why this URL leads to no Redis, in words that quote none of it; "" if nothing is wrong."""
+        """Say why this URL cannot be used, quoting none of it; "" if it can."""
         if (f"{self.scheme}+{self.kind}" if self.kind else self.scheme) not in SCHEMES:
             return f"but its scheme is none of {', '.join(SCHEMES)}"
         try:
@@ -81,7 +81,7 @@ class RedisUrl(msgspec.Struct, frozen=True):
         if not self._hosts_are_readable():
             return f"but its host and port cannot be read; {_ENCODE}"
         if self.fragment or not re.fullmatch(_PATHS.get(self.kind, ""), self.path):
-            return f"but what follows its host is no number of a database; {_ENCODE}"
+            return f"but the part after its host is no database number; {_ENCODE}"
         return ""
 
     def _hosts_are_readable(self) -> bool:
@@ -133,7 +133,7 @@ class RedisUrl(msgspec.Struct, frozen=True):
         return f"{self.scheme}://{login}{self.hosts.partition(',')[0]}{self.path}{query}"
 
     def as_broker_url(self) -> str:
-        """The URL of a single server in Celery's spelling.
+        """Spell the URL of a single server as Celery does.
 
         A password in the query moves before the host: Celery reads it there, and masks it only there.
         """
@@ -148,7 +148,7 @@ class RedisUrl(msgspec.Struct, frozen=True):
         return f"{url}?{urlencode(options)}" if options else url
 
     def address(self) -> str:
-        """The identity of the Redis: servers, user and database, no password.
+        """Identify the Redis by servers, user and database, without the password.
 
         Names of stored spool files are made from it, so it must not change from release to release.
         """

@@ -1,8 +1,8 @@
-"""Settings: what an operator may choose, in one frozen struct.
+"""Settings: every choice of an operator, in one frozen struct.
 
-Place: words. Made once, where a queue or a worker is set up, before any event exists; nothing is
-lost if the process dies here. Each field is checked by msgspec against the range written at the
-field itself, from which errors and the table in docs/reference/settings.md are made as well.
+Place: words. Made once, when a queue or a worker is set up, before any event exists; nothing is lost
+if the process dies here. msgspec checks each field against the range written at the field; error
+messages and the table in docs/reference/settings.md are made from the same text.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _seconds(low: float, high: float, meaning: str) -> Meta:
 
 
 def _state_folder() -> str:
-    """The user's folder for state that outlives a process (XDG Base Directory Specification)."""
+    """Our folder among the user's state (XDG Base Directory Specification); "" if there is none."""
     state = os.environ.get("XDG_STATE_HOME", "")
     if not os.path.isabs(state):
         state = os.path.expanduser("~/.local/state")
@@ -47,17 +47,17 @@ def _state_folder() -> str:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting, in range; `load` also looks into Django and the environment.
+    """Every setting, in range; `load` also reads Django's settings and the environment.
 
     Raises:
-        SettingsError: A value is out of its range, or contradicts another.
+        SettingsError: A value is out of its range or contradicts another.
     """
 
     redis_url: Annotated[
         str,
         _text(
             f"a URL that begins with {'://, '.join(SCHEMES[:-1])}:// or {SCHEMES[-1]}://",
-            "Where the queues live.",
+            "Redis that holds the queues.",
             _REDIS_URL,
         ),
     ] = "redis://localhost:6379/0"
@@ -65,7 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _text(
             "a URL such as redis://… or amqp://…, or empty",
-            "Celery's broker, used by workers only; empty: as `redis_url`.",
+            "Celery's broker, used by workers only; empty: the same as `redis_url`.",
             r"^$|^[a-z0-9+]+://",
         ),
     ] = ""
@@ -73,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _text(
             "1 to 64 letters, digits, dots, dashes or underscores",
-            "First part of every key in Redis.",
+            "First part of every key in Redis; the same for producers and workers.",
             r"^[A-Za-z0-9._-]{1,64}\Z",
         ),
     ] = "vwo"
@@ -81,15 +81,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _text(
             "a name of at most 255 characters, or empty",
-            "Celery queue of our tasks; empty: the app's default queue.",
+            "Celery queue for the tasks of this package; empty: the app's default queue.",
             r"^.{0,255}\Z",
         ),
     ] = ""
     allowed_hosts: Annotated[
         tuple[Annotated[str, Meta(pattern=_HOST)], ...],
         _text(
-            "a list of host names, each with its port if it has one, such as proxy.example:8443",
-            "Hosts that a worker may send to besides VWO's own, which it always may.",
+            "a list of hosts, each for any port or with one port, such as proxy.example:8443",
+            "Hosts that a worker may send to, in addition to VWO's own.",
         ),
     ] = ()
     callback_modules: Annotated[
@@ -100,20 +100,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     sweep_interval_seconds: Annotated[
-        float, _seconds(0.05, 3600, "How often due queues are looked for.")
+        float, _seconds(0.05, 3600, "Time between two sweeps, which find the batches that are due.")
     ] = 1.0
     enqueue_timeout_seconds: Annotated[
-        float, _seconds(0.005, 60, "Most time that one `enqueue` may take before it falls back.")
+        float,
+        _seconds(
+            0.005, 60, "Longest time an `enqueue` may spend on Redis before it uses the spool."
+        ),
     ] = 0.25
     request_timeout_seconds: Annotated[
-        float, _seconds(0.1, 600, "Most time for one POST, its answer included.")
+        float, _seconds(0.1, 600, "Longest time for one POST to VWO, answer included.")
     ] = 20.0
     lease_seconds: Annotated[
         float,
         _seconds(
             0.2,
             86_400,
-            "How long a silent worker keeps a batch; must exceed `request_timeout_seconds`.",
+            "How long a worker that has gone silent keeps its batch; must exceed "
+            "`request_timeout_seconds`.",
         ),
     ] = 60.0
     backoff_base_seconds: Annotated[
@@ -121,7 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _seconds(
             0.01,
             3600,
-            "Twice this bounds the random delay after a first failure; each further one doubles it.",
+            "Base of the backoff: after the k-th failure the delay is random, up to base × 2^k.",
         ),
     ] = 1.0
     backoff_max_seconds: Annotated[
@@ -129,7 +133,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _seconds(
             0.01,
             86_400,
-            "Bounds that delay, and a `Retry-After`; must not be under `backoff_base_seconds`.",
+            "Longest such delay, also if VWO's `Retry-After` is longer; must not be under "
+            "`backoff_base_seconds`.",
         ),
     ] = 300.0
     max_parallel_sends: Annotated[
@@ -147,16 +152,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             1,
             1000,
             "failures",
-            "Failures of a destination in a row after which one probe at a time is all it is sent.",
+            "Failures in a row after which a destination's circuit opens: until one batch is accepted, "
+            "only one at a time is sent, as a probe.",
         ),
     ] = 5
     max_batch_age_seconds: Annotated[
-        float, _seconds(1, 31_536_000, "How long a batch is retried before it is dead-lettered.")
+        float, _seconds(1, 31_536_000, "Age at which a batch is dead-lettered instead of retried.")
     ] = 604_800.0
     max_lost_leases: Annotated[
         int,
         _number(
-            1, 1000, "leases", "Leases of one batch that may run out before it is dead-lettered."
+            1,
+            1000,
+            "leases",
+            "Most leases of one batch that may run out because its worker died or hung; after one "
+            "more the batch is dead-lettered.",
         ),
     ] = 10
     wait_replicas: Annotated[
@@ -165,38 +175,44 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             0,
             10,
             "replicas",
-            "Replicas that must have an event before `enqueue` answers; where fewer say so in time, its "
+            "Replicas that must confirm an event before `enqueue` answers; if fewer do in time, the "
             "receipt says `not_replicated`.",
         ),
     ] = 0
     shards: Annotated[
-        int, _number(1, 64, "shards", "Parts that a queue is kept in; 1 but for very hot queues.")
+        int,
+        _number(
+            1,
+            64,
+            "shards",
+            "Parts in which a queue is kept; more than 1 only for very busy queues.",
+        ),
     ] = 1
     max_queue_events: Annotated[
-        int, _number(1, 1_000_000_000, "events", "Capacity of one queue.")
+        int, _number(1, 1_000_000_000, "events", "Most events in one queue, see `when_full`.")
     ] = 1_000_000
-    max_queue_bytes: Annotated[int, _number(1_000, 2**40, "bytes", "Capacity of one queue.")] = (
-        2**30
-    )
+    max_queue_bytes: Annotated[
+        int, _number(1_000, 2**40, "bytes", "Most bytes of events in one queue, see `when_full`.")
+    ] = 2**30
     when_full: Annotated[
         Literal["spool", "drop_newest", "drop_oldest", "raise"],
         _text(
             "`spool`, `drop_newest`, `drop_oldest` or `raise`",
-            "What `enqueue` does where a full queue, or a full spool, has no room: put the event into "
-            "the local spool, drop it, drop the oldest events that no worker holds, or raise.",
+            "What `enqueue` does if the queue, or the spool, is full: put the event into the local "
+            "spool, drop it, drop the oldest events that no worker holds, or raise `QueueFull`.",
         ),
     ] = "spool"
     spool_dir: Annotated[
         str,
         _text(
             "an absolute path, also one that begins with ~, or empty",
-            "Folder on a local disk for the spool, in which events wait while Redis does not take them; "
+            "Folder on a local disk for the spool, where events wait while Redis does not take them; "
             "empty: no spool, such events are dropped.",
             r"^$|^[/~]",
         ),
     ] = msgspec.field(default_factory=_state_folder)
     max_spool_bytes: Annotated[
-        int, _number(100_000, 2**40, "bytes", "Capacity of the spool of one Redis and namespace.")
+        int, _number(100_000, 2**40, "bytes", "Most bytes in the spool of one Redis and namespace.")
     ] = 2**28
     max_dead_events: Annotated[
         int,
@@ -204,8 +220,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             0,
             100_000_000,
             "events",
-            "Dead letters kept of one queue, a worker's setting; beyond it the oldest batches go, "
-            "counted as dropped. 0 keeps none.",
+            "Most dead letters kept of one queue, set in the workers; beyond it the oldest batches are "
+            "dropped and counted. 0 keeps none.",
         ),
     ] = 100_000
 
@@ -216,15 +232,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, **arguments: Any) -> Settings:
-        """Settings from *arguments*, else Django's VWO_CELERY, else VWO_CELERY_… variables.
+        """Read each setting from *arguments*, else Django's VWO_CELERY, else VWO_CELERY_… variables.
 
         Args:
             arguments: Settings by name; None counts as not given.
 
         Raises:
-            SettingsError: A value is wrong; names the setting, its range, what was given (of a URL
-                only the scheme, since it may hold a password) and where it came from. Or there is
-                no such setting.
+            SettingsError: A value is wrong, or there is no such setting. Names the setting, its
+                range, the given value (of a URL only the scheme, since the rest may hold a
+                password) and where that was written.
         """
         names = cls.__struct_fields__
         given = {
@@ -244,7 +260,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """URL of Celery's broker, in Celery's spelling.
 
         Raises:
-            SettingsError: None is set, and what `redis_url` names cannot be a broker.
+            SettingsError: `broker_url` is not set, and `redis_url` cannot be a broker.
         """
         if self.broker_url:
             return self.broker_url
@@ -268,7 +284,14 @@ _URLS = ("redis_url", "broker_url")
 
 
 class Description(NamedTuple):
-    """A setting, for people: its unit, its range, both as part of a sentence, and its meaning."""
+    """A setting as people read it.
+
+    Attributes:
+        unit: Of a number; "" for anything else.
+        range: The values that are allowed.
+        expected: Unit and range as the end of "must be …".
+        meaning: One sentence or two.
+    """
 
     unit: str
     range: str
@@ -277,7 +300,7 @@ class Description(NamedTuple):
 
 
 def describe(name: str) -> Description:
-    """Unit, range and meaning of a setting, as written at its field."""
+    """Return unit, range and meaning of a setting, as written at its field."""
     kind, meta = get_args(_types()[name])[:2]
     if meta.ge is None:
         wanted = meta.extra["range"]
@@ -293,10 +316,10 @@ def _types() -> dict[str, Any]:
 
 
 def check(name: str, given: Given) -> Any:
-    """The value of a setting in its final form.
+    """Return the value of a setting in its final form.
 
     Raises:
-        SettingsError: It is of the wrong type or out of range; see `Settings.load`.
+        SettingsError: The value has the wrong type or is out of range; see `Settings.load`.
     """
     try:
         checked = msgspec.convert(_plain(name, given), _types()[name], strict=not given.text)

@@ -1,7 +1,7 @@
-"""Where the value of a setting was written: as an argument, in Django's settings, in the environment.
+"""The places where a setting may be written: an argument, Django's settings, the environment.
 
-Place: words; reads `os.environ`, and Django's settings where Django is running, and nothing else.
-Knows names only; what a value must be is said in `settings`.
+Place: words; nothing to lose. Reads `os.environ` and, in a process that runs Django, its settings.
+Checks names; `settings` checks values.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from vwo_celery.text.wording import nearest, shown
 
 ENVIRONMENT_PREFIX = "VWO_CELERY_"
 DJANGO_SETTING = "VWO_CELERY"
-#: The setting for which an empty environment variable is a value: no spool.
+#: The one setting whose environment variable may be empty: no spool.
 _MAY_BE_EMPTY = "spool_dir"
 
 
 class Given(NamedTuple):
-    """A value, where it was written, and whether it is only text that stands for one."""
+    """A value, where it was written, and whether it is text that still has to be converted."""
 
     value: Any
     origin: str = "argument"
@@ -29,12 +29,12 @@ class Given(NamedTuple):
 
 
 def environment_variable(name: str) -> str:
-    """The environment variable of a setting."""
+    """Name of a setting's environment variable."""
     return ENVIRONMENT_PREFIX + name.upper()
 
 
 def from_environment(names: Collection[str]) -> dict[str, Given]:
-    """The settings that VWO_CELERY_… variables give; an empty one counts as not set."""
+    """Read the settings in VWO_CELERY_… variables; an empty one counts as not set."""
     given = {}
     for name in names:
         variable = environment_variable(name)
@@ -45,10 +45,10 @@ def from_environment(names: Collection[str]) -> dict[str, Given]:
 
 
 def from_django(names: Collection[str]) -> dict[str, Given]:
-    """The settings in Django's VWO_CELERY; none where Django is not loaded and configured.
+    """Read the settings in Django's VWO_CELERY; none if Django is not loaded and configured.
 
     Raises:
-        SettingsError: VWO_CELERY is no dict, names an unknown setting, or one in both cases.
+        SettingsError: VWO_CELERY is no dict, has an unknown name, or a name in both cases.
     """
     conf = sys.modules.get("django.conf")
     if conf is None or not conf.settings.configured:
@@ -57,10 +57,10 @@ def from_django(names: Collection[str]) -> dict[str, Given]:
 
 
 def from_options(options: object, names: Collection[str]) -> dict[str, Given]:
-    """The settings in *options*, the value of Django's VWO_CELERY; what is None is not given.
+    """Read the settings in *options*, the value of Django's VWO_CELERY; None counts as not given.
 
     Raises:
-        SettingsError: It is no dict, names an unknown setting, or one in both cases.
+        SettingsError: *options* is no dict, has an unknown name, or a name in both cases.
     """
     if not isinstance(options, Mapping | None):
         raise SettingsError(
@@ -78,10 +78,10 @@ def from_options(options: object, names: Collection[str]) -> dict[str, Given]:
 
 
 def from_arguments(arguments: Mapping[str, Any], names: Collection[str]) -> dict[str, Given]:
-    """The settings among *arguments* that are not None.
+    """Read the settings among *arguments*; None counts as not given.
 
     Raises:
-        SettingsError: An argument is no setting.
+        SettingsError: No setting has the name of an argument.
     """
     return {
         _known(name, Given(value).origin, names): Given(value)

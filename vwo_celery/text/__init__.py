@@ -1,5 +1,5 @@
-"""How messages spell numbers, names and secrets.
+"""The spelling of numbers, names and secrets in messages.
 
-Files: `amounts` (counts, sizes, spans), `wording` (values of others in our sentences), `masking`
-(what must not be shown). Pure functions; there is nothing to lose.
+Files: `amounts` (counts, sizes, spans of time), `wording` (values from outside), `masking` (secrets).
+Pure functions; nothing to lose.
 """

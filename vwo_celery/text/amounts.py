@@ -1,6 +1,6 @@
-"""Numbers as people read them: counts, spans of time, sizes. One form each, in messages and tables.
+"""Counts, spans of time and sizes, each in one form for messages and tables.
 
-Place: words, no I/O.
+Place: words; pure functions, nothing to lose.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ _LONGEST_IN_SECONDS = 120
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """A number and its noun, such as "1 event" or "1,200 batches"."""
+    """Spell a number and its noun, such as "1 event" or "1,200 batches"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def span(seconds: float) -> str:
-    """A span of time in its two largest units, such as "0.4 s", "75 s" or "2 h 05 min"."""
+    """Spell a span of time in at most two units, such as "0.4 s", "75 s" or "2 h 05 min"."""
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     if seconds < _LONGEST_IN_SECONDS:
@@ -31,7 +31,7 @@ def span(seconds: float) -> str:
 
 
 def size(bytes_: float) -> str:
-    """A size in its largest unit, such as "512 bytes" or "1.5 GiB"."""
+    """Spell a size in its largest unit, such as "512 bytes" or "1.5 GiB"."""
     unit = 0
     while bytes_ >= 1024 and unit < len(_UNITS) - 1:
         bytes_, unit = bytes_ / 1024, unit + 1

@@ -1,4 +1,8 @@
-"""Masks for what must not be shown: SDK keys, passwords, and URLs that hold one."""
+"""Masks for SDK keys, passwords, and URLs that hold one.
+
+Place: words; pure functions, nothing to lose. They read text with patterns, not with a parser: a
+secret must be masked also in a URL that cannot be parsed.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +15,30 @@ _VISIBLE_KEY_CHARACTERS = 4
 
 
 def mask(secret: str) -> str:
-    """The last characters of *secret*, enough to tell two keys apart and too few to use."""
+    """Return the last characters of *secret*: enough to tell two keys apart, too few to use."""
     if len(secret) < 3 * _VISIBLE_KEY_CHARACTERS:
         return "…"
     return "…" + secret[-_VISIBLE_KEY_CHARACTERS:]
 
 
 def mask_url(url: str) -> str:
-    """*url* without its user, password and query, all of which may be secrets."""
+    """Return *url* without its user, password and query, all of which may be secrets."""
     masked = re.sub(r"(?s)^([^/]*://)?.*@", r"\1…@", url)
     return re.sub(r"(?s)\?.*", "?…", masked)
 
 
 def scheme_only(url: str) -> str:
-    """What an error may say of a URL that is wrong somewhere, so that a password may be anywhere."""
+    """Return the scheme only: in a URL that cannot be parsed, any other part may be the password."""
     scheme = re.match(r"[A-Za-z0-9+.-]+://", url)
     return f"a URL that begins with {scheme[0]}" if scheme else "a text without a scheme and ://"
 
 
 def without_secrets(text: str, masks: Mapping[str, str]) -> str:
-    """*text* with a mask for each secret, however it is spelled: as it is, as in a URL or in a repr.
+    """Mask each secret in *text*, whether it is spelled plainly, as in a URL or as in a repr.
 
     Args:
-        text: What another program said.
-        masks: For each secret, none empty, what to show instead.
+        text: An error or a log line of another program.
+        masks: Each secret, none empty, and its mask.
     """
     for secret, mask in masks.items():
         pattern = re.compile(_spellings(secret), re.IGNORECASE)
@@ -43,20 +47,20 @@ def without_secrets(text: str, masks: Mapping[str, str]) -> str:
 
 
 def _spellings(secret: str) -> str:
-    """A pattern for *secret*, each of its characters as it is, as in a URL or as in a repr."""
+    """Make a pattern for *secret* with each character plain, as in a URL or as in a repr."""
     either = ({c, quote(c, safe=""), quote_plus(c), repr(c)[1:-1]} for c in secret)
     return "".join(f"(?:{'|'.join(map(re.escape, ways))})" for ways in either)
 
 
-#: Shorter pieces of a password are no secret, and in too many words.
+#: Shortest piece of a password that is masked; shorter ones are in too many words.
 _SHORTEST_SECRET: Final = 3
 
 
 def secrets_of(url: str) -> list[str]:
-    """What an error about *url* must not show: its password, whole and in the pieces it may break into.
+    """List the texts that an error about *url* must not show: its passwords and their pieces.
 
-    A URL of Celery's may be several, with ";" between them. The longest comes first, so that none is
-    left over where one is a part of another.
+    A library that misreads a URL quotes a piece of the password. A broker's URL may be several, joined
+    by ";". The longest text comes first, since one may contain another.
     """
     whole = [secret for each in re.split(r";(?=[a-z0-9+]+://)", url) for secret in _passwords(each)]
     pieces = {piece for each in whole for piece in (each, *re.split(r"[/?#@:;\s]", each))}

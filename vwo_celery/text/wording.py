@@ -1,6 +1,6 @@
-"""How errors and log lines name what they were given, without raising and without secrets.
+"""Values from outside in errors and log lines, shortened, whatever they are.
 
-Place: words, no I/O.
+Place: words; pure functions, nothing to lose.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from difflib import get_close_matches
 
 
 def shown(value: object) -> str:
-    """A short text of any value; never raises, whatever the value's class does."""
+    """Return a short repr of any value; never raises, whatever the value's class does."""
     try:
         return reprlib.repr(value)
     except Exception:
@@ -19,6 +19,6 @@ def shown(value: object) -> str:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """The words " (did you mean …?)" if one of *known* is close to *name*, else ""."""
+    """Return " (did you mean …?)" if one of *known* is close to *name*, else ""."""
     matches = get_close_matches(name, list(known), n=1) if isinstance(name, str) else []
     return f" (did you mean {matches[0]!r}?)" if matches else ""
