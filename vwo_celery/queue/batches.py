@@ -1,6 +1,6 @@
-"""What scripts and workers say about batches: limits, a claimed batch, the parts it is split into.
+"""Batches in Python: a queue's limits, a claimed batch, the parts that it is split into.
 
-Place: words, no I/O; the store turns them into scripts' arguments and answers into them.
+Data without I/O: nothing to lose. `shard` turns it into arguments of scripts and answers into it.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ import msgspec
 
 from vwo_celery.queue.keys import as_text
 
-#: Of what is stored with a batch as its error.
+#: Longest error text stored with a batch, in characters.
 LONGEST_ERROR: Final = 300
-#: Between the name of a batch and the number of a part of it; sorts before what names a later batch
-#: of the same push, so that parts keep their place.
+#: Separator between the name of a batch and the number of a part. It sorts before the separator of
+#: later batches of the same push, so parts keep their place in the order.
 _PART: Final = "+"
+#: Characters of a claim's token in the name of a part.
 _CLAIM_CHARACTERS: Final = 4
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a shard's scripts need to know of its queue's settings.
+    """The limits that a shard's scripts obey.
 
     Attributes:
-        events_per_request: Events of a full batch.
-        interval_ms: Age at which a list that is not full is sealed.
-        batch_bytes: Most bytes of events in one batch, a separator for each event included.
+        events_per_request: Number of events in a full batch.
+        interval_ms: Age at which an open list that is not full is sealed.
+        batch_bytes: Most bytes of one batch, a separator for each event included.
         capacity_events: Most undelivered events.
         capacity_bytes: Most bytes of undelivered events.
         parallel: Most batches in flight at once.
-        slot_ttl_ms: How long a wake-up that no task picked up keeps its slot.
+        slot_ttl_ms: Time for which a wake-up that no task picks up keeps its slot.
     """
 
     events_per_request: int
@@ -52,19 +53,19 @@ class Batch(msgspec.Struct, frozen=True):
 
     Attributes:
         id: Its name; the same at every attempt.
-        attempt: 1 at the first claim; fences what the holder of an older lease does.
+        attempt: 1 at the first claim; fences off the holder of an older lease.
         lost_leases: Leases of this batch that ran out.
         events: Number of events in it.
         bytes: Their size, a separator for each included.
         first_ms: Unix ms at which its oldest event was enqueued.
-        sealed_ms: Unix ms from which its age is counted.
+        sealed_ms: Unix ms from which its age counts.
         claimed_ms: Unix ms of this claim, by Redis' clock.
         lease_until_ms: Unix ms at which this claim ends, by Redis' clock.
         wakeups: Slots taken for further workers, with tokens `help_token`:1 and so on.
         help_token: See wakeups.
-        results_wanted: Whether somebody listens for this queue's results.
-        delivered_ms: Unix ms at which VWO last accepted something of this shard; 0 for never.
-        passed: The size that VWO took after it had found a larger one too large; None if it never has.
+        results_wanted: Whether an application listens for this queue's results.
+        delivered_ms: Unix ms at which VWO last accepted a batch of this shard; 0 for never.
+        passed: The size that VWO accepted after it had refused a larger one; None if it never did.
     """
 
     id: str
@@ -84,26 +85,26 @@ class Batch(msgspec.Struct, frozen=True):
 
     @property
     def age_seconds(self) -> float:
-        """How long it has been sealed, at the time of the claim."""
+        """Time from its sealing to this claim."""
         return (self.claimed_ms - self.sealed_ms) / 1000
 
 
 class Held:
-    """Answer to a claim from a shard that is held, when it is time to ask the circuit."""
+    """The answer to a claim from a held shard: it is time to ask the circuit."""
 
 
 HELD: Final = Held()
 
 
 class Part(msgspec.Struct, frozen=True):
-    """Some events of a batch that are to become a batch of their own.
+    """Events of a batch that are to become a batch of their own.
 
     Attributes:
-        fate: "ready" or "dead".
-        ranges: Of events, oldest first: the first of each range, and the one after its last.
-        bytes: Size of all of them, a separator for each included.
-        delay_seconds: How long a ready part waits.
-        error: Why, for operators.
+        fate: The state of the new batch.
+        ranges: Ranges of events, oldest first: the first event of each, and the one after its last.
+        bytes: Size of its events, a separator for each included.
+        delay_seconds: Time before a ready part may be claimed.
+        error: The reason, for operators.
     """
 
     fate: Literal["ready", "dead"]
@@ -118,7 +119,7 @@ class Part(msgspec.Struct, frozen=True):
         return sum(end - start for start, end in self.ranges)
 
     def arguments(self) -> list[Any]:
-        """The part as split.lua takes it."""
+        """The part as arguments of split.lua."""
         bounds = [bound for each in self.ranges for bound in each]
         delay_ms, error = as_ms(self.delay_seconds), self.error[:LONGEST_ERROR]
         return [self.fate, self.events, self.bytes, delay_ms, error, len(self.ranges), *bounds]
@@ -127,24 +128,24 @@ class Part(msgspec.Struct, frozen=True):
 def part_id(batch_id: str, number: int, claim: str = "") -> str:
     """Name of one part of a batch that is split, counted from 1.
 
-    It belongs to one *claim*, named by its token: where Redis lost a split and the batch is split
-    again, what is told about the parts of the first split does not touch those of the second.
+    The name includes the token of the *claim*: should Redis lose a split and the batch be split again,
+    whatever arrives late about the first split's parts does not touch those of the second.
     """
     return f"{batch_id}{_PART}{number}{claim[:_CLAIM_CHARACTERS]}"
 
 
 def stems(batch_ids: Iterable[str]) -> tuple[str, ...]:
-    """What the names of all parts of these batches begin with."""
+    """Prefixes of the names of all parts of these batches."""
     return tuple(f"{batch_id}{_PART}" for batch_id in batch_ids)
 
 
 def as_ms(seconds: float) -> int:
-    """Whole milliseconds."""
+    """A duration in whole milliseconds."""
     return int(seconds * 1000)
 
 
 class Passed(msgspec.Struct, frozen=True):
-    """A size that VWO took, or half of one that it did not.
+    """A size that VWO accepted, or half of one that it refused.
 
     Attributes:
         events: Number of events.

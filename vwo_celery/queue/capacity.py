@@ -1,8 +1,8 @@
-"""What goes when there is too much: the oldest events of a full queue, the oldest dead letters.
+"""Dropping to make room: the oldest events of a full queue, the oldest dead letters.
 
-Place: an edge beside the store; the first is a producer's and only with `when_full="drop_oldest"`, the
-second a worker's. Every drop is one script that also counts it; then it is announced. If this process
-dies in between, what was dropped is counted and not announced, and the rest goes with the next call.
+Place: stage 1 (a producer with `when_full="drop_oldest"` drops events) and stage 5 (a worker drops
+dead letters). One script drops and counts; then the drop is announced. If the process dies in
+between, the drop is counted and not announced, and the next call drops the rest.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 
-#: Reasons under which the scripts count what is dropped here.
+#: Reasons under which the scripts count these drops.
 OLDEST, DEAD_LETTERS_FULL = "oldest", "dead_letters_full"
+#: Answers of make_room.lua: the push fits now, it may fit after a further call, it never fits.
 FITS, MAY_FIT, NEVER_FITS = 1, 0, -1
-#: Batches that one call may drop to make room: one for each new event, within these bounds.
+#: Bounds of the number of batches that one call may drop: one for each new event.
 _FEWEST_BATCHES, _MOST_BATCHES = 10, 100
-#: Dead batches that one call may drop.
+#: Most dead letters that one call drops.
 _TRIM_BATCHES = 100
 
 
 class Room(NamedTuple):
-    """What make_room.lua answered.
+    """The answer of make_room.lua.
 
     Attributes:
         dropped: Number of events dropped.
-        fits: FITS, MAY_FIT after a further call, or NEVER_FITS.
+        fits: FITS, MAY_FIT or NEVER_FITS.
     """
 
     dropped: int
@@ -38,19 +39,19 @@ class Room(NamedTuple):
 
 
 def share(total: int, shards: int) -> int:
-    """What one of *shards* parts may hold of *total*: rounded up, so that none may hold nothing."""
+    """The share of *total* for one of *shards* shards, rounded up so that it is never 0."""
     return -(-total // shards)
 
 
 def make_room(shard: Shard, events: Sequence[bytes]) -> Room:
-    """Drop the oldest events that nobody is sending, for a push that was refused.
+    """Drop the oldest events that are not in flight, to make room for a refused push.
 
     Args:
-        shard: Which is full.
-        events: What was refused.
+        shard: The full shard.
+        events: The encoded events of the push.
 
     Returns:
-        What was dropped, and whether the push fits now. What never fits has nothing dropped for it.
+        How much was dropped, and whether the push fits now. Nothing is dropped if it never fits.
 
     Raises:
         QueueUnavailable: Redis did not answer; the oldest events may be dropped.
@@ -74,12 +75,12 @@ def make_room(shard: Shard, events: Sequence[bytes]) -> Room:
 def trim_dead(shard: Shard, most_events: int) -> int:
     """Drop the oldest dead letters for good until no more than *most_events* are kept.
 
-    May be run at any time by anyone, and twice. A batch that alone exceeds the bound goes as well.
-    Ends after some batches at the latest; what is left goes with the next call.
+    May be run at any time by anyone, and twice. A batch that alone exceeds the bound is dropped, too.
+    One call drops a bounded number of batches; the next call drops the rest.
 
     Args:
-        shard: Whose.
-        most_events: Most that this shard may keep; see `share`.
+        shard: The shard.
+        most_events: Most dead events that this shard may keep; see `share`.
 
     Returns:
         The number of events dropped.
@@ -104,7 +105,7 @@ def trim_dead(shard: Shard, most_events: int) -> int:
 
 
 def _drop_oldest_dead(shard: Shard, most_events: int) -> int:
-    """Events of the oldest dead batch, dropped; 0 if somebody else was faster, -1 if all is well."""
+    """Drop the oldest dead letter; its events, 0 if it was gone already, -1 if no drop is due."""
     with unavailable(f"look at the dead letters of {shard.keys.name}"):
         oldest = shard.client.zrange(shard.keys.dead, 0, 0)
     if not oldest:

@@ -1,9 +1,9 @@
-"""A destination's circuit: open after failures in a row, and then only one probe at a time may ask.
+"""A destination's circuit: it opens after failures in a row; then only one probe at a time is sent.
 
-Place: an edge; owns one key in Redis for each queue, which all workers share. An open circuit holds
-the queue's shards, so that nothing is claimed; that it closed is told to the shards by whoever probed,
-and each shard asks by itself when its hold is over. If the probing process dies, its leave to probe
-runs out.
+Place: stages 3 to 5; owns one key in Redis for each queue, shared by all workers. While the circuit is
+open, the queue's shards are held, so that nothing is claimed. The worker whose probe succeeds ends
+the holds; a shard whose hold runs out asks the circuit again. If the probing process dies, its leave
+to probe expires.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from vwo_celery.queue.keys import new_token, shard_keys
 from vwo_celery.queue.scripts import script
 from vwo_celery.settings import Settings
 
-#: A destination that is down is asked at least so often, unless it asked for more time itself.
+#: Longest pause between two probes of a destination, unless VWO asked for a longer one.
 LONGEST_PAUSE_SECONDS = 30.0
 _PROBE_MARGIN_SECONDS = 5.0
 _CLOSED, _PROBE = 1, 2
 
 
 class Permit(NamedTuple):
-    """Whether a destination may be asked now; the token is that of a probe, else ""."""
+    """Leave to send to a destination, or not; the token is that of a probe, else ""."""
 
     answer: Literal["closed", "probe", "open"]
     until_ms: int
@@ -32,13 +32,13 @@ class Permit(NamedTuple):
 
 
 class Circuit:
-    """One queue's circuit. Every method raises QueueUnavailable where Redis does not answer.
+    """One queue's circuit. Every method raises QueueUnavailable if Redis does not answer.
 
     Args:
-        client: A Redis client, see connections.
+        client: A Redis client made by `connections`.
         queue: The queue's name.
-        settings: A worker's; their namespace, `circuit_failures`, backoff and timeout matter.
-        random: Gives a number from 0 to 1.
+        settings: A worker's; namespace, `circuit_failures`, backoff and timeout are used.
+        random: Returns a number from 0 to 1.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Circuit:
         self._key = shard_keys(settings.namespace, queue, 0).circuit
 
     def ask(self) -> Permit:
-        """Whether to send: closed, or the caller is the probe, or open until when."""
+        """Ask for leave to send: "closed", the caller is the "probe", or "open" until some time."""
         token, settings = new_token(), self._settings
         probe_ms = as_ms(settings.request_timeout_seconds + _PROBE_MARGIN_SECONDS)
         longest_ms = as_ms(max(settings.backoff_max_seconds, LONGEST_PAUSE_SECONDS)) + probe_ms
@@ -68,12 +68,13 @@ class Circuit:
     def note_failure(
         self, *, delivered_ms: int, floor_seconds: float | None, probe: str
     ) -> float | None:
-        """Count a failure; seconds until the next probe, None if the circuit is closed.
+        """Count a failure; seconds until the next probe, None if the circuit stays closed.
 
         Args:
-            delivered_ms: When VWO last accepted something, as far as the caller knows; 0 for never.
-            floor_seconds: How long VWO asked us to wait; None if it did not.
-            probe: Token of the caller's probe, "" if it was none.
+            delivered_ms: Unix ms at which VWO last accepted a batch, as far as the caller knows; 0 for
+                never.
+            floor_seconds: Wait that VWO asked for; None if it asked for none.
+            probe: Token of the caller's probe, "" if it was no probe.
         """
         settings = self._settings
         longest = min(LONGEST_PAUSE_SECONDS, settings.backoff_max_seconds)
@@ -87,6 +88,6 @@ class Circuit:
         return wait_ms / 1000 if wait_ms else None
 
     def end_probe(self, probe: str, *, answered: bool) -> bool:
-        """Give the leave to probe back; whether the circuit is closed now."""
+        """Give back the leave to probe; whether the circuit is closed now."""
         with unavailable(f"end of a probe of {self._queue}"):
             return bool(script("mend").run(self._client, (self._key,), (probe, int(answered))))

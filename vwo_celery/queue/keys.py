@@ -1,8 +1,8 @@
-"""The name of every key in Redis, its type and its meaning: nothing else composes a key.
+"""Name, type and meaning of every key in Redis; no other module composes a key.
 
-Place: words, no I/O. All keys of one shard share a hash tag, so that one script may touch them on
-Redis Cluster. The version is part of the name: a release that stores things differently uses other
-keys, and can still read these.
+Words without I/O: nothing to lose. All keys of one shard share a hash tag, so that one script may use
+them on Redis Cluster. The version is part of the name: a release that stores data differently uses
+other keys, and can still read these.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import msgspec
 
-#: Version of what is stored; readable by the release before and after.
+#: Version of the stored data; the releases before and after can read it.
 KEY_VERSION = 1
 
 
@@ -120,10 +120,10 @@ def split_shard_name(name: str) -> tuple[str, int]:
 
 
 def new_token() -> str:
-    """A name that no other call uses."""
+    """A random name that no other call returns."""
     return uuid4().hex[:20]
 
 
 def as_text(value: Any) -> str:
-    """A name that Redis answered, which is bytes unless the client decodes."""
+    """A name from an answer of Redis, which is bytes unless the client decodes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,10 +1,10 @@
-"""Idempotency marks: what keeps a push that is sent twice from storing twice, and shows what was lost.
+"""Idempotency marks: a push that is sent twice is stored once, and lost pushes are noticed.
 
-Place: words, in the producing process. Each push of k events carries the id of a mark and a number
-that is k higher than at the push before it. The script remembers the last number of each mark for a
-while: it stores nothing for one that it has seen, and where it has seen too little, Redis lost what
-lies between. Neither generation's events carry an id that could serve. A mark that dies with its
-process is forgotten by Redis, and what Redis lost under it goes unnoticed.
+Stage 1 of an event's way, in the producing process. Each push of k events carries the id of a mark
+and a number that is k higher than that of the push before. The script remembers the last number of
+each mark for a while: a number that it has seen stores nothing, and a gap is what Redis lost. The
+events of neither generation carry an id that could serve instead. If the process dies, Redis forgets
+its marks after a while, and events that Redis lost under them go unnoticed.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import msgspec
 
 from vwo_celery.forks import PerProcess
 
-#: How long Redis keeps a mark after a push; the same as in lua/shared/mark.lua. A process that stores
-#: little, such as one of many that live for one job each, costs memory for less long.
+#: Time for which Redis keeps a mark after a push, as in lua/shared/mark.lua: shorter for a process that
+#: has stored few events, since there may be many that live for one job each.
 YOUNG_TTL_SECONDS = 3_600.0
 OLD_TTL_SECONDS = 86_400.0
+#: Events stored under a mark from which it is kept for longer.
 OLD_FROM_SEQUENCE = 100
 _BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Mark(msgspec.Struct):
-    """A producer's idempotency mark: one push at a time may be under way with it.
+    """A producer's idempotency mark; at most one push at a time uses it.
 
     Attributes:
         id: Its name.
-        sequence: Events pushed with it, those of the push under way included.
-        events: Events of the push under way.
-        life: The life of the shard's state that it belongs to; see `Marks.renew`.
-        sending: Sets a further sending of the push under way apart from those before, "" for the
-            first; see `doubt`.
-        used_at: When it was last given back, seconds of the clock of `Marks`.
+        sequence: Events pushed under it, including the push under way.
+        events: Number of events of the push under way.
+        life: The shard's life that it belongs to; see `Marks.renew`.
+        sending: Name of a repeated sending of the push under way, "" for the first; see `doubt`.
+        used_at: Time at which it was last given back, seconds of the clock of `Marks`.
     """
 
     id: str
@@ -47,34 +47,34 @@ class Mark(msgspec.Struct):
     used_at: float = 0.0
 
     def doubt(self) -> None:
-        """Note that the push under way may be stored, or may yet be, before it is sent again.
+        """Note, before a repeat, that an earlier sending may be stored or may still arrive.
 
-        The next sending seals batches under names of its own: where Redis lost the first sending, a
-        batch of the same name could hold other events, and would be forgotten with the first one's ack.
+        The repeat seals batches under names of its own. Should Redis lose the first sending, a batch of
+        the same name could hold other events, and the first one's ack would delete it.
         """
         self.sending = f"r{uuid4().hex[:6]}"
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the push under way was sent before, and an earlier sending may still arrive."""
+        """Whether an earlier sending of the push under way may still arrive."""
         return self.sending != ""
 
     @property
     def ttl_seconds(self) -> float:
-        """How long Redis remembers it after a push."""
+        """Time for which Redis remembers it after a push."""
         return YOUNG_TTL_SECONDS if self.sequence < OLD_FROM_SEQUENCE else OLD_TTL_SECONDS
 
 
 def uptime_seconds() -> float:
-    """A clock that never steps back, and goes on while the machine sleeps, as Redis' expiry does."""
+    """Seconds that never step back and go on while the machine sleeps, as Redis' expiry does."""
     return time.monotonic() if _BOOT_CLOCK is None else time.clock_gettime(_BOOT_CLOCK)
 
 
 class Marks:
     """The marks of this process for one shard; safe under threads and greenlets.
 
-    A mark goes back only after a push whose fate is known. After a fork the child starts with none
-    of its parent's, since both would count on from the same number.
+    A mark is given back only when the fate of its push is known. A forked child starts without its
+    parent's marks, since both would count on from the same number.
 
     Args:
         clock: Seconds, from any start.
@@ -87,27 +87,27 @@ class Marks:
 
     @property
     def life(self) -> str:
-        """The life of the shard's state that these marks belong to; "" before the first one."""
+        """The shard's life that these marks belong to; "" before the first."""
         return self._life
 
     def renew(self, life: str) -> None:
-        """Begin again with new marks, if *life* is another one.
+        """Start with new marks if *life* is another one.
 
-        A shard's state gets a new life where Redis had forgotten it. Under marks from before, all
-        that was ever pushed would count as lost.
+        A shard gets a new life when Redis has forgotten it. Under older marks, everything that was ever
+        pushed would count as lost.
         """
         if life != self._life:
             self._life, self._free = life, PerProcess(deque)
 
     def take(self, events: int) -> Mark:
-        """A mark with its sequence raised for a push of so many events."""
+        """Take a mark, its sequence raised for a push of *events* events."""
         mark = self._free_one() or Mark(uuid4().hex[:12], life=self._life)
         mark.sequence += events
         mark.events = events
         return mark
 
     def _free_one(self) -> Mark | None:
-        """The mark that went back last and that Redis will not forget soon; the others are given up."""
+        """The mark given back last, unless Redis may forget it soon; older ones are given up."""
         free = self._free.get()
         while True:
             try:
@@ -118,15 +118,15 @@ class Marks:
                 return mark
 
     def give_back(self, mark: Mark) -> None:
-        """Let the next push use it: what it was taken for is stored."""
+        """Let the next push use the mark: its push is stored."""
         if mark.life == self._life:
             mark.sending, mark.used_at = "", self._clock()
             self._free.get().append(mark)
 
     def give_back_unused(self, mark: Mark) -> None:
-        """Let the next push use it: nothing was stored under it, nor will be.
+        """Let the next push use the mark: nothing of its push is stored, nor will be.
 
-        Where a sending may still arrive, the mark is given up: the next push would be taken for it.
+        A mark is given up if a sending may still arrive, since the next push would be taken for it.
         """
         mark.sequence -= mark.events
         if mark.sequence and mark.life == self._life and not mark.in_doubt:

@@ -1,6 +1,7 @@
-"""One push of events to Redis: how large it may be, what its answer means, when it is sent again.
+"""One push of events to Redis: its size, the meaning of its answer, when it is sent again.
 
-Place: an edge beside the store; what the sync and the asyncio producer share.
+Stage 1 of an event's way, shared by the sync and the asyncio producer. If the process dies here, the
+push is stored or not as a whole; an event without a receipt may be lost.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.connections.errors import REDIS_ERRORS
 from vwo_celery.queue.batches import Limits
-from vwo_celery.queue.capacity import MAY_FIT, NEVER_FITS, make_room
+from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.replication import Replicas
 from vwo_celery.queue.shard import REFUSALS, Pushed, Shard
 
-#: Most events and bytes of one command, so that no command holds Redis for more than a moment.
+#: Most events and bytes of one command, since a longer one would hold up Redis.
 PUSH_EVENTS = 1000
 PUSH_BYTES = 1_000_000
-#: Rounds of making room for one push: some, and one more for each so many events of it.
+#: Most rounds of making room for one push: a few, and one more for each so many events of it.
 _ROOM_ROUNDS, _ROOM_EVENTS = 3, 100
 
 
 class Push(NamedTuple):
-    """One push: where to, under which mark, of what, and how many batches it may seal.
+    """One push: its shard, its mark, its events, and how many batches it may seal.
 
-    `replicas` says which replicas must have it before it is answered; None for none.
+    `replicas` are those that must have the push before it is answered; None for none.
     """
 
     shard: Shard
@@ -40,38 +41,38 @@ class Push(NamedTuple):
 
     @property
     def token(self) -> str:
-        """Stem of the wake-up tokens that the push may be answered with."""
+        """Stem of the wake-up tokens that the answer may hand out."""
         return push_token(self.mark)
 
     @property
     def command(self) -> tuple[Any, ...]:
-        """The command that stores the events, once, however often it is sent."""
+        """The command that stores the events once, however often it is sent."""
         return self.shard.push_command(self.mark, self.encoded, self.names)
 
     def send(self) -> Pushed:
-        """Send it.
+        """Send the push.
 
         Raises:
-            redis.exceptions.RedisError: As it comes; see `send_again`.
+            redis.exceptions.RedisError: As redis-py raises it; see `send_again`.
         """
         if self.replicas is not None:
             return self.replicas.push(self.shard, self.mark, self.command)
         return self.shard.push(self.command)
 
     async def send_by(self, client: Any) -> Pushed:
-        """Send it by an asyncio client; it must not have replicas to wait for.
+        """Send the push by an asyncio client; it must not have replicas to wait for.
 
         Raises:
-            redis.exceptions.RedisError: As it comes; see `Repeats`.
+            redis.exceptions.RedisError: As redis-py raises it; see `Repeats`.
         """
         return Pushed(*await client.execute_command(*self.command))
 
 
 class Repeats:
-    """What may still be tried for one push: once the scripts, once the push whose answer was lost.
+    """The repeats left for one push: one after loading the scripts, one after a lost answer.
 
-    In either order, since a Redis that comes back has lost its scripts. The mark keeps a push that
-    did run from storing twice.
+    They may come in either order, since a Redis that comes back has lost its scripts. The mark keeps a
+    push that did run from storing twice.
     """
 
     def __init__(self, mark: Mark) -> None:
@@ -79,7 +80,7 @@ class Repeats:
         self._left = {"load", "repeat"}
 
     def allow(self, exc: Exception) -> bool:
-        """Whether sending it again after *exc* can help, and is not used up."""
+        """Whether to send the push again after *exc*: it can help, and the repeat is not used up."""
         if isinstance(exc, NoScriptError):
             return self._use("load")
         self._mark.doubt()
@@ -93,10 +94,10 @@ class Repeats:
 
 
 def send_again(push: Push, exc: Exception) -> Pushed:
-    """Send a push again after *exc*, where that can help.
+    """Send a push again after *exc*, if that can help.
 
     Raises:
-        redis.exceptions.RedisError: It cannot help, or it did not.
+        redis.exceptions.RedisError: It cannot help, or did not.
     """
     repeats = Repeats(push.mark)
     while repeats.allow(exc):
@@ -113,15 +114,15 @@ def send_with_room(push: Push, refused: Pushed) -> Pushed:
     """Drop the oldest events for a push that was refused, and send it again.
 
     Nothing of the push is stored until it fits as a whole. It is sent under the same mark, since the
-    refusal stored nothing. What other producers store meanwhile may take the room; after some rounds
-    that is that.
+    refusal stored nothing. Other producers may take the room that was made; the push is given up
+    after some rounds.
 
     Args:
-        push: What was refused.
-        refused: The answer.
+        push: The refused push.
+        refused: Its answer.
 
     Returns:
-        The last answer; a refusal where the push never fits, or did not yet.
+        The last answer; a refusal if the push does not fit.
 
     Raises:
         QueueUnavailable: Redis did not answer; nothing of the push is stored.
@@ -130,21 +131,22 @@ def send_with_room(push: Push, refused: Pushed) -> Pushed:
     pushed = refused
     for _ in range(_ROOM_ROUNDS + len(push.encoded) // _ROOM_EVENTS):
         room = make_room(push.shard, push.encoded)
-        if room.fits == NEVER_FITS:
-            break
-        if room.fits == MAY_FIT:
-            continue
-        try:
-            pushed = push.send()
-        except REDIS_ERRORS as exc:
-            pushed = send_again(push, exc)
-        if pushed.code not in REFUSALS:
+        if room.fits == FITS:
+            pushed = _send(push)
+        if room.fits == NEVER_FITS or pushed.code not in REFUSALS:
             break
     return pushed
 
 
+def _send(push: Push) -> Pushed:
+    try:
+        return push.send()
+    except REDIS_ERRORS as exc:
+        return send_again(push, exc)
+
+
 def pages(encoded: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """*encoded* in runs of at most PUSH_EVENTS events and about PUSH_BYTES bytes."""
+    """*encoded* in pages of at most PUSH_EVENTS events and about PUSH_BYTES bytes."""
     if len(encoded) <= PUSH_EVENTS and sum(map(len, encoded)) <= PUSH_BYTES:
         if encoded:
             yield encoded
@@ -159,7 +161,7 @@ def pages(encoded: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 
 def names_needed(limits: Limits, encoded: Sequence[bytes]) -> int:
-    """Batches that pushing *encoded* may seal at most, as enqueue.lua counts them."""
+    """Most batches that a push of *encoded* may seal, as enqueue.lua counts them."""
     count = len(encoded)
     if count == 1:
         return 2

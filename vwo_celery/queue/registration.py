@@ -1,6 +1,6 @@
-"""Words of a queue: how it is announced in Redis, and the wake-up that names one of its shards.
+"""Registrations, by which queues are announced in Redis, and wake-ups, which name one of their shards.
 
-Data without I/O; the spool and the demo know them without a client for Redis.
+Data without I/O: nothing to lose. The spool and the demo use it without a client for Redis.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import msgspec
 from vwo_celery.destinations import Destination
 from vwo_celery.queue.batches import Limits
 
-#: As the setting `shards`; a registration that says more would have the sweep look for ever.
+#: Most shards of a queue, as in the setting `shards`; more would keep the sweep busy without end.
 MOST_SHARDS = 64
-#: What is raised where somebody else's bytes are no JSON of ours.
+#: Exceptions raised for bytes that are not the expected JSON.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Registration(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a producer leaves in Redis, so that any worker can serve its queue.
+    """The record that a producer leaves in Redis, so that any worker can serve its queue.
 
     Attributes:
-        destination: Where the events go; holds the SDK key.
-        limits: What the scripts obey, for each shard.
+        destination: The events' destination; holds the SDK key.
+        limits: The limits of each shard.
         shards: Number of shards.
         flush_callback: Import path "module:function" of the callback, "" for none.
-        version: Of this shape.
+        version: Version of this shape.
     """
 
     destination: Destination
@@ -37,7 +37,7 @@ class Registration(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Registrations(NamedTuple):
-    """All registered queues by name; where this release cannot read one, the reason instead."""
+    """All registered queues by name; for one that this release cannot read, the reason."""
 
     readable: dict[str, Registration]
     unreadable: dict[str, str]

@@ -1,9 +1,9 @@
-"""Waiting until replicas have a push as well, where `wait_replicas` asks for it.
+"""Waiting until replicas have a push, if `wait_replicas` asks for it.
 
-Place: an edge beside the store; stage 1 of an event's way. Redis replicates after it has answered, so
-that a master which dies can take acknowledged events with it. WAIT speaks for what its own connection
-has sent, hence it follows the push on the same one, in the same round trip. A push that too few
-replicas confirm is stored on the master all the same, and is not taken back; the receipt says so.
+Stage 1 of an event's way. Redis replicates after it has answered, so a master that dies can take
+confirmed events with it. WAIT covers only what its own connection has sent; hence it follows the push
+on the same connection, in the same round trip. A push that too few replicas confirm stays stored on
+the master, and its receipt says so. If the process dies here, the push is stored or not as a whole.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Pushed, Shard
 from vwo_celery.settings import Settings
 
-#: Of the time for one answer; the rest is for the way, so that a replica that is silent is never taken
-#: for a Redis that is.
+#: Share of the socket timeout that WAIT may use. The rest covers the network, so a silent replica is
+#: not mistaken for a silent Redis.
 _SHARE_OF_AN_ANSWER = 0.5
 
 
 class Replicas(NamedTuple):
-    """How many replicas a push waits for, and how long at most."""
+    """Number of replicas that a push waits for, and the longest wait."""
 
     number: int
     timeout_ms: int
 
     def push(self, shard: Shard, mark: Mark, command: tuple[Any, ...]) -> Pushed:
-        """Send a push, and wait for its replicas.
+        """Send a push and wait for its replicas.
 
         Args:
-            shard: What is pushed to.
-            mark: What it is pushed under.
-            command: Made by `Shard.push_command`.
+            shard: The shard that is pushed to.
+            mark: The mark of the push.
+            command: The command made by `Shard.push_command`.
 
         Returns:
             The answer; `replicated` tells whether enough replicas have it.
 
         Raises:
-            redis.exceptions.RedisError: As it comes.
+            redis.exceptions.RedisError: As redis-py raises it.
         """
-        # A repeat writes nothing, and from 7.2 on Redis waits only for what its connection wrote.
+        # Needed since a repeated push writes nothing, and Redis 7.2 and later wait only for writes.
         write = ("PEXPIRE", shard.keys.mark(mark.id), as_ms(mark.ttl_seconds))
         wait = ("WAIT", self.number, self.timeout_ms)
         try:
             answer, _, confirmed = _send_together(shard, (command, write, wait))
-        except (AskError, TryAgainError):  # MOVED is a kind of the former; it has not run
-            # Its slot is on the move. redis-py follows it, by a connection that we cannot tell.
+        except (AskError, TryAgainError):  # MOVED is a kind of AskError; the push has not run
+            # The slot is being moved. redis-py follows it on a connection that is unknown here.
             answer = shard.client.execute_command(*command)
             return Pushed(*answer)._replace(replicated=False)
         replicated = isinstance(confirmed, int) and confirmed >= self.number
@@ -61,32 +61,32 @@ class Replicas(NamedTuple):
 
 
 def replicas_of(settings: Settings, client: Any, *, answer_seconds: float) -> Replicas | None:
-    """What pushes have to wait for; None for nothing.
+    """The replicas that pushes wait for; None for none.
 
     Args:
-        settings: A producer's.
+        settings: A producer's settings.
         client: Its Redis client.
-        answer_seconds: How long the client waits for one answer.
+        answer_seconds: Time for which the client waits for one answer.
 
     Raises:
-        SettingsError: The client cannot tell for what it waits.
+        SettingsError: The client cannot send WAIT on the connection of the push.
     """
     if not settings.wait_replicas:
         return None
     if isinstance(client, redis.RedisCluster):
         raise SettingsError(
-            "wait_replicas cannot be used with a Redis Cluster client of your own: the waiting must be "
-            "on the connection of the push, which it does not tell; give redis_url instead"
+            "wait_replicas cannot be used with a Redis Cluster client of your own: WAIT must follow the "
+            "push on its connection, which such a client does not tell; give redis_url instead"
         )
     return Replicas(settings.wait_replicas, max(1, as_ms(_SHARE_OF_AN_ANSWER * answer_seconds)))
 
 
 def _send_together(shard: Shard, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Send commands one after the other on one connection; their answers, some of them errors.
+    """Send commands one after another on one connection; their answers, of which some may be errors.
 
     Raises:
-        redis.exceptions.ResponseError: The first was refused.
-        redis.exceptions.RedisError: There is an answer missing.
+        redis.exceptions.ResponseError: The first command was refused.
+        redis.exceptions.RedisError: An answer is missing.
     """
     client = shard.client
     in_cluster = isinstance(client, ClusterClient)

@@ -1,8 +1,8 @@
-"""(error, events) of settled batches over Redis pub/sub, for apps that want the answer where they are.
+"""Results, (error, events) of settled batches, from workers to applications over Redis pub/sub.
 
-Place: words around one pub/sub channel, used by the worker that reports and the app that listens.
-Best effort: what is published while nobody listens is gone; delivery does not depend on it. Who
-listens says so in the shards' meta hash, so that a worker publishes nothing to nobody.
+Stage 6 of an event's way, used by the worker that publishes and the application that listens. Best
+effort: a result that is published while nobody listens is gone; delivery does not depend on it. A
+listening application says so in the shards' meta hash, so that workers publish only when needed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vwo_celery.events import decode, unsendable
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
 
-#: How long one word of interest holds; renewed while somebody iterates.
+#: Time for which an application counts as listening; renewed while it iterates.
 INTEREST_SECONDS = 10.0
 _POLL_SECONDS = 1.0
 
@@ -30,9 +30,9 @@ class _Result(msgspec.Struct, array_like=True):
 
 
 def result_text(error: str | None, raw_events: Sequence[bytes]) -> bytes:
-    """An outcome as it is published: a JSON array of the error and the events.
+    """Encode an outcome for publishing: a JSON array of the error and the events.
 
-    What another program pushed and is no JSON object becomes text, as `decode` makes it.
+    Bytes that another program pushed and that are no JSON object become a string, as in `decode`.
     """
     parts = [bytes(event) for event in raw_events]
     for index, _ in unsendable(parts):
@@ -43,12 +43,12 @@ def result_text(error: str | None, raw_events: Sequence[bytes]) -> bytes:
 def listen(
     fleet: Fleet, registration: Registration, timeout_seconds: float | None
 ) -> Iterator[tuple[str | None, list[Any]]]:
-    """(error, events) of a queue's batches as they are reported.
+    """Yield (error, events) of a queue's batches as they are published.
 
     Args:
         fleet: The queues.
-        registration: The queue's.
-        timeout_seconds: End after so long without a report; None waits for ever.
+        registration: The queue's registration.
+        timeout_seconds: End after this time without a result; None for never.
     """
     queue = registration.destination.queue
     heard, spoke = time.monotonic(), 0.0
@@ -67,7 +67,7 @@ def listen(
 
 
 def _read(text: bytes) -> tuple[str | None, list[Any]] | None:
-    """An outcome; None where it is none, since whoever reaches Redis can publish anything."""
+    """Decode an outcome; None if it is none, since anyone with access to Redis can publish."""
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         result = msgspec.json.decode(text, type=_Result)
         return result.error, [decode(bytes(event)) for event in result.events]

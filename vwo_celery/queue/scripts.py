@@ -1,9 +1,9 @@
 """Lua scripts by name: loaded from the package, composed once, run by their digest.
 
-Place: an edge, beneath the store. A line "--@include NAME" is replaced by lua/shared/NAME.lua, so
-that what several scripts share is written once. The digest of the text is the version: releases with
-other scripts run side by side. A server that forgot a script (restart, failover, SCRIPT FLUSH) is
-given it again.
+Place: beneath `shard`. A line "--@include NAME" is replaced by lua/shared/NAME.lua, so that code which
+several scripts share is written once. The digest of the text is the version: releases with different
+scripts run side by side. A server that forgot a script (restart, failover, SCRIPT FLUSH) is given it
+again. If the process dies here, a script has run as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
 
 
 class Script(NamedTuple):
-    """A script's text and the digest that Redis knows it by."""
+    """A script's text and its digest, by which Redis knows it."""
 
     text: str
     sha: str
 
     def command(self, keys: Sequence[str], arguments: Sequence[Any]) -> tuple[Any, ...]:
-        """The EVALSHA command, word by word."""
+        """The words of the EVALSHA command."""
         return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
 
     def run(self, client: Any, keys: Sequence[str], arguments: Sequence[Any] = ()) -> Any:
-        """Run it, giving it to the server first where the server does not have it.
+        """Run the script, loading it first into a server that does not have it.
 
-        A script that the server does not know has not run, so repeating it is safe.
+        A script that the server does not know has not run, so a repeat is safe.
         """
         command = self.command(keys, arguments)
         try:
@@ -43,13 +43,13 @@ class Script(NamedTuple):
         try:
             return client.execute_command(*command)
         except NoScriptError:
-            # Forgotten in between, as by a SCRIPT FLUSH or a failover; its text cannot be.
+            # Forgotten in between, as by a SCRIPT FLUSH or a failover; EVAL sends the text itself.
             return client.execute_command("EVAL", self.text, *command[2:])
 
 
 @cache
 def script(name: str) -> Script:
-    """The script lua/NAME.lua, whole."""
+    """The script lua/NAME.lua with all that it includes."""
     text = _INCLUDE.sub(lambda found: _read(f"shared/{found[1]}.lua"), _read(f"{name}.lua"))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 

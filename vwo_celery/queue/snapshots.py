@@ -1,8 +1,8 @@
-"""What one shard holds at one moment, read in one transaction; the ledger is made from it.
+"""Snapshots: the contents of one shard at one moment, read in one transaction, for the ledger.
 
-Place: an edge, beside the store; it changes nothing. Numbers of events come from the structures that
-hold them, and not from counters, wherever there is such a structure: that is what makes a ledger
-that balances mean something.
+Place: beside `shard`. Changes nothing: nothing to lose. Numbers of events come from the structures
+that hold the events, not from counters, wherever there is such a structure; only therefore does a
+balanced ledger prove anything.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 
 _DROPPED = "dropped:"
-#: Reason under which what Redis lost is counted as dropped.
+#: Reason under which events that Redis lost are counted as dropped.
 REDIS_LOST = "redis_lost"
+#: Counters that lag behind append.lua, by the unit of the room that it was granted.
 _COUNTED_IN = {
     "events": ("accepted", "events", "open_events"),
     "bytes": ("bytes", "open_bytes"),
 }
+#: Shards that one round trip looks at.
 _SHARDS_A_ROUND_TRIP = 500
 
 State = Literal["ready", "released", "in_flight", "dead"]
@@ -37,15 +39,15 @@ class BatchView(msgspec.Struct, frozen=True):
 
     Attributes:
         id: Its name.
-        state: Where it is on its way.
-        attempt: Claims so far.
-        lost_leases: Leases that ran out.
+        state: Its state.
+        attempt: Number of claims so far.
+        lost_leases: Number of leases that ran out.
         events: Number of events.
         bytes: Their size.
         first_ms: Unix ms of its oldest event.
         sealed_ms: Unix ms from which its age counts.
-        at_ms: Unix ms of what the state waits for: due, lease expiry, or when it died.
-        error: Why it was last released or dead-lettered, "" if never.
+        at_ms: Unix ms at which it is or was due, its lease ends, or it was dead-lettered.
+        error: Why it was last released or dead-lettered, "" if it never was.
     """
 
     id: str
@@ -66,25 +68,25 @@ class Snapshot(msgspec.Struct, frozen=True):
     Attributes:
         shard: Short name, "queue:number".
         now_ms: Redis' time.
-        limits: What the shard's scripts obey; None where the queue is not registered.
+        limits: The shard's limits; None if the queue is not registered.
         open_events: Events in the open list.
-        open_first_ms: Unix ms of the first of them; 0 if there is none, or none has been timed yet.
+        open_first_ms: Unix ms of the first of them; 0 if there is none, or no time was noted yet.
         batches: All sealed batches, oldest first.
-        accepted: Events ever accepted, those that other programs pushed included.
+        accepted: Events ever accepted, including those that other programs pushed.
         delivered: Events that VWO accepted.
-        delivered_ms: Unix ms of the last time, 0 for never.
+        delivered_ms: Unix ms of the last delivery, 0 for never.
         dropped: Events dropped after they were accepted, by reason.
         refused: Events refused at capacity; never accepted.
-        counted_events: Undelivered events by the scripts' own count, foreign ones included.
-        counted_bytes: Their size, by the same count; of foreign events only once they are sealed.
+        counted_events: Undelivered events by the scripts' own count, including foreign ones.
+        counted_bytes: Their size by the same count; foreign events are included once they are sealed.
         paused: Why the queue is paused, "" if it is not.
-        held_until_ms: Unix ms before which nothing is claimed, since the circuit is open; else 0.
+        held_until_ms: Unix ms before which nothing is claimed, as the circuit is open; else 0.
         free_since_ms: Unix ms at which a pause or an open circuit last ended, 0 for never.
-        slots: Wake-ups out.
-        receiver_errors: Receivers and callbacks that raised; kept with the first shard.
+        slots: Wake-up slots taken.
+        receiver_errors: Receivers and callbacks that raised; counted in the first shard.
         redis_lost_ms: Unix ms at which a producer last noticed that Redis had lost events, 0 for never.
-        forgotten_ms: Unix ms at which a producer noticed that Redis had forgotten all that the shard
-            held, 0 for never; how much that was, nobody knows.
+        forgotten_ms: Unix ms at which a producer noticed that Redis had forgotten the whole shard, 0
+            for never; how much it held is unknown.
     """
 
     shard: str
@@ -136,7 +138,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     @property
     def balanced(self) -> bool:
-        """Whether every accepted event is somewhere."""
+        """Whether every accepted event is accounted for."""
         somewhere = (
             self.delivered + sum(self.dropped.values()) + self.open_events
             + sum(batch.events for batch in self.batches)
@@ -159,18 +161,18 @@ class _Raw(NamedTuple):
 
 
 def take_snapshot(shard: Shard) -> Snapshot:
-    """The shard as it is now, all of it at one moment.
+    """Read the whole shard at one moment.
 
     Raises:
         QueueUnavailable: Redis did not answer.
     """
     with unavailable(f"snapshot of {shard.keys.name}"):
-        if isinstance(shard.client, ClusterClient):  # there redis-py leaves transactions unread
+        if isinstance(shard.client, ClusterClient):  # redis-py leaves its transactions unread
             return _snapshot(shard.keys.name, _read_by_script(shard))
         try:
             raw = _read_by_transaction(shard)
         except OutOfMemoryError:
-            # Of a transaction Redis then refuses even the reads; and that is when operators look.
+            # Out of memory, Redis refuses even a transaction of reads; and operators look just then.
             raw = _read_by_script(shard)
     return _snapshot(shard.keys.name, raw)
 
@@ -189,7 +191,7 @@ def _read_by_transaction(shard: Shard) -> _Raw:
 
 
 def _read_by_script(shard: Shard) -> _Raw:
-    """The same at some times the cost, since everything goes through Lua."""
+    """Read the same at a few times the cost, since everything passes through Lua."""
     k = shard.keys
     keys = (k.open, k.meta, k.ready, k.leases, k.dead, k.info, k.slots)
     now, meta, length, ready, leases, dead, info, slots = script("snapshot").run(shard.client, keys)
@@ -208,7 +210,7 @@ def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
 
 
 def take_snapshots(shards: Sequence[Shard]) -> list[Snapshot]:
-    """Every one of *shards*, each as it is at one moment; one that holds nothing costs next to nothing.
+    """Read all *shards*, each at one moment; one that holds nothing costs next to nothing.
 
     Raises:
         QueueUnavailable: Redis did not answer.
@@ -222,7 +224,7 @@ def take_snapshots(shards: Sequence[Shard]) -> list[Snapshot]:
 
 
 def _empty_snapshots(shards: Sequence[Shard]) -> list[Snapshot | None]:
-    """The shards that hold nothing and whose counters say so as well; None for the others."""
+    """Snapshots of shards that hold nothing, by their counters as well; None for the others."""
     with unavailable("look at all shards"):
         now = shards[0].client.time()
         pipe = shards[0].client.pipeline(transaction=False)
@@ -241,7 +243,7 @@ def _empty_snapshots(shards: Sequence[Shard]) -> list[Snapshot | None]:
 def _snapshot(name: str, raw: _Raw) -> Snapshot:
     meta = _with_appended({as_text(field): as_text(value) for field, value in raw.meta.items()})
     now_ms = int(raw.time[0]) * 1000 + int(raw.time[1]) // 1000
-    # Events that another program pushed are in the ledger from the moment they can be seen.
+    # Events of another program are in the ledger as soon as they can be seen.
     unseen = max(0, raw.open_events - int(meta.get("open_events", 0)))
     return Snapshot(
         shard=name,
@@ -272,7 +274,7 @@ def _snapshot(name: str, raw: _Raw) -> Snapshot:
 
 
 def _with_appended(meta: dict[str, str]) -> dict[str, str]:
-    """The counters with what append.lua stored since it was granted room; see lua/shared/room.lua."""
+    """The counters, including events that append.lua stored since; see lua/shared/room.lua."""
     counts = dict(meta)
     for unit, fields in _COUNTED_IN.items():
         appended = int(meta.get(f"granted_{unit}", 0)) - int(meta.get(f"room_{unit}", 0))
@@ -290,7 +292,7 @@ def _limits(meta: dict[str, str]) -> Limits | None:
 def _batches(raw: _Raw, now_ms: int) -> list[BatchView]:
     info = {as_text(batch_id): as_text(line) for batch_id, line in raw.info.items()}
     views = [_view(info, batch_id, at, "dead") for batch_id, at in raw.dead]
-    # An expired lease may be claimed by anyone: to the operator it is pending again.
+    # A batch whose lease has expired may be claimed by anyone: for the operator it is pending.
     views += [
         _view(info, batch_id, at, "in_flight" if at > now_ms else "ready")
         for batch_id, at in raw.leases

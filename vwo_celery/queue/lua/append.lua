@@ -1,12 +1,11 @@
--- append.lua: store one event in a batch that it neither opens nor fills, by the shortest way.
--- That is the usual case, and what a web request waits for. enqueue.lua has granted room for so many events
--- and bytes; where that is used up, or none was granted, the event is left to enqueue.lua, which stores it
--- under the same mark once, whether or not this script had stored it. So is an event whose mark is not
--- where it should be.
+-- append.lua: store one event the fast way, in a batch that it neither opens nor fills.
+-- That is the usual case, and a web request waits for it. enqueue.lua grants room for a number of events and
+-- bytes. If that is used up, or the mark is not at the expected number, the event is left to enqueue.lua,
+-- which stores it once under the same mark, whether or not this script has stored it.
 -- KEYS[1]  open    LIST    the list being filled
 -- KEYS[2]  meta    HASH    limits and counters
 -- KEYS[3]  mark    STRING  number of events stored under this producer's mark
--- ARGV[1]  the same, this event included
+-- ARGV[1]  that number with this event included
 -- ARGV[2]  the event, JSON
 -- Returns  1 stored, 0 left to enqueue.lua.
 -- Cost     O(1).
@@ -15,8 +14,8 @@ local room = redis.call('HMGET', KEYS[2], 'room_events', 'room_bytes')
 local events, bytes = tonumber(room[1] or 0), tonumber(room[2] or 0) - #ARGV[2] - 1
 if events < 1 or bytes < 0 then return 0 end
 
--- The first write is one that Redis denies when it is out of memory. A push that was seen before, or
--- before which Redis lost others, is undone: the event is still the newest.
+-- The first write is one that Redis denies when it is out of memory. A push that was seen before, or that
+-- follows pushes which Redis lost, is undone: its event is still the newest.
 redis.call('LPUSH', KEYS[1], ARGV[2])
 local seen = redis.call('SET', KEYS[3], ARGV[1], 'PX', mark_ttl_ms, 'GET')
 if (seen or 0) + 1 ~= tonumber(ARGV[1]) then

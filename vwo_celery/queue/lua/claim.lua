@@ -1,5 +1,5 @@
 -- claim.lua: lease the batch that has waited longest, or give the wake-up slot back.
--- A batch whose lease ran out goes first: that is a reclaim, and counts against the batch.
+-- A batch whose lease ran out goes first: that is a reclaim, and counts as a lost lease of the batch.
 -- KEYS[1]  meta    HASH  limits and counters
 -- KEYS[2]  ready   ZSET  batch id -> visible from, Unix ms
 -- KEYS[3]  leases  ZSET  batch id -> lease expiry, Unix ms
@@ -8,9 +8,9 @@
 -- ARGV[1]  the caller's wake-up token, '' for none
 -- ARGV[2]  lease, ms
 -- ARGV[3]  token under which further wake-ups may be handed out, unique to this call
--- ARGV[4]  1 to claim for the circuit's probe, which a held shard allows; else 0
--- Returns  {} if nothing may be claimed; {held until} if the shard is held and the time has come to ask
---          the circuit, the slot being kept; else {id, attempt, lost leases, events, bytes, first ms, sealed ms,
+-- ARGV[4]  1 to claim for the circuit's probe, even from a held shard; else 0
+-- Returns  {} if nothing may be claimed; {held until} if the shard is held and it is time to ask the
+--          circuit, the slot being kept; else {id, attempt, lost leases, events, bytes, first ms, sealed ms,
 --          now ms, wakeups, results wanted 0|1, delivered ms or 0, size that passed: events, bytes, ms, or 0}
 -- Cost     O(log n), n = batches; the same for any number of events in them.
 --@include clock
@@ -33,7 +33,7 @@ end
 local id, lost = next_batch()
 local batch = id and read_info(KEYS[4], id)
 if not batch then
-  if id then -- an id that nothing describes; nothing can be sent for it
+  if id then -- an orphan id without an info line: drop it
     redis.call('ZREM', KEYS[2], id)
     redis.call('ZREM', KEYS[3], id)
   end
@@ -41,9 +41,9 @@ if not batch then
   return {}
 end
 batch.attempt, batch.lost = batch.attempt + 1, batch.lost + lost
-redis.call('ZREM', KEYS[2], id) -- never denied, so that the rest works when out of memory
+redis.call('ZREM', KEYS[2], id) -- never denied, so that the script works when out of memory
 redis.call('ZADD', KEYS[3], now + tonumber(ARGV[2]), id)
-if tonumber(ARGV[2]) > tonumber(m[10] or 0) then -- so that no sweeper with shorter leases ends this one
+if tonumber(ARGV[2]) > tonumber(m[10] or 0) then -- so that a sweeper with shorter leases does not end this one
   redis.call('HSET', KEYS[1], 'longest_lease_ms', ARGV[2])
 end
 write_info(KEYS[4], id, batch)

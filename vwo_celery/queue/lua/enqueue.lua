@@ -1,6 +1,6 @@
--- enqueue.lua: store events once, seal what is full, hand out wake-ups for it.
--- All events are stored, or none: whatever refuses does so before the first write. The first write
--- is one that Redis denies when it is out of memory.
+-- enqueue.lua: store events once, seal full batches, hand out wake-ups for them.
+-- All events are stored, or none: every refusal comes before the first write. The first write is one
+-- that Redis denies when it is out of memory.
 -- KEYS[1]  open    LIST    the list being filled
 -- KEYS[2]  meta    HASH    limits and counters
 -- KEYS[3]  ready   ZSET    batch id -> visible from, Unix ms
@@ -9,13 +9,13 @@
 -- KEYS[6]  leases  ZSET    batch id -> lease expiry, Unix ms
 -- KEYS[7]  mark    STRING  number of events stored under this producer's mark
 -- KEYS[8+] batch   LIST    names of the batches that this call may seal, in order
--- ARGV[1]  the same, these events included; where it is too little, Redis lost what is missing
--- ARGV[2]  the life of the shard's state that the mark belongs to, see limit.lua
+-- ARGV[1]  that number with these events included; a gap is what Redis lost
+-- ARGV[2]  the shard's life that the mark belongs to, see limit.lua
 -- ARGV[3+] events, JSON
 -- Returns  {code, sealed, wakeups, watch}; code 1 stored, 0 stored before, -1 too many events,
 --          -2 too many bytes, -3 not registered in this life, -4 too few names given; wakeups slots were taken under
---          the first batch name as token; watch 1 if the caller must make the shard known to the sweep:
---          it is asked once, and where it dies before it does, the audit finds the shard.
+--          the first batch name as token; watch 1 if the caller must have the shard watched: only one
+--          caller is asked, and if it dies before, the audit finds the shard.
 -- Cost     O(k), k = events given; a seal costs the same for any number of events.
 local LARGEST_UNPACK = 1000
 local FIRST_EVENT, FIRST_NAME = 3, 8
@@ -27,7 +27,7 @@ if not m[1] then return { -3, 0, 0, 0 } end
 local last = #ARGV
 local count = last - FIRST_EVENT + 1
 local seen = redis.call('GET', KEYS[7])
-local missing = tonumber(ARGV[1]) - (seen or 0) -- of what was stored under this mark, and these events
+local missing = tonumber(ARGV[1]) - (seen or 0) -- these events, and any that Redis lost under this mark
 if missing <= 0 then return { 0, 0, 0, 1 } end
 local lost = math.max(0, missing - count)
 if lost > 0 and not seen and ARGV[2] ~= m[16] then return { -3, 0, 0, 0 } end
@@ -36,7 +36,7 @@ if lost > 0 and not seen and ARGV[2] ~= m[16] then return { -3, 0, 0, 0 } end
 --@include mark
 --@include wake
 local limit, batch_bytes = tonumber(m[1]), tonumber(m[2])
--- What append.lua has stored since it was granted room is not in the counters yet.
+-- Events that append.lua has stored since it was granted room are not in the counters yet.
 local new_events, new_bytes = (m[12] or 0) - (m[13] or 0), (m[14] or 0) - (m[15] or 0)
 local events, bytes = (m[5] or 0) + new_events, (m[6] or 0) + new_bytes
 local open_events, open_bytes = (m[7] or 0) + new_events, (m[8] or 0) + new_bytes
@@ -53,8 +53,8 @@ end
 local most_seals = 2 + math.floor(count / limit) + 2 * math.floor(size / batch_bytes)
 if #KEYS - FIRST_NAME + 1 < math.min(most_seals, count + 1) then return { -4, 0, 0, 0 } end
 
--- Events that another program pushed, or more than one batch can hold, since the limit was lowered for
--- a while: only the sweep can slice those, so nothing is sealed here.
+-- A mixed list holds events of another program, or more than one batch may hold since the limit was
+-- lowered. Only the sweep can slice it, so nothing is sealed here.
 local mixed = m[11] or open_events >= limit or open_bytes > batch_bytes
 local now, first, sealed = nil, nil, 0
 

@@ -1,4 +1,4 @@
--- extend.lua: hold a lease for longer, counted from now.
+-- extend.lua: renew a lease, counted from now.
 -- KEYS[1]  leases  ZSET  batch id -> lease expiry, Unix ms
 -- KEYS[2]  info    HASH  batch id -> its line
 -- KEYS[3]  slots   ZSET  wake-up token -> expiry, Unix ms
@@ -10,7 +10,7 @@
 -- Cost     O(log n), n = batches.
 --@include clock
 --@include info
-redis.call('ZREM', KEYS[3], '') -- a first write that is never denied, so that the rest works when out of memory
+redis.call('ZREM', KEYS[3], '') -- a first write that Redis never denies, so that the script works when out of memory
 local batch = read_info(KEYS[2], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end

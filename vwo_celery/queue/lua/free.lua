@@ -1,4 +1,4 @@
--- free.lua: end a pause or a hold, and note when: what waited for it is late only from then on.
+-- free.lua: end a pause or a hold, and note the time: batches that waited for it count as late from then.
 -- KEYS[1]  meta    HASH  limits and counters
 -- ARGV[1]  'paused' or 'held_until'
 -- Returns  1 if there was one, else 0.

@@ -1,6 +1,6 @@
--- hand_back.lua: give a lease back as if it had never been claimed: the worker stops.
--- The attempt is not counted, so that the next claim has the same number as this one: that is why the caller
--- must name the very lease it means, and must not settle the batch afterwards.
+-- hand_back.lua: undo a claim because the worker is stopping.
+-- The attempt is not counted, so the next claim has the same number. The caller must therefore name the
+-- lease by its expiry, and must not settle the batch afterwards.
 -- KEYS[1]  ready   ZSET  batch id -> visible from, Unix ms
 -- KEYS[2]  leases  ZSET  batch id -> lease expiry, Unix ms
 -- KEYS[3]  info    HASH  batch id -> its line
@@ -15,7 +15,7 @@ local batch = read_info(KEYS[3], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 local lease = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if not lease or tonumber(lease) ~= tonumber(ARGV[3]) then return 0 end
-redis.call('ZREM', KEYS[2], ARGV[1]) -- never denied, so that the rest works when out of memory
+redis.call('ZREM', KEYS[2], ARGV[1]) -- never denied, so that the script works when out of memory
 redis.call('ZADD', KEYS[1], math.min(now_ms(), batch.sealed), ARGV[1]) -- its old place among those that wait
 batch.attempt = batch.attempt - 1
 write_info(KEYS[3], ARGV[1], batch)

@@ -1,22 +1,22 @@
--- make_room.lua: drop the oldest events that nobody is sending, until a push fits that was refused.
--- First batches that are ready, as they would be claimed; where there are none, events of the open list.
--- Where room for the push cannot be made, nothing is dropped for it.
+-- make_room.lua: drop the oldest events that are not in flight, until a refused push fits.
+-- Ready batches go first, in the order in which they would be claimed; then events of the open list.
+-- If the push can never fit, nothing is dropped.
 -- KEYS[1]  open    LIST  the list being filled
 -- KEYS[2]  meta    HASH  limits and counters
 -- KEYS[3]  ready   ZSET  batch id -> visible from, Unix ms
 -- KEYS[4]  leases  ZSET  batch id -> lease expiry
 -- KEYS[5]  info    HASH  batch id -> its line
--- KEYS[6+] batch   LIST  the batches that are ready, as far as this call may drop them, in order
+-- KEYS[6+] batch   LIST  the ready batches that this call may drop, in order
 -- ARGV[1]  number of events of the push
 -- ARGV[2]  their size, separators included
--- Returns  {dropped, fits}: number of events dropped; fits 1 if the push fits now, and counts as refused no
---          more; 0 if another call may drop more, -1 if it never fits.
+-- Returns  {dropped, fits}: number of events dropped; fits 1 if the push fits now, and no longer counts as
+--          refused; 0 if another call may drop more, -1 if it never fits.
 -- Cost     O(b log n + m), b = batches named, m = events dropped from the open list, at most MOST_MOVES.
 --@include adopt
 --@include info
 --@include room
 local MOST_MOVES = 250
-redis.call('ZREM', KEYS[3], '') -- a first write that is never denied, so that the rest works when out of memory
+redis.call('ZREM', KEYS[3], '') -- a first write that Redis never denies, so that the script works when out of memory
 
 take_room_back(KEYS[2])
 local m = redis.call('HMGET', KEYS[2], 'capacity_events', 'capacity_bytes', 'events', 'bytes',
@@ -67,7 +67,7 @@ local function drop_from_open()
   while open_events > count and count < MOST_MOVES and (count < over_events or size < over_bytes) do
     local event = redis.call('RPOP', KEYS[1])
     count = count + 1
-    if not mixed then size = size + #event + 1 end -- what a mixed list holds is not counted
+    if not mixed then size = size + #event + 1 end -- the bytes of a mixed list are not counted
   end
   forget(count, size)
   redis.call('HSET', KEYS[2], 'open_events', open_events - count, 'open_bytes',

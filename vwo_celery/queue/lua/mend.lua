@@ -1,4 +1,4 @@
--- mend.lua: end a probe; a destination that answered has its circuit closed.
+-- mend.lua: end a probe; close the circuit if the destination answered.
 -- KEYS[1]  circuit  HASH  failures, since_ms, until_ms, openings; probe, probe_until_ms while one is out
 -- ARGV[1]  token of the caller's probe
 -- ARGV[2]  1 if the destination answered, 0 if nothing was sent after all

@@ -1,13 +1,13 @@
--- permit.lua: may a destination be asked now? While its circuit is open, one probe at a time may.
+-- permit.lua: may a batch be sent to a destination now? While its circuit is open, one probe at a time may.
 -- KEYS[1]  circuit  HASH  failures, since_ms, until_ms, openings; probe, probe_until_ms while one is out
 -- ARGV[1]  token of this probe, unique to it
 -- ARGV[2]  how long a probe may take, ms
--- ARGV[3]  longest that a circuit may be open without a probe, ms; what is further ahead means that Redis'
---          clock stepped back
+-- ARGV[3]  longest time that a circuit may be open without a probe, ms; a time further ahead means that
+--          Redis' clock stepped back
 -- Returns  {answer, until}: 1 the circuit is closed; 2 this is the probe; 0 not now, ask again at until, Unix ms.
 -- Cost     O(1).
 --@include clock
-redis.call('HDEL', KEYS[1], '') -- a first write that is never denied, so that the rest works when out of memory
+redis.call('HDEL', KEYS[1], '') -- a first write that Redis never denies, so that the script works when out of memory
 local c = redis.call('HMGET', KEYS[1], 'until_ms', 'probe_until_ms')
 if not c[1] then return { 1, 0 } end
 local now, horizon = now_ms(), tonumber(ARGV[3])

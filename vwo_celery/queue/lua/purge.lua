@@ -4,9 +4,9 @@
 -- KEYS[3]  dead   ZSET  batch id -> dead-lettered at
 -- KEYS[4]  batch  LIST  its events
 -- ARGV[1]  batch id
--- ARGV[2]  why, one word: the reason under which it is counted
--- ARGV[3]  only while more dead events than this are kept; -1 for whatever is kept
--- Returns  the number of events dropped; 0 if it was not among the dead letters; -1 if no more are kept.
+-- ARGV[2]  the reason, one word, under which it is counted
+-- ARGV[3]  drop it only while more dead events than this are kept; -1 for always
+-- Returns  the number of events dropped; 0 if it was not among the dead letters; -1 if not more are kept.
 -- Cost     O(log n); the events are freed in the background.
 --@include info
 if tonumber(redis.call('HGET', KEYS[1], 'dead') or 0) <= tonumber(ARGV[3]) then return -1 end

@@ -1,6 +1,6 @@
--- split.lua: settle the parts of a leased batch each in its own way.
--- A part is a set of ranges of the batch's events, oldest first. What was delivered is counted and forgotten;
--- every other part becomes a batch of its own, ready or dead. Safe to run twice: the batch is gone then.
+-- split.lua: settle each part of a leased batch in its own way.
+-- A part is a set of ranges of the batch's events, oldest first. Delivered events are counted and forgotten;
+-- every other part becomes a batch of its own, ready or dead. Safe to run twice: by then the batch is gone.
 -- KEYS[1]  meta    HASH  counters
 -- KEYS[2]  ready   ZSET  batch id -> visible from, Unix ms
 -- KEYS[3]  leases  ZSET  batch id -> lease expiry
@@ -15,7 +15,7 @@
 -- ARGV[5+] of each part: 'ready' or 'dead', events, bytes, delay in ms, why, number of ranges k, and k times
 --          the first event of a range and the one after its last, counted from 0 for the oldest
 -- Returns  1 if it was the caller's, 0 if it had been settled or reclaimed.
--- Cost     O(n), n = events of the batch; for a part of one long range without the events passing through Lua.
+-- Cost     O(n), n = events of the batch; those of a part that is one long range do not pass through Lua.
 --@include clock
 --@include info
 local LARGEST_UNPACK, LONG = 1000, 64
@@ -54,7 +54,7 @@ local function copy(part)
   end
 end
 
-redis.call('ZREM', KEYS[3], ARGV[1]) -- never denied, so that the rest works when out of memory
+redis.call('ZREM', KEYS[3], ARGV[1]) -- never denied, so that the script works when out of memory
 local now, gone, bytes = now_ms(), tonumber(ARGV[3]), tonumber(ARGV[4])
 for _, part in ipairs(parts) do
   copy(part)
@@ -66,7 +66,7 @@ for _, part in ipairs(parts) do
     redis.call('HINCRBY', KEYS[1], 'dead', part.events)
     gone, bytes = gone + part.events, bytes + part.bytes
   else
-    -- Without a delay in the old place among those that wait.
+    -- Without a delay, in its old place among the ready batches.
     redis.call('ZADD', KEYS[2], part.delay > 0 and now + part.delay or math.min(now, batch.sealed), id)
   end
 end

@@ -1,5 +1,5 @@
--- sweep.lua: seal what is old enough, adopt what other programs pushed, hand out wake-ups.
--- Safe to run by anyone, any number of times.
+-- sweep.lua: seal events that are old enough, adopt those of other programs, hand out wake-ups.
+-- Anyone may run it, any number of times.
 -- KEYS[1]  open    LIST  the list being filled
 -- KEYS[2]  meta    HASH  limits and counters
 -- KEYS[3]  ready   ZSET  batch id -> visible from, Unix ms
@@ -7,14 +7,14 @@
 -- KEYS[5]  slots   ZSET  wake-up token -> expiry, Unix ms
 -- KEYS[6]  leases  ZSET  batch id -> lease expiry, Unix ms
 -- KEYS[7+] batch   LIST  names of the batches that this call may seal, in order
--- ARGV[1]  1 to seal whatever is there, whatever its age
+-- ARGV[1]  1 to seal the open list whatever its age
 -- ARGV[2]  wake-up token, unique to this call
--- ARGV[3]  longest that a batch may be hidden, ms; what is further ahead means that Redis' clock
+-- ARGV[3]  longest time that a batch may be hidden, ms; one hidden for longer shows that Redis' clock
 --          stepped back, and is made visible now
--- ARGV[4]  how long a shard must have held nothing to count as idle, ms
+-- ARGV[4]  time without events after which a shard counts as idle, ms
 -- Returns  {registered, sealed, wakeups, more, idle}; more 1 if another call would seal more.
--- Cost     O(log n); for events that another program pushed O(n), n = moved: at most MOST_MOVES and
---          what completes the last batch.
+-- Cost     O(log n); for events of another program O(n), n = moved: at most MOST_MOVES and those that
+--          complete the last batch.
 --@include adopt
 --@include clock
 --@include room
@@ -22,7 +22,7 @@
 local MOST_MOVES, CHUNK = 500, 250
 local MOST_CLAMPED, MARGIN_MS = 100, 60000
 local BUSY_NOTE_MS = 10000
-redis.call('ZREM', KEYS[5], '') -- a first write that is never denied, so that the rest works when out of memory
+redis.call('ZREM', KEYS[5], '') -- a first write that Redis never denies, so that the script works when out of memory
 
 take_room_back(KEYS[2])
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'interval_ms', 'parallel',
@@ -32,7 +32,7 @@ if not m[1] then return { 0, 0, 0, 0, 0 } end
 local now, limit = now_ms(), tonumber(m[1])
 local open_events, open_bytes = tonumber(m[7] or 0), tonumber(m[8] or 0)
 local first = tonumber(m[9] or now)
-if first > now then -- Redis' clock stepped back: else the list would wait until it is there again
+if first > now then -- Redis' clock stepped back: else the list would wait until the clock has caught up
   first = now
   if open_events > 0 then redis.call('HSET', KEYS[2], 'first_ms', now) end
 end
@@ -88,7 +88,7 @@ elseif length > 0 then
     if moves >= MOST_MOVES or name > #KEYS then more = 1 break end
     slice()
   end
-  -- What is left may be as old as the first event was, so that the timer goes on.
+  -- The rest may be as old as the first event was, so the timer goes on.
   redis.call('HSET', KEYS[2], 'open_events', length)
   if length == 0 then redis.call('HDEL', KEYS[2], 'mixed') end
 elseif open_events > 0 then
@@ -105,17 +105,17 @@ for _, key in ipairs({ KEYS[3], KEYS[5], KEYS[6] }) do
 end
 
 local wakeups, held_until = 0, tonumber(m[12] or 0)
-if held_until > now + horizon_ms then -- likewise
+if held_until > now + horizon_ms then -- the clock stepped back, as above
   held_until = now
   redis.call('HSET', KEYS[2], 'held_until', now)
 end
 if not m[6] and now >= held_until then
   local k = { ready = KEYS[3], leases = KEYS[6], slots = KEYS[5] }
-  local most = m[12] and 1 or tonumber(m[4]) -- one is enough to ask whether the circuit allows a probe
+  local most = m[12] and 1 or tonumber(m[4]) -- one is enough to ask the circuit for a probe
   wakeups = hand_out_slots(k, now, ARGV[2], tonumber(m[5]), most)
 end
--- The note that the shard is watched is renewed here and never made: a flush sweeps any shard, and
--- producers announce a shard only where there is no note.
+-- The note that the shard is watched is only renewed here, never made: a flush sweeps any shard, and
+-- producers announce a shard only if it has no note.
 local watched, idle = tonumber(m[11] or 0), 0
 local busy = length + redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[6]) > 0
 if not busy and now - watched > tonumber(ARGV[4]) then

@@ -1,18 +1,18 @@
 -- trip.lua: a destination failed; open its circuit if it has failed too often in a row.
--- While it is open only its probe's failure counts, and has the next probe wait twice as long; other failures
--- are of sends that began before.
+-- While it is open, only its probe's failure counts and doubles the wait for the next probe; other failures
+-- are of sends that began before it opened.
 -- KEYS[1]  circuit  HASH  failures, since_ms, until_ms, openings; probe, probe_until_ms while one is out
 -- ARGV[1]  failures in a row that open it
 -- ARGV[2]  wait for the first probe, ms
 -- ARGV[3]  longest wait for a probe, ms
 -- ARGV[4]  shortest wait, as VWO asked for it, ms
--- ARGV[5]  random number from 0 to 1: a wait is that much of its second half longer than the first half
--- ARGV[6]  Unix ms at which the caller knows VWO to have accepted something last, 0 for never
+-- ARGV[5]  random number r from 0 to 1: a wait of w becomes w * (1 + r) / 2
+-- ARGV[6]  Unix ms at which VWO last accepted a batch, as far as the caller knows, 0 for never
 -- ARGV[7]  token of the caller's probe, '' if it was none
 -- Returns  ms until the next probe, 0 if the circuit is closed.
 -- Cost     O(1).
 --@include clock
-redis.call('HDEL', KEYS[1], '') -- a first write that is never denied, so that the rest works when out of memory
+redis.call('HDEL', KEYS[1], '') -- a first write that Redis never denies, so that the script works when out of memory
 local MOST_DOUBLINGS, KEPT_MS = 30, 3600000
 local c = redis.call('HMGET', KEYS[1], 'failures', 'since_ms', 'until_ms', 'openings', 'probe')
 local now, openings = now_ms(), tonumber(c[4] or 0)

@@ -1,5 +1,5 @@
--- shared/adopt.lua: enter into the ledger what other programs did to the open list.
--- How many bytes the list holds is not known from then on: it is mixed, and only the sweep slices it.
+-- shared/adopt.lua: enter into the ledger the changes that other programs made to the open list.
+-- From then on the list is mixed: its size in bytes is unknown, and only the sweep slices it.
 local function adopt_open(open, meta, counted_events, counted_bytes)
   local length = redis.call('LLEN', open)
   local foreign = length - counted_events
