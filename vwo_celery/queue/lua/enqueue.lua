@@ -13,9 +13,9 @@
 -- ARGV[2]  the shard's life that the mark belongs to, see limit.lua
 -- ARGV[3+] events, JSON
 -- Returns  {code, sealed, wakeups, watch}; code 1 stored, 0 stored before, -1 too many events,
---          -2 too many bytes, -3 not registered in this life, -4 too few names given; wakeups slots were taken under
---          the first batch name as token; watch 1 if the caller must have the shard watched: only one
---          caller is asked, and if it dies before, the audit finds the shard.
+--          -2 too many bytes, -3 not registered in this life, -4 too few names given; wakeups slots
+--          taken under the first batch name as token; watch 1 if the caller must have the shard watched:
+--          only one caller is asked, and if it dies before, the audit finds the shard.
 -- Cost     O(k), k = events given; a seal costs the same for any number of events.
 local LARGEST_UNPACK = 1000
 local FIRST_EVENT, FIRST_NAME = 3, 8

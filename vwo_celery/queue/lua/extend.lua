@@ -10,7 +10,7 @@
 -- Cost     O(log n), n = batches.
 --@include clock
 --@include info
-redis.call('ZREM', KEYS[3], '') -- a first write that Redis never denies, so that the script works when out of memory
+redis.call('ZREM', KEYS[3], '') -- allowed when out of memory, as are all writes after it
 local batch = read_info(KEYS[2], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end

@@ -16,7 +16,7 @@
 --@include info
 --@include room
 local MOST_MOVES = 250
-redis.call('ZREM', KEYS[3], '') -- a first write that Redis never denies, so that the script works when out of memory
+redis.call('ZREM', KEYS[3], '') -- allowed when out of memory, as are all writes after it
 
 take_room_back(KEYS[2])
 local m = redis.call('HMGET', KEYS[2], 'capacity_events', 'capacity_bytes', 'events', 'bytes',

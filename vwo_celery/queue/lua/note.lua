@@ -3,6 +3,6 @@
 -- ARGV[1+] field, value, field, value, …
 -- Returns  1.
 -- Cost     O(1).
-redis.call('HDEL', KEYS[1], '') -- a first write that Redis never denies, so that the script works when out of memory
+redis.call('HDEL', KEYS[1], '') -- allowed when out of memory, as are all writes after it
 redis.call('HSET', KEYS[1], unpack(ARGV))
 return 1

@@ -7,7 +7,7 @@
 -- Returns  {answer, until}: 1 the circuit is closed; 2 this is the probe; 0 not now, ask again at until, Unix ms.
 -- Cost     O(1).
 --@include clock
-redis.call('HDEL', KEYS[1], '') -- a first write that Redis never denies, so that the script works when out of memory
+redis.call('HDEL', KEYS[1], '') -- allowed when out of memory, as are all writes after it
 local c = redis.call('HMGET', KEYS[1], 'until_ms', 'probe_until_ms')
 if not c[1] then return { 1, 0 } end
 local now, horizon = now_ms(), tonumber(ARGV[3])

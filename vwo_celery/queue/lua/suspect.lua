@@ -6,6 +6,6 @@
 -- Cost     O(1).
 local first = redis.call('GET', KEYS[1])
 if first then return tonumber(first) end
-redis.call('UNLINK', KEYS[1]) -- a first write that Redis never denies, so that the script works when out of memory
+redis.call('UNLINK', KEYS[1]) -- allowed when out of memory, as are all writes after it
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return tonumber(ARGV[1])

@@ -22,7 +22,7 @@
 local MOST_MOVES, CHUNK = 500, 250
 local MOST_CLAMPED, MARGIN_MS = 100, 60000
 local BUSY_NOTE_MS = 10000
-redis.call('ZREM', KEYS[5], '') -- a first write that Redis never denies, so that the script works when out of memory
+redis.call('ZREM', KEYS[5], '') -- allowed when out of memory, as are all writes after it
 
 take_room_back(KEYS[2])
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'interval_ms', 'parallel',

@@ -12,7 +12,7 @@
 -- Returns  ms until the next probe, 0 if the circuit is closed.
 -- Cost     O(1).
 --@include clock
-redis.call('HDEL', KEYS[1], '') -- a first write that Redis never denies, so that the script works when out of memory
+redis.call('HDEL', KEYS[1], '') -- allowed when out of memory, as are all writes after it
 local MOST_DOUBLINGS, KEPT_MS = 30, 3600000
 local c = redis.call('HMGET', KEYS[1], 'failures', 'since_ms', 'until_ms', 'openings', 'probe')
 local now, openings = now_ms(), tonumber(c[4] or 0)
