@@ -1,4 +1,4 @@
-"""What a person sees and does: views, health, doctor, pause, redrive.
+"""Views and actions for people: status, health, doctor, pause, redrive.
 
 Files, in reading order: `inspector` (what each queue holds), `health` (does it leave in time?),
 `stalls` (do workers take tasks?), `doctor/` (what is wrong, and the remedy), `operations` (what an

@@ -1,8 +1,8 @@
 """The operator's view of each queue: where its events are, since when and why, and its ledger.
 
-Place: beside an event's way; delivery never imports it. Changes nothing, so that a process that dies
-here loses nothing. It stays cheap with thousands of registered queues: those that hold nothing are
-read by the hundred in one round trip.
+Place: beside an event's way; delivery never imports it. Changes nothing: nothing to
+lose. It stays cheap with thousands of registered queues: those that hold nothing are read by the
+hundred in one round trip.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vwo_celery.text.wording import nearest
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """Where a queue's events are; balanced if accepted is the sum of all the numbers after it."""
+    """The places of a queue's events; balanced if accepted is the sum of all the numbers after it."""
 
     queue: str
     accepted: int

@@ -131,7 +131,7 @@ class Fleet:
     # -- watched shards
 
     def watch(self, shard_name: str) -> None:
-        """Have the sweep look at a shard."""
+        """Make the sweep look at a shard."""
         with unavailable(f"watch of {shard_name}"):
             pipe = self.client.pipeline(transaction=False)
             self._add_watch(pipe, self.shard(*split_shard_name(shard_name)))
@@ -143,7 +143,7 @@ class Fleet:
         pipe.sadd(self.keys.watched, shard.keys.name)
 
     def unwatch(self, shard: Shard) -> None:
-        """Have the sweep forget a shard that holds nothing, and only then.
+        """Make the sweep forget a shard, if it holds nothing.
 
         The shard is forgotten first and checked afterwards: the check sees events that came meanwhile.
         """
@@ -247,7 +247,7 @@ class Fleet:
     # -- results
 
     def want_results(self, registration: Registration, *, for_seconds: float) -> None:
-        """Have workers publish this queue's outcomes for a while."""
+        """Ask workers to publish this queue's outcomes for a while."""
         until_ms = self.now_ms() + as_ms(for_seconds)
         for number in range(registration.shards):
             self.shard(registration.destination.queue, number).want_results(until_ms)

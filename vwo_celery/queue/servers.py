@@ -1,7 +1,7 @@
 """Facts that a Redis server tells about itself: how safe events are in it.
 
-Place: beside an event's way; read by the doctor and the demo. Changes nothing, so that a process that
-dies here loses nothing. INFO tells nearly all of it, since managed servers often refuse CONFIG.
+Place: beside an event's way; read by the doctor and the demo. Changes nothing: nothing to lose. Nearly
+all facts come from INFO, since managed servers often refuse CONFIG.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from vwo_celery.connections.cluster import ClusterClient
 
 
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """One server.
+    """The facts of one server.
 
     Attributes:
-        name: "HOST:PORT" of a Cluster's node, "" where there is only one server.
+        name: "HOST:PORT" of a Cluster's node, "" for a single server.
         product: "Redis" or "Valkey".
         version: Version of Redis that it is compatible with, such as (7, 0, 15).
         role: "master" or "slave".
         cluster: Whether it is part of a Redis Cluster.
         used_bytes: Memory in use.
         limit_bytes: Its `maxmemory`, 0 for none.
-        machine_bytes: Memory of the machine, 0 where it does not say.
+        machine_bytes: Memory of the machine, 0 if unknown.
         policy: Its `maxmemory-policy`.
         append_only: Whether it keeps an append-only file.
         append_ok: Whether the last write to that file succeeded.
-        fsync: Its `appendfsync`, "" where it does not say.
-        snapshots: Whether it takes RDB snapshots by itself; None where it does not say.
+        fsync: Its `appendfsync`, "" if unknown.
+        snapshots: Whether it takes RDB snapshots by itself; None if unknown.
         snapshot_ok: Whether the last snapshot succeeded.
-        unsaved_changes: Changes since the last snapshot.
+        unsaved_changes: Number of changes since the last snapshot.
         config_refused: Whether it refused CONFIG.
     """
 
@@ -62,7 +62,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_servers(client: Any) -> list[ServerFacts]:
-    """The server behind *client*, or each of a Cluster's that holds a part of the data.
+    """Read the facts of the server behind *client*, or of each primary of a Cluster.
 
     Raises:
         QueueUnavailable: Redis did not answer.
@@ -77,13 +77,13 @@ def is_cluster(client: Any) -> bool:
     """Whether the server behind *client* is part of a Redis Cluster.
 
     Raises:
-        redis.exceptions.RedisError: As it comes.
+        redis.exceptions.RedisError: As redis-py raises it.
     """
     return bool(client.info("cluster").get("cluster_enabled"))
 
 
 def _config(client: Any) -> dict[str, str] | None:
-    """What INFO does not tell; None where the server refuses to say."""
+    """Settings that INFO does not tell; None if the server refuses CONFIG."""
     try:
         found = {**client.config_get("save"), **client.config_get("appendfsync")}
     except ResponseError:

@@ -338,7 +338,7 @@ class Shard:
     # -- notes for workers and operators
 
     def want_results(self, until_ms: int) -> None:
-        """Have workers announce this shard's outcomes until *until_ms*."""
+        """Ask workers to publish this shard's outcomes until *until_ms*."""
         with unavailable(f"word of interest in results of {self.keys.name}"):
             self.client.hset(self.keys.meta, "results_until", until_ms)
 

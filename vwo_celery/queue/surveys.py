@@ -1,7 +1,6 @@
-"""Looks at many shards in one round trip: which hold something, which hold what is overdue.
+"""Surveys of many shards in one round trip: which hold events, and which hold overdue batches.
 
-Place: beside `shard`. Changes nothing, so that a process that dies here loses nothing. A shard whose
-keys answer with an error counts as one to look at more closely; its sweep says what is wrong.
+Place: beside `shard`. Changes nothing: nothing to lose.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from vwo_celery.queue.shard import Shard
 
 
 class Overdue(NamedTuple):
-    """How far a shard's batches leave.
+    """The batches of a shard that are in flight or overdue, and whether they could leave.
 
     Attributes:
         in_flight: Batches under a lease.
-        overdue: Batches that were due before the time that was asked for.
+        overdue: Batches, not in flight, that were due by the given time.
         paused: Whether the queue is paused.
-        free_since_ms: Unix ms from which batches could leave: when a pause or an open circuit last
-            ended, or will end; 0 for always.
+        free_since_ms: Unix ms at which a pause or an open circuit last ended, or will end; 0 for
+            never.
     """
 
     in_flight: int
@@ -32,7 +31,7 @@ class Overdue(NamedTuple):
 
 
 def holding(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:
-    """Those of *shards* that hold an event, or answer with an error.
+    """The shards that hold an event, or whose keys answer with an error, which their sweep reports.
 
     Raises:
         QueueUnavailable: Redis did not answer.
@@ -56,13 +55,13 @@ def holding(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:
 def overdue(
     fleet: Fleet, shards: Sequence[Shard], *, now_ms: int, due_ms: int
 ) -> list[Overdue | None]:
-    """Of each shard, whether its batches leave; None where its keys answer with an error.
+    """Overdue batches of each shard; None for one whose keys answer with an error.
 
     Args:
         fleet: The queues.
         shards: The shards to look at.
         now_ms: Redis' time.
-        due_ms: A batch that was due by then is overdue, Unix ms.
+        due_ms: Unix ms; a batch that was due by then is overdue.
 
     Raises:
         QueueUnavailable: Redis did not answer.

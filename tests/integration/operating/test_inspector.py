@@ -318,7 +318,7 @@ def test_a_paused_queue_is_nobodys_illness(queues: Queues) -> None:
 
 
 def test_an_outage_of_vwo_is_nobodys_illness(queues: Queues) -> None:
-    """Batches that wait for their next try say nothing about the workers."""
+    """Batches that wait for their next attempt say nothing about the workers."""
     queue = queues.add()
     queues.fleet.note_listener("host:1")
     queues.fill(queue, 5)

@@ -2,8 +2,8 @@
 
 Place: beside an event's way; delivery never imports it. Each file holds the checks of one thing, which
 are pure decisions on facts: `servers` (Redis itself), `workers` (listeners and beat), `queues`,
-`broker` (Celery's) and `spool` (this host's). The doctor changes nothing, so that a process that dies
-here loses nothing. A fault is a finding, never an exception, so that one fault hides no other.
+`broker` (Celery's) and `spool` (this host's). The doctor changes nothing: nothing to lose. A fault is
+a finding, never an exception, so one fault hides no other.
 """
 
 from __future__ import annotations

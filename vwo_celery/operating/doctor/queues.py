@@ -106,7 +106,7 @@ def _strays(strays: list[QueueView]) -> Iterator[Finding]:
         events = count(sum(view.undelivered for view in strays), "event")
         yield problem(
             "unregistered",
-            f"{names} hold {events} and are not registered, so that no worker can send them",
+            f"{names} hold {events} and are not registered, so no worker can send them",
             "start the application that they belong to: its first event registers its queue again",
         )
 

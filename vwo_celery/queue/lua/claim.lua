@@ -41,7 +41,7 @@ if not batch then
   return {}
 end
 batch.attempt, batch.lost = batch.attempt + 1, batch.lost + lost
-redis.call('ZREM', KEYS[2], id) -- never denied, so that the script works when out of memory
+redis.call('ZREM', KEYS[2], id) -- allowed when out of memory, as are all writes after it
 redis.call('ZADD', KEYS[3], now + tonumber(ARGV[2]), id)
 if tonumber(ARGV[2]) > tonumber(m[10] or 0) then -- so that a sweeper with shorter leases does not end this one
   redis.call('HSET', KEYS[1], 'longest_lease_ms', ARGV[2])

@@ -54,7 +54,7 @@ local function copy(part)
   end
 end
 
-redis.call('ZREM', KEYS[3], ARGV[1]) -- never denied, so that the script works when out of memory
+redis.call('ZREM', KEYS[3], ARGV[1]) -- allowed when out of memory, as are all writes after it
 local now, gone, bytes = now_ms(), tonumber(ARGV[3]), tonumber(ARGV[4])
 for _, part in ipairs(parts) do
   copy(part)
