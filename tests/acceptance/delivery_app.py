@@ -3,7 +3,7 @@
 CELERY       more of Celery's settings, JSON.
 CRASH_AT     "before_post", "after_post" (before the ack): the worker kills itself there with SIGKILL,
              once, the first time that the file CRASH_FILE does not exist.
-PATIENCE     seconds for which the worker repeats what Redis did not answer, instead of its usual ones.
+RETRY        seconds for which the worker retries what Redis did not answer, instead of its usual ones.
 REPORTS      a file to which each signal and each callback appends a line of JSON.
 """
 
@@ -23,8 +23,8 @@ from vwo_celery.connections import clients
 from vwo_celery.sending import sender
 from vwo_celery.sending.outcomes import Answer
 
-if "PATIENCE" in os.environ:
-    clients.WORKER_PATIENCE_SECONDS = float(os.environ["PATIENCE"])
+if "RETRY" in os.environ:
+    clients.WORKER_RETRY_SECONDS = float(os.environ["RETRY"])
 settings = vwo_celery.Settings.load()
 app = Celery("acceptance", broker=settings.effective_broker_url)
 app.conf.update(

@@ -6,8 +6,8 @@ connection, long enough for a restart or a failover: settling is idempotent, and
 whose answer was lost expires. If the process dies meanwhile, the command has run or it has not.
 
 redis-py's own retries are switched off. They keep the connection, which dials the old master's
-address again after a failover (redis-py issue 3874), and redis-py nests the connect retries inside
-the command retries, so 10 × 10 attempts are made. Here each attempt takes a connection from the pool,
+address again after a failover (redis-py issue 3874). And redis-py nests the connect retries inside the
+command retries, so 10 × 10 attempts are made. Here each attempt takes a connection from the pool,
 which asks Sentinel.
 """
 

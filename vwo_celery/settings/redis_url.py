@@ -28,7 +28,7 @@ _DEFAULT_PORT: Final = 6379
 _DEFAULT_SENTINEL_PORT: Final = 26379
 _MOST_PORT: Final = 65_535
 _DEFAULT_SERVICE: Final = "mymaster"
-#: What may follow the host: the number of a database, for Sentinel the service before it.
+#: Paths by kind: the number of a database, for Sentinel after the service.
 _PATHS: Final = {"": r"/?[0-9]*/?", "cluster": r"/?[0-9]*/?", "sentinel": r"(/[^/@]*(/[0-9]*)?)?"}
 _ENCODE: Final = "in its user and password, percent-encode all characters but letters and digits"
 

@@ -79,7 +79,7 @@ def test_away_for_longer_than_a_worker_waits(
     installation: LoadedInstallation, kept: RedisServer
 ) -> None:
     """A worker that has given up on Redis is there all the same when Redis is back."""
-    worker = installation.worker(PATIENCE="0.5")
+    worker = installation.worker(RETRY="0.5")
     installation.beat()
     stream = installation.stream("a")
     stream.wait_for_more()
