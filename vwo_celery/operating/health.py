@@ -1,7 +1,7 @@
 """Health: do events leave in time, and if not, which are stuck?
 
-Place: beside an event's way, for container probes and monitors (docs/how-to/operate.md). Reads Redis
-once and changes nothing: nothing to lose.
+Place: beside an event's way, for container probes and monitors (docs/how-to/operate.md). Reads
+Redis once and changes nothing: nothing to lose.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from vwo_celery.queue.snapshots import take_snapshots
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
 
-#: Bounds of the lateness from which an event counts as stuck: half its interval, but never less than
-#: a few sweeps, since it is a sweep that makes it leave.
+#: Bounds of the lateness from which an event counts as stuck: half its interval, but never less
+#: than a few sweeps, since it is a sweep that makes it leave.
 _SHORTEST_GRACE_SECONDS = 30.0
 _LONGEST_GRACE_SECONDS = 300.0
 _GRACE_SWEEPS = 3
@@ -80,7 +80,7 @@ def health(fleet: Fleet, settings: Settings) -> Health:
 
 
 def _stalled(fleet: Fleet, settings: Settings, listeners: int, latest_seconds: float) -> list[str]:
-    """The stall, if workers listen and run no tasks, and events are late or a listener sends them."""
+    """The stall, if there is one and events are late or a listener sends them."""
     stall = find_stall(fleet, settings, fleet.signs_ms(), fleet.now_ms())
     if stall is None or not (stall.replaced or latest_seconds > silence_seconds(settings)):
         return []

@@ -24,7 +24,7 @@ from vwo_celery.text.wording import nearest
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """The places of a queue's events; balanced if accepted is the sum of all the numbers after it."""
+    """Numbers of a queue's events; balanced if accepted is the sum of the others."""
 
     queue: str
     accepted: int
@@ -43,7 +43,8 @@ class QueueView(msgspec.Struct, frozen=True):
     Attributes:
         queue: Its name.
         shards: Numbers of the shards that were read.
-        limits: Those of its first shard; None if the queue is not registered, so that nothing leaves.
+        limits: Those of its first shard; None if the queue is not registered, so that nothing
+            leaves.
         open: In the open list, until it is full or old enough.
         ready: In batches that wait for a worker.
         in_flight: In batches that a worker holds.
@@ -60,8 +61,8 @@ class QueueView(msgspec.Struct, frozen=True):
         error: Why VWO did not accept the oldest released batch, "" if none is released.
         attempt: Attempts of that batch so far.
         paused: Why nothing is claimed, "" if the queue is not paused.
-        held_seconds: Time until the next probe of a destination whose circuit is open, 0 if it is due;
-            None if the circuit is closed.
+        held_seconds: Time until the next probe of a destination whose circuit is open, 0 if it is
+            due; None if the circuit is closed.
         delivered_age_seconds: Time since VWO last accepted a batch; None for never.
         receiver_errors: Receivers of signals and callbacks that raised.
         redis_lost_age_seconds: Time since a producer last noticed that Redis had lost events, which
@@ -268,8 +269,8 @@ def _oldest_age_seconds(shards: list[Snapshot]) -> float | None:
 def _late_seconds(shard: Snapshot) -> float:
     """Time since the oldest pending event should have left; 0 if none is late.
 
-    It should leave at the end of its interval, but not before it can: a batch that was released or
-    redriven is due later, and a pause or an open circuit has to end first.
+    It should leave at the end of its interval. A batch that was released or redriven is due later,
+    and a pause or an open circuit has to end first.
     """
     wait = shard.limits.wait_ms if shard.limits else 0
     due = [max(batch.first_ms + wait, batch.at_ms) for batch in shard.batches_in("ready")]

@@ -1,7 +1,7 @@
 """The operator's actions: pause and resume queues, redrive or purge dead letters.
 
-Place: beside an event's way; delivery never imports it. One script moves one batch: if the process dies
-in between, the other batches are as they were, and the same command goes on from there.
+Place: beside an event's way; delivery never imports it. One script moves one batch: if the process
+dies in between, the other batches are as they were, and the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class DeadBatch(msgspec.Struct, frozen=True):
 def pause(fleet: Fleet, registered: Mapping[str, Registration], reason: str) -> list[str]:
     """Pause these queues; the names of those that were not paused before.
 
-    Batches in flight are settled as usual. A queue that was paused before keeps its reason, since that
-    may be the only trace of a refusal by VWO.
+    Batches in flight are settled as usual. A queue that was paused before keeps its reason, since
+    that may be the only trace of a refusal by VWO.
 
     Raises:
         QueueUnavailable: Redis did not answer; some queues may be paused.
@@ -152,7 +152,8 @@ def redrive(
         The number of events put back.
 
     Raises:
-        QueueUnavailable: Redis did not answer; some batches may be ready, the others are still dead.
+        QueueUnavailable: Redis did not answer; some batches may be ready, the others are still
+            dead.
     """
     shards: dict[tuple[str, int], Shard] = {}
     total = 0
@@ -183,7 +184,8 @@ def purge(
         The number of events dropped.
 
     Raises:
-        QueueUnavailable: Redis did not answer; some batches may be gone, the others are as they were.
+        QueueUnavailable: Redis did not answer; some batches may be gone, the others are as they
+            were.
     """
     dropped: Counter[str] = Counter()
     try:

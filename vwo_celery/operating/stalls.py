@@ -2,7 +2,8 @@
 
 Place: beside an event's way. Celery's consumer has been seen to live on without consuming after its
 broker came back, and tasks of other kinds can keep every lane busy. A listener that finds a stall
-sends one of the waiting batches itself; health reports it. Looking changes nothing: nothing to lose.
+sends one of the waiting batches itself; health reports it. Looking changes nothing: nothing to
+lose.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from vwo_celery.text.amounts import span
 #: Shortest time, and fewest sweeps, without a task that make a stall while a batch is due.
 _SHORTEST_SILENCE_SECONDS = 10.0
 _SILENT_SWEEPS = 5
-#: Time for which a batch that a listener sent counts as a sign of a stall, if no task has run since.
+#: Time for which a batch that a listener sent counts as a sign of a stall, if no task has run
+#: since.
 _REMEMBERED_SECONDS = 60.0
 
 

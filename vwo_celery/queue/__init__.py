@@ -2,16 +2,16 @@
 
 The only package that sends commands to Redis. Files, in reading order:
 
-- words: `keys`, `registration` (how a queue is announced), `batches`, `marks` (which make a repeated
-  push harmless);
+- words: `keys`, `registration` (how a queue is announced), `batches`, `marks` (which make a
+  repeated push harmless);
 - changes: `scripts` loads `lua/`, `shard` has one method for each script, `fleet` is all queues
   together, `circuit` one destination's circuit, `capacity` drops events to make room;
 - work made of these: `pushes` (one round trip of a producer), `replication` (waits for replicas),
-  `sweeping` (seals by age, wakes workers), `flushing` (seals now, watches until delivered), `results`
-  (published by workers);
+  `sweeping` (seals by age, wakes workers), `flushing` (seals now, watches until delivered),
+  `results` (published by workers);
 - looks, which change nothing: `snapshots` (one shard at one moment), `surveys` (many shards in one
   round trip), `servers` (facts about a Redis server).
 
-A script runs as a whole or not at all, so a process that dies here leaves no half change. Marks make up
-for a lost answer to a push, leases for one to a claim, the next sweep for a lost wake-up.
+A script runs as a whole or not at all, so a process that dies here leaves no half change. Marks
+make up for a lost answer to a push, leases for one to a claim, the next sweep for a lost wake-up.
 """

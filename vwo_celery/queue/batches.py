@@ -44,7 +44,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     @property
     def wait_ms(self) -> int:
-        """Longest time that an event waits for others; 0 where every event is a batch of its own."""
+        """Longest wait of an event for others; 0 where every event is a batch of its own."""
         return 0 if self.events_per_request == 1 else self.interval_ms
 
 
@@ -128,8 +128,8 @@ class Part(msgspec.Struct, frozen=True):
 def part_id(batch_id: str, number: int, claim: str = "") -> str:
     """Name of one part of a batch that is split, counted from 1.
 
-    The name includes the token of the *claim*: should Redis lose a split and the batch be split again,
-    whatever arrives late about the first split's parts does not touch those of the second.
+    The name includes the token of the *claim*. Should Redis lose a split and the batch be split
+    again, a late ack of the first split's parts does not touch those of the second.
     """
     return f"{batch_id}{_PART}{number}{claim[:_CLAIM_CHARACTERS]}"
 

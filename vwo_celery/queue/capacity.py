@@ -75,8 +75,8 @@ def make_room(shard: Shard, events: Sequence[bytes]) -> Room:
 def trim_dead(shard: Shard, most_events: int) -> int:
     """Drop the oldest dead letters for good until no more than *most_events* are kept.
 
-    May be run at any time by anyone, and twice. A batch that alone exceeds the bound is dropped, too.
-    One call drops a bounded number of batches; the next call drops the rest.
+    May be run at any time by anyone, and twice. A batch that alone exceeds the bound is dropped,
+    too. One call drops a bounded number of batches; the next call drops the rest.
 
     Args:
         shard: The shard.
@@ -99,7 +99,8 @@ def trim_dead(shard: Shard, most_events: int) -> int:
         if dropped:
             announce_drop(
                 shard.queue, DEAD_LETTERS_FULL, dropped,
-                "more dead letters than max_dead_events; the oldest went, see: vwo-celery dead list",
+                "more dead letters than max_dead_events; the oldest went, see: "
+                "vwo-celery dead list",
             )  # fmt: skip
     return dropped
 

@@ -1,9 +1,9 @@
 """A destination's circuit: it opens after failures in a row; then only one probe at a time is sent.
 
-Place: stages 3 to 5; owns one key in Redis for each queue, shared by all workers. While the circuit is
-open, the queue's shards are held, so that nothing is claimed. The worker whose probe succeeds ends
-the holds; a shard whose hold runs out asks the circuit again. If the probing process dies, its leave
-to probe expires.
+Place: stages 3 to 5; owns one key in Redis for each queue, shared by all workers. While the circuit
+is open, the queue's shards are held, so that nothing is claimed. The worker whose probe succeeds
+ends the holds; a shard whose hold runs out asks the circuit again. If the probing process dies, its
+leave to probe expires.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Circuit:
         """Count a failure; seconds until the next probe, None if the circuit stays closed.
 
         Args:
-            delivered_ms: Unix ms at which VWO last accepted a batch, as far as the caller knows; 0 for
-                never.
+            delivered_ms: Unix ms at which VWO last accepted a batch, as far as the caller knows; 0
+                for never.
             floor_seconds: Wait that VWO asked for; None if it asked for none.
             probe: Token of the caller's probe, "" if it was no probe.
         """

@@ -1,8 +1,8 @@
 """The data that all queues of a namespace share in Redis: registrations, wake-ups, signs of life.
 
-Place: stages 1 to 6; owns the keys without a hash tag, which plain commands read and write. No event
-is stored here. If the process dies here, a wake-up or a sign of life may be lost, for which the next
-sweep makes up; a lost registration is written again by the next enqueue.
+Place: stages 1 to 6; owns the keys without a hash tag, which plain commands read and write. No
+event is stored here. If the process dies here, a wake-up or a sign of life may be lost; the next
+sweep makes up for it. A lost registration is written again by the next enqueue.
 """
 
 from __future__ import annotations
@@ -145,7 +145,8 @@ class Fleet:
     def unwatch(self, shard: Shard) -> None:
         """Make the sweep forget a shard, if it holds nothing.
 
-        The shard is forgotten first and checked afterwards: the check sees events that came meanwhile.
+        The shard is forgotten first and checked afterwards: the check sees events that came
+        meanwhile.
         """
         with unavailable(f"unwatch of {shard.keys.name}"):
             self.client.srem(self.keys.watched, shard.keys.name)
@@ -214,7 +215,7 @@ class Fleet:
         return {by: ms for by, ms in self.signs_ms().items() if by in SWEEPERS}
 
     def signs_ms(self) -> dict[str, int]:
-        """Unix ms of the last sweep by "beat" and "listener", and of the last "task" and "rescue"."""
+        """Unix ms of the last sweep by "beat" and by "listener", the last "task" and "rescue"."""
         with unavailable("look-up of signs of life"):
             found = self.client.hmget(self.keys.pulse, _SIGNS)
         return {sign: _number(ms) for sign, ms in zip(_SIGNS, found, strict=True) if ms is not None}

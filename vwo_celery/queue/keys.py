@@ -1,8 +1,8 @@
 """Name, type and meaning of every key in Redis; no other module composes a key.
 
-Words without I/O: nothing to lose. All keys of one shard share a hash tag, so that one script may use
-them on Redis Cluster. The version is part of the name: a release that stores data differently uses
-other keys, and can still read these.
+Words without I/O: nothing to lose. All keys of one shard share a hash tag, so that one script may
+use them on Redis Cluster. The version is part of the name: a release that stores data differently
+uses other keys, and can still read these.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ FLEET_FAMILIES = (
     KeyFamily(
         "pulse",
         "hash",
-        "Unix ms of the last sweep by beat and by a listener, of the last task, and of the last batch "
-        "that a listener sent itself",
+        "Unix ms of the last sweep by beat and by a listener, of the last task, and of the last "
+        "batch that a listener sent itself",
     ),
     KeyFamily("listeners", "zset", "worker -> Unix ms at which it last listened"),
 )

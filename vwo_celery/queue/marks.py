@@ -3,8 +3,8 @@
 Stage 1 of an event's way, in the producing process. Each push of k events carries the id of a mark
 and a number that is k higher than that of the push before. The script remembers the last number of
 each mark for a while: a number that it has seen stores nothing, and a gap is what Redis lost. The
-events of neither generation carry an id that could serve instead. If the process dies, Redis forgets
-its marks after a while, and events that Redis lost under them go unnoticed.
+events of neither generation carry an id that could serve instead. If the process dies, Redis
+forgets its marks after a while, and events that Redis lost under them go unnoticed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import msgspec
 
 from vwo_celery.forks import PerProcess
 
-#: Time for which Redis keeps a mark after a push, as in lua/shared/mark.lua: shorter for a process that
-#: has stored few events, since there may be many that live for one job each.
+#: Time for which Redis keeps a mark after a push, as in lua/shared/mark.lua: shorter for a process
+#: that has stored few events, since there may be many that live for one job each.
 YOUNG_TTL_SECONDS = 3_600.0
 OLD_TTL_SECONDS = 86_400.0
 #: Events stored under a mark from which it is kept for longer.
@@ -49,8 +49,8 @@ class Mark(msgspec.Struct):
     def doubt(self) -> None:
         """Note, before a repeat, that an earlier sending may be stored or may still arrive.
 
-        The repeat seals batches under names of its own. Should Redis lose the first sending, a batch of
-        the same name could hold other events, and the first one's ack would delete it.
+        The repeat seals batches under names of its own. Should Redis lose the first sending, a
+        batch of the same name could hold other events, and the first one's ack would delete it.
         """
         self.sending = f"r{uuid4().hex[:6]}"
 
@@ -93,8 +93,8 @@ class Marks:
     def renew(self, life: str) -> None:
         """Start with new marks if *life* is another one.
 
-        A shard gets a new life when Redis has forgotten it. Under older marks, everything that was ever
-        pushed would count as lost.
+        A shard gets a new life when Redis has forgotten it. Under older marks, everything that was
+        ever pushed would count as lost.
         """
         if life != self._life:
             self._life, self._free = life, PerProcess(deque)

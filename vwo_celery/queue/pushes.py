@@ -1,7 +1,7 @@
 """One push of events to Redis: its size, the meaning of its answer, when it is sent again.
 
-Stage 1 of an event's way, shared by the sync and the asyncio producer. If the process dies here, the
-push is stored or not as a whole; an event without a receipt may be lost.
+Stage 1 of an event's way, shared by the sync and the asyncio producer. If the process dies here,
+the push is stored or not as a whole; an event without a receipt may be lost.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Push(NamedTuple):
 class Repeats:
     """The repeats left for one push: one after loading the scripts, one after a lost answer.
 
-    They may come in either order, since a Redis that comes back has lost its scripts. The mark keeps a
-    push that did run from storing twice.
+    They may come in either order, since a Redis that comes back has lost its scripts. The mark
+    keeps a push that did run from storing twice.
     """
 
     def __init__(self, mark: Mark) -> None:
@@ -80,7 +80,7 @@ class Repeats:
         self._left = {"load", "repeat"}
 
     def allow(self, exc: Exception) -> bool:
-        """Whether to send the push again after *exc*: it can help, and the repeat is not used up."""
+        """Whether a repeat after *exc* can help, and is not used up."""
         if isinstance(exc, NoScriptError):
             return self._use("load")
         self._mark.doubt()
@@ -113,9 +113,9 @@ def send_again(push: Push, exc: Exception) -> Pushed:
 def send_with_room(push: Push, refused: Pushed) -> Pushed:
     """Drop the oldest events for a push that was refused, and send it again.
 
-    Nothing of the push is stored until it fits as a whole. It is sent under the same mark, since the
-    refusal stored nothing. Other producers may take the room that was made; the push is given up
-    after some rounds.
+    Nothing of the push is stored until it fits as a whole. It is sent under the same mark, since
+    the refusal stored nothing. Other producers may take the room that was made; the push is given
+    up after some rounds.
 
     Args:
         push: The refused push.

@@ -1,4 +1,4 @@
-"""Registrations, by which queues are announced in Redis, and wake-ups, which name one of their shards.
+"""Registrations, which announce queues in Redis, and wake-ups, which name one of their shards.
 
 Data without I/O: nothing to lose. The spool and the demo use it without a client for Redis.
 """

@@ -1,9 +1,10 @@
 """Waiting until replicas have a push, if `wait_replicas` asks for it.
 
 Stage 1 of an event's way. Redis replicates after it has answered, so a master that dies can take
-confirmed events with it. WAIT covers only what its own connection has sent; hence it follows the push
-on the same connection, in the same round trip. A push that too few replicas confirm stays stored on
-the master, and its receipt says so. If the process dies here, the push is stored or not as a whole.
+confirmed events with it. WAIT covers only what its own connection has sent; hence it follows the
+push on the same connection, in the same round trip. A push that too few replicas confirm stays
+stored on the master, and its receipt says so. If the process dies here, the push is stored or not
+as a whole.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Pushed, Shard
 from vwo_celery.settings import Settings
 
-#: Share of the socket timeout that WAIT may use. The rest covers the network, so a silent replica is
-#: not mistaken for a silent Redis.
+#: Share of the socket timeout that WAIT may use. The rest covers the network, so a silent replica
+#: is not mistaken for a silent Redis.
 _SHARE_OF_AN_ANSWER = 0.5
 
 
@@ -75,14 +76,15 @@ def replicas_of(settings: Settings, client: Any, *, answer_seconds: float) -> Re
         return None
     if isinstance(client, redis.RedisCluster):
         raise SettingsError(
-            "wait_replicas cannot be used with a Redis Cluster client of your own: WAIT must follow the "
-            "push on its connection, which such a client does not tell; give redis_url instead"
+            "wait_replicas cannot be used with a Redis Cluster client of your own: WAIT must "
+            "follow the push on its connection, which such a client does not tell; give redis_url "
+            "instead"
         )
     return Replicas(settings.wait_replicas, max(1, as_ms(_SHARE_OF_AN_ANSWER * answer_seconds)))
 
 
 def _send_together(shard: Shard, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Send commands one after another on one connection; their answers, of which some may be errors.
+    """Send commands one after another on one connection; answers may be errors.
 
     Raises:
         redis.exceptions.ResponseError: The first command was refused.

@@ -118,8 +118,8 @@ class Shard:
     def push_command(self, mark: Mark, events: Sequence[bytes], names: int) -> tuple[Any, ...]:
         """The command that stores *events* under the mark's present sequence number.
 
-        Pure, so that the sync and the asyncio producer share it. The command may be sent again after
-        `Mark.doubt`; the events are stored once.
+        Pure, so that the sync and the asyncio producer share it. The command may be sent again
+        after `Mark.doubt`; the events are stored once.
 
         Args:
             mark: The caller's mark, its sequence already raised for this push.
@@ -191,8 +191,8 @@ class Shard:
             probe: Claim for the circuit's probe, although the shard is held.
 
         Returns:
-            A batch; None if none may be claimed now (none is due, the queue is paused, or as many as
-            allowed are in flight); or HELD: ask the circuit first, the slot is kept.
+            A batch; None if none may be claimed now (none is due, the queue is paused, or as many
+            as allowed are in flight); or HELD: ask the circuit first, the slot is kept.
         """
         k, help_token = self.keys, new_token()
         with unavailable(f"claim from {k.name}"):
@@ -228,7 +228,7 @@ class Shard:
             return bool(script("ack").run(self.client, keys, (batch_id,)))
 
     def release(self, batch: Batch, *, delay_seconds: float, error: str) -> bool:
-        """Give the lease back; the batch is due again after a delay. False if the lease has moved on."""
+        """Give the lease back, due again after a delay; False if the lease has moved on."""
         k = self.keys
         arguments = (batch.id, batch.attempt, as_ms(delay_seconds), error[:LONGEST_ERROR])
         with unavailable(f"release of batch {batch.id}"):
@@ -248,7 +248,7 @@ class Shard:
             return bool(script("hand_back").run(self.client, keys, arguments))
 
     def extend(self, batch: Batch, *, lease_seconds: float, token: str) -> int:
-        """Renew the lease for *lease_seconds* from now; its expiry, Unix ms, 0 if it has moved on."""
+        """Renew the lease from now; its new expiry, Unix ms, 0 if it has moved on."""
         k = self.keys
         arguments = (batch.id, batch.attempt, as_ms(lease_seconds), token)
         with unavailable(f"extend of batch {batch.id}"):
@@ -305,7 +305,7 @@ class Shard:
     # -- knowledge about the destination
 
     def hold(self, until_ms: int, token: str) -> None:
-        """Let nothing be claimed before *until_ms*, then only if the circuit allows; free the slot."""
+        """Claim nothing before *until_ms*, then ask the circuit first; free the slot."""
         self._note("hold", "held_until", until_ms)
         with unavailable(f"hold of {self.keys.name}"):
             self.client.zrem(self.keys.slots, token)
@@ -357,8 +357,8 @@ class Shard:
             known_life: The last answer that the caller got; "" if none.
 
         Returns:
-            The name of the state's life. It is a new one after Redis forgot the shard; a caller that
-            knew the old one has that noted.
+            The name of the state's life. It is a new one after Redis forgot the shard; a caller
+            that knew the old one has that noted.
         """
         fields = [word for field in msgspec.structs.asdict(limits).items() for word in field]
         with unavailable(f"limits of {self.keys.name}"):

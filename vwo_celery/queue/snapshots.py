@@ -78,15 +78,17 @@ class Snapshot(msgspec.Struct, frozen=True):
         dropped: Events dropped after they were accepted, by reason.
         refused: Events refused at capacity; never accepted.
         counted_events: Undelivered events by the scripts' own count, including foreign ones.
-        counted_bytes: Their size by the same count; foreign events are included once they are sealed.
+        counted_bytes: Their size by the same count; foreign events are included once they are
+            sealed.
         paused: Why the queue is paused, "" if it is not.
         held_until_ms: Unix ms before which nothing is claimed, as the circuit is open; else 0.
         free_since_ms: Unix ms at which a pause or an open circuit last ended, 0 for never.
         slots: Wake-up slots taken.
         receiver_errors: Receivers and callbacks that raised; counted in the first shard.
-        redis_lost_ms: Unix ms at which a producer last noticed that Redis had lost events, 0 for never.
-        forgotten_ms: Unix ms at which a producer noticed that Redis had forgotten the whole shard, 0
-            for never; how much it held is unknown.
+        redis_lost_ms: Unix ms at which a producer last noticed that Redis had lost events, 0 for
+            never.
+        forgotten_ms: Unix ms at which a producer noticed that Redis had forgotten the whole shard,
+            0 for never; how much it held is unknown.
     """
 
     shard: str
@@ -172,7 +174,8 @@ def take_snapshot(shard: Shard) -> Snapshot:
         try:
             raw = _read_by_transaction(shard)
         except OutOfMemoryError:
-            # Out of memory, Redis refuses even a transaction of reads; and operators look just then.
+            # Out of memory, Redis refuses even a transaction of reads; and operators look just
+            # then.
             raw = _read_by_script(shard)
     return _snapshot(shard.keys.name, raw)
 

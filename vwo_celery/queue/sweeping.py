@@ -25,8 +25,8 @@ from vwo_celery.settings import Settings
 AUDITED_QUEUES = 100
 #: Time after which the sweep forgets a shard that has held nothing.
 IDLE_SECONDS = 600.0
-#: Margin beyond the longest delay we ever set: a batch due later still means that Redis' clock stepped
-#: back.
+#: Margin beyond the longest delay we ever set: a batch due later still means that Redis' clock
+#: stepped back.
 _HORIZON_MARGIN_SECONDS = 60.0
 _NO_HORIZON_MS = 10**12
 

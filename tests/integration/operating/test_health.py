@@ -17,7 +17,9 @@ REPOSITORY = Path(__file__).parents[3]
 PACKAGES = Path(vwo_celery.__file__).parents[1]
 COMMAND = (sys.executable, "-c", "from vwo_celery.cli import main; main(prog_name='vwo-celery')")
 FRONT = (sys.executable, "-m", "workers.health")
-NO_WORKER = "→ start one: celery -A vwo_celery.celery.app worker; in your own app, call vwo_celery.setup(app)"
+NO_WORKER = (
+    "→ start one: celery -A vwo_celery.celery.app worker; in your own app: vwo_celery.setup(app)"
+)
 pytestmark = pytest.mark.declared_keys(
     "watched", "open", "batch", "wakeups", "slots", "ready", "info"
 )

@@ -53,7 +53,8 @@ def _registered(found: Registrations, settings: Settings) -> Finding:
         reason = next(iter(found.unreadable.values()))
         return problem(
             "queues",
-            f"the registration of {_names(found.unreadable)} cannot be read by this release: {reason}",
+            f"the registration of {_names(found.unreadable)} cannot be read by this release: "
+            f"{reason}",
             "upgrade workers and this command to the release that the applications run",
         )
     if not found.readable:
@@ -196,8 +197,8 @@ def _lost(views: list[QueueView]) -> Finding:
     return warn(
         "redis lost",
         "; ".join(lost[:_MOST_NAMES] + forgotten[:_MOST_NAMES]),
-        "Redis crashed, failed over to a replica that lagged, was restarted empty, flushed, or evicts: "
-        "see its log, and persistence and eviction above",
+        "Redis crashed, failed over to a replica that lagged, was restarted empty, flushed, or "
+        "evicts: see its log, and persistence and eviction above",
     )
 
 
@@ -213,8 +214,8 @@ def _lost_events(view: QueueView) -> str:
 def _lost_queue(view: QueueView) -> str:
     ago = span(view.forgotten_age_seconds or 0)
     return (
-        f"Redis lost all of {view.queue}, noticed {ago} ago: what it held is gone with its counters, "
-        "nobody knows how much"
+        f"Redis lost all of {view.queue}, noticed {ago} ago: its events are gone with its "
+        "counters, nobody knows how much"
     )
 
 

@@ -47,8 +47,8 @@ def _eviction(facts: ServerFacts) -> Finding:
         return grade("eviction", f"{policy}: {limit}, Redis throws queued events away", remedy)
     if facts.policy.startswith("volatile"):
         what = (
-            f"{policy}: events are safe, but Redis may evict the marks; without its mark a repeated "
-            "push is stored twice, and events of others count as lost"
+            f"{policy}: events are safe, but Redis may evict the marks; without its mark a push "
+            "that is repeated is stored twice, and without them events count as lost"
         )
         return warn("eviction", what, remedy)
     return ok("eviction", policy)

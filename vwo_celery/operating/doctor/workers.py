@@ -15,7 +15,7 @@ from vwo_celery.text.amounts import count, span
 _MISSED_SWEEPS = 5
 _SHORTEST_SILENCE_SECONDS = 10.0
 _START_WORKER = (
-    "start one: celery -A vwo_celery.celery.app worker; in your own app, call vwo_celery.setup(app)"
+    "start one: celery -A vwo_celery.celery.app worker; in your own app: vwo_celery.setup(app)"
 )
 _START_BEAT = "start one: celery -A vwo_celery.celery.app beat"
 
