@@ -16,10 +16,11 @@ from vwo_celery.settings import Settings
 from vwo_celery.settings.redis_url import scheme_of
 
 _DEFAULT_QUEUE = "vwo_celery"
+#: Bounds for a broker in Redis: connecting, one answer, and the idle time after which it is pinged.
 _CONNECT_TIMEOUT_SECONDS = 1
 _ANSWER_TIMEOUT_SECONDS = 5
 _IDLE_CHECK_SECONDS = 25
-#: Longest time beat sleeps, so that a sweep interval below Celery's 5 minutes is kept.
+#: Longest sleep of beat; Celery's default of 5 minutes may exceed the sweep interval.
 _BEAT_LOOP_SECONDS = 1
 
 

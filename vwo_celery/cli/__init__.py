@@ -14,7 +14,7 @@ import click
 from vwo_celery import __version__
 from vwo_celery.cli.session import Operator, common_options, json_option
 
-#: Where each command is. It is imported only when asked for, which keeps `health` quick.
+#: Place of each command, which is imported only when asked for: that keeps `health` quick.
 _COMMANDS = {
     "dead": "vwo_celery.cli.dead:dead",
     "demo": "vwo_celery.demo.command:demo",

@@ -48,7 +48,7 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """What it ended with; None while it runs, and before the start."""
+        """Its exit code; None while it runs, and before the start."""
         return None if self._process is None else self._process.poll()
 
     def start(self) -> None:
@@ -114,7 +114,7 @@ def stop_all(children: Sequence[Child], *, hurry: Callable[[], bool]) -> None:
 
 
 def die_with(parent_pid: int) -> None:
-    """Have the kernel kill this process when *parent_pid*, which started it, ends; now if it has."""
+    """Let the kernel kill this process when *parent_pid*, which started it, ends; now if it has."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)

@@ -40,7 +40,7 @@ _INSTALLED = ("site-packages", "dist-packages")
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """How large the demo is.
+    """The size of the demo.
 
     Attributes:
         seconds: How long visitors come.
@@ -115,7 +115,7 @@ class Stage:
     # -- reports of the programs
 
     def stats(self) -> Stats | None:
-        """What VWO's stand-in has counted; None if it does not answer (yet)."""
+        """The counts of VWO's stand-in; None if it does not answer (yet)."""
         connection = http.client.HTTPConnection(
             "127.0.0.1", self._standin_port, timeout=_STATS_TIMEOUT_SECONDS
         )

@@ -168,7 +168,7 @@ def _why_duplicates(total: Sum) -> str:
 
 
 def _enqueue_share(total: Sum) -> str:
-    return f"p50; one enqueue of ours takes {1000 * total.enqueue_p50:.1f} ms"
+    return f"p50; one enqueue within it takes {1000 * total.enqueue_p50:.1f} ms"
 
 
 def _ledger(total: Sum) -> str:
