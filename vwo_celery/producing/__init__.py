@@ -1,4 +1,4 @@
-"""Stage 1 of an event's way: encode the event, store it, answer truthfully.
+"""Stage 1 of an event's way: encode it, store it, answer truthfully.
 
 Files, in reading order: `queue` (what an application holds), `producer` (from an event to its
 receipt), `limits` (from settings to what the scripts obey), `aio` (the same for asyncio).
