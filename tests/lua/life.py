@@ -24,10 +24,11 @@ from msgspec.structs import replace
 from lua.comparison import Comparison
 from lua.reference import Model, ModelBatch
 from lua.world import NAMESPACE, QUEUE
+from vwo_celery.queue.answers import DUPLICATE, NOT_REGISTERED, STORED
 from vwo_celery.queue.batches import Batch, Limits
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.pushes import names_needed
-from vwo_celery.queue.shard import DUPLICATE, NOT_REGISTERED, STORED, Shard
+from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.snapshots import take_snapshot
 
 # Every span ends in five seconds and every step of the clock in none, so that no comparison of two

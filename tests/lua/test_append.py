@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from lua.world import LIFE, LIMITS, World
+from vwo_celery.queue.answers import DUPLICATE, STORED
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.marks import YOUNG_TTL_SECONDS, Mark
-from vwo_celery.queue.shard import DUPLICATE, STORED
 
 MARK = "mark:m"
 NINE = b"123456789"  # ten bytes with its separator

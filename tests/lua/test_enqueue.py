@@ -8,10 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from lua.world import LIFE, LIMITS, Line, World
-from vwo_celery.queue.batches import Limits
-from vwo_celery.queue.marks import OLD_FROM_SEQUENCE, Mark, push_token
-from vwo_celery.queue.pushes import names_needed
-from vwo_celery.queue.shard import (
+from vwo_celery.queue.answers import (
     DUPLICATE,
     NOT_REGISTERED,
     STORED,
@@ -20,6 +17,9 @@ from vwo_celery.queue.shard import (
     TOO_MANY_EVENTS,
     Pushed,
 )
+from vwo_celery.queue.batches import Limits
+from vwo_celery.queue.marks import OLD_FROM_SEQUENCE, Mark, push_token
+from vwo_celery.queue.pushes import names_needed
 
 MARK = "mark:m"
 #: A shard that the sweep knows, so that a push has nobody to tell.

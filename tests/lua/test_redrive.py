@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from lua.world import LIMITS, Line, World
+from vwo_celery.queue.answers import TOO_MANY_EVENTS
 from vwo_celery.queue.marks import Mark
-from vwo_celery.queue.shard import TOO_MANY_EVENTS
 
 META = {"accepted": 5, "events": 2, "bytes": 20, "dead": 3}
 

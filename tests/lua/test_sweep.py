@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from lua.world import HORIZON_MS, IDLE_MS, LIMITS, Line, World
+from vwo_celery.queue.answers import Swept
 from vwo_celery.queue.batches import HELD
-from vwo_celery.queue.shard import Swept
 
 SECOND = 1_000
 YOUNG = -10 * SECOND

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from vwo_celery.queue.answers import Pushed
 from vwo_celery.queue.batches import Batch, Held, Limits
 from vwo_celery.queue.marks import Mark
-from vwo_celery.queue.shard import Pushed, Shard
+from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.snapshots import Snapshot, take_snapshot
 
 NAMESPACE = "vwo"

@@ -24,8 +24,8 @@ from vwo_celery.events import encode
 from vwo_celery.producing.producer import ATTEMPT_SHARE
 from vwo_celery.producing.queue import Queue, producer_of
 from vwo_celery.producing.queue import connect as connect_sync
+from vwo_celery.queue.answers import PLAIN, Pushed
 from vwo_celery.queue.pushes import Push, Repeats, pages, send_again
-from vwo_celery.queue.shard import PLAIN, Pushed
 from vwo_celery.receipts import DrainResult, FlushResult, Receipt
 from vwo_celery.settings import Settings
 

@@ -25,12 +25,13 @@ from vwo_celery.events import encode
 from vwo_celery.forks import PerProcess
 from vwo_celery.logs import seldom
 from vwo_celery.producing.limits import limits_of
+from vwo_celery.queue.answers import DUPLICATE, NOT_REGISTERED, REFUSALS, STORED, Pushed
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.marks import Marks
 from vwo_celery.queue.pushes import Push, names_needed, pages, send_again, send_with_room
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.replication import replicas_of
-from vwo_celery.queue.shard import DUPLICATE, NOT_REGISTERED, REFUSALS, STORED, Pushed, Shard
+from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.sweeping import tell_workers
 from vwo_celery.receipts import IN_REDIS, NOT_REPLICATED, Receipt
 from vwo_celery.settings import Settings

@@ -14,11 +14,12 @@ from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.connections.errors import REDIS_ERRORS
+from vwo_celery.queue.answers import REFUSALS, Pushed
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.replication import Replicas
-from vwo_celery.queue.shard import REFUSALS, Pushed, Shard
+from vwo_celery.queue.shard import Shard
 
 #: Most events and bytes of one command, since a longer one would hold up Redis.
 PUSH_EVENTS = 1000

@@ -8,11 +8,12 @@ method, the script has run as a whole or not at all.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from vwo_celery.connections import unavailable
+from vwo_celery.queue.answers import STORED, Pushed, Swept
 from vwo_celery.queue.batches import (
     HELD,
     LONGEST_ERROR,
@@ -30,10 +31,6 @@ from vwo_celery.queue.keys import ShardKeys, as_text, new_token, shard_keys
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.scripts import script
 
-STORED, DUPLICATE, TOO_MANY_EVENTS, TOO_MANY_BYTES, NOT_REGISTERED, TOO_FEW_NAMES = range(1, -5, -1)
-#: Codes of a push for which the queue had no room.
-REFUSALS = (TOO_MANY_EVENTS, TOO_MANY_BYTES)
-
 #: Most events read by one command, since a longer one would hold up Redis.
 READ_PAGE_EVENTS = 1000
 #: Most batches that one call of the sweep script seals; the next call seals the others.
@@ -44,31 +41,6 @@ _SUSPICION_MS = 86_400_000
 _SEEN_LONG_AGO = 1
 #: Reason under which purged events are counted as dropped.
 PURGED = "purged"
-
-
-class Pushed(NamedTuple):
-    """The answer of enqueue.lua, and whether as many replicas as required have the push."""
-
-    code: int
-    sealed: int
-    wakeups: int
-    watch: int
-    replicated: bool = True
-
-
-#: The usual answer: stored, and the producer has nothing else to do.
-PLAIN = Pushed(STORED, 0, 0, 0)
-
-
-class Swept(NamedTuple):
-    """The answer of sweep.lua, and the token under which it handed out wake-ups."""
-
-    registered: int
-    sealed: int
-    wakeups: int
-    more: int
-    idle: int
-    token: str
 
 
 class Shard:

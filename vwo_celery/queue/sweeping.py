@@ -14,10 +14,11 @@ from redis.exceptions import ResponseError
 
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
+from vwo_celery.queue.answers import Pushed
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
-from vwo_celery.queue.shard import Pushed, Shard
+from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.surveys import holding
 from vwo_celery.settings import Settings
 

@@ -22,9 +22,7 @@ from vwo_celery.connections.errors import (
 )
 from vwo_celery.errors import QueueUnavailable, SpoolUnavailable
 from vwo_celery.queue import sweeping
-from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.pushes import PUSH_EVENTS, Push, names_needed, send_again
-from vwo_celery.queue.shard import (
+from vwo_celery.queue.answers import (
     DUPLICATE,
     NOT_REGISTERED,
     REFUSALS,
@@ -32,6 +30,8 @@ from vwo_celery.queue.shard import (
     TOO_FEW_NAMES,
     Pushed,
 )
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.pushes import PUSH_EVENTS, Push, names_needed, send_again
 from vwo_celery.queue.sweeping import tell_workers
 from vwo_celery.spool.breaker import longest_pause_seconds
 from vwo_celery.spool.files import DrainLock

@@ -1,0 +1,38 @@
+"""Answers of the scripts that store events and seal batches.
+
+Data without I/O: nothing to lose.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+#: Codes of a push.
+STORED, DUPLICATE, TOO_MANY_EVENTS, TOO_MANY_BYTES, NOT_REGISTERED, TOO_FEW_NAMES = range(1, -5, -1)
+#: Codes of a push for which the queue had no room.
+REFUSALS = (TOO_MANY_EVENTS, TOO_MANY_BYTES)
+
+
+class Pushed(NamedTuple):
+    """The answer of enqueue.lua, and whether as many replicas as required have the push."""
+
+    code: int
+    sealed: int
+    wakeups: int
+    watch: int
+    replicated: bool = True
+
+
+#: The usual answer: stored, and the producer has nothing else to do.
+PLAIN = Pushed(STORED, 0, 0, 0)
+
+
+class Swept(NamedTuple):
+    """The answer of sweep.lua, and the token under which it handed out wake-ups."""
+
+    registered: int
+    sealed: int
+    wakeups: int
+    more: int
+    idle: int
+    token: str
