@@ -48,7 +48,7 @@ def fork(work: Callable[[], object]) -> int:
 
 
 def exit_codes(pids: list[int]) -> list[int]:
-    """How these children ended, minus the signal where by one."""
+    """Exit code of each child, or minus the signal that ended it."""
     return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
 
 
@@ -59,7 +59,7 @@ def store(queue: vwo_celery.Queue, name: str, count: int, where: str = "redis") 
 
 
 def tell(**facts: Any) -> None:
-    """What the test is to know."""
+    """Report a fact to the test."""
     print(json.dumps(facts), flush=True)
 
 
@@ -173,12 +173,12 @@ def given() -> None:
 
 
 def forkserver() -> None:
-    """As `spawn`, by a process that forks and that this one has asked to."""
+    """Start a child like `spawn`, but from a fork server."""
     spawn("forkserver")
 
 
 def connect_and_store() -> None:
-    """What such a process does."""
+    """Connect and store, in a process of its own."""
     store(open_queue(enqueue_timeout_seconds=10), "child", 30)
 
 

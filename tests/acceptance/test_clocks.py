@@ -34,7 +34,7 @@ time.time_ns = lambda: right_ns() + int(1e9 * float(file.read_text()))
 
 
 def seconds_to_leave(installation: Installation, queue: vwo_celery.Queue, name: str) -> float:
-    """How long an event takes that waits for its age."""
+    """Seconds until an event leaves that waits for its age."""
     started = time.monotonic()
     queue.enqueue(event(name))
     worker = installation.started[0]

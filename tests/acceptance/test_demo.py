@@ -56,7 +56,7 @@ def demo(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 
 
 def left_files(folder: Path) -> list[str]:
-    """Whatever the demo left in its temporary folder and where it was started."""
+    """Files that the demo left in its temporary folder and in its working folder."""
     return [str(path) for name in ("files", "here") for path in (folder / name).rglob("*")]
 
 
@@ -144,7 +144,7 @@ def test_no_program_outlives_a_demo_that_is_killed(
 def test_a_missing_sdk_is_said_with_the_remedy(
     tmp_path: Path, demo: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever installed the package without the extra is told which one it is."""
+    """Without the extra, the demo names the extra to install."""
     hide = tmp_path / "here" / "sitecustomize.py"
     hide.write_text(
         "import importlib.metadata as m\n"

@@ -77,7 +77,7 @@ class Shop:
         assert command.wait(30) == 0, command.log()
 
     def visited(self) -> Counter[str]:
-        """How often VWO heard of each visitor, by VWO's id of the visitor."""
+        """Number of events that VWO received for each visitor, by VWO's visitor id."""
         return Counter(event["d"]["visId"] for event in self.standin.events)
 
     def stop(self) -> None:

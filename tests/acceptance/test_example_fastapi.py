@@ -64,7 +64,7 @@ class Shop:
         self.worker.wait_for_log("ready.")
 
     def orders(self) -> Counter[int]:
-        """How often VWO heard of each order."""
+        """Number of events that VWO received for each order."""
         return Counter(event["d"]["event"]["props"]["order"] for event in self.standin.events)
 
     def stop(self) -> None:

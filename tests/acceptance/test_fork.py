@@ -56,7 +56,7 @@ def run(redis_url: str, tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
 
 def names(redis: redis_py.Redis) -> Counter[str]:
-    """How often each event is stored."""
+    """Number of times that each event is stored."""
     return Counter(json.loads(text)["name"] for text in stored(redis))
 
 
@@ -87,7 +87,7 @@ class Web:
         self.master.wait_for_port(self.port)
 
     def visit(self, who: list[str]) -> list[dict[str, Any]]:
-        """What the application answered each of them."""
+        """Answers of the application, in order."""
         return [answer.json() for answer in self.visitors.each(self.visitors.get, who)]
 
     def stop(self) -> None:
@@ -162,7 +162,7 @@ def test_no_two_processes_have_the_same_connection(web: Web, redis: redis_py.Red
 
 
 def _holders(redis: redis_py.Redis, processes: set[int]) -> dict[str, set[int]]:
-    """Which of the processes have a socket open that is connected to Redis, by the client's address."""
+    """Processes that hold an open socket to Redis, by the client's address."""
     sockets = {f"socket:[{inode}]": port for port, inode in _inodes().items()}
     holders: dict[str, set[int]] = defaultdict(set)
     clients = {int(each["addr"].rpartition(":")[2]) for each in redis.client_list()}

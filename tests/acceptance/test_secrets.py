@@ -1,4 +1,4 @@
-"""What a whole installation says, in good times and bad, holds no password and no SDK key."""
+"""No output of a whole installation, in good times or bad, holds a password or an SDK key."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def _is_settled(guarded: Guarded) -> bool:
 
 
 def _check_that_something_was_said(said: dict[str, str], messages: list[str]) -> None:
-    """What the test did is in the texts, so that their silence about secrets means something."""
+    """Check that the texts report what the test did; otherwise their lack of secrets proves nothing."""
     assert "…cdef" in said["all is well"]
     assert "RuntimeError: the callback's own fault" in said["worker"]
     assert "invalid username-password pair" in said["the password is wrong"]

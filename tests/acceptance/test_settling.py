@@ -1,4 +1,4 @@
-"""What becomes of a batch that VWO does not take, with real workers, and who is told."""
+"""Batches that VWO does not accept, with real workers: how they are settled and announced."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_what_vwo_never_takes_is_dead_lettered_by_age(installation: Installation
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404])
 def test_a_refused_destination_is_paused(installation: Installation, status: int) -> None:
-    """What the configuration must mend pauses the queue and keeps everything; resume goes on."""
+    """An answer that only new configuration can mend pauses the queue and loses nothing."""
     installation.standin.fail(status)
     installation.worker()
     queue = _enqueue(installation)

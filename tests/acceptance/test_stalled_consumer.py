@@ -135,7 +135,7 @@ def test_a_paused_queue_is_left_alone(installation: Installation, broker: RedisS
 
 @pytest.mark.declared_keys("batch", "ready", "info", "wakeups")
 def test_a_listener_that_sends_hands_back(installation: Installation, broker: RedisServer) -> None:
-    """What a listener is sending when its worker is told to stop at once is no one's attempt."""
+    """A listener that is sending when its worker must stop at once hands the batch back, uncounted."""
     env = {"VWO_CELERY_LEASE_SECONDS": "40"}
     worker = installation.worker("--pool=threads", **env)
     queue = installation.connect(events_per_request=1)

@@ -55,7 +55,7 @@ def this() -> Release:
 
 @pytest.fixture(scope="module")
 def stored_by_this(tmp_path_factory: pytest.TempPathFactory) -> Stored:
-    """What this release stores, in every state that there is."""
+    """Data that this release stores, in every state that exists."""
     return this_release().store(tmp_path_factory.mktemp("stored") / "this.json")
 
 
@@ -102,7 +102,7 @@ class Fleet:
         return release.command(*words, cwd=self.folder, redis_url=self.redis_url)
 
     def ledgers(self) -> list[Ledger]:
-        """Of all queues, as this process reads them."""
+        """Ledgers of all queues, as this process reads them."""
         registered = self._queues.registrations().readable
         return [view.ledger for view in inspector.view_queues(self._queues, registered)]
 
@@ -121,7 +121,7 @@ class Fleet:
         return sum(each.in_flight for each in self.ledgers())
 
     def names(self) -> Counter[str]:
-        """How often VWO accepted each event."""
+        """Number of times that VWO accepted each event."""
         return Counter(map(name_of, self.standin.events))
 
     def stop(self) -> None:
@@ -140,7 +140,7 @@ def fleet(redis_url: str, standin: Standin, tmp_path: Path) -> Iterator[Fleet]:
 
 
 def name_of(event: Any) -> str:
-    """What tells an event from all others."""
+    """Name that identifies an event."""
     return str(event["u"] if "u" in event else event["d"]["visId"])
 
 
@@ -151,7 +151,7 @@ def now_ms(redis: redis_py.Redis) -> int:
 
 
 def comparable(told: dict[str, Any]) -> dict[str, Any]:
-    """What releases tell of one Redis, without who told it and in which order."""
+    """A release's view of a Redis in a form that can be compared: sorted, without the release's name."""
     facts = {name: fact for name, fact in told.items() if name != "version"}
     facts["ledger"] = sorted(told["ledger"], key=lambda each: each["queue"])
     return facts

@@ -13,7 +13,7 @@ from tools.installation import ACCOUNT, KEY, event
 
 
 def main(redis_url: str, vwo_url: str, name: str, events: int, per_request: int) -> None:
-    """Have each thread enqueue half of the events."""
+    """Enqueue half of the events in each of two threads."""
     queue = vwo_celery.connect(
         vwo_celery.Destination(
             account_id=ACCOUNT, sdk_key=KEY, generation="legacy", base_url=vwo_url

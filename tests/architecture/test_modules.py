@@ -58,7 +58,7 @@ def test_redis_urls_are_taken_apart_in_one_place() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_is_pickled(module: str) -> None:
-    """What comes out of Redis is data: whoever can write there must not get to run code here."""
+    """Bytes from Redis are data: whoever can write there must not get to run code here."""
     picklers = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}
 
     assert not picklers & {

@@ -29,7 +29,7 @@ _LONGEST_SLEEP_SECONDS = 0.02
 
 
 class Load(msgspec.Struct, frozen=True):
-    """What an application does.
+    """Load that an application produces.
 
     Attributes:
         name: Its name; its events are called NAME-NUMBER.

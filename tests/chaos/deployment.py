@@ -22,7 +22,7 @@ _ANSWER_SECONDS = 5.0
 
 
 class Deployment(Installation):
-    """As an installation; `kill` ends one that nobody trusts any more."""
+    """An installation that runs the deployable app; `kill` ends one that is no longer trusted."""
 
     def start(self, *arguments: str, name: str, **env: str) -> Process:
         """Start a Celery program of the deployable app."""

@@ -51,7 +51,7 @@ _WORKER_ENV = {
 
 
 class Kit(msgspec.Struct, frozen=True):
-    """What a fleet is made of; rows of the same kit share one fleet.
+    """Parts of a fleet; rows with the same kit share one fleet.
 
     Attributes:
         store: Where the queues live: "single", "sentinel" or "cluster".
@@ -68,7 +68,7 @@ PLAIN = Kit()
 
 
 class Traffic(msgspec.Struct, frozen=True):
-    """What each application does, see `application.Load`."""
+    """Load of each application; see `application.Load`."""
 
     applications: int = 2
     per_second: float = 60.0
@@ -204,7 +204,7 @@ class Fleet:
         return self._run_folder / "quiet"
 
     def hush_applications(self) -> None:
-        """Have the applications make no more events; they stay."""
+        """Stop the applications' events; the processes stay."""
         self._quiet.touch()
 
     def kill_applications(self) -> None:

@@ -1,4 +1,4 @@
-"""How each fault is inflicted and healed: a context manager a fault, on a running fleet.
+"""Each fault as a context manager on a running fleet: inflicted on entry, healed on exit.
 
 Entering inflicts, leaving heals; how long it lasts is the caller's. Where healing means starting
 something again, leaving returns when that is ready.
@@ -274,7 +274,7 @@ def cut_often(whose: str) -> Infliction:
 
 
 def sha_of(name: str) -> bytes:
-    """What a command that runs a script of ours holds."""
+    """SHA by which a command runs one of our scripts."""
     return script(name).sha.encode()
 
 

@@ -30,7 +30,7 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """What became of the events of a trial.
+    """Fate of the events of a trial.
 
     Attributes:
         promised: Events that were promised.
@@ -52,7 +52,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 def judge(evidence: Evidence) -> Judgement:
-    """Where every promised event is, and why some came twice."""
+    """Find every promised event, and the reason for each that came twice."""
     missing = evidence.promised - evidence.taken.keys() - evidence.dead
     more = {name: times for name, times in evidence.taken.items() if len(times) > 1}
     return Judgement(

@@ -1,4 +1,4 @@
-"""What applications were told, read from the files that they write while they run."""
+"""Receipts of the applications, read from the files that they write while they run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Receipts:
         self.longest_ms = 0.0
 
     def file(self, application: str) -> Path:
-        """Where *application* writes its receipts."""
+        """File into which *application* writes its receipts."""
         return self._folder / f"{application}.receipts"
 
     def read(self) -> None:

@@ -38,7 +38,7 @@ _LEAST_WRITTEN_MINUTES = 10
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a soak showed.
+    """Results of a soak.
 
     Attributes:
         seed: Of the order of faults.
@@ -216,7 +216,7 @@ def _growths(outcome: Outcome) -> dict[str, bool]:
 
 
 def lines_of(outcome: Outcome) -> dict[str, str]:
-    """What a soak showed, as a table of two columns."""
+    """Results of a soak, as a table of two columns."""
     judgement, (grown, may) = outcome.judgement, worker_growth(outcome)
     first, last = outcome.samples[0], outcome.samples[-1]
     drained = "never" if outcome.drain_seconds is None else f"{outcome.drain_seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""Where the queues live, in each form that `redis_url` can name, and how its users reach it."""
+"""Redis in each form that `redis_url` can name, and the way of its users to it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _LAST_CALL_SECONDS = 0.5
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What one trial showed.
+    """Result of one trial.
 
     Attributes:
         row: The row's name.
@@ -55,7 +55,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Recovery(msgspec.Struct, frozen=True):
-    """How the fleet came through the fault."""
+    """The fleet's recovery from the fault."""
 
     seconds: float | None = None
     requests: int = 0
@@ -98,7 +98,7 @@ def _go_through(fleet: Fleet, row: Row) -> Recovery:
 
 
 def _owed(fleet: Fleet, row: Row) -> frozenset[str]:
-    """What was promised by now; where Redis may have lost that, what is promised next."""
+    """Events promised so far; where Redis may have lost those, the ones promised from now on."""
     fleet.receipts.read()
     before = frozenset(fleet.receipts.promised)
     if row.loss == "none":

@@ -54,7 +54,7 @@ class Vendor(Standin):
         self.misbehave = None
 
     def answer(self, request: Request) -> tuple[Answer, Fault]:
-        """As the stand-in does, noting what was taken."""
+        """Answer as the stand-in does, and note the accepted events."""
         if not is_batch(request.path):
             return super().answer(request)
         account = request.query.get("a", "")
@@ -81,7 +81,7 @@ class Vendor(Standin):
             return frozenset(self._taken[account])
 
     def took(self, account: str) -> int:
-        """How many different events of *account* were accepted."""
+        """Number of different events of *account* that were accepted."""
         return len(self._taken[account])
 
     def forget(self, account: str) -> None:

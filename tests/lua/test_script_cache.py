@@ -1,4 +1,4 @@
-"""Which scripts a server has is its own affair: ours are given to it whenever it lacks them."""
+"""Scripts are loaded whenever a server lacks them."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def _fork(work):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What an application said before it ended by itself.
+    """Output of an application that ended by itself.
 
     Attributes:
         facts: All that it told.

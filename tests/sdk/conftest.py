@@ -1,4 +1,4 @@
-"""What the tests of both SDK generations share.
+"""Fixtures of the tests of both SDK generations.
 
 Both generations install a package called `vwo`, so each has an environment of its own, and run.sh
 says with VWO_CELERY_SDK which one this is. Without it (the project's own environment), only the

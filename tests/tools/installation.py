@@ -65,7 +65,7 @@ class Installation:
         )
 
     def connect_with(self, settings: dict[str, Any], **batch: Any) -> vwo_celery.Queue:
-        """As `connect`, with settings of the producer."""
+        """Connect with settings of the producer."""
         return vwo_celery.connect(
             self.destination, batch_event_data=batch, redis_url=self.redis_url, **settings
         )

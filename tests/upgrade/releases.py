@@ -83,7 +83,7 @@ def release_before(folder: Path) -> Release:
 
 
 class Stored(msgspec.Struct):
-    """What a release stored.
+    """Data that a release stored.
 
     Attributes:
         made_ms: When.

@@ -67,7 +67,7 @@ def _untouched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def errors_of(options: Any) -> list[Error]:
-    """What the checks say of a VWO_CELERY."""
+    """Errors of the system checks for one VWO_CELERY."""
     with override_settings(VWO_CELERY=options):
         return check_settings()
 

@@ -47,7 +47,7 @@ def start(redis_url: str) -> Iterator[Any]:
 
 
 def swept_by_beat(fleet: Fleet, sweeps_ago: float) -> None:
-    """Have beat's last sweep lie so far back."""
+    """Date beat's last sweep back by this long."""
     at = fleet.now_ms() - int(1000 * sweeps_ago * SWEEP_SECONDS)
     fleet.client.hset(fleet.keys.pulse, "beat", at)
 

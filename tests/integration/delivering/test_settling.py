@@ -450,7 +450,7 @@ def test_mixed_answers_do_not_open_the_circuit(
 
 
 class Stop(BaseException):
-    """What a worker that is told to stop raises, wherever it is."""
+    """Exception that a stopping worker raises, wherever it is."""
 
 
 @pytest.mark.declared_keys(*KEPT)

@@ -305,7 +305,7 @@ def test_far_over_the_interval_is_unhealthy(queues: Queues) -> None:
 
 
 def test_a_paused_queue_is_nobodys_illness(queues: Queues) -> None:
-    """What an operator or VWO's refusal holds back cannot be mended by restarting workers."""
+    """A pause by an operator or a refusal does not make health fail: no restart of a worker mends it."""
     queue = queues.add()
     queues.fill(queue, 1)
     queues.age_open(queue, 5000)

@@ -48,7 +48,7 @@ def test_an_empty_spool_is_well(settings: Settings) -> None:
 
 
 def test_no_spool_is_a_choice() -> None:
-    """What it means is said."""
+    """The finding says what it means to have no spool."""
     state, what = found(Settings(spool_dir=""))
 
     assert state == "ok"

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.declared_keys(*KEPT)
 def _run(
     url: str, work: Callable[[vwo_celery.aio.AioQueue], Awaitable[Answer]], **settings: Any
 ) -> Answer:
-    """What *work* answers, in an event loop of its own."""
+    """Result of *work*, in an event loop of its own."""
 
     async def main() -> Answer:
         queue = vwo_celery.aio.connect(

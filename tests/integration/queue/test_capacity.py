@@ -38,7 +38,7 @@ def connect(url: str, **settings: Any) -> vwo_celery.Queue:
 
 @pytest.fixture
 def drops() -> Iterator[list[tuple[str, str, int]]]:
-    """What receivers of event_dropped are told, as (queue, reason, count)."""
+    """Calls of event_dropped's receivers, as (queue, reason, count)."""
     heard: list[tuple[str, str, int]] = []
 
     def note(sender: str, queue: str, reason: str, count: int, **_: Any) -> None:

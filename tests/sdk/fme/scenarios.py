@@ -17,7 +17,7 @@ FULL = {
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """What an application does.
+    """Calls that an application makes.
 
     Attributes:
         calls: Method of the client and its arguments, in order.

@@ -1,4 +1,4 @@
-"""What the FME SDK's own batching does, with nothing of ours attached, and what ours does instead.
+"""The FME SDK's own batching, with nothing of ours attached, compared with the shared queue.
 
 These tests document the behaviour of vwo-fme-python-sdk 1.65.0, the version that
 requirements-fme.txt pins; each is a row of the README's comparison. What the shared queue does is

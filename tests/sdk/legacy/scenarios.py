@@ -28,7 +28,7 @@ class Storage(vwo.UserStorage):
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """What an application does.
+    """Calls that an application makes.
 
     Attributes:
         calls: Method of the client, its arguments and its keywords, in order.

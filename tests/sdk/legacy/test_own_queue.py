@@ -1,4 +1,4 @@
-"""What the legacy SDK's own batching does, with nothing of ours attached, and what ours does instead.
+"""The legacy SDK's own batching, with nothing of ours attached, compared with the shared queue.
 
 These tests document the behaviour of vwo-python-sdk 1.68.2, the version that
 requirements-legacy.txt pins; each is a row of the README's comparison. What the shared queue does
