@@ -1,4 +1,7 @@
-"""The supported Pythons that this machine has, and the oldest releases that pyproject allows on each."""
+"""The supported Pythons that this machine has, and the oldest releases that pyproject allows on each.
+
+As a program it prints the paths of those Pythons, the oldest first.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ def find_python(version: str) -> str | None:
     """A Python of that version: from PATH if it works there, else the newest of pyenv's."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     installed = sorted(pyenv.glob(f"{version}.*/bin/python"), key=_patch, reverse=True)
-    named = shutil.which(f"python{version}")
-    for candidate in [*([named] if named else []), *map(str, installed)]:
+    named = [path for name in (f"python{version}", "python3") if (path := shutil.which(name))]
+    for candidate in [*named, *map(str, installed)]:
         if _runs(candidate, version):
             return candidate
     return None
@@ -63,3 +66,7 @@ def _runs(python: str, version: str) -> bool:
     except OSError:
         return False
     return ran.returncode == 0 and ran.stdout.strip() == version
+
+
+if __name__ == "__main__":
+    print("\n".join(find_pythons().values()))
