@@ -28,7 +28,8 @@ PINS ?=
 
 VENV = .venv
 VENV_DEMO = .venv-demo
-PIP_OPTIONS = --quiet --disable-pip-version-check
+# The SDKs come without wheels; the last option spares older pips a warning about how they build them.
+PIP_OPTIONS = --quiet --disable-pip-version-check --use-pep517
 CHECKED = vwo_celery workers tests benchmarks examples docs
 
 .DEFAULT_GOAL := help
@@ -55,15 +56,15 @@ types: $(VENV_TEST)/made
 # The tests run in a copy of the checkout that lacks vwo_celery, so that only the wheel can be meant.
 suite: $(VENV_TEST)/wheel
 	@$(VENV_TEST)/bin/python tests/copy_checkout.py $(BUILD)/checkout
-	@echo "== pytest, $(JOBS) processes; the whole suite takes about eight minutes"
+	@echo "== pytest $(or $(ARGS),with all tests: about eight minutes)"
 	@cd $(BUILD)/checkout && VWO_CELERY_TEST_WHEEL=1 PYTHONDONTWRITEBYTECODE=1 \
 		$(abspath $(VENV_TEST))/bin/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
 
 sdk-test:
-	PYTHON="$(PYTHON)" sh tests/sdk/run.sh $(ARGS)
+	@PYTHON="$(PYTHON)" sh tests/sdk/run.sh $(ARGS)
 
 test-all:
-	$(PYTHON) tests/matrix.py $(ARGS)
+	@$(PYTHON) tests/matrix.py $(ARGS)
 
 # Likewise in a copy, one of their own; the result goes into the documentation of this checkout.
 chaos soak: $(VENV_TEST)/wheel

@@ -14,7 +14,8 @@ set -eu
 
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-python3}
-PIP_OPTIONS="--quiet --disable-pip-version-check"
+# The SDKs come without wheels; the last option spares older pips a warning about how they build them.
+PIP_OPTIONS="--quiet --disable-pip-version-check --use-pep517"
 
 case ${1:-} in
     fme | legacy) generations=$1; shift ;;
