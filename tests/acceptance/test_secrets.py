@@ -32,6 +32,7 @@ from vwo_celery.testing import Fault, RedisServer, Standin
 PASSWORD = "hunter2@:/?# %hunter2\u00e9"
 #: Any of it in a text is a leak: of the password in any spelling, of the key more than its end.
 TELLTALES = ("hunter2", KEY[:-4])
+_END = "all that was asked so far"
 #: An application at its most talkative; it prints every object that it was given.
 APPLICATION = """
 import logging, sys, traceback
@@ -95,14 +96,23 @@ class Guarded:
     def watch_redis(self) -> None:
         """Note every command that Redis is sent, until the connection is cut."""
 
+        # Without a timeout: redis-py has one by itself, and workers are silent while they start.
+        client: Any = redis_py.Redis(port=self.server.port, password=PASSWORD, socket_timeout=None)
+
         def watch() -> None:
-            with suppress(RedisError), self.operator.monitor() as monitor:
+            with suppress(RedisError), client, client.monitor() as monitor:
                 self.commands.append("")
                 for command in monitor.listen():
                     self.commands.append(str(command["command"]))
 
         threading.Thread(target=watch, daemon=True).start()
         wait_until(lambda: self.commands, 10)
+
+    def commands_so_far(self) -> list[str]:
+        """Every command that Redis was sent until now."""
+        self.operator.echo(_END)
+        wait_until(lambda: any(_END in line for line in list(self.commands)), 30)
+        return list(self.commands)
 
     def start_workers(self) -> None:
         """A worker and a beat, each with all that it can log."""
@@ -173,8 +183,9 @@ def test_a_whole_installation_keeps_its_secrets(guarded: Guarded) -> None:
 
     guarded.ask_everything("all is well")
     wait_until(lambda: len(guarded.installation.standin.events) >= 4, 20)
-    messages = _task_messages(guarded.commands)
-    with_key = {line.split()[1] for line in guarded.commands if TELLTALES[1] in line}
+    commands = guarded.commands_so_far()
+    messages = _task_messages(commands)
+    with_key = {line.split()[1] for line in commands if TELLTALES[1] in line}
     _change_password(guarded, "another")
     guarded.ask_everything("the password is wrong", calls=1)
     guarded.worker.wait_for_log("invalid username-password pair")

@@ -20,6 +20,7 @@ from upgrade.releases import Release, Stored, release_before, this_release
 from vwo_celery.operating import inspector
 from vwo_celery.operating.inspector import Ledger
 from vwo_celery.queue import fleet as queues
+from vwo_celery.queue.keys import fleet_keys
 from vwo_celery.testing import Fault, Standin
 
 UPGRADE = Path(releases.__file__).parent
@@ -37,6 +38,7 @@ ENV = {
 #: Fields of a release that is not written yet.
 LATER_FIELDS = {"later_count": "7", "later:by_name": "x", "dropped_later_ms": "1"}
 WAIT_SECONDS = 60.0
+_START_MS = 60_000
 
 pytestmark = pytest.mark.declared_keys("*")
 
@@ -157,6 +159,13 @@ def comparable(told: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
+def keep_listening(redis: redis_py.Redis) -> None:
+    """Have signs of life last while a program starts, which may take long on a busy machine."""
+    listeners = fleet_keys("vwo").listeners
+    for name in redis.zrange(listeners, 0, -1):
+        redis.zadd(listeners, {name: now_ms(redis) + _START_MS})
+
+
 # --- what one release stored, another reads ---------------------------------------------------------
 
 
@@ -171,6 +180,7 @@ def test_this_release_sees_what_earlier_ones_stored(
     """
     stored = Stored.load(path).at(now_ms(redis))
     stored.with_fields(fields).write(redis)
+    keep_listening(redis)
 
     told = this.told(cwd=tmp_path, redis_url=redis_url)
 
@@ -184,6 +194,7 @@ def test_the_release_before_sees_what_this_one_stores(
     """A rollback finds everything: fields and keys of this release are no trouble to the one before."""
     stored = stored_by_this.at(now_ms(redis))
     stored.write(redis)
+    keep_listening(redis)
 
     told = before.told(cwd=tmp_path, redis_url=redis_url)
 

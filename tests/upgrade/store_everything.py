@@ -180,7 +180,6 @@ class Store:
     def all_of_it(self) -> None:
         """Everything above, and what the queues share."""
         random.seed(0)  # of the shards' turns
-        self.fleet.note_listener("worker.example:1")
         self.a_life_in_all_its_stages()
         self.what_vwo_refuses()
         self.a_pause()
@@ -189,6 +188,7 @@ class Store:
         for wakeup in sweeping.sweep(self.fleet, self.settings, by="beat"):
             self.fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
         self.events_since_the_sweep()
+        self.fleet.note_listener("worker.example:1")
 
     # -- what is told about it
 
@@ -219,13 +219,14 @@ class Store:
 def told(redis_url: str) -> dict[str, Any]:
     """What the imported release says of this Redis."""
     fleet = Fleet(redis.Redis.from_url(redis_url), "vwo")
+    listeners = fleet.listeners()  # first, since a sign of life ends soon
     command = [*COMMAND, "ledger", "--json", "--redis-url", redis_url]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     return {
         "version": vwo_celery.__version__,
         "ledger": json.loads(run.stdout),
         "shards": dict(sorted(_shards(fleet))),
-        "listeners": fleet.listeners(),
+        "listeners": listeners,
         "sweeps": sorted(fleet.last_sweeps_ms()),
     }
 
