@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 import vwo_celery
+from tools.command_line import run_command
 from tools.queue_states import KEY, Queues
-from vwo_celery.cli import main
 from vwo_celery.testing import RedisServer
 
 HOLDS_SOMETHING = (
@@ -48,7 +48,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(*words: str, width: int = 120, text: str | None = None) -> Result:
         monkeypatch.setenv("COLUMNS", str(width))
-        return CliRunner().invoke(main, words, input=text, prog_name="vwo-celery")
+        return run_command(words, text)
 
     return run
 
@@ -628,11 +628,11 @@ def test_without_a_spool_there_is_nothing_to_drain(
         fresh = bare("spool", word)
         with monkeypatch.context() as patch:
             patch.setenv("VWO_CELERY_SPOOL_DIR", "")
-            none = CliRunner().invoke(main, ["spool", word], prog_name="vwo-celery")
+            none = run_command(["spool", word])
 
         assert fresh.exit_code == 0
         assert none.exit_code == 1
-        assert "there is no spool" in none.output
+        assert "there is no spool" in none.stderr
 
 
 def _spooling_queue(server: RedisServer) -> vwo_celery.Queue:

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from click.testing import CliRunner
 from msgspec.structs import replace
 
 import vwo_celery
 from tools import http_servers as servers
+from tools.command_line import run_command
 from tools.producers import DESTINATION, KEPT
 from vwo_celery import signals
-from vwo_celery.cli import main
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnknown
@@ -191,7 +190,7 @@ def test_an_event_of_50_mb_is_put_aside_unread(way: Way) -> None:
     assert report.error is not None
     assert "50000009 bytes" in report.error
     assert take_snapshot(way.shard).balanced
-    shown = CliRunner().invoke(main, [*_words(way, "dead")[:-1], "list", "--events"])
+    shown = run_command([*_words(way, "dead")[:-1], "list", "--events"])
     assert "further characters" in shown.stdout
     assert len(shown.stdout) < 10_000
 
@@ -343,10 +342,10 @@ def test_garbage_for_wakeups_is_read_past(way: Way, redis: redis_py.Redis) -> No
 def _commands_go_on(way: Way) -> None:
     assert health(way.fleet, way.queue.settings).listeners == 0
     for command in ("status", "queues", "ledger"):
-        ran = CliRunner().invoke(main, _words(way, command))
+        ran = run_command(_words(way, command))
         assert (ran.exit_code, ran.stderr) == (0, "")
         assert way.queue.name in ran.stdout
-    assert json.loads(CliRunner().invoke(main, _words(way, "doctor")).stdout)
+    assert json.loads(run_command(_words(way, "doctor")).stdout)
 
 
 def _words(way: Way, command: str) -> list[str]:

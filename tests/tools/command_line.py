@@ -1,0 +1,21 @@
+"""The operator's command within the test's own process."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from vwo_celery.cli import main
+
+#: Words that make click 8.1 keep stderr apart from stdout, as 8.2 and newer do by themselves.
+_APART: dict[str, Any] = (
+    {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+)
+
+
+def run_command(words: Sequence[str], text: str | None = None) -> Result:
+    """`vwo-celery` with these words, and *text* typed into it."""
+    return CliRunner(**_APART).invoke(main, words, input=text, prog_name="vwo-celery")
