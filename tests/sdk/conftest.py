@@ -36,7 +36,11 @@ if SDK != "fme":
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse to test the source tree where the wheel is meant."""
+    """Refuse to test the source tree where the wheel is meant; leave out the SDK's own warning."""
+    # The legacy SDK imports pkg_resources, which warns until setuptools 82 and is gone from then on.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:pkg_resources is deprecated:UserWarning:vwo.constants.constants"
+    )
     if SDK and "site-packages" not in vwo_celery.__file__:
         raise pytest.UsageError(
             f"not the installed wheel but {vwo_celery.__file__} would be tested"
