@@ -76,7 +76,7 @@ class AioQueue:
         self.sync.__reduce__()
 
     async def flush_events(self, timeout_seconds: float = 10.0) -> FlushResult:
-        """Have everything sent that was enqueued before, and wait; see `Queue.flush_events`."""
+        """Send everything that was enqueued before, and wait; see `Queue.flush_events`."""
         return await asyncio.to_thread(self.sync.flush_events, timeout_seconds)
 
     async def spooled(self) -> int:

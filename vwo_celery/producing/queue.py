@@ -68,7 +68,7 @@ class Queue:
         return self._producer.enqueue_many(events)
 
     def flush_events(self, timeout_seconds: float = 10.0) -> FlushResult:
-        """Have everything sent that any process enqueued before this call, and wait for it.
+        """Send everything that any process enqueued before this call, and wait for the outcome.
 
         Events in this host's spool count as pending until they are in Redis.
 

@@ -1,4 +1,4 @@
-"""Starting an FME client on the shared queue, so that its init events get there too.
+"""A builder that starts an FME client on the shared queue, its init events included.
 
 Before stage 1 of an event's way. The SDK sends up to two events while it initialises, before its
 client can be attached. It asks a builder given to init to make the client, and `BuilderMixin` makes

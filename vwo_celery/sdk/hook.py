@@ -61,7 +61,7 @@ class Hook:
             self.note(exc, f"{len(events)} events of the SDK's own queue were not enqueued")
 
     def flush(self, timeout_seconds: float | None = None) -> FlushResult:
-        """Have all pending events sent; an unexpected error becomes the result's reason.
+        """Flush the queue; an unexpected error becomes the result's reason.
 
         Args:
             timeout_seconds: Longest wait for the result; None for the queue's default.

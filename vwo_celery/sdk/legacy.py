@@ -44,7 +44,7 @@ class SharedDispatch:
         return self._hook.put(event)
 
     def flush_queue(self, manual: bool = False, mode: FlushMode = "async") -> None:
-        """Have pending events sent, without waiting; the SDK calls this when it opts out."""
+        """Flush the queue without waiting; the SDK calls this when it opts out."""
         self._hook.flush(timeout_seconds=0)
 
 
@@ -56,7 +56,7 @@ class SharedFlush:
         self._client = client
 
     def __call__(self, mode: FlushMode = "sync") -> FlushResult:
-        """Have all pending events sent.
+        """Flush the queue.
 
         Args:
             mode: "sync" waits for the result, "async" returns the state of this moment.
