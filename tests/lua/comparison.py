@@ -1,7 +1,7 @@
-"""Redis and the model of a shard, side by side: what differs fails, whatever it is.
+"""Compare a shard in Redis with its model; any difference fails.
 
-Also the hand that moves the clock: a test cannot turn Redis' time, but to a shard it is all the same
-whether time goes on or everything that is stored becomes older.
+Also moves the clock: a test cannot set Redis' time, but for a shard it makes no difference whether
+time passes or every stored time becomes older.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from lua.reference import Model, ModelBatch
 from lua.world import counted, numbers
 from vwo_celery.queue.shard import Shard
 
-#: How far a time in Redis may be from the model's: the longest that a step of a test may take.
+#: Largest accepted difference in ms between a time in Redis and the model's: the longest duration
+#: of one test step.
 TOLERANCE_MS = 4_000
 _TIMES_IN_META = ("first_ms", "watched", "delivered_ms", "held_until", "free_since_ms")
 _COUNTERS = ("accepted", "events", "bytes", "delivered", "dead", "refused")
 
 
 class Comparison:
-    """One shard in Redis and its model, whose clock is Redis' plus the time that was let pass."""
+    """One shard in Redis and its model, whose clock is Redis' clock plus the time that a test let
+    pass.
+    """
 
     def __init__(self, shard: Shard, model: Model) -> None:
         self.shard = shard
@@ -33,7 +36,9 @@ class Comparison:
         return int(seconds) * 1000 + int(microseconds) // 1000 + self.passed_ms
 
     def claim_order(self) -> list[ModelBatch]:
-        """What is due, as Redis orders it: what ran out first, then what is ready, oldest first."""
+        """The batches that are due, in Redis' order: expired leases first, then ready batches,
+        oldest first.
+        """
         pipe = self.shard.client.pipeline(transaction=False)
         for key in (self.shard.keys.leases, self.shard.keys.ready):
             pipe.zrangebyscore(key, "-inf", self.now() - self.passed_ms)
@@ -41,12 +46,12 @@ class Comparison:
         return [self.model.batches[name.decode()] for name in [*expired, *ready]]
 
     def let_time_pass(self, passed_ms: int) -> None:
-        """Make everything that is stored older; younger, where Redis' clock steps back."""
+        """Make every stored time older, or younger if Redis' clock steps back."""
         self.passed_ms += passed_ms
         self.age(passed_ms)
 
     def age(self, passed_ms: int) -> None:
-        """Make everything that is stored older, and leave the clock alone."""
+        """Make every stored time older; leave the model's clock alone."""
         redis, k = self.dump(), self.shard.keys
         pipe = self.shard.client.pipeline(transaction=False)
         for key in (k.ready, k.leases, k.slots, k.dead):
@@ -63,7 +68,7 @@ class Comparison:
         pipe.execute()
 
     def dump(self) -> dict[str, Any]:
-        """Every key of the database; lists oldest event first."""
+        """Every key of the database; lists with the oldest event first."""
         names = [name.decode() for name in self.shard.client.keys("*")]
         pipe = self.shard.client.pipeline(transaction=False)
         k = self.shard.keys
@@ -80,7 +85,7 @@ class Comparison:
         return {name: what[::-1] if self._is_list(name) else what for name, what in contents}
 
     def check(self) -> None:
-        """Fail unless every key of the database is what the model says."""
+        """Fail unless every key of the database equals the model's."""
         redis, model, k = self.dump(), self.model, self.shard.keys
         assert redis.pop(k.open, []) == model.open
         for batch in model.batches.values():
@@ -117,7 +122,7 @@ class Comparison:
             self._check_frozen(batch)
 
     def _check_frozen(self, batch: ModelBatch) -> None:
-        """A batch is within its limits when it is sealed, and is never another one afterwards."""
+        """A batch is within its limits when it is sealed, and never changes afterwards."""
         if batch.id not in self.frozen:
             assert 1 <= len(batch.events) <= self.model.limits.events_per_request
             assert len(batch.events) == 1 or batch.size <= self.model.limits.batch_bytes

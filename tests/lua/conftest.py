@@ -1,4 +1,4 @@
-"""What the tests of single scripts share."""
+"""Fixtures of the tests of single scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lua.world import World
 
 @pytest.fixture
 def world(redis: redis_py.Redis) -> Iterator[World]:
-    """An empty database with one shard in it, cleared again since `changes` has seen every key."""
+    """An empty database with one shard; cleared once `changes` has seen every key."""
     world = World(redis)
     yield world
     world.clear()

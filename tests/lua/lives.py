@@ -1,4 +1,4 @@
-"""Many random lives of a shard, in a row."""
+"""Run many random lives of a shard in a row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEPS = 40
 
 
 def live(client: Any, examples: int) -> None:
-    """Run so many random lives, and shrink the first that goes wrong to its shortest form."""
+    """Run the given number of random lives, and shrink the first failing one to its shortest form."""
 
     class Life(RefusedLife):
         pass
@@ -24,8 +24,8 @@ def live(client: Any, examples: int) -> None:
     Life.client = client
     numbers = count()
     with pytest.MonkeyPatch.context() as patch:
-        # Else a life would be another one when it is repeated: what is sealed in one millisecond is
-        # ordered by name.
+        # Keeps a life reproducible: batches that are sealed in the same millisecond are ordered by
+        # name.
         patch.setattr(store, "new_token", lambda: f"token{next(numbers):09}")
         run_state_machine_as_test(
             Life,

@@ -1,7 +1,7 @@
-"""What Redis loses, and what is dropped where there is too much: more steps of a shard's life.
+"""More steps of a shard's life: Redis loses data, and events are dropped to make room.
 
-Redis comes back with an older state, as after a crash between two fsyncs or a failover to a replica that
-lagged; or it comes back with nothing. Producers go on with the marks they have, workers with the
+Redis comes back with an older state, as after a crash between two fsyncs or a failover to a replica
+that lagged; or it comes back empty. Producers go on with the marks they have, workers with the
 batches they hold.
 """
 
@@ -18,14 +18,14 @@ from lua.life import ShardLife, producers
 from lua.reference import Model
 from vwo_celery.queue.capacity import make_room, trim_dead
 
-#: Of what could be dropped, how much is in the way of a push.
+#: Share of the droppable events that must go for a push.
 shares = st.sampled_from([0, 0.3, 0.8, 1])
-#: Batches that make_room names at least, even for one event.
+#: Fewest batches that make_room names, even for one event.
 _FEWEST_NAMED = 10
 
 
 class Saved(NamedTuple):
-    """All that Redis held at one moment, the model of it, and where every event was."""
+    """Everything that Redis held at one moment, its model, and the place of every event."""
 
     keys: dict[bytes, tuple[int, bytes]]
     model: Model
@@ -47,7 +47,7 @@ class LossyLife(ShardLife):
 
     @rule()
     def save(self) -> None:
-        """Redis writes to its disk what it holds now."""
+        """Redis saves its present state to disk."""
         keys = {name: self._key(name) for name in self.client.keys("*")}
         self.saved = Saved(
             keys, deepcopy(self.model), self.pushed.copy(), self.delivered.copy(), self.gone.copy(),
@@ -60,9 +60,9 @@ class LossyLife(ShardLife):
     @precondition(lambda self: self.saved)
     @rule()
     def lose_the_tail(self) -> None:
-        """Redis comes back with what it last wrote; nobody is told.
+        """Redis comes back with the state it last saved; no client notices.
 
-        What was under way then has failed; each producer may repeat its newest push.
+        Steps in progress have failed; each producer may repeat its newest push.
         """
         saved, self.saved = self.saved, None
         assert saved is not None
@@ -81,7 +81,7 @@ class LossyLife(ShardLife):
     def forget(self, who: int, knew: bool, really: int) -> None:
         """Redis comes back empty; a producer that knew it, or a new one, registers first.
 
-        Seldom, since little can happen in a life that ends soon.
+        Rare, since little can happen in a life that ends soon.
         """
         if really:
             return
@@ -99,11 +99,11 @@ class LossyLife(ShardLife):
         self.watched = watched
         self.redis_lost = model.counters.get("dropped:redis_lost", 0)
 
-    # -- too much
+    # -- making room
 
     @rule(part=shares, more=st.integers(-1, 1))
     def make_room_for_events(self, part: float, more: int) -> None:
-        """A producer has the oldest events dropped for a push that takes a part of their room."""
+        """A producer has the oldest events dropped for a push that needs a part of their room."""
         held = sum(len(batch.events) for batch in self.model.of("leases"))
         counted = self.model.counters.get("events", 0)
         over = int(part * (counted - held)) + more
@@ -111,7 +111,7 @@ class LossyLife(ShardLife):
 
     @rule(part=shares, more=st.integers(-1, 1))
     def make_room_for_bytes(self, part: float, more: int) -> None:
-        """The same for the size of one event."""
+        """A producer has the oldest events dropped for the bytes of one event."""
         held = sum(batch.size for batch in self.model.of("leases"))
         counted = self.model.counters.get("bytes", 0)
         over = int(part * (counted - held)) + more
@@ -129,7 +129,7 @@ class LossyLife(ShardLife):
     @precondition(lambda self: self.model.of("ready") and not self.model.paused)
     @rule(count=st.integers(1, 3))
     def give_up(self, count: int) -> None:
-        """Workers claim batches, and give them up at once."""
+        """Workers claim batches and dead-letter them at once."""
         for _ in range(count):
             if self.claim(0):
                 self.dead_letter(len(self.claims) - 1)

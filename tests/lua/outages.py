@@ -1,7 +1,7 @@
-"""What VWO does to a shard: refusals that take batches apart, outages; and workers that stop.
+"""More steps of a shard's life: VWO refuses batches or is down, and workers stop.
 
-A shard's life goes on with splits, as after a 413 or a search for what VWO refuses, with leases that are
-handed back, and with holds that only a probe passes. All of it may be repeated, or come too late.
+Batches are split, as after a 413 or a search for the refused event; leases are handed back; holds
+let only a probe pass. Each of these steps may be repeated, or come too late.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from lua.losses import LossyLife
 from lua.reference import ModelPart, Range
 from vwo_celery.queue.batches import Batch, Part, part_id
 
-#: The last is further ahead than a hold may be.
+#: The last one is longer than any valid hold.
 HOLDS_SECONDS = (155, 305)
 
 Fate = Literal["delivered", "dead", "ready", "late"]
 
-#: So small that a batch holds several events.
+#: Small enough that a batch holds several events.
 small = st.lists(st.sampled_from([6, 9]), min_size=1, max_size=9)
 fates = st.lists(st.sampled_from(["delivered", "dead", "ready", "late"]), min_size=2, max_size=6)
 
 
 class RefusedLife(LossyLife):
-    """A shard's life with everything that VWO may answer."""
+    """A shard's life with every answer that VWO may give."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,24 +42,26 @@ class RefusedLife(LossyLife):
 
     @rule(who=producers, sizes=small, chance=chances)
     def flush(self, who: int, sizes: list[int], chance: int) -> None:
-        """What is enqueued is sent at once, so that much of a life is spent with batches in flight."""
+        """Send enqueued events at once, to spend much of a life with batches in flight."""
         self.push(who, sizes)
         self.sweep(force=True)
         self.claim(chance)
 
     @rule(who=producers, sizes=small, chance=chances)
     def go_silent(self, who: int, sizes: list[int], chance: int) -> None:
-        """A worker goes silent with what it has just claimed, and another claims it; both may go on."""
+        """A worker goes silent with its newest claim, and another worker claims the batch; both may
+        go on.
+        """
         self.flush(who, sizes, chance)
         self.let_time_pass(LEASE_SECONDS + 5)
         self.claim(chance)
 
-    # -- a batch is taken apart
+    # -- a batch is split
 
     @precondition(lambda self: self.claims)
     @rule(chance=chances, fates=fates)
     def settle_in_parts(self, chance: int, fates: list[Fate]) -> None:
-        """A worker, current or not, has searched its batch for what VWO refuses."""
+        """A worker, current or not, has searched its batch for the events that VWO refuses."""
         batch, _ = self._some_claim(chance)
         found: dict[Fate, list[Range]] = {}
         ends = (fates[i % len(fates)] for i in range(batch.events))
@@ -113,7 +115,7 @@ class RefusedLife(LossyLife):
     @precondition(lambda self: self.claims)
     @rule(chance=chances)
     def hand_back(self, chance: int) -> None:
-        """A worker, current or not, hands back what it holds, and settles it no more."""
+        """A worker, current or not, hands back its batch and does not settle it any more."""
         claim = self._some_claim(chance)
         self.claims.remove(claim)
         self.handed_back = [*self.handed_back[-4:], claim[0]]
@@ -122,7 +124,7 @@ class RefusedLife(LossyLife):
     @precondition(lambda self: self.claims)
     @rule(chance=chances)
     def restart(self, chance: int) -> None:
-        """A worker stops, and another takes its place; the first may not have had its answer."""
+        """A worker stops and another takes its place; the first may not have received its answer."""
         self.hand_back(chance)
         self.claim(chance)
         if chance % 2:
@@ -131,13 +133,15 @@ class RefusedLife(LossyLife):
     @precondition(lambda self: self.handed_back)
     @rule(chance=chances)
     def hand_back_again(self, chance: int) -> None:
-        """The answer was lost, and the worker asks again; others may have the batch by now."""
+        """The answer was lost, and the worker hands back again; another worker may have the batch
+        by now.
+        """
         self._hand_back(self.handed_back[chance % len(self.handed_back)])
 
     @precondition(lambda self: self.handed_back)
     @rule(chance=chances)
     def ack_what_was_handed_back(self, chance: int) -> None:
-        """VWO's answer reached a worker that had handed its batch back."""
+        """VWO's acceptance reaches a worker that has handed its batch back."""
         self._ack(self.handed_back[chance % len(self.handed_back)])
 
     def _hand_back(self, batch: Batch) -> None:
@@ -149,7 +153,7 @@ class RefusedLife(LossyLife):
 
     @rule(chance=chances, seconds=st.sampled_from([*DELAYS_SECONDS, *HOLDS_SECONDS]))
     def hold(self, chance: int, seconds: int) -> None:
-        """The circuit opens, or stays open: some worker holds the shard, and gives its slot back."""
+        """The circuit opens or stays open: a worker holds the shard and gives its slot back."""
         token = self.tokens[chance % len(self.tokens)]
         until = self.pair.now() + seconds * SECOND
         self.shard.hold(until - self.pair.passed_ms, token)
@@ -165,5 +169,5 @@ class RefusedLife(LossyLife):
 
     @rule(chance=chances)
     def claim_for_a_probe(self, chance: int) -> None:
-        """A worker has leave to probe; it may be late."""
+        """A worker has permission to probe; it may be late."""
         self.claim(chance, probe=True)

@@ -1,4 +1,4 @@
-"""What a shard does, said a second time: a model in plain Python that the scripts are compared with.
+"""A model of a shard in plain Python, to compare the scripts with.
 
 It is written from the rules, event by event, and knows nothing of Redis: no chunks, no bulk moves,
 no short cuts. Times are virtual milliseconds that the caller passes in.
@@ -21,7 +21,7 @@ Range = tuple[int, int]
 
 @dataclass
 class ModelBatch:
-    """A sealed batch: its events never change, all else does."""
+    """A sealed batch: its events never change, its other fields do."""
 
     id: str
     events: tuple[bytes, ...]
@@ -40,7 +40,7 @@ class ModelBatch:
 
 @dataclass
 class ModelPart:
-    """Some events of a batch that become a batch of their own."""
+    """Events of a batch that become a batch of their own."""
 
     state: Literal["ready", "dead"]
     ranges: Sequence[Range]
@@ -50,7 +50,7 @@ class ModelPart:
 
 @dataclass
 class Sealed:
-    """What a push or a sweep did besides storing."""
+    """The effects of a push or a sweep besides storing."""
 
     code: int
     sealed: int = 0
@@ -85,26 +85,26 @@ class Model:
         self.counters[counter] = self.counters.get(counter, 0) + change
 
     def of(self, state: State) -> list[ModelBatch]:
-        """The batches in a state."""
+        """The batches in the given state."""
         return [batch for batch in self.batches.values() if batch.state == state]
 
     def due(self, now: int) -> list[ModelBatch]:
-        """What may be claimed: ready and visible, or leased and run out."""
+        """The batches that may be claimed: ready and visible, or with an expired lease."""
         return [b for b in [*self.of("ready"), *self.of("leases")] if b.at <= now]
 
     def in_flight(self, now: int) -> int:
-        """Leases that hold."""
+        """The batches under an unexpired lease."""
         return sum(batch.at > now for batch in self.of("leases"))
 
     def disturbed(self) -> bool:
-        """Whether somebody else has been at the open list, or it holds more than a batch may."""
+        """Whether another program changed the open list, or it holds more than a batch may."""
         size = self.counted_bytes
         return self.mixed or len(self.open) != self.counted or size > self.limits.batch_bytes
 
     # -- changes
 
     def push(self, mark: Mark, events: Sequence[bytes], names: Sequence[str], now: int) -> Sealed:
-        """Store events once, all or none; seal what is full; count what Redis lost before."""
+        """Store events once, all or none; seal full batches; count what Redis lost before."""
         count, size = len(events), _size(events)
         lost = mark.sequence - count - self.marks.get(mark.id, 0)
         if lost <= -count:
@@ -144,7 +144,7 @@ class Model:
         return Sealed(1, sealed, wakeups)
 
     def sweep(self, token: str, now: int, *, force: bool, horizon: int) -> Sealed:
-        """Seal what is due, adopt what others did, show what the clock hid, wake workers."""
+        """Seal what is due, adopt changes by other programs, show what the clock hid, wake workers."""
         names = [f"{token}.{i:04d}" for i in range(SWEEP_NAMES)]
         sealed = more = 0
         if self.counted and self.first is not None:
@@ -179,7 +179,7 @@ class Model:
         *,
         probe: bool,
     ) -> tuple[ModelBatch | Held | None, int]:
-        """Lease the first of *candidates*, which the caller has put in order; None if there is none."""
+        """Lease the first of *candidates*, which the caller has ordered; None if there is none."""
         batch = next(iter(candidates), None)
         held = self.held_until is not None and not probe
         if held and not self.paused and now >= (self.held_until or 0):
@@ -195,7 +195,7 @@ class Model:
         return batch, self._hand_out(help_token, now) if self.held_until is None else 0
 
     def ack(self, batch_id: str) -> bool:
-        """Forget a batch that was delivered, wherever it is."""
+        """Forget a delivered batch, in whatever state it is."""
         batch = self.batches.pop(batch_id, None)
         if batch is None:
             return False
@@ -207,7 +207,7 @@ class Model:
         return True
 
     def held(self, batch_id: str, attempt: int) -> ModelBatch | None:
-        """The batch, if whoever claimed it at *attempt* still has it."""
+        """The batch, if the caller's *attempt* still holds it."""
         batch = self.batches.get(batch_id)
         return batch if batch and batch.state == "leases" and batch.attempt == attempt else None
 
@@ -219,7 +219,7 @@ class Model:
         return batch is not None
 
     def hand_back(self, batch_id: str, attempt: int, lease: int, now: int) -> bool:
-        """Undo a claim, if the very lease is meant."""
+        """Undo a claim, if exactly this lease is meant."""
         batch = self.held(batch_id, attempt)
         if batch is None or batch.lease != lease:
             return False
@@ -235,7 +235,9 @@ class Model:
         now: int,
         claim: str,
     ) -> list[bytes] | None:
-        """Settle a leased batch in parts; the events delivered, None if it was not the caller's."""
+        """Settle a leased batch in parts; the number of events delivered, or None without the
+        lease.
+        """
         whole = self.held(batch_id, attempt)
         if whole is None:
             return None
@@ -248,7 +250,7 @@ class Model:
         return accepted
 
     def extend(self, batch_id: str, attempt: int, token: str, until: int) -> bool:
-        """Hold a lease for longer."""
+        """Extend a lease."""
         batch = self.held(batch_id, attempt)
         if batch:
             batch.at = until
@@ -257,7 +259,7 @@ class Model:
         return batch is not None
 
     def dead_letter(self, batch_id: str, attempt: int, now: int, error: str) -> bool:
-        """Take a leased batch out of delivery."""
+        """Dead-letter a leased batch."""
         batch = self.held(batch_id, attempt)
         if batch:
             batch.state, batch.at, batch.error = "dead", now, error
@@ -288,7 +290,7 @@ class Model:
         return len(batch.events)
 
     def trim_dead(self, most_events: int, oldest_first: Iterable[str]) -> list[bytes]:
-        """Drop dead batches until so many events are left; the events dropped."""
+        """Drop dead batches until at most this many events are left; the number of events dropped."""
         gone: list[bytes] = []
         for batch_id in oldest_first:
             if self.counters.get("dead", 0) > most_events:
@@ -299,7 +301,9 @@ class Model:
     def make_room(
         self, events: Sequence[bytes], oldest_first: Iterable[str]
     ) -> tuple[list[bytes], int]:
-        """Drop ready batches, then open events, until a push fits; the events dropped, and the code."""
+        """Drop ready batches, then open events, until a push fits; the number of events dropped,
+        and the code.
+        """
         held = self.of("leases")
         in_flight = sum(len(batch.events) for batch in held)
         if not self._may_hold(events, in_flight, sum(batch.size for batch in held)):

@@ -1,4 +1,4 @@
-"""ack.lua: a batch that VWO accepted is forgotten and counted, once, whoever says so."""
+"""ack.lua: a batch that VWO accepted is forgotten and counted once, whoever acks it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LINE = Line(attempt=1, events=3, bytes=30)
 
 
 def test_a_leased_batch_is_forgotten_and_counted(world: World) -> None:
-    """What was in flight is delivered: all of it leaves Redis but the counters."""
+    """An acked batch is counted as delivered and leaves Redis; only the counters remain."""
     world.given(
         meta=META,
         leases={"b": world.at(9_000)},
@@ -29,7 +29,7 @@ def test_a_leased_batch_is_forgotten_and_counted(world: World) -> None:
 
 
 def test_others_stay(world: World) -> None:
-    """Only the named batch goes."""
+    """An ack removes only the named batch."""
     world.given(
         meta=META,
         leases={"b": world.at(9_000), "c": world.at(9_000)},
@@ -45,7 +45,7 @@ def test_others_stay(world: World) -> None:
 
 
 def test_a_second_ack_changes_nothing(world: World) -> None:
-    """An answer that was lost may be asked for again: delivered events are counted once."""
+    """A second ack, as after a lost answer, counts no event twice."""
     world.given(meta=META, leases={"b": world.at(9_000)}, info={"b": LINE}, batches={"b": [b"1"]})
     world.shard.ack("b")
 
@@ -56,7 +56,7 @@ def test_a_second_ack_changes_nothing(world: World) -> None:
 
 
 def test_a_batch_that_was_given_back_may_be_acked(world: World) -> None:
-    """A late acceptance counts though the lease ran out and the batch is ready again."""
+    """A late ack counts although the lease expired and the batch is ready again."""
     world.given(meta=META, ready={"b": world.at(-1)}, info={"b": LINE}, batches={"b": [b"1"]})
 
     acked = world.call(world.shard.ack, "b")
@@ -71,7 +71,7 @@ def test_a_batch_that_was_given_back_may_be_acked(world: World) -> None:
 
 
 def test_a_dead_letter_may_be_acked(world: World) -> None:
-    """A late acceptance takes a batch out of the dead letters, and out of their count."""
+    """A late ack removes a batch from the dead letters and from their count."""
     meta = {**META, "dead": 3}
     world.given(meta=meta, dead={"b": world.at(-1)}, info={"b": LINE}, batches={"b": [b"1"]})
 
@@ -87,7 +87,7 @@ def test_a_dead_letter_may_be_acked(world: World) -> None:
 
 
 def test_the_first_delivery_starts_the_count(world: World) -> None:
-    """A queue that never delivered has no counter yet."""
+    """The first ack of a queue creates the counter of delivered events."""
     meta = {"accepted": 3, "events": 3, "bytes": 30}
     world.given(meta=meta, leases={"b": world.at(9_000)}, info={"b": LINE}, batches={"b": [b"1"]})
 

@@ -1,4 +1,4 @@
-"""append.lua: the usual single event by the shortest way; all else is left to enqueue.lua."""
+"""append.lua: store a single event the shortest way; leave everything else to enqueue.lua."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NINE = b"123456789"  # ten bytes with its separator
 
 
 def begun(world: World, events: int = 1, size: int = 20, **changes: Any) -> dict[str, Any]:
-    """A shard with one event of ten bytes in its open list, and room for so many more."""
+    """A shard with one event of ten bytes in its open list, and room for the given number more."""
     counts = {"open_events": 1, "open_bytes": 10, "events": 1, "bytes": 10, "accepted": 1}
     room = {
         "room_events": events,
@@ -34,7 +34,7 @@ def mark(sequence: int = 1) -> Mark:
 
 
 def test_an_event_between_others_is_stored(world: World) -> None:
-    """It is behind the others, counted, and its push is remembered; the timer goes on."""
+    """An appended event is stored last, counted and remembered by its mark; the timer goes on."""
     world.given(meta=begun(world), open=[NINE])
 
     stored = world.call(world.shard.append, mark(), b"2")
@@ -52,7 +52,7 @@ def test_an_event_between_others_is_stored(world: World) -> None:
     ("events", "size"), [(0, 20), (1, 9)], ids=["no room for an event", "too few bytes"]
 )
 def test_without_room_nothing_is_stored(world: World, events: int, size: int) -> None:
-    """Where the room is used up, a seal or a refusal may be due: that is enqueue.lua's."""
+    """Without room nothing is stored: enqueue.lua decides about a seal or a refusal."""
     world.given(meta=begun(world, events, size), open=[NINE])
 
     stored = world.call(world.shard.append, mark(), NINE)
@@ -62,7 +62,7 @@ def test_without_room_nothing_is_stored(world: World, events: int, size: int) ->
 
 
 def test_an_appended_event_is_in_the_ledger_at_once(world: World) -> None:
-    """Nobody who looks has to wait until the counters are brought up to date."""
+    """The ledger counts an appended event at once, not only when the counters are next updated."""
     world.given(limits=replace(LIMITS, events_per_request=9), meta={"watched": 1})
     world.push(mark(1), NINE)
 
@@ -84,7 +84,7 @@ def test_room_may_be_used_to_the_last_byte(world: World) -> None:
 
 
 def test_a_shard_that_was_granted_no_room_is_left_alone(world: World) -> None:
-    """A shard that nobody registered, or whose list is not open yet, has none."""
+    """A shard that is not registered, or has no open list yet, grants no room."""
     world.given(open=[NINE])
 
     stored = world.call(world.shard.append, mark(), NINE)
@@ -96,9 +96,9 @@ def test_a_shard_that_was_granted_no_room_is_left_alone(world: World) -> None:
 @pytest.mark.parametrize(
     ("limits", "pushed", "room"),
     [
-        (LIMITS, 1, (1, 90)),  # of three events, the last one seals
+        (LIMITS, 1, (1, 90)),  # the last of three events seals
         (LIMITS, 2, (0, 80)),
-        (LIMITS, 3, (0, 0)),  # sealed: no list is open
+        (LIMITS, 3, (0, 0)),  # sealed: no open list
         (replace(LIMITS, events_per_request=9, capacity_events=4), 2, (2, 80)),
         (replace(LIMITS, events_per_request=9, capacity_bytes=35), 2, (6, 15)),
         (replace(LIMITS, events_per_request=1), 1, (0, 0)),
@@ -107,7 +107,7 @@ def test_a_shard_that_was_granted_no_room_is_left_alone(world: World) -> None:
 def test_room_ends_where_something_unusual_begins(
     world: World, limits: Limits, pushed: int, room: tuple[int, int]
 ) -> None:
-    """enqueue.lua grants what neither fills the batch, nor its bytes, nor the queue."""
+    """enqueue.lua grants room only up to the event that fills the batch, its bytes or the queue."""
     world.given(limits=limits, meta={"watched": 1})
 
     world.push(mark(), *[NINE] * pushed)
@@ -117,7 +117,7 @@ def test_room_ends_where_something_unusual_begins(
 
 
 def test_no_room_is_granted_beside_another_program(world: World) -> None:
-    """Where another program pushes as well, only the sweep may seal."""
+    """No room is granted while another program pushes as well: only the sweep may seal then."""
     world.given(limits=replace(LIMITS, events_per_request=9), open=[b"foreign"])
 
     world.push(mark(), NINE)
@@ -126,7 +126,7 @@ def test_no_room_is_granted_beside_another_program(world: World) -> None:
 
 
 def test_the_sweep_takes_room_back(world: World) -> None:
-    """After a sweep nothing is appended to a list that may have been sealed."""
+    """A sweep withdraws the room: nothing is appended to a list that may have been sealed."""
     world.given(meta=begun(world), open=[NINE])
 
     world.sweep(force=True)
@@ -137,7 +137,9 @@ def test_the_sweep_takes_room_back(world: World) -> None:
 
 @pytest.mark.parametrize("sequence", [6, 7])
 def test_a_repeat_stores_nothing(world: World, sequence: int) -> None:
-    """The same push again is left to the general way, which knows it too and stores nothing."""
+    """A repeated append stores nothing; enqueue.lua recognises the repeat as well and stores
+    nothing.
+    """
     world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
     world.client.set(world.shard.keys.mark("m"), 6)
     world.shard.append(mark(7), b"2")
@@ -156,7 +158,9 @@ def test_a_repeat_stores_nothing(world: World, sequence: int) -> None:
 def test_an_event_before_which_redis_lost_others_is_left_alone(
     world: World, seen: int | None
 ) -> None:
-    """What is lost has to be counted: the general way does, and stores the event, once."""
+    """An append that reveals lost events is left to enqueue.lua, which counts the loss and stores
+    the event once.
+    """
     world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
     if seen is not None:
         world.client.set(world.shard.keys.mark("m"), seen)
@@ -174,7 +178,7 @@ def test_an_event_before_which_redis_lost_others_is_left_alone(
 
 
 def test_a_mark_that_was_put_back_does_not_stay_for_ever(world: World) -> None:
-    """Also after an event that was left to the general way."""
+    """A mark that is written again gets an expiry, also by an event that was left to enqueue.lua."""
     world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
     world.client.set(world.shard.keys.mark("m"), 5)
 
@@ -184,7 +188,7 @@ def test_a_mark_that_was_put_back_does_not_stay_for_ever(world: World) -> None:
 
 
 def test_both_ways_share_their_marks(world: World) -> None:
-    """A push that went the general way is not stored again by the short one."""
+    """append.lua recognises a push that enqueue.lua stored, and does not store it again."""
     world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
     world.shard.push(world.shard.push_command(mark(1), [b"2"], 2))
 

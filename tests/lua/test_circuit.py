@@ -1,4 +1,4 @@
-"""permit.lua, trip.lua, mend.lua: after failures in a row one probe at a time asks, the rest waits."""
+"""permit.lua, trip.lua, mend.lua: after several failures in a row, one probe at a time may send."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SECOND = 1_000
 HOUR = 3_600 * SECOND
 #: Failures in a row that open a circuit in these tests.
 FAILURES = 3
-#: First wait at its longest: twice the base of the backoff.
+#: Longest first wait: twice the base of the backoff.
 FIRST_MS = 2 * SECOND
-#: How long a probe may take: a request's time, and a margin.
+#: Longest duration of a probe: the request timeout and a margin.
 PROBE_MS = 25 * SECOND
-#: Further ahead than any time that is ever stored.
+#: Later than any time that is ever stored.
 FAR = 24 * HOUR
 
 SETTINGS: dict[str, Any] = {
@@ -55,7 +55,7 @@ def fail(
 
 
 def opened(world: World, **options: Any) -> Circuit:
-    """A circuit that has just been opened."""
+    """A circuit that has just opened."""
     seen = circuit(world, **options)
     while fail(world, seen) is None:
         pass
@@ -63,7 +63,7 @@ def opened(world: World, **options: Any) -> Circuit:
 
 
 def let_time_pass(world: World, passed_ms: int) -> None:
-    """Make the circuit older; younger, where Redis' clock steps back."""
+    """Make the circuit older, or younger if Redis' clock steps back."""
     key = world.shard.keys.circuit
     for field in ("since_ms", "until_ms", "probe_until_ms"):
         at = world.client.hget(key, field)
@@ -72,7 +72,7 @@ def let_time_pass(world: World, passed_ms: int) -> None:
 
 
 def probing(world: World, seen: Circuit) -> Permit:
-    """The leave to probe, once the circuit's wait is over."""
+    """The permission to probe, once the circuit's wait is over."""
     let_time_pass(world, FAR)
     permit = seen.ask()
     assert permit.answer == "probe"
@@ -83,7 +83,7 @@ def probing(world: World, seen: Circuit) -> Permit:
 
 
 def test_an_unknown_circuit_is_closed(world: World) -> None:
-    """Asking costs one script, and leaves nothing in Redis."""
+    """An unknown circuit is closed: asking costs one script call and leaves nothing in Redis."""
     permit = world.call(circuit(world).ask)
 
     assert permit == Permit("closed", 0, "")
@@ -91,7 +91,7 @@ def test_an_unknown_circuit_is_closed(world: World) -> None:
 
 
 def test_fewer_failures_keep_it_closed(world: World) -> None:
-    """They are counted, from the first one on, and everything may still be sent."""
+    """Failures below the limit are counted and leave the circuit closed."""
     seen = circuit(world)
     waits = [fail(world, seen) for _ in range(FAILURES - 1)]
 
@@ -103,7 +103,7 @@ def test_fewer_failures_keep_it_closed(world: World) -> None:
 
 
 def test_one_more_opens_it(world: World) -> None:
-    """Until the wait is over nobody may ask the destination."""
+    """The failure that reaches the limit opens the circuit: until the wait is over nothing is sent."""
     seen = circuit(world)
     for _ in range(FAILURES - 1):
         fail(world, seen)
@@ -120,19 +120,19 @@ def test_one_more_opens_it(world: World) -> None:
 
 
 def test_all_workers_count_together(world: World) -> None:
-    """It is the destination that fails, whoever notices."""
+    """Failures of all workers count together: it is the destination that fails."""
     waits = [fail(world, circuit(world)) for _ in range(FAILURES)]
 
     assert waits == [None, None, FIRST_MS / SECOND]
 
 
 def test_a_single_failure_opens_it_where_one_is_enough(world: World) -> None:
-    """`circuit_failures` may be 1."""
+    """With `circuit_failures` 1, a single failure opens the circuit."""
     assert fail(world, circuit(world, circuit_failures=1)) == FIRST_MS / SECOND
 
 
 def test_an_acceptance_in_between_begins_a_new_row(world: World) -> None:
-    """A destination that fails now and then is not taken for one that is down."""
+    """An acceptance between failures starts the count again: scattered failures open nothing."""
     seen = circuit(world)
     fail(world, seen)
     let_time_pass(world, 10 * SECOND)
@@ -145,7 +145,7 @@ def test_an_acceptance_in_between_begins_a_new_row(world: World) -> None:
 
 
 def test_an_acceptance_before_the_row_does_not_end_it(world: World) -> None:
-    """That it worked yesterday says nothing about now."""
+    """An acceptance before the first failure does not reset the count."""
     seen = circuit(world)
 
     waits = [fail(world, seen, delivered_ms=world.at(-1)) for _ in range(FAILURES)]
@@ -154,7 +154,7 @@ def test_an_acceptance_before_the_row_does_not_end_it(world: World) -> None:
 
 
 def test_circuits_of_two_queues_are_two(world: World) -> None:
-    """One destination's outage is not another's."""
+    """The circuits of two queues are independent."""
     opened(world)
 
     other = Circuit(world.client, "fme-2-other", Settings(**SETTINGS), lambda: 1.0)
@@ -167,7 +167,7 @@ def test_circuits_of_two_queues_are_two(world: World) -> None:
 
 @pytest.mark.parametrize(("random", "wait_ms"), [(0.0, 1_000), (0.25, 1_250), (1.0, 2_000)])
 def test_the_second_half_of_a_wait_is_random(world: World, random: float, wait_ms: int) -> None:
-    """So that the destination is not asked at the same moment for all queues."""
+    """Half of a wait is random: queues do not probe the same destination at the same moment."""
     seen = circuit(world, random=random)
 
     waits = [fail(world, seen) for _ in range(FAILURES)]
@@ -179,7 +179,7 @@ def test_the_second_half_of_a_wait_is_random(world: World, random: float, wait_m
 def test_the_wait_doubles_with_every_failed_probe(
     world: World, random: float, share: float
 ) -> None:
-    """Up to a bound, so that a destination which is well again is found soon."""
+    """Each failed probe doubles the wait, up to a bound: a recovered destination is found soon."""
     seen = opened(world, random=random)
     waits = [fail(world, seen, probe=probing(world, seen).token) for _ in range(6)]
 
@@ -187,7 +187,7 @@ def test_the_wait_doubles_with_every_failed_probe(
 
 
 def test_a_long_outage_overflows_nothing(world: World) -> None:
-    """After any number of openings the wait is the longest one."""
+    """After any number of openings the wait is the longest one; nothing overflows."""
     seen = opened(world)
     world.client.hset(world.shard.keys.circuit, "openings", 5_000)
 
@@ -198,7 +198,7 @@ def test_a_long_outage_overflows_nothing(world: World) -> None:
 
 
 def test_the_longest_backoff_bounds_a_wait(world: World) -> None:
-    """Where an operator wants shorter ones than we would."""
+    """A shorter longest backoff, set by the operator, bounds the wait."""
     seen = opened(world, backoff_max_seconds=3)
 
     waits = [fail(world, seen, probe=probing(world, seen).token) for _ in range(3)]
@@ -211,7 +211,7 @@ def test_the_longest_backoff_bounds_a_wait(world: World) -> None:
     [(0.0, 2.0), (1.5, 2.0), (17.5, 17.5), (LONGEST_PAUSE_SECONDS + 60, 90.0), (10_000.0, 300.0)],
 )
 def test_what_vwo_asks_for_is_waited_for(world: World, floor_seconds: float, wait: float) -> None:
-    """`Retry-After` is a floor, also above our own bound, up to the longest backoff."""
+    """`Retry-After` is the shortest wait, also above our own bound, up to the longest backoff."""
     seen = circuit(world)
     for _ in range(FAILURES - 1):
         fail(world, seen, floor_seconds=floor_seconds)
@@ -224,7 +224,7 @@ def test_what_vwo_asks_for_is_waited_for(world: World, floor_seconds: float, wai
 
 
 def test_one_probe_at_a_time(world: World) -> None:
-    """Of any number of workers that ask after the wait, the first may send, once."""
+    """After the wait, only the first worker that asks may probe, once."""
     opened(world)
     let_time_pass(world, FIRST_MS)
 
@@ -238,7 +238,7 @@ def test_one_probe_at_a_time(world: World) -> None:
 
 
 def test_a_probe_has_a_requests_time(world: World) -> None:
-    """No other probe is let through while the first one's request may still be under way."""
+    """No second probe is allowed while the request of the first may still be running."""
     opened(world)
     let_time_pass(world, FIRST_MS)
 
@@ -248,7 +248,7 @@ def test_a_probe_has_a_requests_time(world: World) -> None:
 
 
 def test_a_probe_that_passes_closes_it(world: World) -> None:
-    """All that was known of the outage is forgotten."""
+    """A successful probe closes the circuit and removes all that was stored about the outage."""
     seen = opened(world)
     probe = probing(world, seen)
 
@@ -260,7 +260,7 @@ def test_a_probe_that_passes_closes_it(world: World) -> None:
 
 
 def test_after_an_outage_waits_begin_short_again(world: World) -> None:
-    """The next outage is another one."""
+    """After an outage the next one starts with the short wait again."""
     seen = opened(world)
     fail(world, seen, probe=probing(world, seen).token)
     seen.end_probe(probing(world, seen).token, answered=True)
@@ -271,7 +271,7 @@ def test_after_an_outage_waits_begin_short_again(world: World) -> None:
 
 
 def test_a_probe_that_fails_opens_it_again(world: World) -> None:
-    """For twice as long, and the leave to probe is given back."""
+    """A failed probe opens the circuit for twice as long and gives up the permission to probe."""
     seen = opened(world)
     probe = probing(world, seen)
 
@@ -287,7 +287,7 @@ def test_a_probe_that_fails_opens_it_again(world: World) -> None:
 
 
 def test_an_acceptance_elsewhere_does_not_spare_a_probe(world: World) -> None:
-    """While the circuit is open its probe alone decides."""
+    """While the circuit is open, only its probe decides: another acceptance does not close it."""
     seen = opened(world)
 
     wait = fail(world, seen, probe=probing(world, seen).token, delivered_ms=world.at(FAR))
@@ -296,7 +296,7 @@ def test_an_acceptance_elsewhere_does_not_spare_a_probe(world: World) -> None:
 
 
 def test_a_probe_that_came_to_nothing_lets_the_next_one_through(world: World) -> None:
-    """Nothing was there to be sent, so nothing is known, and nobody need wait for it."""
+    """A probe that found nothing to send lets the next probe start at once."""
     seen = opened(world)
     probe = probing(world, seen)
 
@@ -308,7 +308,7 @@ def test_a_probe_that_came_to_nothing_lets_the_next_one_through(world: World) ->
 
 
 def test_after_a_probe_that_died_comes_another(world: World) -> None:
-    """A worker that is killed while it probes delays the next probe by a request's time."""
+    """After a worker died during its probe, the next probe starts once the first one has expired."""
     seen = opened(world)
     died = probing(world, seen)
     let_time_pass(world, PROBE_MS - 5 * SECOND)
@@ -322,11 +322,11 @@ def test_after_a_probe_that_died_comes_another(world: World) -> None:
     assert probe.token != died.token
 
 
-# -- whoever comes late
+# -- late answers
 
 
 def test_a_failure_of_before_changes_nothing(world: World) -> None:
-    """Sends that began before the circuit opened may fail after it: they wait for its probe."""
+    """A send that began before the circuit opened may fail afterwards without changing the circuit."""
     seen = opened(world)
     let_time_pass(world, SECOND)
 
@@ -339,19 +339,19 @@ def test_a_failure_of_before_changes_nothing(world: World) -> None:
 
 @pytest.mark.parametrize("probe", ["", "another"])
 def test_a_late_failure_does_not_speak_for_the_probe(world: World, probe: str) -> None:
-    """Neither an ordinary send's, nor that of a probe whose time was over."""
+    """A late failure, of an ordinary send or of an expired probe, does not end the current probe."""
     seen = opened(world)
     probing(world, seen)
 
     wait = fail(world, seen, probe=probe)
 
-    assert wait == 0.001  # the wait is over, the probe is under way
+    assert wait == 0.001  # the wait is over, the probe is running
     assert world.changes() == {}
 
 
 @pytest.mark.parametrize("answered", [True, False])
 def test_a_probe_whose_time_was_over_ends_nothing(world: World, answered: bool) -> None:
-    """The circuit is the next one's; what the first one had to say was said of its own batch."""
+    """An expired probe changes nothing once another has started; it counts only for its own batch."""
     seen = opened(world)
     first = probing(world, seen)
     probing(world, seen)
@@ -363,7 +363,7 @@ def test_a_probe_whose_time_was_over_ends_nothing(world: World, answered: bool) 
 
 
 def test_a_slow_probe_that_nobody_replaced_counts(world: World) -> None:
-    """Its time is over, but there is no other to believe."""
+    """The result of an expired probe counts if no other probe has started."""
     seen = opened(world)
     probe = probing(world, seen)
     let_time_pass(world, FAR)
@@ -373,7 +373,9 @@ def test_a_slow_probe_that_nobody_replaced_counts(world: World) -> None:
 
 
 def test_ending_a_probe_of_a_closed_circuit_tells_that_it_is_closed(world: World) -> None:
-    """Somebody else has closed it meanwhile, and failures may even have been counted since."""
+    """A probe that ends after the circuit was closed finds it closed, even if failures were counted
+    since.
+    """
     seen = circuit(world)
     assert seen.end_probe("late", answered=True) is True
     fail(world, seen)
@@ -385,7 +387,7 @@ def test_ending_a_probe_of_a_closed_circuit_tells_that_it_is_closed(world: World
 
 
 def test_a_probe_of_a_circuit_that_was_forgotten_is_an_ordinary_send(world: World) -> None:
-    """Its failure is the first of a new row."""
+    """The failure of a probe whose circuit was forgotten counts as the first ordinary failure."""
     seen = circuit(world)
 
     wait = fail(world, seen, probe="forgotten")
@@ -398,7 +400,9 @@ def test_a_probe_of_a_circuit_that_was_forgotten_is_an_ordinary_send(world: Worl
 
 
 def test_a_clock_that_stepped_back_lets_a_probe_through(world: World) -> None:
-    """A wait that ends further ahead than any wait lasts is over; and still one probe at a time."""
+    """A wait longer than any valid one is over, as after a clock that stepped back; one probe at a
+    time.
+    """
     seen = opened(world)
     let_time_pass(world, -FAR)
 
@@ -408,7 +412,7 @@ def test_a_clock_that_stepped_back_lets_a_probe_through(world: World) -> None:
 
 
 def test_a_clock_that_stepped_back_does_not_keep_a_dead_probes_leave(world: World) -> None:
-    """Nor does a leave to probe that ends further ahead than one lasts."""
+    """A permission to probe that ends later than any possible one is over."""
     seen = opened(world)
     died = probing(world, seen)
     let_time_pass(world, -2 * FAR)
@@ -423,7 +427,7 @@ def test_a_clock_that_stepped_back_does_not_keep_a_dead_probes_leave(world: Worl
 def test_the_longest_wait_is_no_step_of_the_clock(
     world: World, floor_seconds: float | None
 ) -> None:
-    """As long as the settings allow to wait, it is waited."""
+    """The longest wait that the settings allow is waited in full."""
     seen = circuit(world, circuit_failures=1)
     fail(world, seen, floor_seconds=floor_seconds)
 
@@ -431,7 +435,7 @@ def test_the_longest_wait_is_no_step_of_the_clock(
 
 
 def test_what_is_known_of_a_destination_is_forgotten(world: World) -> None:
-    """Failures after an hour, an open circuit later than its wait, so that no key is left for good."""
+    """Failures are forgotten after an hour, an open circuit some time after its wait."""
     seen, key = circuit(world), world.shard.keys.circuit
     waits = count(1)
     while fail(world, seen, floor_seconds=200) is None:
@@ -439,14 +443,14 @@ def test_what_is_known_of_a_destination_is_forgotten(world: World) -> None:
         assert next(waits) < FAILURES
     assert 200 * SECOND < world.client.pttl(key) <= HOUR + 200 * SECOND
 
-    world.client.pexpire(key, SECOND)  # long after, and yet somebody comes
+    world.client.pexpire(key, SECOND)  # long after its end, and a worker still asks
     probing(world, seen)
 
     assert PROBE_MS < world.client.pttl(key) <= HOUR
 
 
 def test_redis_that_does_not_answer_is_told_as_such(world: World) -> None:
-    """Every method says what was tried."""
+    """If Redis does not answer, the error of every method says what was tried."""
     gone: Any = redis_py.Redis(port=1, retry=Retry(NoBackoff(), 0))
     seen = Circuit(gone, QUEUE, Settings(**SETTINGS), lambda: 1.0)
 

@@ -1,6 +1,6 @@
-"""A circuit against a model of it: workers ask, fail, probe, die and come late, in any order.
+"""A circuit compared with its model: workers ask, fail, probe, die and come late, in any order.
 
-After every step Redis must hold what the model says, and never are two probes out at once.
+After every step Redis must hold what the model says, and at most one probe may be running.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ from vwo_celery import Settings
 from vwo_celery.queue.circuit import LONGEST_PAUSE_SECONDS, Circuit
 from vwo_celery.queue.keys import shard_keys
 
-#: More lives than the suite has time for: MODEL_EXAMPLES=5000 pytest tests/lua/test_circuit_model.py
+#: For more lives than the suite has time for: MODEL_EXAMPLES=5000 pytest
+#: tests/lua/test_circuit_model.py
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "60"))
 STEPS = 30
 
 SECOND = 1_000
 FAILURES, PROBE_SECONDS, MOST_FLOOR_SECONDS = 2, 25, 100
-#: Further ahead nothing is believed.
+#: Longest wait that is believed, in seconds.
 HORIZON_SECONDS = MOST_FLOOR_SECONDS + PROBE_SECONDS
-#: How far a time in Redis may be from the model's: the longest that a step may take.
+#: Largest accepted difference in ms between a time in Redis and the model's: the longest duration
+#: of one step.
 TOLERANCE_MS = 4_000
 
 SETTINGS: dict[str, Any] = {
@@ -47,7 +49,7 @@ chances = st.integers(0, 20)
 
 @dataclass
 class Known:
-    """What is known of a destination; times in ms by the model's clock, 0 for none."""
+    """The state of a destination; times in ms by the model's clock, 0 for none."""
 
     failures: int = 0
     since: int = 0
@@ -72,7 +74,7 @@ class CircuitLife(RuleBasedStateMachine):
         self.passed_ms = 0
 
     def circuit(self, random: float = 0.0) -> Circuit:
-        """What any worker uses."""
+        """The circuit as any worker uses it."""
         return Circuit(self.client, QUEUE, Settings(**SETTINGS), lambda: random)
 
     def now(self) -> int:
@@ -109,7 +111,7 @@ class CircuitLife(RuleBasedStateMachine):
     def fail(
         self, random: float, delivered_seconds: int | None, floor_seconds: float | None
     ) -> None:
-        """An ordinary send fails; VWO may have accepted something since."""
+        """An ordinary send fails; VWO may have accepted another one since."""
         self._fail(random, delivered_seconds, floor_seconds, "")
 
     @precondition(lambda self: len(self.tokens) > 1)
@@ -136,7 +138,7 @@ class CircuitLife(RuleBasedStateMachine):
     def _expected_wait(
         self, now: int, delivered: int, probe: str, random: float, floor_seconds: float | None
     ) -> float | None:
-        """Seconds until the next probe, and the model changed accordingly."""
+        """Seconds until the next probe; changes the model accordingly."""
         known = self.known = self.known or Known(since=now)
         if known.until and (not probe or probe != known.probe):
             return max(0.001, (known.until - now) / SECOND)
@@ -154,7 +156,7 @@ class CircuitLife(RuleBasedStateMachine):
 
     @rule(chance=chances, answered=st.booleans())
     def end_probe(self, chance: int, answered: bool) -> None:
-        """A probe passes or comes to nothing, in time or late."""
+        """A probe succeeds or finds nothing to send, in time or late."""
         probe = self.tokens[-1 - chance % len(self.tokens)]
         closed = self.circuit().end_probe(probe, answered=answered)
         self.out.pop(probe, None)
@@ -174,7 +176,7 @@ class CircuitLife(RuleBasedStateMachine):
             if at is not None:
                 self.client.hset(self.key, field, int(at) - seconds * SECOND)
         if seconds < 0:
-            self.out.clear()  # whoever probed before is over, by any clock
+            self.out.clear()  # every earlier probe has expired, by any clock
 
     @rule()
     def flush_scripts(self) -> None:
@@ -185,7 +187,7 @@ class CircuitLife(RuleBasedStateMachine):
 
     @invariant()
     def redis_is_what_the_model_says(self) -> None:
-        """Every field of the circuit's key."""
+        """Every field of the circuit's key equals the model's."""
         stored = {
             name.decode(): text.decode() for name, text in self.client.hgetall(self.key).items()
         }
@@ -201,7 +203,7 @@ class CircuitLife(RuleBasedStateMachine):
 
     @invariant()
     def one_probe_at_a_time(self) -> None:
-        """Of all that were let through, one at most is neither ended nor over."""
+        """At most one of all allowed probes is neither ended nor expired."""
         now = self.now()
         assert sum(until > now for until in self.out.values()) <= 1
 
@@ -213,7 +215,7 @@ class CircuitLife(RuleBasedStateMachine):
 
 
 def test_a_circuit_does_what_the_model_says(redis: redis_py.Redis) -> None:
-    """Whatever workers do, in whatever order, and whatever the clock does."""
+    """A circuit equals its model, whatever workers and the clock do, in any order."""
 
     class Life(CircuitLife):
         client = redis

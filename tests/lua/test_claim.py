@@ -1,4 +1,4 @@
-"""claim.lua: the batch that has waited longest is leased, or the wake-up slot is given back."""
+"""claim.lua: lease the batch that has waited longest, or give the wake-up slot back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEASE_MS = round(LEASE_SECONDS * 1000)
 
 
 def test_a_ready_batch_is_leased(world: World) -> None:
-    """The batch moves from ready to the leases, its attempt counted, its events untouched."""
+    """A claimed batch moves from ready to leased, its attempt counted, its events unchanged."""
     line = Line(events=3, bytes=30, first=world.at(-9_000), sealed=world.at(-8_000))
     world.given(ready={"b": world.at(-8_000)}, info={"b": line}, batches={"b": [b"1", b"2", b"3"]})
 
@@ -34,7 +34,7 @@ def test_a_ready_batch_is_leased(world: World) -> None:
 
 
 def test_the_events_are_read_oldest_first(world: World) -> None:
-    """What is sent has the order in which it was enqueued, however many pages it takes."""
+    """Events are read in the order in which they were enqueued, however many pages it takes."""
     events = [b"%d" % i for i in range(2_500)]
     line = Line(events=2_500, bytes=10_000)
     world.given(ready={"b": world.at(-1)}, info={"b": line}, batches={"b": events})
@@ -48,7 +48,7 @@ def test_the_events_are_read_oldest_first(world: World) -> None:
 
 
 def test_the_oldest_goes_first(world: World) -> None:
-    """Of several ready batches the one that became visible first is claimed."""
+    """Of several ready batches, the one that became visible first is claimed."""
     world.given(
         ready={"a": world.at(-10), "b": world.at(-30), "c": world.at(-20)},
         info={"a": Line(), "b": Line(), "c": Line()},
@@ -61,7 +61,7 @@ def test_the_oldest_goes_first(world: World) -> None:
 
 
 def test_a_released_batch_is_invisible_until_its_delay_is_over(world: World) -> None:
-    """What backs off is not claimed, and an empty claim changes nothing."""
+    """A released batch is not claimed before its delay is over; an empty claim changes nothing."""
     world.given(ready={"b": world.at(60_000)}, info={"b": Line(attempt=1)})
 
     batch = world.claim()
@@ -71,7 +71,9 @@ def test_a_released_batch_is_invisible_until_its_delay_is_over(world: World) -> 
 
 
 def test_an_expired_lease_is_reclaimed_first(world: World) -> None:
-    """A batch whose worker went silent goes before all that is ready, and the loss is counted."""
+    """A batch with an expired lease is claimed before all ready batches, and the lost lease is
+    counted.
+    """
     line = Line(attempt=1, lost=1, error="an older failure")
     world.given(
         ready={"a": world.at(-90_000)},
@@ -91,7 +93,7 @@ def test_an_expired_lease_is_reclaimed_first(world: World) -> None:
 
 
 def test_a_lease_that_holds_is_nobody_elses(world: World) -> None:
-    """A batch in flight is not claimed again."""
+    """A batch under an unexpired lease is not claimed again."""
     world.given(leases={"b": world.at(60_000)}, info={"b": Line(attempt=1)})
 
     batch = world.claim()
@@ -101,7 +103,7 @@ def test_a_lease_that_holds_is_nobody_elses(world: World) -> None:
 
 
 def test_no_more_than_parallel_in_flight(world: World) -> None:
-    """With as many leases as the destination may have, what is ready waits."""
+    """With as many leases as the destination allows, ready batches wait."""
     world.given(
         ready={"c": world.at(-1)},
         leases={"a": world.at(60_000), "b": world.at(60_000)},
@@ -115,7 +117,7 @@ def test_no_more_than_parallel_in_flight(world: World) -> None:
 
 
 def test_a_lowered_parallel_holds_for_expired_leases_too(world: World) -> None:
-    """Leases that ran out are claimed again one by one where only one lane is left."""
+    """After `parallel` was lowered to 1, expired leases are claimed again one by one."""
     world.given(
         limits=replace(LIMITS, parallel=1),
         leases={"a": world.at(60_000), "b": world.at(-1)},
@@ -129,7 +131,7 @@ def test_a_lowered_parallel_holds_for_expired_leases_too(world: World) -> None:
 
 
 def test_a_paused_queue_gives_nothing(world: World) -> None:
-    """Neither what is ready nor what ran out is claimed while the queue is paused."""
+    """While a queue is paused, neither ready batches nor expired leases are claimed."""
     world.given(
         meta={"paused": "401 Unauthorized"},
         ready={"a": world.at(-1)},
@@ -145,7 +147,7 @@ def test_a_paused_queue_gives_nothing(world: World) -> None:
 
 
 def test_an_empty_claim_gives_its_slot_back(world: World) -> None:
-    """The slot is free in the same step, so that no wake-up can be lost in between."""
+    """An empty claim frees its slot in the same step: no wake-up can be lost in between."""
     world.given(slots={"w": world.at(9_000), "v": world.at(9_000)})
 
     batch = world.claim("w")
@@ -155,7 +157,7 @@ def test_an_empty_claim_gives_its_slot_back(world: World) -> None:
 
 
 def test_a_claim_keeps_its_slot_for_the_lease(world: World) -> None:
-    """A task that works keeps its slot for as long as its batch."""
+    """A claim keeps its slot as long as its lease."""
     world.given(
         ready={"b": world.at(-1)},
         info={"b": Line()},
@@ -168,7 +170,7 @@ def test_a_claim_keeps_its_slot_for_the_lease(world: World) -> None:
 
 
 def test_a_slot_that_expired_is_not_taken_again(world: World) -> None:
-    """A task that comes late works without a slot; its place may have been given away."""
+    """A late task works without its expired slot, which may belong to another task by now."""
     world.given(ready={"b": world.at(-1)}, info={"b": Line()}, slots={"v": world.at(9_000)})
 
     batch = world.claim("w")
@@ -178,7 +180,9 @@ def test_a_slot_that_expired_is_not_taken_again(world: World) -> None:
 
 
 def test_a_backlog_calls_for_help(world: World) -> None:
-    """Where more is ready than lanes are busy, further slots are taken under the help token."""
+    """When more batches are ready than lanes are busy, the claim takes further slots under the help
+    token.
+    """
     world.given(
         limits=replace(LIMITS, parallel=4),
         ready={name: world.at(-1) for name in "abc"},
@@ -198,7 +202,7 @@ def test_a_backlog_calls_for_help(world: World) -> None:
 
 
 def test_help_is_bounded_by_parallel(world: World) -> None:
-    """No more slots are taken than sends are allowed, however deep the backlog."""
+    """A claim takes no more slots than `parallel` allows sends, however many batches are ready."""
     names = [f"b{i}" for i in range(10)]
     world.given(
         ready={name: world.at(-1) for name in names},
@@ -228,7 +232,7 @@ def test_what_the_worker_must_know(
     wanted: bool,
     passed: Passed | None,
 ) -> None:
-    """A claim tells when VWO took something last and how much, and whether somebody listens."""
+    """A claim returns the time and the size of the last delivery, and whether anybody listens."""
     world.given(meta=meta, ready={"b": world.at(-1)}, info={"b": Line()})
 
     batch = world.claim()
@@ -239,7 +243,9 @@ def test_what_the_worker_must_know(
 
 
 def test_an_id_without_a_line_is_removed(world: World) -> None:
-    """What nothing describes cannot be sent, and must not block what is behind it."""
+    """An id without an info line is removed: it cannot be sent and must not block the batches
+    behind it.
+    """
     world.given(ready={"a": world.at(-2), "b": world.at(-1)}, info={"b": Line()})
 
     first = world.claim()
@@ -253,7 +259,7 @@ def test_an_id_without_a_line_is_removed(world: World) -> None:
 
 
 def test_an_error_text_survives_a_claim(world: World) -> None:
-    """Whatever an error says, colons and line breaks included, the line stays readable."""
+    """An error text with colons or line breaks leaves the info line readable."""
     line = Line(attempt=1, error="HTTP 503: busy:\ntry later: 5 s")
     world.given(ready={"b": world.at(-1)}, info={"b": line})
 
@@ -263,7 +269,7 @@ def test_an_error_text_survives_a_claim(world: World) -> None:
 
 
 def test_an_unregistered_shard_gives_nothing(world: World) -> None:
-    """A shard without limits, as after FLUSHALL, has no lane to claim for."""
+    """A shard without limits, as after FLUSHALL, gives no batch."""
     batch = world.claim("w")
 
     assert batch is None
@@ -274,7 +280,7 @@ def test_an_unregistered_shard_gives_nothing(world: World) -> None:
 
 
 def held(world: World, until_ms: int, **meta: int | str) -> None:
-    """A held shard with two batches ready, one whose lease ran out, and a wake-up's slot."""
+    """A held shard with two ready batches, one expired lease and the slot of a wake-up."""
     world.given(
         limits=replace(LIMITS, parallel=4),
         meta={"held_until": world.at(until_ms), **meta},
@@ -286,7 +292,7 @@ def held(world: World, until_ms: int, **meta: int | str) -> None:
 
 
 def test_a_held_shard_gives_nothing(world: World) -> None:
-    """Neither what is ready nor what ran out; the wake-up's slot is free again."""
+    """A held shard gives neither ready batches nor expired leases; the wake-up's slot is freed."""
     held(world, 60_000)
 
     answer = world.ask("w")
@@ -296,7 +302,7 @@ def test_a_held_shard_gives_nothing(world: World) -> None:
 
 
 def test_after_a_hold_the_circuit_is_to_be_asked(world: World) -> None:
-    """The caller is told so, and keeps its slot for what it learns; nothing is claimed yet."""
+    """After a hold, the caller is told to ask the circuit and keeps its slot; nothing is claimed yet."""
     held(world, -1)
 
     answer = world.ask("w")
@@ -306,7 +312,7 @@ def test_after_a_hold_the_circuit_is_to_be_asked(world: World) -> None:
 
 
 def test_after_a_hold_of_an_empty_shard_the_circuit_is_to_be_asked(world: World) -> None:
-    """Also where nothing is due, so that the hold ends."""
+    """After a hold, the circuit is asked even if no batch is due, to end the hold."""
     world.given(meta={"held_until": world.at(-1)})
 
     assert world.ask() is HELD
@@ -315,7 +321,7 @@ def test_after_a_hold_of_an_empty_shard_the_circuit_is_to_be_asked(world: World)
 
 @pytest.mark.parametrize("until_ms", [-1, 60_000])
 def test_a_probe_claims_from_a_held_shard(world: World, until_ms: int) -> None:
-    """One batch, the one that is next, and it calls for no help."""
+    """A probe claims one batch of a held shard, the next in order, and calls for no help."""
     held(world, until_ms)
 
     batch = world.claim("w", probe=True)
@@ -330,7 +336,7 @@ def test_a_probe_claims_from_a_held_shard(world: World, until_ms: int) -> None:
 
 
 def test_a_probe_that_finds_nothing_gives_its_slot_back(world: World) -> None:
-    """As every claim does."""
+    """A probe that finds no batch gives its slot back, as every claim does."""
     world.given(meta={"held_until": world.at(-1)}, slots={"w": world.at(9_000)})
 
     assert world.claim("w", probe=True) is None
@@ -340,7 +346,7 @@ def test_a_probe_that_finds_nothing_gives_its_slot_back(world: World) -> None:
 @pytest.mark.parametrize("probe", [False, True])
 @pytest.mark.parametrize("until_ms", [-1, 60_000])
 def test_a_pause_beats_a_hold(world: World, until_ms: int, probe: bool) -> None:
-    """A paused queue's circuit is not asked, and not even a probe is sent for it."""
+    """The circuit of a paused queue is not asked, and not even a probe is sent for it."""
     held(world, until_ms, paused="401")
 
     answer = world.ask("w", probe=probe)
@@ -350,7 +356,7 @@ def test_a_pause_beats_a_hold(world: World, until_ms: int, probe: bool) -> None:
 
 
 def test_a_probe_keeps_to_the_lanes(world: World) -> None:
-    """What is in flight since before the hold counts."""
+    """A probe counts the batches that have been in flight since before the hold towards `parallel`."""
     held(world, -1)
     world.shard.set_limits(replace(LIMITS, parallel=1))
     world.client.zadd(world.shard.keys.leases, {"d": world.at(60_000)})
@@ -359,7 +365,7 @@ def test_a_probe_keeps_to_the_lanes(world: World) -> None:
 
 
 def test_a_hold_frees_the_slot_of_who_holds(world: World) -> None:
-    """And a later hold replaces it, be it longer or shorter."""
+    """A hold frees the caller's slot; a later hold replaces it, whether longer or shorter."""
     held(world, -1)
 
     world.call(world.shard.hold, world.at(5_000), "w")
@@ -370,7 +376,7 @@ def test_a_hold_frees_the_slot_of_who_holds(world: World) -> None:
 
 
 def test_a_hold_that_is_let_go_is_over(world: World) -> None:
-    """Once the circuit is closed, claims are ordinary ones again, and call for help."""
+    """After a hold is lifted, claims are ordinary again and call for help."""
     held(world, 60_000)
     world.shard.let_go()
 
@@ -381,7 +387,9 @@ def test_a_hold_that_is_let_go_is_over(world: World) -> None:
 
 
 def test_the_longest_lease_is_kept_in_mind(world: World) -> None:
-    """For sweepers whose own leases are shorter; a shorter one changes nothing."""
+    """A claim stores the longest lease for sweepers with shorter ones; a shorter lease changes
+    nothing.
+    """
     world.given(ready={"a": world.at(-2), "b": world.at(-1)}, info={"a": Line(), "b": Line()})
     claim = world.shard.claim
 

@@ -1,4 +1,4 @@
-"""dead_letter.lua: a batch leaves delivery and is kept for the operator."""
+"""dead_letter.lua: take a batch out of delivery and keep it for the operator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LINE = Line(attempt=2, lost=1, events=3, bytes=30, error="HTTP 503")
 
 
 def test_a_leased_batch_is_kept_and_counted(world: World) -> None:
-    """Its events are no longer undelivered, but dead; they stay readable, with the reason."""
+    """The events of a dead letter move from undelivered to dead; they stay readable, with the reason."""
     world.given(
         meta=META,
         leases={"b": world.at(9_000)},
@@ -31,7 +31,7 @@ def test_a_leased_batch_is_kept_and_counted(world: World) -> None:
 
 
 def test_an_expired_lease_that_nobody_took_may_die(world: World) -> None:
-    """As long as no other worker has the batch, its holder decides."""
+    """The holder of an expired lease may dead-letter its batch while no other worker has it."""
     world.given(meta=META, leases={"b": world.at(-5_000)}, info={"b": LINE}, batches={"b": [b"1"]})
 
     died = world.call(world.shard.dead_letter, world.batch("b", attempt=2), error="too old")
@@ -41,7 +41,7 @@ def test_an_expired_lease_that_nobody_took_may_die(world: World) -> None:
 
 @pytest.mark.parametrize("attempt", [1, 3])
 def test_another_attempt_is_refused(world: World, attempt: int) -> None:
-    """Who held an older lease cannot bury what another worker is sending."""
+    """The holder of an older lease cannot dead-letter a batch that another worker is sending."""
     world.given(meta=META, leases={"b": world.at(9_000)}, info={"b": LINE}, batches={"b": [b"1"]})
 
     died = world.call(world.shard.dead_letter, world.batch("b", attempt=attempt), error="late")
@@ -52,7 +52,7 @@ def test_another_attempt_is_refused(world: World, attempt: int) -> None:
 
 @pytest.mark.parametrize("state", ["ready", "dead"])
 def test_what_is_not_leased_is_refused(world: World, state: str) -> None:
-    """A batch dies once; one that was given back is somebody else's to claim."""
+    """Only a leased batch is dead-lettered: not one that was released or is already dead."""
     world.given(
         meta=META, info={"b": LINE}, batches={"b": [b"1"]}, members={state: {"b": world.at(-1)}}
     )
@@ -64,7 +64,7 @@ def test_what_is_not_leased_is_refused(world: World, state: str) -> None:
 
 
 def test_a_settled_batch_is_refused(world: World) -> None:
-    """What was delivered does not die."""
+    """A delivered batch is not dead-lettered."""
     world.given(meta=META)
 
     died = world.call(world.shard.dead_letter, world.batch("b"), error="late")

@@ -1,7 +1,7 @@
-"""No script touches a key that it was not given: that is what lets them run on Redis Cluster.
+"""Scripts touch only the keys they are given; Redis Cluster requires it.
 
-While a slot moves between two nodes, an undeclared key is written on the wrong one, and events that
-were acknowledged are lost.
+While a slot moves between two nodes, an undeclared key is written on the wrong one, and
+acknowledged events are lost.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COMMAND = re.compile(r"redis\.p?call\(\s*'(\w+)'")
 ANY_CALL = re.compile(r"redis\.p?call\(")
 LIVES = 25
 
-#: Goes before a script: every command's keys, found as Redis itself finds them, must be declared.
+#: Prefix of a script: every command's keys, found as Redis itself finds them, must be declared.
 GUARD = """
 local real, declared = redis, {}
 for _, key in ipairs(KEYS) do declared[key] = true end
@@ -54,7 +54,7 @@ end }, { __index = real })
 
 
 def test_commands_are_named_where_they_are_called() -> None:
-    """Every command is a literal, and by `call`, so that the guard below sees all of them."""
+    """Every command is a literal argument of `call`: the guard below sees all of them."""
     for path in SCRIPTS:
         text = path.read_text("utf-8")
         assert len(ANY_CALL.findall(text)) == len(COMMAND.findall(text)), path
@@ -63,7 +63,7 @@ def test_commands_are_named_where_they_are_called() -> None:
 
 @pytest.fixture
 def guard(redis: redis_py.Redis) -> str:
-    """The guard, with what this very server says about where each command's keys are."""
+    """The guard, with this server's own information on where each command's keys are."""
     commands = {name for path in SCRIPTS for name in COMMAND.findall(path.read_text("utf-8"))}
     known: dict[str, Any] = redis.command()
     rows = [
@@ -80,7 +80,7 @@ def _key_positions(command: dict[str, Any]) -> tuple[int, int, int]:
 def test_whatever_happens_only_declared_keys_are_touched(
     redis: redis_py.Redis, guard: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over long random lives of a shard no command names a key outside KEYS."""
+    """Over long random lives of a shard, no command names a key outside KEYS."""
 
     @cache
     def guarded(name: str) -> Script:
@@ -97,7 +97,7 @@ def test_whatever_happens_only_declared_keys_are_touched(
 
 
 def test_the_guard_sees_an_undeclared_key(redis: redis_py.Redis, guard: str) -> None:
-    """A script that makes up a name of its own is caught."""
+    """The guard catches a script that invents a key name."""
     with pytest.raises(ResponseError, match="LPUSH touches made up"):
         redis.eval(guard + "return redis.call('LPUSH', 'made up', 1)", 1, "declared")
     with pytest.raises(ResponseError, match="RENAME touches made up"):
@@ -121,7 +121,7 @@ def node() -> Iterator[Any]:
 
 
 def test_a_shard_lives_in_one_slot(node: Any) -> None:
-    """Every script runs on a node of a cluster, which holds all keys of a shard in one slot."""
+    """Every script runs on a cluster node, which requires all keys of a shard in one slot."""
     node.flushall()
     world = World(node)
     world.given()
@@ -155,7 +155,7 @@ def test_a_shard_lives_in_one_slot(node: Any) -> None:
 
 
 def test_what_is_known_of_a_destination_lives_in_it_too(node: Any) -> None:
-    """So do the parts of a batch, what was noted of it, and the queue's circuit: it is shard 0's."""
+    """The parts of a batch, its notes and the queue's circuit are in the slot of shard 0."""
     node.flushall()
     world = World(node)
     world.given()
@@ -188,13 +188,15 @@ def test_what_is_known_of_a_destination_lives_in_it_too(node: Any) -> None:
 
 
 def test_the_node_refuses_a_script_that_crosses_slots(node: Any) -> None:
-    """Were two keys of one script in two slots, the test above would fail."""
+    """The node refuses a script whose keys are in two slots: the test above can fail."""
     with pytest.raises(ResponseError, match="slot"):
         node.eval("return redis.call('EXISTS', KEYS[1], KEYS[2])", 2, "a", "b")
 
 
 def test_names_of_a_shard_share_a_hash_tag() -> None:
-    """Whatever a queue is called, its shard's keys have one tag, and another shard's another."""
+    """Whatever the queue is called, the keys of one shard share one hash tag; other shards have
+    other tags.
+    """
     first, second = shard_keys("vwo", "fme-1-a", 0), shard_keys("vwo", "fme-1-a", 1)
     names = [first.open, first.meta, first.batch("b{1}"), first.mark("m")]
 

@@ -1,4 +1,4 @@
-"""enqueue.lua: events are stored once, what is full is sealed, and workers are woken for it."""
+"""enqueue.lua: store events once, seal full batches, and wake workers for them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vwo_celery.queue.marks import OLD_FROM_SEQUENCE, Mark, push_token
 from vwo_celery.queue.pushes import names_needed
 
 MARK = "mark:m"
-#: A shard that the sweep knows, so that a push has nobody to tell.
+#: A shard that the sweep already watches: a push announces nothing.
 KNOWN = {"watched": 1}
 NINE = b"123456789"  # ten bytes with its separator
 
@@ -41,7 +41,7 @@ def stored(sealed: int = 0, wakeups: int = 0, watch: int = 0) -> Pushed:
 
 
 def test_the_first_event_starts_the_timer(world: World) -> None:
-    """One event: it is in the open list, timed, counted, and its push is remembered."""
+    """The first event is in the open list, starts the timer, is counted, and its push is remembered."""
     world.given(meta=KNOWN)
 
     pushed = world.push(mark(), NINE)
@@ -58,7 +58,7 @@ def test_the_first_event_starts_the_timer(world: World) -> None:
 
 
 def test_a_later_event_leaves_the_timer_alone(world: World) -> None:
-    """The age of an open list is that of its oldest event."""
+    """A later event leaves the timer alone: the age of an open list is that of its oldest event."""
     world.given(meta=KNOWN)
     world.shard.push(world.shard.push_command(mark(1), [b"1"], 2))
 
@@ -72,7 +72,7 @@ def test_a_later_event_leaves_the_timer_alone(world: World) -> None:
 
 
 def test_an_unregistered_shard_takes_nothing(world: World) -> None:
-    """Without limits nothing is stored; the producer has to register first."""
+    """A shard without limits stores nothing; the producer has to register first."""
     pushed = world.push(mark(), b"1")
 
     assert pushed.code == NOT_REGISTERED
@@ -80,7 +80,7 @@ def test_an_unregistered_shard_takes_nothing(world: World) -> None:
 
 
 def test_a_shard_the_sweep_does_not_know_is_announced(world: World) -> None:
-    """The first push since the shard was idle has its producer tell the sweep."""
+    """The first push to an idle shard has its producer announce the shard to the sweep."""
     world.given()
 
     first = world.push(mark(1), b"1")
@@ -93,7 +93,7 @@ def test_a_shard_the_sweep_does_not_know_is_announced(world: World) -> None:
 
 
 def test_a_repeat_announces_the_shard_again(world: World) -> None:
-    """Where the answer was lost that asked for it, nobody has told the sweep yet."""
+    """A repeated push announces the shard again, since the answer that asked for it may be lost."""
     world.given()
     world.push(mark(1), b"1")
 
@@ -104,8 +104,9 @@ def test_a_repeat_announces_the_shard_again(world: World) -> None:
 
 @pytest.mark.parametrize("sequence", [OLD_FROM_SEQUENCE - 1, OLD_FROM_SEQUENCE])
 def test_the_mark_goes_by_itself(world: World, sequence: int) -> None:
-    """A mark outlives any repeat of its push, and not a dead producer for long; either way of
-    storing and the producer agree on how long."""
+    """A mark outlives every repeat of its push but expires soon after its producer's death;
+    enqueue, append and the producer use the same time.
+    """
     world.given(limits=replace(LIMITS, events_per_request=9), meta=KNOWN)
     ttl_ms = 1_000 * mark(sequence).ttl_seconds
     key = world.shard.keys.mark("m")
@@ -129,11 +130,13 @@ def test_the_mark_goes_by_itself(world: World, sequence: int) -> None:
         (4, 6, 0),  # as it should be
         (3, 6, 1),
         (0, 6, 4),
-        (5, 6, 0),  # more than it ought to have: nothing is missing
+        (5, 6, 0),  # more than expected: nothing is missing
     ],
 )
 def test_what_redis_lost_is_counted(world: World, seen: int, sequence: int, lost: int) -> None:
-    """Of six events under this mark two come now, and Redis ought to have seen the other four."""
+    """Lost events are counted: two of this mark's six events arrive now, so Redis should have seen
+    four.
+    """
     world.given(meta=KNOWN)
     world.client.set(world.shard.keys.mark("m"), seen)
 
@@ -151,7 +154,9 @@ def test_what_redis_lost_is_counted(world: World, seen: int, sequence: int, lost
 
 
 def test_a_mark_that_redis_lost_is_a_loss(world: World) -> None:
-    """All that was stored under it is gone; the shard's state is older than the mark."""
+    """If Redis lost a mark, all events stored under it are counted as lost; the shard's state is
+    older than the mark.
+    """
     world.given(meta=KNOWN)
 
     pushed = world.push(mark(9), b"1", b"2")
@@ -162,7 +167,7 @@ def test_a_mark_that_redis_lost_is_a_loss(world: World) -> None:
 
 
 def test_losses_add_up(world: World) -> None:
-    """Each producer notices its own part, whenever it pushes next."""
+    """Losses add up: each producer reports its own part at its next push."""
     world.given(meta=KNOWN)
 
     world.push(mark(9), b"1")
@@ -173,7 +178,7 @@ def test_losses_add_up(world: World) -> None:
 
 
 def test_a_refused_push_counts_no_loss(world: World) -> None:
-    """It leaves the mark as it was, so that the next one still tells."""
+    """A refused push counts no loss; it leaves the mark unchanged, and the next push still reports it."""
     world.given(limits=replace(LIMITS, capacity_events=1), meta=KNOWN)
 
     refused = world.push(mark(9), b"1", b"2")
@@ -187,8 +192,11 @@ def test_a_refused_push_counts_no_loss(world: World) -> None:
 
 
 def test_a_producer_of_another_life_is_told(world: World) -> None:
-    """Redis forgot the shard, and somebody else has registered it since: all that was ever pushed
-    under the old mark would count as lost."""
+    """A push with a mark of an earlier life stores nothing and tells its producer.
+
+    Redis forgot the shard and another producer has registered it since: otherwise all events ever
+    pushed under the old mark would count as lost.
+    """
     world.given(meta=KNOWN)
 
     pushed = world.push(Mark("m", 9, life="before"), b"1")
@@ -203,7 +211,7 @@ def test_a_producer_of_another_life_is_told(world: World) -> None:
 def test_another_life_is_no_matter_where_the_mark_tells_enough(
     world: World, seen: int | None, sequence: int
 ) -> None:
-    """A mark that is in Redis is of this life; one that never stored anything misses nothing."""
+    """An earlier life does not matter if the mark is in Redis, or if nothing was ever stored under it."""
     world.given(meta=KNOWN)
     if seen is not None:
         world.client.set(world.shard.keys.mark("m"), seen)
@@ -214,8 +222,11 @@ def test_another_life_is_no_matter_where_the_mark_tells_enough(
 
 
 def test_a_repeat_seals_under_names_of_its_own(world: World) -> None:
-    """Where Redis lost the first sending, a batch of that name may be on its way with other events;
-    its ack must forget no other batch."""
+    """A repeated push seals under new batch names.
+
+    Redis may have lost the first push while a batch of that name is being sent with other events;
+    its ack must forget no other batch.
+    """
     world.given(meta=KNOWN)
     first = mark(3)
     world.push(first, b"1", b"2", b"3")
@@ -233,7 +244,7 @@ def test_a_repeat_seals_under_names_of_its_own(world: World) -> None:
 
 @pytest.mark.parametrize("sequence", [6, 7])
 def test_a_repeated_push_stores_nothing(world: World, sequence: int) -> None:
-    """The same push again, or one before it, is a repeat: nothing at all changes."""
+    """A repeat of a push, or of an earlier one, changes nothing at all."""
     world.given(meta=KNOWN)
     world.shard.push(world.shard.push_command(mark(7), [b"1", b"2"], 3))
 
@@ -244,7 +255,7 @@ def test_a_repeated_push_stores_nothing(world: World, sequence: int) -> None:
 
 
 def test_a_repeat_of_a_push_that_sealed_stores_nothing(world: World) -> None:
-    """The batch that the first try sealed is not touched by the second."""
+    """A repeat of a push that sealed a batch leaves that batch alone."""
     world.given(meta=KNOWN)
     world.shard.push(world.shard.push_command(mark(7), [b"1", b"2", b"3"], 4))
 
@@ -255,7 +266,7 @@ def test_a_repeat_of_a_push_that_sealed_stores_nothing(world: World) -> None:
 
 
 def test_marks_are_apart(world: World) -> None:
-    """Another producer's push is not taken for a repeat."""
+    """The push of another producer is not taken for a repeat."""
     world.given(meta=KNOWN)
     world.shard.push(world.shard.push_command(mark(1), [b"1"], 2))
 
@@ -269,7 +280,9 @@ def test_marks_are_apart(world: World) -> None:
 
 
 def test_the_nth_event_seals(world: World) -> None:
-    """The list becomes a batch whole: same key type, same bytes, timed by its first event."""
+    """The n-th event seals the whole list into a batch: same key type, same bytes, timed by its
+    first event.
+    """
     world.given(
         meta={**KNOWN, "open_events": 2, "open_bytes": 4, "events": 2, "bytes": 4, "accepted": 2,
               "first_ms": world.at(-9_000)},
@@ -292,7 +305,7 @@ def test_the_nth_event_seals(world: World) -> None:
 
 
 def test_many_events_seal_several_batches_in_order(world: World) -> None:
-    """Seven events are two batches of three and one open event, with its own timer."""
+    """Seven events become two batches of three and one open event with its own timer."""
     world.given(meta=KNOWN)
     events = [b"%d" % i for i in range(7)]
     first, second = push_token(mark()), f"{push_token(mark())}.0001"
@@ -320,7 +333,7 @@ def test_many_events_seal_several_batches_in_order(world: World) -> None:
 
 
 def test_batches_of_one_push_are_claimed_in_order(world: World) -> None:
-    """What one push seals in one millisecond still leaves in the order of its events."""
+    """Batches that one push seals in the same millisecond are claimed in the order of their events."""
     world.given(limits=replace(LIMITS, events_per_request=1, parallel=20), meta=KNOWN)
     events = [b"%d" % i for i in range(12)]
 
@@ -331,7 +344,7 @@ def test_batches_of_one_push_are_claimed_in_order(world: World) -> None:
 
 
 def test_real_time_seals_every_event(world: World) -> None:
-    """With one event a request, each leaves at once and the open list stays empty."""
+    """With one event per request, each event leaves at once and the open list stays empty."""
     world.given(limits=replace(LIMITS, events_per_request=1), meta=KNOWN)
     batch = push_token(mark())
 
@@ -344,7 +357,7 @@ def test_real_time_seals_every_event(world: World) -> None:
 
 @pytest.mark.parametrize("limit", [700, 1_000, 1_001, 2_500, 5_000])
 def test_a_large_push_is_stored_whole(world: World, limit: int) -> None:
-    """More events than Lua can hand over in one go are stored all, in order, in full batches."""
+    """A push of more events than Lua can unpack is stored whole, in order, in full batches."""
     limits = replace(
         LIMITS,
         events_per_request=limit,
@@ -365,7 +378,7 @@ def test_a_large_push_is_stored_whole(world: World, limit: int) -> None:
 
 
 def test_more_than_lua_can_unpack_is_stored_whole(world: World) -> None:
-    """Where nothing may be sealed, the events are handed over in parts all the same."""
+    """A push of more events than Lua can unpack is stored whole even if nothing may be sealed."""
     limits = replace(LIMITS, events_per_request=5_000, capacity_events=10**5, capacity_bytes=10**6)
     world.given(limits=replace(limits, batch_bytes=10**6), meta={**KNOWN, "mixed": 1})
     events = [b"%d" % i for i in range(9_000)]
@@ -379,7 +392,7 @@ def test_more_than_lua_can_unpack_is_stored_whole(world: World) -> None:
 
 
 def test_a_batch_never_passes_its_bytes(world: World) -> None:
-    """The list is sealed before an event that would no longer fit, not after."""
+    """A list is sealed before the event that would exceed the batch's bytes."""
     world.given(limits=replace(LIMITS, events_per_request=100, batch_bytes=29), meta=KNOWN)
     batch = push_token(mark())
 
@@ -393,7 +406,7 @@ def test_a_batch_never_passes_its_bytes(world: World) -> None:
 
 
 def test_bytes_that_fit_exactly_are_not_sealed(world: World) -> None:
-    """The limit itself may be reached; another event seals first."""
+    """A list may reach the byte limit exactly; the next event seals it first."""
     world.given(limits=replace(LIMITS, events_per_request=100, batch_bytes=30), meta=KNOWN)
     batch = push_token(mark(2))
 
@@ -407,7 +420,9 @@ def test_bytes_that_fit_exactly_are_not_sealed(world: World) -> None:
 
 
 def test_the_open_list_is_sealed_before_a_push_that_does_not_fit(world: World) -> None:
-    """The batch keeps its first event's time; the new list starts its own timer."""
+    """The open list is sealed before a push that does not fit; the batch keeps its time, the new
+    list starts its own.
+    """
     world.given(
         limits=replace(LIMITS, events_per_request=100, batch_bytes=25),
         meta={**KNOWN, "open_events": 2, "open_bytes": 20, "events": 2, "bytes": 20,
@@ -438,7 +453,7 @@ def test_the_open_list_is_sealed_before_a_push_that_does_not_fit(world: World) -
 
 
 def test_an_event_larger_than_a_batch_is_a_batch_alone(world: World) -> None:
-    """What no batch can hold is not joined with others; VWO decides about it."""
+    """An event larger than a batch becomes a batch alone; VWO decides about it."""
     world.given(limits=replace(LIMITS, events_per_request=100, batch_bytes=15), meta=KNOWN)
     large = b"x" * 20
 
@@ -452,7 +467,7 @@ def test_an_event_larger_than_a_batch_is_a_batch_alone(world: World) -> None:
 
 
 def test_a_last_event_larger_than_a_batch_is_sealed_at_once(world: World) -> None:
-    """It does not wait for another event that could only come after it."""
+    """A last event larger than a batch is sealed at once, not by the next event."""
     world.given(limits=replace(LIMITS, events_per_request=100, batch_bytes=15), meta=KNOWN)
 
     pushed = world.push(mark(), b"x" * 20)
@@ -472,7 +487,7 @@ def test_a_last_event_larger_than_a_batch_is_sealed_at_once(world: World) -> Non
     ],
 )
 def test_a_full_queue_refuses_all_of_a_push(world: World, limits: Limits, code: int) -> None:
-    """Where not all events fit, none is stored; how many were refused is counted."""
+    """A push that does not fit completely stores nothing; the refused events are counted."""
     world.given(
         limits=limits, meta={**KNOWN, "events": 5, "bytes": 50, "accepted": 9, "refused": 1}
     )
@@ -484,7 +499,7 @@ def test_a_full_queue_refuses_all_of_a_push(world: World, limits: Limits, code: 
 
 
 def test_a_queue_may_be_filled_to_its_capacity(world: World) -> None:
-    """The last event that fits is stored."""
+    """The last event that fits into the queue is stored."""
     limits = replace(LIMITS, capacity_events=7, capacity_bytes=70)
     world.given(limits=limits, meta={**KNOWN, "events": 5, "bytes": 50, "accepted": 9})
 
@@ -494,7 +509,7 @@ def test_a_queue_may_be_filled_to_its_capacity(world: World) -> None:
 
 
 def test_a_refused_push_may_be_tried_again(world: World) -> None:
-    """A refusal leaves no mark, so that the same push is stored once there is room."""
+    """A refused push leaves no mark: the same push is stored once there is room."""
     world.given(limits=replace(LIMITS, capacity_events=1), meta=KNOWN)
     world.push(mark(), b"1", b"2")
     world.shard.set_limits(LIMITS)
@@ -513,7 +528,7 @@ def test_a_refused_push_may_be_tried_again(world: World) -> None:
     ],
 )
 def test_too_few_names_are_refused(world: World, limits: Limits, count: int) -> None:
-    """A push that could run out of batch names stores nothing: names are keys, to be declared."""
+    """A push that could run out of batch names stores nothing: names are keys, which must be declared."""
     world.given(limits=limits, meta=KNOWN)
 
     pushed = world.push(mark(), *[NINE] * count, names=2)
@@ -523,7 +538,7 @@ def test_too_few_names_are_refused(world: World, limits: Limits, count: int) -> 
 
 
 def test_one_event_needs_two_names(world: World) -> None:
-    """One event may seal what was open and then itself, whatever the limits are."""
+    """One event needs two names: it may seal the open list and then itself, whatever the limits are."""
     limits = replace(LIMITS, events_per_request=100, batch_bytes=15)
     world.given(limits=limits, meta=KNOWN)
     world.push(mark(1), b"1")
@@ -541,7 +556,7 @@ def test_one_event_needs_two_names(world: World) -> None:
 
 
 def test_foreign_events_are_left_to_the_sweep(world: World) -> None:
-    """Where another program pushed, a push is stored behind, nothing is sealed."""
+    """Behind events of another program a push is stored, and nothing is sealed."""
     world.given(meta=KNOWN, open=[b"f1", b"f2", b"f3", b"f4"])
 
     pushed = world.push(mark(), b"1", b"2", b"3")
@@ -558,7 +573,7 @@ def test_foreign_events_are_left_to_the_sweep(world: World) -> None:
 
 
 def test_a_list_with_foreign_events_is_not_sealed_by_size(world: World) -> None:
-    """Its bytes are not known, so that it is not sealed as if they were."""
+    """A list with foreign events is not sealed by size, since their bytes are not known."""
     world.given(
         limits=replace(LIMITS, events_per_request=100, batch_bytes=15),
         meta={**KNOWN, "open_events": 1, "open_bytes": 10, "events": 1, "bytes": 10, "accepted": 1,
@@ -573,7 +588,7 @@ def test_a_list_with_foreign_events_is_not_sealed_by_size(world: World) -> None:
 
 
 def test_an_adopted_list_is_left_to_the_sweep(world: World) -> None:
-    """While the sweep slices a list, pushes only lengthen it."""
+    """While the sweep slices a list, pushes only append to it."""
     world.given(
         meta={**KNOWN, "mixed": 1, "open_events": 2, "open_bytes": 0, "events": 2, "bytes": 0,
               "accepted": 2, "first_ms": world.at(-9_000)},
@@ -587,7 +602,9 @@ def test_an_adopted_list_is_left_to_the_sweep(world: World) -> None:
 
 
 def test_a_list_over_a_lowered_limit_is_left_to_the_sweep(world: World) -> None:
-    """Sealed whole it would be a batch larger than another process asked for since."""
+    """A list longer than a lowered limit is left to the sweep: sealed whole, the batch would be too
+    large.
+    """
     world.given(
         meta={**KNOWN, "open_events": 4, "open_bytes": 8, "events": 4, "bytes": 8, "accepted": 4,
               "first_ms": world.at(-9_000)},
@@ -601,7 +618,9 @@ def test_a_list_over_a_lowered_limit_is_left_to_the_sweep(world: World) -> None:
 
 
 def test_a_list_over_the_bytes_of_a_batch_is_left_to_the_sweep(world: World) -> None:
-    """It grew while the limit was lower than its length, and is too large though that is over."""
+    """A list that grew beyond a batch's bytes under a lower limit is left to the sweep, also after
+    the limit was raised.
+    """
     world.given(
         limits=replace(LIMITS, events_per_request=5, batch_bytes=25),
         meta={**KNOWN, "open_events": 4, "open_bytes": 40, "events": 4, "bytes": 40,
@@ -625,7 +644,7 @@ def seal_one(world: World) -> Pushed:
 
 @pytest.mark.parametrize("until_ms", [-1, 60_000])
 def test_a_held_shard_seals_and_wakes_nobody(world: World, until_ms: int) -> None:
-    """A producer's wake-ups do not ask a circuit: the sweep wakes one worker for that."""
+    """A push to a held shard seals but wakes nobody: the sweep wakes one worker to ask the circuit."""
     world.given(meta={**KNOWN, "held_until": world.at(until_ms)})
 
     pushed = world.push(mark(), b"1", b"2", b"3")
@@ -635,7 +654,7 @@ def test_a_held_shard_seals_and_wakes_nobody(world: World, until_ms: int) -> Non
 
 
 def test_a_paused_queue_seals_and_wakes_nobody(world: World) -> None:
-    """Events are taken in as ever; only what would claim them is left asleep."""
+    """A push to a paused queue is stored and sealed as usual, and wakes nobody."""
     world.given(meta={**KNOWN, "paused": "401 Unauthorized"})
 
     pushed = seal_one(world)
@@ -649,10 +668,10 @@ def test_a_paused_queue_seals_and_wakes_nobody(world: World) -> None:
     [
         ({"slots": {"v": 9_000}}, 0),  # one wake-up is out for the one batch
         ({"slots": {"v": 9_000, "w": 9_000}}, 0),
-        ({"leases": {"a": 9_000}}, 2),  # a lane is busy, so one may sleep besides
+        ({"leases": {"a": 9_000}}, 2),  # a lane is busy, so one more wake-up may wait
         ({"leases": {"a": 9_000}, "slots": {"v": 9_000}}, 1),
         ({"leases": {"a": 9_000, "b": 9_000}}, 2),
-        ({"leases": {"a": -9_000}}, 2),  # what ran out is work as well
+        ({"leases": {"a": -9_000}}, 2),  # an expired lease is work as well
         ({"ready": {"a": -9_000, "b": -9_000}}, 2),  # never more than may be sent at once
         ({"ready": {"a": 9_000}}, 1),  # not due yet
     ],
@@ -660,7 +679,7 @@ def test_a_paused_queue_seals_and_wakes_nobody(world: World) -> None:
 def test_wakeups_are_bounded_by_work_and_lanes(
     world: World, held: dict[str, Any], wakeups: int
 ) -> None:
-    """Slots out never exceed the batches due and in flight, nor the sends allowed."""
+    """Taken slots never exceed the batches that are due or in flight, nor `parallel`."""
     times = {name: {m: world.at(t) for m, t in members.items()} for name, members in held.items()}
     world.given(meta=KNOWN, members=times)
 
@@ -670,7 +689,7 @@ def test_wakeups_are_bounded_by_work_and_lanes(
 
 
 def test_an_expired_slot_is_given_to_another(world: World) -> None:
-    """A wake-up that nobody picked up in time does not keep others from being handed out."""
+    """The slot of an expired wake-up can be taken for another."""
     world.given(meta=KNOWN, slots={"lost": world.at(-1), "lost too": world.at(-1)})
 
     pushed = seal_one(world)
@@ -684,7 +703,7 @@ def test_an_expired_slot_is_given_to_another(world: World) -> None:
 
 
 def test_a_push_that_seals_nothing_wakes_nobody(world: World) -> None:
-    """The number of wake-ups follows the batches, not the events."""
+    """A push that seals nothing wakes nobody: wake-ups are per batch, not per event."""
     world.given(meta=KNOWN, ready={"a": world.at(-9_000)})
 
     pushed = world.push(mark(), b"1")

@@ -1,4 +1,4 @@
-"""extend.lua: a lease, and the wake-up slot behind it, hold for longer."""
+"""extend.lua: extend a lease and its wake-up slot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lua.world import Line, World
 
 
 def test_a_lease_is_extended_from_now(world: World) -> None:
-    """The lease and the caller's slot end later, and the caller is told when."""
+    """The lease and the caller's slot end later, and the caller gets the new end."""
     world.given(
         leases={"b": world.at(100), "c": world.at(100)},
         info={"b": Line(attempt=1), "c": Line(attempt=1)},
@@ -25,7 +25,7 @@ def test_a_lease_is_extended_from_now(world: World) -> None:
 
 
 def test_a_missing_slot_is_not_taken_again(world: World) -> None:
-    """A slot that expired may be somebody else's by now."""
+    """An expired slot is not taken again: it may belong to another task by now."""
     world.given(leases={"b": world.at(100)}, info={"b": Line(attempt=1)})
 
     extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="w")
@@ -35,7 +35,7 @@ def test_a_missing_slot_is_not_taken_again(world: World) -> None:
 
 
 def test_without_a_token_no_slot_is_touched(world: World) -> None:
-    """A claim may be made without a wake-up."""
+    """Without a token no slot changes: a claim may be made without a wake-up."""
     world.given(
         leases={"b": world.at(100)}, info={"b": Line(attempt=1)}, slots={"v": world.at(100)}
     )
@@ -47,7 +47,7 @@ def test_without_a_token_no_slot_is_touched(world: World) -> None:
 
 
 def test_an_expired_lease_that_nobody_took_is_extended(world: World) -> None:
-    """As long as no other worker has the batch, a slow holder may go on."""
+    """The holder of an expired lease may extend it while no other worker has the batch."""
     world.given(leases={"b": world.at(-5_000)}, info={"b": Line(attempt=1)})
 
     extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="")
@@ -58,7 +58,7 @@ def test_an_expired_lease_that_nobody_took_is_extended(world: World) -> None:
 
 @pytest.mark.parametrize("attempt", [1, 3])
 def test_another_attempt_is_refused(world: World, attempt: int) -> None:
-    """Who held an older lease learns that it is gone, and changes neither lease nor slot."""
+    """The holder of an older lease is told that it is gone, and changes neither lease nor slot."""
     world.given(
         leases={"b": world.at(100)}, info={"b": Line(attempt=2)}, slots={"w": world.at(100)}
     )
@@ -73,7 +73,7 @@ def test_another_attempt_is_refused(world: World, attempt: int) -> None:
 
 @pytest.mark.parametrize("state", ["ready", "dead"])
 def test_what_is_not_leased_is_refused(world: World, state: str) -> None:
-    """A batch that was given back or has died does not become leased again."""
+    """A released or dead batch cannot be leased again by an extend."""
     world.given(
         info={"b": Line(attempt=1)},
         slots={"w": world.at(100)},
@@ -87,7 +87,7 @@ def test_what_is_not_leased_is_refused(world: World, state: str) -> None:
 
 
 def test_a_settled_batch_is_refused(world: World) -> None:
-    """What is gone stays gone."""
+    """The lease of a delivered batch cannot be extended."""
     world.given(slots={"w": world.at(100)})
 
     extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="w")

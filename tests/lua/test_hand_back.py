@@ -1,4 +1,4 @@
-"""hand_back.lua: a worker that stops gives its lease back, as if it had never claimed."""
+"""hand_back.lua: undo the claim of a worker that stops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SEALED = -8_000
 
 
 def ready(world: World, **line: int | str) -> Line:
-    """A shard with one batch of 3 events that waits for a worker."""
+    """A shard with one ready batch of 3 events."""
     times = {"first": world.at(-9_000), "sealed": world.at(SEALED)}
     shown = Line(events=3, bytes=30, **{**times, **line})  # type: ignore[arg-type]
     world.given(
@@ -26,20 +26,20 @@ def ready(world: World, **line: int | str) -> Line:
 
 
 def claimed(world: World, *, lease_seconds: float = LEASE_SECONDS) -> Batch:
-    """What a worker holds that claims now."""
+    """The lease of a worker that claims now."""
     batch = world.shard.claim(token="", lease_seconds=lease_seconds)
     assert isinstance(batch, Batch)
     return batch
 
 
 def hand_back(world: World, batch: Batch, *, until_ms: int | None = None) -> bool:
-    """Call the script, with the lease as it was claimed unless told otherwise."""
+    """Call the script, with the lease as it was claimed unless given otherwise."""
     until = batch.lease_until_ms if until_ms is None else until_ms
     return world.call(world.shard.hand_back, batch, lease_until_ms=until)
 
 
 def test_a_claim_is_undone(world: World) -> None:
-    """The attempt is not counted, and the batch is in its old place, ready at once."""
+    """A hand-back does not count the attempt and puts the batch in its old place, ready at once."""
     line = ready(world)
     before = world.dump()
     batch = claimed(world)
@@ -56,7 +56,7 @@ def test_a_claim_is_undone(world: World) -> None:
 
 
 def test_it_goes_before_what_was_sealed_later(world: World) -> None:
-    """A restart of workers does not change the order in which batches leave."""
+    """A batch that was handed back goes before later batches: a restart of workers keeps the order."""
     ready(world)
     batch = claimed(world)
     world.client.zadd(world.shard.keys.ready, {"c": world.at(SEALED + 1)})
@@ -70,7 +70,7 @@ def test_it_goes_before_what_was_sealed_later(world: World) -> None:
 
 
 def test_a_clock_that_stepped_back_does_not_hide_it(world: World) -> None:
-    """Its old place may lie in the future then."""
+    """After a clock that stepped back, the batch is visible although its old place is in the future."""
     ready(world, sealed=world.at(60_000))
     batch = claimed(world)
 
@@ -80,7 +80,7 @@ def test_a_clock_that_stepped_back_does_not_hide_it(world: World) -> None:
 
 
 def test_a_batch_that_failed_before_keeps_its_failures(world: World) -> None:
-    """Only this claim is undone: older attempts, lost leases and the last error stay."""
+    """A hand-back undoes only this claim: older attempts, lost leases and the last error stay."""
     line = ready(world, attempt=4, lost=2, error="HTTP 503: busy:\nlater")
     batch = claimed(world)
     assert batch.attempt == 5
@@ -91,7 +91,7 @@ def test_a_batch_that_failed_before_keeps_its_failures(world: World) -> None:
 
 
 def test_a_lost_lease_stays_counted(world: World) -> None:
-    """That an earlier worker went silent is true, whoever stops now."""
+    """An earlier lost lease stays counted."""
     ready(world)
     first = claimed(world, lease_seconds=-1)
     second = claimed(world)
@@ -104,7 +104,7 @@ def test_a_lost_lease_stays_counted(world: World) -> None:
 
 
 def test_a_second_time_changes_nothing(world: World) -> None:
-    """An answer that was lost may be asked for again."""
+    """A second hand-back, as after a lost answer, changes nothing."""
     ready(world)
     batch = claimed(world)
     hand_back(world, batch)
@@ -116,7 +116,9 @@ def test_a_second_time_changes_nothing(world: World) -> None:
 
 
 def test_the_next_holder_is_safe_though_its_attempt_has_the_same_number(world: World) -> None:
-    """Repeated after another worker's claim, it does not take the lease of that worker."""
+    """A hand-back repeated after another worker's claim leaves that lease alone, though attempts
+    are equal.
+    """
     ready(world)
     mine = claimed(world)
     hand_back(world, mine)
@@ -132,7 +134,7 @@ def test_the_next_holder_is_safe_though_its_attempt_has_the_same_number(world: W
 
 @pytest.mark.parametrize("offset_ms", [-1, 1])
 def test_the_very_lease_is_meant(world: World, offset_ms: int) -> None:
-    """One that ends a millisecond earlier or later is somebody else's."""
+    """A lease that ends a millisecond earlier or later is another worker's and is not handed back."""
     ready(world)
     batch = claimed(world)
 
@@ -143,7 +145,7 @@ def test_the_very_lease_is_meant(world: World, offset_ms: int) -> None:
 
 
 def test_a_lease_that_was_extended_is_handed_back_by_its_new_end(world: World) -> None:
-    """Whoever extends a lease knows when it ends now, and by the old end it is not found."""
+    """An extended lease is handed back by its new end; by the old end it is not found."""
     ready(world)
     batch = claimed(world)
     until = world.shard.extend(batch, lease_seconds=2 * LEASE_SECONDS, token="")
@@ -155,7 +157,9 @@ def test_a_lease_that_was_extended_is_handed_back_by_its_new_end(world: World) -
 
 
 def test_an_expired_lease_that_nobody_took_may_be_handed_back(world: World) -> None:
-    """A slow stop is not a lost lease."""
+    """The holder of an expired lease may hand its batch back while no other worker has it; no lost
+    lease is counted.
+    """
     line = ready(world)
     batch = claimed(world, lease_seconds=-5)
 
@@ -167,7 +171,7 @@ def test_an_expired_lease_that_nobody_took_may_be_handed_back(world: World) -> N
 
 @pytest.mark.parametrize("attempt", [0, 1, 3])
 def test_another_attempt_is_refused(world: World, attempt: int) -> None:
-    """Who held an older lease cannot take the batch from its new holder."""
+    """The holder of an older lease cannot hand back the batch of the new holder."""
     until = world.at(9_000)
     world.given(leases={"b": until}, info={"b": Line(attempt=2)}, batches={"b": [b"1"]})
 
@@ -180,7 +184,7 @@ def test_another_attempt_is_refused(world: World, attempt: int) -> None:
 @pytest.mark.parametrize("state", ["ready", "dead"])
 @pytest.mark.parametrize("until_ms", [0, 9_000])
 def test_what_is_not_leased_is_refused(world: World, state: str, until_ms: int) -> None:
-    """What was settled meanwhile stays settled, whatever time the caller names."""
+    """A batch that was settled meanwhile stays settled, whatever time the caller names."""
     world.given(
         info={"b": Line(attempt=1)}, batches={"b": [b"1"]}, members={state: {"b": until_ms}}
     )
@@ -192,7 +196,7 @@ def test_what_is_not_leased_is_refused(world: World, state: str, until_ms: int) 
 
 
 def test_what_is_gone_is_refused(world: World) -> None:
-    """What was delivered stays delivered."""
+    """A delivered batch stays delivered."""
     world.given(meta={"delivered": 3})
 
     assert hand_back(world, world.batch("b")) is False

@@ -1,4 +1,4 @@
-"""limit.lua: what the scripts obey, from the call on."""
+"""limit.lua: store the limits that the scripts obey from then on."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from vwo_celery.queue.marks import Mark
 
 
 def test_limits_are_written(world: World) -> None:
-    """A shard that nobody has registered gets all of them."""
+    """An unregistered shard gets all limits."""
     life = world.call(world.shard.set_limits, LIMITS)
 
     assert world.changes() == {"meta": {**asdict(LIMITS), "life": life}}
 
 
 def test_a_life_keeps_its_name(world: World) -> None:
-    """Whoever registers next learns the same name, and has nothing to note."""
+    """Later registrations are given the name of the shard's life and report no loss."""
     life = world.shard.set_limits(LIMITS)
 
     answers = [world.call(world.shard.set_limits, LIMITS, known_life=known) for known in ("", life)]
@@ -26,7 +26,7 @@ def test_a_life_keeps_its_name(world: World) -> None:
 
 
 def test_a_life_that_ended_is_noted_by_the_first_to_tell(world: World) -> None:
-    """Redis forgot the shard; one that registers for the first time cannot know, others can."""
+    """After Redis forgot the shard, the first producer that names an earlier life records the loss."""
     before = world.shard.set_limits(LIMITS)
     world.client.delete(world.shard.keys.meta)
 
@@ -41,7 +41,9 @@ def test_a_life_that_ended_is_noted_by_the_first_to_tell(world: World) -> None:
 
 
 def test_what_was_appended_under_the_old_limits_is_counted(world: World) -> None:
-    """Counters go on, and nothing more is appended under limits that are no more."""
+    """A change of limits counts the appended events and withdraws the room that the old limits
+    granted.
+    """
     world.given(limits=replace(LIMITS, events_per_request=9), meta={"watched": 1})
     world.push(Mark("m", 1), b"1")
     world.shard.append(Mark("m", 2), b"2")

@@ -1,4 +1,4 @@
-"""make_room.lua: the oldest events go until a push fits, and never more of them than that takes."""
+"""make_room.lua: drop the oldest events until a push fits, and no more than that."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NINE = b"123456789"  # ten bytes with its separator
 
 
 def room(world: World, *events: bytes) -> Room:
-    """Ask for room for these events."""
+    """Make room for these events."""
     return world.call(make_room, world.shard, events or (NINE,))
 
 
 def full(world: World, *, events: int = 6, size: int = 1_000, **more: Any) -> None:
-    """A queue of two ready batches of two events each and an open list of two, at its capacity."""
+    """A full queue: two ready batches of two events each and an open list of two."""
     batch = Line(events=2, bytes=20, first=world.at(-9), sealed=world.at(-9))
     world.given(
         limits=replace(LIMITS, capacity_events=events, capacity_bytes=size),
@@ -36,7 +36,7 @@ def full(world: World, *, events: int = 6, size: int = 1_000, **more: Any) -> No
 
 
 def test_the_oldest_ready_batch_goes(world: World) -> None:
-    """It goes whole, since batches never change; it is counted, and the push is refused no more."""
+    """The oldest ready batch is dropped whole and counted; the push no longer counts as refused."""
     full(world)
 
     assert room(world) == Room(2, FITS)
@@ -51,7 +51,7 @@ def test_the_oldest_ready_batch_goes(world: World) -> None:
 
 
 def test_the_push_fits_then(world: World) -> None:
-    """Under the same mark, since the refusal stored nothing."""
+    """After the drop the push fits, under the same mark, since its refusal stored nothing."""
     full(world)
     refused = world.push(Mark("m", 1), NINE)
 
@@ -59,12 +59,12 @@ def test_the_push_fits_then(world: World) -> None:
     pushed = world.push(Mark("m", 1), NINE)
 
     assert (refused.code, pushed.code) == (-1, 1)
-    assert world.snapshot().refused == 1  # of before; this one is refused no more
+    assert world.snapshot().refused == 1  # an earlier one, not this push
     assert world.snapshot().balanced
 
 
 def test_no_more_goes_than_it_takes(world: World) -> None:
-    """Where there is room already, as when a worker has made some, nothing goes."""
+    """Nothing is dropped if there is room already, for example after a delivery."""
     full(world, events=7)
 
     assert room(world) == Room(0, FITS)
@@ -73,7 +73,7 @@ def test_no_more_goes_than_it_takes(world: World) -> None:
 
 
 def test_as_many_batches_go_as_it_takes(world: World) -> None:
-    """Oldest first, and then the oldest of the open list."""
+    """As many batches are dropped as necessary, oldest first, then the oldest open events."""
     full(world)
 
     assert room(world, *[NINE] * 5) == Room(5, FITS)
@@ -86,7 +86,7 @@ def test_as_many_batches_go_as_it_takes(world: World) -> None:
 
 
 def test_room_is_made_for_bytes_as_well(world: World) -> None:
-    """The queue has room for the event, but not for its size."""
+    """Room is made for bytes as well, even if the number of events fits."""
     full(world, events=50, size=60)
 
     assert room(world, b"x" * 24) == Room(4, FITS)
@@ -95,7 +95,7 @@ def test_room_is_made_for_bytes_as_well(world: World) -> None:
 
 
 def test_open_events_go_by_their_bytes(world: World) -> None:
-    """Those of the open list are counted one by one."""
+    """Open events are dropped one by one, by their bytes."""
     full(world, events=50, size=60)
 
     assert room(world, b"x" * 44) == Room(5, FITS)
@@ -106,7 +106,7 @@ def test_open_events_go_by_their_bytes(world: World) -> None:
 
 
 def test_what_is_being_sent_stays(world: World) -> None:
-    """A batch in flight may be with VWO already."""
+    """A batch in flight is not dropped: VWO may have it already."""
     full(
         world, events=8, leases={"leased": world.at(60_000), "expired": world.at(-60_000)},
         info={"leased": Line(events=1), "expired": Line(events=1)},
@@ -132,7 +132,7 @@ def test_what_is_being_sent_stays(world: World) -> None:
 def test_nothing_goes_for_what_never_fits(
     world: World, capacity: dict[str, int], events: list[bytes]
 ) -> None:
-    """A push that is larger than all that could be dropped would only cost others their place."""
+    """Nothing is dropped for a push that would not fit even afterwards."""
     full(
         world, leases={"leased": world.at(60_000)}, info={"leased": Line(events=1, bytes=10)},
         batches={"leased": [NINE]}, **capacity,
@@ -144,7 +144,7 @@ def test_nothing_goes_for_what_never_fits(
 
 
 def test_a_shard_that_is_not_registered_has_no_room(world: World) -> None:
-    """Nothing is known of its capacity."""
+    """A shard that is not registered makes no room: its capacity is unknown."""
     world.given(open=[NINE])
     world.client.delete(world.shard.keys.meta)
 
@@ -154,7 +154,7 @@ def test_a_shard_that_is_not_registered_has_no_room(world: World) -> None:
 
 
 def test_a_batch_that_was_claimed_meanwhile_stays(world: World) -> None:
-    """Between the look at what is ready and the script, a worker may be faster."""
+    """A batch that was claimed after the caller listed the ready batches is not dropped."""
     full(world)
     k, script_keys = world.shard.keys, ("older", "newer")
     world.shard.claim(token="", lease_seconds=60)
@@ -168,7 +168,7 @@ def test_a_batch_that_was_claimed_meanwhile_stays(world: World) -> None:
 
 
 def test_the_open_list_is_left_while_batches_are_older(world: World) -> None:
-    """More batches are ready than were named: the next call goes on with those."""
+    """If more batches are ready than were named, the open list stays; the next call names the others."""
     full(world)
     k = world.shard.keys
     keys = (k.open, k.meta, k.ready, k.leases, k.info, k.batch("older"))
@@ -181,7 +181,7 @@ def test_the_open_list_is_left_while_batches_are_older(world: World) -> None:
 
 
 def test_what_was_appended_is_counted_first(world: World) -> None:
-    """Events that came by the shortest way are in no counter yet; and its room is taken back."""
+    """Appended events are counted before any is dropped, and the room for appends is withdrawn."""
     world.given(
         limits=replace(LIMITS, events_per_request=9, capacity_events=4), meta={"watched": 1}
     )
@@ -197,7 +197,7 @@ def test_what_was_appended_is_counted_first(world: World) -> None:
 
 
 def test_an_open_list_that_is_emptied_starts_anew(world: World) -> None:
-    """The next event begins it, and its timer."""
+    """After the open list was emptied, the next event opens a new one with its own timer."""
     full(world)
 
     assert room(world, *[NINE] * 6) == Room(6, FITS)
@@ -208,7 +208,9 @@ def test_an_open_list_that_is_emptied_starts_anew(world: World) -> None:
 
 
 def test_events_of_other_programs_take_up_room_once_the_sweep_has_seen_them(world: World) -> None:
-    """Redis refuses none of them, and so the queue may be far over its capacity."""
+    """Events of other programs count once the sweep has seen them; Redis refuses none, so the queue
+    may be far over its capacity.
+    """
     world.given(
         limits=replace(LIMITS, events_per_request=100, capacity_events=3), meta={"watched": 1}
     )
@@ -229,7 +231,9 @@ def test_events_of_other_programs_take_up_room_once_the_sweep_has_seen_them(worl
 
 
 def test_what_came_since_the_sweep_is_counted_before_it_goes(world: World) -> None:
-    """The ledger has every event that is dropped; what is left keeps the timer."""
+    """Foreign events that arrived after the sweep are counted before they are dropped; the rest
+    keeps the timer.
+    """
     world.given(
         limits=replace(LIMITS, events_per_request=100, capacity_events=4), open=[NINE] * 5,
         meta={"watched": 1, "accepted": 4, "events": 4, "bytes": 40, "open_events": 2,
@@ -249,7 +253,7 @@ def test_what_came_since_the_sweep_is_counted_before_it_goes(world: World) -> No
 
 
 def test_a_mixed_list_that_is_emptied_is_ours_again(world: World) -> None:
-    """The next events are sealed by their number, and need no sweep for it."""
+    """After a mixed list was emptied, the next events are sealed by number and need no sweep."""
     world.given(
         limits=replace(LIMITS, events_per_request=3, capacity_events=3), meta={"watched": 1}
     )
@@ -262,7 +266,9 @@ def test_a_mixed_list_that_is_emptied_is_ours_again(world: World) -> None:
 
 
 def test_one_call_drops_a_bounded_number_of_open_events(world: World) -> None:
-    """So that no call holds Redis for long; the next one goes on."""
+    """One call drops a bounded number of open events, to block Redis only briefly; the next call
+    goes on.
+    """
     world.given(
         limits=replace(LIMITS, events_per_request=5_000, capacity_events=100), meta={"watched": 1}
     )

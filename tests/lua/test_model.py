@@ -1,7 +1,7 @@
-"""The scripts against a model of them, over long random lives of one shard.
+"""The scripts compared with a model, over long random lives of one shard.
 
-After every step all of Redis must be what the model says, every event must be in one place, and the
-ledger must balance; at the end of every life all that is left can be delivered.
+After every step all of Redis must equal the model, every event must be in one place, and the ledger
+must balance; at the end of every life everything that is left can be delivered.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import redis as redis_py
 
 from lua.lives import live
 
-#: More lives than the suite has time for: MODEL_EXAMPLES=5000 pytest tests/lua/test_model.py
+#: For more lives than the suite has time for: MODEL_EXAMPLES=5000 pytest tests/lua/test_model.py
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "150"))
 
 
 def test_the_scripts_do_what_the_model_says(redis: redis_py.Redis) -> None:
-    """Whatever happens to a shard, in whatever order, Redis and the model stay the same."""
+    """Redis and the model stay equal, whatever happens to a shard in whatever order."""
     live(redis, EXAMPLES)
 
     redis.flushdb()

@@ -1,4 +1,4 @@
-"""A Redis that is out of memory: it takes no event in, and lets all that it holds out."""
+"""A Redis without free memory stores no event, but still delivers every event that it holds."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.testing import RedisServer
 
-#: So little that every command which Redis may refuse for lack of memory is refused.
+#: Small enough that Redis refuses every command that it may refuse for lack of memory.
 NO_MEMORY_BYTES = 1
 
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[RedisServer]:
-    """A server whose memory these tests may take away."""
+    """A server whose memory these tests may limit."""
     with RedisServer(maxmemory_bytes=100_000_000) as server:
         yield server
 
@@ -39,7 +39,7 @@ def world(own_server: RedisServer) -> Iterator[World]:
 
 
 def fill(world: World) -> None:
-    """Leave the server without memory; a plain push proves it."""
+    """Leave the server without memory; a plain push that fails proves it."""
     world.client.config_set("maxmemory", NO_MEMORY_BYTES)
     with pytest.raises(ResponseError, match="maxmemory"):
         world.client.lpush("other", b"1")
@@ -83,7 +83,7 @@ def begun(world: World) -> None:
 def test_an_event_is_refused_before_anything_is_written(
     world: World, push: Callable[[World], object]
 ) -> None:
-    """A push answers with an error and leaves no trace, so that its producer knows the truth."""
+    """A push is refused with an error and leaves no trace: its producer knows that nothing is stored."""
     begun(world)
 
     with pytest.raises(ResponseError, match="maxmemory"):
@@ -93,7 +93,7 @@ def test_an_event_is_refused_before_anything_is_written(
 
 
 def test_a_refused_push_is_stored_once_there_is_memory(world: World) -> None:
-    """The refusal left no mark behind."""
+    """A refused push is stored once there is memory, since the refusal left no mark."""
     begun(world)
     with pytest.raises(ResponseError, match="maxmemory"):
         world.push(Mark("m", 1), b"1")
@@ -106,7 +106,7 @@ def test_a_refused_push_is_stored_once_there_is_memory(world: World) -> None:
 
 
 def test_a_batch_is_claimed(world: World) -> None:
-    """What is ready can be leased and sent."""
+    """A ready batch can be claimed and sent."""
     begun(world)
 
     batch = world.claim("w")
@@ -117,7 +117,7 @@ def test_a_batch_is_claimed(world: World) -> None:
 
 @pytest.mark.parametrize("memory", ["full", "and without its scripts"])
 def test_a_batch_is_settled(world: World, memory: str) -> None:
-    """Every way of settling works, also where the server has to be given the scripts first."""
+    """Every way of settling works, even if the server must first be given the scripts."""
     begun(world)
     if memory != "full":
         world.client.script_flush()
@@ -138,7 +138,7 @@ def test_a_batch_is_settled(world: World, memory: str) -> None:
 
 @pytest.mark.parametrize("memory", ["full", "and without its scripts"])
 def test_a_batch_is_split(world: World, memory: str) -> None:
-    """Long parts and single events alike: what VWO refuses does not stay in the way of the rest."""
+    """A batch can be split into long parts and single events: a refused event does not block the rest."""
     events = [b"%03d" % i for i in range(500)]
     world.given(
         meta={"accepted": 500, "events": 500, "bytes": 2_000},
@@ -165,7 +165,7 @@ def test_a_batch_is_split(world: World, memory: str) -> None:
 
 
 def test_a_batch_is_handed_back(world: World) -> None:
-    """Workers stop and start while nothing can be stored."""
+    """A batch can be handed back: workers may stop and start."""
     begun(world)
     batch = world.claim("w")
     assert batch is not None
@@ -192,7 +192,7 @@ def test_an_outage_begins(world: World) -> None:
 
 @pytest.mark.parametrize("answered", [True, False])
 def test_an_outage_ends(world: World, answered: bool) -> None:
-    """A probe is let through: else a full Redis could not empty itself once VWO is back."""
+    """A probe is allowed; without it a full Redis could not empty itself after an outage of VWO."""
     circuit = {"failures": 9, "until_ms": world.at(-1), "openings": 2}
     world.client.hset(world.shard.keys.circuit, mapping=circuit)
     world.client.hset(world.shard.keys.meta, "held_until", world.at(-1))
@@ -216,7 +216,7 @@ def test_an_outage_ends(world: World, answered: bool) -> None:
 
 
 def test_what_vwo_refuses_is_noted(world: World) -> None:
-    """What passed, who is under suspicion, and a pause: so that a refusal is settled as ever."""
+    """What a refusal stores is stored without memory too: it is settled as usual."""
     begun(world)
 
     world.shard.note_passed(Passed(3, 40, 5))
@@ -233,7 +233,7 @@ def test_what_vwo_refuses_is_noted(world: World) -> None:
 
 
 def test_an_open_list_is_sealed_and_woken_for(world: World) -> None:
-    """The sweep goes on: what waits leaves, and makes room."""
+    """The sweep seals an open list and wakes a worker: the events leave and free memory."""
     begun(world)
 
     swept = world.sweep(force=True)
@@ -244,7 +244,7 @@ def test_an_open_list_is_sealed_and_woken_for(world: World) -> None:
 
 
 def test_foreign_events_are_sliced(world: World) -> None:
-    """Even what has to be moved is moved."""
+    """Foreign events are sliced into batches, although that moves them."""
     world.given(limits=replace(LIMITS, batch_bytes=15))
     world.client.lpush(world.shard.keys.open, *[b"123456789"] * 5)
     fill(world)
@@ -257,7 +257,7 @@ def test_foreign_events_are_sliced(world: World) -> None:
 
 
 def test_an_empty_shard_is_forgotten(world: World) -> None:
-    """Nothing of the sweep needs memory."""
+    """An empty shard is forgotten: no part of the sweep needs memory."""
     world.given(meta={"watched": 1})
     fill(world)
 
@@ -266,7 +266,7 @@ def test_an_empty_shard_is_forgotten(world: World) -> None:
 
 
 def test_the_ledger_is_the_same_with_and_without_memory(world: World) -> None:
-    """An operator sees a full Redis as it is, read another way."""
+    """A snapshot is the same with and without memory, although it is read in another way."""
     begun(world)
     world.client.config_set("maxmemory", 0)
     expected = world.snapshot()
@@ -280,7 +280,7 @@ def test_the_ledger_is_the_same_with_and_without_memory(world: World) -> None:
 
 
 def test_a_flush_sees_what_was_settled(world: World) -> None:
-    """Whoever waits for batches learns what became of them."""
+    """A flush learns how the batches it waits for were settled."""
     begun(world)
 
     dead, gone = world.shard.settled(["dead", "leased", "acked"])
@@ -296,7 +296,7 @@ def test_a_flush_sees_what_was_settled(world: World) -> None:
 def test_room_is_made_all_the_same(
     world: World, capacity: int, dropped: int | None, fits: int, appended: int
 ) -> None:
-    """What is dropped for a push is dropped whole, whether or not the push then finds memory."""
+    """Room for a push is made completely, whether or not the push then finds memory."""
     begun(world)
     world.client.config_set("maxmemory", 0)
     world.client.hset(world.shard.keys.meta, "capacity_events", capacity)
@@ -311,7 +311,7 @@ def test_room_is_made_all_the_same(
 
 
 def test_dead_letters_are_trimmed(world: World) -> None:
-    """What goes makes room."""
+    """Dead letters are dropped beyond the bound."""
     begun(world)
 
     assert trim_dead(world.shard, 0) == 1
@@ -319,7 +319,7 @@ def test_dead_letters_are_trimmed(world: World) -> None:
 
 
 def test_a_pause_ends(world: World) -> None:
-    """An operator can let a queue drain that was paused before memory ran out."""
+    """An operator can resume a queue that was paused before memory ran out."""
     world.given(meta={"paused": "401"})
     fill(world)
 
@@ -327,7 +327,7 @@ def test_a_pause_ends(world: World) -> None:
 
 
 def test_all_that_was_stored_before_leaves(world: World) -> None:
-    """From the last push that was taken to the last ack: a full Redis empties itself."""
+    """A full Redis empties itself: everything stored before is delivered and acked."""
     world.given()
     events = [b"%d" % i for i in range(20)]
     world.push(Mark("m", 1), *events)

@@ -10,7 +10,7 @@ META = {"accepted": 9, "events": 2, "bytes": 20, "dead": 5, "dropped:purged": 2}
 
 
 def test_a_dead_letter_is_dropped_and_counted(world: World) -> None:
-    """Its events leave Redis, and the ledger says where they went."""
+    """A purged batch leaves Redis and is counted in the ledger as dropped."""
     world.given(
         meta=META,
         dead={"b": world.at(-1), "c": world.at(-1)},
@@ -31,7 +31,7 @@ def test_a_dead_letter_is_dropped_and_counted(world: World) -> None:
 
 @pytest.mark.parametrize("state", ["ready", "leases"])
 def test_what_is_not_dead_is_left_alone(world: World, state: str) -> None:
-    """What is still on its way cannot be dropped."""
+    """A batch that is not dead cannot be purged."""
     world.given(
         meta=META,
         info={"b": Line(events=3)},
@@ -51,7 +51,9 @@ def test_what_is_not_dead_is_left_alone(world: World, state: str) -> None:
     ids=["over", "at", "under", "none"],
 )
 def test_dead_letters_are_kept_up_to_a_bound(world: World, most_events: int, dropped: int) -> None:
-    """Five dead events are kept; beyond the bound the batch goes, counted under the reason given."""
+    """Five dead events are kept; beyond the bound the batch is dropped, counted under the given
+    reason.
+    """
     world.given(
         meta=META, dead={"b": world.at(-1)}, info={"b": Line(events=3)}, batches={"b": [b"1"]}
     )
@@ -64,7 +66,7 @@ def test_dead_letters_are_kept_up_to_a_bound(world: World, most_events: int, dro
 
 
 def test_a_second_purge_counts_nothing(world: World) -> None:
-    """An answer that was lost may be asked for again."""
+    """A second purge, as after a lost answer, counts nothing."""
     world.given(
         meta=META, dead={"b": world.at(-1)}, info={"b": Line(events=3)}, batches={"b": [b"1"]}
     )

@@ -13,7 +13,7 @@ META = {"accepted": 5, "events": 2, "bytes": 20, "dead": 3}
 
 
 def test_a_dead_letter_is_ready_again(world: World) -> None:
-    """It is pending at once, a young batch again, and the same one: id, events, attempts stay."""
+    """A redriven batch is pending at once, with a new age and the same id, events and attempts."""
     line = Line(
         attempt=4, lost=11, events=3, bytes=30, first=world.at(-9_000), sealed=world.at(-8_000),
         error="workers went silent",
@@ -32,7 +32,7 @@ def test_a_dead_letter_is_ready_again(world: World) -> None:
 
 
 def test_an_older_holder_cannot_settle_a_redriven_batch(world: World) -> None:
-    """The attempts go on counting, so that whoever held it before it died is still fenced off."""
+    """Attempts keep counting after a redrive: a holder from before the batch died stays fenced off."""
     world.given(
         meta=META, dead={"b": world.at(-1)}, info={"b": Line(attempt=1)}, batches={"b": [b"1"]}
     )
@@ -46,7 +46,7 @@ def test_an_older_holder_cannot_settle_a_redriven_batch(world: World) -> None:
 
 
 def test_a_queue_that_a_redrive_has_filled_is_full(world: World) -> None:
-    """Room that was granted for appends before is taken back: capacity counts what came back."""
+    """A redrive withdraws the room for appends: the capacity includes the redriven events."""
     limits = replace(LIMITS, events_per_request=9, capacity_events=5)
     world.given(
         limits=limits, dead={"b": world.at(-1)}, info={"b": Line(events=3)}, batches={"b": [b"1"]}
@@ -77,7 +77,7 @@ def test_what_is_not_dead_is_left_alone(world: World, state: str) -> None:
 
 
 def test_an_unknown_batch_is_nothing(world: World) -> None:
-    """What was purged or delivered does not come back."""
+    """A purged, delivered or unknown batch is not redriven."""
     world.given(meta=META)
 
     events = world.call(world.shard.redrive, "b")

@@ -1,4 +1,4 @@
-"""release.lua: a lease is given back, and the batch may be claimed again after a delay."""
+"""release.lua: give a lease back; the batch may be claimed again after a delay."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ META = {"accepted": 3, "events": 3, "bytes": 30}
 
 
 def test_a_lease_is_given_back(world: World) -> None:
-    """The batch is visible after the delay, with the reason; no event and no counter moves."""
+    """A released batch is visible after the delay, with the reason; no event and no counter changes."""
     line = Line(attempt=1, events=3, bytes=30, first=world.at(-9), sealed=world.at(-8))
     world.given(meta=META, leases={"b": world.at(9_000)}, info={"b": line}, batches={"b": [b"1"]})
 
@@ -27,7 +27,7 @@ def test_a_lease_is_given_back(world: World) -> None:
 
 
 def test_without_a_delay_it_is_ready_at_once(world: World) -> None:
-    """A stopping worker's batch is there for the next claim, which is its second attempt."""
+    """Without a delay the batch is ready at once for the next claim, which is its second attempt."""
     world.given(leases={"b": world.at(9_000)}, info={"b": Line(attempt=1)}, batches={"b": [b"1"]})
 
     world.call(world.shard.release, world.batch("b"), delay_seconds=0, error="stopping")
@@ -38,7 +38,9 @@ def test_without_a_delay_it_is_ready_at_once(world: World) -> None:
 
 
 def test_an_expired_lease_that_nobody_took_may_be_given_back(world: World) -> None:
-    """A slow worker that still holds the newest attempt decides; that is not a lost lease."""
+    """The holder of an expired lease may release it while no other worker has the batch; no lost
+    lease is counted.
+    """
     world.given(leases={"b": world.at(-5_000)}, info={"b": Line(attempt=1)}, batches={"b": [b"1"]})
 
     released = world.call(world.shard.release, world.batch("b"), delay_seconds=1, error="late")
@@ -49,7 +51,7 @@ def test_an_expired_lease_that_nobody_took_may_be_given_back(world: World) -> No
 
 @pytest.mark.parametrize("attempt", [1, 3])
 def test_another_attempt_is_refused(world: World, attempt: int) -> None:
-    """Who held an older lease cannot take the batch from its new holder."""
+    """The holder of an older lease cannot release the batch of the new holder."""
     world.given(leases={"b": world.at(9_000)}, info={"b": Line(attempt=2)}, batches={"b": [b"1"]})
 
     released = world.call(
@@ -62,7 +64,7 @@ def test_another_attempt_is_refused(world: World, attempt: int) -> None:
 
 @pytest.mark.parametrize("state", ["ready", "dead"])
 def test_what_is_not_leased_is_refused(world: World, state: str) -> None:
-    """Giving back twice, or what has died meanwhile, changes nothing."""
+    """A second release, or one of a batch that died meanwhile, changes nothing."""
     world.given(
         info={"b": Line(attempt=1)}, batches={"b": [b"1"]}, members={state: {"b": world.at(9_000)}}
     )
@@ -74,7 +76,7 @@ def test_what_is_not_leased_is_refused(world: World, state: str) -> None:
 
 
 def test_a_settled_batch_is_refused(world: World) -> None:
-    """What was delivered stays delivered."""
+    """A delivered batch stays delivered."""
     world.given(meta={"delivered": 3})
 
     released = world.call(world.shard.release, world.batch("b"), delay_seconds=1, error="late")
@@ -84,7 +86,7 @@ def test_a_settled_batch_is_refused(world: World) -> None:
 
 
 def test_a_long_error_is_cut(world: World) -> None:
-    """An answer of any length costs Redis a bounded amount."""
+    """A long error text is cut: an answer of any length costs Redis a bounded amount."""
     world.given(leases={"b": world.at(9_000)}, info={"b": Line(attempt=1)}, batches={"b": [b"1"]})
 
     world.call(world.shard.release, world.batch("b"), delay_seconds=1, error="x" * 10_000)

@@ -24,11 +24,11 @@ NAMES = (
 
 
 def circuit_of(world: World) -> Circuit:
-    """The circuit of the shard's queue, which the first failure opens."""
+    """The circuit of the shard's queue, which opens at the first failure."""
     return Circuit(world.client, QUEUE, Settings(circuit_failures=1), lambda: 1.0)
 
 
-#: Each script but those that store events, which their producer loads: by the method that runs it.
+#: Every script by the method that runs it, except those that store events: producers load those.
 METHODS: dict[str, Callable[[World], object]] = {
     "sweep": lambda world: world.sweep(force=True).sealed,
     "unwatch": lambda world: world.call(world.shard.unwatch),
@@ -64,7 +64,7 @@ METHODS: dict[str, Callable[[World], object]] = {
 
 @pytest.fixture
 def state(world: World, request: pytest.FixtureRequest) -> World:
-    """A shard in which every script finds something to do; an empty one for `unwatch`."""
+    """A shard that gives every script something to do; an empty one for `unwatch`."""
     world.given(
         meta={"watched": 1, "events": 3, "bytes": 30, "accepted": 4, "dead": 1, "held_until": 1},
         leases={"leased": world.at(60_000)},
@@ -95,7 +95,7 @@ def test_a_server_that_forgot_a_script_is_given_it(state: World, name: str) -> N
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_server_that_never_had_a_script_is_given_it(state: World, name: str) -> None:
-    """The first call of all does what it should."""
+    """The first call on a new server works, although the server has no scripts."""
     state.client.script_flush()
 
     answer = METHODS[name](state)
@@ -105,23 +105,23 @@ def test_a_server_that_never_had_a_script_is_given_it(state: World, name: str) -
 
 
 class Forgetful:
-    """A server that forgets every script as soon as it is given it."""
+    """A server that forgets every script as soon as it is loaded."""
 
     def __init__(self, client: redis_py.Redis) -> None:
         self._client = client
 
     def script_load(self, text: str) -> None:
-        """Load it, and lose it."""
+        """Load the script and forget it again."""
         self._client.script_load(text)
         self._client.script_flush()
 
     def execute_command(self, *words: object) -> object:
-        """As the client does."""
+        """Run the command as the client does."""
         return self._client.execute_command(*words)
 
 
 def test_a_script_that_is_forgotten_at_once_runs_all_the_same(world: World) -> None:
-    """A SCRIPT FLUSH, or a failover, between the loading and the call delays nothing."""
+    """A script runs at once even if SCRIPT FLUSH or a failover comes between loading and call."""
     world.given(meta={"watched": 1, "accepted": 1}, leases={"b": world.at(60_000)},
                 info={"b": Line(attempt=1)}, batches={"b": [b"1"]})  # fmt: skip
     k = world.shard.keys
@@ -135,7 +135,7 @@ def test_a_script_that_is_forgotten_at_once_runs_all_the_same(world: World) -> N
 
 
 def test_the_scripts_that_store_are_loaded_together(world: World) -> None:
-    """A producer that meets a server without scripts makes up for all of its own at once."""
+    """A producer that meets a server without scripts loads all scripts that store at once."""
     world.given()
     world.client.script_flush()
     with pytest.raises(NoScriptError):
@@ -149,13 +149,13 @@ def test_the_scripts_that_store_are_loaded_together(world: World) -> None:
 
 @pytest.fixture
 def restarting(redis: redis_py.Redis) -> Iterator[RedisServer]:
-    """A server of its own that keeps its data, not its scripts, over a restart."""
+    """A server of its own that keeps its data over a restart, but not its scripts."""
     with RedisServer(appendonly=True) as server:
         yield server
 
 
 def test_a_restarted_server_is_given_the_scripts(restarting: RedisServer) -> None:
-    """What was leased before a crash is settled after it, by the very same objects."""
+    """Batches leased before a crash are settled after it, through the same objects."""
     world = World(redis_py.Redis.from_url(restarting.url))
     world.given(meta={"watched": 1})
     world.push(Mark("m", 1), b"1", b"2", b"3")
@@ -171,7 +171,7 @@ def test_a_restarted_server_is_given_the_scripts(restarting: RedisServer) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_changed_script_is_another_script(name: str) -> None:
-    """A script's name in Redis is made of its text, so that releases do not run each other's."""
+    """A script's name in Redis depends on its text: releases do not run each other's scripts."""
     text = script(name).text
     assert "--@include" not in text
 
@@ -182,7 +182,7 @@ def test_a_changed_script_is_another_script(name: str) -> None:
 
 
 def test_an_older_release_works_beside_ours(world: World) -> None:
-    """During a roll-out both releases' scripts are on the server, and serve one shard in turn."""
+    """An older release's scripts work beside ours on the same shard, as during a roll-out."""
     world.given(meta={"watched": 1})
     older = world.client.register_script("-- the release before\n" + script("enqueue").text)
     ours = world.shard.push_command(Mark("ours", 1), [b"1", b"2"], 3)

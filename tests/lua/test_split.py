@@ -1,4 +1,4 @@
-"""split.lua: what VWO took of a batch is counted, the rest becomes batches of its own, all at once."""
+"""split.lua: count the delivered part of a batch and make batches of the rest, in one step."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lua.world import LIMITS, Line, World
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.batches import LONGEST_ERROR, Part, part_id
 
-#: Bytes of each event in these tests, its separator included.
+#: Size of each event in these tests in bytes, including its separator.
 SIZE = 6
-#: Parts of one range longer than this are copied by Redis, shorter ones pass through the script.
+#: Longest range in events that passes through the script; Redis copies longer ones.
 LONG = 64
 SEALED, FIRST = -8_000, -9_000
 FIRST_PART, SECOND_PART, THIRD_PART = (part_id("b", number) for number in (1, 2, 3))
@@ -24,7 +24,7 @@ Range = tuple[int, int]
 
 
 def numbered(start: int, end: int) -> list[bytes]:
-    """Events that say at which place of the batch they are."""
+    """Events that contain their position in the batch."""
     return [b"%05d" % i for i in range(start, end)]
 
 
@@ -37,12 +37,12 @@ def part(
 
 
 def accepted(count: int) -> tuple[int, int]:
-    """So many events, as delivered."""
+    """Parts that are delivered, for this many events."""
     return count, SIZE * count
 
 
 def leased(world: World, events: int, **line: int | str) -> Line:
-    """A shard with nothing but one leased batch of so many events in it, and 2 delivered before."""
+    """A shard with only one leased batch of the given number of events, and 2 delivered before."""
     counts = {"accepted": events + 2, "events": events, "bytes": SIZE * events, "delivered": 2}
     times = {"first": world.at(FIRST), "sealed": world.at(SEALED)}
     shown = Line(events=events, bytes=SIZE * events, **{"attempt": 1, **times, **line})  # type: ignore[arg-type]
@@ -64,7 +64,7 @@ def split(
 
 
 def events_of(world: World, batch_id: str) -> list[bytes]:
-    """A batch, as a worker reads it."""
+    """A batch's events, as a worker reads them."""
     line = world.dump()["info"][batch_id]
     batch = replace(world.batch(batch_id), events=line.events)
     return world.shard.read(batch)
@@ -75,7 +75,7 @@ def events_of(world: World, batch_id: str) -> list[bytes]:
 
 @pytest.mark.parametrize("half", [1, 3, LONG, LONG + 1, 2_500])
 def test_halves_become_batches_of_their_own(world: World, half: int) -> None:
-    """Each in the old place among those that wait, as a first attempt, with its events in order."""
+    """Each half becomes a ready batch in the old place, as a first attempt, its events in order."""
     line = leased(world, 2 * half, error="HTTP 503: busy")
 
     done = split(
@@ -101,7 +101,7 @@ def test_halves_become_batches_of_their_own(world: World, half: int) -> None:
     "cut", [1, LONG - 1, LONG, LONG + 1, 999, 1_000, 1_001, 4_000, 4_998, 4_999]
 )
 def test_a_cut_anywhere_loses_nothing(world: World, cut: int) -> None:
-    """A batch of the vendor's most events is cut in two of whatever sizes."""
+    """A batch of the most events that the vendor allows can be cut at any place without loss."""
     leased(world, 5_000)
 
     split(world, part("ready", (0, cut)), part("ready", (cut, 5_000)))
@@ -112,7 +112,7 @@ def test_a_cut_anywhere_loses_nothing(world: World, cut: int) -> None:
 
 
 def test_the_halves_leave_before_younger_batches_and_in_order(world: World) -> None:
-    """What was split keeps its place, also before what the same push sealed behind it."""
+    """The halves leave in order and before younger batches, even of the same push."""
     leased(world, 4)
     others = {"a": world.at(SEALED - 1), "b.0001": world.at(SEALED), "c": world.at(SEALED + 1)}
     world.client.zadd(world.shard.keys.ready, others)
@@ -128,7 +128,7 @@ def test_the_halves_leave_before_younger_batches_and_in_order(world: World) -> N
 
 
 def test_a_clock_that_stepped_back_does_not_hide_a_part(world: World) -> None:
-    """The old place may lie in the future then."""
+    """After a clock that stepped back, a part is visible although its old place is in the future."""
     leased(world, 2, sealed=world.at(60_000))
 
     split(world, part("ready", (0, 1)), part("ready", (1, 2)))
@@ -137,7 +137,7 @@ def test_a_clock_that_stepped_back_does_not_hide_a_part(world: World) -> None:
 
 
 def test_halves_may_be_halved(world: World) -> None:
-    """Again and again, down to single events; the order stays."""
+    """Halves can be halved again, down to single events, in order."""
     leased(world, 8)
     world.shard.set_limits(replace(LIMITS, parallel=9))
     split(world, part("ready", (0, 4)), part("ready", (4, 8)))
@@ -155,11 +155,11 @@ def test_halves_may_be_halved(world: World) -> None:
     assert [event for events in read for event in events] == numbered(0, 8)
 
 
-# -- what a search for the poison has found
+# -- after a search for a refused event
 
 
 def test_delivered_dead_and_ready_parts(world: World) -> None:
-    """Each is counted as what it is; who is dead says why, and what is ready may have to wait."""
+    """Each part is counted by its outcome; a dead part has its reason, a ready one may have a delay."""
     line = leased(world, 10, lost=2)
 
     done = split(
@@ -188,7 +188,9 @@ def test_delivered_dead_and_ready_parts(world: World) -> None:
 
 
 def test_many_ranges_keep_their_order(world: World) -> None:
-    """Every second event of the largest batch, and long ranges between single events."""
+    """Every second event of the largest batch, and long ranges between single events, keep their
+    order.
+    """
     leased(world, 5_000)
     singles = [(i, i + 1) for i in range(0, 2_000, 2)]
     longs = [(2_000, 3_500), (3_600, 3_601), (3_700, 5_000)]
@@ -205,7 +207,7 @@ def test_many_ranges_keep_their_order(world: World) -> None:
 
 
 def test_all_of_it_delivered(world: World) -> None:
-    """A search in which in the end everything was accepted leaves nothing behind."""
+    """A split in which every part was delivered leaves no batch."""
     leased(world, 5)
 
     done = split(world, delivered=accepted(5))
@@ -220,7 +222,7 @@ def test_all_of_it_delivered(world: World) -> None:
 
 
 def test_nothing_delivered_leaves_the_time_of_the_last_delivery(world: World) -> None:
-    """Only VWO's acceptance counts as its acceptance."""
+    """A split that delivers nothing leaves the time of the last delivery unchanged."""
     leased(world, 2)
 
     split(world, part("dead", (0, 1)), part("ready", (1, 2)))
@@ -230,7 +232,7 @@ def test_nothing_delivered_leaves_the_time_of_the_last_delivery(world: World) ->
 
 
 def test_a_part_may_be_delivered_and_redriven_as_any_batch(world: World) -> None:
-    """Parts are batches: claimed, acknowledged, redriven and purged like all others."""
+    """Parts are ordinary batches: they can be claimed, acked, redriven and purged."""
     leased(world, 4)
     split(world, part("dead", (0, 1)), part("ready", (1, 2)), part("dead", (2, 4)))
 
@@ -247,7 +249,7 @@ def test_a_part_may_be_delivered_and_redriven_as_any_batch(world: World) -> None
 
 
 def test_a_long_error_is_cut(world: World) -> None:
-    """An answer of any length costs Redis a bounded amount."""
+    """A long error text is cut: an answer of any length costs Redis a bounded amount."""
     leased(world, 2)
 
     split(
@@ -259,7 +261,7 @@ def test_a_long_error_is_cut(world: World) -> None:
 
 
 def test_an_error_text_survives(world: World) -> None:
-    """Colons, line breaks and what looks like numbers included."""
+    """An error text with colons, line breaks or digits stays readable."""
     leased(world, 1)
 
     split(world, part("dead", (0, 1), error="HTTP 400: a:b\n1:2:3"))
@@ -267,11 +269,11 @@ def test_an_error_text_survives(world: World) -> None:
     assert world.changes()["info"][FIRST_PART].error == "HTTP 400: a:b\n1:2:3"
 
 
-# -- who may, and who may not
+# -- who may split
 
 
 def test_a_second_split_changes_nothing(world: World) -> None:
-    """An answer that was lost may be asked for again: every event is there once."""
+    """A second split, as after a lost answer, changes nothing: every event exists once."""
     leased(world, 4)
     parts = [part("dead", (0, 1)), part("ready", (2, 4))]
     assert split(world, *parts, delivered=accepted(1))
@@ -284,7 +286,7 @@ def test_a_second_split_changes_nothing(world: World) -> None:
 
 @pytest.mark.parametrize("attempt", [1, 3])
 def test_another_attempt_is_refused(world: World, attempt: int) -> None:
-    """Who held an older lease cannot take the batch apart under its new holder."""
+    """The holder of an older lease cannot split the batch of the new holder."""
     leased(world, 4, attempt=2)
 
     done = split(world, part("ready", (0, 2)), part("ready", (2, 4)), attempt=attempt)
@@ -294,7 +296,9 @@ def test_another_attempt_is_refused(world: World, attempt: int) -> None:
 
 
 def test_an_expired_lease_that_nobody_took_may_be_split(world: World) -> None:
-    """A slow worker that still holds the newest attempt has VWO's answer, and it counts."""
+    """The holder of an expired lease may split its batch while no other worker has it: VWO's answer
+    counts.
+    """
     leased(world, 4)
     world.client.zadd(world.shard.keys.leases, {"b": world.at(-5_000)})
 
@@ -304,7 +308,7 @@ def test_an_expired_lease_that_nobody_took_may_be_split(world: World) -> None:
 
 @pytest.mark.parametrize("state", ["ready", "dead"])
 def test_what_is_not_leased_is_refused(world: World, state: str) -> None:
-    """What was given back or has died meanwhile is somebody else's."""
+    """A batch that was released or has died meanwhile is not split."""
     world.given(
         info={"b": Line(attempt=1, events=2)},
         batches={"b": numbered(0, 2)},
@@ -318,14 +322,14 @@ def test_what_is_not_leased_is_refused(world: World, state: str) -> None:
 
 
 def test_what_is_gone_is_refused(world: World) -> None:
-    """A batch that an older holder had acknowledged stays delivered."""
+    """A batch that an older holder acked stays delivered."""
     world.given(meta={"delivered": 3})
 
     assert split(world, part("ready", (0, 1)), part("ready", (1, 2))) is False
     assert world.changes() == {}
 
 
-# -- what can only be a mistake
+# -- programming mistakes
 
 
 @pytest.mark.parametrize(
@@ -342,7 +346,7 @@ def test_what_is_gone_is_refused(world: World) -> None:
 def test_parts_that_are_not_the_batch_are_refused(
     world: World, parts: Sequence[tuple[Range, ...]], delivered: tuple[int, int]
 ) -> None:
-    """Rather than to lose an event, or to have it twice, nothing is done."""
+    """Parts that do not add up to the batch are refused: no event is lost or duplicated."""
     leased(world, 4)
 
     with pytest.raises(QueueUnavailable, match="the parts are not the batch"):
@@ -353,7 +357,7 @@ def test_parts_that_are_not_the_batch_are_refused(
 
 @pytest.mark.parametrize("left", [0, 3])
 def test_a_batch_that_is_not_whole_is_refused(world: World, left: int) -> None:
-    """Where somebody deleted events meanwhile, the next claim finds out; no half of a batch is made."""
+    """A batch from which events were deleted is not split; the next claim finds the deletion."""
     leased(world, 4)
     world.client.ltrim(world.shard.keys.batch("b"), 4 - left, 3)
 

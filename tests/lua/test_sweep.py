@@ -1,4 +1,4 @@
-"""sweep.lua: what is old enough is sealed, what others pushed is adopted, workers are woken."""
+"""sweep.lua: seal old open lists, adopt events of other programs, wake workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DUE = -LIMITS.interval_ms
 
 
 def watched(world: World) -> dict[str, int | str]:
-    """The note of a sweep that looked a moment ago."""
+    """The `watched` time of a shard that was swept a moment ago."""
     return {"watched": world.at(0)}
 
 
@@ -31,7 +31,7 @@ def own(world: World, first_ms: int, *events: bytes) -> dict[str, Any]:
 
 
 def name_of(swept: Swept, number: int = 0) -> str:
-    """Id of a batch that this sweep sealed."""
+    """The id of a batch that this sweep sealed."""
     return f"{swept.token}.{number:04d}"
 
 
@@ -39,7 +39,7 @@ def name_of(swept: Swept, number: int = 0) -> str:
 
 
 def test_a_young_list_is_left_to_fill(world: World) -> None:
-    """Below the interval, and with fewer than n events, nothing is sealed and nobody woken."""
+    """Below the interval, and with fewer than n events, nothing is sealed and nobody is woken."""
     world.given(**own(world, YOUNG, b"1", b"2"))
 
     swept = world.sweep()
@@ -55,7 +55,7 @@ def test_a_young_list_is_left_to_fill(world: World) -> None:
 
 
 def test_an_old_list_is_sealed_whole(world: World) -> None:
-    """At the age of the interval the list becomes a batch, and a worker is woken for it."""
+    """When the interval is over, the whole list becomes a batch, and a worker is woken for it."""
     world.given(**own(world, DUE, b"1", b"2"))
 
     swept = world.sweep()
@@ -73,7 +73,7 @@ def test_an_old_list_is_sealed_whole(world: World) -> None:
 
 
 def test_a_forced_sweep_does_not_wait_for_age(world: World) -> None:
-    """A flush seals what is there now."""
+    """A forced sweep, as in a flush, seals the open list whatever its age."""
     world.given(**own(world, -1, b"1"))
 
     swept = world.sweep(force=True)
@@ -93,7 +93,7 @@ def test_nothing_is_made_of_nothing(world: World) -> None:
 
 
 def test_a_full_list_is_sealed_whatever_its_age(world: World) -> None:
-    """A list that another process' smaller limit has made full leaves at the next sweep."""
+    """A list that became full through another process' smaller limit is sealed at the next sweep."""
     world.given(**own(world, YOUNG, b"1", b"2", b"3"))
 
     swept = world.sweep()
@@ -103,7 +103,7 @@ def test_a_full_list_is_sealed_whatever_its_age(world: World) -> None:
 
 
 def test_a_clock_that_stepped_back_does_not_hide_a_list(world: World) -> None:
-    """A first event from the future counts as of now in the batch's age."""
+    """A first event from the future, after a clock stepped back, counts as enqueued now."""
     world.given(**own(world, 3_600 * SECOND, b"1"))
 
     swept = world.sweep(force=True)
@@ -112,18 +112,20 @@ def test_a_clock_that_stepped_back_does_not_hide_a_list(world: World) -> None:
 
 
 def test_a_list_waits_no_longer_than_its_interval_after_a_clock_stepped_back(world: World) -> None:
-    """From the first sweep after the step its age is counted anew; not from where the clock was."""
+    """After a clock stepped back, a list's age counts from the first sweep after the step."""
     world.given(**own(world, 3_600 * SECOND, b"1"))
 
     assert world.sweep().sealed == 0
     assert world.changes() == {"meta": {"first_ms": world.now()}}
 
-    world.client.hincrby(world.shard.keys.meta, "first_ms", -LIMITS.interval_ms)  # so long passes
+    world.client.hincrby(
+        world.shard.keys.meta, "first_ms", -LIMITS.interval_ms
+    )  # so much time passes
     assert world.sweep().sealed == 1
 
 
 def test_a_second_sweep_finds_nothing_more(world: World) -> None:
-    """Any number of sweepers may run: what one sealed and woke for, another leaves alone."""
+    """A second sweeper neither seals nor wakes again: any number may run."""
     world.given(**own(world, DUE, b"1", b"2"))
     world.sweep()
 
@@ -147,7 +149,7 @@ def test_an_unregistered_shard_is_left_alone(world: World) -> None:
 
 
 def test_foreign_events_are_adopted(world: World) -> None:
-    """They enter the ledger and start the timer when the sweep first sees them."""
+    """Foreign events enter the ledger and start the timer when the sweep first sees them."""
     world.given(meta=watched(world), open=[b"f1", b"f2"])
 
     swept = world.sweep()
@@ -163,7 +165,7 @@ def test_foreign_events_are_adopted(world: World) -> None:
 
 
 def test_foreign_events_behind_ours_keep_our_timer(world: World) -> None:
-    """The oldest event decides, whoever pushed it."""
+    """Foreign events behind ours keep the timer of our oldest event."""
     state = own(world, YOUNG, b"1")
     world.given(meta=state["meta"], open=[b"1", b"f1"])
 
@@ -182,7 +184,9 @@ def test_foreign_events_behind_ours_keep_our_timer(world: World) -> None:
 
 
 def test_adopted_events_are_sealed_at_their_age(world: World) -> None:
-    """Their bytes are counted as they are sealed, and the list is an ordinary one afterwards."""
+    """Adopted events are sealed at their age with their bytes counted; the next list is an ordinary
+    one.
+    """
     meta = {"mixed": 1, "open_events": 2, "events": 2, "accepted": 2, "bytes": 0, "open_bytes": 0}
     world.given(meta={**watched(world), **meta, "first_ms": world.at(DUE)}, open=[b"f1", b"f2"])
 
@@ -201,7 +205,7 @@ def test_adopted_events_are_sealed_at_their_age(world: World) -> None:
 
 
 def test_many_foreign_events_are_sliced(world: World) -> None:
-    """More than n become batches of n, oldest first; the rest goes on waiting for its age."""
+    """More than n foreign events become batches of n, oldest first; the rest waits for its age."""
     events = [b"f%d" % i for i in range(8)]
     world.given(meta=watched(world), open=events)
 
@@ -220,7 +224,7 @@ def test_many_foreign_events_are_sliced(world: World) -> None:
 
 
 def test_what_is_left_of_a_slice_keeps_its_timer(world: World) -> None:
-    """A remainder may hold events as old as the first, so that it is due when they are."""
+    """The rest of a sliced list keeps its timer: it may hold events as old as the first."""
     state = own(world, YOUNG, *[b"%d" % i for i in range(4)])
     world.given(**state)
 
@@ -234,7 +238,7 @@ def test_what_is_left_of_a_slice_keeps_its_timer(world: World) -> None:
 
 
 def test_every_slice_of_an_old_list_is_as_old(world: World) -> None:
-    """An old list leaves completely, and no slice of it pretends to be younger."""
+    """All slices of an old list keep its age and leave at once."""
     world.given(**own(world, DUE, *[b"%d" % i for i in range(7)]))
 
     swept = world.sweep()
@@ -247,7 +251,7 @@ def test_every_slice_of_an_old_list_is_as_old(world: World) -> None:
 
 
 def test_slices_keep_within_the_bytes_of_a_batch(world: World) -> None:
-    """Foreign events are sized as they are moved; one larger than a batch is a batch alone."""
+    """Slices keep within a batch's bytes; a foreign event larger than that is a batch alone."""
     world.given(limits=replace(LIMITS, batch_bytes=15), meta=watched(world))
     events = [b"1234", b"12345678", b"12", b"x" * 40, b"1"]
     world.client.lpush(world.shard.keys.open, *events)
@@ -264,7 +268,7 @@ def test_slices_keep_within_the_bytes_of_a_batch(world: World) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 2_000])
 def test_slices_hold_any_event(world: World, size: int) -> None:
-    """Events of any size go through a slice unchanged and in order."""
+    """Events of any size pass through slicing unchanged and in order."""
     limits = replace(LIMITS, events_per_request=700, batch_bytes=10**7)
     world.given(limits=limits, meta=watched(world))
     events = [b"%d" % i + b"x" * size for i in range(1_500)]
@@ -283,7 +287,7 @@ def test_slices_hold_any_event(world: World, size: int) -> None:
 
 
 def test_a_long_foreign_list_takes_several_calls(world: World) -> None:
-    """One call moves a bounded number of events and says that there is more."""
+    """One call slices a bounded number of events and says that there are more."""
     events = [b"%d" % i for i in range(1_000)]
     world.given(meta=watched(world), open=events)
 
@@ -301,7 +305,7 @@ def test_a_long_foreign_list_takes_several_calls(world: World) -> None:
 
 
 def test_one_call_moves_a_bounded_number_of_events(world: World) -> None:
-    """However large batches may be, Redis is not held for longer than it takes to fill one more."""
+    """One call moves at most the events that complete one more batch, however large batches may be."""
     limits = replace(LIMITS, events_per_request=100, batch_bytes=10**6)
     world.given(limits=limits, meta=watched(world), open=[b"1"] * 2_000)
 
@@ -312,7 +316,7 @@ def test_one_call_moves_a_bounded_number_of_events(world: World) -> None:
 
 
 def test_an_old_list_stays_due_between_calls(world: World) -> None:
-    """What one call left of an old list is sealed by the next, though nobody forces it."""
+    """The rest of an old list is sealed by the next call, even without force."""
     events = [b"%d" % i for i in range(1_000)]
     world.given(limits=replace(LIMITS, capacity_events=10**6), **own(world, DUE, *events))
 
@@ -325,7 +329,7 @@ def test_an_old_list_stays_due_between_calls(world: World) -> None:
 
 
 def test_a_list_over_the_bytes_of_a_batch_is_sliced(world: World) -> None:
-    """Our own events may have grown beyond a batch while a lower limit was registered."""
+    """A list that grew beyond a batch's bytes under a lower limit is sliced."""
     state = own(world, DUE, *[b"123456789"] * 3)
     world.given(limits=replace(LIMITS, events_per_request=9, batch_bytes=25), **state)
 
@@ -336,11 +340,11 @@ def test_a_list_over_the_bytes_of_a_batch_is_sliced(world: World) -> None:
     assert world.snapshot().balanced
 
 
-# -- what somebody took away
+# -- events that other programs took away
 
 
 def test_a_deleted_list_is_counted_as_vanished(world: World) -> None:
-    """Events that somebody deleted are dropped with a reason, so that the ledger balances."""
+    """A deleted list counts as dropped with the reason `vanished`: the ledger balances."""
     state = own(world, YOUNG, b"1", b"2")
     world.given(meta=state["meta"])
 
@@ -355,7 +359,7 @@ def test_a_deleted_list_is_counted_as_vanished(world: World) -> None:
 
 
 def test_a_deleted_list_that_was_adopted_is_forgotten(world: World) -> None:
-    """The next list of that name is an ordinary one again."""
+    """After an adopted list was deleted, the next open list is an ordinary one."""
     state = own(world, YOUNG, b"1", b"2")
     world.given(meta={**state["meta"], "mixed": 1, "open_bytes": 0, "bytes": 0})
 
@@ -367,7 +371,7 @@ def test_a_deleted_list_that_was_adopted_is_forgotten(world: World) -> None:
 
 
 def test_events_taken_out_are_counted_as_vanished(world: World) -> None:
-    """Somebody's RPOP shows in the ledger; what is left is adopted."""
+    """Events taken out, for example by RPOP, count as vanished; the rest is adopted."""
     state = own(world, YOUNG, b"1", b"2", b"3")
     world.given(meta=state["meta"], open=[b"2", b"3"])
 
@@ -387,8 +391,8 @@ def test_events_taken_out_are_counted_as_vanished(world: World) -> None:
     [
         ({"ready": {"a": YOUNG}}, 1),
         ({"ready": {"a": YOUNG, "b": YOUNG, "c": YOUNG}}, 2),  # never more than may be sent at once
-        ({"ready": {"a": 60 * SECOND}}, 0),  # backs off
-        ({"leases": {"a": YOUNG}}, 1),  # ran out
+        ({"ready": {"a": 60 * SECOND}}, 0),  # in backoff
+        ({"leases": {"a": YOUNG}}, 1),  # expired lease
         ({"leases": {"a": 60 * SECOND}}, 0),  # in flight
         ({"ready": {"a": YOUNG}, "leases": {"b": 60 * SECOND}}, 2),
         ({"ready": {"a": YOUNG}, "leases": {"b": 60 * SECOND}, "slots": {"v": 60 * SECOND}}, 1),
@@ -398,7 +402,7 @@ def test_events_taken_out_are_counted_as_vanished(world: World) -> None:
     ],
 )
 def test_wakeups_follow_what_is_due(world: World, held: dict[str, Any], wakeups: int) -> None:
-    """Slots out never exceed the batches due and in flight, nor the sends allowed."""
+    """Taken slots never exceed the batches that are due or in flight, nor `parallel`."""
     times = {name: {m: world.at(t) for m, t in members.items()} for name, members in held.items()}
     world.given(meta=watched(world), members=times)
 
@@ -411,7 +415,7 @@ def test_wakeups_follow_what_is_due(world: World, held: dict[str, Any], wakeups:
 
 
 def test_a_paused_queue_is_sealed_and_left_asleep(world: World) -> None:
-    """The age of what is held stays right while an operator mends the configuration."""
+    """A paused queue is sealed by age as usual, and nobody is woken for it."""
     state = own(world, DUE, b"1")
     world.given(meta={**state["meta"], "paused": "401 Unauthorized"}, open=[b"1"])
 
@@ -422,7 +426,7 @@ def test_a_paused_queue_is_sealed_and_left_asleep(world: World) -> None:
 
 
 def test_what_the_clock_hid_is_visible_again(world: World) -> None:
-    """A time further ahead than any delay we give can only be a clock that stepped back."""
+    """A batch due later than any delay we set becomes visible: the clock must have stepped back."""
     hidden, normal = world.at(HORIZON_MS + 60 * SECOND), world.at(HORIZON_MS - 60 * SECOND)
     world.given(
         meta=watched(world),
@@ -436,7 +440,7 @@ def test_what_the_clock_hid_is_visible_again(world: World) -> None:
     changes = world.changes()
     assert changes["ready"] == {"a": world.now()}
     assert changes["leases"] == {"c": world.now()}
-    assert changes["slots"]["v"] is None  # expired at once, and given to another
+    assert changes["slots"]["v"] is None  # expired at once, and taken for another
     assert "w" not in changes["slots"]
 
 
@@ -444,7 +448,7 @@ def test_what_the_clock_hid_is_visible_again(world: World) -> None:
 
 
 def held(world: World, until_ms: int, **meta: int | str) -> None:
-    """A held shard with a backlog."""
+    """A held shard with ready batches."""
     world.given(
         limits=replace(LIMITS, parallel=4),
         meta={**watched(world), "held_until": world.at(until_ms), **meta},
@@ -453,7 +457,7 @@ def held(world: World, until_ms: int, **meta: int | str) -> None:
 
 
 def test_nobody_is_woken_while_a_shard_is_held(world: World) -> None:
-    """Nothing could be claimed; the wake-ups would spin."""
+    """While a shard is held nobody is woken: a worker could claim nothing."""
     held(world, 60 * SECOND)
 
     swept = world.sweep()
@@ -463,7 +467,7 @@ def test_nobody_is_woken_while_a_shard_is_held(world: World) -> None:
 
 
 def test_a_held_shard_is_sealed(world: World) -> None:
-    """The age of what is held stays right while the destination is down."""
+    """A held shard is sealed by age as usual."""
     state = own(world, DUE, b"1")
     world.given(meta={**state["meta"], "held_until": world.at(60 * SECOND)}, open=[b"1"])
 
@@ -473,7 +477,7 @@ def test_a_held_shard_is_sealed(world: World) -> None:
 
 
 def test_after_a_hold_one_worker_is_woken(world: World) -> None:
-    """However deep the backlog: one is enough to ask the circuit."""
+    """After a hold one worker is woken to ask the circuit, however many batches are ready."""
     held(world, -1)
 
     swept = world.sweep()
@@ -485,7 +489,7 @@ def test_after_a_hold_one_worker_is_woken(world: World) -> None:
 
 
 def test_after_a_hold_nobody_is_woken_for_nothing(world: World) -> None:
-    """A probe needs a batch that is due."""
+    """After a hold nobody is woken if no batch is due: a probe needs one."""
     world.given(
         meta={**watched(world), "held_until": world.at(-1)},
         ready={"a": world.at(60 * SECOND)},
@@ -496,7 +500,7 @@ def test_after_a_hold_nobody_is_woken_for_nothing(world: World) -> None:
 
 
 def test_a_worker_that_is_awake_is_enough_after_a_hold(world: World) -> None:
-    """Whoever has a slot comes and asks."""
+    """After a hold nobody is woken if a worker already has a slot: it will ask the circuit."""
     held(world, -1)
     world.client.zadd(world.shard.keys.slots, {"v": world.at(60 * SECOND)})
 
@@ -512,7 +516,7 @@ def test_a_pause_beats_a_hold(world: World, until_ms: int) -> None:
 
 
 def test_a_hold_that_the_clock_made_endless_is_over(world: World) -> None:
-    """A hold further ahead than any that we give can only be a clock that stepped back."""
+    """A hold longer than any we set is ended: the clock must have stepped back."""
     held(world, HORIZON_MS + 60 * SECOND)
 
     swept = world.sweep()
@@ -526,7 +530,7 @@ def test_a_hold_that_the_clock_made_endless_is_over(world: World) -> None:
 
 
 def test_a_long_hold_is_kept(world: World) -> None:
-    """As long as a hold may last, it lasts."""
+    """The longest valid hold is kept."""
     held(world, HORIZON_MS - 60 * SECOND)
 
     assert world.sweep().wakeups == 0
@@ -534,18 +538,18 @@ def test_a_long_hold_is_kept(world: World) -> None:
 
 
 def test_a_shard_whose_hold_was_let_go_is_woken_as_ever(world: World) -> None:
-    """For all lanes."""
+    """After a hold is lifted, the sweep wakes workers for all lanes."""
     held(world, 60 * SECOND)
     world.shard.let_go()
 
     assert world.sweep().wakeups == 3
 
 
-# -- which shards the sweep goes on looking at
+# -- which shards stay watched
 
 
 def test_a_shard_that_nobody_announced_is_not_noted(world: World) -> None:
-    """A flush may sweep any shard; were it noted by that, its producers would not announce it."""
+    """A flush does not start watching a shard: otherwise its producers would not announce it."""
     world.given(open=[b"1"])
 
     swept = world.sweep(force=True)
@@ -555,7 +559,7 @@ def test_a_shard_that_nobody_announced_is_not_noted(world: World) -> None:
 
 
 def test_an_empty_shard_without_a_note_is_idle(world: World) -> None:
-    """Its next event is announced in any case."""
+    """An empty shard that is not watched is idle: its next event is announced anyway."""
     world.given()
 
     swept = world.sweep()
@@ -570,7 +574,7 @@ def test_an_empty_shard_without_a_note_is_idle(world: World) -> None:
     ids=["open", "ready", "leases"],
 )
 def test_a_shard_that_holds_something_is_never_idle(world: World, held: dict[str, Any]) -> None:
-    """However long ago the note is, it is renewed as long as there is something to do."""
+    """A shard that holds something is never idle, and its old `watched` time is renewed."""
     world.given(meta={"watched": world.at(-10 * IDLE_MS)}, **held)
 
     swept = world.sweep()
@@ -583,7 +587,9 @@ def test_a_shard_that_holds_something_is_never_idle(world: World, held: dict[str
     ("age_ms", "idle"), [(IDLE_MS - 60 * SECOND, 0), (IDLE_MS + 60 * SECOND, 1)]
 )
 def test_a_shard_is_idle_after_a_while(world: World, age_ms: int, idle: int) -> None:
-    """Only what has held nothing for long is forgotten, so that a trickle is not announced anew."""
+    """A shard becomes idle only after it was empty for long: a slow trickle is not announced each
+    time.
+    """
     world.given(meta={"watched": world.at(-age_ms)}, dead={"a": world.at(-age_ms)})
 
     swept = world.sweep()
@@ -593,7 +599,7 @@ def test_a_shard_is_idle_after_a_while(world: World, age_ms: int, idle: int) -> 
 
 
 def test_a_recent_note_is_not_rewritten(world: World) -> None:
-    """A busy shard's note costs a write now and then, not at every sweep."""
+    """The `watched` time of a busy shard is not rewritten at every sweep."""
     world.given(**own(world, YOUNG, b"1"))
 
     world.sweep()
@@ -602,7 +608,9 @@ def test_a_recent_note_is_not_rewritten(world: World) -> None:
 
 
 def test_a_sweeper_with_shorter_leases_ends_no_lease(world: World) -> None:
-    """While a deployment raises lease_seconds, the settings of before do not cut new leases short."""
+    """A sweeper with a shorter lease_seconds ends no longer lease, as during a roll-out that raises
+    it.
+    """
     world.given(
         meta={"longest_lease_ms": 3_600_000},
         leases={"long": world.at(3_590_000), "stepped back": world.at(3_700_000)},

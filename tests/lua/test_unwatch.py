@@ -1,4 +1,4 @@
-"""unwatch.lua: the sweep forgets a shard, if it still holds nothing."""
+"""unwatch.lua: stop watching a shard, if it still holds nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vwo_celery.queue.marks import Mark
 
 
 def test_an_empty_shard_is_forgotten(world: World) -> None:
-    """Its note is taken back, so that the next enqueue makes it known again."""
+    """An empty shard is no longer watched: the next enqueue announces it again."""
     world.given(meta={"watched": 1, "delivered": 9})
 
     forgotten = world.call(world.shard.unwatch)
@@ -22,7 +22,9 @@ def test_an_empty_shard_is_forgotten(world: World) -> None:
 
 
 def test_the_next_event_of_a_forgotten_shard_is_announced(world: World) -> None:
-    """Also where somebody deleted a list that more events were to be appended to."""
+    """The next event of a forgotten shard is announced, even if its open list was deleted with room
+    left.
+    """
     world.given(limits=replace(LIMITS, events_per_request=9), meta={"watched": 1})
     world.push(Mark("m", 1), b"1")
     world.client.delete(world.shard.keys.open)
@@ -36,7 +38,7 @@ def test_the_next_event_of_a_forgotten_shard_is_announced(world: World) -> None:
 
 
 def test_dead_letters_need_no_sweep(world: World) -> None:
-    """What is dead waits for an operator, not for the sweep."""
+    """A shard with only dead letters is forgotten: they wait for an operator, not for the sweep."""
     world.given(meta={"watched": 1}, dead={"b": world.at(-1)}, info={"b": Line()})
 
     forgotten = world.call(world.shard.unwatch)
@@ -50,7 +52,7 @@ def test_dead_letters_need_no_sweep(world: World) -> None:
     ids=str,
 )
 def test_a_shard_that_holds_something_stays_known(world: World, held: dict[str, Any]) -> None:
-    """An event that came in since the sweep looked keeps the shard under watch."""
+    """A shard that received an event since the sweep looked stays watched."""
     world.given(meta={"watched": 1}, **held)
 
     forgotten = world.call(world.shard.unwatch)

@@ -1,9 +1,9 @@
 """A frame for tests of one script: a state before, a call, and every key that it changed.
 
 A test puts one shard of one queue into a state, key by key, calls a method of `Shard`, and compares
-all that the call changed in the whole database with what it should have changed; what a test does
-not name must be as it was. Times are Redis' own: `at` names one that was put in, `now` one that the
-script took from the clock while it ran.
+all changes of the call in the whole database with the expected ones; everything that a test does
+not name must be unchanged. Times are Redis' own: `at` names one that the test stored, `now` one
+that the script read from the clock.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LIMITS = Limits(
     parallel=2,
     slot_ttl_ms=3_000,
 )
-#: What enqueue.lua grants append.lua; `dump` shows its effect on these counters instead.
+#: Fields that enqueue.lua sets for append.lua; `dump` shows their effect on the counters instead.
 ROOM = ("granted_events", "room_events", "granted_bytes", "room_bytes")
 COUNTS = ("accepted", "events", "open_events")
 SIZES = ("bytes", "open_bytes")
@@ -115,7 +115,7 @@ class World:
             zsets: The same, as keywords.
         """
         k = self.shard.keys
-        # As a shard is that has been claimed from before.
+        # The state of a shard that has been claimed from before.
         self.client.hset(k.meta, mapping={"life": LIFE, "longest_lease_ms": LEASE_MS})
         self.shard.set_limits(limits)
         if meta:
@@ -129,7 +129,7 @@ class World:
             self.client.zadd(getattr(k, family), dict(times))
 
     def batch(self, batch_id: str, *, attempt: int = 1, lease_until_ms: int = 0) -> Batch:
-        """A batch as somebody holds it who claimed it at that attempt."""
+        """A batch as its holder at the given attempt has it."""
         return Batch(
             id=batch_id, attempt=attempt, lost_leases=0, events=1, bytes=10,
             first_ms=0, sealed_ms=0, claimed_ms=0, lease_until_ms=lease_until_ms,
@@ -138,7 +138,7 @@ class World:
     # -- the call
 
     def call(self, method: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
-        """Call it, and note the database before and the clock around it."""
+        """Call it; record the database before the call and the clock around it."""
         self._before = self.dump()
         called = self._clock_ms()
         answer = method(*arguments, **options)
@@ -146,7 +146,7 @@ class World:
         return answer
 
     def push(self, mark: Mark, *events: bytes, names: int | None = None) -> Pushed:
-        """Call the enqueue script, with more than enough names unless told how many."""
+        """Call the enqueue script, with more than enough names unless a number is given."""
         count = len(events) + 1 if names is None else names
         return self.call(self.shard.push, self.shard.push_command(mark, events, count))
 
@@ -171,10 +171,10 @@ class World:
         return Now(self, offset_ms)
 
     def changes(self) -> Dump:
-        """What the last call changed, by key and field; None stands for what is gone.
+        """The changes of the last call, by key and field; None for a removed key or field.
 
         A list (oldest event first) and a string are given whole, a hash or sorted set by its
-        changed members; a key that is gone is None.
+        changed members.
         """
         before, after = self._before, self.dump()
         return {
@@ -189,11 +189,11 @@ class World:
         return {name.removeprefix(self.shard.keys.prefix): self._content(name) for name in names}
 
     def snapshot(self) -> Snapshot:
-        """The shard as the ledger sees it."""
+        """The snapshot of the shard."""
         return take_snapshot(self.shard)
 
     def clear(self) -> None:
-        """Delete what tests have looked at."""
+        """Delete the keys that tests have seen."""
         self.client.flushall()
 
     def _content(self, name: str) -> Any:
@@ -231,7 +231,7 @@ def _line(text: str) -> Line:
 
 
 def counted(meta: dict[str, Any]) -> dict[str, Any]:
-    """A meta hash with what append.lua stored in its counters, and without the room it was granted."""
+    """A meta hash with append.lua's counters merged and without the room that was granted."""
     room = {name: meta.pop(name, 0) for name in ROOM}
     events = room["granted_events"] - room["room_events"]
     size = room["granted_bytes"] - room["room_bytes"]
@@ -242,7 +242,7 @@ def counted(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def numbers(fields: Mapping[str, str]) -> dict[str, int | str]:
-    """A hash with its whole numbers as such."""
+    """A hash with its whole numbers converted to int."""
     return {
         name: int(text) if text.lstrip("-").isdigit() else text for name, text in fields.items()
     }

@@ -1,4 +1,4 @@
-"""An application that uses an SDK, as a process of its own, and what it told before it ended."""
+"""Run an application that uses an SDK in its own process, and read what it reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-#: Longest life of an application; one that the SDK's timers keep alive lives for 600 s and more.
+#: Longest life of an application in seconds; one that the SDK's timers keep alive lives 600 s and
+#: more.
 _TIMEOUT_SECONDS = 30
 
 _PRELUDE = r'''\
@@ -51,7 +52,7 @@ class Told(msgspec.Struct, frozen=True):
     """Output of an application that ended by itself.
 
     Attributes:
-        facts: All that it told.
+        facts: Everything that it reported.
         log: Its log.
     """
 
@@ -62,13 +63,13 @@ class Told(msgspec.Struct, frozen=True):
 def run_application(
     *pieces: str, folder: Path, facts: Mapping[str, Any], exit_code: int = 0
 ) -> Told:
-    """Run code in a process of its own, with F (the facts), REDIS_URL, tell() and in_processes().
+    """Run code in its own process, with F (the facts), REDIS_URL, tell() and in_processes().
 
     Args:
-        *pieces: The code, each piece indented as it likes.
-        folder: Where it runs; no checkout, which would be imported instead of the wheel.
-        facts: What the code knows; must have redis_url.
-        exit_code: What the process has to end with, minus the signal if by one.
+        *pieces: The code; each piece may have its own indentation.
+        folder: Working directory; not a checkout, which would be imported instead of the wheel.
+        facts: Facts for the code; must have redis_url.
+        exit_code: Expected exit code; minus the signal's number if a signal ends the process.
     """
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _PRELUDE + "".join(map(textwrap.dedent, pieces))],

@@ -1,8 +1,8 @@
 """Fixtures of the tests of both SDK generations.
 
-Both generations install a package called `vwo`, so each has an environment of its own, and run.sh
-says with VWO_CELERY_SDK which one this is. Without it (the project's own environment), only the
-tests that need no SDK are collected.
+Both generations install a package called `vwo`: each has its own environment, and run.sh names it
+in VWO_CELERY_SDK. Without that variable, as in the project's own environment, only the tests that
+need no SDK are collected.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ collect_ignore = [folder for folder in ("fme", "legacy") if folder != SDK]
 if not SDK:
     collect_ignore.append("common/test_sdk_celery.py")
 if SDK != "fme":
-    collect_ignore.append("installing")  # it looks at all SDKs, and once is enough
+    collect_ignore.append("installing")  # it covers all SDKs, so one run is enough
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse to test the source tree where the wheel is meant; leave out the SDK's own warning."""
-    # The legacy SDK imports pkg_resources, which warns until setuptools 82 and is gone from then on.
+    """Refuse to test the source tree instead of the wheel; ignore a warning of the SDK."""
+    # The legacy SDK imports pkg_resources, which warns until setuptools 82, which removed it.
     config.addinivalue_line(
         "filterwarnings", "ignore:pkg_resources is deprecated:UserWarning:vwo.constants.constants"
     )
@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def capture(captures: Path) -> Callable[[str], dict[str, Any]]:
-    """Loads a recorded request, or the settings that the SDK had, by file name."""
+    """Load a recorded request, or the settings that the SDK used, by file name."""
 
     def load(name: str) -> dict[str, Any]:
         loaded: dict[str, Any] = json.loads((captures / f"{name}.json").read_text("utf-8"))
@@ -59,10 +59,10 @@ def capture(captures: Path) -> Callable[[str], dict[str, Any]]:
 
 
 class WakefulWorker(threading.Thread):
-    """Delivers whatever it is woken for, with the real delivery and the real sender.
+    """Deliver every batch it is woken for, with the real delivery and the real sender.
 
     Args:
-        redis_url: Where it listens.
+        redis_url: The Redis to listen on.
         allowed_host: Host and port that it may send to besides VWO's.
     """
 
@@ -85,7 +85,7 @@ class WakefulWorker(threading.Thread):
                 deliver(worker, self._own_wakeups.popleft())
 
     def stop(self) -> None:
-        """Return once it has ended."""
+        """Stop, and return once the thread has ended."""
         self._stopping.set()
         self.join()
 

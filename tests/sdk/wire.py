@@ -1,4 +1,4 @@
-"""A request reduced to what must equal the SDK's own: all of it but the volatile fields."""
+"""A request reduced to the parts that must equal the SDK's own: everything but the volatile fields."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from vwo_celery.testing import Request
 
-#: Volatile fields, each by its way from the event's top; only their type is compared.
+#: Volatile fields, each by its path from the event's top; only their types are compared.
 _VOLATILE = (
     ("sId",),
     ("d", "sessionId"),
@@ -47,13 +47,13 @@ def _comparable(
         "target": target,
         "headers": {name: headers.get(name) for name in _COMPARED_HEADERS.get(generation, _FME_HEADERS)},
         "body keys": list(body),
-        # As text: the order of an event's keys counts.
+        # Compared as text, since the order of an event's keys counts.
         "events": [json.dumps(_still(event)) for event in body["ev"]],
     }  # fmt: skip
 
 
 def _still(event: dict[str, Any]) -> dict[str, Any]:
-    """The event with the type of each volatile field in place of its value."""
+    """The event with each volatile field's value replaced by its type."""
     for *parents, field in _VOLATILE:
         holder: Any = event
         for parent in parents:

@@ -1,4 +1,4 @@
-"""The releases of Celery and redis-py that an SDK's pins leave room for carry events all the way."""
+"""An event is delivered with the releases of Celery and redis-py that an SDK's pins allow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ vwo_celery.setup(app, redis_url="{redis_url}", allowed_hosts=("{host}",))
 
 @pytest.mark.declared_keys("watched")
 def test_a_celery_worker_of_this_environment_delivers(tmp_path, capture, redis_url, standin):
-    """Enqueue, wake-up, Celery task, POST: with the versions installed beside the SDK."""
+    """Enqueue, wake-up, Celery task and POST work with the versions installed beside the SDK."""
     (tmp_path / "sdk_tests_app.py").write_text(
         _APP.format(redis_url=redis_url, host=standin.netloc), "utf-8"
     )

@@ -1,4 +1,4 @@
-"""attach: what it takes, and what it says to anything else."""
+"""attach: the objects it accepts, and its error for every other object."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vwo_celery.errors import SdkError
     ],
 )
 def test_an_unrecognised_object_is_refused_with_what_was_given_and_what_is_taken(given, named):
-    """The error names the kind of thing that was given and the calls that make a right one."""
+    """The error names the kind of the given object and the calls that create an accepted one."""
     with pytest.raises(SdkError) as caught:
         vwo_celery.attach(given)
 
@@ -31,7 +31,7 @@ def test_an_unrecognised_object_is_refused_with_what_was_given_and_what_is_taken
 
 
 def test_a_look_alike_of_another_package_is_refused():
-    """Attributes named as the SDK's are not enough: somebody else's client is left alone."""
+    """An object of another package is refused, even if its attributes are named like the SDK's."""
 
     class Client:
         batch_event_queue = None
@@ -42,14 +42,14 @@ def test_a_look_alike_of_another_package_is_refused():
 
 
 def test_queue_of_a_client_that_is_not_attached_says_so():
-    """The error names the remedy, for things that cannot be referred to weakly, too."""
+    """The error names the remedy, also for objects that allow no weak reference."""
     for thing in (object, "text"):
         with pytest.raises(SdkError, match=r"vwo_celery\.attach\(client\)"):
             vwo_celery.queue_of(thing)
 
 
 def test_importing_the_adapters_imports_no_sdk():
-    """An application without an SDK, or with either generation, can import the package."""
+    """Importing the adapters imports no SDK: applications without an SDK can import the package."""
     code = (
         "import sys, vwo_celery, vwo_celery.sdk; "
         "print(sorted({name.partition('.')[0] for name in sys.modules}"

@@ -1,4 +1,4 @@
-"""FME applications as processes of their own: the SDK keeps one client per process."""
+"""FME applications, each in its own process: the SDK keeps one client per process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def settings(capture: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.fixture
 def standin(settings: dict[str, Any]) -> Iterator[Standin]:
-    """A stand-in for VWO that serves those settings."""
+    """A stand-in for VWO that serves these settings."""
     with Standin(settings=settings) as standin:
         yield standin
 
@@ -33,10 +33,10 @@ def standin(settings: dict[str, Any]) -> Iterator[Standin]:
 def application(
     standin: Standin, redis_url: str, settings: dict[str, Any], tmp_path: Path
 ) -> Callable[..., Told]:
-    """Runs code in a process of its own, with OPTIONS, USER, and what any application has.
+    """Run code in its own process, with OPTIONS, USER, and the names of every application.
 
-    The code must let the process end, unless it calls os._exit: a client that is not on the shared
-    queue polls for settings for ever.
+    The code must let the process end, unless it calls os._exit: a client without the shared queue
+    polls for settings endlessly.
     """
     account = {"sdk_key": settings["sdkKey"], "account_id": settings["accountId"]}
 

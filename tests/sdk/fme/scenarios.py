@@ -1,4 +1,4 @@
-"""The calls behind each recorded FME request: by name of the capture, without its `fme_`."""
+"""The calls behind each recorded FME request, by name of the capture without its `fme_`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Scenario(msgspec.Struct, frozen=True):
 
     Attributes:
         calls: Method of the client and its arguments, in order.
-        settings: What VWO's settings have besides the recorded ones.
+        settings: Additions to the recorded settings of VWO.
     """
 
     calls: tuple[tuple[Any, ...], ...] = ()

@@ -1,4 +1,4 @@
-"""attach on a running FME client: its flags, its events and its process, whatever happens."""
+"""attach on a running FME client: its flags, its events and its process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def names(events):
     [("vwo", "https://dev.visualwebsiteoptimizer.com"), ("wingify", "https://collect.wingify.net")],
 )
 def test_without_a_proxy_events_go_to_the_brands_own_host(brand, origin, application):
-    """Host and SDK name follow the init that made the client."""
+    """Host and SDK name are those of the init that made the client."""
     told = application(
         """
         from wingify.services.settings_manager import SettingsManager
@@ -49,7 +49,7 @@ def test_without_a_proxy_events_go_to_the_brands_own_host(brand, origin, applica
 
 
 def test_base_url_overrides_the_sdks_host(application):
-    """Events go where base_url says, whatever the SDK has."""
+    """Events go to base_url, whatever host the SDK has."""
     told = application(
         """
         import vwo
@@ -73,7 +73,7 @@ def test_base_url_overrides_the_sdks_host(application):
 def test_batch_options_are_the_arguments_else_the_clients_else_the_vendors(
     own, given, expected, application
 ):
-    """Without batch_event_data, attach takes the client's own, and without those 100 and 600."""
+    """Without batch_event_data, attach uses the client's own options; without those, 100 and 600."""
     told = application(
         """
         import msgspec, vwo
@@ -92,7 +92,7 @@ def test_batch_options_are_the_arguments_else_the_clients_else_the_vendors(
 
 
 def test_the_clients_own_flush_callback_is_the_queues(application):
-    """A function is taken by its import path, since workers call it."""
+    """A callback function is stored by its import path, since workers call it."""
     told = application(
         """
         import vwo
@@ -106,7 +106,9 @@ def test_the_clients_own_flush_callback_is_the_queues(application):
 
 
 def test_a_client_behind_the_gateway_service_is_refused_with_the_remedy(application):
-    """The gateway batches by itself; the error says what to do, and the client is left alone."""
+    """A client behind the gateway service is refused, since the gateway batches; the error names
+    the remedy.
+    """
     told = application(
         """
         import vwo
@@ -127,7 +129,7 @@ def test_a_client_behind_the_gateway_service_is_refused_with_the_remedy(applicat
 
 
 def test_a_client_without_settings_is_refused_with_the_remedy(application, settings):
-    """A client whose init could not fetch its settings tracks nothing, so there is nothing to attach."""
+    """A client whose init could not fetch its settings tracks nothing and is refused."""
     settings.clear()
 
     told = application(
@@ -148,7 +150,7 @@ def test_a_client_without_settings_is_refused_with_the_remedy(application, setti
 
 
 def test_events_that_the_sdks_own_queue_holds_are_moved(application, standin, worker):
-    """What was tracked before attach, init events included, leaves once, through the shared queue."""
+    """Events tracked before attach, init events included, leave once, through the shared queue."""
     told = application(
         """
         import vwo
@@ -167,7 +169,7 @@ def test_events_that_the_sdks_own_queue_holds_are_moved(application, standin, wo
 
 
 def test_a_batch_that_the_sdk_could_not_send_is_moved_when_it_fails(application, standin, worker):
-    """A POST of the SDK's that is under way at attach and fails puts its events on the shared queue."""
+    """If a POST of the SDK is in progress at attach and fails, its events go to the shared queue."""
     standin.fail(400)
 
     told = application(
@@ -199,7 +201,7 @@ def test_a_batch_that_the_sdk_could_not_send_is_moved_when_it_fails(application,
 
 @pytest.mark.declared_keys("open")
 def test_the_sdks_own_timers_are_off(application, standin, worker):
-    """After attach no timer of the SDK's queue runs, and an interval that passes sends nothing."""
+    """After attach no timer of the SDK's queue runs, and nothing is sent when the interval is over."""
     told = application(
         """
         import threading, vwo
@@ -224,7 +226,7 @@ def test_the_sdks_own_timers_are_off(application, standin, worker):
 
 @pytest.mark.declared_keys("open")
 def test_a_process_that_only_tracked_ends_by_itself_and_loses_nothing(application, standin, worker):
-    """Neither the SDK's queue nor its polling keeps the process; what it tracked is in Redis.
+    """Neither the SDK's queue nor its polling keeps the process alive; its events are in Redis.
 
     The application's time limit is far below the SDK's polling interval of 600 seconds.
     """
@@ -235,7 +237,7 @@ def test_a_process_that_only_tracked_ends_by_itself_and_loses_nothing(applicatio
 
 
 def test_polling_goes_on_as_a_daemon(application, standin):
-    """The SDK still fetches its settings at its interval, and its timers hold up no exit."""
+    """The SDK still fetches its settings at its interval, and its timers delay no exit."""
     told = application(
         """
         import threading, vwo
@@ -257,7 +259,7 @@ def test_polling_goes_on_as_a_daemon(application, standin):
 
 @pytest.mark.declared_keys("wakeups", "batch", "info", "ready", "slots")
 def test_the_sdk_itself_sends_no_batch_after_attach(application, standin):
-    """All calls leave only through the queue: without a worker, no batch reaches VWO."""
+    """All events leave through the queue only: without a worker, no batch reaches VWO."""
     told = application(
         ATTACHED,
         """
@@ -280,7 +282,7 @@ def test_the_sdk_itself_sends_no_batch_after_attach(application, standin):
 
 @pytest.mark.declared_keys("wakeups", "batch", "info", "ready", "slots")
 def test_flush_events_tells_what_vwo_did_not_take(application, standin, worker):
-    """A batch that VWO answers with 503 is pending and named so, not reported as sent."""
+    """A batch that VWO answers with 503 is reported as pending, not as sent."""
     standin.fail(*[503] * 50)
 
     told = application(
@@ -296,7 +298,9 @@ def test_flush_events_tells_what_vwo_did_not_take(application, standin, worker):
 
 
 def test_development_mode_sends_nothing(application, worker):
-    """With isDevelopmentMode flags are decided and nothing is enqueued, which the SDK only promises."""
+    """With isDevelopmentMode, flags are decided and nothing is enqueued, as the SDK documents but
+    does not do.
+    """
     told = application(
         ATTACHED,
         """
@@ -314,7 +318,7 @@ def test_development_mode_sends_nothing(application, worker):
 
 
 def test_a_dead_redis_costs_the_visitor_nothing(application):
-    """Redis away: the flag is decided, tracking answers, and the events wait on the host's disk."""
+    """Without Redis the flag is decided, tracking returns, and the events wait on the host's disk."""
     told = application(
         ATTACHED,
         """
@@ -335,7 +339,7 @@ def test_a_dead_redis_costs_the_visitor_nothing(application):
 
 
 def test_a_failure_of_the_queue_is_logged_once_counted_and_never_raised(application):
-    """Whatever a queue raises, QueueFull included, the flag is what VWO decided."""
+    """Whatever a queue raises, QueueFull included, the flag is the one that VWO decided."""
     told = application(
         ATTACHED,
         """
@@ -367,7 +371,7 @@ second = vwo.init({**OPTIONS, "sdk_key": F["second_key"]})
 
 
 def test_a_second_client_with_another_key_is_reported(application):
-    """The SDK would send one's events as the other's; the log names both, keys masked."""
+    """A second client with another key is reported, keys masked: the SDK would mix up their events."""
     told = application(
         SECOND_CLIENT, "vwo_celery.attach(second, redis_url=REDIS_URL)\n", second_key=SECOND_KEY
     )
@@ -379,7 +383,7 @@ def test_a_second_client_with_another_key_is_reported(application):
 
 
 def test_a_second_client_with_another_key_is_an_error_with_strict(application):
-    """Strict: nothing of it is attached."""
+    """With strict, a second client with another key is refused as a whole."""
     told = application(
         SECOND_CLIENT,
         """
@@ -398,7 +402,9 @@ def test_a_second_client_with_another_key_is_an_error_with_strict(application):
 
 @pytest.mark.declared_keys("open")
 def test_a_second_client_that_nobody_attaches_is_reported_at_its_first_event(application):
-    """Its events arrive on the first client's queue; once is enough in the log."""
+    """The first event of an unattached second client is reported once; it arrives on the first
+    one's queue.
+    """
     told = application(
         SECOND_CLIENT,
         """
@@ -413,7 +419,9 @@ def test_a_second_client_that_nobody_attaches_is_reported_at_its_first_event(app
 
 
 def test_a_second_client_with_the_same_key_shares_the_queue(application, standin, worker):
-    """The SDK enqueues through its first client, so attaching the second reaches that one, too."""
+    """A second client with the same key shares the queue, since the SDK enqueues through its first
+    client.
+    """
     told = application(
         """
         import vwo
@@ -437,7 +445,7 @@ def test_a_second_client_with_the_same_key_shares_the_queue(application, standin
 def test_after_a_fork_parent_and_children_track_and_nothing_is_lost_or_doubled(
     application, standin, worker
 ):
-    """As under gunicorn --preload: attached before the fork, used before it, in children, after it."""
+    """As under gunicorn --preload: attached before the fork; used before it, in children and after it."""
     told = application(
         ATTACHED,
         """

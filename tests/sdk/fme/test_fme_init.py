@@ -15,7 +15,7 @@ def names(events):
 
 
 def test_init_events_go_through_the_queue(application, settings, standin, worker):
-    """The SDK's first two events are sent while it initialises, and are not missed."""
+    """The SDK's first two events, sent while it initialises, go through the queue."""
     settings.update(EVERY_INIT_EVENT)
 
     told = application(
@@ -35,7 +35,7 @@ def test_init_events_go_through_the_queue(application, settings, standin, worker
 def test_the_usage_event_shows_the_applications_options_and_no_builder(
     application, settings, standin, worker
 ):
-    """VWO is told what the application configured, as if the SDK had batched by itself."""
+    """VWO receives the options that the application configured, as if the SDK had batched by itself."""
     settings.update(EVERY_INIT_EVENT)
 
     application(
@@ -92,7 +92,7 @@ def test_a_builder_of_the_applications_own_can_carry_the_queue(
     ],
 )
 def test_batch_options_of_init_are_the_queues(given, expected, application):
-    """As the SDK reads them, and in the spellings of the others."""
+    """init reads the batch options as the SDK does, and also the spellings of the other SDKs."""
     told = application(
         """
         batch = vwo_celery.queue_of(vwo_celery.init(OPTIONS)).batch
@@ -106,7 +106,7 @@ def test_batch_options_of_init_are_the_queues(given, expected, application):
 
 @pytest.mark.declared_keys("open")
 def test_a_process_that_initialised_and_tracked_ends_by_itself(application, worker):
-    """Polling starts in a daemon thread, with the settings' interval and with one of the options."""
+    """Polling runs in a daemon thread, with an interval from the settings or from the options."""
     for options in ({}, {"poll_interval": 60_000}):
         told = application(
             """
@@ -123,7 +123,9 @@ def test_a_process_that_initialised_and_tracked_ends_by_itself(application, work
 
 
 def test_settings_that_cannot_be_fetched_leave_the_application_a_client(application, settings):
-    """As with vwo.init the app starts, every flag off; strict makes it an error."""
+    """If settings cannot be fetched, the app starts with every flag off, as with vwo.init; strict
+    raises.
+    """
     settings.clear()
 
     told = application(
@@ -176,7 +178,7 @@ def test_options_that_cannot_work_are_refused_before_the_sdk_starts(
 
 
 def test_an_error_in_attaching_never_costs_the_application_its_client(application, standin):
-    """A builder whose queue cannot be opened leaves the SDK its own queue, and says so."""
+    """If the builder's queue cannot be opened, the SDK keeps its own queue, and a log message says so."""
     told = application(
         """
         import vwo

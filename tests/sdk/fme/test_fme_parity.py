@@ -1,4 +1,4 @@
-"""Wire parity: the FME SDK on the shared queue ends in the request that it would have sent itself."""
+"""Wire parity: an FME event through the shared queue leads to the same request as the SDK's own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ tell(whole=bool(result), reason=result.reason)
 
 
 def test_every_recorded_request_has_its_scenario(captures):
-    """No capture is left out, and none is missing."""
+    """Captures and scenarios have the same names."""
     recorded = {path.stem.removeprefix("fme_") for path in captures.glob("fme_*.json")}
 
     assert recorded == set(SCENARIOS)
@@ -39,7 +39,7 @@ def test_every_recorded_request_has_its_scenario(captures):
 def test_the_request_equals_the_sdks_own(
     name, start, application, capture, settings, standin, worker
 ):
-    """Method, path, query and its order, headers, and every event with the order of its keys."""
+    """Method, path, query and its order, headers, and every event with its key order are equal."""
     recorded, scenario = capture(f"fme_{name}"), SCENARIOS[name]
     settings.update(scenario.settings)
 

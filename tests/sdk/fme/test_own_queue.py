@@ -1,8 +1,8 @@
-"""The FME SDK's own batching, with nothing of ours attached, compared with the shared queue.
+"""The FME SDK's own batching, without vwo_celery, compared with the shared queue.
 
 These tests document the behaviour of vwo-fme-python-sdk 1.65.0, the version that
-requirements-fme.txt pins; each is a row of the README's comparison. What the shared queue does is
-tested beside it where test_fme_attach.py does not.
+requirements-fme.txt pins; each is a row of the README's comparison. The shared queue's side is
+tested beside it, unless test_fme_attach.py does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.declared_keys("watched")
 
-# start(): a client on the SDK's own queue, which calls back into `answered`.
+# start(): a client on the SDK's own queue, whose callback appends to `answered`.
 OWN = """
 import queue, threading, time
 import vwo
@@ -85,7 +85,7 @@ def test_each_process_has_a_queue_of_its_own(application, standin):
 
 
 def test_here_two_processes_fill_one_batch(application, standin, worker):
-    """Two processes with half a batch each: one POST of both events."""
+    """Two processes with half a batch each send one POST with both events."""
     told = application(
         SHARED,
         TWO_PROCESSES,
@@ -101,7 +101,7 @@ def test_here_two_processes_fill_one_batch(application, standin, worker):
 
 
 def test_a_signal_loses_the_queue(application, standin):
-    """Vendor: a process that SIGTERM or SIGKILL ends sends nothing of what it has queued."""
+    """Vendor: a process ended by SIGTERM or SIGKILL sends none of its queued events."""
     told = application(OWN, KILLED, signals=SIGNALS)
 
     assert told.facts == {"codes": DEATHS, **{f"held at {number}": 1 for number in SIGNALS}}
@@ -109,7 +109,7 @@ def test_a_signal_loses_the_queue(application, standin):
 
 
 def test_here_a_signal_loses_nothing(application, standin, worker):
-    """What the killed processes had tracked is delivered at the next one's flush."""
+    """Events of killed processes are delivered at the next process' flush."""
     told = application(
         SHARED,
         KILLED,
@@ -122,9 +122,9 @@ def test_here_a_signal_loses_nothing(application, standin, worker):
 
 
 def test_an_orderly_end_loses_the_queue(application, standin):
-    """Vendor: the SDK's timers keep an ending process, and the flush they make then is lost.
+    """Vendor: the SDK's timers keep an ending process alive, and the flush they make then is lost.
 
-    The queue is emptied before the thread that should send cannot be started any more.
+    The queue is emptied before the sending thread turns out to be impossible to start.
     """
     told = application(
         OWN,
@@ -195,9 +195,9 @@ def test_a_fork_copies_the_queue_and_shares_the_connection_but_not_the_timer(app
 
 
 def test_what_vwo_refuses_is_queued_again_whatever_the_answer(application, standin):
-    """Vendor: the callback gets the status; 500 and 413 are tried 4 times a flush, 400 once.
+    """Vendor: the callback gets the status; 500 and 413 are attempted 4 times per flush, 400 once.
 
-    No answer, and no number of them, ends it: the same batch leaves at every flush.
+    The batch is never given up: it is sent again at every flush, whatever VWO answers.
     """
     standin.fail(*[500] * 4, *[413] * 4, *[400] * 5)
 
@@ -222,7 +222,7 @@ def test_what_vwo_refuses_is_queued_again_whatever_the_answer(application, stand
 
 
 def test_a_queue_that_vwo_refuses_grows_and_is_sent_whole_for_every_event(application, standin):
-    """Vendor: events_per_request bounds neither queue nor POST once a batch has failed."""
+    """Vendor: after a failed batch, events_per_request bounds neither the queue nor a POST."""
     standin.fail(*[400] * 10)
 
     told = application(
@@ -246,7 +246,7 @@ def test_a_queue_that_vwo_refuses_grows_and_is_sent_whole_for_every_event(applic
 
 
 def test_an_event_that_json_cannot_carry_blocks_its_batch(application, standin):
-    """Vendor: track_event says True for a NaN; from then on no flush sends anything."""
+    """Vendor: track_event returns True for a NaN; from then on no flush sends anything."""
     told = application(
         OWN,
         """
@@ -268,7 +268,7 @@ def test_an_event_that_json_cannot_carry_blocks_its_batch(application, standin):
 
 
 def test_here_an_event_that_json_cannot_carry_is_dropped_alone(application, standin, worker):
-    """The NaN is counted as dropped, what is tracked before and after it is delivered."""
+    """The NaN is counted as dropped; events tracked before and after it are delivered."""
     told = application(
         SHARED,
         """
@@ -288,9 +288,9 @@ def test_here_an_event_that_json_cannot_carry_is_dropped_alone(application, stan
 
 
 def test_after_an_outage_more_goes_into_a_post_than_vwo_takes(application, standin):
-    """Vendor: what a failed POST of 5,000 events puts back leaves with the next event, as 5,001.
+    """Vendor: a failed POST of 5,000 events is queued again and sent with the next event, as 5,001.
 
-    VWO answers 413 to that, so that from here on the queue only grows. All but two events are put
+    VWO answers 413 to that, and from then on the queue only grows. All but two events are put
     straight on the SDK's queue: tracking takes a millisecond for each.
     """
     standin.fail(*[503] * 4)
@@ -327,7 +327,9 @@ def test_after_an_outage_more_goes_into_a_post_than_vwo_takes(application, stand
 
 
 def test_flush_events_returns_false_whatever_becomes_of_the_events(application, standin):
-    """Vendor: False for a batch that VWO takes, for one that it refuses, and for an empty queue."""
+    """Vendor: returns False for a batch that VWO accepts, for one that it refuses, and for an empty
+    queue.
+    """
     standin.fail(None, 400, None)
 
     told = application(
@@ -357,7 +359,7 @@ def test_flush_events_returns_false_whatever_becomes_of_the_events(application, 
 
 
 def test_an_idle_client_sends_an_empty_request_every_interval(application, standin):
-    """Vendor: the timer starts at init, and what it sends may be nothing."""
+    """Vendor: the timer starts at init, and its request may have no events."""
     told = application(
         OWN,
         """

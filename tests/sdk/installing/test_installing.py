@@ -1,6 +1,8 @@
-"""Installing us beside each of VWO's SDKs, as documented, on every supported Python found here.
+"""Install vwo_celery beside each of VWO's SDKs, as documented, on every supported Python found
+here.
 
-What pip finds depends on what others have released since; so nothing here is pinned, and PyPI is asked.
+The result of pip depends on later releases of other packages: nothing here is pinned, and PyPI is
+asked.
 """
 
 from __future__ import annotations
@@ -23,14 +25,16 @@ _PIP_SECONDS = 300
 
 
 class Environment:
-    """A clean environment, and what its pip would install."""
+    """A clean environment, and the releases that its pip would install."""
 
     def __init__(self, python: str, folder: Path) -> None:
         self.folder = folder
         subprocess.run([python, "-m", "venv", str(folder)], check=True, env=_environ())
 
     def pip(self, *arguments: str) -> str:
-        """Run the environment's pip; what it printed. Fails the test with what pip said."""
+        """Run the environment's pip and return its output; a failure fails the test with pip's
+        message.
+        """
         ran = subprocess.run(
             [str(self.folder / "bin" / "pip"), "--quiet", "--disable-pip-version-check", *arguments],
             capture_output=True, text=True, timeout=_PIP_SECONDS, check=False, env=_environ(),
@@ -39,7 +43,7 @@ class Environment:
         return ran.stdout
 
     def would_install(self, *requirements: str) -> dict[str, str]:
-        """Name to version of all that pip would install for these requirements."""
+        """Name to version of all releases that pip would install for these requirements."""
         answered = self.pip("install", "--dry-run", "--report", "-", *requirements)
         found: list[dict[str, Any]] = [each["metadata"] for each in json.loads(answered)["install"]]
         return {each["name"].lower().replace("_", "-"): each["version"] for each in found}
@@ -51,7 +55,7 @@ def _environ() -> dict[str, str]:
 
 @pytest.fixture(scope="module", params=[*PYTHONS])
 def version(request: pytest.FixtureRequest) -> str:
-    """A Python that is supported and found here."""
+    """A supported Python version found on this machine."""
     return str(request.param)
 
 
@@ -63,7 +67,7 @@ def environment(version: str, tmp_path_factory: pytest.TempPathFactory) -> Envir
 
 @pytest.fixture(scope="module")
 def wheel() -> str:
-    """Our wheel, as run.sh built it."""
+    """Our wheel, as built by run.sh."""
     return os.environ["VWO_CELERY_WHEEL"]
 
 
@@ -74,14 +78,14 @@ def wheel() -> str:
 def test_the_plain_command_finds_releases(
     environment: Environment, wheel: str, sdk: str, extras: str
 ) -> None:
-    """`pip install vwo-celery SDK` finds releases that fit together, with and without our extras."""
+    """`pip install vwo-celery SDK` finds compatible releases, with and without our extras."""
     found = environment.would_install(wheel + extras, sdk)
 
     assert {"vwo-celery", sdk, "celery", "kombu", "redis"} <= found.keys()
 
 
 def test_the_newest_pip_finds_releases_too(wheel: str, tmp_path: Path) -> None:
-    """The SDK that pins most, and the pip that is newest today, on the newest Python."""
+    """Today's newest pip finds releases for the SDK with the most pins, on the newest Python."""
     environment = Environment([*PYTHONS.values()][-1], tmp_path / "clean")
     environment.pip("install", "--upgrade", "pip")
 
@@ -93,7 +97,7 @@ def test_the_newest_pip_finds_releases_too(wheel: str, tmp_path: Path) -> None:
 def test_the_oldest_releases_fit_together(
     environment: Environment, wheel: str, version: str
 ) -> None:
-    """Every lower bound of ours can be had, all of them at once, as wheels."""
+    """All our lower bounds can be installed together, as wheels."""
     pins = oldest_pins(version)
 
     found = environment.would_install(f"{wheel}[django,fast]", "--only-binary=:all:", *pins)
@@ -102,7 +106,7 @@ def test_the_oldest_releases_fit_together(
 
 
 def test_the_documented_commands_are_those_of_these_tests() -> None:
-    """The page names each SDK once, and what the tests of a generation install is what it says."""
+    """The page names each SDK once, with the same commands that these tests run."""
     documented = re.findall(r"^pip install vwo-celery (.+)$", PAGE.read_text("utf-8"), re.MULTILINE)
 
     assert [command.split()[0] for command in documented] == [*SDKS]

@@ -1,4 +1,4 @@
-"""Legacy clients: several in one process, each with a dispatcher of its own; or in an application."""
+"""Legacy clients: several in one process, each with its own dispatcher, or one in an application."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def settings(capture: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
 def launch(
     settings: dict[str, Any], standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
-    """Launches a client that would send to the stand-in; batching is on unless said otherwise.
+    """Launch a client that would send to the stand-in; batching is on unless given otherwise.
 
-    Keywords `changed` and `batch_events` apart, they are those of vwo.launch.
+    Keywords are those of vwo.launch, except `changed` and `batch_events`.
     """
     monkeypatch.setattr(constants, "HTTPS_PROTOCOL", "http://")
     monkeypatch.setattr(constants.ENDPOINTS, "BASE_URL", standin.netloc)
@@ -63,10 +63,10 @@ def launch(
 def application(
     standin: Standin, redis_url: str, settings: dict[str, Any], tmp_path: Path
 ) -> Callable[..., Told]:
-    """Runs code in a process of its own, with SETTINGS, and what any application has.
+    """Run code in its own process, with SETTINGS, and the names of every application.
 
     Clients that it launches would send to the stand-in. The code must let the process end: events
-    on the SDK's own queue keep it for the interval, 600 seconds unless said otherwise.
+    on the SDK's own queue keep it alive for the interval, 600 seconds unless given otherwise.
     """
 
     def run(*pieces: str, exit_code: int = 0, **facts: Any) -> Told:

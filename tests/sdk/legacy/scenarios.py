@@ -1,4 +1,4 @@
-"""The calls behind each recorded legacy request: by name of the capture, without its `legacy_`."""
+"""The calls behind each recorded legacy request, by name of the capture without its `legacy_`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ VISITOR = {"user_agent": "Mozilla/5.0 (X11; Linux x86_64)", "user_ip_address": "
 
 
 class Integration:
-    """Told of every decision; does nothing."""
+    """Receives every decision and does nothing."""
 
     def callback(self, properties: Any) -> None:
-        """Take what the SDK decided."""
+        """Ignore the SDK's decision."""
 
 
 class Storage(vwo.UserStorage):
-    """Remembers nothing."""
+    """Stores nothing."""
 
     def get(self, user_id: str, campaign_key: str) -> None:
-        """Return what is stored: nothing."""
+        """Return nothing, since nothing is stored."""
 
     def set(self, user_data: dict[str, Any]) -> None:
         """Store nothing."""
@@ -32,7 +32,7 @@ class Scenario(msgspec.Struct, frozen=True):
 
     Attributes:
         calls: Method of the client, its arguments and its keywords, in order.
-        changed: What the settings file has besides the recorded ones.
+        changed: Additions to the recorded settings file.
         options: Further options of the launch.
     """
 

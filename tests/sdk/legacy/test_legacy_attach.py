@@ -1,4 +1,4 @@
-"""attach on a legacy client: its decisions, its events and its process, whatever happens."""
+"""attach on a legacy client: its decisions, its events and its process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROCESS_TIMEOUT_SECONDS = 30
 
 
 def lasting_threads():
-    """Threads that would keep the process from ending."""
+    """The threads that would keep the process from ending."""
     main = threading.main_thread()
     return [thread for thread in threading.enumerate() if not thread.daemon and thread is not main]
 
@@ -34,7 +34,7 @@ def lasting_threads():
 
 
 def test_without_an_override_events_go_to_vwo(launch, monkeypatch):
-    """The host is the SDK's own, read when the client is attached; base_url wins."""
+    """The host is the SDK's own, read when the client is attached; base_url overrides it."""
     from vwo.constants import constants
 
     client = launch()
@@ -60,7 +60,7 @@ def test_without_an_override_events_go_to_vwo(launch, monkeypatch):
 def test_batch_options_are_the_arguments_else_the_clients_else_the_vendors(
     own, given, expected, launch
 ):
-    """Without batch_event_data, attach takes the client's own, and without those 100 and 600."""
+    """Without batch_event_data, attach uses the client's own options; without those, 100 and 600."""
     client = launch(batch_events=own)
 
     batches = [vwo_celery.attach(client, **given).batch, vwo_celery.attach(client).batch]
@@ -69,7 +69,9 @@ def test_batch_options_are_the_arguments_else_the_clients_else_the_vendors(
 
 
 def test_the_clients_own_flush_callback_is_the_queues(launch):
-    """A function is taken by its import path, since workers call it; a lambda is refused, and logged."""
+    """A callback function is stored by its import path, since workers call it; a lambda is refused
+    and logged.
+    """
     named = launch(batch_events={"events_per_request": 5, "flush_callback": json.dumps})
     unnamed = launch(batch_events={"events_per_request": 5, "flush_callback": lambda *_: None})
 
@@ -78,7 +80,7 @@ def test_the_clients_own_flush_callback_is_the_queues(launch):
 
 
 def test_two_clients_with_two_accounts_route_apart(launch, redis_url, standin, worker):
-    """Each account's events go under its own key and region, though the SDK keeps one region."""
+    """Each account's events go under its own key and region, although the SDK keeps only one region."""
     first = launch(changed={"accountId": 1, "sdkKey": FIRST_KEY, "collectionPrefix": "eu01"})
     vwo_celery.attach(first, redis_url=redis_url)
     second = launch(changed={"accountId": 2, "sdkKey": SECOND_KEY})
@@ -97,7 +99,7 @@ def test_two_clients_with_two_accounts_route_apart(launch, redis_url, standin, w
 
 
 def test_an_opted_out_client_is_refused(launch):
-    """It tracks nothing any more, so there is nothing to attach."""
+    """An opted-out client is refused: it tracks nothing any more."""
     client = launch()
     client.set_opt_out()
 
@@ -109,7 +111,7 @@ def test_an_opted_out_client_is_refused(launch):
 
 
 def test_events_that_the_sdks_own_queue_holds_are_moved(launch, redis_url, standin, worker):
-    """What was tracked before attach leaves once, through the shared queue; the timer is gone."""
+    """Events tracked before attach leave once, through the shared queue; the SDK's timer is gone."""
     client = launch()
     client.activate("ab_full", "user-1")
     client.track("ab_full", "user-1", "signup")
@@ -130,7 +132,7 @@ def test_events_that_the_sdks_own_queue_holds_are_moved(launch, redis_url, stand
 def test_the_sdk_itself_sends_nothing_after_attach(
     batch_events, event_arch, launch, redis_url, standin
 ):
-    """All calls leave only through the queue: without a worker, no request reaches VWO."""
+    """All events leave through the queue only: without a worker, no request reaches VWO."""
     client = launch(batch_events=batch_events, changed={"isEventArchEnabled": event_arch})
     vwo_celery.attach(client, redis_url=redis_url)
 
@@ -162,7 +164,7 @@ def test_set_opt_out_has_what_is_queued_sent(launch, redis_url, standin, worker)
 
 
 def test_development_mode_sends_nothing(launch, redis_url, worker):
-    """Decisions are made, nothing is enqueued."""
+    """In development mode, decisions are made and nothing is enqueued."""
     client = launch(is_development_mode=True)
     vwo_celery.attach(client, redis_url=redis_url)
 
@@ -175,7 +177,7 @@ def test_development_mode_sends_nothing(launch, redis_url, worker):
 
 
 def test_a_dead_redis_costs_the_visitor_nothing(launch):
-    """Redis away: the variation is there, and the events wait on the host's disk."""
+    """Without Redis the variation is decided, and the events wait on the host's disk."""
     client = launch()
     queue = vwo_celery.attach(client, redis_url=DEAD_REDIS)
 
@@ -188,7 +190,7 @@ def test_a_dead_redis_costs_the_visitor_nothing(launch):
 
 
 def test_a_failure_of_the_queue_is_logged_once_counted_and_never_raised(launch, caplog):
-    """Whatever the queue or the SDK's own event builder raises, the variation is what VWO decided."""
+    """Whatever the queue or the SDK's event builder raises, the variation is the one that VWO decided."""
     client = launch()
     queue = vwo_celery.attach(client)
 
@@ -211,7 +213,7 @@ def test_a_failure_of_the_queue_is_logged_once_counted_and_never_raised(launch, 
 def test_after_a_fork_parent_and_children_track_and_nothing_is_lost_or_doubled(
     launch, redis_url, standin, worker
 ):
-    """As under gunicorn --preload: attached before the fork, used before it, in children, after it."""
+    """As under gunicorn --preload: attached before the fork; used before it, in children and after it."""
     client = launch()
     vwo_celery.attach(client, redis_url=redis_url)
 
@@ -240,7 +242,7 @@ def test_after_a_fork_parent_and_children_track_and_nothing_is_lost_or_doubled(
 
 @pytest.mark.declared_keys("open")
 def test_a_process_that_only_tracked_ends_by_itself(capture, redis_url, worker, tmp_path):
-    """The SDK's timer of 600 seconds is gone; what was tracked before and after attach is in Redis."""
+    """The SDK's timer of 600 seconds is gone; events tracked before and after attach are in Redis."""
     code = """
         import os, vwo, vwo_celery
         client = vwo.launch(os.environ["SETTINGS"], batch_events={"request_time_interval": 600})

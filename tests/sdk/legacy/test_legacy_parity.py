@@ -1,4 +1,4 @@
-"""Wire parity: the legacy SDK on the shared queue ends in the request that it would have sent itself."""
+"""Wire parity: a legacy event through the shared queue leads to the same request as the SDK's own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.declared_keys("watched")
 
 
 def test_every_recorded_request_has_its_scenario(captures):
-    """No capture is left out, and none is missing."""
+    """Captures and scenarios have the same names."""
     recorded = {path.stem.removeprefix("legacy_") for path in captures.glob("legacy_*.json")}
 
     assert recorded == set(SCENARIOS)
@@ -25,9 +25,9 @@ def test_every_recorded_request_has_its_scenario(captures):
 def test_the_request_equals_the_sdks_own(
     name, batch_events, launch, capture, redis_url, standin, worker
 ):
-    """Method, path, query and its order, headers, and every event with the order of its keys.
+    """Method, path, query and its order, headers, and every event with its key order are equal.
 
-    A client that was launched without batching has the batch shapes from attach on.
+    A client that was launched without batching has the batch shapes once it is attached.
     """
     recorded, scenario = capture(f"legacy_{name}"), SCENARIOS[name]
     client = launch(changed=scenario.changed, batch_events=batch_events, **scenario.options)

@@ -1,8 +1,8 @@
-"""The legacy SDK's own batching, with nothing of ours attached, compared with the shared queue.
+"""The legacy SDK's own batching, without vwo_celery, compared with the shared queue.
 
 These tests document the behaviour of vwo-python-sdk 1.68.2, the version that
-requirements-legacy.txt pins; each is a row of the README's comparison. What the shared queue does
-is tested beside it where test_legacy_attach.py does not.
+requirements-legacy.txt pins; each is a row of the README's comparison. The shared queue's side is
+tested beside it, unless test_legacy_attach.py does.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ DEATHS = [-number for number in SIGNALS]
 
 @pytest.fixture
 def own(launch):
-    """Launches a client on the SDK's own queue, and returns it with the calls of its callback."""
+    """Launch a client on the SDK's own queue, and return it with the calls of its callback."""
     launched = []
 
     def start(**batching):
@@ -84,7 +84,7 @@ def own(launch):
 
 
 def batch_sizes(standin):
-    """How many events each POST had."""
+    """Number of events in each POST."""
     return [len(batch.events) for batch in standin.batches]
 
 
@@ -101,7 +101,7 @@ def test_each_process_has_a_queue_of_its_own(application, standin):
 
 
 def test_here_two_processes_fill_one_batch(application, standin, worker):
-    """Two processes with half a batch each: one POST of both events."""
+    """Two processes with half a batch each send one POST with both events."""
     told = application(
         SHARED, TWO_PROCESSES, "tell(whole=bool(start(events_per_request=2).flush_events()))\n"
     )
@@ -115,7 +115,7 @@ def test_here_two_processes_fill_one_batch(application, standin, worker):
 
 
 def test_a_signal_loses_the_queue(application, standin):
-    """Vendor: a process that SIGTERM or SIGKILL ends sends nothing of what it has queued."""
+    """Vendor: a process ended by SIGTERM or SIGKILL sends none of its queued events."""
     told = application(OWN, KILLED, signals=SIGNALS)
 
     assert told.facts == {"codes": DEATHS, **{f"held at {number}": 1 for number in SIGNALS}}
@@ -123,7 +123,7 @@ def test_a_signal_loses_the_queue(application, standin):
 
 
 def test_here_a_signal_loses_nothing(application, standin, worker):
-    """What the killed processes had tracked is delivered at the next one's flush."""
+    """Events of killed processes are delivered at the next process' flush."""
     told = application(
         SHARED,
         KILLED,
@@ -138,7 +138,7 @@ def test_here_a_signal_loses_nothing(application, standin, worker):
 def test_an_orderly_end_waits_for_the_timer(application, standin):
     """Vendor: an ending process sends nothing until its interval, 600 seconds by default, is over.
 
-    Whoever kills it before, as a deploy does after some seconds of grace, loses the queue.
+    A process killed before that, as in a deploy after some seconds of grace, loses its queue.
     """
     told = application(
         OWN,
@@ -204,9 +204,10 @@ def test_a_fork_copies_the_queue_but_not_the_timer(application, standin):
 def test_what_vwo_refuses_is_dropped_and_reported_as_sent(
     status, tries, expected_pauses, own, standin, monkeypatch
 ):
-    """Vendor: the callback is told None, as for success; 500 is tried 4 times before, others once.
+    """Vendor: the callback gets None, as for success; 500 is attempted 4 times before, others once.
 
-    The next batch holds its own event only. The pauses between the tries are noted, not made.
+    The next batch holds only its own event. The pauses between the attempts are recorded, not
+    waited for.
     """
     standin.fail(*[status] * tries)
     pauses, sleep = [], time.sleep
@@ -225,7 +226,7 @@ def test_what_vwo_refuses_is_dropped_and_reported_as_sent(
 
 @pytest.mark.declared_keys("dead", "info", "batch")
 def test_here_what_vwo_refuses_is_kept_and_reported(launch, redis_url, standin, worker):
-    """A batch that VWO answers with 413 is told as failed and stays; the next one is delivered."""
+    """A batch that VWO answers with 413 is reported as failed and kept; the next one is delivered."""
     standin.fail(413)
     client = launch()
     queue = vwo_celery.attach(client, redis_url=redis_url)
@@ -244,7 +245,7 @@ def test_here_what_vwo_refuses_is_kept_and_reported(launch, redis_url, standin, 
 
 
 def test_an_event_that_json_cannot_carry_drops_its_batch(own, standin):
-    """Vendor: a NaN costs the events queued with it, and the callback is told None all the same."""
+    """Vendor: a NaN loses the events queued with it, and yet the callback gets None."""
     client, calls = own(events_per_request=100)
 
     client.push("plan", "gold", "user-1")
@@ -258,7 +259,7 @@ def test_an_event_that_json_cannot_carry_drops_its_batch(own, standin):
 
 
 def test_here_an_event_that_json_cannot_carry_is_dropped_alone(launch, redis_url, standin, worker):
-    """The NaN is counted as dropped, what is queued with it is delivered."""
+    """The NaN is counted as dropped; the events queued with it are delivered."""
     client = launch()
     queue = vwo_celery.attach(client, redis_url=redis_url)
 
@@ -275,7 +276,7 @@ def test_here_an_event_that_json_cannot_carry_is_dropped_alone(launch, redis_url
 
 
 def test_the_queue_never_holds_more_than_a_batch(own, standin):
-    """Vendor: what fails is gone, so that no POST has more events than events_per_request."""
+    """Vendor: failed events are gone, and no POST has more events than events_per_request."""
     standin.fail(400)
     client, calls = own(events_per_request=2)
 
@@ -288,7 +289,7 @@ def test_the_queue_never_holds_more_than_a_batch(own, standin):
 
 
 def test_here_5001_events_leave_in_two_posts(launch, redis_url, standin, worker):
-    """However many wait, a POST has at most events_per_request of them, and that is at most 5,000."""
+    """However many events wait, a POST has at most events_per_request of them: at most 5,000."""
     client = launch(batch_events={"events_per_request": 5000})
     queue = vwo_celery.attach(client, redis_url=redis_url)
 
@@ -305,7 +306,7 @@ def test_here_5001_events_leave_in_two_posts(launch, redis_url, standin, worker)
 
 
 def test_flush_events_without_a_mode_does_nothing(own, standin):
-    """Vendor: without "sync" or "async" it returns False, and all stays queued."""
+    """Vendor: without "sync" or "async" it returns False, and all events stay queued."""
     client, calls = own(events_per_request=100)
     client.push("plan", "gold", "user-1")
 
@@ -317,7 +318,9 @@ def test_flush_events_without_a_mode_does_nothing(own, standin):
 
 
 def test_flush_events_returns_true_whatever_vwo_says(own, standin):
-    """Vendor: True for a batch that VWO takes, for one that it refuses, and for an empty queue."""
+    """Vendor: returns True for a batch that VWO accepts, for one that it refuses, and for an empty
+    queue.
+    """
     standin.fail(None, 400)
     client, _ = own(events_per_request=100)
 
@@ -337,7 +340,7 @@ def test_flush_events_returns_true_whatever_vwo_says(own, standin):
 def test_an_idle_client_sends_nothing(own, standin):
     """Vendor: a timer runs only while events are queued.
 
-    One that had started with the client would have sent something before the event's own.
+    A timer started with the client would have sent a request before the event's own.
     """
     client, _ = own(request_time_interval=1)
     assert client.event_dispatcher.timer is None
