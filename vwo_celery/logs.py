@@ -1,6 +1,6 @@
 """The package's loggers, messages that are logged seldom, and the announcement of dropped events.
 
-Place: beside every stage. Every module logs through `log`, the SDK adapters through `sdk_log`; the
+Beside every stage. Every module logs through `log`, the SDK adapters through `sdk_log`; the
 names `vwo_celery` and `vwo_celery.sdk` are what applications configure.
 
 Code that drops events first counts them (the producer in `dropped`, the scripts in the ledger) and

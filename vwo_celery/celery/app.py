@@ -3,7 +3,7 @@
     celery -A vwo_celery.celery.app worker --concurrency 8
     celery -A vwo_celery.celery.app beat
 
-Place: an adapter; only the command `celery` imports it. An app of your own needs one line of this:
+Only the command `celery` imports it. An app of your own needs one line of this:
 `vwo_celery.setup(app)`. Nothing is lost with the process: events are in Redis.
 """
 

@@ -1,6 +1,6 @@
 """Celery's broker as the doctor sees it: is it reachable, and which workers consume our tasks.
 
-Place: adapters. Workers are asked over Celery's remote control; one that does not answer within a
+Workers are asked over Celery's remote control; one that does not answer within a
 second counts as absent. No task is sent and nothing is changed, so nothing can be lost here.
 """
 

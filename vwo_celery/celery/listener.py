@@ -1,6 +1,6 @@
 """The listener: a thread of every worker's main process that turns wake-ups into `deliver` tasks.
 
-Place: an adapter; it needs no broker. In each turn it
+It needs no broker. In each turn it
 
 1. looks for events that an application of this host has left on the disk;
 2. notes in Redis that it is alive;

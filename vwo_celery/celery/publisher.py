@@ -1,6 +1,6 @@
 """Publish tasks within a bounded time, whatever state Celery's broker is in.
 
-Place: adapters. A broker that hangs would block its callers, so this keeps connections of its own,
+A broker that hangs would block its callers, so this keeps connections of its own,
 with timeouts. A task is only a hint: if it is not published, the caller leaves the wake-up to the
 listeners, and nothing is lost.
 """

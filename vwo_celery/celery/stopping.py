@@ -1,6 +1,6 @@
 """The shutdown flag of a worker: one byte that all of its processes see at once.
 
-Place: adapters. Deliveries look at it between two batches, in a child of the pool, a thread or a
+Deliveries look at it between two batches, in a child of the pool, a thread or a
 greenlet: a worker that is told to stop ends after the POSTs under way. Nothing is lost with the
 process. Children that were not forked do not see the byte, and end after their tasks.
 """

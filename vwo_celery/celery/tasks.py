@@ -1,6 +1,6 @@
 """The three Celery tasks, and `setup`, the one line that adds them to an app.
 
-Place: an adapter; translates, decides nothing. A task message is only a hint: it holds names, no
+Translates, decides nothing. A task message is only a hint: it holds names, no
 event and no key. If one is lost, the sweep makes up for it; if one comes twice, the second claims
 nothing. So tasks are acknowledged early, keep no result, and are published without retries.
 """

@@ -1,6 +1,6 @@
 """`vwo-celery`, the operator's command: what is stuck, since when, why, and what to do about it.
 
-Place: adapters, beside an event's way; translates words into calls of the inspector, the operations
+Beside an event's way; translates words into calls of the inspector, the operations
 and the doctor. Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """
 

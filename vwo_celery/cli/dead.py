@@ -1,6 +1,6 @@
 """`vwo-celery dead list`, `redrive` and `purge`: dead letters, shown, sent again or dropped.
 
-Place: adapters. Only `purge` drops anything, and it asks first. If the command dies half-way, the
+Only `purge` drops anything, and it asks first. If the command dies half-way, the
 batches it has not come to are unchanged.
 """
 

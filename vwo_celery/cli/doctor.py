@@ -1,6 +1,6 @@
 """`vwo-celery doctor`: print each finding as soon as it is made.
 
-Place: adapters. It changes nothing.
+It changes nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`vwo-celery flush`: send what queues hold now, and wait until VWO has it.
 
-Place: adapters. If it dies while it waits, the events are sent nevertheless.
+If it dies while it waits, the events are sent nevertheless.
 """
 
 from __future__ import annotations

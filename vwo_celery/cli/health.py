@@ -1,6 +1,6 @@
 """`vwo-celery health`: do events leave in time? A line and an exit code, for probes and monitors.
 
-Place: adapters. It looks at the queues, not at one process: see docs/how-to/operate.md before a
+It looks at the queues, not at one process: see docs/how-to/operate.md before a
 worker is restarted because of it. Probes run it every few seconds, so it imports neither Celery nor
 what other commands print with.
 """

@@ -1,6 +1,6 @@
 """Tables where the terminal is wide enough, blocks of lines where it is not.
 
-Place: adapters. No number is ever cut off: a row that does not fit becomes a block.
+No number is ever cut off: a row that does not fit becomes a block.
 """
 
 from __future__ import annotations

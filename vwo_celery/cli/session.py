@@ -1,6 +1,6 @@
 """Parts that every command shares: common options, settings, `--json`, and errors as one line.
 
-Place: adapters. It connects only when a command asks for the queues.
+It connects only when a command asks for the queues.
 """
 
 from __future__ import annotations

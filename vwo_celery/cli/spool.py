@@ -1,6 +1,6 @@
 """`vwo-celery spool status` and `drain`: show this host's spool, or move it to Redis now.
 
-Place: adapters. Both concern the host they run on, and the Redis and namespace they are given. If
+Both concern the host they run on, and the Redis and namespace they are given. If
 `drain` dies half-way, the rest stays in the spool.
 """
 

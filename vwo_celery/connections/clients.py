@@ -1,6 +1,6 @@
 """Clients for the Redis that holds the queues: one server, Sentinel or Cluster, sync or asyncio.
 
-Place: an edge; owns the connections, and nothing that could be lost. A producer's client retries
+Owns the connections, and nothing that could be lost. A producer's client retries
 nothing: a repeat that the scripts do not know of could store an event twice. It times out early: a web
 request waits for it. A worker's client retries for some seconds, see `retries`. Nothing is connected
 before the first command.

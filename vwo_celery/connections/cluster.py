@@ -1,6 +1,6 @@
 """A client for Redis Cluster that connects at its first command, and again when all nodes moved.
 
-Place: beneath the clients; nothing to lose. redis-py's own client asks for the nodes when it is made,
+Beneath the clients; nothing to lose. redis-py's own client asks for the nodes when it is made,
 so an application could not start while Redis is away. It also retries, which is for the caller to
 decide. This one follows a slot that moved to another node (MOVED, ASK): such a command has not run.
 While the keys of a slot lie on two nodes, Redis answers TRYAGAIN: a worker retries until that is over,

@@ -1,6 +1,6 @@
 """redis-py's exceptions: their groups, and their way into ours without secrets.
 
-Place: beneath the clients; no state, nothing to lose. An exception of redis-py may quote the whole
+Beneath the clients; no state, nothing to lose. An exception of redis-py may quote the whole
 command that failed, with an event or an SDK key in it; that part is cut out.
 """
 

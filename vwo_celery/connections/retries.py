@@ -1,6 +1,6 @@
 """Retries of Redis commands: none for producers, a few seconds for workers.
 
-Place: beneath the clients. A producer's client retries nothing: only the producer knows what a second
+Beneath the clients. A producer's client retries nothing: only the producer knows what a second
 attempt might store twice, and how much time is left. A worker's client retries after a lost
 connection, long enough for a restart or a failover: settling is idempotent, and the lease of a claim
 whose answer was lost expires. If the process dies meanwhile, the command has run or it has not.

@@ -1,6 +1,6 @@
 """The demo's made-up account, and the settings that VWO's SDK gets for it.
 
-Place: adapters, the demo. The flag has a rollout and an A/B rule, so that one `get_flag` of the SDK
+The flag has a rollout and an A/B rule, so that one `get_flag` of the SDK
 makes two events, as it often does with a real account.
 """
 

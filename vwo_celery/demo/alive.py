@@ -1,6 +1,6 @@
 """A sign of life in a file: `python -m vwo_celery.demo.alive FILE` fails when it is too old.
 
-Place: adapters, the demo; the health check of its replicas.
+The health check of its replicas.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     celery -A vwo_celery.demo.app worker
 
-Place: adapters, the demo. Its one receiver records each batch that VWO accepted, for the report.
+Its one receiver records each batch that VWO accepted, for the report.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Programs that the demo starts, freezes, kills and ends; none of them outlives it.
 
-Place: adapters, the demo. Each leads a session of its own: Ctrl-C reaches only the demo, which ends
+Each leads a session of its own: Ctrl-C reaches only the demo, which ends
 its programs in order, and a worker's children end with the worker. If the demo itself is killed, on
 Linux the kernel kills its programs; elsewhere they then go on.
 """

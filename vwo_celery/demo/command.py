@@ -1,7 +1,4 @@
-"""The command line of `vwo-celery demo`. Exit codes: 0 all promises kept, 1 not, 130 interrupted.
-
-Place: adapters, the demo.
-"""
+"""The command line of `vwo-celery demo`. Exit codes: 0 all promises kept, 1 not, 130 interrupted."""
 
 from __future__ import annotations
 

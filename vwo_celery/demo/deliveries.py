@@ -1,6 +1,6 @@
 """Records of the demo's workers for its report: one line for each batch that VWO accepted.
 
-Place: adapters, the demo. Written by a receiver of `batch_delivered`, read by the demo.
+Written by a receiver of `batch_delivered`, read by the demo.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Freeze a worker while it holds a batch, so that killing it leaves a lease to run out.
 
-Place: adapters, the demo. Nothing in Redis says which worker holds a lease, so the worker is frozen
+Nothing in Redis says which worker holds a lease, so the worker is frozen
 (SIGSTOP): a batch still in flight when the other workers have long settled theirs is its own.
 """
 

@@ -1,6 +1,6 @@
 """The steps of the demo, in order. Read this file to see what it shows.
 
-Place: adapters, the demo. Ctrl-C only sets a flag; `_until`, which does all the waiting, then raises
+Ctrl-C only sets a flag; `_until`, which does all the waiting, then raises
 `Interrupted`. So no step is cut in two, and it is known which programs were started.
 """
 

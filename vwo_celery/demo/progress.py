@@ -1,6 +1,6 @@
 """The demo's progress: numbers of one moment, from Redis, from VWO's stand-in and the replicas.
 
-Place: adapters, the demo; it changes nothing.
+It changes nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A queue that records every receipt, so that the demo can prove what became of each event.
 
-Place: adapters, the demo, in the place of an application's queue. A digest of its JSON identifies an
+In the place of an application's queue. A digest of its JSON identifies an
 event; the stand-in receives the same bytes.
 """
 

@@ -2,7 +2,7 @@
 
     python -m vwo_celery.demo.replica --name 1 --vwo-url http://127.0.0.1:8080
 
-Place: adapters, the demo; the near end of an event's way. Of this, an application of your own needs
+The near end of an event's way. Of this, an application of your own needs
 only `vwo_celery.init`, or `vwo_celery.attach` for a client it has already; the SDK is used as its
 documentation says.
 """

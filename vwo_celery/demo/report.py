@@ -1,6 +1,6 @@
 """The demo's result: every number is counted where it arises, and compared with the others.
 
-Place: adapters, the demo; pure. The receipts of the replicas are compared with what VWO's stand-in
+Pure. The receipts of the replicas are compared with what VWO's stand-in
 saw, event by event, and with the ledger in Redis.
 """
 

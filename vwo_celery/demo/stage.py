@@ -1,6 +1,6 @@
 """The programs of the demo and their settings: Redis, VWO's stand-in, workers, beat, replicas.
 
-Place: adapters, the demo. All files are in one folder, which is deleted at the end.
+All files are in one folder, which is deleted at the end.
 """
 
 from __future__ import annotations

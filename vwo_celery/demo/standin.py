@@ -2,7 +2,7 @@
 
     python -m vwo_celery.demo.standin --host 0.0.0.0 --port 8080
 
-Place: adapters, the demo; the far end of an event's way. Ends on SIGTERM.
+The far end of an event's way. Ends on SIGTERM.
 """
 
 from __future__ import annotations

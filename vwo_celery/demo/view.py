@@ -1,6 +1,6 @@
 """The demo on the screen: a story that stays, live numbers below it, and a table at the end.
 
-Place: adapters, the demo. Without a terminal, the live numbers become a line now and then. No thread
+Without a terminal, the live numbers become a line now and then. No thread
 draws; `play` decides when the screen changes.
 """
 

@@ -1,6 +1,6 @@
 """vwo_celery in a Django project: settings from VWO_CELERY, events that wait for the commit.
 
-Place: adapters. "vwo_celery.django" in INSTALLED_APPS brings the system checks, the operator's
+"vwo_celery.django" in INSTALLED_APPS brings the system checks, the operator's
 command as `manage.py vwo_celery`, and the tasks to `app.autodiscover_tasks()`. Celery is imported
 only with the module `tasks`, which Celery's own processes ask for and web processes do not.
 """

@@ -1,6 +1,6 @@
 """The app that "vwo_celery.django" in INSTALLED_APPS adds: its name and its system checks.
 
-Place: adapters; read once at start-up, before any event exists.
+Read once at start-up, before any event exists.
 """
 
 from __future__ import annotations

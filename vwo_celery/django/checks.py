@@ -1,6 +1,6 @@
 """System checks: every mistake in VWO_CELERY and in VWO_CELERY_… variables, each with its remedy.
 
-Place: adapters; run by `manage.py check`, `runserver`, `migrate` and before tests. No I/O:
+Run by `manage.py check`, `runserver`, `migrate` and before tests. No I/O:
 `manage.py vwo_celery doctor` checks what only Redis or the broker can tell.
 
 vwo_celery.E001  VWO_CELERY is no dict

@@ -1,6 +1,6 @@
 """Events of a database transaction: enqueued when it commits, never when it is rolled back.
 
-Place: adapters, just before stage 1 of an event's way. Between the call and the commit the event is
+Just before stage 1 of an event's way. Between the call and the commit the event is
 only in this process' memory. If the process dies there, the transaction is rolled back and the event
 is gone with it. If it dies just after the commit, before Redis has the event, the event is lost;
 only an outbox table could keep it.

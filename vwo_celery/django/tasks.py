@@ -1,6 +1,6 @@
 """The three tasks, for `app.autodiscover_tasks()`; importing this module sets the app up.
 
-Place: adapters. Celery imports this module in workers and beat, never in a web process. The tasks
+Celery imports this module in workers and beat, never in a web process. The tasks
 need the listener and the beat entry, so unless the app was set up already, it is set up here by
 `vwo_celery.setup`, with Django's settings.
 """

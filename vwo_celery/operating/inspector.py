@@ -1,6 +1,6 @@
 """The operator's view of each queue: where its events are, since when and why, and its ledger.
 
-Place: beside an event's way; delivery never imports it. Changes nothing: nothing to
+Beside an event's way; delivery never imports it. Changes nothing: nothing to
 lose. It stays cheap with thousands of registered queues: those that hold nothing are read by the
 hundred in one round trip.
 """

@@ -1,6 +1,6 @@
 """The operator's actions: pause and resume queues, redrive or purge dead letters.
 
-Place: beside an event's way; delivery never imports it. One script moves one batch: if the process
+Beside an event's way; delivery never imports it. One script moves one batch: if the process
 dies in between, the other batches are as they were, and the same command goes on from there.
 """
 

@@ -1,6 +1,6 @@
 """Stalls: workers that listen but run no tasks, judged by the signs of life in Redis.
 
-Place: beside an event's way. Celery's consumer has been seen to live on without consuming after its
+Beside an event's way. Celery's consumer has been seen to live on without consuming after its
 broker came back, and tasks of other kinds can keep every lane busy. A listener that finds a stall
 sends one of the waiting batches itself; health reports it. Looking changes nothing: nothing to
 lose.

@@ -1,6 +1,6 @@
 """Dropping to make room: the oldest events of a full queue, the oldest dead letters.
 
-Place: stage 1 (a producer with `when_full="drop_oldest"` drops events) and stage 5 (a worker drops
+Stage 1 (a producer with `when_full="drop_oldest"` drops events) and stage 5 (a worker drops
 dead letters). One script drops and counts; then the drop is announced. If the process dies in
 between, the drop is counted and not announced, and the next call drops the rest.
 """

@@ -1,6 +1,6 @@
 """A destination's circuit: it opens after failures in a row; then only one probe at a time is sent.
 
-Place: stages 3 to 5; owns one key in Redis for each queue, shared by all workers. While the circuit
+Stages 3 to 5; owns one key in Redis for each queue, shared by all workers. While the circuit
 is open, the queue's shards are held, so that nothing is claimed. The worker whose probe succeeds
 ends the holds; a shard whose hold runs out asks the circuit again. If the probing process dies, its
 leave to probe expires.

@@ -1,6 +1,6 @@
 """The data that all queues of a namespace share in Redis: registrations, wake-ups, signs of life.
 
-Place: stages 1 to 6; owns the keys without a hash tag, which plain commands read and write. No
+Stages 1 to 6; owns the keys without a hash tag, which plain commands read and write. No
 event is stored here. If the process dies here, a wake-up or a sign of life may be lost; the next
 sweep makes up for it. A lost registration is written again by the next enqueue.
 """

@@ -1,6 +1,6 @@
 """Lua scripts by name: loaded from the package, composed once, run by their digest.
 
-Place: beneath `shard`. A line "--@include NAME" is replaced by lua/shared/NAME.lua, so that code
+Beneath `shard`. A line "--@include NAME" is replaced by lua/shared/NAME.lua, so that code
 which several scripts share is written once. The digest of the text is the version: releases with
 different scripts run side by side. A server that forgot a script (restart, failover, SCRIPT FLUSH)
 is given it again. If the process dies here, a script has run as a whole or not at all.

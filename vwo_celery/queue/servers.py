@@ -1,6 +1,6 @@
 """Facts that a Redis server tells about itself: how safe events are in it.
 
-Place: beside an event's way; read by the doctor and the demo. Changes nothing: nothing to lose.
+Beside an event's way; read by the doctor and the demo. Changes nothing: nothing to lose.
 Nearly all facts come from INFO, since managed servers often refuse CONFIG.
 """
 

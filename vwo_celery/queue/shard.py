@@ -1,6 +1,6 @@
 """One shard of one queue in Redis: each change of state is one script, and one method here.
 
-Place: stages 1 to 5; owns the keys of a shard. Scripts move ids and counters. Events pass through
+Stages 1 to 5; owns the keys of a shard. Scripts move ids and counters. Events pass through
 them only when they are pushed, and when another program pushed them. If the process dies inside a
 method, the script has run as a whole or not at all.
 """

@@ -1,6 +1,6 @@
 """Snapshots: the contents of one shard at one moment, read in one transaction, for the ledger.
 
-Place: beside `shard`. Changes nothing: nothing to lose. Numbers of events come from the structures
+Beside `shard`. Changes nothing: nothing to lose. Numbers of events come from the structures
 that hold the events, not from counters, wherever there is such a structure; only therefore does a
 balanced ledger prove anything.
 """

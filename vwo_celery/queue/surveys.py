@@ -1,6 +1,6 @@
 """Surveys of many shards in one round trip: which hold events, and which hold overdue batches.
 
-Place: beside `shard`. Changes nothing: nothing to lose.
+Beside `shard`. Changes nothing: nothing to lose.
 """
 
 from __future__ import annotations

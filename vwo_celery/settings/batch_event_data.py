@@ -1,6 +1,6 @@
 """`batch_event_data`: when a batch leaves, in the vendor's words and in the spelling of every SDK.
 
-Place: words, no I/O. Read once, when a queue is made, before any event exists; nothing is lost if the
+No I/O. Read once, when a queue is made, before any event exists; nothing is lost if the
 process dies here. A wrong value disables the vendor's SDKs; here it costs only its own option, which
 takes the vendor's default. With `strict` it raises instead.
 """

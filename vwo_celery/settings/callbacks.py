@@ -1,6 +1,6 @@
 """The `flush_callback` of a queue: its import path, and the function that a worker finds there.
 
-Place: words, for the settings and for stage 6. Whoever can write to Redis can register a queue, so a
+For the settings and for stage 6. Whoever can write to Redis can register a queue, so a
 worker imports a callback only from the modules in its own `callback_modules`. No state; nothing to
 lose.
 """

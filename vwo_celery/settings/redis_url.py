@@ -1,6 +1,6 @@
 """Redis URLs: the one place that takes them apart.
 
-Place: words, no I/O; nothing to lose. Libraries quote what they cannot read, such as a "port" that is
+No I/O; nothing to lose. Libraries quote what they cannot read, such as a "port" that is
 half of a password. So a URL is checked when the settings are made, before a library sees it.
 
 redis:// and rediss://HOST:PORT/DB, unix://PATH, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB,

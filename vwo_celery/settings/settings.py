@@ -1,6 +1,6 @@
 """Settings: every choice of an operator, in one frozen struct.
 
-Place: words. Made once, when a queue or a worker is set up, before any event exists; nothing is lost
+Made once, when a queue or a worker is set up, before any event exists; nothing is lost
 if the process dies here. msgspec checks each field against the range written at the field; error
 messages and the table in docs/reference/settings.md are made from the same text.
 """

@@ -1,6 +1,6 @@
 """The places where a setting may be written: an argument, Django's settings, the environment.
 
-Place: words; nothing to lose. Reads `os.environ` and, in a process that runs Django, its settings.
+Nothing to lose. Reads `os.environ` and, in a process that runs Django, its settings.
 Checks names; `settings` checks values.
 """
 

@@ -1,6 +1,6 @@
 """Tools to test the whole way of an event on one machine: a real Redis and a stand-in for VWO.
 
-Place: adapters; used by our tests, by the demo, and by tests of applications. They need
+Used by our tests, by the demo, and by tests of applications. They need
 neither Celery nor a network beyond loopback. Nothing starts at import.
 """
 

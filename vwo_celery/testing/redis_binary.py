@@ -1,6 +1,6 @@
 """Find a real Redis server on this machine.
 
-Place: adapters, beside the event's way. Candidates are, in order, VWO_CELERY_REDIS_SERVER, PATH, and
+Candidates are, in order, VWO_CELERY_REDIS_SERVER, PATH, and
 the wheels of the extra `dev-redis`; the first that is a Redis and new enough is taken.
 """
 

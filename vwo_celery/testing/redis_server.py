@@ -1,6 +1,6 @@
 """A private Redis server: on a free port of loopback, in a folder that is deleted with it.
 
-Place: adapters, beside the event's way. The server is real.
+The server is real.
 
 If this process dies, the server dies with it: on Linux the kernel kills it, elsewhere an exit hook
 does, but not after a SIGKILL. Not for production: anybody on this host can connect.

@@ -1,7 +1,4 @@
-"""Wait for a condition with a deadline; find a port that stays free across a restart.
-
-Place: adapters, beside the event's way.
-"""
+"""Wait for a condition with a deadline; find a port that stays free across a restart."""
 
 from __future__ import annotations
 

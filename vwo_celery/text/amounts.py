@@ -1,6 +1,6 @@
 """Counts, spans of time and sizes, each in one form for messages and tables.
 
-Place: words; pure functions, nothing to lose.
+Pure functions, nothing to lose.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Masks for SDK keys, passwords, and URLs that hold one.
 
-Place: words; pure functions, nothing to lose. They read text with patterns, not with a parser: a
+Pure functions, nothing to lose. They read text with patterns, not with a parser: a
 secret must be masked also in a URL that cannot be parsed.
 """
 

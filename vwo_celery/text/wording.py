@@ -1,6 +1,6 @@
 """Values from outside in errors and log lines, shortened, whatever they are.
 
-Place: words; pure functions, nothing to lose.
+Pure functions, nothing to lose.
 """
 
 from __future__ import annotations

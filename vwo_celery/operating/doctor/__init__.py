@@ -1,6 +1,6 @@
 """The doctor: finds everything that commonly keeps events from leaving, each with its remedy.
 
-Place: beside an event's way; delivery never imports it. Each file holds the checks of one thing,
+Beside an event's way; delivery never imports it. Each file holds the checks of one thing,
 which are pure decisions on facts: `servers` (Redis itself), `workers` (listeners and beat),
 `queues`, `broker` (Celery's) and `spool` (this host's). The doctor changes nothing: nothing to
 lose. A fault is a finding, never an exception, so one fault hides no other.

@@ -1,6 +1,6 @@
 """A stand-in for VWO's collection server: a real HTTP server with VWO's known rules.
 
-Place: adapters; it stands at the far end of an event's way, where the POST arrives. `rules` decides
+It stands at the far end of an event's way, where the POST arrives. `rules` decides
 about a request, `tally` counts, `server` speaks HTTP and plays faults. It can be run by itself:
 `python -m vwo_celery.testing.standin --help`.
 

@@ -1,6 +1,6 @@
 """The stand-in as a program of its own: `python -m vwo_celery.testing.standin`.
 
-Place: adapters, the stand-in for VWO. Ends on SIGTERM or Ctrl-C.
+Ends on SIGTERM or Ctrl-C.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Faults that a test plans for the requests to come.
 
-Place: adapters, the stand-in for VWO; no I/O in here.
+No I/O in here.
 """
 
 from __future__ import annotations

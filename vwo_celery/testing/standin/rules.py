@@ -1,6 +1,6 @@
 """VWO's rules: one pure function from a request to an answer.
 
-Place: adapters, the stand-in for VWO; no I/O in here. Bounds and shapes are written down a second
+No I/O in here. Bounds and shapes are written down a second
 time, not imported from the code under test: else both could be wrong together.
 
 Sources: the vendor's batching pages (5,000 events, 10 MB, 413), the SDKs' handling of answers (400

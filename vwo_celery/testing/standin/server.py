@@ -1,6 +1,6 @@
 """The stand-in's HTTP side: a threaded HTTP/1.1 server with keep-alive that misbehaves on demand.
 
-Place: adapters, the stand-in for VWO. An answer leaves in one segment with Nagle's algorithm off;
+An answer leaves in one segment with Nagle's algorithm off;
 the standard library's two segments would cost a keep-alive client 40 ms a request.
 """
 

@@ -1,6 +1,6 @@
 """Counts of what arrived: requests, events, repeats, refusals and delays.
 
-Place: adapters, the stand-in for VWO; no I/O in here, safe under threads.
+No I/O in here, safe under threads.
 
 Two events count as a repeat if their bytes are equal. That is exact for FME events with any content
 of their own; legacy events have no id, so two equal calls of one visitor within a second count as a

@@ -1,6 +1,6 @@
 """`manage.py vwo_celery …`: the operator's command, with the settings of Django's VWO_CELERY.
 
-Place: adapters, beside the event's way. All words after Django's own options go to `vwo-celery`,
+Beside the event's way. All words after Django's own options go to `vwo-celery`,
 which answers, prints and exits as it does without Django.
 """
 
