@@ -1,4 +1,4 @@
-"""Numbers, spans and sizes as people read them."""
+"""Numbers, durations and sizes in readable form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vwo_celery.text.amounts import count, size, span
     ("number", "text"), [(0, "0 batches"), (1, "1 batch"), (1200, "1,200 batches")]
 )
 def test_a_count_agrees_with_its_noun(number: int, text: str) -> None:
-    """One of a thing is not some things."""
+    """The noun is singular after 1 and plural otherwise."""
     assert count(number, "batch", "batches") == text
 
 
@@ -24,7 +24,7 @@ def test_a_count_agrees_with_its_noun(number: int, text: str) -> None:
     ],
 )  # fmt: skip
 def test_a_span_has_two_units_at_most(seconds: float, text: str) -> None:
-    """The precision follows the length."""
+    """A duration has at most two units; the precision follows its length."""
     assert span(seconds) == text
 
 
@@ -34,5 +34,5 @@ def test_a_span_has_two_units_at_most(seconds: float, text: str) -> None:
      (2**52, "4,096.0 TiB")],
 )  # fmt: skip
 def test_a_size_is_in_its_largest_unit(bytes_: float, text: str) -> None:
-    """Powers of 1024, as Redis counts."""
+    """A size is in its largest unit; units are powers of 1024, as in Redis."""
     assert size(bytes_) == text

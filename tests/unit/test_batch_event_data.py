@@ -1,4 +1,4 @@
-"""batch_event_data: the vendor's options in every spelling, and no way to take the app down."""
+"""batch_event_data: the vendor's options in every spelling; a wrong one never stops the app."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def on_flush(error: object, events: object) -> None:
 
 
 async def on_flush_async(error: object, events: object) -> None:
-    """Likewise, and no business of the parser's that nobody would await it."""
+    """An async callback; the parser accepts it, although nobody would await it."""
 
 
 class Reports:
-    """A class with callbacks of every sort."""
+    """A class with callbacks of every kind."""
 
     @staticmethod
     def on_flush(error: object, events: object) -> None:
-        """Importable, by two names."""
+        """Importable under two names."""
 
     @classmethod
     def on_flush_of_class(cls, error: object, events: object) -> None:
@@ -58,7 +58,7 @@ HERE = on_flush.__module__
 
 @pytest.fixture(autouse=True)
 def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What the parser logs as warnings, in a process that has logged nothing yet."""
+    """The parser's warnings, in a process that has logged nothing yet."""
     monkeypatch.setattr(batch_event_data, "_once", log_once())
     messages: list[str] = []
     handler = logging.Handler(logging.WARNING)
@@ -127,7 +127,7 @@ RIGHT: list[tuple[Any, BatchSettings]] = [
 
 @pytest.mark.parametrize(("options", "expected"), RIGHT)
 def test_options_that_are_right(options: Any, expected: BatchSettings, logged: list[str]) -> None:
-    """One option brings the other's default, neither means real time, each spelling is the same."""
+    """One option brings the other's default, neither means real time, and all spellings are equal."""
     parsed = parse_batch_event_data(options)
 
     assert parsed == parse_batch_event_data(options, strict=True) == expected
@@ -141,7 +141,7 @@ MS_RANGE = "must be a finite number of milliseconds, 1000 or more"
 
 
 def wrong(*values: Any) -> list[tuple[Any, str]]:
-    """Wrong values, each with how an error shows it."""
+    """Wrong values, each with its form in an error."""
     return [(value, repr(value)) for value in values]
 
 
@@ -153,7 +153,7 @@ WRONG_SECONDS = wrong(0, 0.999, -1, "60", "", True, NAN, INFINITY, -INFINITY, [6
 
 @pytest.mark.parametrize(("value", "told"), WRONG_EVENTS)
 def test_a_wrong_number_of_events(value: Any, told: str, logged: list[str]) -> None:
-    """Strict: an error that names option, range and value. Else: 100, said once, never real time."""
+    """Strict: an error with option, range and value. Otherwise 100, logged once, and never real time."""
     for spelling in ("events_per_request", "EventsPerRequest", "batchMinSize"):
         with pytest.raises(SettingsError) as refused:
             parse_batch_event_data({spelling: value}, strict=True)
@@ -170,7 +170,7 @@ def test_a_wrong_number_of_events(value: Any, told: str, logged: list[str]) -> N
 
 @pytest.mark.parametrize(("value", "told"), WRONG_SECONDS)
 def test_a_wrong_interval(value: Any, told: str, logged: list[str]) -> None:
-    """As for the number of events; the default is 600 seconds."""
+    """Strict: an error with option, range and value. Otherwise 600 seconds, logged once."""
     with pytest.raises(SettingsError) as refused:
         parse_batch_event_data({"request_time_interval": value}, strict=True)
     parsed = parse_batch_event_data({"request_time_interval": value, "events_per_request": 5})
@@ -183,7 +183,7 @@ def test_a_wrong_interval(value: Any, told: str, logged: list[str]) -> None:
 
 @pytest.mark.parametrize(("value", "told"), wrong(0, 600, 999.9, "300000", True, NAN, INFINITY))
 def test_a_wrong_interval_of_android(value: Any, told: str, logged: list[str]) -> None:
-    """Android's interval is in milliseconds, so seconds are noticed, and its range says so."""
+    """Android's interval is in milliseconds: its range says so, and a value in seconds is refused."""
     with pytest.raises(SettingsError) as refused:
         parse_batch_event_data({"batchUploadTimeInterval": value}, strict=True)
     parsed = parse_batch_event_data({"batchUploadTimeInterval": value})
@@ -195,7 +195,7 @@ def test_a_wrong_interval_of_android(value: Any, told: str, logged: list[str]) -
 
 
 def test_an_integer_beyond_any_float_is_refused() -> None:
-    """There is no maximum, but a clock has to be able to add it."""
+    """The interval has no vendor's maximum, but it must be small enough to add to a clock."""
     with pytest.raises(SettingsError, match=SECONDS_RANGE):
         parse_batch_event_data({"request_time_interval": 10**400}, strict=True)
     with pytest.raises(SettingsError, match=MS_RANGE):
@@ -230,7 +230,7 @@ def test_an_integer_beyond_any_float_is_refused() -> None:
 def test_two_spellings_that_disagree(
     options: dict[str, Any], told: str, parsed: BatchSettings, logged: list[str]
 ) -> None:
-    """Neither of two contradicting values is better than the default."""
+    """Of two contradicting spellings neither is used; the option takes its default."""
     with pytest.raises(SettingsError, match=told):
         parse_batch_event_data(options, strict=True)
 
@@ -253,7 +253,9 @@ def test_two_spellings_that_disagree(
 def test_an_option_that_does_not_exist(
     options: Any, told: str, parsed: BatchSettings, logged: list[str]
 ) -> None:
-    """It is named, with the nearest real one, and without its value; whoever gave it wants batches."""
+    """An unknown option is reported with the nearest known one and without its value; it still
+    means batches.
+    """
     with pytest.raises(SettingsError) as refused:
         parse_batch_event_data(options, strict=True)
 
@@ -265,7 +267,7 @@ def test_an_option_that_does_not_exist(
 
 
 class Raising(Mapping[str, Any]):
-    """A mapping that raises however it is read."""
+    """A mapping that raises at every read."""
 
     def __getitem__(self, key: str) -> Any:
         raise OSError
@@ -297,7 +299,7 @@ class Odd:
     "options", [5, 0, "x", "", [], [("events_per_request", 5)], True, False, Options, object()]
 )
 def test_options_that_are_no_options(options: Any, logged: list[str]) -> None:
-    """Something was wanted, so batches with both defaults it is."""
+    """An object that holds no options is reported, and batches with both defaults are used."""
     with pytest.raises(SettingsError, match="it must be a dict or a struct of options"):
         parse_batch_event_data(options, strict=True)
 
@@ -309,7 +311,7 @@ def test_options_that_are_no_options(options: Any, logged: list[str]) -> None:
     "options", [Raising(), {"events_per_request": Odd()}, {"flush_callback": Odd(), "x": Odd()}]
 )
 def test_options_that_raise_are_only_wrong(options: Any) -> None:
-    """Whatever an object does when it is looked at, the app starts."""
+    """An object that raises at every access is only a wrong value: the app starts."""
     with pytest.raises(SettingsError):
         parse_batch_event_data(options, strict=True)
 
@@ -317,7 +319,7 @@ def test_options_that_raise_are_only_wrong(options: Any) -> None:
 
 
 def test_one_error_names_every_problem() -> None:
-    """Whoever has to mend three options need not start the app three times."""
+    """One error names every problem."""
     options = {"events_per_request": 0, "request_time_interval": 0, "retries": 1}
 
     with pytest.raises(SettingsError) as refused:
@@ -327,7 +329,7 @@ def test_one_error_names_every_problem() -> None:
 
 
 def test_a_problem_is_logged_once_in_a_process(logged: list[str]) -> None:
-    """A queue made anew for every request does not fill the log; another problem is told."""
+    """The same problem is logged once per process, another problem again."""
     for _ in range(3):
         parse_batch_event_data({"events_per_request": 0})
         parse_batch_event_data({"events_per_request": -1})
@@ -349,7 +351,7 @@ def test_a_problem_is_logged_once_in_a_process(logged: list[str]) -> None:
     ],
 )
 def test_a_callback_has_an_import_path(callback: Any, path: str) -> None:
-    """A path is brought into one form; a function is replaced by the path that leads to it."""
+    """A path is brought into one form; a function is replaced by its import path."""
     assert callback_path(callback) == path
 
 
@@ -369,7 +371,7 @@ def from_main(name: str = "on_flush") -> Any:
 
 
 def shadowed() -> Any:
-    """A function whose name now leads to another one."""
+    """A function whose name now refers to another one."""
     function: Any = closure()
     function.__module__, function.__qualname__ = HERE, "on_flush"
     return function
@@ -407,7 +409,7 @@ UNREACHABLE: list[tuple[Any, str]] = [
 def test_a_callback_that_cannot_cross_processes(
     callback: Any, told: str, logged: list[str]
 ) -> None:
-    """It is refused with the remedy, and left out where the app must start; events still go."""
+    """A callback without an import path is refused with the remedy, or left out unless strict."""
     options = {"events_per_request": 5, "flush_callback": callback}
 
     with pytest.raises(SettingsError) as refused:
@@ -420,14 +422,16 @@ def test_a_callback_that_cannot_cross_processes(
 
 
 def test_a_wrong_callback_alone_still_means_real_time() -> None:
-    """A callback says nothing about when a batch leaves."""
+    """A wrong callback alone still means real time: a callback does not decide when a batch leaves."""
     assert parse_batch_event_data({"flush_callback": 5}) == REAL_TIME
 
 
 def test_a_decorated_callback_is_found_by_what_its_name_leads_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """functools.wraps keeps the name; the wrapper is what a worker will import under it."""
+    """A decorated callback is found by its name, which functools.wraps keeps: workers import the
+    wrapper.
+    """
 
     @functools.wraps(on_flush)
     def wrapper(error: object, events: object) -> None: ...
@@ -441,7 +445,7 @@ def test_a_decorated_callback_is_found_by_what_its_name_leads_to(
 
 
 def test_parsing_imports_nothing() -> None:
-    """A path is the worker's to import; the web process may not even have that module."""
+    """The parser does not import a callback: the web process may not have its module."""
     before = set(sys.modules)
 
     parsed = parse_batch_event_data({"flush_callback": "xml.dom.pulldom:parse"}, strict=True)
@@ -456,14 +460,14 @@ def test_parsing_imports_nothing() -> None:
 def test_the_interval_in_milliseconds_can_be_added_to_a_clock(
     seconds: float, milliseconds: int
 ) -> None:
-    """The vendor sets no maximum, integers in Lua do."""
+    """The longest interval in milliseconds can be added to a clock: Lua's integers have a maximum."""
     batch = BatchSettings(5, seconds)
 
     assert batch.request_time_interval_ms == milliseconds
 
 
 def test_batch_settings_are_frozen_and_hashable() -> None:
-    """They may be shared and compared."""
+    """Batch settings can be shared and compared."""
     batch = parse_batch_event_data({"events_per_request": 5})
 
     assert {batch: 1}[BatchSettings(5, 600.0)] == 1
@@ -480,7 +484,7 @@ def test_batch_settings_are_frozen_and_hashable() -> None:
     )
 )
 def test_whatever_is_given_the_result_is_in_range(options: dict[str, Any]) -> None:
-    """Nothing raises, and what comes out could be given again strictly."""
+    """Nothing raises, and every result is in range and accepted with strict."""
     parsed = parse_batch_event_data(options)
 
     assert parse_batch_event_data(parsed, strict=True) == parsed

@@ -1,4 +1,4 @@
-"""The search for refused events in a batch: none is lost, no good one is blamed, few sends."""
+"""The search for refused events in a batch: no event is lost or blamed wrongly, with few sends."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ACCEPTED = Outcome(verdict=Verdict.DELIVERED)
 REFUSED = Outcome(verdict=Verdict.REJECTED, error="VWO answered 400 (Bad Request)")
 BUSY = Outcome(verdict=Verdict.RELEASE, error="VWO answered 503 (Service Unavailable)")
 FORBIDDEN = Outcome(verdict=Verdict.REFUSED, error="VWO answered 403 (Forbidden)")
-#: Poisons up to which a search always finds something to accept: of the refusals after which it gives
-#: up, all but those that halving comes to first are of single events.
+#: Most poisons with which a search certainly finds an accepted event: the search gives up after
+#: MOST_REFUSALS, of which only the first few are of ranges and not of single events.
 SURELY_FOUND = MOST_REFUSALS - REFUSALS_BEFORE_SINGLES - 1
 
 
 class Vwo:
-    """Refuses whatever holds a poison; may answer something else from one send on."""
+    """Refuses every range with a poison; may give another answer from a given send on."""
 
     def __init__(
         self, poisons: frozenset[int], *, until: int = 10**9, then: Outcome | None = None
@@ -41,7 +41,7 @@ class Vwo:
         self.accepted: list[Range] = []
 
     def answer(self, start: int, end: int) -> Outcome | None:
-        """What VWO says to a POST of these events."""
+        """The answer of VWO to a POST of these events."""
         if len(self.sent) >= self.until:
             return self.then
         self.sent.append((start, end))
@@ -52,17 +52,17 @@ class Vwo:
 
 
 def always() -> bool:
-    """Nothing stops the search."""
+    """Allow the search to go on."""
     return True
 
 
 def find(events: int, vwo: Vwo) -> Searched:
-    """Search until the end."""
+    """Search to the end."""
     return search(events, vwo.answer, always)
 
 
 def whole(events: int, found: Searched) -> bool:
-    """Whether accepted, refused and undecided ranges are the whole batch, each event once."""
+    """Whether accepted, refused and undecided ranges add up to the whole batch, each event once."""
     refused = [(index, index + 1) for index in found.refused]
     ranges = sorted([*found.accepted, *found.undecided, *refused])
     bounds = [0, *(end for _, end in ranges)]
@@ -73,19 +73,19 @@ def whole(events: int, found: Searched) -> bool:
 def batches(
     draw: st.DrawFn, most_events: int = LARGEST, most_poisons: int = LARGEST
 ) -> tuple[int, frozenset[int]]:
-    """The size of a batch, and which of its events VWO refuses: one at least."""
+    """The size of a batch, and the events that VWO refuses: at least one."""
     events = draw(st.integers(2, most_events))
     size = min(most_poisons, events)
     poisons = draw(st.frozensets(st.integers(0, events - 1), min_size=1, max_size=size))
     return events, poisons
 
 
-# -- what it finds
+# -- the events that are found
 
 
 @pytest.mark.parametrize("poison", [0, 1, 6, 7])
 def test_a_single_poison_is_found(poison: int) -> None:
-    """It alone is refused, and all else is accepted."""
+    """A single poison is refused alone, and all other events are accepted."""
     found = find(8, Vwo(frozenset({poison})))
 
     assert found.finished
@@ -96,7 +96,7 @@ def test_a_single_poison_is_found(poison: int) -> None:
 
 
 def test_two_events_are_tried_one_by_one() -> None:
-    """The smallest batch that can be searched."""
+    """The smallest batch that can be searched has two events, which are sent one by one."""
     vwo = Vwo(frozenset({1}))
 
     found = find(2, vwo)
@@ -106,7 +106,7 @@ def test_two_events_are_tried_one_by_one() -> None:
 
 
 def test_the_older_half_is_sent_first() -> None:
-    """VWO gets what it accepts in the order of the events."""
+    """The older half is sent first: VWO accepts events in their order."""
     vwo = Vwo(frozenset({5}))
 
     find(8, vwo)
@@ -119,7 +119,7 @@ def test_the_older_half_is_sent_first() -> None:
 @example(batch=(SURELY_FOUND + 1, frozenset(range(SURELY_FOUND))))
 @example(batch=(LARGEST, frozenset(range(LARGEST - SURELY_FOUND, LARGEST))))
 def test_few_poisons_are_all_found(batch: tuple[int, frozenset[int]]) -> None:
-    """Wherever they are: they are refused, each alone, and everything else is accepted."""
+    """Few poisons are all found, wherever they are: each is refused alone, and the rest is accepted."""
     events, poisons = batch
     if len(poisons) == events:
         return
@@ -136,7 +136,9 @@ def test_few_poisons_are_all_found(batch: tuple[int, frozenset[int]]) -> None:
 
 @given(batch=batches(most_events=200))
 def test_any_poisons_are_found_or_nothing_is_blamed(batch: tuple[int, frozenset[int]]) -> None:
-    """With so many that nothing was accepted in time it is taken for a matter of the account."""
+    """Either all poisons are found, or nothing was accepted in time and the account is taken for
+    the cause.
+    """
     events, poisons = batch
     vwo = Vwo(poisons)
 
@@ -152,7 +154,7 @@ def test_any_poisons_are_found_or_nothing_is_blamed(batch: tuple[int, frozenset[
 
 @given(batch=batches(most_poisons=40))
 def test_whatever_is_reported_was_sent(batch: tuple[int, frozenset[int]]) -> None:
-    """Nothing is called accepted or refused without VWO's word on exactly that, and nothing twice."""
+    """Every reported range was sent exactly so, and nothing was sent twice."""
     events, poisons = batch
     vwo = Vwo(poisons)
 
@@ -164,11 +166,11 @@ def test_whatever_is_reported_was_sent(batch: tuple[int, frozenset[int]]) -> Non
     assert (0, events) not in vwo.sent
 
 
-# -- how many sends it takes
+# -- the number of sends
 
 
 def most_sends(events: int, poisons: int) -> int:
-    """Two for each level of halving and poison, and a constant for the search of a first acceptance."""
+    """Upper bound: two for each level of halving and poison, plus those until a first acceptance."""
     return (
         2 * poisons * (math.ceil(math.log2(events)) + 1) + MOST_REFUSALS + REFUSALS_BEFORE_SINGLES
     )
@@ -180,7 +182,7 @@ def most_sends(events: int, poisons: int) -> int:
 def test_sends_grow_with_the_poisons_and_not_with_the_events(
     batch: tuple[int, frozenset[int]],
 ) -> None:
-    """For k of n events it takes O(k log n) sends."""
+    """For k poisons among n events the search takes O(k log n) sends."""
     events, poisons = batch
     vwo = Vwo(poisons)
 
@@ -190,7 +192,7 @@ def test_sends_grow_with_the_poisons_and_not_with_the_events(
 
 
 def test_one_poison_among_the_most_events_takes_few_sends() -> None:
-    """The usual case, in numbers."""
+    """One poison among the most events, the usual case, takes few sends."""
     most = max(_sends(LARGEST, poison) for poison in range(0, LARGEST, 7))
 
     assert most <= 2 * math.ceil(math.log2(LARGEST))
@@ -204,7 +206,7 @@ def _sends(events: int, poison: int) -> int:
 
 @pytest.mark.parametrize("events", [2, 3, 20, 21, MOST_REFUSALS, 100, LARGEST])
 def test_where_all_is_refused_it_ends_soon(events: int) -> None:
-    """A wrong account is not asked about every event, and no event is to blame for it."""
+    """If everything is refused, as with a wrong account, the search ends soon and blames no event."""
     vwo = Vwo(frozenset(range(events)))
 
     found = find(events, vwo)
@@ -216,7 +218,7 @@ def test_where_all_is_refused_it_ends_soon(events: int) -> None:
 
 @pytest.mark.parametrize("start", [0, 1_234, 2_500, 3_999, 4_500])
 def test_an_account_that_works_is_recognized(start: int) -> None:
-    """Where a tenth of the batch is accepted, a single event from all over it shows that soon."""
+    """If a tenth of the batch is acceptable, the search finds one of its events before it gives up."""
     good = frozenset(range(start, start + LARGEST // 10))
     vwo = Vwo(frozenset(range(LARGEST)) - good)
 
@@ -226,14 +228,14 @@ def test_an_account_that_works_is_recognized(start: int) -> None:
     assert len(vwo.sent) <= MOST_REFUSALS
 
 
-# -- what ends it early
+# -- early ends
 
 
 @given(batch=batches(most_events=300, most_poisons=20), asked=st.integers(0, 60))
 def test_a_search_that_may_not_go_on_keeps_what_it_has(
     batch: tuple[int, frozenset[int]], asked: int
 ) -> None:
-    """When time is over, or the worker stops, ranges that were not sent are undecided."""
+    """When time is over or the worker stops, ranges that were not sent are undecided."""
     events, poisons = batch
     vwo = Vwo(poisons)
 
@@ -252,7 +254,7 @@ def test_a_search_that_may_not_go_on_keeps_what_it_has(
 def test_another_answer_ends_the_search(
     then: Outcome | None, batch: tuple[int, frozenset[int]], asked: int
 ) -> None:
-    """An outage, or a lost lease: the range that was sent is undecided, and the answer is kept."""
+    """An outage or a lost lease ends the search: the last range is undecided, and the answer is kept."""
     events, poisons = batch
     vwo = Vwo(poisons, until=asked, then=then)
 
@@ -270,7 +272,7 @@ def test_another_answer_ends_the_search(
 
 
 def test_a_batch_that_became_too_large_ends_the_search() -> None:
-    """A 413 is no word on an event."""
+    """A 413 ends the search: it says nothing about an event."""
     too_large = Outcome(verdict=Verdict.TOO_LARGE, error="VWO answered 413")
 
     found = find(8, Vwo(frozenset({3}), until=1, then=too_large))
@@ -281,7 +283,7 @@ def test_a_batch_that_became_too_large_ends_the_search() -> None:
 
 
 def test_a_search_that_ended_early_blames_no_one_without_an_acceptance() -> None:
-    """Single events may have been refused, and yet it is open whether it is the account."""
+    """Without an acceptance, a search that ended early blames no event: the account may be the cause."""
     found = find(2, Vwo(frozenset({0, 1}), until=1, then=BUSY))
 
     assert found.refused == [0]

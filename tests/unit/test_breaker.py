@@ -1,4 +1,4 @@
-"""The breaker: one failure opens it, and one call in a while finds out whether Redis is back."""
+"""The breaker: one failure opens it, and rare probes find out whether Redis is back."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def opened(now: float = 100.0) -> Breaker:
 
 
 def test_one_failure_opens_it() -> None:
-    """Nobody pays for a second one."""
+    """One failure opens the breaker: no second call has to wait."""
     assert not Breaker().is_open
     assert opened().is_open
 
 
 def test_a_request_asks_where_no_drainer_does() -> None:
-    """Not at once, and one at a time."""
+    """Without a drainer, a call may probe: not at once, and one at a time."""
     breaker = opened(100.0)
 
     asked = [breaker.may_probe(100.0 + seconds) for seconds in (0.0, 0.2, 0.26, 0.27, 0.5)]
@@ -35,7 +35,7 @@ def test_a_request_asks_where_no_drainer_does() -> None:
 
 
 def test_pauses_grow_with_failures() -> None:
-    """Up to a bound, so that a long outage costs few requests their time."""
+    """Pauses grow up to a bound: in a long outage few calls have to wait."""
     breaker, now, probes = opened(0.0), 0.0, 0
     while now < 60.0:
         now += 0.01
@@ -47,7 +47,9 @@ def test_pauses_grow_with_failures() -> None:
 
 
 def test_no_request_asks_while_a_drainer_does() -> None:
-    """Unless the drainer has not been heard of for long: it may have no thread to run in."""
+    """While a drainer probes, no call does, unless the drainer was silent for long and may have no
+    thread.
+    """
     breaker = opened(100.0)
     breaker.leave_to_drainer(100.0)
 
@@ -56,7 +58,7 @@ def test_no_request_asks_while_a_drainer_does() -> None:
 
 
 def test_closing_forgets_the_failures() -> None:
-    """The next outage begins with the shortest pause."""
+    """Closing forgets the failures: the next outage begins with the shortest pause."""
     breaker = opened(0.0)
     for now in range(1, 20):
         breaker.open(float(now))
@@ -68,7 +70,7 @@ def test_closing_forgets_the_failures() -> None:
 
 
 def test_chance_only_shortens_a_pause() -> None:
-    """Down to half of it, so that many processes do not ask as one."""
+    """A pause is random between half and all of its length: processes do not probe together."""
     for failures in (1, 3, 10, 10_000):
         longest = longest_pause_seconds(failures)
         pauses = {pause_seconds(failures) for _ in range(100)}

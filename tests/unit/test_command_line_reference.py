@@ -1,4 +1,4 @@
-"""The page about the command line lists every command and option there is, and no other."""
+"""The page about the command line lists every command and option, and no other."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vwo_celery.cli import main
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
 OPTION = re.compile(r"^\| (`-.*?) \| .+ \|$", re.MULTILINE)
 FINDINGS = re.compile(r'\b(?:ok|warn|problem)\(\s*"([^"]+)"')
-#: Options of every command, listed once; and click's own.
+#: Options of every command, which the page lists once, and click's own options.
 COMMON = {"`--redis-url URL`", "`--namespace NAME`", "`--json`"}
 
 
 def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
-    """Every command that does something, by all its words."""
+    """Every command that does something, with all its words."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -31,7 +31,7 @@ def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command
 
 
 def written(option: click.Option) -> str:
-    """An option as the page writes it."""
+    """An option in the page's spelling."""
     names = [f"`{name}`" for name in option.opts]
     if not option.is_flag:
         metavar = option.metavar or option.type.name.upper().removesuffix(" RANGE")
@@ -40,13 +40,13 @@ def written(option: click.Option) -> str:
 
 
 def sections() -> dict[str, str]:
-    """The page's parts, by their headings."""
+    """The page's sections, by their headings."""
     parts = re.split(r"^## (.+)$", PAGE.read_text("utf-8"), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def test_every_command_and_option_is_described() -> None:
-    """Each command has its section, and in it a table of just the options it has."""
+    """Each command has its section with a table of exactly its options."""
     described = {
         heading.strip("`"): set(OPTION.findall(text))
         for heading, text in sections().items()
@@ -62,7 +62,7 @@ def test_every_command_and_option_is_described() -> None:
 
 
 def test_the_common_options_are_those_of_every_command() -> None:
-    """All take them but the demo, which has its own Redis."""
+    """All commands have the common options, except the demo, which starts its own Redis."""
     common = set(OPTION.findall(sections()["Options of every command"]))
 
     assert common == {*COMMON, "`--help`"}
@@ -72,7 +72,7 @@ def test_the_common_options_are_those_of_every_command() -> None:
 
 
 def test_every_check_of_the_doctor_is_described() -> None:
-    """The table of checks has just those that the code can come to."""
+    """The table of checks has exactly the checks of the code."""
     package = Path(vwo_celery.__file__).parent
     sources = (*(package / "operating" / "doctor").glob("*.py"), package / "cli" / "doctor.py")
     text = "\n".join(path.read_text("utf-8") for path in sources)

@@ -1,4 +1,4 @@
-"""The typed events: the very JSON that VWO's SDKs were recorded sending."""
+"""The typed events: exactly the JSON that was recorded from VWO's SDKs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def recorded(capture: str, index: int = 0) -> dict[str, Any]:
 
 
 def kind_of(event: dict[str, Any]) -> Any:
-    """The type that an event on the wire is of."""
+    """The type of an event on the wire."""
     if "d" in event:
         return FME_KINDS.get(event["d"]["event"]["name"], CustomEvent)
     return LEGACY_KINDS[event["eT"]]
@@ -65,14 +65,14 @@ def kind_of(event: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("event", RECORDED)
 def test_recorded_events_pass_through_their_type(event: dict[str, Any]) -> None:
-    """Read into its type and written again, an SDK's event is the same, key order included."""
+    """An SDK's event stays the same when read into its type and written again, key order included."""
     typed = msgspec.convert(event, kind_of(event))
 
     assert json.dumps(json.loads(encode(typed))) == json.dumps(event)
 
 
 def test_kinds_that_were_not_recorded() -> None:
-    """A holdout's variation is a number and has a feature; a flag's usage has only the basics."""
+    """A holdout's variation is a number and has a feature; a flag's usage has only the basic fields."""
     details = recorded("fme_track_event")["d"]
     basics = {key: details["event"]["props"][key] for key in (
         "vwo_sdkName", "vwo_sdkVersion", "vwo_envKey",
@@ -97,7 +97,7 @@ def test_kinds_that_were_not_recorded() -> None:
 def test_the_visitor_id_is_that_of_the_sdks(
     account_id: int | str, user_id: str, expected: str
 ) -> None:
-    """A user has the same id whichever program computes it."""
+    """Every program computes the same id for a user."""
     assert visitor_id(account_id, user_id) == expected
 
 
@@ -122,7 +122,7 @@ def test_the_visitor_id_is_that_of_the_sdks(
     ],
 )
 def test_legacy_events_can_be_made_without_an_sdk(capture: str, make: Any) -> None:
-    """The fields one has to give are the ones that differ from event to event."""
+    """A legacy event needs only the fields that differ from event to event."""
     wanted = recorded(capture)
 
     event = make({"visitor_id": wanted["u"], "session_id": wanted["sId"]})
@@ -131,7 +131,7 @@ def test_legacy_events_can_be_made_without_an_sdk(capture: str, make: Any) -> No
 
 
 def at(event: dict[str, Any]) -> int:
-    """When a recorded FME event happened, Unix ms."""
+    """The time of a recorded FME event in Unix ms."""
     time_ms: int = event["d"]["event"]["time"]
     return time_ms
 
@@ -179,7 +179,7 @@ FULL = Visitor(user_id=USER, user_agent="Mozilla/5.0 (X11; Linux x86_64)", ip_ad
     ],
 )
 def test_fme_events_can_be_made_without_an_sdk(capture: str, make: Any) -> None:
-    """They equal the SDK's, but for the statistics of the SDK itself."""
+    """FME events equal the SDK's, except for the SDK's own statistics."""
     wanted = recorded(capture)
     wanted["d"]["event"]["props"].pop("vwoMeta", None)
 
@@ -189,7 +189,7 @@ def test_fme_events_can_be_made_without_an_sdk(capture: str, make: Any) -> None:
 
 
 def test_a_session_of_ones_own_replaces_the_time() -> None:
-    """An application that has sessions passes them on, as the SDK's context does; 0 is a session."""
+    """A session id given by the application replaces the time, as in the SDK's context; 0 counts."""
     for session_id in (0, 77):
         visitor = Visitor(user_id=USER, session_id=session_id)
 
@@ -201,6 +201,6 @@ def test_a_session_of_ones_own_replaces_the_time() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), {1, 2}, object()])
 def test_a_dimension_is_json_or_an_error(value: object) -> None:
-    """Tags are JSON text inside the JSON, where nothing later could notice that they are none."""
+    """A dimension that is no JSON is an error: no later check would notice it inside its JSON text."""
     with pytest.raises((TypeError, ValueError)):
         dimension_tags("plan", value)

@@ -1,4 +1,4 @@
-"""Encoding: an event is carried unchanged, or refused with one word that says why."""
+"""Encoding: an event is carried unchanged, or refused with one word as the reason."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HUGE = 2**200
 
 
 class Text(str):
-    """A text such as Django's SafeString, whose str() is itself."""
+    """A string like Django's SafeString, whose str() is itself."""
 
     __slots__ = ()
 
@@ -146,7 +146,7 @@ CARRIED: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("value", "expected"), CARRIED, ids=lambda value: ascii(value)[:40])
 def test_what_json_can_carry_is_carried(value: Any, expected: Any) -> None:
-    """Each kind of value has one defined JSON form, at the top of an event and inside of it."""
+    """Each kind of value has one defined JSON form, at the top of an event and inside it."""
     event = {"value": value, "nested": [{"value": value}]}
 
     encoded = encode(event)
@@ -155,7 +155,7 @@ def test_what_json_can_carry_is_carried(value: Any, expected: Any) -> None:
 
 
 class Raising:
-    """A mapping that fails in every way it is read."""
+    """A mapping that fails at every read."""
 
     def __str__(self) -> str:
         raise ValueError("no text")
@@ -178,14 +178,14 @@ class RaisingMapping(Mapping[str, int]):
 
 
 class Lying:
-    """Fails when it is asked for its class."""
+    """Fails when asked for its class."""
 
     def __getattribute__(self, name: str) -> Any:
         raise RuntimeError("no attributes")
 
 
 def deep(levels: int) -> dict[str, Any]:
-    """An event with so many objects inside one another."""
+    """An event with the given number of nested objects."""
     event: dict[str, Any] = {}
     inner = event
     for _ in range(levels):
@@ -201,7 +201,7 @@ def circular() -> dict[str, Any]:
 
 
 def endless() -> collections.UserDict[str, Any]:
-    """As `circular`, of a class that msgspec does not know."""
+    """An endless mapping, of a class that msgspec does not know."""
     event: collections.UserDict[str, Any] = collections.UserDict()
     event["a"] = event
     return event
@@ -246,7 +246,7 @@ HOSTILE: list[Callable[[], Any]] = [
 
 @pytest.mark.parametrize("value", NOT_JSON, ids=lambda value: type(value).__name__)
 def test_what_json_cannot_carry_is_refused(value: Any) -> None:
-    """A value without JSON form is refused as "not_json", whatever error it makes on the way."""
+    """A value without a JSON form is refused as "not_json", whatever error it raises."""
     with pytest.raises(EventError) as refused:
         encode({"before": None, "value": value})
 
@@ -258,7 +258,7 @@ def test_what_json_cannot_carry_is_refused(value: Any) -> None:
 def test_a_hostile_event_is_refused_and_nothing_else_is_raised(
     make: Callable[[], Any], place: Callable[[Any], Any]
 ) -> None:
-    """An event, or a value in it, may raise whenever it is touched, or have no end."""
+    """An event that raises at every access, or never ends, is refused; nothing else is raised."""
     event = place(make())
 
     with pytest.raises(EventError) as refused:
@@ -272,7 +272,7 @@ def test_a_hostile_event_is_refused_and_nothing_else_is_raised(
     [None, 1, 1.5, True, NAN, "text", '{"a":1}', "\ud800", [], [{}], (), set(), Row(1), HUGE],
 )
 def test_only_an_object_is_an_event(event: Any) -> None:
-    """Anything but one JSON object is refused; text is not taken for JSON."""
+    """Anything but one JSON object is refused; a string is not read as JSON."""
     with pytest.raises(EventError) as refused:
         encode(event)
 
@@ -293,7 +293,7 @@ def test_only_an_object_is_an_event(event: Any) -> None:
     ],
 )  # fmt: skip
 def test_the_bytes_are_compact_and_in_order(event: Any, expected: bytes) -> None:
-    """No spaces, keys in the order given, UTF-8, and a Decimal with every digit it had."""
+    """The encoding has no spaces, keys in the given order, UTF-8, and every digit of a Decimal."""
     assert encode(event) == expected
 
 
@@ -309,7 +309,7 @@ def test_the_bytes_are_compact_and_in_order(event: Any, expected: bytes) -> None
     ],
 )
 def test_bytes_that_hold_an_object_come_back_unchanged(ready_made: bytes) -> None:
-    """Whoever has the JSON already, such as a relay, passes it as bytes; no byte changes."""
+    """Events that are JSON bytes already, as in a relay, are passed on without any change."""
     forms = (ready_made, bytearray(ready_made), memoryview(ready_made), msgspec.Raw(ready_made))
 
     encoded = [encode(form) for form in forms]
@@ -343,7 +343,7 @@ def test_bytes_that_hold_an_object_come_back_unchanged(ready_made: bytes) -> Non
     ids=lambda part: repr(part)[:30],
 )
 def test_bytes_that_hold_no_object_are_refused(ready_made: bytes, reason: str) -> None:
-    """Bytes are checked as a whole, since whatever passes is put into a batch as it is."""
+    """Bytes are checked completely, since they go into a batch unchanged."""
     with pytest.raises(EventError) as refused:
         encode(ready_made)
 
@@ -365,7 +365,7 @@ def test_an_event_may_be_as_large_as_a_body_allows() -> None:
 
 
 def test_an_error_tells_nothing_of_the_event() -> None:
-    """The message may be logged, so it names types and sizes, and no value of the event."""
+    """The message may be logged: it names types and sizes, and no value of the event."""
     with pytest.raises(EventError) as refused:
         encode({"vwo_envKey": "secret", "value": {"secret": object()}})
 
@@ -375,7 +375,7 @@ def test_an_error_tells_nothing_of_the_event() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_a_body_is_its_events_joined(count: int) -> None:
-    """A body holds the events' very bytes, and its length is known before it is made."""
+    """A body holds the events' bytes unchanged, and its length is known before it is made."""
     events = [encode({"n": n}) for n in range(count)]
 
     whole = body(iter(events))
@@ -386,7 +386,7 @@ def test_a_body_is_its_events_joined(count: int) -> None:
 
 
 def test_events_of_the_sdks_keep_content_and_order() -> None:
-    """What an SDK hands over as dicts leaves as the same JSON, key order included."""
+    """Events that an SDK gives as dicts leave as the same JSON, key order included."""
     assert CAPTURES
     for capture in CAPTURES:
         recorded = json.loads(capture.read_text())["body_json"]
@@ -407,7 +407,7 @@ VALUES = st.recursive(
 @settings(max_examples=15)
 @given(st.dictionaries(st.text(max_size=3), VALUES, max_size=3))
 def test_any_json_object_comes_back_equal(event: dict[str, Any]) -> None:
-    """Whatever the standard library reads back from its own JSON, it reads back from ours."""
+    """Every JSON object of the standard library is equal after our encoding."""
     assert json.loads(encode(event)) == json.loads(json.dumps(event))
 
 

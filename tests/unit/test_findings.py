@@ -1,4 +1,4 @@
-"""The doctor's judgements of Redis, the broker, listeners and beat, without any of them."""
+"""The doctor's findings on Redis, the broker, listeners and beat, without any of them running."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ NO_FILE = {"append_only": False}
 
 
 def judge(check: str, **changes: object) -> Finding:
-    """What one check says of a server that is well but for *changes*."""
+    """The finding of one check for a healthy server with *changes*."""
     facts = msgspec.structs.replace(WELL, **changes)
     return next(finding for finding in server_findings(facts) if finding.check == check)
 
 
 def test_a_server_as_it_should_be_has_no_fault() -> None:
-    """A Redis with an append-only file, without eviction, half empty."""
+    """A Redis with an append-only file, without eviction and half empty has no fault."""
     assert {finding.state for finding in server_findings(WELL)} == {"ok"}
 
 
@@ -78,7 +78,7 @@ def test_a_server_as_it_should_be_has_no_fault() -> None:
 def test_each_fault_of_a_server(
     check: str, changes: dict[str, object], state: str, words: str
 ) -> None:
-    """Each has its state, says what is true, and unless all is well, what to do."""
+    """Each finding has its state, says what is true, and names the remedy unless all is well."""
     finding = judge(check, **changes)
 
     assert finding.state == state
@@ -102,7 +102,7 @@ BROKER = BrokerFacts(url="redis://broker", queue="events", workers=("w1", "w2"),
 def test_who_consumes_our_tasks(
     changes: dict[str, object], listeners: list[str], state: str, words: str
 ) -> None:
-    """A queue that nobody, or somebody who does not know our tasks, consumes is a problem."""
+    """A Celery queue that nobody consumes, or only workers that lack our tasks, is a problem."""
     reached, consumers = broker_findings(msgspec.structs.replace(BROKER, **changes), listeners)
 
     assert (reached.check, reached.state) == ("broker", "ok")
@@ -120,7 +120,7 @@ def test_who_consumes_our_tasks(
     ],
 )
 def test_a_broker_that_cannot_be_asked(facts: BrokerFacts, state: str, words: str) -> None:
-    """Nothing is said of consumers then."""
+    """If the broker cannot be asked, there is no finding on consumers."""
     (finding,) = broker_findings(facts, [])
 
     assert (finding.check, finding.state) == ("broker", state)
@@ -153,7 +153,9 @@ def test_somebody_has_to_listen() -> None:
 def test_somebody_has_to_sweep(
     ages: dict[str, int], interval: float, state: str, words: str
 ) -> None:
-    """Beat should, a listener may; what counts as silence follows the sweep's interval."""
+    """Beat or a listener has to sweep; how long a silence is a problem depends on the sweep's
+    interval.
+    """
     now = 1_000_000_000
     sweeps = {by: now - 1000 * age for by, age in ages.items()}
 

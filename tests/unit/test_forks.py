@@ -1,4 +1,4 @@
-"""A value for each process: made when first asked for, never shared over a fork."""
+"""A value per process: made at the first request, never shared over a fork."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ THREADS = 8
 
 
 class Thing:
-    """What a process has for itself."""
+    """A value that each process has for itself."""
 
 
 def in_child(work: Callable[[], Any]) -> Any:
-    """What *work* returns in a forked child; JSON."""
+    """The JSON result of *work* in a forked child."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -52,7 +52,7 @@ def test_it_is_made_once_when_first_asked_for() -> None:
 
 
 def test_a_forked_child_makes_its_own() -> None:
-    """The child's value is another one, and the parent's stays what it was."""
+    """A forked child makes its own value; the parent's stays unchanged."""
     value = PerProcess(os.getpid)
     value.get()
 
@@ -63,7 +63,7 @@ def test_a_forked_child_makes_its_own() -> None:
 
 
 def test_a_child_of_a_child_makes_its_own() -> None:
-    """Two forks deep, whether or not the process between has asked."""
+    """A grandchild makes its own value, whether or not the process between has made one."""
     value = PerProcess(os.getpid)
     mine = value.get()
 
@@ -79,7 +79,7 @@ def test_a_child_of_a_child_makes_its_own() -> None:
 
 
 def test_the_parents_value_is_dropped_in_the_child() -> None:
-    """It is kept until the child makes its own, and then nothing refers to it there."""
+    """The parent's value is kept in a child until the child makes its own; then nothing refers to it."""
     value = PerProcess(Thing)
     inherited = weakref.ref(value.get())
 
@@ -94,7 +94,7 @@ def test_the_parents_value_is_dropped_in_the_child() -> None:
 
 
 def test_threads_that_race_get_the_same_value() -> None:
-    """Also where each of them has begun to make one; what is not used is dropped."""
+    """Racing threads get the same value, even if each of them makes one; unused ones are dropped."""
     together = threading.Barrier(THREADS)
     made: weakref.WeakSet[Thing] = weakref.WeakSet()
     found: list[Thing] = []
@@ -119,7 +119,7 @@ def test_threads_that_race_get_the_same_value() -> None:
 
 
 def test_a_value_that_cannot_be_made_is_tried_again() -> None:
-    """What `make` raises reaches the caller, and nothing is kept."""
+    """An error of `make` reaches the caller, and nothing is kept: the next `get` tries again."""
     answers = iter([ConnectionError("away"), "there"])
 
     def make() -> str:
@@ -136,7 +136,7 @@ def test_a_value_that_cannot_be_made_is_tried_again() -> None:
 
 
 def test_a_value_is_set_for_this_process_alone() -> None:
-    """A child does not inherit what its parent has set, nor the other way round."""
+    """A child does not inherit a value that its parent has set, nor a parent its child's."""
     value = PerProcess(bool)
     value.set(True)
 
@@ -150,7 +150,7 @@ def test_a_value_is_set_for_this_process_alone() -> None:
 
 
 def test_a_value_is_taken_out_by_its_own_process() -> None:
-    """`pop` returns it once, and never a parent's; the next `get` makes another."""
+    """`pop` returns the process' own value once, never a parent's; the next `get` makes another."""
     value = PerProcess(Thing)
     first = value.get()
 

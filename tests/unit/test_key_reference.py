@@ -1,4 +1,4 @@
-"""docs/reference/redis-keys.md says what vwo_celery/queue/keys.py says."""
+"""docs/reference/redis-keys.md agrees with vwo_celery/queue/keys.py."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "redis-keys.md"
 
 @pytest.mark.parametrize("families", [SHARD_FAMILIES, FLEET_FAMILIES], ids=["shard", "fleet"])
 def test_the_page_lists_every_key(families: tuple[KeyFamily, ...]) -> None:
-    """Each family stands on the page with its type and meaning, in the code's order."""
+    """The page lists each key family with its type and meaning, in the code's order."""
     rows = "\n".join(f"| `{each.pattern}` | {each.type} | {each.holds} |" for each in families)
 
     assert rows in PAGE.read_text("utf-8")
@@ -41,7 +41,7 @@ def test_names_of_shards_can_be_read_back() -> None:
 
 
 def test_the_fleet_has_keys_of_its_own() -> None:
-    """What all queues share has no hash tag and begins with namespace and version."""
+    """Keys shared by all queues have no hash tag and begin with namespace and version."""
     keys = fleet_keys("shop")
 
     assert keys.wakeups == "shop:1:wakeups"

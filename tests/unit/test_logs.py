@@ -16,24 +16,24 @@ from vwo_celery import logs
 from vwo_celery.logs import LOG_EVERY_SECONDS, MOST_TOPICS, SeldomLog, announce_drop, log_once
 
 FORKS = 10
-#: Longest life of a child that cannot log.
+#: Longest life in seconds of a child that cannot log.
 STUCK_SECONDS = 20
-#: How long a thread waits for another one that may not be there.
+#: Longest time that a thread waits for another one, which may not come.
 LONGEST_MEETING_SECONDS = 0.5
 
 
 class Clock:
-    """Stands still until it is set."""
+    """A clock that stands still until it is set."""
 
     now = 1000.0
 
     def __call__(self) -> float:
-        """Seconds."""
+        """The time in seconds."""
         return self.now
 
 
 class Topic(str):
-    """A topic that is looked up by two threads at the same moment, if two may look at once."""
+    """A topic on whose lookup two threads meet, if two may look at once."""
 
     __slots__ = ("both",)
 
@@ -45,17 +45,17 @@ class Topic(str):
 
 @pytest.fixture(autouse=True)
 def captured(caplog: pytest.LogCaptureFixture) -> None:
-    """Every level is captured."""
+    """Capture every level."""
     caplog.set_level(logging.DEBUG, "vwo_celery")
 
 
 def test_the_loggers_have_the_names_that_applications_configure() -> None:
-    """The name of a logger is in users' configuration."""
+    """The logger has the name that users' configurations refer to."""
     assert (logs.log.name, logs.sdk_log.name) == ("vwo_celery", "vwo_celery.sdk")
 
 
 def test_a_topic_is_logged_once_in_its_period(caplog: pytest.LogCaptureFixture) -> None:
-    """The first message of each topic appears, the next one after the period."""
+    """The first message of each topic appears, and the next one after the period."""
     clock = Clock()
     seldom = SeldomLog(clock=clock)
 
@@ -70,14 +70,14 @@ def test_a_topic_is_logged_once_in_its_period(caplog: pytest.LogCaptureFixture) 
 
 
 def test_once_is_once_in_a_process() -> None:
-    """However much later it is, a topic does not come again."""
+    """A topic that is logged once per process never appears again."""
     once = log_once()
 
     assert [once.error("a", "a") for _ in range(3)] == [True, False, False]
 
 
 def test_memory_is_bounded() -> None:
-    """Topics that differ each time do not grow the process; the oldest are forgotten."""
+    """Topics that differ each time do not use more and more memory: the oldest are forgotten."""
     once = log_once()
 
     logged = [once.warn(f"{number}", "a") for number in range(2 * MOST_TOPICS)]
@@ -89,7 +89,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_threads_log_a_topic_once() -> None:
-    """Of threads that log the same thing at the same moment, one does."""
+    """Of several threads that log the same topic at the same moment, one does."""
     once, topic = log_once(), Topic("a")
     topic.both = threading.Barrier(2)
 
@@ -101,7 +101,7 @@ def test_threads_log_a_topic_once() -> None:
 
 @pytest.fixture
 def busy() -> Iterator[None]:
-    """A thread that nearly always has the lock of the memory."""
+    """A thread that nearly always holds the lock."""
     stop = threading.Event()
     seldom = SeldomLog(clock=lambda: float(sum(range(100_000))))
     thread = threading.Thread(
@@ -115,7 +115,7 @@ def busy() -> Iterator[None]:
 
 
 def test_a_child_logs_though_a_thread_was_logging_at_the_fork(busy: None) -> None:
-    """A forked child does not wait for a thread that it does not have."""
+    """A forked child does not wait for a thread that held the lock in the parent."""
     ends = []
     for _ in range(FORKS):
         pid = os.fork()
@@ -130,7 +130,7 @@ def test_a_child_logs_though_a_thread_was_logging_at_the_fork(busy: None) -> Non
 def test_a_line_counts_all_drops_since_the_last_one(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the minute hides is in the next line's number."""
+    """A log line counts all drops since the last line, also those that were not logged."""
     clock = Clock()
     monkeypatch.setattr(logs, "seldom", SeldomLog(clock=clock))
 

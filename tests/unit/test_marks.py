@@ -1,4 +1,4 @@
-"""Marks: which mark a push may carry, so that no event is stored twice or wrongly lost."""
+"""Marks: a push carries one by which Redis recognises repeats and notices losses."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from vwo_celery.queue.marks import (
 
 
 class Clock:
-    """Seconds that a test sets."""
+    """A clock that a test sets."""
 
     now = 1_000.0
 
     def __call__(self) -> float:
-        """The time."""
+        """The time in seconds."""
         return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that stands."""
+    """A clock that stands still."""
     return Clock()
 
 
@@ -39,14 +39,14 @@ def marks(clock: Clock) -> Marks:
 
 
 def stored(marks: Marks, events: int) -> Mark:
-    """The mark of a push that was stored, back again."""
+    """The mark of a stored push, given back."""
     mark = marks.take(events)
     marks.give_back(mark)
     return mark
 
 
 def test_a_mark_counts_events(marks: Marks) -> None:
-    """Its sequence is the number of events pushed under it, whatever the pushes were."""
+    """A mark's sequence is the number of events pushed under it, over all its pushes."""
     mark = marks.take(3)
     assert (mark.sequence, mark.events) == (3, 3)
     marks.give_back(mark)
@@ -57,12 +57,12 @@ def test_a_mark_counts_events(marks: Marks) -> None:
 
 
 def test_one_push_at_a_time_has_a_mark(marks: Marks) -> None:
-    """A second push that is under way has another one."""
+    """Of two concurrent pushes, each has its own mark."""
     assert marks.take(1).id != marks.take(1).id
 
 
 def test_a_refused_push_leaves_no_trace(marks: Marks) -> None:
-    """The next push is where the refused one would have been: between them nothing is lost."""
+    """A refused push gives its number back: the next push has it, and no loss is noticed between them."""
     mark = stored(marks, 3)
     refused = marks.take(5)
 
@@ -73,7 +73,9 @@ def test_a_refused_push_leaves_no_trace(marks: Marks) -> None:
 
 
 def test_a_refused_push_that_may_still_arrive_takes_its_mark_along(marks: Marks) -> None:
-    """Stored late, it would have the next push of that number taken for its repeat, and lost."""
+    """A mark is not used again if its refused push may still be stored: the next push would be
+    taken for its repeat.
+    """
     stored(marks, 3)
     refused = marks.take(5)
     refused.doubt()
@@ -84,14 +86,14 @@ def test_a_refused_push_that_may_still_arrive_takes_its_mark_along(marks: Marks)
 
 
 def test_a_push_of_unknown_fate_keeps_its_mark(marks: Marks) -> None:
-    """Nobody gives it back, so that nobody uses it."""
+    """The mark of a push whose fate is unknown is not used again."""
     unknown = marks.take(1)
 
     assert marks.take(1).id != unknown.id
 
 
 def test_a_repeat_that_was_stored_gives_its_mark_back(marks: Marks) -> None:
-    """Whatever of it still arrives is known by its number."""
+    """The mark of a repeat that was stored is used again: late copies are known by their number."""
     mark = marks.take(1)
     mark.doubt()
 
@@ -102,7 +104,9 @@ def test_a_repeat_that_was_stored_gives_its_mark_back(marks: Marks) -> None:
 
 
 def test_every_sending_has_a_token_of_its_own(marks: Marks) -> None:
-    """Batches that two sendings seal, before and after Redis lost the first, are not the same."""
+    """Each attempt of a push has its own token: Redis may lose the batch of one, and the next must
+    not share its name.
+    """
     mark = marks.take(1)
 
     tokens = {push_token(mark)}
@@ -124,7 +128,7 @@ def test_every_sending_has_a_token_of_its_own(marks: Marks) -> None:
 def test_a_mark_that_redis_may_forget_is_given_up(
     marks: Marks, clock: Clock, events: int, ttl: float
 ) -> None:
-    """An expired mark would be taken for a loss: it is used until half of its time is over."""
+    """A mark is used until half of its time to live is over: an expired one would count as a loss."""
     mark = stored(marks, events)
     clock.now += ttl / 2 - 1
     in_time = stored(marks, 0)
@@ -137,7 +141,7 @@ def test_a_mark_that_redis_may_forget_is_given_up(
 
 
 def test_a_mark_behind_one_that_is_too_old_is_found(marks: Marks, clock: Clock) -> None:
-    """A refusal puts a mark back without making it any younger."""
+    """A mark is found too old although a refusal gave it back in front of a younger one."""
     older, younger = marks.take(1), marks.take(1)
     marks.give_back(older)
     clock.now += YOUNG_TTL_SECONDS / 2 - 1
@@ -150,7 +154,9 @@ def test_a_mark_behind_one_that_is_too_old_is_found(marks: Marks, clock: Clock) 
 
 
 def test_another_life_begins_with_other_marks(marks: Marks) -> None:
-    """Redis forgot the shard: under an old mark all that was ever pushed would count as lost."""
+    """After Redis forgot the shard, new marks are used: under the old ones, all their events would
+    count as lost.
+    """
     idle, under_way, refused = (marks.take(1) for _ in range(3))
     marks.give_back(idle)
 
@@ -164,7 +170,7 @@ def test_another_life_begins_with_other_marks(marks: Marks) -> None:
 
 
 def test_the_same_life_goes_on_with_its_marks(marks: Marks) -> None:
-    """Registering again, as after a fork or a change of limits, is no reason to begin anew."""
+    """Registering again, as after a fork or a change of limits, keeps the marks of the same life."""
     mark = stored(marks, 1)
 
     marks.renew("first life")

@@ -1,4 +1,4 @@
-"""Every command that a message, a docstring or a page names exists where it is read."""
+"""Every command named in a message, a docstring or a page exists for its reader."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from vwo_celery.cli import main
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(vwo_celery.__file__).parent
-#: Read with workers/ at hand, or of releases that had it; elsewhere only the package is there.
+#: Files whose readers have a checkout or an older release; all others have only the package.
 OF_A_CHECKOUT = {"workers", "compose", "CHANGELOG.md"}
-#: Apps of the reader's own, in pages and examples.
+#: Names of the reader's own apps, in pages and examples.
 READERS_APPS = {"shop", "mysite", "worker", "yourapp"}
 CELERY_APP = re.compile(r"celery,? -A,? ([\w.]+),? (?:worker|beat)")
 MODULE = re.compile(r"python,? -m,? ([\w.]+)")
@@ -26,7 +26,7 @@ WORDS = re.compile(
     r"(?:(?<!pip install )vwo-celery|manage\.py vwo_celery(?: --settings [\w.]+)?)"
     r"((?: (?:--?)?[a-z][a-z-]*)+)"
 )
-#: What of a page is to be typed: blocks and spans of code.
+#: The parts of a page to type: blocks and spans of code.
 TYPED = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
@@ -41,13 +41,13 @@ CONFIGURATIONS = [ROOT / "compose" / name for name in ("compose.yaml", "Dockerfi
 
 
 def place(path: Path) -> str:
-    """Where a file is, in the checkout or the package."""
+    """The path of a file in the checkout or the package."""
     root = PACKAGE.parent if PACKAGE in path.parents else ROOT
     return path.relative_to(root).as_posix()
 
 
 def texts(path: Path) -> Iterator[str]:
-    """What a file says: all of a configuration, the code of a page, the strings of a source."""
+    """The texts to search: all of a configuration, the code of a page, the strings of a source."""
     whole = path.read_text("utf-8")
     if path.suffix == ".md":
         yield from TYPED.findall(whole)
@@ -60,7 +60,7 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def missing(text: str, *, checkout: bool) -> list[str]:
-    """The commands that *text* names and that are not there."""
+    """The commands that *text* names and that do not exist."""
     apps = [name for name in CELERY_APP.findall(text) if name not in READERS_APPS]
     modules = [name for name in MODULE.findall(text) if name.startswith(("vwo_celery", "workers"))]
     lost = [name for name in apps + modules if not there(name, checkout=checkout)]
@@ -68,7 +68,7 @@ def missing(text: str, *, checkout: bool) -> list[str]:
 
 
 def there(module: str, *, checkout: bool) -> bool:
-    """Whether the reader has a module of ours."""
+    """Whether the reader has the named module of ours."""
     if not module.startswith("vwo_celery") and not checkout:
         return False
     try:
@@ -78,7 +78,7 @@ def there(module: str, *, checkout: bool) -> bool:
 
 
 def understood(words: list[str]) -> bool:
-    """Whether the command line knows the command, and the options that follow it."""
+    """Whether the command line has this command and the options that follow it."""
     command: click.Command = main
     context = click.Context(main)
     for word in words:
@@ -92,13 +92,13 @@ def understood(words: list[str]) -> bool:
                 return False
             command = found
         else:
-            break  # a value, or the sentence goes on
+            break  # a value, or the rest of the sentence
     return True
 
 
 @pytest.mark.parametrize("path", [*PAGES, *SOURCES, *CONFIGURATIONS], ids=place)
 def test_named_commands_exist(path: Path) -> None:
-    """Who does as told by a remedy or a page meets a command that is there."""
+    """Every command in a remedy or on a page exists."""
     checkout = place(path).partition("/")[0] in OF_A_CHECKOUT
 
     assert not [lost for text in texts(path) for lost in missing(text, checkout=checkout)]
@@ -113,12 +113,12 @@ def test_named_commands_exist(path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_command_that_is_not_there_is_noticed(text: str) -> None:
-    """Misspelt, moved, or only there in a checkout."""
+    """A command that is misspelt, was moved, or exists only in a checkout is found."""
     assert len(missing(text, checkout=False)) == 1
 
 
 def test_all_that_name_commands_are_read() -> None:
-    """The search finds what it is for, in sources, pages and configurations."""
+    """The search finds commands in sources, pages and configurations."""
     naming = {
         place(path)
         for path in (*PAGES, *SOURCES, *CONFIGURATIONS)

@@ -30,13 +30,13 @@ MODULES = {
 }  # fmt: skip
 CALLS = {"eval", "exec", "compile", "__import__", "_create_unverified_context"}
 NAMES = {"CERT_NONE", "CERT_OPTIONAL", "disable_warnings", "InsecureRequestWarning"}
-#: (keyword or attribute, value) by which a library is told not to look who it talks to.
+#: (keyword or attribute, value) that turns off the check of a peer's identity, or starts a shell.
 SWITCHES = {("verify", False), ("check_hostname", False), ("assert_hostname", False),
             ("ssl_check_hostname", False), ("shell", True)}  # fmt: skip
 
 
 def offences(source: str) -> list[str]:
-    """What a source does that ours must not."""
+    """The forbidden constructs in a source."""
     return [found for node in ast.walk(ast.parse(source)) for found in _of(node)]
 
 
@@ -65,7 +65,7 @@ def _of(node: ast.AST) -> list[str]:
 
 @pytest.mark.parametrize("path", SOURCES.values(), ids=SOURCES)
 def test_no_module_runs_what_it_reads(path: Path) -> None:
-    """No pickle, no YAML, no eval; no TLS that looks at nobody's certificate; no shell."""
+    """No pickle, YAML, eval or shell, and no TLS without a check of the certificate."""
     assert offences(path.read_text("utf-8")) == []
 
 
@@ -81,18 +81,18 @@ def test_no_module_runs_what_it_reads(path: Path) -> None:
     ],
 )  # fmt: skip
 def test_the_search_finds_what_it_is_for(source: str) -> None:
-    """Each way in is noticed, wherever in a module it is."""
+    """The search finds each forbidden construct, wherever in a module it is."""
     assert len(offences(source)) == 1
 
 
 def test_this_search_sees_the_whole_package() -> None:
-    """Every module is read, the deployable ones included."""
+    """The search reads every module, the deployable ones included."""
     assert {"vwo_celery/events.py", "vwo_celery/celery/app.py", "workers/app.py"} <= set(SOURCES)
 
 
 @pytest.fixture
 def pickling_app() -> Celery:
-    """Somebody's app whose own tasks are pickled, with a broker in this process."""
+    """A user's app that pickles its own tasks, with a broker in this process."""
     app = Celery("theirs", broker="memory://", set_as_current=False)
     app.conf.update(task_serializer="pickle", accept_content=["json", "pickle"])
     vwo_celery.setup(app, vwo_celery.Settings())
@@ -100,7 +100,7 @@ def pickling_app() -> Celery:
 
 
 def test_our_task_messages_are_json_in_any_app(pickling_app: Celery) -> None:
-    """An app that pickles its own tasks does not make our wake-ups unreadable for others."""
+    """Our wake-ups are JSON even in an app that pickles its own tasks."""
     assert publisher_of(pickling_app).publish(Wakeup("fme-1-abc", 0, "token"))
     pickling_app.finalize()
     (entry,) = pickling_app.conf.beat_schedule.values()
@@ -117,7 +117,7 @@ def test_our_task_messages_are_json_in_any_app(pickling_app: Celery) -> None:
 
 
 def test_a_pickled_message_is_refused_by_a_plain_app() -> None:
-    """`setup` leaves Celery's rule alone: what is not JSON is not read."""
+    """`setup` keeps Celery's rule: only JSON messages are accepted."""
     app = Celery("ours", broker="memory://", set_as_current=False)
     vwo_celery.setup(app, vwo_celery.Settings())
 

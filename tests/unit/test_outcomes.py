@@ -67,12 +67,12 @@ def test_what_a_status_means(verdict: Verdict, statuses: list[int]) -> None:
     ],
 )
 def test_what_a_failure_means(failure: Failure, verdict: Verdict) -> None:
-    """Trouble on the way is tried again; what cannot get better by itself is not."""
+    """A failure on the way leads to another attempt; a permanent one does not."""
     assert judge(Answer(failure=failure), now=0).verdict is verdict
 
 
 def test_every_failure_has_its_row() -> None:
-    """The table has a row for each failure, for each class of status, and for no other word."""
+    """The table has a row for each failure and each class of status, and no other."""
     words = {key for key in OUTCOMES if not key[0].isdigit()}
 
     assert words == {failure.value for failure in Failure} | {"other"}
@@ -80,7 +80,7 @@ def test_every_failure_has_its_row() -> None:
 
 
 def test_only_a_delivered_batch_has_no_error() -> None:
-    """`flush_callback` gets an error exactly where VWO did not accept."""
+    """`flush_callback` gets an error exactly if VWO did not accept."""
     outcomes = [outcome_of(status) for status in range(1_000)]
 
     assert all((o.error is None) == (o.verdict is Verdict.DELIVERED) for o in outcomes)
@@ -102,13 +102,13 @@ def test_only_a_delivered_batch_has_no_error() -> None:
     ],
 )
 def test_the_error_is_for_people(answer: Answer, error: str) -> None:
-    """It says what was answered, what VWO says about it, and the remedy where there is one."""
+    """An error contains the answer, its text from VWO, and the remedy if there is one."""
     assert judge(answer, now=0).error == error
 
 
 @pytest.mark.parametrize("given", [{}, {"status": 200, "failure": Failure.DNS}])
 def test_an_answer_is_a_status_or_a_failure(given: dict[str, object]) -> None:
-    """Neither, or both, would be judged at random."""
+    """An answer is either a status or a failure: neither or both is an error."""
     with pytest.raises(ValueError, match="either a status or a failure"):
         Answer(**given)  # type: ignore[arg-type]
 
@@ -134,20 +134,20 @@ def test_an_answer_is_a_status_or_a_failure(given: dict[str, object]) -> None:
     ],
 )
 def test_retry_after(header: str, seconds: float | None) -> None:
-    """Seconds, or a date in any of HTTP's three forms against our clock; else as if not given."""
+    """Accepted are seconds and HTTP's three forms of a date, by our clock; anything else is ignored."""
     assert retry_after_seconds(header, now=NOVEMBER_1994) == seconds
 
 
 @given(st.text() | st.text("0123456789 :,-+GMTSunNov"))
 def test_any_retry_after_is_survived(header: str) -> None:
-    """Whatever a server puts there, the answer is a wait within bounds, or None."""
+    """Whatever a server sends as Retry-After, the result is a wait within bounds, or None."""
     seconds = retry_after_seconds(header, now=NOVEMBER_1994)
 
     assert seconds is None or 0 <= seconds <= MOST_RETRY_AFTER_SECONDS
 
 
 def test_retry_after_counts_only_for_a_release() -> None:
-    """Nothing else is tried again by itself."""
+    """Retry-After counts only for a release, the only verdict with another attempt."""
     assert outcome_of(429, retry_after="30").retry_after_seconds == 30
     assert outcome_of(503, retry_after="30").retry_after_seconds == 30
     assert outcome_of(503).retry_after_seconds is None
@@ -165,7 +165,7 @@ def test_retry_after_counts_only_for_a_release() -> None:
 def test_a_backoff_is_within_its_bounds(
     attempt: int, base: float, maximum: float, floor: float | None, chance: float
 ) -> None:
-    """From the floor, where there is one, to the maximum, at any attempt."""
+    """A backoff is between the floor, if any, and the maximum, at any attempt."""
     seconds = backoff_seconds(
         attempt, base=base, maximum=maximum, floor=floor, random=lambda: chance
     )
@@ -177,7 +177,7 @@ def test_a_backoff_is_within_its_bounds(
     ("attempt", "most"), [(0, 1.0), (1, 2.0), (4, 16.0), (8, 256.0), (9, 300.0), (10_000, 300.0)]
 )
 def test_a_backoff_is_random_from_zero(attempt: int, most: float) -> None:
-    """Full jitter: anything from nothing to base · 2^attempt, which the maximum bounds."""
+    """Full jitter: between zero and base · 2^attempt, which the maximum bounds."""
 
     def backoff(chance: float) -> float:
         return backoff_seconds(attempt, base=1, maximum=300, random=lambda: chance)
@@ -186,7 +186,7 @@ def test_a_backoff_is_random_from_zero(attempt: int, most: float) -> None:
 
 
 def test_a_floor_is_kept_and_clamped() -> None:
-    """`Retry-After` is the least that is waited, unless it is beyond all measure."""
+    """`Retry-After` is the shortest wait, up to the maximum."""
     source = random.Random(1).random
 
     assert backoff_seconds(0, base=1, maximum=300, floor=50, random=source) == 50

@@ -1,4 +1,4 @@
-"""The names that an application sees on a queue: what it needs, and nothing of the producer beneath."""
+"""The public names of a queue: those an application needs, and none of the producer beneath."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ AIO_NAMES = {
 
 
 def public_names(thing: object) -> set[str]:
-    """What a completion list shows of it."""
+    """The names that a completion list shows."""
     return {name for name in dir(thing) if not name.startswith("_")}
 
 
 def test_a_queue_shows_what_an_application_needs() -> None:
-    """Whatever else it had would be used, and could not change later."""
+    """A queue has no other public names: applications would use them, and they could not change later."""
     assert public_names(vwo_celery.connect(DESTINATION, spool_dir="")) == NAMES
 
 
 def test_a_queue_for_asyncio_shows_what_an_application_needs() -> None:
-    """The same, and the queue for threads."""
+    """A queue for asyncio has the same names, and the queue for threads."""
     assert public_names(vwo_celery.aio.connect(DESTINATION, spool_dir="")) == AIO_NAMES

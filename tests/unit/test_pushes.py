@@ -1,4 +1,4 @@
-"""Second attempts for one push, and their effect on its mark."""
+"""Second attempts of a push, and their effect on its mark."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOST, SLOW, FORGOTTEN = (
     ],
 )
 def test_a_push_is_sent_again_once(failures: list[Exception], allowed: list[bool]) -> None:
-    """Once more where the answer is missing, and once more where the server lacks the scripts."""
+    """A push is repeated once after a missing answer, and once if the server lacks the scripts."""
     repeats = Repeats(Mark("m", 1, 1))
 
     assert [repeats.allow(failure) for failure in failures] == allowed
@@ -38,7 +38,9 @@ def test_a_push_is_sent_again_once(failures: list[Exception], allowed: list[bool
 
 @pytest.mark.parametrize("failure", [LOST, SLOW])
 def test_a_push_whose_answer_is_missing_is_in_doubt(failure: Exception) -> None:
-    """It may be stored, or may yet be: its mark knows from here on."""
+    """A push without an answer may have been stored, or may be later: its mark is in doubt from
+    then on.
+    """
     mark = Mark("m", 1, 1)
 
     Repeats(mark).allow(failure)
@@ -47,7 +49,7 @@ def test_a_push_whose_answer_is_missing_is_in_doubt(failure: Exception) -> None:
 
 
 def test_a_server_without_the_scripts_has_stored_nothing() -> None:
-    """That answer leaves no doubt."""
+    """A server that lacks the scripts has stored nothing: the mark is not in doubt."""
     mark = Mark("m", 1, 1)
 
     Repeats(mark).allow(FORGOTTEN)
@@ -66,7 +68,7 @@ def test_a_server_without_the_scripts_has_stored_nothing() -> None:
     ],
 )
 def test_events_leave_in_pages(sizes: list[int], expected: list[int]) -> None:
-    """Of so many events or bytes at most, in order; a larger event goes alone."""
+    """A page has a bounded number of events and bytes, in order; a larger event goes alone."""
     texts = [b"x" * size for size in sizes]
 
     found = list(pages(texts))

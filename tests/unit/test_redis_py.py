@@ -1,4 +1,4 @@
-"""The names inside redis-py that connections/ relies on: the first to fail where a release drops one."""
+"""Names inside redis-py that connections/ relies on: this test fails first if a release drops one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLIENT = redis.Redis(connection_pool=POOL)
 
 
 def commands_of_the_queue() -> set[str]:
-    """Every method of a client that queue/ calls, on pipelines and on asyncio's clients, too."""
+    """Every method of a client that queue/ calls, also on pipelines and asyncio's clients."""
     trees = [ast.parse(path.read_text("utf-8")) for path in QUEUE.rglob("*.py")]
     calls = [node.func for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return {
@@ -41,25 +41,27 @@ def names_read(method: Callable[..., Any]) -> Iterator[str]:
 
 
 def missing(method: Callable[..., Any]) -> list[str]:
-    """The attributes that a command of redis-py's asks ClusterClient for and does not find."""
+    """The attributes that a redis-py command reads and ClusterClient lacks."""
     ours = method.__module__.startswith("vwo_celery")
     return [] if ours else [name for name in names_read(method) if not hasattr(ClusterClient, name)]
 
 
 @pytest.mark.parametrize("command", sorted(commands_of_the_queue() & set(dir(ClusterClient))))
 def test_commands_ask_our_cluster_client_for_nothing_it_lacks(command: str) -> None:
-    """ClusterClient borrows redis-py's commands, which may read what only redis-py's clients have."""
+    """ClusterClient has every attribute that its commands, borrowed from redis-py, read."""
     assert missing(getattr(ClusterClient, command)) == []
 
 
 def test_the_rule_sees_what_is_missing() -> None:
-    """A command that reads an attribute of redis-py's own clients is found; the list is not empty."""
+    """The search finds a command that reads an attribute of redis-py's own clients; the list is not
+    empty.
+    """
     assert missing(ClusterClient.slowlog_get) != []
     assert {"hgetall", "execute_command", "script_load"} <= commands_of_the_queue()
 
 
 def test_our_cluster_client_has_what_redis_py_declares() -> None:
-    """Private attributes that redis-py's commands declare for every client: `_event_dispatcher`."""
+    """ClusterClient has the private attributes that redis-py's commands declare: `_event_dispatcher`."""
     declared = {name for name in inspect.get_annotations(CommandsProtocol) if name.startswith("_")}
 
     assert declared - set(dir(ClusterClient)) == set()
@@ -80,5 +82,5 @@ def test_our_cluster_client_has_what_redis_py_declares() -> None:
     ],
 )  # fmt: skip
 def test_redis_py_has_the_names_that_we_use(owner: Any, name: str) -> None:
-    """Attributes that redis-py does not document, or documents little, and that we set or read."""
+    """redis-py has the attributes that we set or read although it documents them little or not at all."""
     assert hasattr(owner, name)

@@ -1,4 +1,4 @@
-"""Redis URLs: one reader of them, and an identity that stored spool files depend on."""
+"""Redis URLs: one parser, and an identity on which the names of stored spool files depend."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from vwo_celery.settings.redis_url import RedisUrl, address_of_server
 from vwo_celery.spool.files import address_of, spool_files
 
-#: What release 0.1 made of each URL: names of stored spool files are digests of it.
+#: Address that release 0.1 derived from each URL: names of stored spool files are digests of it.
 ADDRESSES = [
     ("redis://localhost:6379/0", "  localhost:6379  0"),
     ("redis://localhost", "  localhost:6379  0"),
@@ -84,14 +84,14 @@ BROKERS = [
 
 @pytest.mark.parametrize(("url", "address"), ADDRESSES)
 def test_an_address_never_changes(url: str, address: str) -> None:
-    """A new release finds the spool files of the one before."""
+    """The address of a URL never changes: a new release finds the spool files of the one before."""
     assert RedisUrl.parse(url).address() == address
     assert address_of(url) == address
     assert address_of(url, object()) == f"given {address}"
 
 
 def test_a_spool_file_keeps_its_name() -> None:
-    """The name on the disk, spelled out."""
+    """A spool file keeps its name, spelled out here."""
     files = spool_files("/spool", "vwo", address_of("redis://localhost:6379/0"))
 
     assert files.database == "/spool/vwo-c12b0dd6024c.sqlite3"
@@ -106,13 +106,15 @@ def test_a_spool_file_keeps_its_name() -> None:
     ],
 )
 def test_a_servers_address_is_that_of_its_url(options: dict[str, Any], url: str) -> None:
-    """A client that was passed in has the spool of the URL that leads to the same server."""
+    """A client that the application passes has the same spool as the URL of its server."""
     assert address_of_server(options) == RedisUrl.parse(url).address()
 
 
 @pytest.mark.parametrize(("url", "broker"), BROKERS)
 def test_celerys_spelling(url: str, broker: str) -> None:
-    """A password moves before the host, and a socket's database has another name."""
+    """In Celery's spelling, a password stands before the host, and a socket's database has another
+    name.
+    """
     assert RedisUrl.parse(url).as_broker_url() == broker
 
 
@@ -127,7 +129,7 @@ def test_celerys_spelling(url: str, broker: str) -> None:
     ],
 )
 def test_hosts_and_ports(url: str, addresses: list[tuple[str, int]]) -> None:
-    """Each host with its port, also where the password has a comma or the host colons."""
+    """Each host has its port, also if the password has a comma or the host has colons."""
     assert RedisUrl.parse(url).addresses == addresses
 
 
@@ -142,12 +144,12 @@ def test_hosts_and_ports(url: str, addresses: list[tuple[str, int]]) -> None:
     ],
 )  # fmt: skip
 def test_the_url_of_the_first_server(url: str, first: str) -> None:
-    """What redis-py is given: it knows no list of hosts."""
+    """redis-py gets the URL of the first server: it knows no list of hosts."""
     assert RedisUrl.parse(url).for_first_server == first
 
 
 def test_what_a_sentinels_url_says() -> None:
-    """Login, service, database and options, decoded."""
+    """A Sentinel's URL gives login, service, database and options, decoded."""
     url = RedisUrl.parse("redis+sentinel://a%40n:p%2Fw@a/events/2?sentinel_password=s%20x")
 
     assert (url.user, url.password) == ("a@n", "p/w")
@@ -157,7 +159,7 @@ def test_what_a_sentinels_url_says() -> None:
 
 
 def test_a_repr_shows_no_password() -> None:
-    """Objects end up in debuggers and error trackers."""
+    """A repr shows no password: objects end up in debuggers and error trackers."""
     url = RedisUrl.parse("redis://ann:s3cret@h/1?password=s3cret")
 
     assert repr(url) == "RedisUrl('redis://…@h/1?…')"

@@ -1,4 +1,4 @@
-"""Settings: three places to write them, one range each, and errors that say where to look."""
+"""Settings: three places to set them, one range each, and errors that name the place."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = Settings.__struct_fields__
 NAN, INFINITY = float("nan"), float("inf")
 FOLDER = "/home/someone/.local/state"
 
-#: Each setting's default, as the documentation of the package promises it.
+#: Documented default of each setting.
 DEFAULTS: dict[str, Any] = {
     "redis_url": "redis://localhost:6379/0",
     "broker_url": "",
@@ -47,7 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "max_spool_bytes": 256 * 1024**2,
     "max_dead_events": 100_000,
 }
-#: Another right value of each setting, and how the environment says it.
+#: Another valid value of each setting, and its text in the environment.
 CHANGED: dict[str, tuple[Any, str]] = {
     "redis_url": ("rediss://cache:6380/1", "rediss://cache:6380/1"),
     "broker_url": ("amqp://mq", "amqp://mq"),
@@ -91,7 +91,7 @@ Django = Callable[[Any], None]
 
 @pytest.fixture
 def django(monkeypatch: pytest.MonkeyPatch) -> Iterator[Django]:
-    """Configures Django with a VWO_CELERY."""
+    """Configure Django with the given VWO_CELERY."""
 
     def configure(options: Any) -> None:
         settings = LazySettings()
@@ -102,7 +102,7 @@ def django(monkeypatch: pytest.MonkeyPatch) -> Iterator[Django]:
 
 
 def test_defaults() -> None:
-    """Where nothing is set, every setting has its documented default."""
+    """Without any setting, each has its documented default."""
     assert msgspec.structs.asdict(Settings()) == DEFAULTS
     assert Settings.load() == Settings()
 
@@ -129,7 +129,7 @@ def test_each_setting_can_be_given_in_each_place(
 def test_arguments_win_over_django_and_django_over_the_environment(
     django: Django, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each setting is taken from the first place that gives it; None is not given."""
+    """Arguments override Django, and Django overrides the environment; None counts as not given."""
     for name in ("shards", "max_parallel_sends", "max_lost_leases"):
         monkeypatch.setenv(environment_variable(name), "2")
     django({"shards": 3, "max_parallel_sends": 3, "max_lost_leases": None})
@@ -143,7 +143,7 @@ def test_arguments_win_over_django_and_django_over_the_environment(
 def test_a_django_that_is_not_configured_is_left_alone(
     loaded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A program that merely has Django, or imports it, is not made to configure it."""
+    """A Django that is installed or imported, but not configured, stays so."""
     if loaded:
         conf = SimpleNamespace(settings=LazySettings())
         monkeypatch.setitem(sys.modules, "django.conf", conf)
@@ -159,7 +159,9 @@ def test_a_django_without_our_setting_gives_nothing(django: Django) -> None:
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compose files pass variables on empty; only for the spool's folder empty means something."""
+    """An empty variable counts as not set, as Compose files pass them; only an empty spool folder
+    counts.
+    """
     for name in NAMES:
         monkeypatch.setenv(environment_variable(name), " ")
 
@@ -219,7 +221,7 @@ WRONG: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_a_wrong_value_is_an_error_that_says_all(name: str, value: Any) -> None:
-    """The error names the setting, its range, what was given and where it came from."""
+    """The error names the setting, its range, the given value and its source."""
     for make in (Settings, Settings.load):
         with pytest.raises(SettingsError) as wrong:
             make(**{name: value})
@@ -245,7 +247,7 @@ def test_a_wrong_value_is_an_error_that_says_all(name: str, value: Any) -> None:
     ],
 )
 def test_a_wrong_variable_is_named(name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Text from the environment is read leniently, but into the same range."""
+    """A variable's text is read leniently, but within the same range."""
     monkeypatch.setenv(environment_variable(name), text)
 
     with pytest.raises(SettingsError) as wrong:
@@ -267,7 +269,7 @@ def test_a_wrong_variable_is_named(name: str, text: str, monkeypatch: pytest.Mon
     ],
 )
 def test_a_wrong_setting_of_django_is_named(options: Any, told: list[str], django: Django) -> None:
-    """Django's dict is strict: types, names and one spelling."""
+    """Django's dict is read strictly: types, names and one spelling."""
     django(options)
 
     with pytest.raises(SettingsError) as wrong:
@@ -277,7 +279,7 @@ def test_a_wrong_setting_of_django_is_named(options: Any, told: list[str], djang
 
 
 def test_an_unknown_argument_is_an_error_with_the_nearest_name() -> None:
-    """A misspelt setting is never silently without effect."""
+    """A misspelt setting is an error with the nearest name, never silently ignored."""
     with pytest.raises(SettingsError, match=r"no setting 'shard' \(did you mean 'shards'\?\)"):
         Settings.load(shard=2)
 
@@ -298,7 +300,7 @@ def test_an_unknown_argument_is_an_error_with_the_nearest_name() -> None:
     ],
 )
 def test_settings_that_contradict_each_other(given: dict[str, Any], told: str) -> None:
-    """Values that are right alone may be wrong together; the error names both, and their origin."""
+    """Valid values may contradict each other; the error names both, and their sources."""
     with pytest.raises(SettingsError) as wrong:
         Settings.load(**given)
 
@@ -316,7 +318,7 @@ SECRETS = [
     "unix://:hunter2@/run/redis.sock",
     "redis://:\nhunter2@host",
 ]
-#: Of these, urllib takes half the password for a port, a path or a fragment, and says so.
+#: Of these URLs, urllib takes half of the password for a port, a path or a fragment, and quotes it.
 UNREADABLE = [
     "redis://:hunter/2hunter2@host",
     "redis://user:hunter2/hunter2@host:6379/0",
@@ -337,7 +339,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("url", UNREADABLE)
 def test_a_url_that_cannot_be_read_is_refused_before_any_library_sees_it(url: str) -> None:
-    """The error says what is wrong, how to write it, and nothing of the password."""
+    """The error names the fault and the right form, and contains nothing of the password."""
     with pytest.raises(SettingsError) as wrong:
         Settings.load(redis_url=url)
 
@@ -349,7 +351,7 @@ def test_a_url_that_cannot_be_read_is_refused_before_any_library_sees_it(url: st
 
 @pytest.mark.parametrize("url", SECRETS)
 def test_a_password_never_shows(url: str) -> None:
-    """Neither repr, nor rich, nor an error about the URL or another setting tells a password."""
+    """A password is in no repr, no rich output, and no error about the URL or another setting."""
     settings = Settings(redis_url=url, broker_url=url)
     wrong_url = url.replace("redis", "http").replace("unix", "http")
 
@@ -368,7 +370,9 @@ def test_a_password_never_shows(url: str) -> None:
 
 
 def test_what_is_written_in_several_forms_is_kept_in_one() -> None:
-    """Hosts are lower case, ~ is the user's home, a path may be a Path, whole seconds are floats."""
+    """Values are kept in one form: hosts in lower case, ~ expanded, a path as text, whole seconds
+    as floats.
+    """
     settings = Settings(
         allowed_hosts=["A.Example:8443"],  # type: ignore[arg-type]
         spool_dir="~/spool",
@@ -388,14 +392,14 @@ def test_what_is_written_in_several_forms_is_kept_in_one() -> None:
 def test_the_spool_is_in_the_users_state_folder(
     state_home: str, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """XDG_STATE_HOME says where; a relative one does not count, as its specification wants."""
+    """The spool is in XDG_STATE_HOME; a relative path there is ignored, as its specification demands."""
     monkeypatch.setenv("XDG_STATE_HOME", state_home)
 
     assert Settings().spool_dir == folder
 
 
 def test_settings_are_frozen_and_hashable() -> None:
-    """Equal settings are one key of a dict, and nobody changes them behind another's back."""
+    """Equal settings are one key of a dict, and cannot be changed."""
     settings = Settings(allowed_hosts=["a"])  # type: ignore[arg-type]
 
     assert {settings: 1}[Settings.load(allowed_hosts=("A",))] == 1
@@ -404,13 +408,13 @@ def test_settings_are_frozen_and_hashable() -> None:
 
 
 def test_celerys_broker_is_redis_unless_told() -> None:
-    """One URL is enough for the usual installation."""
+    """One URL serves the usual installation: Celery's broker is the queue's Redis by default."""
     assert Settings(redis_url="redis://one").effective_broker_url == "redis://one"
     assert Settings(broker_url="amqp://mq").effective_broker_url == "amqp://mq"
 
 
 def test_each_setting_describes_itself() -> None:
-    """Every field has a range and a meaning, and a number has a unit, which its name ends in."""
+    """Every field has a range and a meaning; a number has a unit, which ends its name."""
     for name, default in DEFAULTS.items():
         told = describe(name)
 

@@ -1,4 +1,4 @@
-"""The settings page says what the code does."""
+"""The settings page agrees with the code."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PAGE = builder.PAGE
 
 
 def test_the_page_equals_the_code() -> None:
-    """To mend it: `make docs`."""
+    """The page equals the code; `make docs` updates it."""
     page = PAGE.read_text(encoding="utf-8")
 
     assert page == builder.build(page)
 
 
 def test_every_setting_and_spelling_is_on_the_page() -> None:
-    """Nothing that a user may write is left out."""
+    """Every setting and every spelling is on the page."""
     page = PAGE.read_text(encoding="utf-8")
 
     wanted = [*Settings.__struct_fields__, *SPELLINGS]

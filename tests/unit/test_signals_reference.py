@@ -1,4 +1,4 @@
-"""docs/reference/signals.md says what vwo_celery/signals.py says."""
+"""docs/reference/signals.md agrees with vwo_celery/signals.py."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_signal_is_listed() -> None:
 
 
 def test_every_attribute_of_a_report_is_listed() -> None:
-    """The page has all that a report tells and no more."""
+    """The page lists exactly the attributes of a report."""
     destination = Destination(account_id=1, sdk_key="k" * 32, generation="fme")
     report = BatchReport(destination, [], batch="b", attempt=1, oldest_age_seconds=0.0, error="")
 

@@ -1,4 +1,4 @@
-"""The size of a batch after VWO refused one as too large: the remembered limit, and the cut."""
+"""The size of a batch after a 413: the remembered limit, and the cut."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vwo_celery.delivering.sizes import DOUBLING_MS, after_refusal, after_succes
 from vwo_celery.queue.batches import Passed
 
 NOW = 1_800_000_000_000
-#: Bytes of an event in these tests.
+#: Size of an event in these tests in bytes.
 EVENT = 100
 
 counts = st.integers(1, 5_000)
@@ -22,7 +22,7 @@ passes = st.builds(Passed, counts, amounts, times)
 
 
 class Vwo:
-    """A destination with a limit, and the workers that send to it, as `settling` does."""
+    """A destination with a limit, and workers that send to it, as `settling` does."""
 
     def __init__(self, most_events: int, most_bytes: int) -> None:
         self.most_events, self.most_bytes = most_events, most_bytes
@@ -30,7 +30,7 @@ class Vwo:
         self.refused = self.accepted = 0
 
     def deliver(self, events: list[int], now_ms: int) -> None:
-        """Send one batch, given as the sizes of its events, in as many parts as it takes."""
+        """Send one batch, given as the sizes of its events, in as many parts as necessary."""
         batches = deque([events])
         while batches:
             batch = batches.popleft()
@@ -57,51 +57,51 @@ class Vwo:
         return True
 
 
-# -- what may be sent
+# -- the allowed size
 
 
 def test_what_passed_may_be_sent_again() -> None:
-    """Right after a refusal exactly that, and not more."""
+    """Right after a refusal, exactly the last accepted size is allowed."""
     assert allowed(Passed(40, 4_000, NOW), NOW) == (40, 4_000)
     assert allowed(Passed(40, 4_000, NOW), NOW + DOUBLING_MS - 1) == (40, 4_000)
 
 
 def test_twice_as_much_is_tried_after_a_while() -> None:
-    """And four times as much after twice as long: in steps, not event by event."""
+    """After a while twice as much is allowed, later four times as much: in steps, not event by event."""
     assert allowed(Passed(40, 4_000, NOW), NOW + DOUBLING_MS) == (80, 8_000)
     assert allowed(Passed(40, 4_000, NOW), NOW + 2 * DOUBLING_MS) == (160, 16_000)
 
 
 def test_a_clock_that_stepped_back_allows_no_less() -> None:
-    """A refusal in the future counts as one of now."""
+    """A refusal in the future, after a clock stepped back, counts as one now."""
     assert allowed(Passed(40, 4_000, NOW), NOW - 100 * DOUBLING_MS) == (40, 4_000)
 
 
 def test_a_single_event_is_always_allowed() -> None:
-    """Whatever is stored: a batch cannot be smaller."""
+    """A single event is always allowed: a batch cannot be smaller."""
     assert allowed(Passed(0, 0, NOW), NOW)[0] == 1
 
 
 @given(passed=passes, now=times, later=times)
 def test_what_is_allowed_only_grows(passed: Passed, now: int, later: int) -> None:
-    """With time, without end and without overflow."""
+    """The allowed size only grows with time, without end and without overflow."""
     before, after = sorted((now, later))
 
     assert all(a <= b for a, b in zip(allowed(passed, before), allowed(passed, after), strict=True))
     assert allowed(passed, before) >= (passed.events, passed.bytes)
 
 
-# -- what is remembered
+# -- the remembered size
 
 
 def test_the_first_refusal_halves() -> None:
-    """Nothing is known to pass yet; half of it is the next guess."""
+    """The first refusal allows half of the batch: no accepted size is known yet."""
     assert after_refusal(None, 5_000, 10_001, NOW) == Passed(2_500, 5_000, NOW)
     assert after_refusal(None, 1, 1, NOW) == Passed(1, 1, NOW)
 
 
 def test_a_refusal_of_what_had_passed_halves() -> None:
-    """The limit was lowered, or the guess was too high."""
+    """A refusal within the allowed size halves it: the limit was lowered, or the guess was too high."""
     known = Passed(100, 9_000, NOW - 1)
 
     assert after_refusal(known, 100, 9_000, NOW) == Passed(50, 4_500, NOW)
@@ -110,14 +110,14 @@ def test_a_refusal_of_what_had_passed_halves() -> None:
 
 @pytest.mark.parametrize(("events", "size"), [(101, 9_001), (101, 10), (1, 9_001), (7, 20_000)])
 def test_a_refusal_of_more_than_passed_keeps_what_passed(events: int, size: int) -> None:
-    """It was too large in what was new; the next try of that is as far away as after any refusal."""
+    """A refusal above the allowed size keeps that size and starts its time again."""
     known = Passed(100, 9_000, NOW - DOUBLING_MS)
 
     assert after_refusal(known, events, size, NOW) == Passed(100, 9_000, NOW)
 
 
 def test_a_larger_success_is_remembered() -> None:
-    """Events and bytes for themselves, since a limit of one is none of the other."""
+    """A larger success raises the allowed events and bytes separately: they have separate limits."""
     known = Passed(100, 9_000, NOW)
 
     assert after_success(known, 200, 10) == Passed(200, 9_000, NOW)
@@ -126,7 +126,9 @@ def test_a_larger_success_is_remembered() -> None:
 
 
 def test_an_ordinary_success_changes_nothing() -> None:
-    """Nor does any as long as VWO never found a batch too large: the usual case costs no write."""
+    """Success changes nothing while VWO has refused no batch as too large: the usual case costs no
+    write.
+    """
     assert after_success(Passed(100, 9_000, NOW), 100, 9_000) is None
     assert after_success(None, 5_000, 10_000_000) is None
 
@@ -135,7 +137,7 @@ def test_an_ordinary_success_changes_nothing() -> None:
 def test_after_a_refusal_the_same_is_not_sent_again(
     passed: Passed | None, events: int, size: int, now: int
 ) -> None:
-    """What is allowed then is less, in events or in bytes, than what was refused."""
+    """After a refusal, fewer events or bytes are allowed than were refused."""
     remembered = after_refusal(passed, events, size, now)
 
     most_events, most_bytes = allowed(remembered, now)
@@ -143,7 +145,7 @@ def test_after_a_refusal_the_same_is_not_sent_again(
     assert remembered.since_ms == now
 
 
-# -- where to cut
+# -- the cut
 
 
 @pytest.mark.parametrize(
@@ -162,7 +164,7 @@ def test_after_a_refusal_the_same_is_not_sent_again(
 def test_the_oldest_that_fit(
     sizes: list[int], most_events: int, most_bytes: int, count: int
 ) -> None:
-    """As many as both limits allow; one at least, so that a batch ends sometime."""
+    """A part has the oldest events that fit both limits, and at least one."""
     assert cut(sizes, most_events, most_bytes) == count
 
 
@@ -170,7 +172,7 @@ def test_the_oldest_that_fit(
 def test_a_cut_is_within_bounds_and_no_smaller_than_it_must(
     sizes: list[int], most_events: int, most_bytes: int
 ) -> None:
-    """One event more would not fit."""
+    """A part is within the limits and as large as possible: one more event would not fit."""
     count = cut(sizes, most_events, most_bytes)
 
     assert 1 <= count <= len(sizes)
@@ -179,7 +181,7 @@ def test_a_cut_is_within_bounds_and_no_smaller_than_it_must(
         assert count + 1 > most_events or sum(sizes[: count + 1]) > most_bytes
 
 
-# -- all of it together
+# -- everything together
 
 
 @given(
@@ -188,7 +190,7 @@ def test_a_cut_is_within_bounds_and_no_smaller_than_it_must(
     pauses_ms=st.integers(0, DOUBLING_MS),
 )
 def test_everything_is_delivered_in_the_end(limit: int, batches: list[int], pauses_ms: int) -> None:
-    """Whatever the limit, every batch leaves in parts that fit."""
+    """Whatever the limit, every batch is delivered in parts that fit."""
     vwo = Vwo(limit, 10**9)
 
     for i, count in enumerate(batches):
@@ -200,7 +202,7 @@ def test_everything_is_delivered_in_the_end(limit: int, batches: list[int], paus
 @pytest.mark.parametrize("limit", [300, 999, 1_250, 2_400, 2_500, 4_999])
 @pytest.mark.parametrize("by", ["events", "bytes"])
 def test_a_lasting_limit_is_met_a_few_times_an_hour(limit: int, by: str) -> None:
-    """A fleet that sends a full batch every minute does not run into it with each."""
+    """A fleet that sends a full batch every minute meets a lasting limit only a few times an hour."""
     vwo = Vwo(limit, 10**9) if by == "events" else Vwo(10**9, EVENT * limit)
     for second in range(0, 3_600, 60):
         vwo.deliver([EVENT] * 5_000, NOW + 1_000 * second)
@@ -214,7 +216,7 @@ def test_a_lasting_limit_is_met_a_few_times_an_hour(limit: int, by: str) -> None
 
 
 def test_a_few_large_events_do_not_make_every_batch_small() -> None:
-    """Where bytes are limited, small events go on leaving by the thousand."""
+    """After a limit by bytes, small events still leave by the thousand."""
     vwo = Vwo(10**9, 1_000_000)
     vwo.deliver([EVENT] * 15_000, NOW)
     vwo.deliver([EVENT] * 5_000, NOW)
@@ -228,7 +230,7 @@ def test_a_few_large_events_do_not_make_every_batch_small() -> None:
 
 
 def test_a_limit_that_was_lifted_is_found() -> None:
-    """Within hours, full batches are sent again."""
+    """After a limit was lifted, full batches are sent again within hours."""
     vwo = Vwo(10, 10**9)
     vwo.deliver([EVENT] * 5_000, NOW)
     vwo.most_events = 10**9

@@ -41,7 +41,7 @@ def request(
     query: str = "a=7&env=KEY",
     key: str | None = "KEY",
 ) -> Request:
-    """A POST of *events* that is all right unless the caller says otherwise."""
+    """A valid POST of *events*, except for what the caller changes."""
     headers = [("Host", "x")] + ([] if key is None else [("authorization", key)])
     given = json.dumps({"ev": list(events)}).encode() if body is None else body
     return Request("POST", f"{path}?{query}", headers, given, 1_795_307_391.0)
@@ -49,7 +49,7 @@ def request(
 
 @pytest.mark.parametrize("path", BATCHES, ids=lambda path: path.stem)
 def test_what_the_sdks_send_is_taken(path: Path) -> None:
-    """Every batch recorded from an unmodified SDK passes, and yields its events, byte for byte."""
+    """Every batch recorded from an unmodified SDK is accepted, and its events are read byte for byte."""
     capture = json.loads(path.read_text("utf-8"))
     headers = [(name, value) for name, value in capture["headers"]]
     key = capture["query"]["env"]
@@ -99,7 +99,7 @@ def test_what_the_sdks_send_is_taken(path: Path) -> None:
     ],
 )
 def test_the_rules(sent: Request, status: int) -> None:
-    """Bounds, account, key and shapes are enforced; a refusal takes no event and says why."""
+    """Bounds, account, key and shapes are enforced; a refusal accepts no event and says why."""
     answer = judge_batch(sent, {"7": "KEY"})
 
     assert answer.status == status
@@ -109,7 +109,7 @@ def test_the_rules(sent: Request, status: int) -> None:
 
 
 def test_a_wrong_account_is_named_as_vwo_names_it() -> None:
-    """The text of the 400 tells a wrong configuration from a poisoned batch."""
+    """The text of the 400 tells a wrong account from a refused event."""
     answer = judge_batch(request(query="a=8&env=KEY"), {"7": "KEY"})
 
     assert "Account id not found" in json.loads(answer.body)["message"]
@@ -137,17 +137,17 @@ def test_any_account_is_taken_where_none_is_named() -> None:
     ],
 )
 def test_the_paths(path: str, batch: bool, settings: bool) -> None:
-    """Batches are taken on the two batch endpoints, with or without one region before them."""
+    """Batches are accepted on the two batch endpoints, with or without one region before them."""
     assert (is_batch(path), is_settings(path)) == (batch, settings)
 
 
 def taking(*events: bytes, times: tuple[float, ...] = ()) -> Answer:
-    """A 200 that takes *events*."""
+    """A 200 that accepts *events*."""
     return Answer(200, (), b"{}", events, times)
 
 
 def test_the_tally_adds_up() -> None:
-    """Requests are accepted, rejected or unanswered; events repeat if their bytes do."""
+    """Requests are accepted, rejected or unanswered; an event with the same bytes is a repeat."""
     tally = Tally()
 
     tally.note_batch(taking(b"a", b"b"), body_bytes=10, at=5.0, answered=True)
@@ -164,7 +164,7 @@ def test_the_tally_adds_up() -> None:
 
 
 def test_delays_are_from_the_event_to_its_arrival() -> None:
-    """Percentiles are those of arrival minus the event's own time, over all requests."""
+    """A delay is the arrival minus the event's own time; percentiles are over all requests."""
     tally = Tally()
 
     tally.note_batch(taking(times=tuple(range(100))), body_bytes=0, at=100.0, answered=True)
@@ -189,14 +189,14 @@ def test_delays_are_from_the_event_to_its_arrival() -> None:
     ],
 )
 def test_a_fault_says_what_counts_as_taken(fault: Fault, status: int, taken: int) -> None:
-    """Events count where the answer says so, unless the fault says otherwise (a lost answer)."""
+    """Events count as accepted by the status, unless the fault says otherwise (a lost answer)."""
     answer = fault.apply(taking(b"a"))
 
     assert (answer.status, len(answer.events)) == (status, taken)
 
 
 def test_a_fault_replaces_headers_of_the_same_name() -> None:
-    """A test can set any header and body of the answer."""
+    """A fault can set any header and body of the answer."""
     fault = Fault(
         status=429, headers=(("content-type", "text/html"), ("Retry-After", "7")), body=b""
     )
@@ -208,7 +208,7 @@ def test_a_fault_replaces_headers_of_the_same_name() -> None:
 
 
 def test_planned_faults_come_first_and_in_order() -> None:
-    """Queued faults are used up one a request; then the chooser decides."""
+    """Planned faults are used first, one per request and in order; then the chooser decides."""
     plan = FaultPlan(lambda sent: 500 if "eu01" in sent.path else None)
     plan.add(503, "reset", None)
 

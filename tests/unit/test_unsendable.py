@@ -1,4 +1,4 @@
-"""Bytes that other programs push past `encode`: which may go into a body, and which would break it."""
+"""Bytes that other programs push without `encode`: the worker finds those that would break a body."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ GOOD = b'{"d":{"event":{"name":"bought"}}}'
 
 
 def nested(levels: int, opening: bytes = b"[", closing: bytes = b"]") -> bytes:
-    """An object of so many levels, itself the first."""
+    """An object with the given number of levels, itself the first."""
     return b'{"a":' + opening * (levels - 1) + closing * (levels - 1) + b"}"
 
 
-#: Each is JSON by the letter of RFC 8259, however odd.
+#: Valid JSON by RFC 8259, however unusual.
 SENDABLE = {
     "nothing in it": b"{}",
     "white space around": b' \r\n\t{"a": 1}\n',
@@ -90,14 +90,14 @@ UNSENDABLE = {
 
 @pytest.mark.parametrize("event", SENDABLE.values(), ids=SENDABLE)
 def test_what_is_one_json_object_is_sendable(event: bytes) -> None:
-    """However odd the object is, it cannot harm the body, and VWO decides."""
+    """Every single JSON object is sendable: it cannot break the body, and VWO decides about it."""
     assert unsendable([GOOD, event, GOOD]) == []
     assert len(json.loads(body([event]), parse_int=str)["ev"]) == 1
 
 
 @pytest.mark.parametrize(("event", "reason"), UNSENDABLE.values(), ids=UNSENDABLE)
 def test_what_is_not_one_json_object_is_found_and_named(event: bytes, reason: str) -> None:
-    """The one bad event of a batch is told apart from the good ones, with the reason in words."""
+    """The one bad event of a batch is found, with the reason in words."""
     ((index, why),) = unsendable([GOOD, event, GOOD])
 
     assert index == 1
@@ -116,12 +116,12 @@ def test_what_is_not_one_json_object_is_found_and_named(event: bytes, reason: st
     ],
 )
 def test_fragments_that_fit_together_are_found(events: list[bytes]) -> None:
-    """Events are judged one by one: pieces of JSON are refused even if they join to a good body."""
+    """Fragments of JSON are refused one by one, even if joined they form a valid body."""
     assert [index for index, _ in unsendable(events)] == list(range(len(events)))
 
 
 def test_a_reason_tells_nothing_of_the_event() -> None:
-    """Reasons go to logs and signals; what a visitor typed does not."""
+    """A reason contains nothing of the event, since reasons go to logs and signals."""
     events = [b'{"secret":"secret', b"secret", b'"secret"', b'{"a":"secret\xff"}', b'{"a":secret}']
 
     assert "secret" not in str(unsendable(events))
@@ -129,7 +129,7 @@ def test_a_reason_tells_nothing_of_the_event() -> None:
 
 
 def test_nothing_is_built_of_an_event() -> None:
-    """Judging a hostile event of 1 MB takes a few copies of it, not the objects it describes."""
+    """The check of a hostile event of 1 MB takes a few copies of it, and builds no objects."""
     events = [b'{"a":[' + b"[]," * 330_000 + rb'"\ud800"]}', b'{"a":' + b"[" * 1_000_000]
     tracemalloc.start()
     try:
@@ -151,7 +151,7 @@ values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
     max_leaves=8,
 )
-#: Pieces that mean something to a JSON reader, put together as they should not be.
+#: Pieces with a meaning for a JSON parser, joined wrongly.
 garbage = st.lists(
     st.sampled_from(
         [b"{", b"}", b"[", b"]", b'"', b"\\", b":", b",", b" ", b"\n", b'"a"', b"1", b"-", b".",
@@ -160,7 +160,7 @@ garbage = st.lists(
     | st.binary(max_size=3)
     | st.just(GOOD)
 ).map(b"".join)  # fmt: skip
-#: An object that lost, gained or changed a byte.
+#: An object with a byte lost, added or changed.
 mutants = st.tuples(values, st.integers(0, 50), st.integers(0, 2), st.binary(max_size=2)).map(
     lambda it: _spliced(json.dumps({"a": it[0]}).encode(), *it[1:])
 )
@@ -171,7 +171,7 @@ def _spliced(text: bytes, at: int, removed: int, inserted: bytes) -> bytes:
 
 
 def is_one_object(event: bytes) -> bool:
-    """The same question, asked of the standard library."""
+    """The answer of the standard library to the same question."""
 
     def refuse(constant: str) -> Any:
         raise ValueError(constant)
@@ -184,14 +184,14 @@ def is_one_object(event: bytes) -> bool:
 
 @given(st.dictionaries(st.text(st.characters()), values))
 def test_whatever_encode_returned_is_sendable(event: dict[str, Any]) -> None:
-    """An event that was accepted is never called bad by the worker."""
+    """An event that the producer accepted is never called bad by the worker."""
     assert unsendable([encode(event)]) == []
 
 
 @given(st.lists(garbage | mutants | st.just(GOOD), max_size=6))
 @example([b'{"a":1}],"ev":[{"b":1}', GOOD])
 def test_what_is_left_makes_a_body_of_as_many_objects(events: list[bytes]) -> None:
-    """Whatever is pushed: the right ones are found, and nothing else of the body can be altered."""
+    """The sendable events of any batch form a body of exactly as many objects."""
     found = dict(unsendable(events))
 
     assert found.keys() == {i for i, event in enumerate(events) if not is_one_object(event)}
@@ -202,7 +202,7 @@ def test_what_is_left_makes_a_body_of_as_many_objects(events: list[bytes]) -> No
 
 
 def test_an_event_that_nests_too_deep_is_refused_by_the_producer_as_well() -> None:
-    """Producer and worker draw the same line, so that no accepted event is dead on arrival."""
+    """Producer and worker have the same limit for nesting: no accepted event is dead on arrival."""
     deep: Any = {}
     for _ in range(MAX_NESTING - 1):
         deep = {"a": deep}
@@ -216,7 +216,7 @@ def test_an_event_that_nests_too_deep_is_refused_by_the_producer_as_well() -> No
 
 @pytest.mark.parametrize("raw", [b'"\xff"', b'"\xed\xa0\x80"', b'"\xc3'])
 def test_ready_made_parts_of_an_event_are_utf8(raw: bytes) -> None:
-    """A Raw inside an event cannot smuggle in what a body must not hold."""
+    """A Raw inside an event must be UTF-8, like the body."""
     with pytest.raises(EventError) as caught:
         encode({"a": msgspec.Raw(raw)})
 
@@ -224,7 +224,7 @@ def test_ready_made_parts_of_an_event_are_utf8(raw: bytes) -> None:
 
 
 def test_every_code_point_comes_through_as_it_was() -> None:
-    """All of Unicode, lone surrogates included, is the same text after encode, body and decode."""
+    """Every code point, lone surrogates included, is the same after encode, body and decode."""
     planes = [  # backwards, since a high surrogate before a low one is another code point
         {"text": "".join(map(chr, reversed(range(start, start + 0x8000))))}
         for start in range(0, 0x110000, 0x8000)

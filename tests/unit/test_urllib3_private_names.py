@@ -1,6 +1,6 @@
-"""The private names of urllib3 that sending/deadline.py stands on are in the installed release.
+"""The private names of urllib3 that sending/deadline.py relies on exist in the installed release.
 
-A canary for a new urllib3: without one of them the deadline of a POST would fail, or silently not hold.
+Without one of them, in a new urllib3, a POST's deadline would fail or silently not hold.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CALLED = {
 
 
 def complaints(kind: type[Any]) -> list[str]:
-    """Say what is missing in a connection class of urllib3, and what to do about it."""
+    """The private names that a connection class of urllib3 lacks, each with the remedy."""
     release = f"urllib3 {urllib3.__version__}: {kind.__name__}"
     remedy = (
         "mend vwo_celery/sending/deadline.py, then run tests/integration/sending/test_sender.py"
@@ -53,22 +53,24 @@ def complaints(kind: type[Any]) -> list[str]:
 
 @pytest.mark.parametrize("kind", [HTTPConnection, HTTPSConnection])
 def test_urllib3_has_the_private_names(kind: type[Any]) -> None:
-    """Both kinds of connection call what deadline.py overrides, and have what it reads."""
+    """Both kinds of connection call the methods that deadline.py overrides, and have the names that
+    it reads.
+    """
     assert complaints(kind) == []
 
 
 class Renamed:
-    """A urllib3 connection in which all three names have become others."""
+    """A urllib3 connection in which all three names were renamed."""
 
     def __init__(self, host: str) -> None:
         self._host_to_resolve = host
 
     def connect(self) -> None:
-        """Open the socket by another name."""
+        """Open the socket under another name."""
 
 
 class Bypassed(Renamed):
-    """A urllib3 connection that still has both methods, and calls neither."""
+    """A urllib3 connection that still has both methods but calls neither."""
 
     def __init__(self, host: str) -> None:
         super().__init__(host)
@@ -80,7 +82,7 @@ class Bypassed(Renamed):
 
 
 def test_each_missing_name_is_told() -> None:
-    """The messages name what is gone, and the file to mend."""
+    """The messages name the missing name and the file to mend."""
     told = complaints(Renamed)
 
     assert "has no _new_conn" in told[0]
@@ -90,7 +92,9 @@ def test_each_missing_name_is_told() -> None:
 
 
 def test_a_method_that_is_no_longer_called_is_told() -> None:
-    """An override that nothing calls would leave a connection without a deadline."""
+    """An override that urllib3 no longer calls is reported: it would leave a connection without a
+    deadline.
+    """
     told = complaints(Bypassed)
 
     assert [text.partition("calls ")[2].partition(",")[0] for text in told] == [

@@ -124,7 +124,7 @@ def test_here_a_signal_loses_nothing(application, standin, worker):
 def test_an_orderly_end_loses_the_queue(application, standin):
     """Vendor: the SDK's timers keep an ending process alive, and the flush they make then is lost.
 
-    The queue is emptied before the sending thread turns out to be impossible to start.
+    The flush empties the queue, and then the thread that should send cannot be started any more.
     """
     told = application(
         OWN,
