@@ -1,4 +1,4 @@
-"""The operator's command, as typed: what it prints, in which shape, and its exit codes."""
+"""The operator's command as typed: its output, its JSON and its exit codes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def queues(redis_url: str) -> Queues:
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command, without any setting from this machine's environment."""
+    """The command, without settings from this machine's environment."""
     for name in [name for name in os.environ if name.startswith("VWO_CELERY_")]:
         monkeypatch.delenv(name)
 
@@ -55,17 +55,17 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def run(bare: Run, redis_url: str) -> Run:
-    """The command at this test's Redis."""
+    """Run the command on this test's Redis."""
     return lambda *words, **options: bare("--redis-url", redis_url, *words, **options)
 
 
 def document(result: Result) -> Any:
-    """The one JSON document that was printed, and nothing else."""
+    """The single JSON document that was printed."""
     return json.loads(result.stdout)
 
 
 def flat(text: str) -> str:
-    """*text* with all its line breaks and runs of spaces as one space."""
+    """*text* with each run of line breaks and spaces as one space."""
     return re.sub(r"\s+", " ", text)
 
 
@@ -73,7 +73,7 @@ def flat(text: str) -> str:
 
 
 def test_status_shows_what_is_stuck_since_when_and_why(queues: Queues, run: Run) -> None:
-    """Numbers in a table; beneath, what needs a person."""
+    """status prints numbers in a table and, below it, what needs a person."""
     queue = queues.add()
     queues.fill(queue, 12)
     queues.release(queue, "VWO answered 503")
@@ -93,7 +93,9 @@ def test_status_shows_what_is_stuck_since_when_and_why(queues: Queues, run: Run)
 
 
 def test_status_says_which_queue_is_full(queues: Queues, run: Run) -> None:
-    """And how many events that has cost so far; another one is not mentioned."""
+    """status says which queue is full and how many events that has cost; other queues are not
+    mentioned.
+    """
     full, other = queues.add(1), queues.add(2)
     queues.fill(other, 3)
     queues.client.hset(queues.shard(full).keys.meta, "capacity_events", 5)
@@ -108,7 +110,9 @@ def test_status_says_which_queue_is_full(queues: Queues, run: Run) -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_no_number_is_cut_off(queues: Queues, run: Run, width: int) -> None:
-    """Where the terminal is too narrow for the table, each queue is a block of lines."""
+    """On a terminal too narrow for the table, each queue is a block of lines, and no number is cut
+    off.
+    """
     queue = queues.add(events_per_request=5000)
     queues.fill(queue, 1234)
     queues.client.hincrby(queues.shard(queue).keys.meta, "accepted", 987_654_321_000)
@@ -123,7 +127,7 @@ def test_no_number_is_cut_off(queues: Queues, run: Run, width: int) -> None:
 
 
 def test_status_counts_idle_queues_of_a_large_fleet(queues: Queues, run: Run) -> None:
-    """Thousands of idle queues must not hide the one that is stuck."""
+    """Thousands of idle queues are only counted: they must not hide the one that is stuck."""
     for account in range(25):
         queues.add(account)
     busy = queues.add(999)
@@ -139,7 +143,7 @@ def test_status_counts_idle_queues_of_a_large_fleet(queues: Queues, run: Run) ->
 
 
 def test_status_as_json(queues: Queues, run: Run) -> None:
-    """What a monitor needs: numbers, not words."""
+    """The JSON of status has numbers for a monitor, not words."""
     queue = queues.add()
     queues.fill(queue, 7)
 
@@ -155,7 +159,7 @@ def test_status_as_json(queues: Queues, run: Run) -> None:
 def test_queues_names_the_list_that_other_programs_push_to(
     queues: Queues, run: Run, redis_url: str
 ) -> None:
-    """The documented open list of each shard, where it goes, and the key masked."""
+    """queues shows the documented open list of each shard and the destination, with the key masked."""
     queue = queues.add(888888, shards=2, flush_callback="shop.analytics:on_flush")
 
     text = run("queues").stdout
@@ -172,7 +176,7 @@ def test_queues_names_the_list_that_other_programs_push_to(
 
 
 def test_ledger_as_json_has_these_fields_and_no_others(queues: Queues, run: Run) -> None:
-    """Other programs rely on it."""
+    """The JSON of ledger has these fields and no others: other programs rely on it."""
     queue = queues.add()
     queues.fill(queue, 5)
     queues.deliver(queue)
@@ -189,7 +193,7 @@ def test_ledger_as_json_has_these_fields_and_no_others(queues: Queues, run: Run)
 
 
 def test_ledger_out_of_balance_exits_1(queues: Queues, run: Run) -> None:
-    """In either shape; the balanced ones are shown as well."""
+    """A ledger out of balance exits with 1, as text and as JSON; balanced ledgers are shown as well."""
     well, ill = queues.add(1), queues.add(2)
     queues.fill(well, 5)
     queues.fill(ill, 5)
@@ -206,7 +210,7 @@ def test_ledger_out_of_balance_exits_1(queues: Queues, run: Run) -> None:
 
 
 def test_ledger_tells_why_events_were_dropped(queues: Queues, run: Run) -> None:
-    """Each reason with its count."""
+    """ledger shows each reason for drops with its count."""
     queue = queues.add()
     queues.fill(queue, 5)
     queues.kill(queue, "HTTP 413")
@@ -216,7 +220,7 @@ def test_ledger_tells_why_events_were_dropped(queues: Queues, run: Run) -> None:
 
 
 def test_nothing_registered_is_said(queues: Queues, run: Run) -> None:
-    """An empty table would leave one wondering."""
+    """Without any registration, a sentence says so instead of an empty table."""
     for command in ("status", "queues", "ledger"):
         result = run(command)
         assert result.exit_code == 0
@@ -227,7 +231,7 @@ def test_nothing_registered_is_said(queues: Queues, run: Run) -> None:
 
 
 def test_flush_seals_and_wakes_without_waiting(queues: Queues, run: Run) -> None:
-    """Whatever its age; with somebody listening, that is a success."""
+    """flush seals open lists of any age and wakes workers; if somebody listens, it succeeds."""
     queue = queues.add()
     queues.fill(queue, 2)
     queues.fleet.note_listener("web1:77")
@@ -240,7 +244,7 @@ def test_flush_seals_and_wakes_without_waiting(queues: Queues, run: Run) -> None
 
 
 def test_flush_with_nobody_listening_exits_1(queues: Queues, run: Run) -> None:
-    """It says who is missing, with --wait and without; the events stay."""
+    """flush exits with 1 if nobody listens, with or without --wait; it says so, and the events stay."""
     queue = queues.add()
     queues.fill(queue, 2)
 
@@ -255,7 +259,7 @@ def test_flush_with_nobody_listening_exits_1(queues: Queues, run: Run) -> None:
 
 
 def test_flush_of_a_paused_queue_does_not_wait(queues: Queues, run: Run) -> None:
-    """Waiting could not help; the reason of the pause is told."""
+    """flush of a paused queue does not wait, and prints the reason of the pause."""
     queue = queues.add()
     queues.fill(queue, 2)
     queues.fleet.note_listener("web1:77")
@@ -268,7 +272,7 @@ def test_flush_of_a_paused_queue_does_not_wait(queues: Queues, run: Run) -> None
 
 
 def test_flush_of_one_queue_leaves_the_others(queues: Queues, run: Run) -> None:
-    """Only what is named is sealed; nothing at all is a success."""
+    """flush of one queue seals only that one; an empty queue is a success."""
     named, other = queues.add(1), queues.add(2)
     queues.fill(other, 2)
 
@@ -280,7 +284,7 @@ def test_flush_of_one_queue_leaves_the_others(queues: Queues, run: Run) -> None:
 
 
 def test_pause_and_resume_one_queue(queues: Queues, run: Run) -> None:
-    """Status tells who paused it; a queue that was not paused is not reported as resumed."""
+    """status shows who paused a queue; a queue that was not paused is not reported as resumed."""
     one, other = queues.add(1), queues.add(2)
 
     paused = document(run("pause", "--queue", one.name, "--reason", "maintenance", "--json"))
@@ -294,7 +298,7 @@ def test_pause_and_resume_one_queue(queues: Queues, run: Run) -> None:
 
 
 def test_pause_all_says_who_and_when(queues: Queues, run: Run) -> None:
-    """The next operator wants to ask somebody."""
+    """pause --all stores who paused and when: the next operator may want to ask."""
     queue = queues.add()
 
     result = run("pause", "--all")
@@ -306,7 +310,9 @@ def test_pause_all_says_who_and_when(queues: Queues, run: Run) -> None:
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
 def test_pause_and_resume_want_to_be_told_which(queues: Queues, run: Run, command: str) -> None:
-    """Neither or both is wrong usage, and changes nothing."""
+    """pause and resume need either a queue or --all; neither or both is wrong usage and changes
+    nothing.
+    """
     queue = queues.add()
 
     neither, both = run(command), run(command, "--all", "--queue", queue.name)
@@ -322,7 +328,7 @@ def test_pause_and_resume_want_to_be_told_which(queues: Queues, run: Run, comman
 
 
 def test_dead_list_shows_batch_reason_and_events(queues: Queues, run: Run) -> None:
-    """Enough to decide; the SDK key that SDKs write into events is masked."""
+    """dead list shows what a decision needs; the SDK key that SDKs write into events is masked."""
     queue = queues.add()
     for n in range(5):
         assert queue.enqueue({"n": n, "key": KEY})
@@ -343,7 +349,7 @@ def test_dead_list_shows_batch_reason_and_events(queues: Queues, run: Run) -> No
 
 
 def test_a_dead_event_that_is_no_json_can_be_looked_at(queues: Queues, run: Run) -> None:
-    """Another program may have pushed anything, and that is why it is dead."""
+    """dead list shows an event that is no JSON, which is why another program's event is dead."""
     queue = queues.add()
     queues.client.lpush(queues.shard(queue).keys.open, b"\xff not JSON \x1b[2J")
     run("flush")
@@ -357,7 +363,7 @@ def test_a_dead_event_that_is_no_json_can_be_looked_at(queues: Queues, run: Run)
 
 
 def test_dead_list_shows_the_newest_and_says_that_there_are_more(queues: Queues, run: Run) -> None:
-    """A flood of dead letters does not flood the terminal; JSON is whole."""
+    """dead list prints only the newest dead letters and says that there are more; its JSON has all."""
     queue = queues.add(events_per_request=1)
     queues.fill(queue, 60)
     for _ in range(60):
@@ -372,7 +378,7 @@ def test_dead_list_shows_the_newest_and_says_that_there_are_more(queues: Queues,
 
 
 def test_redrive_dry_run_changes_nothing(queues: Queues, run: Run) -> None:
-    """It says what a redrive would do."""
+    """redrive --dry-run says what a redrive would do and changes nothing."""
     queue = queues.add()
     queues.fill(queue, 5)
     queues.kill(queue, "HTTP 413")
@@ -386,7 +392,7 @@ def test_redrive_dry_run_changes_nothing(queues: Queues, run: Run) -> None:
 
 
 def test_redrive_by_reason_puts_back_only_those(queues: Queues, run: Run) -> None:
-    """The others stay dead."""
+    """redrive by reason puts back only the batches with that reason."""
     queue = queues.add()
     queues.fill(queue, 10)
     queues.kill(queue, "VWO answered 401")
@@ -399,7 +405,7 @@ def test_redrive_by_reason_puts_back_only_those(queues: Queues, run: Run) -> Non
 
 
 def test_a_batch_that_is_not_dead_is_an_error(queues: Queues, run: Run) -> None:
-    """A mistyped id must not look like a success, nor the good id beside it be acted on."""
+    """The id of a batch that is not dead is an error, and nothing is done for the other ids either."""
     queue = queues.add()
     queues.fill(queue, 5)
     batch = queues.kill(queue, "HTTP 413")
@@ -412,7 +418,7 @@ def test_a_batch_that_is_not_dead_is_an_error(queues: Queues, run: Run) -> None:
 
 
 def test_purge_asks_first(queues: Queues, run: Run) -> None:
-    """No means no; so does no answer; --yes does not ask."""
+    """purge asks first: "no" or no answer purges nothing; --yes does not ask."""
     queue = queues.add()
     queues.fill(queue, 5)
     queues.kill(queue, "HTTP 413")
@@ -430,7 +436,7 @@ def test_purge_asks_first(queues: Queues, run: Run) -> None:
 
 
 def test_with_nothing_dead_there_is_nothing_to_do(queues: Queues, run: Run) -> None:
-    """A nightly redrive of nothing is a success, and a purge does not ask."""
+    """With nothing dead, a nightly redrive succeeds, and purge does not ask."""
     queues.add()
 
     assert "no dead letters" in run("dead", "list").stdout
@@ -442,7 +448,9 @@ def test_with_nothing_dead_there_is_nothing_to_do(queues: Queues, run: Run) -> N
 
 
 def test_doctor_prints_each_check_with_its_remedy(queues: Queues, run: Run) -> None:
-    """Problems exit 1; JSON is the list of findings."""
+    """doctor prints each check with its remedy and exits with 1 on problems; its JSON is the list
+    of findings.
+    """
     queues.fill(queues.add(), 1)
 
     text, shape = run("doctor", width=100), run("doctor", "--json")
@@ -459,7 +467,7 @@ def test_doctor_prints_each_check_with_its_remedy(queues: Queues, run: Run) -> N
 def test_doctor_takes_wrong_settings_for_a_finding(
     bare: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The doctor is what one calls when nothing else works."""
+    """doctor reports wrong settings as a finding: it must work when nothing else does."""
     monkeypatch.setenv("VWO_CELERY_LEASE_SECONDS", "5")
 
     (finding,) = document(result := bare("doctor", "--json"))
@@ -471,7 +479,9 @@ def test_doctor_takes_wrong_settings_for_a_finding(
 
 
 def test_doctor_without_redis_says_so(bare: Run) -> None:
-    """One problem for each thing that cannot be reached, no password, no traceback."""
+    """Without Redis, doctor reports one problem for each unreachable thing, without password or
+    traceback.
+    """
     result = bare("doctor", "--redis-url", NOWHERE)
 
     assert result.exit_code == 1
@@ -479,7 +489,7 @@ def test_doctor_without_redis_says_so(bare: Run) -> None:
     assert "sekrit" not in result.output
 
 
-# -- what all commands share
+# -- common to all commands
 
 
 COMMANDS = (
@@ -493,7 +503,9 @@ COMMANDS = (
 def test_without_redis_there_is_one_clear_line(
     bare: Run, words: tuple[str, ...], as_json: bool
 ) -> None:
-    """What was tried, what is true, what to do; exit 1; no traceback and no password."""
+    """Without Redis, one line says what was tried, what is true and what to do; exit code 1, no
+    password.
+    """
     result = bare(*words, "--redis-url", NOWHERE, *(["--json"] if as_json else []))
 
     text = document(result)["error"] if as_json else result.stderr
@@ -515,7 +527,7 @@ def test_without_redis_there_is_one_clear_line(
     ],
 )
 def test_wrong_settings_are_one_clear_line(bare: Run, words: tuple[str, ...], message: str) -> None:
-    """Wherever a wrong value is noticed."""
+    """Wrong settings are one clear line, in every command."""
     result = bare("status", *words)
 
     assert result.exit_code == 1
@@ -527,7 +539,7 @@ def test_wrong_settings_are_one_clear_line(bare: Run, words: tuple[str, ...], me
 def test_options_may_stand_before_and_after_the_command(
     queues: Queues, bare: Run, redis_url: str
 ) -> None:
-    """The nearer one wins."""
+    """Options may stand before and after the command; the nearer one wins."""
     queue = queues.add()
     words = ("--redis-url", redis_url)
 
@@ -540,7 +552,7 @@ def test_options_may_stand_before_and_after_the_command(
 
 
 def test_an_unknown_queue_is_an_error(queues: Queues, run: Run) -> None:
-    """With the nearest name, in every command that takes one."""
+    """An unknown queue is an error with the nearest name, in every command that takes a queue."""
     queue = queues.add(888888)
 
     for command in ("status", "queues", "ledger", "flush", "pause", "resume"):
@@ -554,7 +566,7 @@ def test_an_unknown_queue_is_an_error(queues: Queues, run: Run) -> None:
     [("nope",), ("flush", "--wait", "-1"), ("status", "--nope"), ("dead", "list", "--limit", "0")],
 )
 def test_wrong_usage_exits_2(run: Run, words: tuple[str, ...]) -> None:
-    """Also with --json, where the error is a document."""
+    """Wrong usage exits with 2; with --json, the error is a JSON document."""
     result, shape = run(*words), run("--json", *words)
 
     assert (result.exit_code, shape.exit_code) == (2, 2)
@@ -562,7 +574,7 @@ def test_wrong_usage_exits_2(run: Run, words: tuple[str, ...]) -> None:
 
 
 def test_control_characters_do_not_reach_the_terminal(queues: Queues, run: Run) -> None:
-    """Whoever can write to Redis, or VWO's answer, must not move an operator's cursor."""
+    """Control characters are not printed: data from Redis or VWO must not move an operator's cursor."""
     queues.shard(queues.add()).pause("\x1b[2J\x1b]0;pwned\x07 [bold]text[/bold]")
 
     shown = run("status").stdout
@@ -573,7 +585,7 @@ def test_control_characters_do_not_reach_the_terminal(queues: Queues, run: Run) 
 
 
 def test_the_installed_command_works(redis_url: str) -> None:
-    """As a program of its own, also where the terminal knows no more than ASCII."""
+    """The installed command works as a program, even on a terminal that knows only ASCII."""
     env = {**os.environ, "VWO_CELERY_REDIS_URL": redis_url, "PYTHONIOENCODING": "ascii"}
     program = "from vwo_celery.cli import main; main(prog_name='vwo-celery')"
 
@@ -596,7 +608,7 @@ def test_the_installed_command_works(redis_url: str) -> None:
 
 
 def test_the_spool_is_shown_and_drained(bare: Run) -> None:
-    """What waits on this host, while Redis is away and without it; then it goes, and nothing is left."""
+    """spool shows the events that wait on this host, with and without Redis; drain then empties it."""
     with RedisServer(appendonly=True) as server:
         queue = _spooling_queue(server)
         at = ("--redis-url", server.url)
@@ -623,7 +635,9 @@ def test_the_spool_is_shown_and_drained(bare: Run) -> None:
 def test_without_a_spool_there_is_nothing_to_drain(
     bare: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With an empty spool_dir both commands say so; a host that never spooled is fine."""
+    """With an empty spool_dir both commands say that there is no spool; a host that never spooled
+    is fine.
+    """
     for word in ("status", "drain"):
         fresh = bare("spool", word)
         with monkeypatch.context() as patch:
@@ -636,7 +650,7 @@ def test_without_a_spool_there_is_nothing_to_drain(
 
 
 def _spooling_queue(server: RedisServer) -> vwo_celery.Queue:
-    """A queue whose Redis is away, with three events; this process does not drain them."""
+    """A queue without its Redis and with three spooled events, which this process does not drain."""
     program = (
         "import sys, vwo_celery\n"
         "queue = vwo_celery.connect(\n"

@@ -1,4 +1,4 @@
-"""vwo_celery in Django: its system checks, events that wait for a commit, tasks, manage.py."""
+"""vwo_celery in Django: system checks, events that wait for a commit, tasks, manage.py."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from vwo_celery.testing import free_port
 EXAMPLE = Path(__file__).parents[3] / "examples" / "django"
 PACKAGE_FOLDER = Path(vwo_celery.__file__).parents[1]
 DESTINATION = vwo_celery.Destination(account_id=888888, sdk_key="b" * 32, generation="fme")
-#: A test must not fail because the machine is busy with others.
+#: Generous, since a test must not fail because the machine is busy.
 PATIENTLY = {"enqueue_timeout_seconds": 10.0}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A configured Django with two databases; other modules' tests see none of it."""
+    """A configured Django with two databases, invisible to the tests of other modules."""
     folder = tmp_path_factory.mktemp("databases")
     django_settings.configure(
         INSTALLED_APPS=["vwo_celery.django"],
@@ -56,7 +56,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _untouched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No variable of ours before a test, and no connection to a database after it."""
+    """No variable of ours before a test, and no open database connection after it."""
     for name in Settings.__struct_fields__:
         monkeypatch.delenv(environment_variable(name), raising=False)
     yield
@@ -67,13 +67,13 @@ def _untouched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def errors_of(options: Any) -> list[Error]:
-    """Errors of the system checks for one VWO_CELERY."""
+    """The errors of the system checks for one VWO_CELERY."""
     with override_settings(VWO_CELERY=options):
         return check_settings()
 
 
 def test_without_vwo_celery_nothing_is_wrong() -> None:
-    """Every setting has a default, so VWO_CELERY may be missing, or None, or empty."""
+    """VWO_CELERY may be missing, None or empty, since every setting has a default."""
     assert not hasattr(django_settings, "VWO_CELERY")
 
     assert check_settings() == []
@@ -82,7 +82,7 @@ def test_without_vwo_celery_nothing_is_wrong() -> None:
 
 
 def test_right_settings_pass() -> None:
-    """Names in lower or upper case, values in range, None for the default."""
+    """Right settings pass: names in lower or upper case, values in range, None for the default."""
     options = {"redis_url": "redis://h/1", "LEASE_SECONDS": 90, "shards": None}
 
     assert errors_of(options) == []
@@ -104,7 +104,9 @@ def test_right_settings_pass() -> None:
     ],
 )
 def test_a_mistake_is_one_error(options: Any, number: str, named: list[str]) -> None:
-    """It names the setting, what it may be and what it was, has a remedy, and shows no password."""
+    """A mistake is one error with the setting, its range, the given value and a remedy, without a
+    password.
+    """
     (error,) = errors_of(options)
 
     assert error.id == f"vwo_celery.{number}"
@@ -114,14 +116,14 @@ def test_a_mistake_is_one_error(options: Any, number: str, named: list[str]) -> 
 
 
 def test_each_mistake_has_an_error_of_its_own() -> None:
-    """One run of the checks is enough to mend them all."""
+    """Each mistake has its own error: one run of the checks finds them all."""
     errors = errors_of({"shards": 0, "no_such": 1, "LEASE_SECONDS": "long", "namespace": "fine"})
 
     assert [error.id for error in errors] == [f"vwo_celery.E00{n}" for n in (3, 2, 3)]
 
 
 def test_variables_are_checked_unless_overridden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong VWO_CELERY_… variable is an error that names it; where VWO_CELERY wins, it is not."""
+    """A wrong VWO_CELERY_… variable is an error that names it, unless VWO_CELERY overrides it."""
     monkeypatch.setenv("VWO_CELERY_SHARDS", "many")
 
     (error,) = errors_of({})
@@ -133,7 +135,7 @@ def test_variables_are_checked_unless_overridden(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_app_registers_the_checks() -> None:
-    """`manage.py check`, and whatever else runs Django's checks, runs ours."""
+    """The app registers its checks with Django, as for `manage.py check`."""
     with override_settings(VWO_CELERY={"shards": 0}):
         found = [message.id for message in run_checks()]
 
@@ -147,7 +149,7 @@ Connect = Callable[..., vwo_celery.Queue]
 
 @pytest.fixture
 def connect(redis_url: str) -> Connect:
-    """Opens a queue; its settings may be given."""
+    """Open a queue with optional settings."""
 
     def open_queue(**settings: Any) -> vwo_celery.Queue:
         settings = {"redis_url": redis_url, **PATIENTLY, **settings}
@@ -171,7 +173,7 @@ def queue(redis_url: str) -> vwo_celery.Queue:
 def stored(
     redis: redis_py.Redis, queue: vwo_celery.Queue, declared_keys: Any
 ) -> Callable[[], list[str]]:
-    """Names of the events in the queue, oldest first."""
+    """The names of the events in the queue, oldest first."""
     declared_keys("open", "watched")
 
     def names() -> list[str]:
@@ -185,7 +187,7 @@ Stored = Callable[[], list[str]]
 
 
 def test_an_event_waits_for_the_commit(queue: vwo_celery.Queue, stored: Stored) -> None:
-    """It is not in Redis before the transaction commits, and is after it."""
+    """An event is not in Redis before the transaction commits, and is there afterwards."""
     with transaction.atomic():
         enqueue_on_commit(queue, {"name": "bought"})
         before = stored()
@@ -201,7 +203,7 @@ def _roll_back(queue: vwo_celery.Queue, name: str) -> None:
 
 
 def test_an_event_of_a_rollback_is_never_enqueued(queue: vwo_celery.Queue, stored: Stored) -> None:
-    """Neither of a transaction that is rolled back, nor of a savepoint inside one that is not."""
+    """An event of a transaction or a savepoint that is rolled back is never enqueued."""
     with transaction.atomic():
         enqueue_on_commit(queue, {"name": "kept"})
         with pytest.raises(KeyError):
@@ -216,7 +218,7 @@ def test_an_event_of_a_rollback_is_never_enqueued(queue: vwo_celery.Queue, store
 def test_without_transaction_it_is_enqueued_at_once(
     queue: vwo_celery.Queue, stored: Stored
 ) -> None:
-    """That takes no connection to the database, which may be away; nor does one make a difference."""
+    """Without a transaction the event is enqueued at once, whether or not the database can be reached."""
     enqueue_on_commit(queue, {"name": "unconnected"})
     unconnected = connections["default"].connection is None
     connections["default"].ensure_connection()
@@ -227,7 +229,7 @@ def test_without_transaction_it_is_enqueued_at_once(
 
 
 def test_it_waits_for_the_database_it_is_told(queue: vwo_celery.Queue, stored: Stored) -> None:
-    """*using* says whose commit counts."""
+    """An event waits for the commit of the database named by *using*."""
     with transaction.atomic(using="other"):
         enqueue_on_commit(queue, {"name": "of other"}, using="other")
         with transaction.atomic():
@@ -239,7 +241,7 @@ def test_it_waits_for_the_database_it_is_told(queue: vwo_celery.Queue, stored: S
 
 
 def test_the_event_is_what_it_was_at_the_call(queue: vwo_celery.Queue, stored: Stored) -> None:
-    """What the application does to it until the commit changes nothing."""
+    """Changes of the event object between the call and the commit have no effect."""
     event = {"name": "as it was"}
 
     with transaction.atomic():
@@ -250,7 +252,9 @@ def test_the_event_is_what_it_was_at_the_call(queue: vwo_celery.Queue, stored: S
 
 
 def test_an_event_without_json_form_is_dropped(queue: vwo_celery.Queue, stored: Stored) -> None:
-    """It is counted, not raised; the transaction commits."""
+    """An event without a JSON form is counted as dropped; nothing is raised, and the transaction
+    commits.
+    """
     with transaction.atomic():
         enqueue_on_commit(queue, {"name": float("nan")})
         enqueue_on_commit(queue, {"name": "fine"})
@@ -261,7 +265,9 @@ def test_an_event_without_json_form_is_dropped(queue: vwo_celery.Queue, stored: 
 
 @pytest.mark.declared_keys("ready", "info", "batch", "wakeups", "watched", "slots")
 def test_a_full_queue_raises_nothing_after_the_commit(connect: Connect) -> None:
-    """Even with when_full="raise": the order is committed, nobody could take it back."""
+    """After the commit a full queue raises nothing, even with when_full="raise": the order is
+    committed already.
+    """
     queue = connect(when_full="raise", max_queue_events=1)
 
     with transaction.atomic():
@@ -272,7 +278,7 @@ def test_a_full_queue_raises_nothing_after_the_commit(connect: Connect) -> None:
 
 
 def test_redis_away_raises_nothing_after_the_commit(connect: Connect) -> None:
-    """The event is counted as dropped where there is no spool, as with `enqueue`."""
+    """Without Redis and spool, the event is counted as dropped after the commit; nothing is raised."""
     queue = connect(redis_url=f"redis://127.0.0.1:{free_port()}/0", spool_dir="")
 
     with transaction.atomic():
@@ -285,7 +291,9 @@ def test_redis_away_raises_nothing_after_the_commit(connect: Connect) -> None:
 def test_whatever_enqueue_raises_stays_here(
     queue: vwo_celery.Queue, stored: Stored, monkeypatch: pytest.MonkeyPatch, connected: bool
 ) -> None:
-    """A fault of ours costs the event, not the request and not what else waits for the commit."""
+    """An unexpected error of `enqueue` loses the event, but neither the request nor other commit
+    callbacks.
+    """
     if connected:
         connections["default"].ensure_connection()
     done: list[str] = []
@@ -308,7 +316,7 @@ def test_whatever_enqueue_raises_stays_here(
 def test_without_a_commit_to_wait_for_it_is_dropped(
     queue: vwo_celery.Queue, stored: Stored
 ) -> None:
-    """In manual transaction management Django tells nobody of a commit; an alias may be unknown."""
+    """If Django announces no commit (manual transactions, an unknown alias), the event is dropped."""
     transaction.set_autocommit(False)
     enqueue_on_commit(queue, {"name": "manual"})
     transaction.set_autocommit(True)
@@ -323,7 +331,7 @@ def test_without_a_commit_to_wait_for_it_is_dropped(
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[[str], str]:
-    """Runs code in a process of its own, in a Django project, and returns what it prints."""
+    """Run code in its own process, in a Django project, and return its output."""
     (tmp_path / "project_settings.py").write_text(
         'INSTALLED_APPS = ["vwo_celery.django"]\nVWO_CELERY = {"sweep_interval_seconds": 7.0}\n'
     )
@@ -348,7 +356,7 @@ Run = Callable[[str], str]
 
 
 def test_a_web_process_does_not_import_celery(run: Run) -> None:
-    """The installed app and what views import of it leave Celery to Celery's processes."""
+    """A web process that installs the app and uses it in views does not import Celery."""
     code = """
     import sys, django
     django.setup()
@@ -375,7 +383,7 @@ AUTODISCOVERY = """
 
 
 def test_autodiscovery_finds_the_tasks_and_sets_the_app_up(run: Run) -> None:
-    """INSTALLED_APPS and app.autodiscover_tasks() are all it takes; VWO_CELERY is obeyed."""
+    """INSTALLED_APPS and app.autodiscover_tasks() suffice to find the tasks and apply VWO_CELERY."""
     printed = run(AUTODISCOVERY.format(setup="")).splitlines()
 
     assert printed == [
@@ -386,7 +394,7 @@ def test_autodiscovery_finds_the_tasks_and_sets_the_app_up(run: Run) -> None:
 
 
 def test_autodiscovery_leaves_an_app_that_is_set_up_as_it_is(run: Run) -> None:
-    """Who calls `vwo_celery.setup` with settings of their own keeps them."""
+    """Autodiscovery leaves the settings of an earlier `vwo_celery.setup` unchanged."""
     setup = "import vwo_celery; vwo_celery.setup(app, sweep_interval_seconds=3.0)"
 
     printed = run(AUTODISCOVERY.format(setup=setup)).splitlines()
@@ -399,7 +407,7 @@ def test_autodiscovery_leaves_an_app_that_is_set_up_as_it_is(run: Run) -> None:
 
 @pytest.fixture
 def manage(redis_url: str, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the example's manage.py, which knows Redis from its VWO_CELERY alone."""
+    """Run the example's manage.py, which knows Redis only from its VWO_CELERY."""
 
     def run_manage(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -422,7 +430,9 @@ Manage = Callable[..., subprocess.CompletedProcess[str]]
 def test_manage_py_hands_over_to_the_operators_command(
     manage: Manage, queue: vwo_celery.Queue, stored: Stored
 ) -> None:
-    """Words, settings and exit codes get through, with Django's own options before them."""
+    """manage.py passes words, settings and exit codes to the operator's command, after Django's own
+    options.
+    """
     queue.enqueue({"name": "bought"})
 
     ledger = manage(
@@ -451,7 +461,7 @@ def test_manage_py_helps(manage: Manage) -> None:
 def test_call_command_runs_it_in_the_process(
     redis_url: str, queue: vwo_celery.Queue, stored: Stored
 ) -> None:
-    """Its output goes to *stdout*; another exit code than 0 is a CommandError that carries it."""
+    """call_command prints to *stdout*; an exit code other than 0 is a CommandError that has it."""
     queue.enqueue({"name": "bought"})
     output = io.StringIO()
 
@@ -479,5 +489,5 @@ def test_call_command_runs_it_in_the_process(
     ],
 )  # fmt: skip
 def test_djangos_options_stand_first(words: list[str], options: list[str], rest: list[str]) -> None:
-    """All from the first word that Django does not know is the operator's command's."""
+    """From the first word that Django does not know, all words go to the operator's command."""
     assert split_options(words) == (options, rest)

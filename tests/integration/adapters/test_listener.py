@@ -1,4 +1,4 @@
-"""The listener in a worker's main process: when it sweeps instead of beat, and when it does not."""
+"""The listener in a worker's main process: when it sweeps instead of beat."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SWEEP_SECONDS = 60.0
 
 
 class Parent(NamedTuple):
-    """All that the listener asks of Celery's worker."""
+    """The parts of Celery's worker that the listener uses."""
 
     app: Celery
 
 
 @pytest.fixture
 def start(redis_url: str) -> Iterator[Any]:
-    """Start a listener whose broker is this process; it is stopped after the test."""
+    """Start a listener whose broker is this process, and stop it after the test."""
     started = []
 
     def start_one() -> Celery:
@@ -47,7 +47,7 @@ def start(redis_url: str) -> Iterator[Any]:
 
 
 def swept_by_beat(fleet: Fleet, sweeps_ago: float) -> None:
-    """Date beat's last sweep back by this long."""
+    """Set the time of beat's last sweep to the given number of seconds ago."""
     at = fleet.now_ms() - int(1000 * sweeps_ago * SWEEP_SECONDS)
     fleet.client.hset(fleet.keys.pulse, "beat", at)
 
@@ -56,8 +56,9 @@ def swept_by_beat(fleet: Fleet, sweeps_ago: float) -> None:
 def test_it_sweeps_before_two_sweeps_are_missed(
     redis: redis_py.Redis, start: Any, sweeps_ago: float
 ) -> None:
-    """A beat that is late by most of a sweep is replaced at once; so is one whose note lies ahead,
-    because Redis' clock stepped back."""
+    """The listener sweeps if beat is late by most of a sweep, or its time lies ahead because Redis'
+    clock stepped back.
+    """
     fleet = Fleet(redis, "vwo")
     swept_by_beat(fleet, sweeps_ago)
 
@@ -68,12 +69,12 @@ def test_it_sweeps_before_two_sweeps_are_missed(
 
 @pytest.mark.declared_keys("wakeups")
 def test_it_leaves_the_sweep_to_beat(redis: redis_py.Redis, start: Any) -> None:
-    """A beat that is late by a tenth of a sweep is waited for."""
+    """The listener waits for a beat that is late by a tenth of a sweep."""
     fleet = Fleet(redis, "vwo")
     swept_by_beat(fleet, 1.1)
 
     app = start()
-    for number in range(2):  # it looks at the sweeps before it takes a wake-up
+    for number in range(2):  # it checks the sweeps before it takes a wake-up
         fleet.leave_wakeups("legacy-1-a", number, ["token"])
         with app.connection_for_read() as connection:
             connection.SimpleQueue("celery").get(timeout=10).ack()

@@ -33,7 +33,7 @@ SHARDS = 5
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ClusterGroup]:
-    """Three masters, for all tests of this file that leave them alive."""
+    """Three masters, shared by all tests of this file that do not kill them."""
     with ClusterGroup(3) as running:
         yield running
 
@@ -63,12 +63,12 @@ def connect_to(url: str, batch: Any = BATCH, **settings: Any) -> vwo_celery.Queu
 
 
 def slot_of(group: ClusterGroup, shard: Shard) -> int:
-    """The slot that all keys of a shard lie in."""
+    """The slot of all keys of a shard."""
     return group.slot_of(shard.keys.meta)
 
 
 def move(group: ClusterGroup, shard: Shard) -> int:
-    """Move a shard to another node, all at once; the number of its keys."""
+    """Move a shard to another node in one step; the number of its keys."""
     slot = slot_of(group, shard)
     source = group.owner_of(slot)
     target = next(node for node in group.masters if node is not source)
@@ -80,7 +80,7 @@ def move(group: ClusterGroup, shard: Shard) -> int:
 
 @contextmanager
 def _in_thread(work: Callable[[], object]) -> Iterator[list[object]]:
-    """Have *work* run in a thread beside the block; holds its answer after it."""
+    """Run *work* in a thread beside the block; its result is available after the block."""
     answers: list[object] = []
     thread = threading.Thread(target=lambda: answers.append(work()), daemon=True)
     thread.start()
@@ -89,7 +89,7 @@ def _in_thread(work: Callable[[], object]) -> Iterator[list[object]]:
 
 
 def _tried_in_vain(*nodes: RedisServer) -> bool:
-    """Whether a node has answered TRYAGAIN; it depends on the version of Redis which one does."""
+    """Whether a node has answered TRYAGAIN; which node does depends on the version of Redis."""
     answers = []
     for node in nodes:
         with client_of(node) as client:
@@ -98,7 +98,7 @@ def _tried_in_vain(*nodes: RedisServer) -> bool:
 
 
 def ledger(queue: vwo_celery.Queue) -> Any:
-    """The ledger of all shards."""
+    """The summed ledger of all shards."""
     (view,) = view_queues(
         producer_of(queue).fleet, producer_of(queue).fleet.registrations().readable
     )
@@ -106,7 +106,7 @@ def ledger(queue: vwo_celery.Queue) -> Any:
 
 
 def test_shards_lie_on_several_nodes(group: ClusterGroup) -> None:
-    """One queue in several shards is served by more than one master, and holds every event."""
+    """A queue in several shards is stored on more than one master, and no event is missing."""
     queue = connect_to(group.url, shards=SHARDS)
 
     assert all(queue.enqueue({"n": n}) == IN_REDIS for n in range(50))
@@ -120,7 +120,9 @@ def test_shards_lie_on_several_nodes(group: ClusterGroup) -> None:
 def test_slots_move_while_events_flow(
     group: ClusterGroup, installation: LoadedInstallation
 ) -> None:
-    """Each shard moves to another node under way: nothing is lost, nothing is stored or sent twice."""
+    """Each shard moves to another node during enqueues and sends: no event is lost, stored twice or
+    sent twice.
+    """
     installation.worker()
     streams = [installation.stream(name) for name in ("a", "b")]
     for stream in streams:
@@ -143,7 +145,9 @@ def test_slots_move_while_events_flow(
 
 
 def test_a_shard_between_two_nodes(group: ClusterGroup) -> None:
-    """While its keys lie on two nodes nothing is stored, and the receipt says so; then all goes on."""
+    """While a shard's keys lie on two nodes, nothing is stored and the receipt says so; then
+    enqueues work again.
+    """
     queue = connect_to(group.url, enqueue_timeout_seconds=0.5)
     assert all(queue.enqueue_many({"n": n} for n in range(10)))
     shard = producer_of(queue).shards[0]
@@ -160,7 +164,7 @@ def test_a_shard_between_two_nodes(group: ClusterGroup) -> None:
 
     assert (bool(between), between.reason) == (False, "redis_unavailable")
     assert took_seconds < SOON_SECONDS
-    # For a moment the breaker goes on leaving Redis alone.
+    # The breaker stays open for a moment.
     wait_until(lambda: queue.enqueue({"n": 10}) == IN_REDIS, 5, what="a push after the move")
     client = open_client(group.url, timeout_seconds=2)
     assert client.lrange(shard.keys.open, 0, -1)[::-1] == numbers(11)
@@ -168,7 +172,7 @@ def test_a_shard_between_two_nodes(group: ClusterGroup) -> None:
 
 
 def test_a_worker_waits_for_the_end_of_a_move(group: ClusterGroup) -> None:
-    """What a worker has sent is settled when the move is over, and not sent again."""
+    """A batch that was sent during a move is settled after it, and not sent again."""
     queue = connect_to(group.url, batch={"events_per_request": 3})
     wait_until(lambda: all(queue.enqueue_many({"n": n} for n in range(3))), 5, what="a push")
     shard = Shard(open_worker_client(group.url), "vwo", queue.name, 0)
@@ -220,7 +224,7 @@ def mortal() -> Iterator[ClusterGroup]:
 def test_a_replica_takes_over(
     mortal: ClusterGroup, redis_url: str, standin: Standin, tmp_path: Path
 ) -> None:
-    """A master is killed: its replica serves its shards, and nobody is started again."""
+    """A master is killed: its replica serves its shards, and no program is restarted."""
     with LoadedInstallation(
         mortal.url, redis_url, standin, tmp_path, shards=SHARDS
     ) as installation:
@@ -251,7 +255,7 @@ def _lose_a_master(group: ClusterGroup, installation: LoadedInstallation) -> Non
 
 
 def test_what_was_spooled_goes_to_its_node(group: ClusterGroup, tmp_path: Path) -> None:
-    """Once the cluster answers again, events that waited on disk are stored behind the others."""
+    """Once the cluster answers again, spooled events are stored behind those already there."""
     queue = connect(group.url, spool_dir=str(tmp_path), enqueue_timeout_seconds=TIMEOUT_SECONDS)
     wait_until(lambda: queue.enqueue({"n": 0}) == IN_REDIS, 10, what="a push")
     for node in group.masters:
@@ -269,7 +273,7 @@ def test_what_was_spooled_goes_to_its_node(group: ClusterGroup, tmp_path: Path) 
 
 
 def test_a_node_that_hangs(mortal: ClusterGroup) -> None:
-    """A push to it fails in time: redis-py does not repeat it, as it would by itself."""
+    """A push to a hanging node fails in time: redis-py's own retries are off."""
     queue = connect_to(mortal.url, enqueue_timeout_seconds=1.0)
     assert producer_of(queue).register()
     owner = mortal.owner_of(slot_of(mortal, producer_of(queue).shards[0]))
@@ -284,7 +288,7 @@ def test_a_node_that_hangs(mortal: ClusterGroup) -> None:
 
 
 def test_a_part_that_nobody_serves() -> None:
-    """Slots that are away hold up only the shards in them."""
+    """Slots that nobody serves hold up only the shards in them."""
     with ClusterGroup(1, 0, "--cluster-require-full-coverage", "no") as group:
         queue = connect_to(group.url)
         slot = slot_of(group, producer_of(queue).shards[0])
@@ -295,7 +299,9 @@ def test_a_part_that_nobody_serves() -> None:
 
 
 def test_a_cluster_that_is_away_is_no_error_of_connecting() -> None:
-    """An application starts without its Redis; enqueue says so, and stores once Redis is there."""
+    """An application starts without its cluster: enqueue reports it, and stores once the cluster is
+    there.
+    """
     port = cluster_port()
     queue = connect_to(f"redis+cluster://127.0.0.1:{port}")
 
@@ -309,7 +315,9 @@ def test_a_cluster_that_is_away_is_no_error_of_connecting() -> None:
 
 
 def test_no_client_warns(group: ClusterGroup) -> None:
-    """redis-py's deprecated ways of saying how often to repeat are not used where they are."""
+    """redis-py gives no warning: its deprecated retry options are not used in releases that
+    deprecate them.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error")
 

@@ -1,4 +1,4 @@
-"""Clients for Redis: what a URL says, who repeats a command, and for how long."""
+"""Clients for Redis: settings from the URL, and who retries a command for how long."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from vwo_celery.connections.retries import Retries
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.testing.waiting import free_port
 
-#: More than a client without retries needs where nobody answers, on any machine.
+#: Longest time in seconds that a client without retries needs if nobody answers, on any machine.
 SOON_SECONDS = 3.0
 
 
 def failing(error: Exception) -> tuple[Any, list[int]]:
-    """A function that fails, and its calls."""
+    """A function that fails, and the list of its calls."""
     calls: list[int] = []
 
     def attempt() -> None:
@@ -32,7 +32,7 @@ def failing(error: Exception) -> tuple[Any, list[int]]:
 
 
 def test_without_retries_there_is_one_attempt() -> None:
-    """0 seconds are one attempt, whose error is raised."""
+    """Retries for 0 seconds are one attempt, whose error is raised."""
     attempt, calls = failing(RedisConnectionError("gone"))
 
     with pytest.raises(RedisConnectionError, match="gone"):
@@ -42,7 +42,7 @@ def test_without_retries_there_is_one_attempt() -> None:
 
 
 def test_retries_end() -> None:
-    """It goes on for its time, and raises the last error then."""
+    """Retries end after their time with the last error."""
     attempt, calls = failing(RedisConnectionError("gone"))
     started = time.monotonic()
 
@@ -54,7 +54,7 @@ def test_retries_end() -> None:
 
 
 def test_what_redis_refuses_is_not_repeated() -> None:
-    """An answer that is an error is an answer."""
+    """A command that Redis answers with an error is not repeated."""
     attempt, calls = failing(ResponseError("WRONGTYPE"))
 
     with pytest.raises(ResponseError):
@@ -65,7 +65,7 @@ def test_what_redis_refuses_is_not_repeated() -> None:
 
 @pytest.mark.parametrize("kind", ["", "+sentinel", "+cluster"])
 def test_a_worker_gives_up_in_time(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody answers, a worker's client repeats for its time, and not that time squared."""
+    """If nobody answers, a worker's client retries for its time, not for that time squared."""
     monkeypatch.setattr(connections, "WORKER_RETRY_SECONDS", 0.5)
     client = open_worker_client(f"redis{kind}://127.0.0.1:{free_port()}")
     started = time.monotonic()
@@ -78,7 +78,7 @@ def test_a_worker_gives_up_in_time(kind: str, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("kind", ["", "+sentinel", "+cluster"])
 def test_a_producer_does_not_wait(kind: str) -> None:
-    """Where nobody answers, a producer's client says so at once."""
+    """If nobody answers, a producer's client reports it at once."""
     client = open_client(f"redis{kind}://127.0.0.1:{free_port()}", timeout_seconds=0.1)
     started = time.monotonic()
 
@@ -89,7 +89,7 @@ def test_a_producer_does_not_wait(kind: str) -> None:
 
 
 def test_passwords_of_sentinel_and_master() -> None:
-    """A URL's password is the servers'; the Sentinels have one of their own, and share their time."""
+    """A URL's password is that of the servers; Sentinels have their own, and the same timeouts."""
     url = "rediss+sentinel://ann:p%40ss@a,b,c/events?sentinel_password=s3cret&sentinel_username=bob"
 
     pool = open_client(url, timeout_seconds=0.3).connection_pool

@@ -1,4 +1,4 @@
-"""redis-py repeats commands and URLs in its errors; none of ours does, nor a traceback."""
+"""redis-py quotes commands and URLs in its errors; no error or traceback of ours does."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from vwo_celery.settings import Settings
 from vwo_celery.signals import BatchReport
 from vwo_celery.text.masking import secrets_of
 
-#: redis-py shortens a command at a space, so that this one would show.
+#: redis-py cuts a command only at a space: this one would be quoted in full.
 KEY = "s3cret and s3cret again"
 LIMITS = Limits(100, 60_000, 1_000_000, 1_000, 1_000_000, 8, 60_000)
 REGISTRATION = Registration(replace(DESTINATION, sdk_key=KEY), LIMITS)
 
 
 def traceback_of(caught: pytest.ExceptionInfo[BaseException]) -> str:
-    """What a log would hold of it, causes included."""
+    """The error as a log shows it, causes included."""
     return "".join(traceback.format_exception(caught.value))
 
 
 def test_a_registration_that_redis_refuses_shows_no_key(redis: redis_py.Redis) -> None:
-    """redis-py puts a pipeline's failed command into its error; the key in it is taken out."""
+    """redis-py quotes a pipeline's failed command in its error; the SDK key is removed from it."""
     fleet = Fleet(redis, "vwo")
     redis.set(fleet.keys.queues, "no hash")
 
@@ -58,7 +58,7 @@ def test_a_registration_that_redis_refuses_shows_no_key(redis: redis_py.Redis) -
 )
 @pytest.mark.parametrize("kind", [ResponseError, Refused])
 def test_a_failed_command_is_cut_out_of_the_error(text: str, kind: type[Exception]) -> None:
-    """However long the command, and whatever is in it; what Redis says of it stays."""
+    """A failed command of any length and content is cut out of the error; Redis' own text stays."""
     with pytest.raises(QueueUnavailable) as caught, unavailable("a test"):
         raise kind(text)
 
@@ -81,7 +81,9 @@ def test_a_failed_command_is_cut_out_of_the_error(text: str, kind: type[Exceptio
 )
 @pytest.mark.parametrize("open_one", [open_client, open_async_client])
 def test_a_url_that_redis_py_cannot_use_is_an_error_of_ours(url: str, open_one: object) -> None:
-    """At once, where the client is made, and without what redis-py would quote of it."""
+    """A URL that redis-py cannot use is a SettingsError when the client is made, without redis-py's
+    quotation.
+    """
     with pytest.raises(SettingsError, match="redis_url cannot be used") as caught:
         open_one(url, timeout_seconds=1.0)  # type: ignore[operator]
 
@@ -103,12 +105,12 @@ def test_a_url_that_redis_py_cannot_use_is_an_error_of_ours(url: str, open_one: 
     ],
 )
 def test_the_secrets_of_a_url_are_known_in_pieces(url: str, secrets: set[str]) -> None:
-    """A library may quote what it took for a port, or what it has decoded: all of it is masked."""
+    """Parts of a URL's secrets are masked as well: a library may quote one as a port, or decoded."""
     assert set(secrets_of(url)) == secrets
 
 
 def test_no_repr_shows_a_key_or_a_password() -> None:
-    """Objects end up in logs, in debuggers and in error trackers."""
+    """No repr shows a key or a password: objects end up in logs, debuggers and error trackers."""
     url = "redis://:s3cret@127.0.0.1:1/0"
     destination = REGISTRATION.destination
     queue = vwo_celery.connect(destination, redis_url=url, spool_dir="")

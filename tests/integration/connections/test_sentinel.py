@@ -1,4 +1,4 @@
-"""Failover under Sentinel: a replica becomes the master, and no program has to restart."""
+"""Failover under Sentinel: a replica becomes the master, and no program restarts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS
 from vwo_celery.testing import Standin
 
-#: Less than a worker's retry time, which a client that keeps dialling the old master would use up.
+#: Less than a worker's retry time, which a client that keeps trying the old master would use up.
 SOON_SECONDS = 9.0
 pytestmark = pytest.mark.declared_keys("broker:*")
 
@@ -37,7 +37,7 @@ def group(tmp_path: Path) -> Iterator[SentinelGroup]:
 
 @contextmanager
 def cut_off(group: SentinelGroup) -> Iterator[None]:
-    """Have the replicas get nothing of what the master takes meanwhile."""
+    """Keep the replicas from receiving the master's new writes."""
     _name_to_master(group, "nobody", "wrong")
     with client_of(group.master) as client:
         client.execute_command("CLIENT KILL TYPE replica")
@@ -46,7 +46,7 @@ def cut_off(group: SentinelGroup) -> Iterator[None]:
 
 
 def _name_to_master(group: SentinelGroup, user: str, password: str) -> None:
-    """What the replicas call themselves when they ask for the master's data."""
+    """The name and port by which the replicas ask for the master's data."""
     for replica in group.replicas:
         with client_of(replica) as client:
             client.config_set("masteruser", user)
@@ -56,8 +56,9 @@ def _name_to_master(group: SentinelGroup, user: str, password: str) -> None:
 def test_failover_while_events_flow(
     group: SentinelGroup, redis_url: str, standin: Standin, tmp_path: Path
 ) -> None:
-    """Producers and the worker find the new master by themselves; what Redis still has is delivered,
-    and the ledger says what it has not."""
+    """Producers and the worker find the new master; what Redis still has is delivered, and the
+    ledger counts the rest.
+    """
     with LoadedInstallation(group.url, redis_url, standin, tmp_path) as installation:
         worker = installation.worker()
         streams = [installation.stream(name) for name in ("a", "b")]
@@ -82,7 +83,7 @@ def test_failover_while_events_flow(
 
 
 def test_what_was_not_replicated_is_said_to_be_lost(group: SentinelGroup) -> None:
-    """Acknowledged by the old master alone: gone with it, and counted at the producer's next push."""
+    """Events that only the old master acknowledged are lost and counted at the producer's next push."""
     queue = connect(group.url, spool_dir="")
     assert all(queue.enqueue({"n": n}) for n in range(25))
     assert _replicated(group, queue)
@@ -108,7 +109,7 @@ def _replicated(group: SentinelGroup, queue: Any) -> bool:
 def test_one_sentinel_is_enough_to_find_the_master(
     group: SentinelGroup, fate: signal.Signals
 ) -> None:
-    """Sentinels that do not answer cost a producer no more than its deadline, and no event."""
+    """Sentinels that do not answer cost a producer at most its deadline, and no event."""
     queue = connect(group.url, enqueue_timeout_seconds=2.0, spool_dir="")
     for sentinel in group.sentinels[:2]:
         os.kill(sentinel.pid, fate)
@@ -123,7 +124,7 @@ def test_one_sentinel_is_enough_to_find_the_master(
 
 
 def test_an_address_that_leads_to_a_new_master(tmp_path: Path) -> None:
-    """Where a name moves from one server to another, one refusal makes all connections anew."""
+    """After a host name moved to another server, one refused write renews all connections."""
     name = tmp_path / "redis.sock"
     with Replicated(1, "--unixsocket", "redis.sock") as pair:
         old, (new,) = pair.master, pair.replicas
@@ -152,7 +153,7 @@ def test_an_address_that_leads_to_a_new_master(tmp_path: Path) -> None:
 
 
 def _use_connections(queue: vwo_celery.Queue, number: int) -> None:
-    """Have a queue's pool hold so many connections."""
+    """Open the given number of connections in a queue's pool."""
     pool = producer_of(queue).fleet.client.connection_pool
     with ExitStack() as stack:
         for _ in range(number):

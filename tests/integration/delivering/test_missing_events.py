@@ -25,7 +25,7 @@ pytestmark = pytest.mark.declared_keys(*KEPT)
 
 @pytest.fixture
 def queue(redis_url: str, standin: Standin) -> vwo_celery.Queue:
-    """A queue that holds two batches of three events for the stand-in."""
+    """A queue with two batches of three events for the stand-in."""
     made = vwo_celery.connect(
         replace(DESTINATION, base_url=standin.url),
         batch_event_data={"events_per_request": 3},
@@ -37,7 +37,7 @@ def queue(redis_url: str, standin: Standin) -> vwo_celery.Queue:
 
 
 def event(number: int) -> dict[str, Any]:
-    """An event that VWO would take."""
+    """An event that VWO would accept."""
     told = {"props": {}, "name": "purchase", "time": 1_795_307_390_500}
     return {"d": {"msgId": f"A-{number}", "visId": "A" * 32, "sessionId": 1, "event": told}}
 
@@ -45,7 +45,7 @@ def event(number: int) -> dict[str, Any]:
 def after_the_claim(
     monkeypatch: pytest.MonkeyPatch, happens: Callable[[Shard, Batch], object]
 ) -> None:
-    """Let something happen between the first claim and the reading of its events."""
+    """Run something between the first claim and the reading of its events."""
     claim = Shard.claim
     claimed: list[Batch] = []
 
@@ -62,7 +62,7 @@ def after_the_claim(
 def announced(
     queue: vwo_celery.Queue, clock: Callable[[], float] = time.monotonic
 ) -> list[tuple[Any, str | None]]:
-    """Have a worker deliver all there is; the signals that it sends, and their errors."""
+    """Deliver everything that is due; the signals that the worker sends, and their errors."""
     heard: list[tuple[Any, str | None]] = []
 
     def hear(signal: Any = None, report: Any = None, **_: Any) -> None:
@@ -84,7 +84,7 @@ def test_a_batch_that_was_delivered_meanwhile_is_not_sent(
     standin: Standin,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A slow worker's acceptance arrives after its lease ran out: no empty request, no second signal."""
+    """A batch that a slow worker's late ack removed is not sent: no empty request, no second signal."""
     after_the_claim(monkeypatch, lambda shard, batch: shard.ack(batch.id))
 
     heard = announced(queue)
@@ -102,7 +102,9 @@ def test_a_batch_whose_events_were_deleted_is_kept_as_dead(
     standin: Standin,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What somebody took out of a batch is told to the operator; the next batch is sent as ever."""
+    """A batch with deleted events is kept as dead, and the operator is told; the next batch is sent
+    as usual.
+    """
     after_the_claim(monkeypatch, lambda shard, batch: redis.rpop(shard.keys.batch(batch.id)))
 
     heard = announced(queue)
@@ -120,7 +122,7 @@ def test_a_batch_whose_events_were_deleted_is_kept_as_dead(
 
 
 def slow_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
-    """A clock by which reading a batch takes 50 seconds, and nothing else takes any time."""
+    """A clock by which reading a batch takes 50 seconds, and everything else no time."""
     now, read = [0.0], Shard.read
 
     def read_slowly(self: Shard, batch: Batch) -> list[bytes]:
@@ -136,7 +138,7 @@ def test_a_lease_that_could_end_within_the_post_is_renewed(
     queue: vwo_celery.Queue,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where reading took long, the lease counts anew from just before the POST."""
+    """After a slow read, the lease is extended just before the POST: it must not end within it."""
     renewed: list[str] = []
     extend = Shard.extend
 
@@ -159,7 +161,7 @@ def test_a_lease_that_was_lost_before_the_post_is_not_used(
     standin: Standin,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A batch that somebody else has claimed meanwhile is that one's to send."""
+    """A batch that another worker has claimed meanwhile is not sent."""
 
     def take_over(shard: Shard, batch: Batch) -> None:
         redis.zadd(shard.keys.leases, {batch.id: 1})

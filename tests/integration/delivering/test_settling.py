@@ -1,4 +1,4 @@
-"""Batches that VWO does not accept as they are: split, searched, released, held or dead-lettered."""
+"""Batches that VWO does not accept unchanged: split, searched, released, held or dead-lettered."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from vwo_celery.testing import Fault, Standin
 from vwo_celery.testing.standin.rules import Request
 
 pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups")
-#: Of a queue that still holds something.
+#: Expected counts of a queue that is not empty.
 KEPT = ("ready", "info", "batch", "watched")
 
 Make = Callable[..., Delivering]
 
 
 class Vwo:
-    """A stand-in that answers by what is in the batch."""
+    """A stand-in whose answer depends on the events of the batch."""
 
     def __init__(self) -> None:
         self.judge: Judge = lambda numbers: None
@@ -43,7 +43,7 @@ class Vwo:
 
 @pytest.fixture
 def vwo() -> Iterator[Vwo]:
-    """VWO, content with everything until its `judge` is set."""
+    """A VWO that accepts everything until its `judge` is set."""
     playing = Vwo()
     with playing.standin:
         yield playing
@@ -51,7 +51,7 @@ def vwo() -> Iterator[Vwo]:
 
 @pytest.fixture
 def make(redis_url: str, vwo: Vwo) -> Iterator[Make]:
-    """Makes the one queue and its worker."""
+    """Make a queue and its worker."""
     ends: list[Callable[[], None]] = []
 
     def make_one(**options: Any) -> Delivering:
@@ -68,7 +68,7 @@ def make(redis_url: str, vwo: Vwo) -> Iterator[Make]:
 
 
 def test_a_batch_that_is_too_large_is_halved(make: Make, vwo: Vwo) -> None:
-    """Halves are halved again until they pass; each event arrives once, in its order."""
+    """A batch that is too large is halved until it is accepted; each event arrives once and in order."""
     made = make(per_request=8)
     vwo.judge = lambda numbers: 413 if len(numbers) > 2 else None
 
@@ -85,7 +85,7 @@ def test_a_batch_that_is_too_large_is_halved(make: Make, vwo: Vwo) -> None:
 
 
 def test_what_passed_is_remembered_for_all_workers(make: Make, vwo: Vwo) -> None:
-    """The next batches are cut before they are sent, so that VWO refuses no second one."""
+    """The accepted size is stored for all workers: later batches are split before VWO refuses them."""
     made = make(per_request=8)
     vwo.judge = lambda numbers: 413 if len(numbers) > 2 else None
     made.enqueue(*range(8))
@@ -102,7 +102,7 @@ def test_what_passed_is_remembered_for_all_workers(make: Make, vwo: Vwo) -> None
 
 
 def test_the_remembered_size_grows_slowly(make: Make, vwo: Vwo, redis: Any) -> None:
-    """A limit that was lifted is found again: each hour, twice as much is tried."""
+    """A lifted limit is found again: each hour, twice as much is sent."""
     made = make(per_request=8)
     vwo.judge = lambda numbers: 413 if len(numbers) > 2 else None
     made.enqueue(*range(8))
@@ -119,7 +119,7 @@ def test_the_remembered_size_grows_slowly(make: Make, vwo: Vwo, redis: Any) -> N
 
 
 def test_a_single_event_that_is_too_large_is_dead_lettered_alone(make: Make, vwo: Vwo) -> None:
-    """Of a batch with one giant, everything else is delivered."""
+    """A single event that is too large is dead-lettered; the rest of its batch is delivered."""
     made = make(per_request=4)
     vwo.judge = lambda numbers: 413 if 2 in numbers else None
 
@@ -135,7 +135,7 @@ def test_a_single_event_that_is_too_large_is_dead_lettered_alone(make: Make, vwo
 
 
 def test_a_flush_waits_for_the_parts_of_a_split_batch(make: Make, vwo: Vwo) -> None:
-    """A batch that is gone because it was split is not taken for delivered."""
+    """A flush waits for the parts of a split batch, which does not count as delivered."""
     made = make(per_request=4)
     vwo.judge = lambda numbers: 413 if len(numbers) > 2 else 503 if 3 in numbers else None
     made.enqueue(0, 1, 2, 3)
@@ -166,7 +166,7 @@ def test_a_flush_waits_for_the_parts_of_a_split_batch(make: Make, vwo: Vwo) -> N
 def test_only_the_poison_is_dead_lettered(
     make: Make, vwo: Vwo, poison: set[int], status: int
 ) -> None:
-    """Whatever VWO refuses in a batch, everything else is delivered, once."""
+    """Only the refused events are dead-lettered; everything else of the batch is delivered once."""
     made = proven(make(per_request=8))
     vwo.judge = lambda numbers: status if poison & set(numbers) else None
 
@@ -185,7 +185,7 @@ def test_only_the_poison_is_dead_lettered(
 @pytest.mark.declared_keys(*KEPT)
 @pytest.mark.parametrize("events", [2, 8, 300])
 def test_where_everything_is_refused_the_queue_pauses(make: Make, vwo: Vwo, events: int) -> None:
-    """VWO answers 400 to a wrong account as well: nothing is dead-lettered, nothing hammered."""
+    """If VWO refuses everything, the queue pauses: a wrong account is answered with 400 as well."""
     made = proven(make(per_request=events))
     vwo.judge = lambda numbers: 400
 
@@ -205,7 +205,7 @@ def test_where_everything_is_refused_the_queue_pauses(make: Make, vwo: Vwo, even
 
 @pytest.mark.declared_keys(*KEPT)
 def test_nothing_is_searched_before_the_first_success(make: Make, vwo: Vwo) -> None:
-    """A destination that never accepted anything is taken for wrongly configured at once."""
+    """A destination that never accepted anything is taken to be misconfigured: nothing is searched."""
     made = make(per_request=8)
     vwo.judge = lambda numbers: 400
 
@@ -218,7 +218,7 @@ def test_nothing_is_searched_before_the_first_success(make: Make, vwo: Vwo) -> N
 
 
 def test_a_success_of_another_shard_counts(make: Make, vwo: Vwo) -> None:
-    """It is the destination that has accepted something, whichever shard it came from."""
+    """A delivery from another shard counts, since the destination is the same."""
     made = make(per_request=8, shards=2)
     producer_of(made.queue).shards = producer_of(made.queue).shards[:1]
     proven(made)
@@ -234,7 +234,7 @@ def test_a_success_of_another_shard_counts(make: Make, vwo: Vwo) -> None:
 
 
 def test_a_lone_poison_is_dead_lettered_once_another_batch_passes(make: Make, vwo: Vwo) -> None:
-    """A batch of one cannot be halved; that others pass meanwhile is what proves it guilty."""
+    """A batch with one refused event is dead-lettered once another batch is accepted meanwhile."""
     made = proven(make(per_request=1))
     vwo.judge = lambda numbers: 400 if 1 in numbers else None
     made.enqueue(1)
@@ -253,7 +253,9 @@ def test_a_lone_poison_is_dead_lettered_once_another_batch_passes(make: Make, vw
 
 @pytest.mark.declared_keys(*KEPT)
 def test_a_lone_event_that_nothing_proves_guilty_pauses(make: Make, vwo: Vwo) -> None:
-    """Where nothing else passes, it may be the account: the event is kept."""
+    """If nothing else is accepted, a batch with one refused event is kept: the account may be the
+    cause.
+    """
     made = proven(make(per_request=1))
     vwo.judge = lambda numbers: 400
     made.enqueue(1)
@@ -265,7 +267,7 @@ def test_a_lone_event_that_nothing_proves_guilty_pauses(make: Make, vwo: Vwo) ->
 
 
 def test_a_search_that_an_outage_ends_loses_and_repeats_nothing(make: Make, vwo: Vwo) -> None:
-    """What was accepted before the 503 is settled; the rest is released and searched again."""
+    """After a 503 ends a search, accepted events are settled; the rest is released and searched again."""
     made = proven(make(per_request=8))
     sent: list[int] = []
 
@@ -292,7 +294,7 @@ def test_a_search_that_an_outage_ends_loses_and_repeats_nothing(make: Make, vwo:
 
 @pytest.mark.declared_keys(*KEPT)
 def test_a_refusal_in_the_middle_of_a_search_pauses(make: Make, vwo: Vwo) -> None:
-    """A key that is revoked meanwhile is no fault of the events."""
+    """An answer 401 or 403 during a search pauses the queue: a revoked key is no fault of the events."""
     made = proven(make(per_request=8))
     answers: Iterator[int | None] = iter([400, None, 401])
     vwo.judge = lambda numbers: next(answers, None)
@@ -307,7 +309,7 @@ def test_a_refusal_in_the_middle_of_a_search_pauses(make: Make, vwo: Vwo) -> Non
 
 
 def test_a_worker_that_stops_in_a_search_keeps_what_it_found(make: Make, vwo: Vwo) -> None:
-    """What was accepted so far is settled before the process ends, and sent no more."""
+    """A worker that stops during a search settles what was accepted so far; it is not sent again."""
     made = proven(make(per_request=8))
     asked: list[int] = []
     made.worker.stopping = lambda: len(asked) >= 2
@@ -331,7 +333,7 @@ def test_a_worker_that_stops_in_a_search_keeps_what_it_found(make: Make, vwo: Vw
 
 
 def test_dead_letters_are_bounded(make: Make, vwo: Vwo) -> None:
-    """Beyond max_dead_events the oldest go, and are counted as dropped."""
+    """Beyond max_dead_events, the oldest dead letters are counted as dropped."""
     made = proven(make(per_request=4, max_dead_events=2))
     vwo.judge = lambda numbers: 400 if set(numbers) & {1, 5, 9} else None
 
@@ -349,7 +351,7 @@ def test_dead_letters_are_bounded(make: Make, vwo: Vwo) -> None:
 
 @pytest.mark.declared_keys(*KEPT)
 def test_an_outage_costs_probes_only(make: Make, vwo: Vwo) -> None:
-    """After some failures in a row nothing is claimed, but for one probe at a time."""
+    """After several failures in a row, nothing is claimed except one probe at a time."""
     made = make(per_request=1, circuit_failures=3, backoff_base_seconds=60, backoff_max_seconds=60)
     vwo.judge = lambda numbers: 503
     made.enqueue(*range(50))
@@ -363,7 +365,7 @@ def test_an_outage_costs_probes_only(make: Make, vwo: Vwo) -> None:
 
 
 def test_the_backlog_leaves_once_a_probe_succeeds(make: Make, vwo: Vwo) -> None:
-    """The circuit closes with the first answer, and everything that waited is sent, once."""
+    """The circuit closes with the first answer, and all waiting events are sent once."""
     made = make(per_request=1, circuit_failures=3)
     vwo.judge = lambda numbers: 503
     made.enqueue(*range(20))
@@ -381,7 +383,7 @@ def test_the_backlog_leaves_once_a_probe_succeeds(make: Make, vwo: Vwo) -> None:
 
 @pytest.mark.declared_keys(*KEPT)
 def test_one_probe_at_a_time(make: Make, vwo: Vwo) -> None:
-    """While a probe is out, no other worker and no other shard sends anything."""
+    """During a probe, no other worker and no other shard sends anything."""
     made = make(per_request=1, circuit_failures=1, shards=2, max_parallel_sends=4)
     vwo.judge = lambda numbers: 503
     made.enqueue(*range(40))
@@ -411,7 +413,7 @@ def test_one_probe_at_a_time(make: Make, vwo: Vwo) -> None:
 
 @pytest.mark.declared_keys(*KEPT)
 def test_retry_after_holds_the_whole_queue(make: Make, vwo: Vwo) -> None:
-    """Once the circuit is open, nothing is asked before the time that VWO named, up to the bound."""
+    """While the circuit is open, nothing is sent before the time that VWO named, up to the bound."""
     made = make(per_request=1, circuit_failures=2, backoff_max_seconds=30)
     vwo.judge = lambda numbers: Fault(status=429, headers=(("Retry-After", "3600"),))
     made.enqueue(*range(5))
@@ -428,7 +430,7 @@ def test_retry_after_holds_the_whole_queue(make: Make, vwo: Vwo) -> None:
 def test_mixed_answers_do_not_open_the_circuit(
     make: Make, vwo: Vwo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Failures count in a row; what VWO accepts in between begins the row anew."""
+    """Only failures in a row count: an acceptance in between starts the count again."""
     made = make(per_request=1, circuit_failures=2)
     seen: Counter[int] = Counter()
 
@@ -450,14 +452,14 @@ def test_mixed_answers_do_not_open_the_circuit(
 
 
 class Stop(BaseException):
-    """Exception that a stopping worker raises, wherever it is."""
+    """The exception that a stopping worker raises at any place."""
 
 
 @pytest.mark.declared_keys(*KEPT)
 def test_an_interrupted_batch_is_handed_back(
     make: Make, vwo: Vwo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lease is free at once, in the batch's old place, and no attempt is counted."""
+    """An interrupted batch is handed back: free at once, in its old place, and no attempt is counted."""
     made = make(per_request=2)
     made.enqueue(0, 1, 2, 3)
 
@@ -477,7 +479,9 @@ def test_an_interrupted_batch_is_handed_back(
 
 @pytest.mark.declared_keys(*KEPT)
 def test_a_late_thread_settles_nothing_that_was_handed_back(make: Make, vwo: Vwo) -> None:
-    """A process that stops hands back while its thread still sends; another worker has it then."""
+    """When a stopping process hands back, its sending thread settles nothing: another worker has
+    the batch.
+    """
     made = make(per_request=2, backoff_base_seconds=30, backoff_max_seconds=30)
     sending, gate = sending_two(made, vwo, 503)
 
@@ -492,7 +496,7 @@ def test_a_late_thread_settles_nothing_that_was_handed_back(make: Make, vwo: Vwo
 
 
 def test_a_late_acceptance_counts_all_the_same(make: Make, vwo: Vwo) -> None:
-    """What VWO accepted is acknowledged though the lease was handed back meanwhile."""
+    """An acceptance counts even after the lease was handed back."""
     made = make(per_request=2)
     sending, gate = sending_two(made, vwo, None)
 
@@ -507,7 +511,7 @@ def test_a_late_acceptance_counts_all_the_same(make: Make, vwo: Vwo) -> None:
 
 @pytest.mark.declared_keys(*KEPT)
 def test_a_stopping_worker_claims_nothing_and_passes_its_wakeup_on(make: Make, vwo: Vwo) -> None:
-    """The batch in hand is finished; what is left is another worker's, which is woken for it."""
+    """A stopping worker finishes its batch, claims no other, and wakes another worker for the rest."""
     made = make(per_request=1)
     made.enqueue(0, 1, 2)
     made.worker.stopping = lambda: bool(made.standin.requests)
@@ -522,7 +526,7 @@ def test_a_stopping_worker_claims_nothing_and_passes_its_wakeup_on(make: Make, v
 def test_a_try_that_raises_releases_its_batch(
     make: Make, vwo: Vwo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault of ours costs an attempt and a delay, not a whole lease; the operator sees why."""
+    """An unexpected error releases the batch: it costs an attempt and a delay, not a whole lease."""
     made = make(per_request=2, backoff_base_seconds=30, backoff_max_seconds=30)
     made.enqueue(0, 1)
 
@@ -543,7 +547,7 @@ def test_a_try_that_raises_releases_its_batch(
 def test_a_probe_that_is_interrupted_lets_another_go(
     make: Make, vwo: Vwo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its leave to probe is given back with its lease."""
+    """An interrupted probe gives back its lease and its permission to probe."""
     made = make(per_request=1, circuit_failures=1)
     vwo.judge = lambda numbers: 503
     made.enqueue(0, 1)
@@ -569,7 +573,7 @@ def test_a_probe_that_is_interrupted_lets_another_go(
 def sending_two(
     made: Delivering, vwo: Vwo, status: int | None
 ) -> tuple[threading.Thread, threading.Event]:
-    """A thread in the middle of the POST of two events, and what lets VWO answer it."""
+    """A thread in the middle of the POST of two events, and the function that lets VWO answer."""
     gate, asked = threading.Event(), threading.Event()
 
     def judge(numbers: list[int]) -> int | None:
@@ -594,16 +598,16 @@ def proven(made: Delivering) -> Delivering:
 
 
 def purge(made: Delivering) -> None:
-    """Leave no dead letter behind."""
+    """Purge all dead letters."""
     for batch in made.state.batches:
         assert made.shard.purge(batch.id)
 
 
 def accepted(vwo: Vwo) -> list[list[int]]:
-    """The numbers in each request that VWO took, in order."""
+    """The numbers in each request that VWO accepted, in order."""
     return [numbers_in(each) for each in vwo.standin.requests if 200 <= each.status < 300]
 
 
 def numbers_of(report: Any) -> list[int]:
-    """The numbers of a report's events."""
+    """The numbers of the events in a report."""
     return [each["d"]["event"]["time"] for each in report.events]

@@ -38,7 +38,7 @@ def queues(redis_url: str) -> Queues:
 
 
 def examine(queues: Queues, **settings: Any) -> dict[str, list[Finding]]:
-    """All findings, by check; the broker is well."""
+    """All findings, by check; the broker is healthy."""
     given = Settings(redis_url=queues.settings.redis_url, **settings)
     found: dict[str, list[Finding]] = {}
     for finding in doctor.examine(given, lambda: queues.fleet, lambda _: BROKER):
@@ -47,7 +47,9 @@ def examine(queues: Queues, **settings: Any) -> dict[str, list[Finding]]:
 
 
 def test_a_working_fleet_has_no_problem(queues: Queues) -> None:
-    """With a listener, a beat, and events on their way, only the test server's volatility is left."""
+    """With a listener, a beat and moving events, the only finding is that the test server keeps no
+    data.
+    """
     queues.fill(queues.add(), 7)
     queues.fleet.note_listener("host:1")
     queues.fleet.note_sweep("beat")
@@ -61,7 +63,7 @@ def test_a_working_fleet_has_no_problem(queues: Queues) -> None:
 
 
 def test_an_empty_namespace_is_a_warning(queues: Queues) -> None:
-    """The usual cause is that command and application look at different Redis databases."""
+    """An empty namespace is a warning: usually command and application use different Redis databases."""
     (finding,) = examine(queues, namespace="other")["queues"]
 
     assert finding.state == "warn"
@@ -69,7 +71,7 @@ def test_an_empty_namespace_is_a_warning(queues: Queues) -> None:
 
 
 def test_a_host_that_workers_refuse_is_named(queues: Queues) -> None:
-    """With the host among allowed_hosts, all is well."""
+    """A host that workers refuse is named; once it is among allowed_hosts, there is no finding."""
     queue = queues.add(base_url="https://proxy.example:8443")
 
     (refused,) = examine(queues)["hosts"]
@@ -83,7 +85,9 @@ def test_a_host_that_workers_refuse_is_named(queues: Queues) -> None:
 
 
 def test_callbacks_are_tried(queues: Queues) -> None:
-    """A module that is not allowed is a problem; one that is not here may be where workers are."""
+    """A callback of a module that is not allowed is a problem; a missing module may exist where
+    workers run.
+    """
     queues.add(flush_callback="json:dumps")
 
     (refused,) = examine(queues)["callbacks"]
@@ -97,7 +101,7 @@ def test_callbacks_are_tried(queues: Queues) -> None:
 
 
 def test_each_trouble_of_the_queues_is_found(queues: Queues) -> None:
-    """Paused, late, not accepted, dead, out of balance and nearly full, each with its queue."""
+    """Paused, late, refused, dead, out of balance and nearly full: each is found, with its queue."""
     paused, late, refused, broken, full = (queues.add(account) for account in range(1, 6))
     for queue in (paused, late, broken, full):
         queues.fill(queue, 1)
@@ -128,7 +132,7 @@ def test_each_trouble_of_the_queues_is_found(queues: Queues) -> None:
 
 
 def test_a_paused_queue_without_events_is_a_warning(queues: Queues) -> None:
-    """Nothing is held back yet."""
+    """A paused queue without events is only a warning: nothing is held back yet."""
     queues.shard(queues.add()).pause("by an operator")
 
     (finding,) = examine(queues)["paused"]
@@ -137,7 +141,7 @@ def test_a_paused_queue_without_events_is_a_warning(queues: Queues) -> None:
 
 
 def test_lost_and_unreadable_registrations_are_found(queues: Queues) -> None:
-    """Events that no worker can send, since nobody knows where to."""
+    """Events with a lost or unreadable registration are found: no worker knows their destination."""
     queue = queues.add()
     queues.fill(queue, 3)
     queues.client.delete(queues.fleet.keys.queues)
@@ -152,7 +156,7 @@ def test_lost_and_unreadable_registrations_are_found(queues: Queues) -> None:
 
 
 def test_no_finding_shows_a_key(queues: Queues) -> None:
-    """Findings are pasted into tickets."""
+    """No finding shows a key: findings are pasted into tickets."""
     queues.fill(queues.add(base_url="https://proxy.example"), 1)
 
     text = str(examine(queues))
@@ -161,7 +165,7 @@ def test_no_finding_shows_a_key(queues: Queues) -> None:
 
 
 def test_redis_that_does_not_answer_is_a_finding() -> None:
-    """Nothing can be said of the queues then; of the broker, still."""
+    """A Redis that does not answer is a finding; the broker is still checked."""
     settings = Settings(redis_url="redis://:sekrit@127.0.0.1:1/0")
     fleet = Fleet(open_client(settings.redis_url, timeout_seconds=1), "vwo")
 
@@ -180,13 +184,13 @@ def test_redis_that_does_not_answer_is_a_finding() -> None:
 
 
 def facts_of(server: RedisServer) -> Any:
-    """What the only server behind a client says of itself."""
+    """The facts of the only server behind a client."""
     (facts,) = read_servers(open_client(server.url, timeout_seconds=2))
     return facts
 
 
 def test_a_server_tells_of_its_memory_and_files() -> None:
-    """Eviction, limit and append-only file are read as they are set."""
+    """Eviction policy, memory limit and append-only file are read as configured."""
     arguments = ("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru", "--save", "3600", "1")
 
     with RedisServer(appendonly=True, arguments=arguments) as server:
@@ -199,7 +203,7 @@ def test_a_server_tells_of_its_memory_and_files() -> None:
 
 
 def test_a_server_that_refuses_config_is_read_by_info() -> None:
-    """Managed servers do; policy and append-only file are told by INFO all the same."""
+    """On managed servers without CONFIG, policy and append-only file are read from INFO."""
     arguments = ("--rename-command", "CONFIG", "", "--maxmemory-policy", "allkeys-lru")
 
     with RedisServer(arguments=arguments) as server:
@@ -211,7 +215,7 @@ def test_a_server_that_refuses_config_is_read_by_info() -> None:
 
 
 def test_a_replica_is_told_apart(redis_server: RedisServer) -> None:
-    """A replica answers reads and refuses every event."""
+    """A replica is recognised: it answers reads and refuses every event."""
     arguments = ("--replicaof", "127.0.0.1", str(redis_server.port))
 
     with RedisServer(arguments=arguments) as server:
@@ -221,7 +225,7 @@ def test_a_replica_is_told_apart(redis_server: RedisServer) -> None:
 
 
 def test_every_node_of_a_cluster_is_asked() -> None:
-    """A Cluster of one node, which holds all slots."""
+    """In a cluster every node is asked; this one has a single node with all slots."""
     with RedisServer(arguments=("--cluster-enabled", "yes")) as server:
         serve_all_slots(server)
         client = open_client(server.url.replace("redis:", "redis+cluster:"), timeout_seconds=2)

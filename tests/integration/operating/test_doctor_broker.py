@@ -26,7 +26,7 @@ pytestmark = pytest.mark.declared_keys("_kombu.*", "*:broker:*", "watched", "una
 
 @pytest.fixture
 def start(redis_url: str, tmp_path: Path) -> Iterator[Any]:
-    """Starts Celery workers of an app, each ready when it returns."""
+    """Start Celery workers of an app; each is ready when the function returns."""
     started: list[Process] = []
 
     def start_worker(app: str, folder: Path = REPOSITORY) -> Process:
@@ -46,7 +46,9 @@ def start(redis_url: str, tmp_path: Path) -> Iterator[Any]:
 
 
 def test_a_broker_without_workers(redis_url: str) -> None:
-    """It answers, and nobody consumes; the queue is Celery's default, or the one that is set."""
+    """Without workers the broker answers and has no consumer of the queue, Celery's default or the
+    configured one.
+    """
     facts = look_at_broker(Settings(redis_url=redis_url))
     named = look_at_broker(Settings(redis_url=redis_url, celery_queue="events"))
 
@@ -55,7 +57,7 @@ def test_a_broker_without_workers(redis_url: str) -> None:
 
 
 def test_our_deployed_worker_is_found(redis_url: str, start: Any) -> None:
-    """With its key prefix and its own default queue, from settings alone or with its app."""
+    """A deployed worker with its own key prefix and queue is found, by settings alone or by its app."""
     start("workers.app")
 
     guessed = look_at_broker(Settings(redis_url=redis_url))
@@ -71,7 +73,7 @@ def test_our_deployed_worker_is_found(redis_url: str, start: Any) -> None:
 def test_a_worker_that_does_not_know_our_tasks_is_found(
     redis_url: str, start: Any, tmp_path: Path
 ) -> None:
-    """It would take tasks from the queue that it shares with us, and throw them away."""
+    """A worker on our queue that does not know our tasks is found: it would discard them."""
     settings = Settings(redis_url=redis_url)
     text = STRANGER.format(url=redis_url, prefix="vwo:broker:", queue="vwo_celery")
     (tmp_path / "stranger.py").write_text(text)
@@ -90,7 +92,7 @@ def test_a_worker_that_does_not_know_our_tasks_is_found(
 def test_an_app_with_its_own_ways_is_asked_by_name(
     redis_url: str, start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where broker and key prefix stand in the app, `--app` finds its workers."""
+    """`--app` finds the workers of an app that sets broker and key prefix itself."""
     text = STRANGER.format(url=redis_url, prefix="shop:broker:", queue="shop")
     (tmp_path / "shop_of_their_own.py").write_text(text)
     start("shop_of_their_own", tmp_path)
@@ -113,7 +115,7 @@ def test_an_app_with_its_own_ways_is_asked_by_name(
     ],
 )
 def test_a_broker_out_of_reach_is_a_fact_and_shows_no_password(url: str, words: str) -> None:
-    """Nothing is raised, and what is shown may be pasted into a ticket."""
+    """An unreachable broker is a fact, not an exception; the text shows no password."""
     facts = look_at_broker(Settings(broker_url=url))
 
     assert bool(facts.error) == bool(words)
@@ -123,14 +125,14 @@ def test_a_broker_out_of_reach_is_a_fact_and_shows_no_password(url: str, words: 
 
 
 def test_an_app_that_cannot_be_imported_is_a_fact(redis_url: str) -> None:
-    """A mistyped --app ends no doctor."""
+    """An app that cannot be imported, as after a mistyped --app, does not end the doctor."""
     facts = look_at_broker(Settings(redis_url=redis_url), "no_such_app")
 
     assert "no_such_app" in facts.error
 
 
 def test_a_cluster_cannot_be_the_broker() -> None:
-    """By its URL, or by what the server says of itself."""
+    """A cluster cannot be the broker; it is recognised by its URL or by the server's own answer."""
     by_url = look_at_broker(Settings(redis_url="redis+cluster://127.0.0.1:1"))
     with RedisServer(arguments=("--cluster-enabled", "yes")) as server:
         serve_all_slots(server)

@@ -1,4 +1,4 @@
-"""`vwo-celery health`, as a container runs it, and its front in a checkout, `workers.health`."""
+"""`vwo-celery health`, as a container runs it, and its counterpart in a checkout, `workers.health`."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ pytestmark = pytest.mark.declared_keys(
 
 
 def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A command with these settings and no others."""
+    """Run a command with these settings and no others."""
     clean = {name: text for name, text in os.environ.items() if not name.startswith("VWO_CELERY_")}
     env = {**clean, "PYTHONPATH": f"{PACKAGES}{os.pathsep}{REPOSITORY}", **variables}
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
 
 
 def check_health(*words: str, **variables: str) -> tuple[int, list[str]]:
-    """The exit code and the lines of `vwo-celery health`."""
+    """The exit code and the output lines of `vwo-celery health`."""
     ran = run(*COMMAND, "health", *words, **variables)
     assert ran.stderr == ""
     return ran.returncode, ran.stdout.splitlines()
 
 
 def test_the_health_of_the_fleet_is_its_exit_code(redis_url: str) -> None:
-    """0 where events leave in time, 1 where the oldest pending one is far over its interval."""
+    """Exit code 0 if events leave in time, 1 if the oldest pending one is far over its interval."""
     queues = Queues(redis_url)
     queue = queues.add()
     queues.fill(queue, 1)
@@ -57,7 +57,7 @@ def test_the_health_of_the_fleet_is_its_exit_code(redis_url: str) -> None:
 
 
 def test_events_without_a_worker_are_unhealthy(redis_url: str) -> None:
-    """The second line is the command that mends it."""
+    """Events without a worker are unhealthy; the second line is the command that starts one."""
     queues = Queues(redis_url)
     queues.fill(queues.add(), 1)
 
@@ -67,7 +67,7 @@ def test_events_without_a_worker_are_unhealthy(redis_url: str) -> None:
 
 
 def test_health_as_json(redis_url: str) -> None:
-    """One document of the same shape whatever is found."""
+    """The JSON of health has the same shape whatever is found."""
     queues = Queues(redis_url)
 
     well = run(*COMMAND, "health", "--json", VWO_CELERY_REDIS_URL=redis_url)
@@ -95,7 +95,7 @@ def test_health_as_json(redis_url: str) -> None:
 
 
 def test_beat_is_well_when_its_sweeps_are_run(redis_url: str) -> None:
-    """A worker's listener that sweeps in its place keeps events moving, and beat is not well."""
+    """beat is unhealthy if only a listener sweeps in its place, although events keep moving."""
     queues = Queues(redis_url)
 
     never = check_health("--beat", VWO_CELERY_REDIS_URL=redis_url)
@@ -113,7 +113,7 @@ def test_beat_is_well_when_its_sweeps_are_run(redis_url: str) -> None:
 
 @pytest.mark.parametrize("words", [("beat",), ("--beats",), ("--queue", "one")])
 def test_a_check_of_something_else_is_wrong_usage(words: tuple[str, ...]) -> None:
-    """A misspelt check must not pass for a healthy one."""
+    """A misspelt check is wrong usage and not a healthy result."""
     ran = run(*COMMAND, "health", *words)
 
     assert ran.returncode == 2
@@ -137,7 +137,7 @@ def test_a_check_of_something_else_is_wrong_usage(words: tuple[str, ...]) -> Non
 def test_what_cannot_be_known_is_unhealthy(
     variables: dict[str, str], words: str, option: tuple[str, ...]
 ) -> None:
-    """Redis out of reach or wrong settings: no password, no traceback."""
+    """Redis out of reach or wrong settings are unhealthy; no password, no traceback."""
     code, lines = check_health(*option, **variables)
 
     assert code == 1
@@ -148,7 +148,9 @@ def test_what_cannot_be_known_is_unhealthy(
 
 
 def test_a_probe_is_quick_to_start() -> None:
-    """It imports neither Celery nor an HTTP library, nor what the other commands print with."""
+    """health starts fast: it imports neither Celery nor an HTTP library nor the output of other
+    commands.
+    """
     heavy = {"celery", "kombu", "requests", "rich", "django"}
     program = (
         "import sys\nfrom vwo_celery.cli import main\n"
@@ -183,7 +185,7 @@ def test_a_checkout_has_it_under_another_name(
 
 
 def test_a_checkout_refuses_other_words() -> None:
-    """A misspelt check must not pass for a healthy one there either."""
+    """A misspelt check is wrong usage in a checkout as well."""
     ran = run(*FRONT, "beets")
 
     assert (ran.returncode, ran.stdout) == (2, "usage: python -m workers.health [beat]\n")

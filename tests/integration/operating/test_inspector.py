@@ -33,7 +33,7 @@ def queues(redis_url: str) -> Queues:
 
 
 def test_every_event_is_in_one_place(queues: Queues) -> None:
-    """Open, ready, in flight, released, dead and delivered are told apart, and add up."""
+    """Open, ready, in flight, released, dead and delivered events are told apart, and add up."""
     queue = queues.add()
     queues.fill(queue, 27)
     queues.kill(queue, "HTTP 413")
@@ -52,7 +52,7 @@ def test_every_event_is_in_one_place(queues: Queues) -> None:
 
 
 def test_a_released_batch_says_why_and_until_when(queues: Queues) -> None:
-    """The operator sees VWO's answer, the attempt, and when the next one is due."""
+    """A released batch shows VWO's answer, the attempt, and the time of the next one."""
     queue = queues.add()
     queues.fill(queue, 5)
     queues.release(queue, "HTTP 503: in trouble", delay_seconds=30)
@@ -65,7 +65,7 @@ def test_a_released_batch_says_why_and_until_when(queues: Queues) -> None:
 
 
 def test_the_oldest_event_may_be_in_a_batch_that_vwo_did_not_accept(queues: Queues) -> None:
-    """The age that is shown is that of the oldest undelivered event, wherever it is."""
+    """The age shown is that of the oldest undelivered event, wherever it is, also in a released batch."""
     queue = queues.add()
     queues.fill(queue, 5)
     queues.age_ready(queue, first_seconds=500, visible_seconds=0)
@@ -79,7 +79,7 @@ def test_the_oldest_event_may_be_in_a_batch_that_vwo_did_not_accept(queues: Queu
 
 
 def test_a_deleted_key_puts_the_ledger_out_of_balance(queues: Queues) -> None:
-    """Events that are nowhere any more are noticed, and are not silently written off."""
+    """Deleted events put the ledger out of balance; they are not silently written off."""
     queue = queues.add()
     queues.fill(queue, 5)
     queues.client.delete(queues.shard(queue).keys.ready)
@@ -92,7 +92,9 @@ def test_a_deleted_key_puts_the_ledger_out_of_balance(queues: Queues) -> None:
 
 
 def test_an_emptied_queue_with_a_wrong_counter_is_out_of_balance(queues: Queues) -> None:
-    """The short way for queues that hold nothing looks at their counters, too."""
+    """An empty queue with a wrong counter is out of balance, although empty queues are read in a
+    shorter way.
+    """
     queue = queues.add()
     queues.client.hset(queues.shard(queue).keys.meta, mapping={"accepted": 7, "delivered": 5})
 
@@ -110,7 +112,7 @@ def test_what_another_program_pushed_is_pending_at_once(queues: Queues) -> None:
 
 
 def test_an_event_is_late_when_its_interval_is_over(queues: Queues) -> None:
-    """Before, it waits for its batch to fill; after, it counts from there."""
+    """An event is late after its interval; before, it waits for its batch to fill."""
     young, old = queues.add(1), queues.add(2)
     for queue, age in ((young, 50), (old, 100)):
         queues.fill(queue, 1)
@@ -121,7 +123,7 @@ def test_an_event_is_late_when_its_interval_is_over(queues: Queues) -> None:
 
 
 def test_a_full_batch_has_its_interval_too(queues: Queues) -> None:
-    """A backlog that drains within the interval breaks no promise."""
+    """A full batch is late after its interval as well, which a backlog may use."""
     queue = queues.add()
     queues.fill(queue, 5)
     queues.age_ready(queue, first_seconds=50, visible_seconds=50)
@@ -130,7 +132,7 @@ def test_a_full_batch_has_its_interval_too(queues: Queues) -> None:
 
 
 def test_a_real_time_event_is_late_at_once(queues: Queues) -> None:
-    """Where every event leaves by itself, there is no interval to wait for."""
+    """A real-time event is late at once: there is no interval to wait for."""
     queue = queues.add(events_per_request=1)
     queues.fill(queue, 1)
     queues.age_ready(queue, first_seconds=50, visible_seconds=50)
@@ -142,7 +144,7 @@ def test_a_real_time_event_is_late_at_once(queues: Queues) -> None:
 
 
 def test_a_batch_that_became_due_again_is_late_from_then_on(queues: Queues) -> None:
-    """What VWO refused for hours, or an operator redrove, is no fault of the workers' yet."""
+    """A released or redriven batch is late only from the time when it is due again."""
     queue = queues.add()
     queues.fill(queue, 5)
     queues.age_ready(queue, first_seconds=7200, visible_seconds=3)
@@ -151,7 +153,7 @@ def test_a_batch_that_became_due_again_is_late_from_then_on(queues: Queues) -> N
 
 
 def test_queues_in_trouble_come_first(queues: Queues) -> None:
-    """The latest is on top, then what holds something, then the idle ones."""
+    """Queues are ordered: the latest first, then those with events, then the idle ones."""
     idle, busy, late = queues.add(1), queues.add(2), queues.add(3)
     queues.fill(busy, 1)
     queues.fill(late, 1)
@@ -164,7 +166,7 @@ def test_queues_in_trouble_come_first(queues: Queues) -> None:
 
 
 def test_shards_are_added_up(queues: Queues) -> None:
-    """A queue of several shards is one queue to the operator."""
+    """The shards of a queue are added up: the operator sees one queue."""
     queue = queues.add(shards=3)
     for number in range(3):
         queues.client.lpush(queues.shard(queue, number).keys.open, "{}")
@@ -175,7 +177,7 @@ def test_shards_are_added_up(queues: Queues) -> None:
 
 
 def test_shards_that_were_taken_out_of_use_are_seen_until_empty(queues: Queues) -> None:
-    """After `shards` was lowered, what the old ones hold is neither hidden nor forgotten."""
+    """After `shards` was lowered, the old shards are still shown until they are empty."""
     before = queues.add(shards=2)
     queues.client.lpush(queues.shard(before, 1).keys.open, "{}")
     after = queues.add(shards=1)
@@ -186,7 +188,7 @@ def test_shards_that_were_taken_out_of_use_are_seen_until_empty(queues: Queues) 
 
 
 def test_a_queue_without_registration_is_found(queues: Queues) -> None:
-    """If the registrations are lost, what is queued can still be seen."""
+    """A queue whose registration was lost is still shown."""
     queue = queues.add()
     queues.fill(queue, 3)
     queues.client.delete(queues.fleet.keys.queues)
@@ -198,7 +200,9 @@ def test_a_queue_without_registration_is_found(queues: Queues) -> None:
 
 
 def test_a_registration_that_cannot_be_read_spoils_no_other(queues: Queues) -> None:
-    """A registration of some later release is named, and the others are as they are."""
+    """An unreadable registration, as of a later release, is named; the other queues are shown as
+    usual.
+    """
     queue = queues.add()
     queues.client.hset(queues.fleet.keys.queues, "fme-9-later", '{"destination": 1}')
     queues.client.hset(queues.fleet.keys.queues, "fme-8-broken", b"\xff{")
@@ -210,7 +214,7 @@ def test_a_registration_that_cannot_be_read_spoils_no_other(queues: Queues) -> N
 
 
 def test_a_registration_that_cannot_be_read_stops_no_sweep(queues: Queues) -> None:
-    """One queue that this release does not understand must not hold up all others."""
+    """An unreadable registration does not stop the sweep of the other queues."""
     queue = queues.add()
     queues.fill(queue, 1)
     queues.age_open(queue, 100)
@@ -222,7 +226,7 @@ def test_a_registration_that_cannot_be_read_stops_no_sweep(queues: Queues) -> No
 
 
 def test_a_wrong_name_is_answered_with_the_nearest(queues: Queues) -> None:
-    """At night one types the beginning of a name, or mistypes it."""
+    """A wrong queue name is answered with the nearest one, also for the beginning of a name."""
     queue = queues.add(888888)
 
     with pytest.raises(QueueUnknown, match=f"did you mean '{queue.name}'"):
@@ -232,7 +236,7 @@ def test_a_wrong_name_is_answered_with_the_nearest(queues: Queues) -> None:
 
 
 def test_idle_queues_cost_two_commands_each(queues: Queues, redis: redis_py.Redis) -> None:
-    """A fleet of thousands of idle queues can be looked at, in few round trips."""
+    """Idle queues cost two commands each, in few round trips: thousands of them can be shown."""
     count = 300
     for account in range(count):
         queues.add(account)
@@ -248,7 +252,7 @@ def test_idle_queues_cost_two_commands_each(queues: Queues, redis: redis_py.Redi
 
 
 def test_full_is_by_events_or_by_bytes(queues: Queues) -> None:
-    """Whichever bound of a queue's capacity is nearer counts."""
+    """How full a queue is depends on the nearer of its bounds, events or bytes."""
     queue = queues.add()
     queues.fill(queue, 1)
     meta = queues.shard(queue).keys.meta
@@ -266,7 +270,7 @@ def test_full_is_by_events_or_by_bytes(queues: Queues) -> None:
 
 
 def test_nothing_to_do_is_healthy(queues: Queues) -> None:
-    """An idle fleet is well, even before its first worker has started."""
+    """An idle fleet is healthy, even before its first worker has started."""
     queues.add()
 
     found = health.health(queues.fleet, queues.settings)
@@ -276,7 +280,7 @@ def test_nothing_to_do_is_healthy(queues: Queues) -> None:
 
 
 def test_pending_events_and_nobody_listening_is_unhealthy(queues: Queues) -> None:
-    """Events that nobody would send are not in good hands."""
+    """Pending events without any listener are unhealthy: nobody would send them."""
     queues.fill(queues.add(), 3)
 
     alone = health.health(queues.fleet, queues.settings)
@@ -288,7 +292,7 @@ def test_pending_events_and_nobody_listening_is_unhealthy(queues: Queues) -> Non
 
 
 def test_far_over_the_interval_is_unhealthy(queues: Queues) -> None:
-    """A little late is well; later than the grace is not, and the queue is named."""
+    """An event a little late is healthy; later than the grace is unhealthy, and the queue is named."""
     queue = queues.add()
     queues.fleet.note_listener("host:1")
     queues.fill(queue, 1)
@@ -305,7 +309,7 @@ def test_far_over_the_interval_is_unhealthy(queues: Queues) -> None:
 
 
 def test_a_paused_queue_is_nobodys_illness(queues: Queues) -> None:
-    """A pause by an operator or a refusal does not make health fail: no restart of a worker mends it."""
+    """A paused queue is healthy: no restart of a worker would help."""
     queue = queues.add()
     queues.fill(queue, 1)
     queues.age_open(queue, 5000)
@@ -318,7 +322,7 @@ def test_a_paused_queue_is_nobodys_illness(queues: Queues) -> None:
 
 
 def test_an_outage_of_vwo_is_nobodys_illness(queues: Queues) -> None:
-    """Batches that wait for their next attempt say nothing about the workers."""
+    """Batches that wait for their next attempt are healthy: the workers are not at fault."""
     queue = queues.add()
     queues.fleet.note_listener("host:1")
     queues.fill(queue, 5)
@@ -335,14 +339,14 @@ def test_an_outage_of_vwo_is_nobodys_illness(queues: Queues) -> None:
 def test_the_grace_follows_the_interval(
     queues: Queues, interval_seconds: float, sweep_seconds: float, grace_seconds: float
 ) -> None:
-    """Half the interval, 30 to 300 seconds, but some sweeps at least."""
+    """The grace is half the interval, within 30 to 300 seconds, but at least some sweeps."""
     settings = msgspec.structs.replace(queues.settings, sweep_interval_seconds=sweep_seconds)
 
     assert health.grace_seconds(interval_seconds, settings) == grace_seconds
 
 
 def test_without_redis_there_is_no_view() -> None:
-    """What cannot be seen is an error, and never an empty, healthy fleet."""
+    """Without Redis the view is an error, never an empty, healthy fleet."""
     fleet = Fleet(redis_py.Redis(port=1), "vwo")
 
     with pytest.raises(QueueUnavailable):

@@ -30,7 +30,7 @@ def queues(redis_url: str) -> Queues:
 
 
 def test_a_paused_queue_is_not_claimed_from_until_resumed(queues: Queues) -> None:
-    """Pausing holds back what is ready, and resuming wakes a worker for it."""
+    """A paused queue holds ready batches back, and resuming wakes a worker for them."""
     queue = queues.add()
     queues.fill(queue, 5)
     while queues.fleet.next_wakeup(0.01):
@@ -50,7 +50,7 @@ def test_a_paused_queue_is_not_claimed_from_until_resumed(queues: Queues) -> Non
 
 
 def test_a_pause_keeps_an_earlier_reason(queues: Queues) -> None:
-    """Why VWO refused must not be overwritten by an operator who pauses everything."""
+    """A pause keeps the reason of an earlier one, such as VWO's refusal."""
     refused, fine = queues.add(1), queues.add(2)
     queues.shard(refused).pause("HTTP 401")
 
@@ -62,7 +62,7 @@ def test_a_pause_keeps_an_earlier_reason(queues: Queues) -> None:
 
 
 def test_resuming_names_only_what_was_paused(queues: Queues) -> None:
-    """An operator sees what changed."""
+    """resume names only the queues that were paused."""
     queues.add(1)
     paused = queues.add(2, shards=2)
     for number in range(2):
@@ -75,7 +75,7 @@ def test_resuming_names_only_what_was_paused(queues: Queues) -> None:
 
 
 def test_dead_letters_are_found_by_queue_batch_and_reason(queues: Queues) -> None:
-    """Each filter alone, and the newest first without any."""
+    """Dead letters are found by each filter alone; without any, the newest come first."""
     first, second = queues.add(1), queues.add(2)
     queues.fill(first, 10)
     queues.fill(second, 5)
@@ -98,7 +98,7 @@ def test_dead_letters_are_found_by_queue_batch_and_reason(queues: Queues) -> Non
 
 
 def test_a_dead_letter_tells_its_story(queues: Queues) -> None:
-    """How many events, how many attempts, why, since when, and what is in it."""
+    """A dead letter shows its number of events, its attempts, the reason, the time and its content."""
     queue = queues.add()
     queues.fill(queue, 5)
     queues.release(queue, "HTTP 503", delay_seconds=0)
@@ -114,7 +114,7 @@ def test_a_dead_letter_tells_its_story(queues: Queues) -> None:
 
 
 def test_a_redriven_batch_is_sent_again(queues: Queues) -> None:
-    """It is ready, a worker is woken, and the sweep watches a shard that it had forgotten."""
+    """A redriven batch is ready, a worker is woken, and the sweep watches its shard again."""
     queue = queues.add()
     queues.fill(queue, 5)
     batch = queues.kill(queue, "HTTP 413")
@@ -134,7 +134,7 @@ def test_a_redriven_batch_is_sent_again(queues: Queues) -> None:
 
 
 def test_a_purged_batch_is_counted_as_dropped(queues: Queues) -> None:
-    """The ledger balances after a purge, and says what was purged."""
+    """After a purge the ledger balances and counts the purged events."""
     queue = queues.add()
     queues.fill(queue, 5)
     queues.kill(queue, "HTTP 413")
@@ -148,7 +148,7 @@ def test_a_purged_batch_is_counted_as_dropped(queues: Queues) -> None:
 
 
 def test_what_is_dead_no_more_is_left_alone(queues: Queues) -> None:
-    """Two operators at once do not send or drop anything twice."""
+    """Two operators at once send or drop nothing twice."""
     queue = queues.add()
     queues.fill(queue, 5)
     queues.kill(queue, "HTTP 413")
@@ -163,7 +163,7 @@ def test_what_is_dead_no_more_is_left_alone(queues: Queues) -> None:
 
 
 def test_a_flush_of_several_queues_has_one_deadline(queues: Queues) -> None:
-    """Each queue's own counts come back, and what becomes of them is watched meanwhile."""
+    """A flush of several queues has one deadline, and returns each queue's own counts."""
     well, ill = queues.add(1), queues.add(2)
     queues.fill(well, 7)
     queues.fill(ill, 5)

@@ -19,12 +19,12 @@ from vwo_celery.spool.spool import Spool
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Those of a host whose spool holds a megabyte."""
+    """The settings of a host whose spool holds a megabyte."""
     return Settings(spool_dir=str(tmp_path / "spool"), max_spool_bytes=1_000_000)
 
 
 def fill(settings: Settings, texts: list[bytes]) -> None:
-    """Put events in, as an application that is gone now did."""
+    """Store events in the spool, as an application did that has ended."""
     found = fallback_of(settings).spool
     assert found is not None
     spool = Spool(found.files, max_bytes=settings.max_spool_bytes)
@@ -34,7 +34,7 @@ def fill(settings: Settings, texts: list[bytes]) -> None:
 
 
 def found(settings: Settings) -> tuple[str, str]:
-    """State and text."""
+    """The state and the text of the finding."""
     finding: Finding = spool_finding(settings)
     assert finding.check == "spool"
     assert bool(finding.remedy) == (finding.state != "ok")
@@ -42,13 +42,13 @@ def found(settings: Settings) -> tuple[str, str]:
 
 
 def test_an_empty_spool_is_well(settings: Settings) -> None:
-    """Also where it was never needed; looking makes no folder."""
+    """An empty spool is fine, also if it was never needed; the check creates no folder."""
     assert found(settings) == ("ok", f"nothing waits on this host, in {settings.spool_dir}")
     assert not Path(settings.spool_dir).exists()
 
 
 def test_no_spool_is_a_choice() -> None:
-    """The finding says what it means to have no spool."""
+    """Without a spool, the finding says what that means."""
     state, what = found(Settings(spool_dir=""))
 
     assert state == "ok"
@@ -56,7 +56,7 @@ def test_no_spool_is_a_choice() -> None:
 
 
 def test_events_that_wait_are_a_warning(settings: Settings) -> None:
-    """How many, how much of the capacity, and since when."""
+    """Waiting events are a warning with their number, their share of the capacity, and their age."""
     fill(settings, numbers(3))
 
     state, what = found(settings)
@@ -67,7 +67,7 @@ def test_events_that_wait_are_a_warning(settings: Settings) -> None:
 
 
 def test_a_spool_that_is_nearly_full_is_a_problem(settings: Settings) -> None:
-    """Before events are dropped."""
+    """A nearly full spool is a problem, before events are dropped."""
     for _ in range(9):
         fill(settings, [b'{"pad":"%s"}' % (b"x" * 90_000)])
 
@@ -75,7 +75,7 @@ def test_a_spool_that_is_nearly_full_is_a_problem(settings: Settings) -> None:
 
 
 def test_a_folder_that_cannot_be_used_is_a_problem(settings: Settings) -> None:
-    """Before the first event needs it."""
+    """An unusable folder is a problem, before the first event needs it."""
     Path(settings.spool_dir).write_text("in the way")
 
     state, what = found(settings)
@@ -85,7 +85,7 @@ def test_a_folder_that_cannot_be_used_is_a_problem(settings: Settings) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_a_problem(settings: Settings) -> None:
-    """The doctor itself does not fail on it."""
+    """An unreadable spool file is a problem, and does not end the doctor."""
     fill(settings, numbers(1))
     (database,) = Path(settings.spool_dir).glob("*.sqlite3")
     database.write_bytes(b"garbage " * 1000)

@@ -1,4 +1,4 @@
-"""A stall: workers that listen but run no task, told apart from idle and busy ones."""
+"""A stall: workers that listen but run no task, in contrast to idle and busy ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vwo_celery.operating.stalls import Stall, find_stall, silence_seconds
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.testing import RedisServer
 
-#: Longer than what counts as silence, in seconds.
+#: Longer than a silence that counts as a stall, in seconds.
 LONG = 20.0
 
 pytestmark = pytest.mark.declared_keys(
@@ -36,7 +36,7 @@ def queues(redis_url: str) -> Queues:
 
 @pytest.fixture
 def waiting(queues: Queues) -> vwo_celery.Queue:
-    """A queue with one batch that has been ready for long, which worker nobody sends."""
+    """A queue with one batch that has been ready for long and that no worker sends."""
     queue = queues.add()
     queues.fill(queue, 5)
     queues.age_ready(queue, first_seconds=LONG, visible_seconds=LONG)
@@ -45,13 +45,13 @@ def waiting(queues: Queues) -> vwo_celery.Queue:
 
 
 def look(queues: Queues) -> Stall | None:
-    """The stall there is."""
+    """The stall that is found."""
     fleet = queues.fleet
     return find_stall(fleet, queues.settings, fleet.signs_ms(), fleet.now_ms())
 
 
 def note(queues: Queues, sign: str, seconds_ago: float) -> None:
-    """Leave a sign of life that is so old."""
+    """Store a sign of life of the given age."""
     fleet = queues.fleet
     fleet.client.hset(fleet.keys.pulse, sign, fleet.now_ms() - int(1000 * seconds_ago))
 
@@ -59,7 +59,7 @@ def note(queues: Queues, sign: str, seconds_ago: float) -> None:
 def test_a_batch_that_waits_and_no_task_is_a_stall(
     queues: Queues, waiting: vwo_celery.Queue
 ) -> None:
-    """It names the shard to send from, and how long no task has run."""
+    """A waiting batch and no task are a stall; it names the shard and how long no task has run."""
     note(queues, "task", LONG)
     note(queues, "beat", 2 * LONG)
 
@@ -76,35 +76,35 @@ def a_task(queues: Queues, queue: vwo_celery.Queue) -> None:
 
 
 def a_sweep_by_task(queues: Queues, queue: vwo_celery.Queue) -> None:
-    """A sweep that beat asked for ran just now."""
+    """A sweep requested by beat ran just now."""
     queues.fleet.note_sweep("beat")
 
 
 def a_batch_in_flight(queues: Queues, queue: vwo_celery.Queue) -> None:
-    """A lane is busy with a slow answer of VWO's, in another queue."""
+    """A lane waits for a slow answer of VWO, in another queue."""
     other = queues.add(2)
     queues.fill(other, 5)
     queues.claim(other)
 
 
 def a_pause(queues: Queues, queue: vwo_celery.Queue) -> None:
-    """An operator does not want it sent."""
+    """An operator paused the queue."""
     queues.shard(queue).pause("maintenance")
 
 
 def a_pause_that_just_ended(queues: Queues, queue: vwo_celery.Queue) -> None:
-    """What waited for its end has had no time to leave."""
+    """A pause ended just now, and its batches had no time to leave."""
     queues.shard(queue).pause("maintenance")
     queues.shard(queue).resume()
 
 
 def an_open_circuit(queues: Queues, queue: vwo_celery.Queue) -> None:
-    """VWO is out of order, and the next probe is due later."""
+    """VWO is down, and the next probe is due later."""
     queues.shard(queue).hold(queues.fleet.now_ms() + 60_000, "")
 
 
 def a_fresh_batch(queues: Queues, queue: vwo_celery.Queue) -> None:
-    """It has become ready just now."""
+    """The batch became ready just now."""
     queues.age_ready(queue, first_seconds=LONG, visible_seconds=1)
 
 
@@ -118,7 +118,7 @@ def test_what_is_no_stall(
     waiting: vwo_celery.Queue,
     state: Callable[[Queues, vwo_celery.Queue], None],
 ) -> None:
-    """Whoever may be about to send it, or must not, is given the time."""
+    """No stall is found while a worker may be about to send the batch, or must not."""
     state(queues, waiting)
 
     assert look(queues) is None
@@ -126,7 +126,7 @@ def test_what_is_no_stall(
 
 
 def test_idle_workers_without_beat_are_healthy(queues: Queues) -> None:
-    """No task runs where none is due: that alone is no alarm."""
+    """Idle workers without beat are healthy: no task is due."""
     queue = queues.add()
     queues.fill(queue, 3)
     queues.fleet.note_listener("worker:1")
@@ -136,7 +136,7 @@ def test_idle_workers_without_beat_are_healthy(queues: Queues) -> None:
 
 
 def test_a_lost_lease_that_nobody_reclaims_is_a_stall(queues: Queues) -> None:
-    """A batch whose worker went silent waits as well."""
+    """An expired lease that nobody reclaims is a stall: such a batch waits as well."""
     queue = queues.add()
     queues.fill(queue, 5)
     queues.claim(queue)
@@ -152,7 +152,7 @@ def test_a_lost_lease_that_nobody_reclaims_is_a_stall(queues: Queues) -> None:
 
 
 def test_health_names_the_stall(queues: Queues, waiting: vwo_celery.Queue) -> None:
-    """As soon as what waits is late, or a listener had to send; and no longer once a task runs."""
+    """health reports the stall once the batch is late or a listener had to send, until a task runs."""
     note(queues, "task", LONG)
 
     not_late = health.health(queues.fleet, queues.settings)
@@ -170,7 +170,7 @@ def test_health_names_the_stall(queues: Queues, waiting: vwo_celery.Queue) -> No
 
 
 def test_health_names_the_stall_of_late_events(queues: Queues) -> None:
-    """Where not even a listener sends, late events and silent tasks are enough."""
+    """health reports the stall of late events even if no listener sends."""
     queue = queues.add(request_time_interval=1)
     queues.fill(queue, 5)
     queues.age_ready(queue, first_seconds=2 * LONG, visible_seconds=2 * LONG)
@@ -182,7 +182,9 @@ def test_health_names_the_stall_of_late_events(queues: Queues) -> None:
 
 
 def test_a_rescue_is_forgotten_after_a_while(queues: Queues) -> None:
-    """One short trouble of the broker, and then nothing to do: healthy again without any task."""
+    """A rescue by a listener is forgotten after a while: an idle fleet is healthy again without any
+    task.
+    """
     note(queues, "task", 1000)
     note(queues, "rescue", 30)
     queues.fleet.note_listener("worker:1")
@@ -195,7 +197,7 @@ def test_a_rescue_is_forgotten_after_a_while(queues: Queues) -> None:
 
 
 def test_silence_follows_the_sweeps(redis_url: str) -> None:
-    """Ten seconds, or five sweeps where those are rare."""
+    """Silence lasts ten seconds, or five sweeps if those are rare."""
     often, rarely = Queues(redis_url), Queues(redis_url, sweep_interval_seconds=60.0)
 
     assert silence_seconds(often.settings) == 10
@@ -206,7 +208,7 @@ def test_silence_follows_the_sweeps(redis_url: str) -> None:
 
 
 def publisher(url: str) -> Publisher:
-    """A worker's publisher with a broker that has no timeouts of its own."""
+    """A worker's publisher, with a broker that sets no timeouts itself."""
     app = Celery(broker=url, set_as_current=False)
     return Publisher(app, "vwo_celery.deliver", {})
 
@@ -216,7 +218,7 @@ WAKEUP = Wakeup("legacy-1-a", 0, "token")
 
 @pytest.mark.declared_keys("celery", "_kombu*")
 def test_a_task_is_published(redis: redis_py.Redis, redis_url: str) -> None:
-    """The task's name and arguments, which hold no event and no key."""
+    """A published task has a name and arguments that hold no event and no key."""
     assert publisher(redis_url).publish(WAKEUP)
 
     (message,) = redis.lrange("celery", 0, -1)
@@ -225,12 +227,12 @@ def test_a_task_is_published(redis: redis_py.Redis, redis_url: str) -> None:
 
 
 def hang(broker: RedisServer, proxy: TcpProxy) -> None:
-    """Connections stay open and nothing is answered."""
+    """Keep connections open and answer nothing."""
     proxy.blackhole()
 
 
 def refuse(broker: RedisServer, proxy: TcpProxy) -> None:
-    """Nobody is there."""
+    """Refuse connections."""
     broker.kill()
     proxy.cut_connections()
 
@@ -239,7 +241,9 @@ def refuse(broker: RedisServer, proxy: TcpProxy) -> None:
 def test_a_broker_out_of_reach_is_told_soon(
     trouble: Callable[[RedisServer, TcpProxy], None], caplog: Any
 ) -> None:
-    """However it fails, the caller knows within seconds, is not held up again, and it is logged once."""
+    """An unreachable broker is reported within seconds, the next call does not wait, and it is
+    logged once.
+    """
     with RedisServer() as broker, TcpProxy(broker.port) as proxy:
         published = publisher(proxy.url())
         assert published.publish(WAKEUP)
