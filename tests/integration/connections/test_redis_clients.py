@@ -89,7 +89,7 @@ def test_a_producer_does_not_wait(kind: str) -> None:
 
 
 def test_passwords_of_sentinel_and_master() -> None:
-    """A URL's password is that of the servers; Sentinels have their own, and the same timeouts."""
+    """A URL's password is that of the servers; Sentinels have their own, and share the timeout."""
     url = "rediss+sentinel://ann:p%40ss@a,b,c/events?sentinel_password=s3cret&sentinel_username=bob"
 
     pool = open_client(url, timeout_seconds=0.3).connection_pool

@@ -46,7 +46,7 @@ def cut_off(group: SentinelGroup) -> Iterator[None]:
 
 
 def _name_to_master(group: SentinelGroup, user: str, password: str) -> None:
-    """The name and port by which the replicas ask for the master's data."""
+    """Set the login with which the replicas ask for the master's data."""
     for replica in group.replicas:
         with client_of(replica) as client:
             client.config_set("masteruser", user)

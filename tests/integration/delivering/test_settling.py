@@ -294,7 +294,7 @@ def test_a_search_that_an_outage_ends_loses_and_repeats_nothing(make: Make, vwo:
 
 @pytest.mark.declared_keys(*KEPT)
 def test_a_refusal_in_the_middle_of_a_search_pauses(make: Make, vwo: Vwo) -> None:
-    """An answer 401 or 403 during a search pauses the queue: a revoked key is no fault of the events."""
+    """A 401 during a search pauses the queue: a revoked key is no fault of the events."""
     made = proven(make(per_request=8))
     answers: Iterator[int | None] = iter([400, None, 401])
     vwo.judge = lambda numbers: next(answers, None)

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.declared_keys(*KEPT)
 def _run(
     url: str, work: Callable[[vwo_celery.aio.AioQueue], Awaitable[Answer]], **settings: Any
 ) -> Answer:
-    """Result of *work*, in an event loop of its own."""
+    """The result of *work*, run in its own event loop."""
 
     async def main() -> Answer:
         queue = vwo_celery.aio.connect(
@@ -47,7 +47,7 @@ def _stored(redis: redis_py.Redis) -> Any:
 
 
 def test_awaits_at_the_same_time_share_round_trips(redis: redis_py.Redis, redis_url: str) -> None:
-    """Two hundred awaits take a handful of commands, and every one gets its receipt."""
+    """Two hundred concurrent awaits take a few commands, and each gets its receipt."""
 
     async def work(queue: vwo_celery.aio.AioQueue) -> list[vwo_celery.Receipt]:
         await queue.enqueue({"n": -1})
@@ -76,7 +76,7 @@ def test_order_is_kept(redis: redis_py.Redis, redis_url: str) -> None:
 
 
 def test_one_bad_event_is_dropped_alone(redis: redis_py.Redis, redis_url: str) -> None:
-    """An event that JSON cannot carry gets its own receipt; the others are stored."""
+    """An event that JSON cannot carry is dropped with its own receipt; the others are stored."""
 
     async def work(queue: vwo_celery.aio.AioQueue) -> list[vwo_celery.Receipt]:
         return await queue.enqueue_many([{"n": 1}, {"n": float("nan")}, {"n": 3}])
@@ -91,7 +91,7 @@ def test_one_bad_event_is_dropped_alone(redis: redis_py.Redis, redis_url: str) -
 def test_a_lost_answer_does_not_store_twice(
     redis: redis_py.Redis, redis_server: RedisServer
 ) -> None:
-    """A push whose answer was cut is sent again, and stored once."""
+    """A push whose answer was lost is sent again, and stored once."""
     with TcpProxy(redis_server.port) as proxy:
 
         async def work(queue: vwo_celery.aio.AioQueue) -> list[vwo_celery.Receipt]:
@@ -107,7 +107,7 @@ def test_a_lost_answer_does_not_store_twice(
 
 
 def test_without_redis_the_event_is_dropped_in_time(redis: redis_py.Redis) -> None:
-    """Nobody waits for a Redis that is not there; without a spool, the receipt says "dropped"."""
+    """Without Redis and without a spool, the receipt says "dropped" within the timeout."""
 
     async def work(queue: vwo_celery.aio.AioQueue) -> vwo_celery.Receipt:
         return await asyncio.wait_for(queue.enqueue({"n": 1}), timeout=5)
@@ -120,7 +120,7 @@ def test_without_redis_the_event_is_dropped_in_time(redis: redis_py.Redis) -> No
 def test_a_server_that_forgot_the_scripts_is_given_them(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """SCRIPT FLUSH, and a Redis that lost everything, cost one more try."""
+    """After SCRIPT FLUSH, or if Redis lost everything, a push needs one more attempt."""
 
     async def work(queue: vwo_celery.aio.AioQueue) -> list[vwo_celery.Receipt]:
         receipts = [await queue.enqueue({"n": 1})]
@@ -137,7 +137,7 @@ def test_a_server_that_forgot_the_scripts_is_given_them(
 
 
 def test_a_caller_who_gives_up_harms_no_other(redis: redis_py.Redis, redis_url: str) -> None:
-    """A cancelled await leaves the round trip it shares to the others."""
+    """A cancelled await does not cancel the round trip that it shares with others."""
 
     async def work(queue: vwo_celery.aio.AioQueue) -> vwo_celery.Receipt:
         await queue.enqueue({"n": 0})
@@ -151,7 +151,7 @@ def test_a_caller_who_gives_up_harms_no_other(redis: redis_py.Redis, redis_url: 
 
 
 def test_a_queue_serves_one_loop_after_another(redis: redis_py.Redis, redis_url: str) -> None:
-    """A queue made once may be used from the loop of each `asyncio.run`."""
+    """One queue may be used in the loops of several `asyncio.run` calls, one after another."""
     queue = vwo_celery.aio.connect(DESTINATION, batch_event_data=BATCH, redis_url=redis_url)
 
     async def once() -> vwo_celery.Receipt:
@@ -163,7 +163,7 @@ def test_a_queue_serves_one_loop_after_another(redis: redis_py.Redis, redis_url:
 
 
 def test_a_closed_queue_opens_again(redis: redis_py.Redis, redis_url: str) -> None:
-    """A request that comes after `aclose`, in the same loop, is served as any other."""
+    """An enqueue after `aclose`, in the same loop, works as usual."""
 
     async def work(queue: vwo_celery.aio.AioQueue) -> list[vwo_celery.Receipt]:
         before = await queue.enqueue({"n": 1})

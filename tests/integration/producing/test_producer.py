@@ -1,4 +1,4 @@
-"""The queue that an application holds: its receipts are true, and each call has a bounded cost."""
+"""The queue that an application uses: its receipts are true, and each call has a bounded cost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.declared_keys(*KEPT)
 
 
 def test_an_event_is_stored_as_it_goes_on_the_wire(redis: redis_py.Redis, redis_url: str) -> None:
-    """The receipt says where it is, and there it is, in compact JSON and in order."""
+    """An event is stored where the receipt says, in compact JSON and in order."""
     queue = connect(redis_url)
 
     receipts = [queue.enqueue({"n": 1, "name": "Zoë"}), queue.enqueue(b'{"n":2}')]
@@ -40,7 +40,9 @@ def test_an_event_is_stored_as_it_goes_on_the_wire(redis: redis_py.Redis, redis_
 
 
 def test_many_events_get_a_receipt_each(redis: redis_py.Redis, redis_url: str) -> None:
-    """One that JSON cannot carry is dropped alone, with its reason, and counted."""
+    """Each of many events has a receipt; one that JSON cannot carry is dropped alone, with its
+    reason, and counted.
+    """
     queue = connect(redis_url)
 
     receipts = queue.enqueue_many([{"n": 0}, {"n": float("nan")}, {"n": 1}, "no object"])
@@ -52,7 +54,7 @@ def test_many_events_get_a_receipt_each(redis: redis_py.Redis, redis_url: str) -
 
 
 def test_no_events_are_no_round_trip(redis: redis_py.Redis, redis_url: str) -> None:
-    """Nothing is asked of Redis for nothing."""
+    """Enqueuing no events sends nothing to Redis."""
     queue = connect(redis_url)
 
     with commands_sent(redis) as sent:
@@ -61,7 +63,7 @@ def test_no_events_are_no_round_trip(redis: redis_py.Redis, redis_url: str) -> N
 
 
 def test_connecting_connects_to_nothing() -> None:
-    """Making a queue is setting up, and cannot fail because Redis is not there yet."""
+    """Making a queue connects to nothing, and cannot fail because Redis is away."""
     queue = connect(f"redis://127.0.0.1:{free_port()}/0")
 
     assert queue.dropped == {}
@@ -71,7 +73,9 @@ def test_connecting_connects_to_nothing() -> None:
 
 
 def test_an_enqueue_is_one_command(redis: redis_py.Redis, redis_url: str) -> None:
-    """Once the queue is known, an event that seals nothing takes one round trip, sweep or not."""
+    """Once the queue is known, an event that seals nothing takes one round trip, also when a sweep
+    ran between.
+    """
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
 
@@ -84,7 +88,9 @@ def test_an_enqueue_is_one_command(redis: redis_py.Redis, redis_url: str) -> Non
 
 
 def test_an_enqueue_that_seals_leaves_its_wakeup(redis: redis_py.Redis, redis_url: str) -> None:
-    """The short way declines, the general way seals; a wake-up is left in one more round trip."""
+    """An event that seals a batch takes an append, an enqueue, and one more round trip for the
+    wake-up.
+    """
     queue = connect(redis_url)
     queue.enqueue_many([{"n": n} for n in range(99)])
 
@@ -101,7 +107,7 @@ def test_an_enqueue_that_seals_leaves_its_wakeup(redis: redis_py.Redis, redis_ur
 def test_many_events_take_one_command_a_thousand(
     redis: redis_py.Redis, redis_url: str, count: int, commands: int
 ) -> None:
-    """However many batches are sealed, a thousand events are one round trip."""
+    """A thousand events take one round trip, however many batches they seal."""
     queue = connect(redis_url)
     queue.enqueue({"n": -1})
 
@@ -118,7 +124,7 @@ def test_many_events_take_one_command_a_thousand(
 def test_large_events_are_sent_in_commands_of_a_megabyte(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """No command holds Redis for long, however large the events are."""
+    """Large events are sent in commands of at most a megabyte: none blocks Redis for long."""
     queue = connect(redis_url)
     queue.enqueue({"n": -1})
 
@@ -135,7 +141,7 @@ def test_large_events_are_sent_in_commands_of_a_megabyte(
 
 
 def test_real_time_makes_each_event_a_batch(redis: redis_py.Redis, redis_url: str) -> None:
-    """Without batch settings every event leaves at once: ready, and a worker woken for it."""
+    """Without batch settings every event is a ready batch at once, and a worker is woken for it."""
     queue = connect(redis_url, batch=None, max_parallel_sends=8)
 
     receipts = [queue.enqueue({"n": n}) for n in range(3)]
@@ -147,7 +153,7 @@ def test_real_time_makes_each_event_a_batch(redis: redis_py.Redis, redis_url: st
 
 
 def test_a_full_batch_leaves_a_wakeup(redis: redis_py.Redis, redis_url: str) -> None:
-    """Whoever listens learns which shard has a batch, and which slot it was woken for."""
+    """The wake-up of a full batch names the shard and the slot."""
     queue = connect(redis_url, batch={"events_per_request": 3})
 
     queue.enqueue_many({"n": n} for n in range(4))
@@ -160,7 +166,7 @@ def test_a_full_batch_leaves_a_wakeup(redis: redis_py.Redis, redis_url: str) -> 
 
 
 def test_wakeups_are_bounded_by_parallel_sends(redis: redis_py.Redis, redis_url: str) -> None:
-    """A flood of full batches wakes as many workers as may send, and no more."""
+    """A flood of full batches leaves as many wake-ups as `parallel` allows, and no more."""
     queue = connect(redis_url, batch=None, max_parallel_sends=4)
 
     queue.enqueue_many({"n": n} for n in range(500))
@@ -171,7 +177,7 @@ def test_wakeups_are_bounded_by_parallel_sends(redis: redis_py.Redis, redis_url:
 
 
 def test_wakeups_that_nobody_takes_do_not_pile_up(redis: redis_py.Redis, redis_url: str) -> None:
-    """Where no worker runs for long, the list of wake-ups stays short."""
+    """If no worker runs for long, the list of wake-ups stays short."""
     queue = connect(redis_url, batch=None)
 
     for n in range(6):
@@ -183,7 +189,9 @@ def test_wakeups_that_nobody_takes_do_not_pile_up(redis: redis_py.Redis, redis_u
 def test_another_process_may_have_registered_smaller_batches(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """A producer that thinks batches are large stores all the same, in the smaller batches."""
+    """A producer that expects large batches still stores its events, in the smaller registered
+    batches.
+    """
     ours = connect(redis_url)
     ours.enqueue({"n": 0})
     theirs = connect(redis_url, batch={"events_per_request": 2})
@@ -202,7 +210,7 @@ def test_another_process_may_have_registered_smaller_batches(
 def test_another_process_may_have_registered_larger_batches(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """The last registration counts, for everybody."""
+    """The last registration of limits counts for every producer."""
     ours = connect(redis_url, batch={"events_per_request": 2})
     ours.enqueue({"n": 0})
     connect(redis_url, batch={"events_per_request": 5}).enqueue({"n": 1})
@@ -229,7 +237,7 @@ def test_shards_share_the_events(redis: redis_py.Redis, redis_url: str) -> None:
 
 
 def test_a_full_queue_drops_the_newest(redis: redis_py.Redis, redis_url: str) -> None:
-    """What does not fit is not stored, its receipt says so, and both sides count it."""
+    """An event that does not fit is not stored; the receipt says so, and producer and Redis count it."""
     queue = connect(redis_url, max_queue_events=3, when_full="drop_newest")
 
     receipts = [queue.enqueue({"n": n}) for n in range(5)]
@@ -243,7 +251,7 @@ def test_a_full_queue_drops_the_newest(redis: redis_py.Redis, redis_url: str) ->
 
 
 def test_a_full_queue_may_raise(redis: redis_py.Redis, redis_url: str) -> None:
-    """With `raise` the caller learns at once; nothing was stored of that push."""
+    """With when_full="raise" the caller gets an error at once, and nothing of that push is stored."""
     queue = connect(redis_url, max_queue_events=3, when_full="raise")
     queue.enqueue_many({"n": n} for n in range(2))
 
@@ -254,7 +262,7 @@ def test_a_full_queue_may_raise(redis: redis_py.Redis, redis_url: str) -> None:
 
 
 def test_capacity_in_bytes(redis: redis_py.Redis, redis_url: str) -> None:
-    """Bytes are bounded as events are."""
+    """Capacity in bytes is enforced like capacity in events."""
     queue = connect(redis_url, max_queue_bytes=1_000, when_full="drop_newest")
 
     receipts = [queue.enqueue({"n": n, "text": "x" * 300}) for n in range(4)]
@@ -265,7 +273,7 @@ def test_capacity_in_bytes(redis: redis_py.Redis, redis_url: str) -> None:
 def test_there_is_room_again_once_events_are_delivered(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """Capacity bounds what is undelivered, not what was ever accepted."""
+    """Deliveries free capacity: it bounds the undelivered events, not all that were ever accepted."""
     queue = connect(
         redis_url, batch={"events_per_request": 3}, max_queue_events=3, when_full="drop_newest"
     )

@@ -1,5 +1,8 @@
-"""Producers without a spool while Redis, or the network before it, fails: no exception, no long wait,
-no duplicate. With a spool: test_spool.py."""
+"""Producers without a spool while Redis or the network fails: no exception, no long wait, no
+duplicate.
+
+test_spool.py has the tests with a spool.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ UNAVAILABLE = Receipt(where="dropped", reason="redis_unavailable")
 
 
 def connect(url: str, **settings: Any) -> vwo_celery.Queue:
-    """A queue that has no disk to fall back on."""
+    """A queue without a spool."""
     return producers.connect(url, spool_dir="", **settings)
 
 
@@ -46,7 +49,7 @@ def proxy(redis_server: RedisServer) -> Iterator[TcpProxy]:
 def test_an_event_whose_answer_was_lost_is_stored_once(
     redis: redis_py.Redis, proxy: TcpProxy, opened: bool
 ) -> None:
-    """Redis has stored it, the answer is cut off: the producer asks again, and nothing is doubled."""
+    """If the answer to a push is lost, the producer pushes again, and the event is stored once."""
     queue = connect(proxy.url())
     assert producer_of(queue).register()
     events = [{"n": 0}] if opened else []
@@ -64,7 +67,7 @@ def test_an_event_whose_answer_was_lost_is_stored_once(
 def test_many_events_whose_answer_was_lost_are_stored_once(
     redis: redis_py.Redis, proxy: TcpProxy
 ) -> None:
-    """The batches that the first try sealed are neither doubled nor lost."""
+    """If the answer to a push of many events is lost, its sealed batches are neither doubled nor lost."""
     queue = connect(proxy.url(), batch={"events_per_request": 30})
     queue.enqueue({"n": 0})
     proxy.drop_reply_to(b'{"n":50}')
@@ -78,7 +81,9 @@ def test_many_events_whose_answer_was_lost_are_stored_once(
 
 
 def test_a_server_that_stalls_stores_an_event_once() -> None:
-    """All tries were given up, and then the server does both: one event, and later ones as ever."""
+    """A server that executes all abandoned attempts later stores the event once; later events work
+    as usual.
+    """
     with RedisServer() as server, redis_py.Redis.from_url(server.url) as client:
         queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
         queue.enqueue({"n": 0})
@@ -98,7 +103,7 @@ def test_a_server_that_stalls_stores_an_event_once() -> None:
 def test_a_registration_whose_answer_was_lost_is_written_again(
     redis: redis_py.Redis, proxy: TcpProxy
 ) -> None:
-    """The first event of a process is not lost over one broken connection."""
+    """A lost answer to the registration does not lose the first event of a process."""
     queue = connect(proxy.url())
     proxy.drop_reply_to(DESTINATION.queue.encode())
 
@@ -110,7 +115,7 @@ def test_a_registration_whose_answer_was_lost_is_written_again(
 
 
 def test_a_server_that_comes_back_without_scripts(redis: redis_py.Redis, proxy: TcpProxy) -> None:
-    """A connection breaks, and the server behind it has lost its scripts: the event is stored."""
+    """A connection breaks and the server has lost its scripts: the event is stored."""
     queue = connect(proxy.url())
     queue.enqueue({"n": 0})
     redis.script_flush()
@@ -136,7 +141,7 @@ def test_script_flush_is_mended(redis: redis_py.Redis, redis_url: str) -> None:
 
 
 def test_flushall_is_mended(redis: redis_py.Redis, redis_url: str) -> None:
-    """What FLUSHALL took is gone; the next event registers the queue again and is stored."""
+    """After FLUSHALL, the next event registers the queue again and is stored."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
     redis.flushall()
@@ -150,7 +155,7 @@ def test_flushall_is_mended(redis: redis_py.Redis, redis_url: str) -> None:
 
 
 def test_a_server_that_is_not_there_costs_little_time() -> None:
-    """A refused connection is an answer: the event is dropped, counted, and nothing raises."""
+    """If connections are refused, the event is dropped at once and counted; nothing is raised."""
     queue = connect(f"redis://127.0.0.1:{free_port()}/0", enqueue_timeout_seconds=TIMEOUT_SECONDS)
     started = time.monotonic()
 
@@ -165,7 +170,7 @@ def test_a_server_that_is_not_there_costs_little_time() -> None:
 def test_a_server_that_is_silent_costs_little_time(
     redis: redis_py.Redis, proxy: TcpProxy, connected: bool
 ) -> None:
-    """A network that swallows everything holds a caller for little more than the timeout."""
+    """A network that answers nothing holds a caller for little more than the timeout."""
     queue = connect(proxy.url(), enqueue_timeout_seconds=TIMEOUT_SECONDS)
     if connected:
         queue.enqueue({"n": 0})
@@ -179,7 +184,9 @@ def test_a_server_that_is_silent_costs_little_time(
 
 
 def test_a_server_that_comes_back_takes_events_again() -> None:
-    """Down: dropped, and said so. Back, with an empty script cache: stored, nothing to be done."""
+    """While the server is down, receipts say "dropped"; once it is back without scripts, events are
+    stored again.
+    """
     with RedisServer(appendonly=True) as server:
         queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
         queue.enqueue({"n": 0})
@@ -196,7 +203,7 @@ def test_a_server_that_comes_back_takes_events_again() -> None:
 
 
 def test_a_server_without_memory_refuses_and_says_so() -> None:
-    """An event that Redis has no room for is dropped, counted, and nothing raises."""
+    """An event that Redis has no memory for is dropped and counted; nothing is raised."""
     with RedisServer(maxmemory_bytes=100_000_000) as server:
         client: redis_py.Redis = redis_py.Redis.from_url(server.url)
         queue = connect(server.url)
@@ -212,7 +219,7 @@ def test_a_server_without_memory_refuses_and_says_so() -> None:
 
 
 def test_what_other_programs_break_raises_nothing(redis: redis_py.Redis, redis_url: str) -> None:
-    """A key of the wrong type is Redis trouble like any other to the application."""
+    """A key of the wrong type raises nothing: the application sees it as any failure of Redis."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
     redis.delete(producer_of(queue).shards[0].keys.open)

@@ -1,4 +1,4 @@
-"""Flush and results: an application learns in time how its events ended."""
+"""Flush and results: an application learns in time what became of its events."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EVENT = {
 
 
 def test_a_flush_without_a_worker_says_so_in_time(redis: redis_py.Redis, redis_url: str) -> None:
-    """Nobody sends: the flush ends at its timeout with the truth, and the events stay."""
+    """Without a worker, flush ends at its timeout and says so; the events stay."""
     queue = connect(redis_url)
     queue.enqueue_many({"n": n} for n in range(5))
     started = time.monotonic()
@@ -53,7 +53,7 @@ def test_a_flush_without_a_worker_says_so_in_time(redis: redis_py.Redis, redis_u
 
 
 def test_a_flush_of_an_empty_queue_is_well(redis: redis_py.Redis, redis_url: str) -> None:
-    """Nothing to send is no failure, not even before the first event."""
+    """A flush of an empty queue succeeds, even before the first event."""
     result = connect(redis_url).flush_events(timeout_seconds=5)
 
     assert result
@@ -62,7 +62,7 @@ def test_a_flush_of_an_empty_queue_is_well(redis: redis_py.Redis, redis_url: str
 
 @pytest.fixture
 def worker() -> Iterator[Any]:
-    """Starts a thread that settles every batch it is woken for, as it is told."""
+    """Start a thread that settles every batch it is woken for, as given."""
     ended, threads = threading.Event(), []
 
     def start(queue: vwo_celery.Queue, settle: Any) -> None:
@@ -86,7 +86,7 @@ def worker() -> Iterator[Any]:
 
 
 def test_a_flush_waits_for_delivery(redis: redis_py.Redis, redis_url: str, worker: Any) -> None:
-    """What other processes enqueued before, in all shards, counts as well."""
+    """A flush waits for all pending events, also of other processes and in all shards."""
     queue = connect(redis_url, shards=2)
     connect(redis_url, shards=2).enqueue_many({"n": n} for n in range(7))
     queue.enqueue_many({"n": n} for n in range(5))
@@ -99,7 +99,7 @@ def test_a_flush_waits_for_delivery(redis: redis_py.Redis, redis_url: str, worke
 
 
 def test_a_flush_tells_what_failed(redis: redis_py.Redis, redis_url: str, worker: Any) -> None:
-    """What was dead-lettered is not delivered, and a flush does not wait for it."""
+    """A flush reports dead-lettered events as failed, and does not wait for them."""
     queue = connect(redis_url)
     queue.enqueue_many({"n": n} for n in range(5))
     worker(queue, lambda shard, batch: shard.dead_letter(batch, error="too old"))
@@ -113,7 +113,7 @@ def test_a_flush_tells_what_failed(redis: redis_py.Redis, redis_url: str, worker
 
 
 def test_a_flush_tells_why_it_is_pending(redis: redis_py.Redis, redis_url: str) -> None:
-    """A pause, or an answer of VWO's, is the reason rather than a time that was over."""
+    """A flush whose time is over gives the reason: a pause, or an answer of VWO."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
     producer_of(queue).fleet.note_listener("a worker")
@@ -125,7 +125,7 @@ def test_a_flush_tells_why_it_is_pending(redis: redis_py.Redis, redis_url: str) 
 
 
 def test_a_flush_raises_nothing_without_redis() -> None:
-    """An application that ends while Redis is away is told, not failed."""
+    """Without Redis, flush raises nothing and reports that its events are not delivered."""
     queue = connect(f"redis://127.0.0.1:{free_port()}/0", enqueue_timeout_seconds=TIMEOUT_SECONDS)
 
     result = queue.flush_events(timeout_seconds=1)
@@ -135,7 +135,7 @@ def test_a_flush_raises_nothing_without_redis() -> None:
 
 
 def listen(queue: vwo_celery.Queue, found: list[Any]) -> threading.Thread:
-    """A thread that keeps the queue's first result; its interest is known when this returns."""
+    """A thread that keeps the queue's first result; it is subscribed when the function returns."""
     thread = threading.Thread(target=lambda: found.append(next(queue.results(10), None)))
     thread.start()
     meta = producer_of(queue).shards[0].keys.meta
@@ -150,7 +150,7 @@ def listen(queue: vwo_celery.Queue, found: list[Any]) -> threading.Thread:
 def test_results_tell_what_became_of_events(
     redis: redis_py.Redis, redis_url: str, status: int, error: str | None
 ) -> None:
-    """Who listens where the events come from gets each batch's error and events."""
+    """results gives each batch's error and events to the process that listens."""
     with Standin(faults=[] if status == 200 else [status]) as standin:
         destination = replace(DESTINATION, base_url=standin.url)
         queue = vwo_celery.connect(
@@ -171,7 +171,7 @@ def test_results_tell_what_became_of_events(
 
 
 def test_results_end_after_silence(redis: redis_py.Redis, redis_url: str) -> None:
-    """An application that does not want to wait for ever does not have to."""
+    """results ends after the given time of silence."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
 

@@ -1,4 +1,4 @@
-"""One queue in forks, threads and greenlets: every event once, every batch full."""
+"""One queue in forks, threads and greenlets: every event is stored once, every batch is full."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ pytestmark = pytest.mark.declared_keys(*KEPT)
 
 
 def test_a_forked_child_enqueues_on_its_own(redis: redis_py.Redis, redis_url: str) -> None:
-    """Parent and children go on with connections and marks of their own: nothing is taken for a
-    repeat, and nothing is lost."""
+    """Parent and children use their own connections and marks: no event is lost or taken for a repeat."""
     queue = connect(redis_url, batch={"events_per_request": 30})
     queue.enqueue({"n": 0})
     children = []
@@ -50,7 +49,7 @@ def test_a_forked_child_enqueues_on_its_own(redis: redis_py.Redis, redis_url: st
 
 
 def test_threads_share_a_queue(redis: redis_py.Redis, redis_url: str) -> None:
-    """Eight threads at once: every event is stored once, every batch is full."""
+    """Eight concurrent threads store every event once and fill every batch."""
     queue = connect(redis_url, batch={"events_per_request": 10})
     receipts: list[Receipt] = []
 
@@ -91,7 +90,7 @@ print(sum(job.value for job in jobs))
 
 
 def test_greenlets_share_a_queue(redis: redis_py.Redis, redis_url: str) -> None:
-    """Under gevent's patched standard library twenty greenlets store each event once."""
+    """Under gevent, twenty greenlets store each event once."""
     ran = subprocess.run(
         [sys.executable, "-c", GREENLETS, redis_url],
         capture_output=True, text=True, timeout=60, check=False,

@@ -1,5 +1,8 @@
-"""More than there is room for: full queues with `when_full="drop_oldest"`, full dead letters, and every
-other way to come over a bound. What Redis itself lost of what it had is told as well."""
+"""Bounds: full queues with `when_full="drop_oldest"`, too many dead letters, and other ways over a
+bound.
+
+Also the count of events that Redis itself lost.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ BROKER = BrokerFacts(url="redis://broker", queue="q", workers=("w",), consumers=
 
 
 def connect(url: str, **settings: Any) -> vwo_celery.Queue:
-    """A queue without a spool that drops its oldest events; three make a batch."""
+    """A queue without a spool that drops its oldest events; three events make a batch."""
     options = {"batch": {"events_per_request": 3}, "when_full": "drop_oldest", "spool_dir": ""}
     return producers.connect(url, **{**options, **settings})
 
@@ -56,14 +59,13 @@ def queues(redis_url: str) -> Queues:
     return Queues(redis_url)
 
 
-# -- the oldest go
+# -- dropping the oldest
 
 
 def test_a_full_queue_drops_its_oldest(
     redis: redis_py.Redis, redis_url: str, drops: list[tuple[str, str, int]]
 ) -> None:
-    """The newest events are stored; a whole batch went for them, and both the ledger and whoever
-    listens know."""
+    """A full queue drops its oldest batch for the newest event; ledger and receivers count the drop."""
     queue = connect(redis_url, max_queue_events=7)
     queue.enqueue_many({"n": n} for n in range(7))
 
@@ -81,7 +83,7 @@ def test_a_full_queue_drops_its_oldest(
 def test_where_no_batch_is_ready_the_oldest_open_events_go(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """One for one, so that the queue holds the newest events at any time."""
+    """If no batch is ready, the oldest open events are dropped one by one."""
     queue = connect(redis_url, batch={"events_per_request": 100}, max_queue_events=5)
 
     assert all(queue.enqueue({"n": n}) for n in range(12))
@@ -93,7 +95,7 @@ def test_where_no_batch_is_ready_the_oldest_open_events_go(
 def test_many_events_take_the_place_of_as_many_batches(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """Where every event is a batch of its own, some calls are needed."""
+    """If every event is a batch, dropping many batches takes several calls."""
     queue = connect(redis_url, batch={}, max_queue_events=400)
     queue.enqueue_many({"n": n} for n in range(400))
 
@@ -106,7 +108,7 @@ def test_many_events_take_the_place_of_as_many_batches(
 def test_many_events_take_the_place_of_as_many_open_ones(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """As many as one command may carry; more than one call drops."""
+    """A push with as many events as one command may have drops as many open ones, in several calls."""
     queue = connect(redis_url, batch={"events_per_request": 5_000}, max_queue_events=1_200)
     queue.enqueue_many({"n": n} for n in range(1_200))
 
@@ -117,7 +119,7 @@ def test_many_events_take_the_place_of_as_many_open_ones(
 
 
 def test_a_push_larger_than_the_queue_drops_nothing(redis: redis_py.Redis, redis_url: str) -> None:
-    """It would never fit; it is refused whole, and the queue stays as it is."""
+    """A push larger than the queue is refused as a whole and drops nothing, since it would never fit."""
     queue = connect(redis_url, max_queue_events=4)
     queue.enqueue_many({"n": n} for n in range(4))
 
@@ -130,7 +132,7 @@ def test_a_push_larger_than_the_queue_drops_nothing(redis: redis_py.Redis, redis
 
 
 def test_what_workers_hold_is_not_dropped(redis: redis_py.Redis, redis_url: str) -> None:
-    """It may be with VWO already; the newest is refused then."""
+    """Batches in flight are not dropped, since VWO may have them; the newest event is refused instead."""
     queue = connect(redis_url, max_queue_events=3)
     queue.enqueue_many({"n": n} for n in range(3))
     assert producer_of(queue).shards[0].claim(token="", lease_seconds=60)
@@ -141,7 +143,7 @@ def test_what_workers_hold_is_not_dropped(redis: redis_py.Redis, redis_url: str)
 
 
 def test_an_asyncio_producer_drops_the_oldest(redis: redis_py.Redis, redis_url: str) -> None:
-    """By the same way."""
+    """An asyncio producer drops the oldest events in the same way."""
     queue = AioQueue(connect(redis_url, max_queue_events=7))
 
     async def enqueue() -> list[Receipt]:
@@ -158,7 +160,7 @@ def test_an_asyncio_producer_drops_the_oldest(redis: redis_py.Redis, redis_url: 
 def test_producers_that_drop_at_once_lose_no_event_unsaid(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """Whatever they do to each other, every event is stored, or counted as dropped or refused."""
+    """If several producers drop at once, every event is stored, or counted as dropped or refused."""
     producers = [connect(redis_url, max_queue_events=10) for _ in range(4)]
 
     def enqueue(queue: vwo_celery.Queue) -> list[Receipt]:
@@ -178,7 +180,7 @@ def test_producers_that_drop_at_once_lose_no_event_unsaid(
 def test_drops_are_logged_once_a_minute(
     redis: redis_py.Redis, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A queue that stays full does not fill the log as well."""
+    """Drops of a queue that stays full are logged once a minute."""
     queue = vwo_celery.connect(
         vwo_celery.Destination(account_id=77, sdk_key="k" * 32, generation="fme"),
         batch_event_data={"events_per_request": 3}, redis_url=redis_url, when_full="drop_oldest",
@@ -194,11 +196,13 @@ def test_drops_are_logged_once_a_minute(
     assert "max_queue_events" in lines[0]
 
 
-# -- other ways to come over a bound
+# -- other ways over a bound
 
 
 def test_capacity_is_shared_by_shards(redis: redis_py.Redis, redis_url: str) -> None:
-    """Each shard has its part, rounded up: a queue of three parts holds ten events at least."""
+    """Each shard has its part of the capacity, rounded up: three parts of ten hold at least ten
+    events.
+    """
     queue = connect(redis_url, shards=3, max_queue_events=10, when_full="drop_newest")
 
     receipts = [queue.enqueue({"n": n}) for n in range(100)]
@@ -217,8 +221,9 @@ def test_capacity_is_shared_by_shards(redis: redis_py.Redis, redis_url: str) -> 
 def test_other_programs_may_push_beyond_the_capacity(
     redis: redis_py.Redis, redis_url: str, queues: Queues
 ) -> None:
-    """Redis refuses them nothing: the operator sees how full it is, our own events are refused until
-    it drains, and nothing is lost."""
+    """Events of other programs may exceed the capacity: the operator sees it, our own events are
+    refused until the queue drains, and nothing is lost.
+    """
     queue = connect(redis_url, max_queue_events=5, when_full="drop_newest")
     queue.enqueue({"n": 0})
     redis.lpush(producer_of(queue).shards[0].keys.open, *numbers(11, start=1))
@@ -239,7 +244,7 @@ def test_other_programs_may_push_beyond_the_capacity(
 
 
 def test_a_redrive_is_never_refused(redis: redis_py.Redis, redis_url: str, queues: Queues) -> None:
-    """What comes back may fill the queue over its capacity; new events wait for room."""
+    """A redrive is never refused and may exceed the capacity; new events wait for room."""
     queue = connect(redis_url, max_queue_events=4, when_full="drop_newest")
     queue.enqueue_many({"n": n} for n in range(3))
     queues.kill(queue, "too old")
@@ -261,7 +266,7 @@ def test_a_redrive_is_never_refused(redis: redis_py.Redis, redis_url: str, queue
 def test_a_capacity_that_is_lowered_drops_nothing_by_itself(
     redis: redis_py.Redis, redis_url: str, when_full: str, left: int
 ) -> None:
-    """What is there stays until the next push, which does what its policy says."""
+    """A lowered capacity drops nothing until the next push, which applies its policy."""
     connect(redis_url, max_queue_events=9).enqueue_many({"n": n} for n in range(8))
     lowered = connect(redis_url, max_queue_events=4, when_full=when_full)
     assert producer_of(lowered).register()
@@ -279,7 +284,7 @@ def test_a_capacity_that_is_lowered_drops_nothing_by_itself(
 
 
 def dead_queue(queues: Queues, batches: int, *, each: int = 5) -> vwo_celery.Queue:
-    """A queue with so many dead batches, and a batch that is not."""
+    """A queue with the given number of dead batches, and one batch that is not dead."""
     queue = queues.add(events_per_request=each)
     queues.fill(queue, each * (batches + 1))
     for _ in range(batches):
@@ -288,7 +293,9 @@ def dead_queue(queues: Queues, batches: int, *, each: int = 5) -> vwo_celery.Que
 
 
 def test_the_oldest_dead_letters_go(queues: Queues, drops: list[tuple[str, str, int]]) -> None:
-    """As many whole batches as bring the rest within the bound; what is alive stays."""
+    """The oldest dead batches are dropped whole until the rest is within the bound; other batches
+    stay.
+    """
     queue = dead_queue(queues, 4)
     oldest_first = queues.client.zrange(queues.shard(queue).keys.dead, 0, -1)
 
@@ -305,7 +312,7 @@ def test_the_oldest_dead_letters_go(queues: Queues, drops: list[tuple[str, str, 
 
 @pytest.mark.parametrize(("most", "left"), [(20, 20), (19, 15), (4, 0), (0, 0)])
 def test_a_bound_is_a_bound(queues: Queues, most: int, left: int) -> None:
-    """Exactly as many may stay; a batch that alone is over it goes as well; 0 keeps none."""
+    """The bound may be reached exactly; a single batch above it is dropped; 0 keeps none."""
     queue = dead_queue(queues, 4)
 
     dropped = trim_dead(queues.shard(queue), most)
@@ -314,7 +321,7 @@ def test_a_bound_is_a_bound(queues: Queues, most: int, left: int) -> None:
 
 
 def test_a_second_trim_drops_nothing(queues: Queues, drops: list[tuple[str, str, int]]) -> None:
-    """Within the bound there is nothing to do, nor to say."""
+    """Within the bound, a trim drops and logs nothing."""
     queue = dead_queue(queues, 2)
     trim_dead(queues.shard(queue), 5)
     drops.clear()
@@ -325,7 +332,9 @@ def test_a_second_trim_drops_nothing(queues: Queues, drops: list[tuple[str, str,
 
 
 def test_workers_that_trim_at_once_drop_no_more(queues: Queues) -> None:
-    """Each batch goes only while the bound is exceeded, whoever asks."""
+    """Workers that trim at once drop no more than one alone: each batch only while the bound is
+    exceeded.
+    """
     queue = dead_queue(queues, 30, each=1)
     shard = queues.shard(queue)
 
@@ -337,7 +346,7 @@ def test_workers_that_trim_at_once_drop_no_more(queues: Queues) -> None:
 
 
 def test_one_trim_is_bounded(queues: Queues) -> None:
-    """A bound that was lowered far does not keep a worker from sending; the next call goes on."""
+    """One trim drops a bounded number: a much lower bound does not keep a worker from sending."""
     queue = dead_queue(queues, 120, each=1)
 
     answers = [trim_dead(queues.shard(queue), 0) for _ in range(3)]
@@ -345,23 +354,23 @@ def test_one_trim_is_bounded(queues: Queues) -> None:
     assert answers == [100, 20, 0]
 
 
-# -- what Redis lost
+# -- events that Redis lost
 
 
 def copy_of(redis: Any) -> dict[bytes, bytes]:
-    """All keys, as Redis would write them to its disk now."""
+    """All keys, as Redis would save them now."""
     return {name: redis.dump(name) for name in redis.keys("*")}
 
 
 def come_back_with(redis: Any, keys: dict[bytes, bytes]) -> None:
-    """Redis crashed and has read an old file."""
+    """Make Redis hold an older state, as after a crash."""
     redis.flushall()
     for name, dumped in keys.items():
         redis.restore(name, 0, dumped)
 
 
 def findings(queues: Queues, check: str) -> list[Finding]:
-    """What the doctor says of one thing."""
+    """The doctor's findings of one check."""
     found = doctor.examine(
         Settings(redis_url=queues.settings.redis_url), lambda: queues.fleet, lambda _: BROKER
     )
@@ -372,7 +381,9 @@ def findings(queues: Queues, check: str) -> list[Finding]:
 def test_each_producer_tells_what_redis_lost_of_it(
     redis: redis_py.Redis, redis_url: str, queues: Queues, events_per_request: int
 ) -> None:
-    """Whatever way its events went, and only once; the ledger balances before and after."""
+    """Each producer reports its lost events once, whatever their way; the ledger balances before
+    and after.
+    """
     batch = {"events_per_request": events_per_request}
     first, second, silent = (connect(redis_url, batch=batch) for _ in range(3))
     for queue in (first, second, silent):
@@ -401,8 +412,9 @@ def test_each_producer_tells_what_redis_lost_of_it(
 def test_a_redis_that_forgot_all_is_no_loss_of_all_that_ever_was(
     redis: redis_py.Redis, redis_url: str, queues: Queues
 ) -> None:
-    """What it held is gone, and how much that was nobody knows; what was delivered long ago is not
-    counted, whichever producer registers first."""
+    """If Redis forgot everything, events delivered earlier are not counted as lost, whichever
+    producer registers first; how many it still held is unknown.
+    """
     producers = [connect(redis_url) for _ in range(3)]
     for queue in producers:
         queue.enqueue_many({"n": n} for n in range(10))
@@ -423,7 +435,9 @@ def test_a_redis_that_forgot_all_is_no_loss_of_all_that_ever_was(
 def test_a_new_producer_that_registers_first_leaves_it_to_the_others_to_tell(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """It cannot know that there was something before; they do with their next event."""
+    """A new producer that registers first knows of no earlier life; the others report it with their
+    next event.
+    """
     old, new = connect(redis_url), connect(redis_url)
     old.enqueue_many({"n": n} for n in range(10))
     redis.flushall()
@@ -439,7 +453,9 @@ def test_a_new_producer_that_registers_first_leaves_it_to_the_others_to_tell(
 
 
 def test_shards_have_marks_of_their_own(redis: redis_py.Redis, redis_url: str) -> None:
-    """A producer that spreads its events over shards misses none in any of them."""
+    """Each shard has its own marks: a producer that spreads its events over shards reports no false
+    loss.
+    """
     queue = connect(redis_url, shards=4, batch={"events_per_request": 100})
 
     assert all(queue.enqueue({"n": n}) for n in range(60))

@@ -56,7 +56,7 @@ BAD = {
     "100,000 levels": b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "100,000 levels, not closed": b"[" * 100_000,
 }
-#: Odd, but JSON objects: they go to VWO as they are.
+#: Unusual JSON objects, which go to VWO unchanged.
 ODD = {
     "a key twice": b'{"a":1,"a":2}',
     "lone surrogates": rb'{"a":"\ud800\udfff\udc00"}',
@@ -68,7 +68,7 @@ ODD = {
 
 
 class Way:
-    """A queue, a worker in this process, and a server that takes everything and keeps it."""
+    """A queue, a worker in this process, and a server that accepts and keeps everything."""
 
     def __init__(self, redis_url: str, server: servers.Server) -> None:
         self.server = server
@@ -85,16 +85,16 @@ class Way:
         self.told: list[tuple[Any, BatchReport]] = []
 
     def hear(self, signal: Any = None, report: Any = None, **_: Any) -> None:
-        """Note a signal."""
+        """Record a signal."""
         self.told.append((signal, report))
 
     def push(self, *events: bytes) -> None:
-        """What a program in another language does."""
+        """Push as a program in another language does."""
         with redis_py.Redis.from_url(self.queue.settings.redis_url) as client:
             client.lpush(self.shard.keys.open, *events)
 
     def run(self) -> None:
-        """Sweep, and deliver until there is nothing left."""
+        """Sweep, and deliver until nothing is left."""
         sweeping.sweep(self.fleet, self.queue.settings, by="beat")
         sweeping.sweep_shard(self.shard, self.queue.settings, force=True)
         worker = Worker(self.fleet, self.queue.settings, lambda wakeup: None)
@@ -103,14 +103,14 @@ class Way:
 
     @property
     def arrived(self) -> list[Any]:
-        """The events of all bodies; each body is one array of objects and nothing else."""
+        """The events of all bodies, each of which must be one array of objects."""
         bodies = [json.loads(request.body, parse_int=str) for request in self.server.requests]
         assert all(list(body) == ["ev"] for body in bodies)
         return [event for body in bodies for event in body["ev"]]
 
     @property
     def dead(self) -> list[BatchReport]:
-        """What was put aside."""
+        """The dead letters."""
         return [report for signal, report in self.told if signal is signals.batch_dead_lettered]
 
 
@@ -129,7 +129,7 @@ def way(redis_url: str) -> Iterator[Way]:
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 def test_the_good_events_of_a_batch_with_a_bad_one_arrive(way: Way, bad: bytes) -> None:
-    """One event that is no JSON object is put aside with the reason; its neighbours are delivered."""
+    """An event that is no JSON object is dead-lettered with the reason; its neighbours are delivered."""
     way.push(GOOD[0], bad, GOOD[1])
 
     way.run()
@@ -144,7 +144,9 @@ def test_the_good_events_of_a_batch_with_a_bad_one_arrive(way: Way, bad: bytes) 
 
 
 def test_all_bad_events_at_once(way: Way) -> None:
-    """Fragments that would fit together, and garbage of every kind, in one batch with good events."""
+    """Fragments that fit together and garbage of every kind do not harm the good events of their
+    batch.
+    """
     fragments = [b'{"a":[1', b'2]},{"b":3}', b'{"c":"', b'"}']
     way.push(*BAD.values(), *GOOD, *fragments)
 
@@ -157,7 +159,7 @@ def test_all_bad_events_at_once(way: Way) -> None:
 
 
 def test_nothing_but_bad_events(way: Way) -> None:
-    """A batch of garbage alone is not sent at all, and does not come back."""
+    """A batch of garbage only is not sent, and does not come back."""
     way.push(*BAD.values())
 
     way.run()
@@ -169,7 +171,7 @@ def test_nothing_but_bad_events(way: Way) -> None:
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 def test_odd_json_is_sent_as_it_is(way: Way, odd: bytes) -> None:
-    """What is one JSON object goes to VWO byte by byte, however odd."""
+    """One JSON object goes to VWO byte for byte, however unusual it is."""
     way.push(GOOD[0], odd, GOOD[1])
 
     way.run()
@@ -180,7 +182,9 @@ def test_odd_json_is_sent_as_it_is(way: Way, odd: bytes) -> None:
 
 
 def test_an_event_of_50_mb_is_put_aside_unread(way: Way) -> None:
-    """It is dead-lettered for its size alone, in a batch of its own; its neighbours are delivered."""
+    """An event of 50 MB is dead-lettered for its size, in its own batch and without being parsed;
+    its neighbours are delivered.
+    """
     way.push(GOOD[0], b'{"a":"' + b"x" * 50_000_000 + b'"}', GOOD[1])
 
     way.run()
@@ -196,7 +200,7 @@ def test_an_event_of_50_mb_is_put_aside_unread(way: Way) -> None:
 
 
 def test_a_bad_event_comes_to_callbacks_and_listeners_as_text(way: Way) -> None:
-    """Receivers get a dict, or text for what is no event; nothing they are given raises."""
+    """Receivers get a dict, or a text for what is no JSON object; neither makes them fail."""
     bad = list(BAD.values())
     way.push(*bad, rb'{"a":"\ud800"}')
 
@@ -209,12 +213,12 @@ def test_a_bad_event_comes_to_callbacks_and_listeners_as_text(way: Way) -> None:
     assert heard == (dead.error, [*dead.events, {"a": "\ud800"}, *map(json.loads, GOOD)])
 
 
-#: Long enough for a busy machine; without a word by then, `next` raises.
+#: Long enough for a busy machine, in seconds; without a message by then, `next` raises.
 _HEARD_SECONDS = 10.0
 
 
 def _heard(way: Way, *published: bytes) -> Any:
-    """What a listener makes of what is published while it listens."""
+    """The results that a listener reads from the messages published while it listens."""
     registration = way.fleet.registration(way.queue.name)
     listening = listen(way.fleet, registration, timeout_seconds=_HEARD_SECONDS)
     client, channel = way.fleet.client, way.fleet.keys.results(way.queue.name)
@@ -234,7 +238,7 @@ def _heard(way: Way, *published: bytes) -> Any:
 
 
 def test_garbage_on_the_results_channel_is_passed_over(way: Way) -> None:
-    """Anybody may publish there; an app that listens hears the next real outcome."""
+    """A listener skips garbage on the results channel and reads the next real outcome."""
     garbage = [b"", b"\xff", b"null", b"[]", b"[1,2]", b'["e",{}]', b"[" * 100_000, b'{"a":1}']
 
     heard = _heard(way, *garbage, result_text(None, [GOOD[0]]))
@@ -246,7 +250,7 @@ def test_garbage_on_the_results_channel_is_passed_over(way: Way) -> None:
 
 
 def every_text() -> list[str]:
-    """All code points, lone surrogates included, in few texts; and some that editors trip over."""
+    """All code points, lone surrogates included, in a few texts; and some that editors get wrong."""
     # Backwards, since a high surrogate before a low one would be another code point.
     planes = [
         "".join(map(chr, reversed(range(i, i + 0x11000)))) for i in range(0, 0x110000, 0x11000)
@@ -260,7 +264,7 @@ def every_text() -> list[str]:
 
 @pytest.mark.parametrize("how", ["enqueue", "enqueue_many", "aio"])
 def test_every_code_point_arrives_as_it_was(way: Way, how: str) -> None:
-    """Whatever a text holds, the body, the callback and the listener hold the same text."""
+    """Body, callback and listener have exactly the text that was enqueued, whatever its code points."""
     texts = every_text()
     events = [{"text": text, text: 1} for text in texts]
     if how == "enqueue":
@@ -295,7 +299,7 @@ GARBAGE = [b"", b"\xff\xfe", b"null", b"{}", b"[]", b'["q"]', b"[" * 100_000, b'
 
 
 def test_garbage_for_registrations_holds_up_nobody(way: Way, redis: redis_py.Redis) -> None:
-    """Sweep, health and the operator's commands pass over what they cannot read, and say so."""
+    """Sweep, health and the operator's commands skip unreadable registrations and report them."""
     stored = redis.hget(way.fleet.keys.queues, way.queue.name)
     assert stored is not None
     endless = stored.replace(b'"limits"', b'"shards":1000000000,"limits"')
@@ -314,7 +318,7 @@ def test_garbage_for_registrations_holds_up_nobody(way: Way, redis: redis_py.Red
 
 
 def test_garbage_among_watched_shards_holds_up_nobody(way: Way, redis: redis_py.Redis) -> None:
-    """A sweep passes over names that are none, and looks at all the others."""
+    """A sweep skips invalid names of shards and looks at all others."""
     names = [*GARBAGE, b"nowhere:0", b"nowhere:-1", b"nowhere:" + b"9" * 30, b"nowhere:x", b":"]
     redis.sadd(way.fleet.keys.watched, *names)
     redis.hset(
@@ -330,7 +334,7 @@ def test_garbage_among_watched_shards_holds_up_nobody(way: Way, redis: redis_py.
 
 
 def test_garbage_for_wakeups_is_read_past(way: Way, redis: redis_py.Redis) -> None:
-    """Each piece costs a listener one look and raises nothing; a wake-up behind it is found."""
+    """A listener skips each invalid wake-up without an error, and finds the valid one behind them."""
     way.fleet.leave_wakeups(way.queue.name, 0, ["token"])
     redis.rpush(way.fleet.keys.wakeups, *GARBAGE)
 

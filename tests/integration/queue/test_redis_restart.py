@@ -1,6 +1,6 @@
-"""Redis goes and comes back: with its file, with an old file, empty, or without its scripts.
+"""Redis restarts: with its file, with an old file, empty, or without its scripts.
 
-Producers and workers are never started again, and go on by themselves.
+Producers and workers are not restarted, and continue by themselves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.declared_keys("broker:*")
 
 @pytest.fixture
 def kept() -> Iterator[RedisServer]:
-    """A Redis that keeps what it acknowledged."""
+    """A Redis that keeps every acknowledged write."""
     with RedisServer(appendonly=True) as server:
         yield server
 
@@ -39,7 +39,7 @@ def forgetful() -> Iterator[RedisServer]:
 def installation(
     kept: RedisServer, redis_url: str, standin: Standin, tmp_path: Path
 ) -> Iterator[LoadedInstallation]:
-    """An installation around the Redis that keeps."""
+    """An installation with the Redis that keeps its data."""
     with LoadedInstallation(kept.url, redis_url, standin, tmp_path) as served:
         yield served
 
@@ -48,13 +48,15 @@ def installation(
 def forgotten(
     forgetful: RedisServer, redis_url: str, standin: Standin, tmp_path: Path
 ) -> Iterator[LoadedInstallation]:
-    """An installation around the Redis that forgets."""
+    """An installation with the Redis that forgets its data."""
     with LoadedInstallation(forgetful.url, redis_url, standin, tmp_path) as served:
         yield served
 
 
 def test_killed_and_back_with_its_file(installation: LoadedInstallation, kept: RedisServer) -> None:
-    """Nothing that was acknowledged is lost, nothing is sent twice, nobody has to be restarted."""
+    """After a kill, with its file, Redis has lost nothing acknowledged; nothing is sent twice or
+    restarted.
+    """
     installation.worker()
     installation.beat()
     streams = [installation.stream(name) for name in ("a", "b")]
@@ -78,7 +80,7 @@ def test_killed_and_back_with_its_file(installation: LoadedInstallation, kept: R
 def test_away_for_longer_than_a_worker_waits(
     installation: LoadedInstallation, kept: RedisServer
 ) -> None:
-    """A worker that has given up on Redis is there all the same when Redis is back."""
+    """A worker that stopped retrying works again once Redis is back."""
     worker = installation.worker(RETRY="0.5")
     installation.beat()
     stream = installation.stream("a")
@@ -99,7 +101,7 @@ def test_away_for_longer_than_a_worker_waits(
 def test_scripts_forgotten_while_events_flow(
     installation: LoadedInstallation, kept: RedisServer
 ) -> None:
-    """After SCRIPT FLUSH producers and workers give the scripts back; no event is lost or doubled."""
+    """After SCRIPT FLUSH, producers and workers load the scripts again; no event is lost or doubled."""
     installation.worker()
     stream = installation.stream("a")
     stream.wait_for_more()
@@ -117,7 +119,7 @@ def test_scripts_forgotten_while_events_flow(
 
 
 def test_back_without_its_last_seconds(kept: RedisServer, tmp_path: Path) -> None:
-    """What Redis acknowledged and lost is said by the ledger, once the producer pushes again."""
+    """The ledger counts the events that Redis acknowledged and lost, once the producer pushes again."""
     queue = connect(kept.url, spool_dir="")
     assert all(queue.enqueue({"n": n}) for n in range(30))
     saved = tmp_path / "saved"
@@ -136,7 +138,9 @@ def test_back_without_its_last_seconds(kept: RedisServer, tmp_path: Path) -> Non
 
 
 def test_back_with_nothing(forgotten: LoadedInstallation, forgetful: RedisServer) -> None:
-    """The next enqueue of a producer that is alive registers its queue again, and all goes on."""
+    """After Redis came back empty, the next enqueue registers the queue again, and everything
+    continues.
+    """
     forgotten.worker()
     stream = forgotten.stream("a")
     stream.wait_for_more()

@@ -28,19 +28,20 @@ from vwo_celery.testing import RedisServer
 
 SETTINGS = Settings()
 SECOND = 1_000
-#: Enough to have Redis keep the registrations in a table that one look does not exhaust.
+#: Enough registrations that Redis stores them in a hash table, which takes more than one HSCAN
+#: call.
 MANY_QUEUES = 600
 
 pytestmark = pytest.mark.declared_keys(*KEPT, "leases")
 
 
 def sweep(redis: Any, settings: Settings = SETTINGS) -> list[Wakeup]:
-    """One sweep, as beat's task runs it."""
+    """Sweep once, as beat's task does."""
     return sweeping.sweep(Fleet(redis, "vwo"), settings, by="beat")
 
 
 def another(account: int) -> Registration:
-    """A registration of some other queue."""
+    """A registration of another queue."""
     queue = connect("redis://nowhere")
     return replace(
         producer_of(queue).registration,
@@ -61,21 +62,21 @@ def make_due(shard: Shard) -> None:
 
 
 def watched(redis: Any) -> set[str]:
-    """Short names of the shards that sweeps look at."""
+    """The short names of the watched shards."""
     return {shard.keys.name for shard in Fleet(redis, "vwo").watched()}
 
 
 def unwatch_all(redis: Any, *shards: Shard) -> None:
-    """Have the sweep forget empty shards, as it does when they were idle for long."""
+    """Have the sweep forget empty shards, as after long idleness."""
     for shard in shards:
         Fleet(redis, "vwo").unwatch(shard)
 
 
-# -- what is due
+# -- due batches
 
 
 def test_every_queue_is_swept(redis: redis_py.Redis, redis_url: str) -> None:
-    """What is old enough is sealed, in each shard of each queue, and a worker woken for each."""
+    """Old lists are sealed in each shard of each queue, and a worker is woken for each."""
     queue = connect(redis_url, shards=2)
     other = vwo_celery.connect(
         replace(DESTINATION, account_id=2),
@@ -96,7 +97,7 @@ def test_every_queue_is_swept(redis: redis_py.Redis, redis_url: str) -> None:
 
 
 def test_a_young_list_waits(redis: redis_py.Redis, redis_url: str) -> None:
-    """Before its interval is over nothing leaves, however often the sweep looks."""
+    """Before its interval is over, an open list is not sealed, however often the sweep runs."""
     connect(redis_url).enqueue({"n": 0})
 
     assert [sweep(redis) for _ in range(3)] == [[], [], []]
@@ -104,7 +105,7 @@ def test_a_young_list_waits(redis: redis_py.Redis, redis_url: str) -> None:
 
 
 def test_a_sweep_leaves_a_sign_of_life(redis: redis_py.Redis) -> None:
-    """Who watches over the fleet sees when the last sweep was, and whose."""
+    """A sweep stores its time and who ran it, for monitoring."""
     fleet = Fleet(redis, "vwo")
     before = fleet.now_ms()
 
@@ -115,7 +116,7 @@ def test_a_sweep_leaves_a_sign_of_life(redis: redis_py.Redis) -> None:
 
 
 def test_a_lost_wakeup_is_made_up_for(redis: redis_py.Redis, redis_url: str) -> None:
-    """A wake-up that nobody picked up keeps its slot for a while, and is then given out again."""
+    """A lost wake-up keeps its slot for a while, and is then sent again."""
     queue = connect(redis_url, batch=None)
     queue.enqueue({"n": 0})
     redis.delete(producer_of(queue).fleet.keys.wakeups)
@@ -129,7 +130,7 @@ def test_a_lost_wakeup_is_made_up_for(redis: redis_py.Redis, redis_url: str) -> 
 
 
 def test_a_silent_workers_batch_is_woken_for(redis: redis_py.Redis, redis_url: str) -> None:
-    """When a lease has run out, a worker is woken, and gets that very batch."""
+    """When a lease has expired, a worker is woken and gets exactly that batch."""
     queue = connect(redis_url, batch=None)
     shard = producer_of(queue).shards[0]
     queue.enqueue({"n": 0})
@@ -148,7 +149,7 @@ def test_a_silent_workers_batch_is_woken_for(redis: redis_py.Redis, redis_url: s
 
 
 def test_wakeups_never_exceed_the_parallel_sends(redis: redis_py.Redis, redis_url: str) -> None:
-    """Any number of batches and sweeps: as many wake-ups out as may send at once, no more."""
+    """After any number of batches and sweeps, there are at most as many wake-ups as `parallel` allows."""
     queue = connect(redis_url, batch=None, max_parallel_sends=4)
     queue.enqueue_many({"n": n} for n in range(50))
     left = redis.llen(producer_of(queue).fleet.keys.wakeups)
@@ -160,7 +161,7 @@ def test_wakeups_never_exceed_the_parallel_sends(redis: redis_py.Redis, redis_ur
 
 
 def test_sweeps_at_the_same_time_do_the_work_once(redis: redis_py.Redis, redis_url: str) -> None:
-    """Two beats, and listeners besides: each batch is sealed once and woken for once."""
+    """Concurrent sweeps seal each batch once and wake one worker for it."""
     queue = connect(redis_url, max_parallel_sends=4)
     queue.enqueue_many({"n": n} for n in range(10))
     make_due(producer_of(queue).shards[0])
@@ -177,7 +178,7 @@ def test_sweeps_at_the_same_time_do_the_work_once(redis: redis_py.Redis, redis_u
 
 
 def test_a_pause_keeps_everybody_asleep(redis: redis_py.Redis, redis_url: str) -> None:
-    """A paused queue is sealed as ever; its first sweep after the pause wakes a worker."""
+    """A paused queue is sealed as usual; the first sweep after the pause wakes a worker."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
     make_due(producer_of(queue).shards[0])
@@ -191,11 +192,11 @@ def test_a_pause_keeps_everybody_asleep(redis: redis_py.Redis, redis_url: str) -
     assert len(afterwards) == 1
 
 
-# -- which shards are looked at
+# -- watched shards
 
 
 def test_a_program_that_only_pushes_is_noticed(redis: redis_py.Redis, redis_url: str) -> None:
-    """LPUSH of JSON onto the documented key is all that a program in another language needs."""
+    """A program in another language needs only LPUSH of JSON onto the documented key."""
     queue = connect(redis_url, batch={"events_per_request": 3})
     shard = producer_of(queue).shards[0]
     assert producer_of(queue).register()
@@ -212,7 +213,7 @@ def test_a_program_that_only_pushes_is_noticed(redis: redis_py.Redis, redis_url:
 
 
 def test_a_foreign_event_leaves_at_its_interval(redis: redis_py.Redis, redis_url: str) -> None:
-    """Its timer starts when a sweep first sees it."""
+    """A foreign event leaves after its interval, counted from the sweep that first sees it."""
     queue = connect(redis_url)
     assert producer_of(queue).register()
     redis.lpush(producer_of(queue).shards[0].keys.open, *numbers(1))
@@ -228,7 +229,7 @@ def test_a_foreign_event_leaves_at_its_interval(redis: redis_py.Redis, redis_url
 
 
 def test_every_registered_queue_is_audited_in_turn(redis: redis_py.Redis) -> None:
-    """However many queues there are, a few sweeps have looked into all of them."""
+    """A few sweeps audit all queues in turn, however many there are."""
     fleet = Fleet(redis, "vwo")
     registrations = [another(account) for account in range(1, MANY_QUEUES + 1)]
     for registration in registrations:
@@ -247,7 +248,7 @@ def test_every_registered_queue_is_audited_in_turn(redis: redis_py.Redis) -> Non
 def test_an_announcement_that_was_lost_is_made_up_for(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """A producer that died before it could tell the sweep has left its events all the same."""
+    """The audit finds events of a producer that died before it could announce them."""
     queue = connect(redis_url, batch=None)
     queue.enqueue({"n": 0})
     redis.delete(
@@ -263,7 +264,7 @@ def test_an_announcement_that_was_lost_is_made_up_for(
 
 
 def test_an_idle_shard_is_forgotten_and_known_again(redis: redis_py.Redis, redis_url: str) -> None:
-    """After long idleness the sweep looks no more; the next event's producer makes it look."""
+    """An idle shard is forgotten; its next event is announced, and the shard is watched again."""
     queue = connect(redis_url)
     meta = producer_of(queue).shards[0].keys.meta
     queue.enqueue({"n": -1})
@@ -284,7 +285,7 @@ def test_an_idle_shard_is_forgotten_and_known_again(redis: redis_py.Redis, redis
 
 
 def test_a_flush_does_not_hide_an_idle_shard(redis: redis_py.Redis, redis_url: str) -> None:
-    """What a flush finds empty is announced by the next event, as if nobody had flushed."""
+    """An empty shard that a flush looked at is still announced by its next event."""
     queue = connect(redis_url)
     assert producer_of(queue).register()
     unwatch_all(redis, producer_of(queue).shards[0])
@@ -298,7 +299,7 @@ def test_a_flush_does_not_hide_an_idle_shard(redis: redis_py.Redis, redis_url: s
 def test_a_shard_is_not_forgotten_over_an_event_that_just_came(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """Between the look and the forgetting an event may come in: the shard stays known."""
+    """A shard that receives an event just before it would be forgotten stays watched."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
 
@@ -309,7 +310,9 @@ def test_a_shard_is_not_forgotten_over_an_event_that_just_came(
 
 
 def test_ten_thousand_idle_queues_cost_nothing(redis: redis_py.Redis) -> None:
-    """A sweep's commands follow what is held and what is audited, not what is registered."""
+    """A sweep's commands depend on the shards that are watched or audited, not on those that are
+    registered.
+    """
     fleet = Fleet(redis, "vwo")
     registration = another(1)
     pipe = redis.pipeline(transaction=False)
@@ -327,11 +330,11 @@ def test_ten_thousand_idle_queues_cost_nothing(redis: redis_py.Redis) -> None:
     assert not [command for command in commands if command.startswith("EVALSHA")]
 
 
-# -- what must not stop a sweep
+# -- trouble that must not stop a sweep
 
 
 def test_a_full_redis_is_swept() -> None:
-    """Where memory has run out, what is due is sealed and woken for, so that it may leave."""
+    """On a Redis without memory, due lists are sealed and woken for: they may leave."""
     with RedisServer(maxmemory_bytes=100_000_000) as server:
         client: redis_py.Redis = redis_py.Redis.from_url(server.url)
         queue = connect(server.url)
@@ -347,7 +350,9 @@ def test_a_full_redis_is_swept() -> None:
 
 
 def test_a_flush_on_a_full_redis_waits_for_the_truth() -> None:
-    """That no wake-up can be left there is no reason not to seal, nor to look what happens."""
+    """On a Redis without memory, a flush seals and watches its batches although it can leave no
+    wake-up.
+    """
     with RedisServer(maxmemory_bytes=100_000_000) as server:
         client: redis_py.Redis = redis_py.Redis.from_url(server.url)
         queue = connect(server.url)
@@ -362,7 +367,7 @@ def test_a_flush_on_a_full_redis_waits_for_the_truth() -> None:
 
 
 def test_a_listener_of_a_full_redis_goes_on() -> None:
-    """A worker that cannot even leave its sign of life still sweeps, and starts what is due."""
+    """A listener that cannot store its sign of life still sweeps, and starts what is due."""
     with RedisServer(maxmemory_bytes=100_000_000) as server:
         client: redis_py.Redis = redis_py.Redis.from_url(server.url)
         queue = connect(server.url)
@@ -386,18 +391,18 @@ def test_a_listener_of_a_full_redis_goes_on() -> None:
 
 
 class Consumer(NamedTuple):
-    """All that the listener asks of Celery's consumer."""
+    """The parts of Celery's consumer that the listener uses."""
 
     app: Celery
 
 
 def break_open_list(fleet: Fleet, queue: vwo_celery.Queue) -> None:
-    """Somebody has stored a text where the open list should be."""
+    """Store a string in place of the open list."""
     fleet.client.set(producer_of(queue).shards[0].keys.open, "not a list")
 
 
 def break_registration(fleet: Fleet, queue: vwo_celery.Queue) -> None:
-    """Somebody has stored a registration that nobody can read."""
+    """Store a registration that cannot be read."""
     fleet.client.hset(fleet.keys.queues, queue.name, '{"destination": 1}')
 
 
@@ -407,7 +412,7 @@ def test_one_broken_queue_does_not_hold_up_the_others(
     redis_url: str,
     damage: Callable[[Fleet, vwo_celery.Queue], None],
 ) -> None:
-    """What is wrong with one queue is logged, and every other queue is swept and audited."""
+    """A broken queue is logged, and every other queue is swept and audited."""
     well = connect(redis_url)
     broken = vwo_celery.connect(replace(DESTINATION, account_id=9), redis_url=redis_url)
     assert producer_of(broken).register()
@@ -424,7 +429,7 @@ def test_one_broken_queue_does_not_hold_up_the_others(
 
 
 def test_a_shard_that_nobody_registered_is_left_alone(redis: redis_py.Redis) -> None:
-    """After FLUSHALL the sweep may still be told of a shard whose limits are gone."""
+    """A watched shard without limits, as after FLUSHALL, is left alone."""
     fleet = Fleet(redis, "vwo")
     fleet.watch("fme-1-gone:0")
 
@@ -432,7 +437,7 @@ def test_a_shard_that_nobody_registered_is_left_alone(redis: redis_py.Redis) -> 
 
 
 def test_a_flush_takes_no_lease_from_a_worker(redis: redis_py.Redis, redis_url: str) -> None:
-    """An application need not know how long the workers' leases are, and does not cut them short."""
+    """A flush does not shorten the workers' leases, whose length an application need not know."""
     queue = connect(redis_url, batch=None)
     queue.enqueue({"n": 0})
     batch = producer_of(queue).shards[0].claim(token="", lease_seconds=7_200)
@@ -445,7 +450,7 @@ def test_a_flush_takes_no_lease_from_a_worker(redis: redis_py.Redis, redis_url: 
 
 
 def test_a_sweep_shows_what_a_clock_hid(redis: redis_py.Redis, redis_url: str) -> None:
-    """What is hidden for longer than any delay of ours became so by a clock that stepped back."""
+    """A batch due later than any delay of ours becomes visible: the clock must have stepped back."""
     queue = connect(redis_url, batch=None)
     queue.enqueue({"n": 0})
     shard = producer_of(queue).shards[0]

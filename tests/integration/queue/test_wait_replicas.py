@@ -1,4 +1,6 @@
-"""wait_replicas: an event is on that many replicas before `enqueue` returns, or the receipt says so."""
+"""wait_replicas: an event is on that many replicas before `enqueue` returns, or the receipt says
+otherwise.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ def stored(server: RedisServer, queue: vwo_celery.Queue) -> list[bytes]:
 
 @pytest.mark.parametrize("count", [1, 3], ids=["one", "many"])
 def test_the_answer_comes_after_the_replicas(pair: Replicated, count: int) -> None:
-    """Once enqueue has answered, each replica that was asked for has the events."""
+    """Once enqueue returns, each of the required replicas has the events."""
     queue = connect_to(pair.master.url, 2)
 
     receipts = [queue.enqueue(event) for event in EVENTS[:1]]
@@ -56,7 +58,7 @@ def test_the_answer_comes_after_the_replicas(pair: Replicated, count: int) -> No
 
 
 def test_a_replica_that_hangs(pair: Replicated, caplog: pytest.LogCaptureFixture) -> None:
-    """The event is in Redis, and the receipt says that too few replicas have it, in time."""
+    """If a replica hangs, the receipt says in time that the event is in Redis but on too few replicas."""
     queue = connect_to(pair.master.url, 2, enqueue_timeout_seconds=4.0)
     assert queue.enqueue(EVENTS[0]) == IN_REDIS
     pair.replicas[0].pause()
@@ -77,7 +79,7 @@ def test_a_replica_that_hangs(pair: Replicated, caplog: pytest.LogCaptureFixture
 
 
 def test_fewer_replicas_suffice(pair: Replicated) -> None:
-    """One that hangs does not matter to who asks for one only."""
+    """A hanging replica does not matter if only one of the two is required."""
     queue = connect_to(pair.master.url, 1)
     pair.replicas[0].pause()
 
@@ -88,7 +90,7 @@ def test_fewer_replicas_suffice(pair: Replicated) -> None:
 
 
 def test_scripts_that_a_master_lacks(pair: Replicated) -> None:
-    """Scripts are given to it as without waiting, and the event is stored once."""
+    """A master without the scripts is given them as usual, and the event is stored once."""
     queue = connect_to(pair.master.url, 2)
     assert queue.enqueue(EVENTS[0]) == IN_REDIS
     with client_of(pair.master) as client:
@@ -100,7 +102,7 @@ def test_scripts_that_a_master_lacks(pair: Replicated) -> None:
 
 
 def test_a_repeat_waits_for_what_it_repeats(pair: Replicated) -> None:
-    """A push that is sent again stores nothing, and still answers for the replicas of the first."""
+    """A repeated push stores nothing, and still waits for the replicas of the first."""
     queue = connect_to(pair.master.url, 2, enqueue_timeout_seconds=4.0)
     assert queue.enqueue(EVENTS[0]) == IN_REDIS
     for replica in pair.replicas:
@@ -117,7 +119,7 @@ def test_a_repeat_waits_for_what_it_repeats(pair: Replicated) -> None:
 
 
 def test_asyncio_waits_as_well(pair: Replicated) -> None:
-    """The asyncio producer's receipts say the same."""
+    """The asyncio producer's receipts are the same."""
     queue = aio.connect(
         connect(pair.master.url).destination, batch_event_data=BATCH, redis_url=pair.master.url,
         spool_dir="", wait_replicas=2, enqueue_timeout_seconds=4.0,
@@ -135,7 +137,7 @@ def test_asyncio_waits_as_well(pair: Replicated) -> None:
 
 
 def test_nothing_that_replicas_confirmed_is_lost_in_a_failover(tmp_path: Path) -> None:
-    """With wait_replicas, what dies with the master are events whose receipts said so."""
+    """With wait_replicas, a failover loses only events whose receipts said too few replicas."""
     with SentinelGroup(tmp_path) as group:
         queue = connect_to(group.url, 2)
         confirmed = [n for n in range(40) if queue.enqueue({"n": n}) == IN_REDIS]
@@ -147,7 +149,7 @@ def test_nothing_that_replicas_confirmed_is_lost_in_a_failover(tmp_path: Path) -
 
 
 def test_a_master_that_refuses_without_replicas(pair: Replicated) -> None:
-    """With min-replicas-to-write, nothing is acknowledged that only the master would have."""
+    """With min-replicas-to-write, a master alone acknowledges nothing."""
     queue = connect_to(pair.master.url, 1)
     assert queue.enqueue(EVENTS[0]) == IN_REDIS
     with client_of(pair.master) as client:
@@ -167,9 +169,10 @@ def cluster() -> Iterator[ClusterGroup]:
 
 
 def test_in_a_cluster(cluster: ClusterGroup) -> None:
-    """Who is waited for are the replicas of the node that holds the shard.
+    """In a cluster, the replicas are those of the node that holds the shard.
 
-    The first push after the shard has moved is stored, and says that nobody was waited for.
+    The first push after the shard has moved is stored, and its receipt says that no replica was
+    waited for.
     """
     replicated, alone = cluster.masters
     shard = producer_of(connect(cluster.url)).shards[0]
@@ -195,7 +198,9 @@ def _move(cluster: ClusterGroup, slot: int, source: RedisServer, target: RedisSe
 
 
 def test_a_cluster_client_of_ones_own_is_refused(cluster: ClusterGroup) -> None:
-    """It does not tell on which connection a push was; the error says what to do."""
+    """A cluster client of the application is refused, since it hides the connection of a push; the
+    error names the remedy.
+    """
     client = redis_py.RedisCluster.from_url(cluster.url.replace("+cluster", "").split(",")[0])
 
     with pytest.raises(SettingsError, match="give redis_url instead"):

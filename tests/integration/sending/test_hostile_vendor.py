@@ -1,4 +1,4 @@
-"""Malicious answers from the vendor's address: they cost bounded memory and never learn the key."""
+"""Malicious answers from VWO's address cost bounded memory, and never learn the key."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from vwo_celery.settings import Settings
 KEY = "0123456789abcdef0123456789ABCDEF"
 BODY = b'{"ev":[{"d":{}}]}'
 DEADLINE_SECONDS = 0.5
-#: Generous, since machines are shared; without a deadline these servers would go on for ever.
+#: Generous limit in seconds for busy machines; without a deadline these servers would never end.
 ENDED_BY_SECONDS = 5.0
-#: What one answer may cost at most, the server's own buffers in the same process included.
+#: Most memory that one answer may cost in bytes, including the server's buffers in this process.
 MOST_MEMORY_BYTES = 16_000_000
 VARIABLES = (
     "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONHTTPSVERIFY",
@@ -39,7 +39,7 @@ VARIABLES = (
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy and no CA bundle but those a test sets."""
+    """No proxy and no CA bundle except those a test sets."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -47,7 +47,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def sender_to(base_url: str, seconds: float = 20.0) -> Iterator[Sender]:
-    """A sender to a server of this host."""
+    """A sender to a server on this host."""
     destination = Destination(account_id=1, sdk_key=KEY, generation="fme", base_url=base_url)
     sender = Sender(
         destination, request_timeout_seconds=seconds, allowed_hosts=["127.0.0.1", "localhost"]
@@ -57,7 +57,7 @@ def sender_to(base_url: str, seconds: float = 20.0) -> Iterator[Sender]:
 
 
 def answer_of(script: servers.Script, seconds: float = DEADLINE_SECONDS) -> Answer:
-    """What comes of one batch; whatever happens, in bounded time and bounded memory."""
+    """The answer to one batch, in bounded time and bounded memory."""
     with servers.Server(script) as server, sender_to(server.url, seconds) as sender:
         tracemalloc.start()
         try:
@@ -71,7 +71,7 @@ def answer_of(script: servers.Script, seconds: float = DEADLINE_SECONDS) -> Answ
 
 
 def flooding(first: bytes, again: bytes) -> servers.Script:
-    """Answer with *first*, and then with *again* until nobody listens any more."""
+    """Answer with *first*, then with *again* until the client closes the connection."""
 
     def serve(connection: servers.Connection) -> None:
         connection.read_request()
@@ -84,7 +84,7 @@ def flooding(first: bytes, again: bytes) -> servers.Script:
 
 
 def once(answer: bytes) -> servers.Script:
-    """Read a request, answer with these very bytes, and hang up."""
+    """Read a request, answer with exactly these bytes, and close the connection."""
 
     def serve(connection: servers.Connection) -> None:
         connection.read_request()
@@ -95,7 +95,8 @@ def once(answer: bytes) -> servers.Script:
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
-#: What never ends, and what is to come of it: a status that has come stands, all else is a failure.
+#: Endless answers, each with its result: a status that was received counts, everything else is a
+#: failure.
 FLOODS = {
     "a body of known length": (OK + b"Content-Length: 1000000000\r\n\r\n", b"x", 200),
     "a body without a length": (OK + b"\r\n", b"x", 200),
@@ -120,7 +121,7 @@ FLOODS = {
 
 @pytest.mark.parametrize(("first", "again", "expected"), FLOODS.values(), ids=FLOODS)
 def test_what_never_ends_is_cut_off(first: bytes, again: bytes, expected: int | Failure) -> None:
-    """Endless anything ends by the deadline, costs little memory, and is never taken for more."""
+    """An endless answer ends at the deadline, costs little memory, and means no more than its status."""
     answer = answer_of(flooding(first, again))
 
     assert expected in (answer.status, answer.failure)
@@ -128,7 +129,7 @@ def test_what_never_ends_is_cut_off(first: bytes, again: bytes, expected: int | 
 
 @pytest.mark.parametrize("status", [200, 400, 503])
 def test_the_connection_of_an_endless_body_is_closed(status: int) -> None:
-    """The server that goes on talking notices at once that nobody listens; the next goes anew."""
+    """The connection of an endless body is closed at once; the next batch uses a new one."""
     head = b"HTTP/1.1 %d As Told\r\nContent-Length: 1000000000\r\n\r\n" % status
     noticed = threading.Event()
 
@@ -150,7 +151,7 @@ def test_the_connection_of_an_endless_body_is_closed(status: int) -> None:
         )
 
 
-#: What a 2xx is worth that is not VWO's: the batch was read to its end and accepted, so it stands.
+#: 2xx answers unlike VWO's: the whole batch was read and accepted, so the status counts.
 ACCEPTED = {
     "HTML": servers.answer_bytes(200, b"<html>hello</html>", Content_Type="text/html"),
     "nothing": servers.answer_bytes(204, b""),
@@ -179,13 +180,13 @@ ACCEPTED = {
 
 @pytest.mark.parametrize("answer", ACCEPTED.values(), ids=ACCEPTED)
 def test_a_2xx_stands_whatever_comes_with_it(answer: bytes) -> None:
-    """A body that is odd, broken off or missing changes nothing: sending again would duplicate."""
+    """A 2xx counts even if its body is unusual, broken off or missing: sending again would duplicate."""
     got = answer_of(once(answer), seconds=5.0)
 
     assert judge(got, now=0).verdict is Verdict.DELIVERED
 
 
-#: What is no answer at all: the batch is kept and tried again.
+#: Answers without a valid status: the batch is kept for another attempt.
 NOT_HTTP = {
     "nothing": b"",
     "a status of two digits": b"HTTP/1.1 20 OK\r\n\r\n",
@@ -203,7 +204,7 @@ NOT_HTTP = {
 
 @pytest.mark.parametrize("answer", NOT_HTTP.values(), ids=NOT_HTTP)
 def test_garbage_for_a_status_keeps_the_batch(answer: bytes) -> None:
-    """Where no status can be read, or one that HTTP does not have, the batch is tried again."""
+    """If the status is unreadable or unknown to HTTP, the batch is kept for another attempt."""
     got = answer_of(once(answer), seconds=5.0)
 
     assert judge(got, now=0).verdict is Verdict.RELEASE
@@ -211,7 +212,7 @@ def test_garbage_for_a_status_keeps_the_batch(answer: bytes) -> None:
 
 
 def test_two_lengths_are_no_fault_of_the_destination() -> None:
-    """An answer whose headers contradict each other is named as that, and pauses nothing."""
+    """Headers that contradict each other are named in the error, and pause nothing."""
     got = answer_of(once(NOT_HTTP["two lengths"]), seconds=5.0)
 
     assert got.failure is Failure.INVALID_ANSWER
@@ -219,7 +220,7 @@ def test_two_lengths_are_no_fault_of_the_destination() -> None:
 
 @pytest.mark.parametrize("status", [0, 1, 99, 199, 299, 399, 600, 999])
 def test_odd_statuses_have_an_outcome(status: int) -> None:
-    """Any three digits are looked up in the table, and nothing but 2xx is a delivery."""
+    """Any three digits are looked up in the table, and only 2xx is a delivery."""
     got = answer_of(once(b"HTTP/1.1 %03d Odd\r\nContent-Length: 0\r\n\r\n" % status), seconds=5.0)
 
     verdict = judge(got, now=0).verdict
@@ -228,7 +229,7 @@ def test_odd_statuses_have_an_outcome(status: int) -> None:
 
 
 def test_an_answer_nobody_asked_for_is_not_the_next_batchs() -> None:
-    """A second answer to the first batch, sent at once or later, settles nothing else."""
+    """A second answer to the first batch, sent at once or later, settles no other batch."""
 
     def serve(connection: servers.Connection) -> None:
         connection.read_request()
@@ -239,16 +240,16 @@ def test_an_answer_nobody_asked_for_is_not_the_next_batchs() -> None:
 
     with servers.Server(serve) as server, sender_to(server.url) as sender:
         first = sender.send(BODY, events=1)
-        with contextlib.suppress(TimeoutError):  # let the rest of it arrive
+        with contextlib.suppress(TimeoutError):  # let the rest arrive
             wait_until(lambda: server.connections[0].sent_bytes > 150, 5)
         second = sender.send(BODY, events=1)
 
         assert first.status == 500
-        assert second.status in (500, 503)  # 500 where it went over a new connection
+        assert second.status in (500, 503)  # 500 if it used a new connection
 
 
 def test_what_is_deflated_twice_or_badly_is_not_unpacked() -> None:
-    """The complaint of a refusal is read through one gzip and no more than the bound."""
+    """The detail of a refusal is unpacked from one gzip layer, up to the bound."""
     inner = gzip.compress(b'{"error":"' + b"0" * 50_000_000 + b'"}', 9)
     for packed, encoding in [
         (inner, "gzip"),
@@ -269,7 +270,7 @@ def test_what_is_deflated_twice_or_badly_is_not_unpacked() -> None:
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 306, 307, 308, 399])
 @pytest.mark.parametrize("to", ["http://127.0.0.1:{port}/x", "//127.0.0.1:{port}/x", "/elsewhere"])
 def test_no_redirect_is_followed(status: int, to: str) -> None:
-    """Whatever the status, and wherever it leads, the other server never sees a connection."""
+    """No redirect is followed: whatever its status and target, the other server sees no connection."""
     with servers.Server(servers.answering()) as elsewhere:
         where = to.format(port=elsewhere.port)
         script = servers.answering(status, Location=where, Refresh=f"0; url={where}")
@@ -285,7 +286,7 @@ def test_no_redirect_is_followed(status: int, to: str) -> None:
 def test_no_redirect_is_followed_from_https_to_http(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A server that is who it says cannot have the key sent again in the clear."""
+    """No redirect from https to http is followed: the key is never sent in the clear."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
@@ -300,7 +301,7 @@ def test_no_redirect_is_followed_from_https_to_http(
 
 
 def test_nothing_that_a_server_sets_comes_back() -> None:
-    """No cookie is kept, and no challenge is answered: each batch is the destination's request."""
+    """No cookie is kept and no challenge is answered: each batch has only its destination's headers."""
     script = servers.answering(
         401, Set_Cookie="id=1; Path=/", WWW_Authenticate='Basic realm="x"', Connection="keep-alive"
     )
@@ -324,7 +325,7 @@ def tls_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
 
 
 def sent_over_tls(context: ssl.SSLContext) -> tuple[Answer, int]:
-    """What comes of one batch to a server with this certificate; and the requests that it saw."""
+    """The answer to one batch from a server with this certificate, and the requests that it received."""
     with (
         servers.Server(servers.answering(), tls=context) as server,
         sender_to(server.url, 5.0) as sender,
@@ -336,7 +337,9 @@ def sent_over_tls(context: ssl.SSLContext) -> tuple[Answer, int]:
 def test_a_certificate_that_is_wrong_is_refused(
     wrong: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Another host's, yesterday's, a stranger's or nobody's: the server hears nothing of the batch."""
+    """A certificate of another host, expired, from a stranger or self-signed: the server gets
+    nothing of the batch.
+    """
     trusted, stranger = trustme.CA(), trustme.CA()
     yesterday = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
     context = {
@@ -351,7 +354,7 @@ def test_a_certificate_that_is_wrong_is_refused(
     }[wrong]()
     bundle = tmp_path / "ca.pem"
     trusted.cert_pem.write_to_path(str(bundle))
-    if wrong != "self-signed":  # else only the system's authorities are trusted
+    if wrong != "self-signed":  # otherwise only the system's authorities are trusted
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
 
     answer, requests = sent_over_tls(context)
@@ -362,7 +365,7 @@ def test_a_certificate_that_is_wrong_is_refused(
 
 
 def test_the_right_certificate_is_accepted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The refusals above are not for want of a way in."""
+    """The right certificate is accepted: the refusals above have no other cause."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
@@ -391,7 +394,9 @@ def test_the_right_certificate_is_accepted(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_no_variable_switches_the_verification_off(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Empty, false, or a file that is not there: the batch waits, the server hears nothing of it."""
+    """An empty or false variable, or a missing file, does not switch verification off; the server
+    gets nothing of the batch.
+    """
     monkeypatch.setenv(variable, value)
 
     answer, requests = sent_over_tls(tls_of(trustme.CA().issue_cert("127.0.0.1")))
@@ -401,7 +406,7 @@ def test_no_variable_switches_the_verification_off(
 
 
 def test_no_setting_switches_the_verification_off() -> None:
-    """There is no such setting, and so none that a typo or an old file could set."""
+    """No setting switches verification off: there is none for a typo or an old file to set."""
     words = ("verify", "tls", "ssl", "cert", "insecure", "trust")
 
     assert [name for name in Settings.__struct_fields__ if any(w in name for w in words)] == []
@@ -436,7 +441,7 @@ def test_no_setting_switches_the_verification_off() -> None:
 def test_a_proxys_password_never_shows(
     url: str, scheme: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Wherever the proxy fails, and however its URL is wrong, its password is in no text of ours."""
+    """Wherever the proxy fails and however its URL is wrong, no text of ours has its password."""
     password = "hunter2hunter2"
     packed = base64.b64encode(f"someone:{password}".encode()).decode()
 

@@ -1,4 +1,4 @@
-"""The sender against real servers: what goes out, what comes back, and when it ends."""
+"""The sender against real servers: its request, the answer, and the deadline."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ from vwo_celery.sending.hosts import host_allowed
 from vwo_celery.sending.outcomes import Answer, Failure
 from vwo_celery.sending.sender import Sender, Senders
 
-#: Has what a URL must encode, and what a regular expression must not take for its own.
+#: Has characters that a URL must encode, and some special to regular expressions.
 KEY = r"0123456789abcdef/+ .*0123456789ABC\1F"
 BODY = b'{"ev":[{"d":{}}]}'
 BIG_BODY = b"x" * (MAX_BODY_BYTES - 1)
 DEADLINE_SECONDS = 0.5
-#: Generous, since machines are shared; without a deadline these tests would take 30 seconds.
+#: Generous limit in seconds for busy machines; without a deadline these tests would take 30
+#: seconds.
 ENDED_BY_SECONDS = 5.0
 
 MakeSender = Callable[..., Sender]
@@ -45,7 +46,7 @@ MakeSender = Callable[..., Sender]
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy and no CA bundle but those a test sets."""
+    """No proxy and no CA bundle except those a test sets."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -71,7 +72,7 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
 def trusted(
     authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Makes the sender trust the authority, the way an operator does it."""
+    """Make the sender trust the authority, as an operator does."""
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
@@ -88,7 +89,7 @@ def scheme_tls(
 
 @pytest.fixture
 def make_sender() -> Iterator[MakeSender]:
-    """Makes senders that are closed after the test."""
+    """Make senders that are closed after the test."""
     made: list[Sender] = []
 
     def make(base_url: str, *, seconds: float = 20.0, generation: Generation = "fme") -> Sender:
@@ -105,19 +106,19 @@ def make_sender() -> Iterator[MakeSender]:
 
 
 def send_by_deadline(sender: Sender, body: bytes = BODY) -> Answer:
-    """Send, and check that it took no longer than the deadline, by a generous clock."""
+    """Send, and check by a generous clock that it took no longer than the deadline."""
     began = time.monotonic()
     answer = sender.send(body, events=1)
     assert time.monotonic() - began < ENDED_BY_SECONDS
     return answer
 
 
-# --- what goes out ---------------------------------------------------------------------------
+# --- the request -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("generation", ["fme", "legacy"])
 def test_the_request_is_the_sdks(make_sender: MakeSender, generation: Generation) -> None:
-    """Path, query, key, content type and body are what the destination says."""
+    """Path, query, key, content type and body are those of the destination."""
     with servers.Server(servers.answering()) as server:
         sender = make_sender(server.url, generation=generation)
         answer = sender.send(BODY, events=1)
@@ -146,7 +147,7 @@ def test_the_request_is_the_sdks(make_sender: MakeSender, generation: Generation
 def test_batches_share_a_connection(
     make_sender: MakeSender, answer: bytes, scheme_tls: ssl.SSLContext | None
 ) -> None:
-    """The second batch goes over the connection of the first, whatever the first was answered."""
+    """The second batch uses the connection of the first, whatever the first answer was."""
     with servers.Server(servers.saying(answer), tls=scheme_tls) as server:
         sender = make_sender(server.url)
         statuses = [sender.send(BODY, events=1).status for _ in range(2)]
@@ -156,7 +157,7 @@ def test_batches_share_a_connection(
 
 
 def test_a_closed_connection_is_not_reused(make_sender: MakeSender) -> None:
-    """An answer with "Connection: close" is read to its end; the next batch connects anew."""
+    """An answer with "Connection: close" is read to its end; the next batch opens a new connection."""
     with servers.Server(servers.answering(503, b'{"message":"m"}', Connection="close")) as server:
         sender = make_sender(server.url)
         answers = [sender.send(BODY, events=1) for _ in range(2)]
@@ -166,7 +167,7 @@ def test_a_closed_connection_is_not_reused(make_sender: MakeSender) -> None:
 
 
 def test_an_interim_answer_is_never_taken_for_the_next(make_sender: MakeSender) -> None:
-    """After a 103, whose final answer is yet to come, the next batch gets a connection of its own."""
+    """After a 103 without its final answer, the next batch opens a new connection."""
     with servers.Server(servers.saying(b"HTTP/1.1 103 Early Hints\r\n\r\n")) as server:
         sender = make_sender(server.url)
         statuses = [sender.send(BODY, events=1).status for _ in range(2)]
@@ -185,7 +186,7 @@ def test_an_interim_answer_is_never_taken_for_the_next(make_sender: MakeSender) 
 def test_a_body_over_the_bounds_is_not_sent(
     make_sender: MakeSender, body: bytes, events: int, failure: Failure
 ) -> None:
-    """What VWO would answer with 413 for sure does not leave the worker."""
+    """A body that VWO would certainly answer with 413 is not sent."""
     with servers.Server(servers.answering()) as server:
         answer = make_sender(server.url).send(body, events=events)
 
@@ -194,7 +195,7 @@ def test_a_body_over_the_bounds_is_not_sent(
 
 
 def test_a_body_at_the_bounds_is_sent(make_sender: MakeSender) -> None:
-    """The largest batch that VWO takes goes out."""
+    """The largest batch that VWO accepts is sent."""
     body = b"x" * MAX_BODY_BYTES
     with servers.Server(servers.answering()) as server:
         answer = make_sender(server.url).send(body, events=MAX_EVENTS_PER_REQUEST)
@@ -206,7 +207,7 @@ def test_a_body_at_the_bounds_is_sent(make_sender: MakeSender) -> None:
 def test_netrc_does_not_replace_the_key(
     make_sender: MakeSender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A line for the host in ~/.netrc leaves Authorization as it is."""
+    """A line for the host in ~/.netrc does not replace the Authorization header."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password else\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with servers.Server(servers.answering()) as server:
@@ -216,7 +217,7 @@ def test_netrc_does_not_replace_the_key(
 
 
 def test_a_redirect_is_not_followed(make_sender: MakeSender) -> None:
-    """The host that a redirect names never hears of us, and so never sees the key."""
+    """A redirect is not followed: its target gets no request, and never sees the key."""
     with servers.Server(servers.answering()) as elsewhere:
         redirect = servers.answering(307, Location=f"{elsewhere.url}/x")
         with servers.Server(redirect) as server:
@@ -232,7 +233,7 @@ def test_a_redirect_is_not_followed(make_sender: MakeSender) -> None:
 def test_trickled_headers_end_at_the_deadline(
     make_sender: MakeSender, scheme_tls: ssl.SSLContext | None
 ) -> None:
-    """A header that comes byte by byte, never late for any single one, is late as a whole."""
+    """Headers that arrive byte by byte end at the deadline, although no single byte is late."""
     head = b"HTTP/1.1 200 OK\r\nX-Slow: " + b"y" * 1_000
     with servers.Server(servers.trickling(head), tls=scheme_tls) as server:
         answer = send_by_deadline(make_sender(server.url, seconds=DEADLINE_SECONDS))
@@ -260,7 +261,7 @@ def test_a_trickled_body_ends_at_the_deadline_and_the_status_stands(
 def test_a_server_that_hardly_reads_ends_at_the_deadline(
     make_sender: MakeSender, scheme_tls: ssl.SSLContext | None, script: servers.Script
 ) -> None:
-    """A body that is taken slowly, or not at all, is late as a whole."""
+    """A server that reads the body slowly or not at all is cut off at the deadline."""
     with servers.Server(script, tls=scheme_tls) as server:
         answer = send_by_deadline(make_sender(server.url, seconds=DEADLINE_SECONDS), BIG_BODY)
 
@@ -280,7 +281,7 @@ def test_a_host_that_does_not_accept_ends_at_the_deadline(make_sender: MakeSende
 def test_an_address_that_does_not_accept_leaves_time_for_the_next(
     make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a host with two addresses, the first of which is dead, the second is reached in time."""
+    """If the first of a host's two addresses is dead, the second is reached in time."""
     resolve = socket.getaddrinfo
 
     def both(host: str, *args: Any) -> list[Any]:
@@ -355,7 +356,7 @@ def test_time_spent_in_the_proxy_is_not_given_again(
 
 
 def test_a_kept_connection_begins_each_batch_with_a_full_deadline(make_sender: MakeSender) -> None:
-    """The time that earlier batches took is not counted against the next."""
+    """Each batch on a kept connection has the full deadline: the time of earlier ones does not count."""
 
     def serve(connection: servers.Connection) -> None:
         while connection.read_request():
@@ -370,11 +371,11 @@ def test_a_kept_connection_begins_each_batch_with_a_full_deadline(make_sender: M
         assert len(server.connections) == 1
 
 
-# --- what comes back -------------------------------------------------------------------------
+# --- the answer ------------------------------------------------------------------------------
 
 
 def test_no_more_than_the_bound_is_read_of_an_answer(make_sender: MakeSender) -> None:
-    """A gigabyte of answer is cut off, and the connection with it."""
+    """An answer of a gigabyte is read up to the bound, and its connection closed."""
     with servers.Server(servers.answering_endlessly) as server:
         sender = make_sender(server.url)
         answers = [send_by_deadline(sender) for _ in range(2)]
@@ -385,7 +386,7 @@ def test_no_more_than_the_bound_is_read_of_an_answer(make_sender: MakeSender) ->
 
 
 def test_a_compressed_bomb_stays_small(make_sender: MakeSender) -> None:
-    """Ten megabytes of zeros that came as ten kilobytes are not unpacked."""
+    """Ten megabytes of zeros, sent as ten kilobytes, are not unpacked."""
     bomb = gzip.compress(b"0" * 10_000_000)
     with servers.Server(servers.answering(500, bomb, Content_Encoding="gzip")) as server:
         answer = make_sender(server.url).send(BODY, events=1)
@@ -410,7 +411,7 @@ def test_a_compressed_bomb_stays_small(make_sender: MakeSender) -> None:
 def test_the_detail_is_what_vwo_says(
     make_sender: MakeSender, body: bytes, headers: dict[str, str], detail: str
 ) -> None:
-    """Of a JSON object its `error` or `message`, on one line and not too long; else nothing."""
+    """The detail is the `error` or `message` of a JSON object, on one line and cut; otherwise nothing."""
     with servers.Server(servers.answering(400, body, **headers)) as server:
         answer = make_sender(server.url).send(BODY, events=1)
 
@@ -418,14 +419,15 @@ def test_the_detail_is_what_vwo_says(
 
 
 def test_retry_after_is_passed_on(make_sender: MakeSender) -> None:
-    """The header comes back as it was sent."""
+    """The Retry-After header is passed on unchanged."""
     with servers.Server(servers.answering(429, Retry_After="17")) as server:
         assert make_sender(server.url).send(BODY, events=1).retry_after == "17"
 
 
 def test_an_early_413_is_heard(make_sender: MakeSender, scheme_tls: ssl.SSLContext | None) -> None:
-    """A server that answers before it has read the body, and hangs up, is understood; the next
-    batch goes as usual."""
+    """A server's early 413, sent before it has read the body, is understood; the next batch is sent
+    as usual.
+    """
 
     def serve(connection: servers.Connection) -> None:
         request = connection.read_head()
@@ -443,7 +445,7 @@ def test_an_early_413_is_heard(make_sender: MakeSender, scheme_tls: ssl.SSLConte
 def test_an_early_200_is_no_delivery(
     make_sender: MakeSender, scheme_tls: ssl.SSLContext | None
 ) -> None:
-    """Who accepts a batch without having read it does not have it; the next batch goes as usual."""
+    """An early 200, sent before the body was read, is no delivery; the next batch is sent as usual."""
 
     def serve(connection: servers.Connection) -> None:
         connection.read_head()
@@ -458,7 +460,7 @@ def test_an_early_200_is_no_delivery(
 
 
 def test_a_reset_is_not_retried_by_the_sender(make_sender: MakeSender) -> None:
-    """A connection that breaks after the request is one attempt; trying again is the queue's."""
+    """A connection that breaks after the request is one attempt; the queue makes the next one."""
     with servers.Server(servers.hanging_up) as server:
         answer = make_sender(server.url).send(BODY, events=1)
 
@@ -468,13 +470,13 @@ def test_a_reset_is_not_retried_by_the_sender(make_sender: MakeSender) -> None:
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n"])
 def test_what_is_not_http_is_an_invalid_answer(make_sender: MakeSender, answer: bytes) -> None:
-    """Another protocol's greeting is no status."""
+    """The greeting of another protocol is no status."""
     with servers.Server(servers.saying(answer)) as server:
         assert make_sender(server.url).send(BODY, events=1).failure is Failure.INVALID_ANSWER
 
 
 def test_a_refused_port_is_a_connection_failure(make_sender: MakeSender) -> None:
-    """Nobody listens: the detail is the operating system's."""
+    """If nobody listens, the detail is the operating system's error."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     answer = make_sender(url).send(BODY, events=1)
@@ -484,7 +486,7 @@ def test_a_refused_port_is_a_connection_failure(make_sender: MakeSender) -> None
 
 
 def test_an_unknown_name_is_a_dns_failure(make_sender: MakeSender) -> None:
-    """A name that cannot be resolved is told apart (RFC 6761: .invalid never can)."""
+    """A name that cannot be resolved is a DNS failure (RFC 6761: .invalid never can)."""
     answer = make_sender("http://vwo-celery.invalid").send(BODY, events=1)
 
     assert answer.failure is Failure.DNS
@@ -494,7 +496,7 @@ def test_an_unknown_name_is_a_dns_failure(make_sender: MakeSender) -> None:
 
 
 def test_an_unknown_certificate_is_refused(make_sender: MakeSender, tls: ssl.SSLContext) -> None:
-    """Without its authority in the bundle, a server hears nothing of the batch."""
+    """Without its authority in the bundle, a server gets nothing of the batch."""
     with servers.Server(servers.answering(), tls=tls) as server:
         answer = make_sender(server.url).send(BODY, events=1)
 
@@ -512,7 +514,7 @@ def test_an_own_ca_bundle_is_used(
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
 ) -> None:
-    """A company's own authority is accepted where requests is told of it."""
+    """A company's own authority is accepted once requests is configured with it."""
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv(variable, str(tmp_path / "ca.pem"))
     with servers.Server(servers.answering(), tls=tls) as server:
@@ -522,7 +524,7 @@ def test_an_own_ca_bundle_is_used(
 def test_https_goes_through_the_proxy(
     make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch, tls: ssl.SSLContext, trusted: None
 ) -> None:
-    """HTTPS_PROXY is used by CONNECT: it learns host and port, never the key; and it is kept."""
+    """HTTPS_PROXY is used by CONNECT: it learns host and port, never the key; the connection is kept."""
     with (
         servers.Server(servers.answering(), tls=tls) as server,
         servers.Server(servers.tunnelling) as proxy,
@@ -541,7 +543,7 @@ def test_https_goes_through_the_proxy(
 def test_http_goes_through_the_proxy(
     make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """HTTP_PROXY is asked for the whole URL."""
+    """HTTP_PROXY gets the whole URL."""
     with servers.Server(servers.answering()) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         answer = make_sender("http://127.0.0.1:9").send(BODY, events=1)
@@ -551,7 +553,7 @@ def test_http_goes_through_the_proxy(
 
 
 def test_no_proxy_is_obeyed(make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host named in NO_PROXY is asked directly."""
+    """A host in NO_PROXY is connected to directly."""
     with (
         servers.Server(servers.answering()) as server,
         servers.Server(servers.answering()) as proxy,
@@ -565,7 +567,7 @@ def test_no_proxy_is_obeyed(make_sender: MakeSender, monkeypatch: pytest.MonkeyP
 
 
 def refusing(connection: servers.Connection) -> None:
-    """A proxy that lets nobody through."""
+    """A proxy that refuses every request."""
     connection.read_head()
     connection.send(servers.answer_bytes(407))
 
@@ -573,7 +575,7 @@ def refusing(connection: servers.Connection) -> None:
 def test_a_refusing_proxy_is_a_proxy_failure(
     make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy that says no to CONNECT is not VWO saying no; its password does not show."""
+    """A refused CONNECT is a proxy failure and not VWO's answer; the proxy's password is not shown."""
     with servers.Server(refusing) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//someone:secret@"))
         answer = make_sender("https://127.0.0.1:9").send(BODY, events=1)
@@ -595,7 +597,7 @@ def test_a_refusing_proxy_is_a_proxy_failure(
 def test_a_proxy_that_is_not_there_is_a_proxy_failure(
     make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
-    """A worker's own proxy trouble is never taken for trouble with the destination."""
+    """An unreachable proxy is a proxy failure, not one of the destination."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
 
     answer = make_sender("https://127.0.0.1:9").send(BODY, events=1)
@@ -608,7 +610,7 @@ def test_a_proxy_that_is_not_there_is_a_proxy_failure(
 
 
 def test_an_echoed_key_is_masked(make_sender: MakeSender) -> None:
-    """A server that repeats the key, as it is or as in the URL, does not get it into our logs."""
+    """A key that a server repeats, plain or URL-encoded, is masked in our logs."""
     echo = {"message": f"bad {KEY} in ?env={quote(KEY)} and {quote_plus(KEY).lower()}"}
     with servers.Server(servers.answering(401, json.dumps(echo).encode())) as server:
         sender = make_sender(server.url)
@@ -623,7 +625,7 @@ def test_an_echoed_key_is_masked(make_sender: MakeSender) -> None:
 def test_urllib3_does_not_log_the_key(
     make_sender: MakeSender, caplog: pytest.LogCaptureFixture, answer: bytes
 ) -> None:
-    """urllib3 logs URLs at DEBUG, and at WARNING where a header is odd; the key in them is masked."""
+    """urllib3 logs URLs at DEBUG, and at WARNING for unusual headers; the key in them is masked."""
     caplog.set_level(logging.DEBUG)
     with servers.Server(servers.saying(answer)) as server:
         sender = make_sender(server.url, seconds=DEADLINE_SECONDS)
@@ -642,7 +644,7 @@ def test_urllib3_does_not_log_the_key(
     ],
 )
 def test_what_http_cannot_carry_is_configuration(key: str, host: str) -> None:
-    """A key or a host that cannot be asked for is an answer, which does not hold the key."""
+    """A key or host that HTTP cannot carry is a configuration error, which does not show the key."""
     destination = Destination(
         account_id=1, sdk_key=key, generation="fme", base_url=f"http://{host}"
     )
@@ -688,14 +690,16 @@ def test_what_http_cannot_carry_is_configuration(key: str, host: str) -> None:
 def test_only_allowed_hosts_are_sent_to(
     base_url: str, allowed_hosts: list[str], allowed: bool
 ) -> None:
-    """VWO's own hosts by https, and those that this worker's settings name; nothing near them."""
+    """Events are sent to VWO's hosts by https and to the hosts in this worker's settings, to no
+    similar ones.
+    """
     destination = Destination(account_id=1, sdk_key=KEY, generation="fme", base_url=base_url)
 
     assert host_allowed(destination, allowed_hosts) is allowed
 
 
 def test_a_refused_host_is_named_with_the_remedy() -> None:
-    """The error says which host it is about, and which setting would allow it."""
+    """The error names the refused host and the setting that would allow it."""
     destination = Destination(
         account_id=1, sdk_key=KEY, generation="fme", base_url="https://evil.example:1"
     )
@@ -709,12 +713,12 @@ def test_a_refused_host_is_named_with_the_remedy() -> None:
 
 
 def destination_of_account(account_id: int) -> Destination:
-    """A destination that tests never send to."""
+    """A destination that no test sends to."""
     return Destination(account_id=account_id, sdk_key=KEY, generation="fme")
 
 
 def test_senders_keeps_one_for_each_destination() -> None:
-    """An equal destination gets the same sender, another one another."""
+    """Equal destinations share a sender; others have their own."""
     kept = Senders(request_timeout_seconds=20)
 
     first = kept.get(destination_of_account(1))
@@ -724,7 +728,7 @@ def test_senders_keeps_one_for_each_destination() -> None:
 
 
 def test_senders_forgets_the_oldest() -> None:
-    """Ten thousand queues do not hold ten thousand sockets open."""
+    """The oldest senders are closed: ten thousand queues do not keep ten thousand sockets open."""
     kept = Senders(request_timeout_seconds=20)
     first = kept.get(destination_of_account(1))
 
@@ -745,7 +749,7 @@ def test_senders_refuses_hosts() -> None:
 
 
 def test_threads_share_a_sender(make_sender: MakeSender) -> None:
-    """Lanes of one process may send at once; each keeps a connection of its own."""
+    """Threads of one process may send at once; each keeps its own connection."""
     together = threading.Barrier(4)
     answers: list[Answer] = []
 
@@ -771,7 +775,7 @@ def test_threads_share_a_sender(make_sender: MakeSender) -> None:
 
 
 def run_python(program: str, *arguments: str) -> str:
-    """What a program prints that runs by itself, with `sender` to the server of its first argument."""
+    """The output of a program in its own process, with `sender` to the server of its first argument."""
     made = f"""
         import sys
         from vwo_celery.destinations import Destination
@@ -791,7 +795,7 @@ def run_python(program: str, *arguments: str) -> str:
 
 
 def test_a_forked_child_has_its_own_connection() -> None:
-    """A child never writes into its parent's connection, and the parent's stays usable."""
+    """A child never writes into its parent's connection, which the parent can still use."""
     program = """
         import os
         MAKE_SENDER
@@ -810,7 +814,7 @@ def test_a_forked_child_has_its_own_connection() -> None:
 
 
 def test_greenlets_keep_their_deadlines_at_once() -> None:
-    """Under gevent the deadline holds as well, and a slow server holds up no other greenlet."""
+    """Under gevent the deadline holds as well, and a slow server delays no other greenlet."""
     program = """
         from gevent import monkey; monkey.patch_all()
         import gevent, time
@@ -828,12 +832,12 @@ def test_greenlets_keep_their_deadlines_at_once() -> None:
 
 
 def subclasses(base: type[Exception]) -> set[type[Exception]]:
-    """*base* and all that derive from it."""
+    """*base* and all its subclasses."""
     return {base}.union(*(subclasses(kind) for kind in base.__subclasses__()))
 
 
 def of_module(module: object, base: type[Exception]) -> list[type[Exception]]:
-    """The exceptions that a module names and that derive from *base*."""
+    """The exceptions of a module that derive from *base*."""
     kinds = (kind for kind in vars(module).values() if isinstance(kind, type))
     return sorted(
         (kind for kind in kinds if issubclass(kind, base)), key=lambda kind: kind.__name__
@@ -844,7 +848,7 @@ def of_module(module: object, base: type[Exception]) -> list[type[Exception]]:
     "kind", of_module(requests.exceptions, requests.exceptions.RequestException)
 )
 def test_every_exception_of_requests_is_mapped(kind: type[Exception]) -> None:
-    """A release of requests with a new exception is noticed here, not by an operator."""
+    """Every exception of requests is mapped: a new one fails this test before an operator meets it."""
     assert kind in FAILURES
 
 
@@ -857,7 +861,7 @@ def test_every_exception_of_requests_is_mapped(kind: type[Exception]) -> None:
     ],
 )
 def test_every_exception_below_has_a_mapped_base(kind: type[Exception]) -> None:
-    """What urllib3, http.client and the operating system raise counts as its nearest base."""
+    """Every exception of urllib3, http.client and the operating system has a mapped base."""
     assert any(base in FAILURES for base in kind.__mro__)
 
 
@@ -873,7 +877,7 @@ def test_every_exception_below_has_a_mapped_base(kind: type[Exception]) -> None:
     ],
 )
 def test_a_wrapped_reason_counts(exc: Exception, failure: Failure) -> None:
-    """Where the libraries say no more than "connection error", the innermost reason decides."""
+    """If the libraries say only "connection error", the innermost reason decides."""
     wrapped = requests.exceptions.ConnectionError(
         urllib3.exceptions.ProtocolError("Connection aborted.", exc)
     )

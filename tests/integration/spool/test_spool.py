@@ -1,4 +1,4 @@
-"""While Redis takes no events, for whatever reason, they wait on this host's disk and then go on."""
+"""While Redis takes no events, for whatever reason, they wait on this host's disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vwo_celery.testing.redis_binary import find_redis_server
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 
-#: What fifty calls may take while the breaker is open, on a machine that is busy with other things.
+#: Longest time in seconds for fifty calls while the breaker is open, on a busy machine.
 FIFTY_CALLS_SECONDS = 1.0
 
 
@@ -38,7 +38,7 @@ def server() -> Iterator[RedisServer]:
 
 
 def holds(url: str, count: int) -> bool:
-    """Whether Redis has so many events."""
+    """Whether Redis has the given number of events."""
     with redis_py.Redis.from_url(url) as client:
         return len(stored(client)) == count
 
@@ -51,8 +51,9 @@ def is_sealed(url: str) -> bool:
 
 @pytest.mark.parametrize("outage", OUTAGES, ids=lambda each: each.__name__)
 def test_an_outage_loses_nothing_and_costs_little_time(outage: Outage) -> None:
-    """Receipts say "spooled", the first in time and the next at once; then all is in Redis, in order,
-    once, and sealed, without a further event."""
+    """In an outage receipts say "spooled", the first in time and the next at once. Afterwards all
+    events are in Redis, in order, once and sealed, without a further event.
+    """
     with server_for(outage) as server, TcpProxy(server.port) as proxy:
         queue = connect(proxy.url(), enqueue_timeout_seconds=TIMEOUT_SECONDS)
         assert queue.enqueue({"n": 0}) == IN_REDIS
@@ -83,7 +84,7 @@ def test_an_outage_loses_nothing_and_costs_little_time(outage: Outage) -> None:
 
 @pytest.mark.parametrize("outage", [refused, hung, blackhole], ids=lambda each: each.__name__)
 def test_a_process_that_starts_during_an_outage(outage: Outage) -> None:
-    """A queue that nobody could register yet spools as well, and is registered when Redis is back."""
+    """A queue that was made during an outage spools as well, and is registered when Redis is back."""
     with server_for(outage) as server, TcpProxy(server.port) as proxy:
         queue = connect(proxy.url(), enqueue_timeout_seconds=TIMEOUT_SECONDS)
         with outage(server, proxy):
@@ -97,7 +98,7 @@ def test_a_process_that_starts_during_an_outage(outage: Outage) -> None:
 
 
 def test_sentinel_without_a_master(server: RedisServer, tmp_path: Path) -> None:
-    """While nobody is master, events are spooled; the new master gets them."""
+    """While there is no master, events are spooled; the new master gets them."""
     port = free_port()
     (tmp_path / "sentinel.conf").write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n")
     command = (find_redis_server(), str(tmp_path / "sentinel.conf"), "--sentinel")
@@ -117,7 +118,7 @@ def test_sentinel_without_a_master(server: RedisServer, tmp_path: Path) -> None:
 
 
 def test_a_cluster_that_has_lost_a_node() -> None:
-    """Whatever cannot be stored meanwhile is spooled, and drained once the node is back."""
+    """Events that a cluster cannot store are spooled, and drained once the node is back."""
     with ClusterGroup(3, 0, "--cluster-require-full-coverage", "no") as group:
         queue = connect(group.url, shards=5, enqueue_timeout_seconds=TIMEOUT_SECONDS)
         names = {f"{n}" for n in range(100)}
@@ -136,7 +137,7 @@ def test_a_cluster_that_has_lost_a_node() -> None:
 
 
 def _all_events(queue: vwo_celery.Queue) -> list[bytes]:
-    """Every event that is open or sealed in any shard."""
+    """Every event, open or sealed, in any shard."""
     client, found = open_client(queue.settings.redis_url, timeout_seconds=5), []
     for shard in producer_of(queue).shards:
         keys = [shard.keys.batch(each.id) for each in take_snapshot(shard).batches]
@@ -156,7 +157,9 @@ def _answers(client: redis_py.Redis) -> bool:
 def test_a_push_whose_answers_were_lost_is_stored_once(
     redis: redis_py.Redis, redis_url: str, redis_server: RedisServer
 ) -> None:
-    """Redis has it, nobody was told, the receipt says "spooled": the drain stores nothing again."""
+    """If Redis has an event but all answers were lost, the receipt says "spooled", and the drain
+    stores nothing again.
+    """
     with TcpProxy(redis_server.port) as proxy:
         queue = connect(proxy.url(), enqueue_timeout_seconds=TIMEOUT_SECONDS)
         queue.enqueue_many({"n": n} for n in range(10))
@@ -173,7 +176,7 @@ def test_a_push_whose_answers_were_lost_is_stored_once(
 
 
 def test_redis_comes_back_empty(tmp_path: Path) -> None:
-    """A server that lost everything, registrations and marks too, gets what was spooled."""
+    """A server that lost everything, registrations and marks included, gets the spooled events."""
     with RedisServer() as server:
         queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
         wait_for(lambda: queue.enqueue({"n": 0}) == IN_REDIS and not queue.spooled())
@@ -192,7 +195,7 @@ def test_redis_comes_back_empty(tmp_path: Path) -> None:
 def test_another_programs_key_holds_up_one_queue_only(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """A queue whose key has the wrong type waits on disk; others are stored as ever."""
+    """A queue whose key has the wrong type stays in the spool; other queues are stored as usual."""
     broken, sound = connect(redis_url), _other_queue(redis_url)
     broken.enqueue({"n": 0})
     redis.delete(producer_of(broken).shards[0].keys.open)
@@ -211,7 +214,7 @@ def test_another_programs_key_holds_up_one_queue_only(
 def test_a_queue_that_cannot_be_registered_holds_up_no_other(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """Also where what is wrong is found only by the drain."""
+    """A queue that cannot be registered holds up no other, even if only the drain finds out."""
     broken, sound = connect(redis_url), _other_queue(redis_url)
     meta = producer_of(broken).shards[0].keys.meta
     redis.set(meta, "not a hash")
@@ -255,7 +258,7 @@ def test_a_flush_counts_what_is_spooled(server: RedisServer) -> None:
 
 
 def test_drain_spool_drains_in_the_caller(server: RedisServer) -> None:
-    """It says what it did, and is true where nothing is left."""
+    """drain_spool drains in the calling thread, returns its counts, and is true if nothing is left."""
     queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
     server.kill()
     queue.enqueue_many({"n": n} for n in range(2500))
@@ -273,7 +276,7 @@ def test_drain_spool_drains_in_the_caller(server: RedisServer) -> None:
 
 
 def test_the_spool_is_nobody_elses(server: RedisServer) -> None:
-    """The folder and every file in it are closed to other users; no name holds a password."""
+    """The spool's folder and files are closed to other users; no name holds a password."""
     url = server.url.replace("redis://", "redis://user:sekrit@")
     queue = connect(url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
     folder = Path(queue.settings.spool_dir)
@@ -291,7 +294,7 @@ def test_the_spool_is_nobody_elses(server: RedisServer) -> None:
 
 
 def test_each_redis_and_namespace_has_its_own_spool(server: RedisServer) -> None:
-    """What was meant for one Redis never goes to another."""
+    """Each Redis and namespace has its own spool: events for one never go to another."""
     with RedisServer() as other:
         queues = [
             connect(server.url, namespace="one", enqueue_timeout_seconds=TIMEOUT_SECONDS),
@@ -316,7 +319,7 @@ def test_each_redis_and_namespace_has_its_own_spool(server: RedisServer) -> None
 def test_a_silent_disk_is_no_trouble_for_a_redis_that_works(
     redis: redis_py.Redis, redis_url: str, tmp_path: Path
 ) -> None:
-    """Where Redis answers, no file is made."""
+    """While Redis answers, no spool file is made."""
     queue = connect(redis_url, spool_dir=str(tmp_path / "spool"))
 
     receipts = queue.enqueue_many({"n": n} for n in range(200))
@@ -326,7 +329,9 @@ def test_a_silent_disk_is_no_trouble_for_a_redis_that_works(
 
 
 def test_what_is_spooled_carries_its_queue(server: RedisServer) -> None:
-    """Every setting of the queue that workers need goes to a Redis that never knew it."""
+    """A spooled event carries every setting of its queue that workers need, for a Redis that never
+    knew it.
+    """
     queue = connect(
         server.url,
         batch={"events_per_request": 7, "request_time_interval": 33},

@@ -1,4 +1,4 @@
-"""The asyncio producer spools like the other one, and no disk blocks its loop."""
+"""The asyncio producer spools like the other one, and the disk never blocks its loop."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def server() -> Iterator[RedisServer]:
 
 
 def run(url: str, work: Work[Answer], **settings: Any) -> Answer:
-    """What *work* answers, in a loop of its own."""
+    """The result of *work*, run in its own loop."""
     settings = {"enqueue_timeout_seconds": TIMEOUT_SECONDS, **settings}
 
     async def main() -> Answer:
@@ -48,14 +48,16 @@ def run(url: str, work: Work[Answer], **settings: Any) -> Answer:
 
 
 def held(server: RedisServer) -> list[bytes]:
-    """What Redis holds."""
+    """The events that Redis holds."""
     with redis_py.Redis.from_url(server.url) as client:
         return stored(client)
 
 
 @pytest.mark.parametrize("outage", OUTAGES, ids=lambda each: each.__name__)
 def test_an_outage_loses_nothing_and_costs_little_time(outage: Outage) -> None:
-    """As with threads: "spooled" in time, then at once, and drained once Redis is back."""
+    """In an outage receipts say "spooled" in time, then at once; the events are drained once Redis
+    is back.
+    """
 
     async def work(queue: vwo_celery.aio.AioQueue) -> list[Receipt]:
         assert await queue.enqueue({"n": 0}) == IN_REDIS
@@ -76,7 +78,7 @@ def test_an_outage_loses_nothing_and_costs_little_time(outage: Outage) -> None:
 
 
 def test_the_loop_goes_on_while_events_are_spooled(server: RedisServer) -> None:
-    """Neither a silent Redis nor the disk keeps other tasks from running."""
+    """Neither a silent Redis nor the disk keeps other tasks of the loop from running."""
 
     async def work(queue: vwo_celery.aio.AioQueue) -> tuple[list[Receipt], int]:
         await queue.enqueue({"n": 0})
@@ -98,7 +100,7 @@ def test_the_loop_goes_on_while_events_are_spooled(server: RedisServer) -> None:
 
 
 def test_drain_spool_is_awaited(server: RedisServer) -> None:
-    """It says what it did, as with threads."""
+    """drain_spool can be awaited and returns its counts, as with threads."""
 
     async def work(queue: vwo_celery.aio.AioQueue) -> vwo_celery.DrainResult:
         server.kill()
@@ -113,7 +115,7 @@ def test_drain_spool_is_awaited(server: RedisServer) -> None:
 
 
 def test_a_full_spool_raises_if_asked_to() -> None:
-    """QueueFull comes out of the await, with when_full="raise"."""
+    """With when_full="raise", a full spool raises QueueFull out of the await."""
 
     async def work(queue: vwo_celery.aio.AioQueue) -> None:
         for n in range(200):
@@ -124,7 +126,7 @@ def test_a_full_spool_raises_if_asked_to() -> None:
 
 
 def test_a_cancelled_await_is_spooled_with_the_others(server: RedisServer) -> None:
-    """Who gives up waiting harms nobody; the event is stored or spooled all the same."""
+    """The event of a cancelled await is stored or spooled with the others."""
 
     async def work(queue: vwo_celery.aio.AioQueue) -> Receipt:
         await queue.enqueue({"n": 0})

@@ -40,12 +40,12 @@ def registration(account: int = 1) -> Registration:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the spool is; not made yet."""
+    """The folder of the spool, which does not exist yet."""
     return tmp_path / "spool"
 
 
 def open_spool(folder: Path, max_bytes: int = MAX_BYTES) -> Spool:
-    """One more connection to the spool there."""
+    """One more connection to that spool."""
     return Spool(spool_files(str(folder), "vwo", "here"), max_bytes=max_bytes)
 
 
@@ -58,7 +58,7 @@ def spool(folder: Path) -> Iterator[Spool]:
 
 
 def drained(spool: Spool) -> list[bytes]:
-    """All that is in there, page by page, as a drainer takes it."""
+    """All events of the spool, page by page, as a drainer takes them."""
     texts = []
     while (page := spool.take()) is not None:
         texts += page.encoded
@@ -72,7 +72,7 @@ def padded(n: int) -> bytes:
 
 
 def fill(spool: Spool, start: int = 0) -> None:
-    """Put events of a kilobyte in until it raises."""
+    """Store events of a kilobyte until the spool raises."""
     for n in range(start, start + 10_000):
         spool.put(registration(), [padded(n)])
 
@@ -81,7 +81,7 @@ def fill(spool: Spool, start: int = 0) -> None:
 
 
 def test_events_come_out_in_order(spool: Spool, folder: Path) -> None:
-    """In the order in which they were put in, by whatever connection; then the spool is empty."""
+    """Events come out in the order in which any connection stored them; then the spool is empty."""
     other = open_spool(folder)
     for n in range(0, 40, 2):
         spool.put(registration(), numbers(1, n))
@@ -94,7 +94,7 @@ def test_events_come_out_in_order(spool: Spool, folder: Path) -> None:
 
 
 def test_a_page_is_what_one_push_may_be(spool: Spool) -> None:
-    """At most a thousand events or a megabyte; a page that follows says that it is the last."""
+    """A page has at most a thousand events or a megabyte; the last page says that it is the last."""
     spool.max_bytes = 10 * MAX_BYTES
     spool.put(registration(), numbers(PUSH_EVENTS + 5))
     large = [b'{"n":"%s"}' % (b"x" * 400_000) for _ in range(3)]
@@ -109,7 +109,7 @@ def test_a_page_is_what_one_push_may_be(spool: Spool) -> None:
 
 
 def test_a_page_keeps_its_mark_until_it_is_removed(spool: Spool, folder: Path) -> None:
-    """Whoever takes it again, after a crash of the first, sends it under the same mark."""
+    """A page that is taken again, as after a crash, has the same mark until it is removed."""
     spool.put(registration(), numbers(3))
     first = spool.take()
     spool.put(registration(), numbers(2, 3))
@@ -124,7 +124,7 @@ def test_a_page_keeps_its_mark_until_it_is_removed(spool: Spool, folder: Path) -
 
 
 def test_what_was_sent_together_stays_together(spool: Spool) -> None:
-    """A push that may have arrived comes out alone, under what it was sent under."""
+    """A push that may have arrived comes out alone, with the mark it was sent with."""
     sent = Sent(2, "abc", 17, "life")
     spool.put(registration(), numbers(2))
     spool.put(registration(), numbers(3, 2), sent)
@@ -141,7 +141,7 @@ def test_what_was_sent_together_stays_together(spool: Spool) -> None:
 
 
 def test_a_page_that_was_put_back_comes_out_in_parts(spool: Spool) -> None:
-    """Its events keep their order, and get another mark."""
+    """The events of a page that was put back keep their order and get another mark."""
     spool.put(registration(), numbers(4))
     whole = spool.take()
     assert whole is not None
@@ -155,7 +155,7 @@ def test_a_page_that_was_put_back_comes_out_in_parts(spool: Spool) -> None:
 
 
 def test_queues_take_turns_by_age_and_can_be_skipped(spool: Spool) -> None:
-    """The oldest event leads, unless its queue is left alone for now."""
+    """The oldest event's queue comes first, unless it is skipped."""
     one, two = registration(1), registration(2)
     spool.put(two, numbers(1))
     spool.put(one, numbers(1))
@@ -168,7 +168,7 @@ def test_queues_take_turns_by_age_and_can_be_skipped(spool: Spool) -> None:
 
 
 def test_a_removed_page_takes_nothing_else_with_it(spool: Spool) -> None:
-    """Where ids are used again, since the spool was empty, an old page removes nothing new."""
+    """An old page removes no new event, although an empty spool uses ids again."""
     spool.put(registration(), numbers(2))
     page = spool.take()
     assert page is not None
@@ -180,11 +180,11 @@ def test_a_removed_page_takes_nothing_else_with_it(spool: Spool) -> None:
     assert drained(spool) == numbers(2, 2)
 
 
-# -- its bound
+# -- the size limit
 
 
 def test_a_full_spool_takes_nothing_and_keeps_all(spool: Spool) -> None:
-    """All that was taken is there, and the file is not larger than it may be."""
+    """A full spool stores nothing more and keeps everything; the file stays within its limit."""
     with pytest.raises(SpoolFull, match="max_spool_bytes"):
         fill(spool)
 
@@ -196,7 +196,9 @@ def test_a_full_spool_takes_nothing_and_keeps_all(spool: Spool) -> None:
 
 
 def test_room_is_made_of_the_oldest(spool: Spool) -> None:
-    """As many go as are needed, and a little more; those that Redis may have stay."""
+    """As many of the oldest events are dropped as needed, and a few more; events that Redis may
+    have stay.
+    """
     sent = [b'{"sent":1}']
     spool.put(registration(), sent, Sent(0, "abc", 1))
     with pytest.raises(SpoolFull):
@@ -213,7 +215,7 @@ def test_room_is_made_of_the_oldest(spool: Spool) -> None:
 
 
 def test_what_can_never_fit_deletes_nothing(spool: Spool) -> None:
-    """An event of most of the spool's size is refused, and the others stay."""
+    """An event of nearly the spool's size is refused, and the others stay."""
     spool.put(registration(), numbers(10))
 
     with pytest.raises(SpoolFull, match="half"):
@@ -223,7 +225,7 @@ def test_what_can_never_fit_deletes_nothing(spool: Spool) -> None:
 
 
 def test_an_empty_spool_is_small_and_forgets_the_queues(spool: Spool) -> None:
-    """Once drained it gives the disk back, and holds no SDK key."""
+    """A drained spool gives the disk back, and holds no queue and no SDK key."""
     for n in range(0, 5000, 1000):
         spool.put(registration(), numbers(1000, n))
     assert os.path.getsize(spool.files.database + "-wal") > 200_000
@@ -255,7 +257,7 @@ def _put_many(folder: Path, account: int, count: int) -> None:
 
 
 def test_processes_write_at_once(spool: Spool, folder: Path) -> None:
-    """Four processes that make the file at the same time, and write: each event is there, in order."""
+    """Four processes create the file at once and write: each event is stored, each process' in order."""
     writers = []
     for account in range(4):
         if pid := os.fork():
@@ -275,7 +277,9 @@ def test_processes_write_at_once(spool: Spool, folder: Path) -> None:
 
 
 def test_a_fork_carries_no_connection_over(spool: Spool) -> None:
-    """Parent and child go on with connections of their own, also while a thread of the parent writes."""
+    """Parent and child use their own connections after a fork, even while a thread of the parent
+    writes.
+    """
     spool.put(registration(1), numbers(1))
     stop, failures = threading.Event(), []
 
@@ -319,7 +323,9 @@ def _forked(spool: Spool, account: int) -> int:
 
 
 def test_one_drainer_at_a_time(spool: Spool) -> None:
-    """Within a process and over processes; a fork does not inherit the lock, death frees it."""
+    """There is one drainer among all threads and processes; a fork does not inherit the lock, death
+    frees it.
+    """
     spool.put(registration(), numbers(1))
     lock = drain_lock(spool.files)
     assert lock.acquire()
@@ -327,7 +333,7 @@ def test_one_drainer_at_a_time(spool: Spool) -> None:
     assert _child_acquires(spool) == 1
     lock.release()
 
-    assert _child_acquires(spool) == 0  # and died without a release
+    assert _child_acquires(spool) == 0  # and died without releasing it
     assert lock.acquire()
     lock.release()
 
@@ -352,7 +358,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_what_was_put_in_outlives_a_kill(spool: Spool, folder: Path) -> None:
-    """All that `put` has returned from is there after a SIGKILL."""
+    """After a SIGKILL, every event is there for which `put` had returned."""
     here = Path(__file__).parent
     command = [sys.executable, "-c", KILLED, str(folder), str(here), str(here.parents[1])]
     killed = subprocess.run(command, check=False, timeout=60, capture_output=True, text=True)
@@ -376,7 +382,7 @@ def test_who_looks_holds_up_nobody(spool: Spool, folder: Path) -> None:
 
 
 def test_who_writes_for_too_long_is_not_waited_for(spool: Spool, folder: Path) -> None:
-    """The deadline holds, and the next event is taken again."""
+    """A put behind a slow writer ends at its deadline, and the next one works again."""
     spool.put(registration(), numbers(1))
     writing = sqlite3.connect(spool.files.database, isolation_level=None)
     writing.execute("BEGIN IMMEDIATE")
@@ -396,7 +402,7 @@ def test_who_writes_for_too_long_is_not_waited_for(spool: Spool, folder: Path) -
 
 
 def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
-    """Where no folder can be made, that is said; nothing else is raised."""
+    """If the folder cannot be created, the spool's own error says so."""
     (tmp_path / "spool").write_text("in the way")
 
     with pytest.raises(SpoolUnavailable, match="cannot be made"):
@@ -404,7 +410,7 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_refuses_and_harms_nothing(spool: Spool) -> None:
-    """What was there stays; once there is room again, events are taken again."""
+    """On a full disk the stored events stay; once there is room, events are stored again."""
     spool.put(registration(), numbers(10))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(
@@ -427,7 +433,7 @@ def test_a_full_disk_refuses_and_harms_nothing(spool: Spool) -> None:
 def test_a_damaged_file_is_put_aside(
     folder: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
-    """The next event starts a new spool; what the old one held is kept beside, and the log says so."""
+    """A damaged file is put aside and logged; the next event starts a new spool."""
     first = open_spool(folder)
     first.put(registration(), numbers(1))
     path = Path(first.files.database)
@@ -452,7 +458,7 @@ def test_a_damaged_file_is_put_aside(
 
 
 def test_a_newer_releases_file_is_left_alone(folder: Path) -> None:
-    """A file of a higher version is neither changed nor put aside, and the error says what to do."""
+    """A file of a newer version is neither changed nor put aside, and the error names the remedy."""
     first = open_spool(folder)
     first.put(registration(), numbers(2))
     first.close()
@@ -468,7 +474,7 @@ def test_a_newer_releases_file_is_left_alone(folder: Path) -> None:
 
 
 def test_a_folder_that_goes_away_comes_back(spool: Spool, folder: Path) -> None:
-    """An operator deletes the spool under a running process: the next event makes a new one."""
+    """After an operator deleted the spool under a running process, the next event creates a new one."""
     spool.put(registration(), numbers(2))
     for file in folder.iterdir():
         file.unlink()
@@ -480,7 +486,7 @@ def test_a_folder_that_goes_away_comes_back(spool: Spool, folder: Path) -> None:
 
 
 def test_a_registration_of_a_newer_release_waits(spool: Spool) -> None:
-    """A queue that this release cannot read stays in the spool, and holds up no other."""
+    """Events of a queue that this release cannot read stay in the spool, and hold up no other queue."""
     spool.put(registration(1), numbers(1))
     spool.put(registration(2), numbers(1, 7))
     with sqlite3.connect(spool.files.database) as db:
@@ -491,7 +497,7 @@ def test_a_registration_of_a_newer_release_waits(spool: Spool) -> None:
     assert not spool.tidy()
 
 
-# -- which file
+# -- the file's name
 
 
 @pytest.mark.parametrize(
@@ -510,13 +516,13 @@ def test_a_registration_of_a_newer_release_waits(spool: Spool) -> None:
     ],
 )
 def test_addresses_tell_one_redis_from_another(one: str, other: str, same: bool) -> None:
-    """Server, user and database count, the password does not."""
+    """Spool files differ by server, user and database, not by password."""
     assert (address_of(one) == address_of(other)) is same
     assert "secret" not in address_of(other)
 
 
 def test_a_client_has_the_address_of_its_url() -> None:
-    """Who passes a ready-made client shares the spool with those who pass the URL."""
+    """A client that the application passes shares the spool with the URL of its server."""
     import redis
 
     for url in ("redis://h:6379/2", "redis://me:secret@h", "unix:///run/a.sock?db=1"):

@@ -30,7 +30,7 @@ Dropped = list[tuple[str, str, int]]
 
 @pytest.fixture
 def dropped() -> Iterator[Dropped]:
-    """Queue, reason and count of each drop that receivers were told of."""
+    """Queue, reason and count of each drop that receivers got."""
     told: Dropped = []
 
     def note(sender: str, queue: str, reason: str, count: int, **_: Any) -> None:
@@ -43,7 +43,7 @@ def dropped() -> Iterator[Dropped]:
 
 
 def full_queue(url: str, policy: str, **settings: Any) -> vwo_celery.Queue:
-    """A queue that holds the three events that it may hold."""
+    """A queue filled to its capacity of three events."""
     batch = {"events_per_request": 3}
     queue = connect(url, batch, max_queue_events=3, when_full=policy, **settings)
     assert queue.enqueue_many({"n": n} for n in range(3)) == [IN_REDIS] * 3
@@ -51,7 +51,7 @@ def full_queue(url: str, policy: str, **settings: Any) -> vwo_celery.Queue:
 
 
 def full_spool(policy: str, **settings: Any) -> tuple[vwo_celery.Queue, int]:
-    """A queue without a Redis, its spool full, and how many events that took."""
+    """A queue without Redis whose spool is full, and the number of events in it."""
     queue = connect(
         f"redis://127.0.0.1:{free_port()}/0", when_full=policy, max_spool_bytes=SPOOL_BYTES,
         enqueue_timeout_seconds=TIMEOUT_SECONDS, **settings,
@@ -66,7 +66,7 @@ def full_spool(policy: str, **settings: Any) -> tuple[vwo_celery.Queue, int]:
 
 
 def deliver(queue: vwo_celery.Queue, delivered: list[bytes]) -> int:
-    """Settle a batch, if there is one, as a worker does that VWO answered well; events so far."""
+    """Settle a batch, if there is one, as delivered; the number of events so far."""
     (shard,) = producer_of(queue).shards
     sweep_shard(shard, force=True)
     batch: Any = shard.claim(token="", lease_seconds=60)
@@ -80,7 +80,9 @@ def deliver(queue: vwo_celery.Queue, delivered: list[bytes]) -> int:
 
 
 def test_a_full_queue_spools(redis: redis_py.Redis, redis_url: str, dropped: Dropped) -> None:
-    """What does not fit waits on disk, other queues are stored as ever, and it drains with the room."""
+    """Events that do not fit wait on disk, other queues are stored as usual, and the spool drains
+    as room appears.
+    """
     queue = full_queue(redis_url, "spool")
 
     receipts = [queue.enqueue({"n": 3}), *queue.enqueue_many({"n": n} for n in range(4, 9))]
@@ -96,7 +98,7 @@ def test_a_full_queue_spools(redis: redis_py.Redis, redis_url: str, dropped: Dro
 
 
 def test_a_full_queue_holds_up_no_other(redis: redis_py.Redis, redis_url: str) -> None:
-    """What waits behind it in the spool, of another queue, is drained meanwhile."""
+    """Events of another queue behind them in the spool are drained meanwhile."""
     full = full_queue(redis_url, "spool")
     other = vwo_celery.connect(
         vwo_celery.Destination(account_id=2, sdk_key="k" * 32, generation="fme"),
@@ -115,7 +117,7 @@ def test_a_full_queue_holds_up_no_other(redis: redis_py.Redis, redis_url: str) -
 def test_a_full_queue_of_another_policy(
     redis: redis_py.Redis, redis_url: str, dropped: Dropped
 ) -> None:
-    """drop_newest drops the event, with its reason; raise raises; neither touches the disk."""
+    """drop_newest drops the event with its reason, raise raises; neither uses the disk."""
     newest = full_queue(redis_url, "drop_newest")
 
     receipt = newest.enqueue({"n": 3})
@@ -132,7 +134,7 @@ def test_a_full_queue_of_another_policy(
 def test_a_full_queue_drops_its_oldest(
     redis: redis_py.Redis, redis_url: str, dropped: Dropped
 ) -> None:
-    """The newest event is stored, under a mark as any other; what went is counted in the ledger."""
+    """drop_oldest stores the newest event, under a mark as usual; the ledger counts the dropped ones."""
     queue = full_queue(redis_url, "drop_oldest")
 
     receipts = [queue.enqueue({"n": 3}), queue.enqueue({"n": 4})]
@@ -143,7 +145,7 @@ def test_a_full_queue_drops_its_oldest(
 
 
 def test_a_full_queue_without_a_spool(redis: redis_py.Redis, redis_url: str) -> None:
-    """`spool` with nowhere to spool to drops, and says that the queue was full."""
+    """The policy `spool` without a spool drops the event, with the reason that the queue was full."""
     queue = full_queue(redis_url, "spool", spool_dir="")
 
     assert queue.enqueue({"n": 3}) == Receipt(where="dropped", reason="queue_full")
@@ -154,7 +156,7 @@ def test_a_full_queue_without_a_spool(redis: redis_py.Redis, redis_url: str) -> 
 
 @pytest.mark.parametrize("policy", ["spool", "drop_newest"])
 def test_a_full_spool_drops_the_newest(policy: str, dropped: Dropped) -> None:
-    """With its reason; what is in there stays."""
+    """With drop_newest, a full spool drops the new event with its reason and keeps the others."""
     queue, count = full_spool(policy)
 
     receipts = queue.enqueue_many({"n": n, "pad": PAD} for n in range(10))
@@ -166,9 +168,9 @@ def test_a_full_spool_drops_the_newest(policy: str, dropped: Dropped) -> None:
 
 
 def test_a_full_spool_drops_its_oldest(dropped: Dropped) -> None:
-    """The newest events stay; every drop is counted, so that what is left can be told."""
+    """With drop_oldest, a full spool keeps the newest events and counts every drop."""
     queue, count = full_spool("drop_oldest")
-    first_push = 1  # may be in Redis, and stays
+    first_push = 1  # may be in Redis, so it stays
 
     receipts = [queue.enqueue({"n": n, "pad": PAD}) for n in range(1000, 1300)]
 
@@ -192,7 +194,7 @@ def _taken_after_the_first(queue: vwo_celery.Queue) -> list[bytes]:
 
 
 def test_a_full_spool_raises(dropped: Dropped) -> None:
-    """With when_full="raise"; nothing is dropped, and nothing of the event is kept."""
+    """With when_full="raise", a full spool raises; nothing is dropped or stored."""
     queue, count = full_spool("raise")
 
     with pytest.raises(QueueFull, match="max_spool_bytes"):
@@ -204,7 +206,9 @@ def test_a_full_spool_raises(dropped: Dropped) -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_disk_that_cannot_be_used(tmp_path: Path, policy: str, dropped: Dropped) -> None:
-    """The event is dropped with the reason that matters; nothing raises, and nothing takes long."""
+    """If the disk cannot be used, the event is dropped with the reason that matters; nothing raises
+    or takes long.
+    """
     (tmp_path / "spool").write_text("in the way")
     queue = connect(
         f"redis://127.0.0.1:{free_port()}/0", when_full=policy, spool_dir=str(tmp_path / "spool"),
@@ -221,7 +225,7 @@ def test_a_disk_that_cannot_be_used(tmp_path: Path, policy: str, dropped: Droppe
 
 
 def test_a_disk_that_was_busy_is_used_again_at_once() -> None:
-    """One event that could not wait for other writers does not cost the next one its place."""
+    """An event that could not wait for other writers does not keep the next one from the disk."""
     queue = connect(f"redis://127.0.0.1:{free_port()}/0", enqueue_timeout_seconds=TIMEOUT_SECONDS)
     assert queue.enqueue({"n": 0}) == SPOOLED
     spool = producer_of(queue).host.spool
@@ -238,7 +242,7 @@ def test_a_disk_that_was_busy_is_used_again_at_once() -> None:
 
 
 def test_without_a_disk_redis_is_found_again(tmp_path: Path) -> None:
-    """Where nothing can be spooled there is no drainer: a request asks, seldom."""
+    """Without a usable disk there is no drainer: a call probes Redis now and then."""
     (tmp_path / "spool").write_text("in the way")
     with RedisServer(appendonly=True) as server:
         queue = connect(
@@ -253,7 +257,7 @@ def test_without_a_disk_redis_is_found_again(tmp_path: Path) -> None:
 
 
 def test_drops_are_logged_once_a_minute(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    """A thousand drops are one line for a reason, with the SDK key nowhere."""
+    """Drops are logged once a minute per reason, without the SDK key."""
     destination = vwo_celery.Destination(account_id=77, sdk_key="s" * 32, generation="fme")
     queue = vwo_celery.connect(
         destination, redis_url=f"redis://:sekrit@127.0.0.1:{free_port()}/0", spool_dir=""

@@ -1,4 +1,4 @@
-"""The spool with processes that are killed, forked or many at once: any that is left drains it."""
+"""The spool with processes that are killed, forked or concurrent: any that is left drains it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def run(server: RedisServer, tmp_path: Path) -> Iterator[Run]:
-    """Starts the program: what it shall do, its first event, how many, and the pause between two."""
+    """Start the program with its task, its first event, their number, and the pause between two."""
     with Processes(tmp_path) as programs:
 
         def start(what: str, first: int, count: int, seconds: float = 0.0) -> Process:
@@ -44,19 +44,20 @@ def run(server: RedisServer, tmp_path: Path) -> Iterator[Run]:
 
 
 def receipts(program: Process) -> list[str]:
-    """What it was told so far."""
+    """The receipts of the program so far."""
     return [line for line in program.log().split() if line in {"redis", "spooled", "dropped"}]
 
 
 def held(server: RedisServer) -> list[bytes]:
-    """What Redis holds."""
+    """The events that Redis holds."""
     with redis_py.Redis.from_url(server.url) as client:
         return stored(client)
 
 
 def test_a_killed_process_loses_nothing(server: RedisServer, run: Run) -> None:
-    """It was told "spooled" and killed; another process of the host, which had spooled nothing
-    itself, drains it."""
+    """Spooled events of a killed process are drained by another process of the host, which had
+    spooled nothing.
+    """
     server.pause()
     killed = run("die", 0, 20)
     killed.wait()
@@ -70,7 +71,7 @@ def test_a_killed_process_loses_nothing(server: RedisServer, run: Run) -> None:
 
 
 def test_a_process_that_drains_and_is_killed(server: RedisServer, run: Run) -> None:
-    """Wherever a drainer is when it dies, the next one goes on: nothing lost, nothing twice."""
+    """After a drainer died at any point, the next one goes on: nothing is lost or stored twice."""
     queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
     server.pause()
     assert queue.enqueue_many({"n": n} for n in range(30_000)) == [SPOOLED] * 30_000
@@ -93,8 +94,9 @@ def test_a_process_that_drains_and_is_killed(server: RedisServer, run: Run) -> N
 
 
 def test_processes_spool_and_drain_at_once(server: RedisServer, run: Run) -> None:
-    """Redis comes and goes while three processes enqueue: each of them in order where it was spooled,
-    nothing lost, nothing twice."""
+    """Three processes enqueue while Redis comes and goes: each one's spooled events stay in order,
+    nothing is lost or stored twice.
+    """
     programs = [run("finish", 1000 * n, 300, 0.002) for n in range(3)]
     for _ in range(3):
         server.pause()
@@ -113,7 +115,7 @@ def test_processes_spool_and_drain_at_once(server: RedisServer, run: Run) -> Non
 
 
 def _wait_for_more(programs: list[Process]) -> None:
-    """Wait until each has thirty more receipts, or all of them."""
+    """Wait until each program has thirty more receipts, or all of them."""
     wanted = [min(300, len(receipts(each)) + 30) for each in programs]
     wait_for(
         lambda: all(len(receipts(each)) >= n for each, n in zip(programs, wanted, strict=True)), 20
@@ -121,8 +123,9 @@ def _wait_for_more(programs: list[Process]) -> None:
 
 
 def test_a_fork_after_spooling(server: RedisServer, run: Run) -> None:
-    """The child has no drainer of its own until it spools; the parent is killed, and the child's
-    drains what both left."""
+    """A forked child gets its own drainer when it spools; after the parent's death it drains both
+    spools' events.
+    """
     server.pause()
     program = run("fork", 0, 3)
     wait_for(lambda: len(receipts(program)) == 5, 20, what="parent and child to have spooled")
@@ -134,7 +137,7 @@ def test_a_fork_after_spooling(server: RedisServer, run: Run) -> None:
 
 
 def test_greenlets(server: RedisServer, run: Run) -> None:
-    """Under gevent's patched standard library the drainer is a greenlet, and drains."""
+    """Under gevent the drainer is a greenlet, and drains."""
     server.pause()
     program = run("gevent", 0, 10)
     program.wait_until(lambda: len(receipts(program)) == 10, what="ten receipts")
@@ -147,7 +150,7 @@ def test_greenlets(server: RedisServer, run: Run) -> None:
 
 
 def test_a_process_without_threads(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no thread can be started, a request asks now and then, and drain_spool drains."""
+    """If no thread can be started, a call probes now and then, and drain_spool drains."""
 
     def refuse(_: object) -> None:
         raise RuntimeError("can't start new thread")
@@ -172,7 +175,7 @@ def test_a_process_without_threads(server: RedisServer, monkeypatch: pytest.Monk
 
 
 def test_the_drainer_ends(server: RedisServer) -> None:
-    """A process keeps no thread for a spool that is empty."""
+    """A process keeps no thread for an empty spool."""
     others = _drainers()
     queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
     server.pause()
@@ -190,7 +193,7 @@ def _drainers() -> set[int | None]:
 
 
 def test_nothing_of_it_is_imported_or_started_before(redis_url: str) -> None:
-    """A producer that never spooled has neither Celery nor a thread."""
+    """A producer that never spooled has imported no Celery and started no thread."""
     program = (
         "import sys, threading\n"
         "sys.path.insert(0, sys.argv[1])\n"

@@ -1,4 +1,4 @@
-"""tools/processes.py ends every program it started and reports what went wrong."""
+"""tools/processes.py ends every program it started and reports failures."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 
 from tools.processes import Process, Processes
 
-# One write, where print() makes two: another program's, or a signal, could come between them.
+# A single write; print() makes two, and another program's output or a signal could come between.
 WAIT = r"import os, signal; os.write(1, b'up\n'); signal.pause()"
 FORK = f"import os; os.fork(); {WAIT}"
 IGNORE = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAIT}"
 
 
 def test_a_program_ends_by_sigterm(tmp_path: Path) -> None:
-    """And says what it ended with; what it printed stays in its log over another start."""
+    """`stop` ends a program by SIGTERM and returns its exit code; its log is kept over another start."""
     process = Process("python", "-c", WAIT, folder=tmp_path, name="waiting")
 
     for _ in range(2):
@@ -29,7 +29,9 @@ def test_a_program_ends_by_sigterm(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [FORK, IGNORE], ids=["children", "deaf"])
 def test_a_program_that_does_not_end_fails_the_test(tmp_path: Path, code: str) -> None:
-    """So does one that leaves children; both are gone afterwards."""
+    """A program that does not end, or leaves children, fails the test; all of them are gone
+    afterwards.
+    """
     process = Process("python", "-c", code, folder=tmp_path, name="p", stop_timeout_seconds=0.3)
     process.start()
     process.wait_for_log("up")
@@ -37,11 +39,11 @@ def test_a_program_that_does_not_end_fails_the_test(tmp_path: Path, code: str) -
     with pytest.raises(AssertionError, match=r"there was still \d+ \(python"):
         process.stop()
 
-    process.stop()  # raises nothing where nothing is left
+    process.stop()  # raises nothing if nothing is left
 
 
 def test_kill_ends_children_too(tmp_path: Path) -> None:
-    """As when a machine loses power; `stop` finds nothing left."""
+    """`kill` ends children too, as when a machine loses power; `stop` then finds nothing left."""
     with Process("python", "-c", FORK, folder=tmp_path, name="forking") as process:
         process.wait_for_log("up\nup")
         process.kill()
@@ -50,7 +52,7 @@ def test_kill_ends_children_too(tmp_path: Path) -> None:
 
 
 def test_waiting_fails_as_soon_as_the_program_ends(tmp_path: Path) -> None:
-    """With its exit code and what it said last."""
+    """Waiting fails as soon as the program ends, with its exit code and its last output."""
     with Process("python", "-c", "exit('why')", folder=tmp_path, name="ending") as process:
         with pytest.raises(AssertionError, match=r"(?s)ended with 1 before .*never.*why"):
             process.wait_for_log("never", timeout_seconds=60)
@@ -59,7 +61,7 @@ def test_waiting_fails_as_soon_as_the_program_ends(tmp_path: Path) -> None:
 
 
 def test_waiting_has_a_deadline(tmp_path: Path) -> None:
-    """After which it fails, with the program's log; `stop` still works."""
+    """Waiting fails at its deadline with the program's log; `stop` still works."""
     with Process("python", "-c", WAIT, folder=tmp_path, name="waiting") as process:
         process.wait_for_log("up")
 
@@ -70,7 +72,7 @@ def test_waiting_has_a_deadline(tmp_path: Path) -> None:
 
 
 def test_programs_are_ended_together(tmp_path: Path) -> None:
-    """All of them, even where one does not end as it should; they share variables."""
+    """All programs are ended, even if one of them fails to end; they share variables."""
     variables = {"GREETING": "hello", "NAME": "you"}
     programs = Processes(tmp_path, env=variables, stop_timeout_seconds=0.5)
     print_both = f"import os; print(os.environ['GREETING'], os.environ['NAME']); {WAIT}"

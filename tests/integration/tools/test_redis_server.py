@@ -23,7 +23,7 @@ def connect(server: RedisServer, timeout_seconds: float = 5) -> redis.Redis:
 
 
 def ended(pid: int) -> bool:
-    """Whether no such process runs."""
+    """Whether no process with this id runs."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -32,7 +32,7 @@ def ended(pid: int) -> bool:
 
 
 def test_a_server_of_ones_own() -> None:
-    """It answers on loopback when `with` is entered; process and folder are gone after it."""
+    """The server answers on loopback inside `with`; afterwards process and folder are gone."""
     with RedisServer() as server:
         info = connect(server).info("server")
         folder, pid = server.folder, server.pid
@@ -48,7 +48,7 @@ def test_a_server_of_ones_own() -> None:
 
 
 def test_two_servers_do_not_meet() -> None:
-    """Each has a port and a folder of its own."""
+    """Two servers have different ports and folders."""
     with RedisServer() as one, RedisServer() as other:
         connect(one).set("key", "one")
 
@@ -57,7 +57,7 @@ def test_two_servers_do_not_meet() -> None:
 
 
 def test_options_reach_the_server() -> None:
-    """Memory bound, and whatever arguments the caller adds."""
+    """The memory bound and the caller's further arguments reach the server."""
     with RedisServer(maxmemory_bytes=50_000_000, arguments=("--databases", "3")) as server:
         client = connect(server)
 
@@ -67,7 +67,7 @@ def test_options_reach_the_server() -> None:
 
 
 def test_an_append_only_file_survives_a_sigkill() -> None:
-    """With appendonly, what was acknowledged is there after kill and start: same port, same folder."""
+    """With appendonly, acknowledged writes survive kill and start, with the same port and folder."""
     with RedisServer(appendonly=True) as server:
         port, folder, pid = server.port, server.folder, server.pid
         connect(server).rpush("list", *range(1_000))
@@ -81,7 +81,7 @@ def test_an_append_only_file_survives_a_sigkill() -> None:
 
 
 def test_without_append_only_file_a_restart_forgets() -> None:
-    """A restarted server comes back empty where nothing is persisted."""
+    """Without an append-only file, a restarted server comes back empty."""
     with RedisServer() as server:
         connect(server).set("key", "value")
 
@@ -91,7 +91,7 @@ def test_without_append_only_file_a_restart_forgets() -> None:
 
 
 def test_a_stopped_server_refuses_connections() -> None:
-    """stop() is an outage: connections are refused until start()."""
+    """After stop() connections are refused until start()."""
     with RedisServer() as server:
         server.stop()
 
@@ -100,7 +100,7 @@ def test_a_stopped_server_refuses_connections() -> None:
 
 
 def test_a_paused_server_is_silent_and_then_goes_on() -> None:
-    """pause() leaves the port open and answers nothing; resume() answers again."""
+    """pause() keeps the port open and answers nothing; resume() answers again."""
     with RedisServer() as server:
         server.pause()
         with pytest.raises(redis.TimeoutError):
@@ -111,7 +111,7 @@ def test_a_paused_server_is_silent_and_then_goes_on() -> None:
 
 
 def test_a_paused_server_can_be_closed() -> None:
-    """A test that fails while the server is frozen leaves no process."""
+    """A paused server can be closed: a test that fails meanwhile leaves no process."""
     with RedisServer() as server:
         pid = server.pid
         server.pause()
@@ -121,7 +121,7 @@ def test_a_paused_server_can_be_closed() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
 def test_it_dies_with_its_parent() -> None:
-    """A SIGKILL of the program that started it leaves no server behind."""
+    """A SIGKILL of the program that started the server ends the server as well."""
     program = (
         "from vwo_celery.testing import RedisServer; s = RedisServer(); s.start();"
         "print(s.pid, s.folder, flush=True); input()"
@@ -142,7 +142,9 @@ def test_it_dies_with_its_parent() -> None:
 
 
 def test_an_unclosed_server_ends_with_the_interpreter() -> None:
-    """A program that forgets to close it leaves neither process nor folder, a forked child neither."""
+    """A program that forgets to close the server leaves neither process nor folder; nor does its
+    forked child.
+    """
     program = (
         "import os\n"
         "from vwo_celery.testing import RedisServer\n"
@@ -164,7 +166,7 @@ def test_an_unclosed_server_ends_with_the_interpreter() -> None:
 
 
 def test_it_outlives_the_thread_that_started_it() -> None:
-    """A server started from a thread runs on when that thread has ended."""
+    """A server keeps running after the thread that started it has ended."""
     server = RedisServer()
     starter = threading.Thread(target=server.start)
     starter.start()
@@ -175,7 +177,9 @@ def test_it_outlives_the_thread_that_started_it() -> None:
 
 
 def test_a_server_that_cannot_start_says_why() -> None:
-    """The error holds the end of the server's own log, and no process and no folder is left."""
+    """If the server cannot start, the error holds the end of its log; no process and no folder is
+    left.
+    """
     server = RedisServer(arguments=("--databases", "none"))
 
     with pytest.raises(RedisServerFailed, match="databases"):
@@ -186,7 +190,7 @@ def test_a_server_that_cannot_start_says_why() -> None:
 
 
 def test_a_taken_port_is_an_error_where_it_was_asked_for() -> None:
-    """A fixed port is not replaced by another one."""
+    """A fixed port that is taken is an error, and not replaced by another one."""
     with RedisServer() as first:
         second = RedisServer(port=first.port)
 
@@ -197,7 +201,7 @@ def test_a_taken_port_is_an_error_where_it_was_asked_for() -> None:
 def test_the_server_named_by_the_environment_comes_first(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """VWO_CELERY_REDIS_SERVER wins over PATH."""
+    """VWO_CELERY_REDIS_SERVER overrides PATH."""
     chosen = tmp_path / "my-redis"
     chosen.symlink_to(find_redis_server())
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(chosen))
@@ -208,7 +212,7 @@ def test_the_server_named_by_the_environment_comes_first(
 def test_a_missing_server_is_reported_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Old servers, things that are no Redis, and empty PATHs end in one error that says what to do."""
+    """An old server, another program or an empty PATH lead to one error with the remedy."""
     old = tmp_path / "redis-server"
     old.write_text("#!/bin/sh\necho Redis server v=5.0.7 sha=0\n")
     old.chmod(0o755)
@@ -225,7 +229,7 @@ def test_a_missing_server_is_reported_with_the_remedy(
 
 
 def test_ports_stay_out_of_the_ephemeral_range() -> None:
-    """No client can be given the port of a stopped server as its own."""
+    """Ports are outside the ephemeral range: no client can get the port of a stopped server."""
     ephemeral = Path("/proc/sys/net/ipv4/ip_local_port_range")
     lowest = int(ephemeral.read_text().split()[0]) if ephemeral.exists() else 49_152
 
@@ -233,7 +237,7 @@ def test_ports_stay_out_of_the_ephemeral_range() -> None:
 
 
 def test_a_pid_is_not_reused_by_a_signal() -> None:
-    """Stopping a server that has crashed by itself is no error and touches no other process."""
+    """Stopping a server that has crashed is no error and signals no other process."""
     with RedisServer() as server:
         os.kill(server.pid, signal.SIGKILL)
         server.stop()

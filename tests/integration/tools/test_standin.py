@@ -1,4 +1,4 @@
-"""The stand-in over real sockets: it serves, remembers, and fails on demand."""
+"""The stand-in over real sockets: it serves, records, and fails as told."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVENT: dict[str, Any] = {"u": "A" * 32, "sId": 1_795_307_390, "c": 2, "e": 101, 
 def post(
     standin: Standin, events: Any = (EVENT,), *, timeout: float = 5, **options: Any
 ) -> requests.Response:
-    """POST a batch that is all right."""
+    """POST a valid batch."""
     return requests.post(
         f"{standin.url}/server-side/batch-events",
         params={"a": "7", "env": "KEY"},
@@ -38,7 +38,7 @@ def post(
 
 
 def test_a_recorded_request_is_taken_as_it_was_sent(captures: Path, standin: Standin) -> None:
-    """Every request recorded from the SDKs is answered 200, whole and in the order of its headers."""
+    """Every request recorded from the SDKs is answered with 200; bytes and header order are kept."""
     recorded: list[dict[str, Any]] = [
         json.loads(p.read_text("utf-8")) for p in sorted(captures.glob("*_*.json"))
     ]
@@ -80,7 +80,7 @@ def test_what_arrives_is_recorded_and_counted(standin: Standin) -> None:
 
 
 def test_only_counts_are_kept_where_recording_is_off() -> None:
-    """A stand-in that runs for hours does not grow with the bodies it gets."""
+    """With recording off, only counts are kept: a long run does not use more and more memory."""
     with Standin(record=False) as standin:
         post(standin)
 
@@ -89,14 +89,14 @@ def test_only_counts_are_kept_where_recording_is_off() -> None:
 
 
 def test_known_accounts_are_enforced() -> None:
-    """With a list of accounts, any other account or key is answered as VWO answers."""
+    """With a list of accounts, any other account or key is answered as VWO does."""
     with Standin(accounts={7: "KEY"}) as right, Standin(accounts={8: "KEY"}) as wrong:
         assert post(right).status_code == 200
         assert post(wrong).status_code == 400
 
 
 def test_an_sdk_gets_its_settings(captures: Path) -> None:
-    """What an SDK asks for at start is served where it asks, with or without a region."""
+    """Settings are served at the path that an SDK requests at start, with or without a region."""
     settings = json.loads((captures / "settings_fme.json").read_text("utf-8"))
     with Standin(settings=settings) as standin:
         for region in ("", "/eu01"):
@@ -105,7 +105,7 @@ def test_an_sdk_gets_its_settings(captures: Path) -> None:
 
 
 def test_other_paths(standin: Standin) -> None:
-    """Health is 200, single events are counted apart, and what VWO does not have is 404."""
+    """Health is 200, single events are counted apart, and paths that VWO lacks are 404."""
     health = requests.get(f"{standin.url}/health", timeout=5)
     single = requests.post(f"{standin.url}/events/t?en=x", json={"d": {}}, timeout=5)
     others = [
@@ -120,7 +120,7 @@ def test_other_paths(standin: Standin) -> None:
 
 
 def test_connections_are_kept_and_answers_come_in_one_segment(standin: Standin) -> None:
-    """Keep-alive costs no delayed acknowledgement: a whole answer arrives in one read."""
+    """Keep-alive costs no delayed acknowledgement: an answer arrives in one segment."""
     body = json.dumps({"ev": [EVENT]}).encode()
     head = (
         "POST /server-side/batch-events?a=7&env=KEY HTTP/1.1\r\nHost: x\r\nAuthorization: KEY\r\n"
@@ -135,7 +135,7 @@ def test_connections_are_kept_and_answers_come_in_one_segment(standin: Standin) 
 
 
 def test_a_body_over_the_bound_is_answered_and_not_just_cut_off(standin: Standin) -> None:
-    """A client that sends too much still reads its 413, with VWO's words."""
+    """A client that sends too much can still read its 413, with VWO's words."""
     answer = post(standin, [{**EVENT, "x": "x" * 10_000_000}])
 
     assert answer.status_code == 413
@@ -143,14 +143,14 @@ def test_a_body_over_the_bound_is_answered_and_not_just_cut_off(standin: Standin
 
 
 def test_a_body_without_length_is_refused(standin: Standin) -> None:
-    """A chunked body is answered 411, as nothing is known of VWO taking one."""
+    """A chunked body is answered with 411, since VWO is not known to accept one."""
     answer = requests.post(f"{standin.url}/server-side/batch-events", data=iter([b"{}"]), timeout=5)
 
     assert answer.status_code == 411
 
 
 def test_planned_statuses_are_used_up_in_order(standin: Standin) -> None:
-    """Each fault meets one batch request; health and settings use up none."""
+    """Each planned status meets one batch request; health and settings use up none."""
     standin.fail(503, Fault(status=429, headers=(("Retry-After", "7"),)))
 
     requests.get(f"{standin.url}/health", timeout=5)
@@ -162,7 +162,7 @@ def test_planned_statuses_are_used_up_in_order(standin: Standin) -> None:
 
 
 def test_a_reset_is_a_reset(standin: Standin) -> None:
-    """The client meets a TCP reset, and nothing was taken."""
+    """The client sees a TCP reset, and nothing was accepted."""
     standin.fail("reset")
 
     with pytest.raises(requests.ConnectionError, match="reset by peer"):
@@ -173,7 +173,9 @@ def test_a_reset_is_a_reset(standin: Standin) -> None:
 
 
 def test_an_answer_can_be_lost(standin: Standin) -> None:
-    """What makes duplicates unavoidable: the batch is taken and its sender does not hear of it."""
+    """A lost answer makes duplicates unavoidable: the batch is accepted and its sender does not
+    learn it.
+    """
     standin.fail(Fault(connection="reset", accepted=True))
 
     with pytest.raises(requests.ConnectionError):
@@ -184,7 +186,7 @@ def test_an_answer_can_be_lost(standin: Standin) -> None:
 
 
 def test_a_hanging_request_is_never_answered(standin: Standin) -> None:
-    """The client's own timeout ends it; other connections are answered meanwhile."""
+    """A hanging request ends by the client's timeout; other connections are answered meanwhile."""
     standin.fail("hang")
 
     with pytest.raises(requests.ReadTimeout):
@@ -202,7 +204,7 @@ def test_a_cut_answer_is_no_answer(standin: Standin) -> None:
 
 
 def test_a_trickling_answer_outlasts_timeouts_between_bytes(standin: Standin) -> None:
-    """Every byte comes in time, so that a timeout between bytes never ends it."""
+    """Every byte of a trickling answer comes in time: a timeout between bytes never ends it."""
     standin.fail(Fault(connection="trickle", trickle_seconds=0.02))
     started = time.monotonic()
 
@@ -213,7 +215,7 @@ def test_a_trickling_answer_outlasts_timeouts_between_bytes(standin: Standin) ->
 
 
 def test_latency_holds_for_every_batch_and_not_for_others() -> None:
-    """Batch requests take at least as long as was said; /health does not."""
+    """Batch requests take at least the given latency; /health does not."""
     with Standin(latency_seconds=0.1) as standin:
         batch = post(standin).elapsed.total_seconds()
     with Standin(latency_seconds=60) as slow:
@@ -224,7 +226,7 @@ def test_latency_holds_for_every_batch_and_not_for_others() -> None:
 
 
 def test_an_outage_ends_connections_and_comes_back_on_the_same_port(standin: Standin) -> None:
-    """stop() refuses and ends hanging requests; start() goes on with port, counts and records."""
+    """stop() refuses connections and ends hanging requests; start() keeps port, counts and records."""
     port = standin.port
     standin.fail("hang")
     failed: list[Exception] = []
@@ -251,7 +253,7 @@ def test_an_outage_ends_connections_and_comes_back_on_the_same_port(standin: Sta
 
 
 def test_it_runs_as_a_program(tmp_path: Path) -> None:
-    """`python -m vwo_celery.testing.standin` says where it listens, serves, and ends on SIGTERM."""
+    """`python -m vwo_celery.testing.standin` prints its address, serves, and ends on SIGTERM."""
     settings = tmp_path / "settings.json"
     settings.write_text('{"accountId": 7}')
     command = [sys.executable, "-m", "vwo_celery.testing.standin", "--port", "0"]

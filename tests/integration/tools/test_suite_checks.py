@@ -1,4 +1,4 @@
-"""The checks that follow each test fail where they must."""
+"""The checks that follow each test fail when they must."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_process_ended():
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What pytest says about the sample."""
+    """The outcomes that pytest reports for the sample."""
     folder = tmp_path_factory.mktemp("sample")
     (folder / "test_sample.py").write_text(SAMPLE)
     path = [str(TESTS), str(Path(vwo_celery.__file__).parents[1])]
@@ -81,7 +81,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> str:
     ],
 )
 def test_leftovers_fail_a_test(outcomes: str, test: str, ends: str) -> None:
-    """Keys that nobody declared and processes that nobody ended are errors; all else passes."""
+    """Undeclared keys and running processes after a test are errors; everything else passes."""
     summary = outcomes.partition("short test summary info")[2]
     lines = [line for line in summary.splitlines() if line.split(" - ")[0].endswith(f"::{test}")]
 

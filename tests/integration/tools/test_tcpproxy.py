@@ -29,7 +29,7 @@ def client_of(proxy: TcpProxy) -> redis_py.Redis:
 
 
 def test_it_passes_everything_on(proxy: TcpProxy, redis: redis_py.Redis) -> None:
-    """Without orders it is not there: large values travel both ways."""
+    """By default it passes everything on: large values travel both ways."""
     value = b"x" * 3_000_000
     client = client_of(proxy)
     client.set("key", value)
@@ -42,7 +42,9 @@ def test_it_passes_everything_on(proxy: TcpProxy, redis: redis_py.Redis) -> None
 def test_a_dropped_reply_belongs_to_a_command_that_happened(
     proxy: TcpProxy, redis: redis_py.Redis
 ) -> None:
-    """The server has done the work, its client sees a broken connection, once."""
+    """After a dropped reply, the server has executed the command, and the client sees a broken
+    connection, once.
+    """
     client = client_of(proxy)
     client.ping()
     proxy.drop_reply_to(b"INCR")
@@ -59,7 +61,7 @@ def test_a_dropped_reply_belongs_to_a_command_that_happened(
 def test_a_blackhole_holds_bytes_back_and_lets_them_through_later(
     proxy: TcpProxy, redis: redis_py.Redis
 ) -> None:
-    """The client times out; when the partition heals, its command still arrives."""
+    """In a blackhole the client times out; when it ends, the command still arrives."""
     client = client_of(proxy)
     client.ping()
     proxy.blackhole()
@@ -75,7 +77,7 @@ def test_a_blackhole_holds_bytes_back_and_lets_them_through_later(
 
 
 def test_new_connections_into_a_blackhole_are_silent(proxy: TcpProxy) -> None:
-    """A connection is taken and never answered, until everything passes again."""
+    """A new connection into a blackhole is accepted and not answered until it ends."""
     proxy.blackhole()
     with pytest.raises(redis_py.TimeoutError):
         client_of(proxy).ping()
@@ -85,7 +87,7 @@ def test_new_connections_into_a_blackhole_are_silent(proxy: TcpProxy) -> None:
 
 
 def test_a_reset_hits_old_and_new_connections(proxy: TcpProxy) -> None:
-    """Every connection is reset until it passes again."""
+    """Every connection, old or new, is reset until the proxy passes again."""
     client = client_of(proxy)
     client.ping()
     proxy.reset()
@@ -99,7 +101,7 @@ def test_a_reset_hits_old_and_new_connections(proxy: TcpProxy) -> None:
 
 
 def test_cutting_is_once(proxy: TcpProxy) -> None:
-    """An open connection meets a TCP reset; the next one goes through."""
+    """cut() resets open connections once; the next one works."""
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as connection:
         connection.sendall(b"PING\r\n")
         assert connection.recv(64) == b"+PONG\r\n"
@@ -111,7 +113,7 @@ def test_cutting_is_once(proxy: TcpProxy) -> None:
 
 
 def test_several_replies_can_be_dropped(proxy: TcpProxy, redis: redis_py.Redis) -> None:
-    """As many as asked for, each of a command that happened; then none."""
+    """As many replies are dropped as given, each of an executed command; then none."""
     client = client_of(proxy)
     proxy.drop_reply_to(b"INCR", times=2)
 
@@ -127,7 +129,9 @@ def test_several_replies_can_be_dropped(proxy: TcpProxy, redis: redis_py.Redis) 
 def test_swallowed_replies_belong_to_commands_that_happened(
     proxy: TcpProxy, redis: redis_py.Redis
 ) -> None:
-    """Commands arrive and nobody is told; afterwards a connection that lacks a reply is reset."""
+    """With swallowed replies, commands are executed and not answered; afterwards such connections
+    are reset.
+    """
     client = client_of(proxy)
     client.ping()
     connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
@@ -148,7 +152,7 @@ def test_swallowed_replies_belong_to_commands_that_happened(
 def test_a_command_may_arrive_after_its_sender_gave_up(
     proxy: TcpProxy, redis: redis_py.Redis
 ) -> None:
-    """A partition that heals delivers late what was sent into it, if asked to."""
+    """On request, a command sent into a partition arrives after it, although its sender gave up."""
     client = client_of(proxy)
     client.ping()
     proxy.blackhole(late_commands=True)
@@ -163,7 +167,7 @@ def test_a_command_may_arrive_after_its_sender_gave_up(
 
 
 def test_a_delay_holds_in_both_directions(proxy: TcpProxy) -> None:
-    """A round trip takes twice the delay at least; a client that waits less long gives up."""
+    """A delay counts in both directions; a client with a shorter timeout gives up."""
     client, patient = client_of(proxy), socket.create_connection(("127.0.0.1", proxy.port))
     proxy.delay(0.15)
     started = time.monotonic()
@@ -196,7 +200,7 @@ def test_a_throttle_slows_down_by_bytes(proxy: TcpProxy, redis: redis_py.Redis) 
 def test_stranded_connections_stay_silent_and_new_ones_pass(
     proxy: TcpProxy, redis: redis_py.Redis
 ) -> None:
-    """Half-open: what is sent into it vanishes, and nothing ends the connection."""
+    """A stranded connection is half-open: sent bytes vanish and nothing ends it; new connections work."""
     client = client_of(proxy)
     client.ping()
     proxy.strand()
@@ -209,7 +213,7 @@ def test_stranded_connections_stay_silent_and_new_ones_pass(
 
 
 def test_nobody_behind_it_is_a_reset() -> None:
-    """A proxy in front of a stopped server resets its clients, and has no thread left when closed."""
+    """In front of a stopped server the proxy resets its clients; once closed it has no thread left."""
     proxy = TcpProxy(free_port())
     with pytest.raises(redis_py.ConnectionError):
         client_of(proxy).ping()
