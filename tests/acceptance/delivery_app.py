@@ -1,9 +1,8 @@
-"""The Celery app of the acceptance tests' workers: plain, but for what its variables ask for.
-
+"""The Celery app of the acceptance tests' workers: plain, except for what its variables set.
 CELERY       more of Celery's settings, JSON.
 CRASH_AT     "before_post", "after_post" (before the ack): the worker kills itself there with SIGKILL,
              once, the first time that the file CRASH_FILE does not exist.
-RETRY        seconds for which the worker retries what Redis did not answer, instead of its usual ones.
+RETRY        seconds for which the worker retries Redis commands, instead of its default.
 REPORTS      a file to which each signal and each callback appends a line of JSON.
 """
 

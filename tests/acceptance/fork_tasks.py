@@ -33,7 +33,7 @@ queue = vwo_celery.connect(DESTINATION, batch_event_data=BATCH, strict=True, set
 
 
 def store(name: str, count: int) -> None:
-    """Enqueue so many events."""
+    """Enqueue the given number of events."""
     for number in range(count):
         event = {"u": f"{name}-{number}", "sId": 1700000000, "c": 2, "e": 101, "eT": 1}
         assert queue.enqueue(event).where == "redis"
@@ -41,7 +41,7 @@ def store(name: str, count: int) -> None:
 
 @app.task(name="fork_tasks.work", ignore_result=True)
 def work(name: str, count: int) -> None:
-    """A task that has something to tell VWO."""
+    """Enqueue in a task."""
     store(name, count)
     log.warning("worked in process %d", os.getpid())
 

@@ -1,8 +1,8 @@
-"""A web application that has used its queue before gunicorn forks it: `gunicorn --preload fork_web`.
+"""A web application that has used its queue before gunicorn forks it: `gunicorn --preload
+fork_web`.
 
-Its master stores an event when the module is imported, and another before each fork, so that its
-connection is open and in use. A request stores ten events and asks Redis, over the same client, to
-answer a question.
+Its master stores an event when the module is imported, and another before each fork: its connection
+is open and in use. A request stores ten events and sends Redis a command over the same client.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ queue = vwo_celery.connect(
 
 
 def store(name: str, count: int) -> list[str]:
-    """Enqueue so many events, each with the process that did; where they are now."""
+    """Enqueue the given number of events, each with its process id; their receipts."""
     events = [{"name": f"{name}-{number}", "pid": os.getpid()} for number in range(count)]
     return [queue.enqueue(event).where for event in events]
 
 
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Store events of the visitor that the path names."""
+    """Store events of the visitor in the path."""
     stored = store(environ["PATH_INFO"].strip("/"), EACH)
     question = uuid4().hex
     own_answer = producer_of(queue).fleet.client.echo(question) == question.encode()
@@ -41,7 +41,7 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """A hook of gunicorn's: called in the master, before each worker."""
+    """Enqueue in the master: gunicorn calls this hook before it forks a worker."""
     store(f"fork-{worker.age}", 1)
 
 

@@ -1,6 +1,6 @@
-"""Programs that fork in the middle of their work; each is a function, named on the command line.
+"""Programs that fork during their work; each is a function, named on the command line.
 
-Each tells what it has done in one line of JSON. A child that hangs says where, and ends.
+Each prints its facts as one line of JSON. A child that hangs prints its stack and ends.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ THREADS = 6
 
 
 def open_queue(**settings: Any) -> vwo_celery.Queue:
-    """The one queue; what else it needs is in the environment."""
+    """The one queue; its other settings are in the environment."""
     return vwo_celery.connect(DESTINATION, batch_event_data=BATCH, strict=True, **settings)
 
 
 def fork(work: Callable[[], object]) -> int:
-    """Do *work* in a child; its process id. The child exits with 0 if that went well."""
+    """Run *work* in a child, which exits with 0 on success; its process id."""
     pid = os.fork()
     if pid:
         return pid
@@ -48,12 +48,12 @@ def fork(work: Callable[[], object]) -> int:
 
 
 def exit_codes(pids: list[int]) -> list[int]:
-    """Exit code of each child, or minus the signal that ended it."""
+    """The exit code of each child, or minus the signal that ended it."""
     return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
 
 
 def store(queue: vwo_celery.Queue, name: str, count: int, where: str = "redis") -> None:
-    """Enqueue so many events, and see where they are."""
+    """Enqueue the given number of events; their receipts."""
     receipts = [queue.enqueue({"name": f"{name}-{number}"}) for number in range(count)]
     assert [receipt.where for receipt in receipts] == [where] * count, receipts
 
@@ -64,7 +64,7 @@ def tell(**facts: Any) -> None:
 
 
 def while_threads_enqueue(children: int = 60) -> None:
-    """Fork again and again while threads enqueue, so that whatever has a lock is holding it."""
+    """Fork again and again while threads enqueue, and so hold every lock at some fork."""
     queue = open_queue(enqueue_timeout_seconds=10)
     stopping, stored = threading.Event(), [0] * THREADS
 
@@ -87,7 +87,7 @@ def while_threads_enqueue(children: int = 60) -> None:
 
 
 def while_redis_is_away(children: int = 12) -> None:
-    """Use Redis; once it is gone, fork while a thread spools; end when all has been drained."""
+    """Fork while Redis is away and a thread spools; end when everything is drained."""
     queue = open_queue(enqueue_timeout_seconds=0.5)
     store(queue, "before", 10)
     print("Redis may go", flush=True)
@@ -114,7 +114,7 @@ def while_redis_is_away(children: int = 12) -> None:
 
 
 def short_lives(children: int = 60) -> None:
-    """Children that enqueue two events each, after the parent has."""
+    """Fork children that enqueue two events each, after the parent has enqueued."""
     queue = open_queue(enqueue_timeout_seconds=10)
     store(queue, "parent", 2)
     pids = [
@@ -124,7 +124,7 @@ def short_lives(children: int = 60) -> None:
 
 
 def in_an_event_loop() -> None:
-    """Fork while awaits are under way; one child goes on without a loop, one with its own."""
+    """Fork while awaits are pending; one child goes on without a loop, one with its own."""
     queue = vwo_celery.aio.AioQueue(open_queue(enqueue_timeout_seconds=20))
 
     async def enqueue(name: str, count: int) -> None:
@@ -178,11 +178,11 @@ def forkserver() -> None:
 
 
 def connect_and_store() -> None:
-    """Connect and store, in a process of its own."""
+    """Connect and enqueue in the new process."""
     store(open_queue(enqueue_timeout_seconds=10), "child", 30)
 
 
-#: Less than the ten seconds that one try may take here.
+#: Less than the ten seconds that one attempt may take here.
 SOON_SECONDS = 8
 
 if __name__ == "__main__":

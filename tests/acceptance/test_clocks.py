@@ -1,4 +1,4 @@
-"""No single clock: whatever becomes of beat, or of a worker's idea of the time, events leave in time."""
+"""Events leave in time without beat, and with a wrong clock in a worker."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from vwo_celery.producing.queue import producer_of
 from vwo_celery.testing.standin.faults import Fault
 
 SWEEP_SECONDS, INTERVAL_SECONDS = 1.0, 1
-#: What a loaded machine may take besides.
+#: Extra time in seconds for a busy machine.
 MARGIN_SECONDS = 3.0
 SWEEPS = {"VWO_CELERY_SWEEP_INTERVAL_SECONDS": str(SWEEP_SECONDS)}
 HOUR = 3600.0
 
-#: Read before anything else by every Python that has it on its path.
+#: Startup module that every Python runs first if it is on its path.
 WRONG_CLOCK = """\
 import pathlib, time
 right, right_ns, file = time.time, time.time_ns, pathlib.Path({path!r})
@@ -34,7 +34,7 @@ time.time_ns = lambda: right_ns() + int(1e9 * float(file.read_text()))
 
 
 def seconds_to_leave(installation: Installation, queue: vwo_celery.Queue, name: str) -> float:
-    """Seconds until an event leaves that waits for its age."""
+    """Seconds until an event leaves that waits for its interval."""
     started = time.monotonic()
     queue.enqueue(event(name))
     worker = installation.started[0]
@@ -43,7 +43,7 @@ def seconds_to_leave(installation: Installation, queue: vwo_celery.Queue, name: 
 
 
 def swept_by_beat(installation: Installation, queue: vwo_celery.Queue) -> bool:
-    """Whether beat's sweeps are run."""
+    """Whether beat's sweeps run."""
     return "beat" in producer_of(queue).fleet.last_sweeps_ms()
 
 
@@ -51,7 +51,7 @@ def swept_by_beat(installation: Installation, queue: vwo_celery.Queue) -> bool:
 def test_age_triggers_without_beat_within_two_sweeps(
     installation: Installation, how: signal.Signals
 ) -> None:
-    """When beat dies or stands still, a listener takes over before two sweeps are missed."""
+    """If beat dies or hangs, a listener takes over before two sweeps are missed."""
     installation.env |= SWEEPS
     worker, beat = installation.worker("--pool=threads"), installation.beat()
     queue = installation.connect(events_per_request=100, request_time_interval=INTERVAL_SECONDS)
@@ -66,7 +66,9 @@ def test_age_triggers_without_beat_within_two_sweeps(
 
 
 def test_two_beats_do_no_harm(installation: Installation) -> None:
-    """Every sweep runs twice; each event leaves once, in one batch with those of its interval."""
+    """With two beats every sweep runs twice; each event leaves once, in one batch with those of its
+    interval.
+    """
     worker = installation.worker("--pool=threads")
     installation.beat()
     installation.beat("another")
@@ -85,10 +87,10 @@ def test_two_beats_do_no_harm(installation: Installation) -> None:
 def test_a_worker_whose_clock_jumps(
     installation: Installation, jump: float, tmp_path: Path
 ) -> None:
-    """Ages, leases and delays are Redis' time: a worker with a wrong clock works as any other.
+    """A worker with a wrong clock works like any other: ages, leases and delays are Redis' time.
 
-    An hour ahead, Celery throws beat's sweeps away as expired, and the listener sweeps instead. Only
-    a date in Retry-After is read against the worker's clock, and never waited for too long.
+    An hour ahead, Celery discards beat's sweeps as expired, and the listener sweeps instead. Only a
+    date in Retry-After is compared with the worker's clock, and the wait is bounded.
     """
     clock = tmp_path / "clock"
     clock.write_text("0")
@@ -115,14 +117,14 @@ def test_a_worker_whose_clock_jumps(
 
 
 def wrong_clock(folder: Path, clock: Path) -> dict[str, str]:
-    """Variables under which a program's clock is wrong by what the file says."""
+    """Variables for a program whose clock is wrong by the offset in the file."""
     (folder / "sitecustomize.py").write_text(WRONG_CLOCK.format(path=str(clock)))
     here, package = Path(__file__).parent, Path(vwo_celery.__file__).parents[1]
     return {"PYTHONPATH": os.pathsep.join(map(str, [folder, here, package]))}
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file so that nobody reads half of it."""
+    """Replace a file in one step, for readers at any moment."""
     new = path.with_suffix(".new")
     new.write_text(text)
     new.rename(path)

@@ -1,6 +1,6 @@
-"""compose/: what it says is checked, and every service's command and health check are run.
+"""compose/: its files are checked, and every service's command and health check are run.
 
-There is no container here; `compose_stack` says what runs in its place.
+There are no containers here; `compose_stack` says what runs in their place.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tools.waiting import wait_until
 from vwo_celery.operating.inspector import view_queues
 from vwo_celery.queue.fleet import Fleet
 
-# -- what is written
+# -- the files
 
 
 def test_every_service_is_checked_and_started_again() -> None:
@@ -44,7 +44,7 @@ def test_every_service_is_checked_and_started_again() -> None:
 
 
 def test_dependencies_wait_for_health() -> None:
-    """Nothing starts before what it needs is healthy, and the test starts all in that order."""
+    """Every service waits for the health of those it needs; the test starts them in that order."""
     for name, service in services().items():
         for needed, how in service.get("depends_on", {}).items():
             assert how == {"condition": "service_healthy"}
@@ -52,7 +52,7 @@ def test_dependencies_wait_for_health() -> None:
 
 
 def test_images_are_pinned() -> None:
-    """An image from elsewhere has a whole version; ours are built here."""
+    """A foreign image has a full version; our images are built here."""
     froms = [words for words in dockerfile() if words[0] == "FROM"]
     stages = {words[3] for words in froms}
     images = [words[1] for words in froms if words[1] not in stages]
@@ -64,7 +64,7 @@ def test_images_are_pinned() -> None:
 
 
 def test_builds_name_stages_of_the_dockerfile() -> None:
-    """Each build's context, file and target are there."""
+    """The context, file and target of each build exist."""
     stages = {words[3] for words in dockerfile() if words[0] == "FROM"}
 
     for service in services().values():
@@ -76,7 +76,7 @@ def test_builds_name_stages_of_the_dockerfile() -> None:
 
 
 def test_the_images_run_as_nobody_in_particular() -> None:
-    """The last word about the user is a number that is not root's, in each image that is run."""
+    """Each image runs as a user whose number is not root's."""
     users: dict[str, str] = {}
     parents: dict[str, str] = {}
     stage = ""
@@ -104,13 +104,13 @@ def test_what_the_dockerfile_copies_is_there_and_sent_to_the_builder() -> None:
     assert "*" in ignore
     assert set(sources) == sent
     for source in sources:
-        # Where the wheel is tested, the package is installed and not beside the tests.
+        # In a test of the wheel, the package is installed and not beside the tests.
         folder = Path(vwo_celery.__file__).parents[1] if source == "vwo_celery" else ROOT
         assert (folder / source).exists(), source
 
 
 def test_variables_are_settings_with_their_defaults() -> None:
-    """compose.yaml and .env.example name the same variables with the same values; ours exist."""
+    """compose.yaml and .env.example name the same variables with the same values; ours are settings."""
     used = dict(VARIABLE.findall(compose_text()))
     ours = {
         name
@@ -126,7 +126,7 @@ def test_variables_are_settings_with_their_defaults() -> None:
 
 
 def test_there_is_no_secret() -> None:
-    """No key, token or password stands in the files, nor a place that asks for one in the clear."""
+    """The files hold no key, token or password, and ask for none in clear text."""
     for path in COMPOSE.iterdir():
         text = path.read_text("utf-8")
         assert not re.search(r"\b[0-9a-fA-F]{32,}\b", text), path
@@ -135,18 +135,18 @@ def test_there_is_no_secret() -> None:
 
 
 def test_a_worker_that_is_stopped_may_finish_its_request() -> None:
-    """The time to stop exceeds the longest POST."""
+    """The stop time of a worker is longer than the longest POST."""
     grace = services()["worker"]["stop_grace_period"]
 
     assert int(grace.removesuffix("s")) > int(env_example()["VWO_CELERY_REQUEST_TIMEOUT_SECONDS"])
 
 
-# -- what runs
+# -- the running services
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """All services, healthy; each one's health check failed before it was started."""
+    """All services, healthy; each health check failed before its service was started."""
     stack = Stack(tmp_path_factory.mktemp("compose"))
     unstarted = [stack.instances[name][0].check() for name in SERVICES]
     try:
@@ -158,7 +158,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_all_services_are_healthy_together(stack: Stack) -> None:
-    """Each health check passes against the others, and none has ended."""
+    """All health checks pass together, and no service has ended."""
     for instance in stack.all():
         check = instance.check()
         assert check.returncode == 0, f"{instance.process.name}: {check.stdout}"
@@ -166,7 +166,9 @@ def test_all_services_are_healthy_together(stack: Stack) -> None:
 
 
 def test_events_of_both_replicas_arrive_in_batches(stack: Stack) -> None:
-    """From the SDK in a replica to the stand-in, by way of the shared queue, and all is accounted for."""
+    """Events from the SDKs in two replicas reach the stand-in in full batches, and the ledger
+    balances.
+    """
     taken = wait_until(
         lambda: stats if (stats := stack.stats())["accepted"] >= 2 else None,
         HEALTHY_TIMEOUT_SECONDS,
@@ -182,7 +184,7 @@ def test_events_of_both_replicas_arrive_in_batches(stack: Stack) -> None:
 
 
 def test_redis_keeps_what_it_is_given(stack: Stack) -> None:
-    """redis.conf is in force: on disk, and never evicted."""
+    """redis.conf is in force: data is on disk and never evicted."""
     with stack.client() as client:
         config = client.config_get("*")
 
@@ -192,7 +194,7 @@ def test_redis_keeps_what_it_is_given(stack: Stack) -> None:
 
 
 def test_services_write_nowhere_but_into_their_tmp(stack: Stack) -> None:
-    """With a read-only root, as compose.yaml asks for, nothing would be missing."""
+    """Services write only into their /tmp: the read-only root of compose.yaml is enough."""
     for name in SERVICES:
         if name == "redis":
             continue

@@ -1,4 +1,4 @@
-"""The whole way with real workers: every event once, by size, by age, and when asked."""
+"""From the application to VWO with real workers: every event once, by size, by age, and by flush."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PER_REQUEST = 100
 
 
 def test_two_processes_with_two_threads_share_one_queue(installation: Installation) -> None:
-    """10,000 events are delivered once each, in as few requests as their number allows."""
+    """Two processes with two threads each: 10,000 events are delivered once, in the fewest requests."""
     installation.worker()
     urls = (installation.redis_url, installation.standin.url)
     with Processes(installation.folder, cwd=HERE.parent) as applications:
@@ -47,7 +47,7 @@ def test_two_processes_with_two_threads_share_one_queue(installation: Installati
 
 
 def test_a_full_batch_leaves_at_once_without_beat(installation: Installation) -> None:
-    """The event that fills a batch wakes a worker; nobody waits for a sweep."""
+    """The event that fills a batch wakes a worker, without a sweep."""
     installation.worker(VWO_CELERY_SWEEP_INTERVAL_SECONDS="60")
     queue = installation.connect(events_per_request=3, request_time_interval=600)
 
@@ -58,7 +58,7 @@ def test_a_full_batch_leaves_at_once_without_beat(installation: Installation) ->
 
 
 def test_an_old_event_leaves_after_the_interval(installation: Installation) -> None:
-    """Beat's sweep sends what is not full once its oldest event is request_time_interval old."""
+    """Beat's sweep sends a batch that is not full once its oldest event is request_time_interval old."""
     installation.worker()
     installation.beat()
     queue = installation.connect(events_per_request=100, request_time_interval=2)
@@ -73,7 +73,7 @@ def test_an_old_event_leaves_after_the_interval(installation: Installation) -> N
 
 
 def test_age_triggers_without_beat(installation: Installation) -> None:
-    """Where no beat runs, a worker's listener does the sweep."""
+    """Without beat, a worker's listener sweeps."""
     installation.worker()
     queue = installation.connect(events_per_request=100, request_time_interval=1)
 
@@ -83,7 +83,7 @@ def test_age_triggers_without_beat(installation: Installation) -> None:
 
 
 def test_without_thresholds_every_event_leaves_alone(installation: Installation) -> None:
-    """Neither number given means real time: batches of one."""
+    """With neither number set, every event leaves at once, in a batch of one."""
     installation.worker()
     queue = installation.connect()
 
@@ -106,14 +106,14 @@ def test_an_empty_queue_sends_nothing(installation: Installation) -> None:
 
 
 def _swept_twice(installation: Installation) -> str:
-    """The worker's log, once beat has had the sweep run twice."""
+    """The worker's log after beat's sweep has run twice."""
     beat = next((each for each in installation.started if each.name == "beat"), None)
     log = (beat or installation.beat()).log()
     return installation.started[0].log() if log.count("Sending due task") >= 2 else ""
 
 
 def test_a_foreign_program_pushes_plain_json(installation: Installation) -> None:
-    """LPUSH onto the documented list is enough; more than a batch of it is sliced."""
+    """A foreign program needs only LPUSH onto the documented list; more than a batch is sliced."""
     installation.worker()
     queue = installation.connect(events_per_request=10, request_time_interval=1)
     producer_of(queue).register()
@@ -140,7 +140,7 @@ def test_every_pool_delivers(installation: Installation, pool: str) -> None:
 
 
 def test_lanes_send_at_the_same_time(installation: Installation) -> None:
-    """A backlog is sent by as many lanes as there are, and never more than max_parallel_sends."""
+    """All lanes send a backlog at the same time, but never more than max_parallel_sends."""
     installation.standin.fail(*[_slow()] * 12)
     installation.worker("--pool=threads", "--concurrency=8")
     queue = installation.connect_with({"max_parallel_sends": 4}, events_per_request=1)

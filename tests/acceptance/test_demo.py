@@ -1,4 +1,4 @@
-"""The demo, as a user starts it: what it shows adds up, and whatever ends it, nothing is left."""
+"""The demo as a user starts it: its numbers add up, and however it ends, nothing is left behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vwo_celery.demo.report import Sum, add_up
 from vwo_celery.operating.inspector import Ledger
 from vwo_celery.testing.standin.tally import Delays, Stats
 
-#: What `vwo-celery` runs, wherever the package is.
+#: The entry point of `vwo-celery`, wherever the package is.
 COMMAND = ("python", "-c", "from vwo_celery.cli import main; main()", "demo")
 WHOLE_DEMO_SECONDS = 90
 ENDED_SECONDS = 20
@@ -31,7 +31,7 @@ needs_proc = pytest.mark.skipif(not PROC.exists(), reason="the kernel does not l
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Starts a demo whose temporary files all go to tmp_path / "files", from an empty folder."""
+    """Start a demo in an empty folder, with its temporary files in tmp_path / "files"."""
     started: list[Process] = []
     for name in ("files", "here"):
         (tmp_path / name).mkdir()
@@ -43,7 +43,7 @@ def demo(tmp_path: Path) -> Iterator[Callable[..., Process]]:
             env={
                 "TMPDIR": str(tmp_path / "files"),
                 MARKER: str(tmp_path),
-                "VWO_CELERY_REDIS_URL": "redis://127.0.0.1:1/0",  # none of the demo's business
+                "VWO_CELERY_REDIS_URL": "redis://127.0.0.1:1/0",  # not part of the demo
             },
         )  # fmt: skip
         started.append(process)
@@ -56,12 +56,12 @@ def demo(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 
 
 def left_files(folder: Path) -> list[str]:
-    """Files that the demo left in its temporary folder and in its working folder."""
+    """The files that the demo left in its temporary folder and in its working folder."""
     return [str(path) for name in ("files", "here") for path in (folder / name).rglob("*")]
 
 
 def left_programs(folder: Path) -> list[str]:
-    """Programs that inherited this test's marker: the demo, and whatever it started."""
+    """The running programs with this test's marker: the demo and its children."""
     marker = f"{MARKER}={folder}".encode()
     found = []
     for path in PROC.glob("[0-9]*"):
@@ -74,7 +74,7 @@ def left_programs(folder: Path) -> list[str]:
 
 
 def shown(log: str, label: str) -> int:
-    """The number that the table shows beside *label*."""
+    """The table's number beside *label*."""
     found = re.search(rf"^  {label} +([\d,]+)", log, re.MULTILINE)
     assert found, f"no {label} in:\n{log}"
     return int(found.group(1).replace(",", ""))
@@ -82,7 +82,9 @@ def shown(log: str, label: str) -> int:
 
 @needs_proc
 def test_the_demo_adds_up(demo: Callable[..., Process], tmp_path: Path) -> None:
-    """A worker dies with a batch in its hands, every event arrives, and all is ended afterwards."""
+    """A worker dies with a leased batch, every event still arrives, and every program has ended
+    afterwards.
+    """
     process = demo("--seconds", "6", "--events-per-second", "250")
 
     code = process.wait(WHOLE_DEMO_SECONDS)
@@ -114,7 +116,7 @@ def test_the_demo_adds_up(demo: Callable[..., Process], tmp_path: Path) -> None:
 def test_an_interrupted_demo_leaves_nothing(
     demo: Callable[..., Process], tmp_path: Path, number: signal.Signals, at: str
 ) -> None:
-    """Ctrl-C, or SIGTERM, at any moment: no program and no file is left."""
+    """After Ctrl-C or SIGTERM at any moment, no program and no file is left."""
     process = demo("--seconds", "20")
     process.wait_for_log(at, ENDED_SECONDS)
     during = left_programs(tmp_path)
@@ -131,7 +133,9 @@ def test_an_interrupted_demo_leaves_nothing(
 def test_no_program_outlives_a_demo_that_is_killed(
     demo: Callable[..., Process], tmp_path: Path
 ) -> None:
-    """Even SIGKILL, which lets the demo end nobody, leaves no worker and no worker's child."""
+    """After SIGKILL, which keeps the demo from ending its programs, no worker and no child of one
+    is left.
+    """
     process = demo("--seconds", "20")
     process.wait_for_log("with VWO's own SDK", ENDED_SECONDS)
     assert len(left_programs(tmp_path)) > 8
@@ -161,14 +165,16 @@ def test_a_missing_sdk_is_said_with_the_remedy(
     assert "pip install 'vwo-celery[demo]'" in process.log()
 
 
-# -- the sum: each promise that is broken is seen
+# -- the summary: every broken promise is found
 
 LEDGER = Ledger("q", 4, 4, 0, 0, 0, 0, 0, True)
 STATS = Stats(2, 2, 0, 0, {}, 4, 0, 0, 2, 100, 0, 0.0, 1.0, Delays(0.1, 0.2, 0.2, 0.2))
 
 
 def total(**changed: object) -> Sum:
-    """The sum of a demo in which two replicas enqueued two events each, with something *changed*."""
+    """The summary of a demo in which two replicas enqueued two events each, with the given facts
+    *changed*.
+    """
     facts: dict[str, object] = {
         "reports": [
             ReplicaReport("1", [0.1, 0.3], [0.01], ["a", "b"], []),
@@ -183,7 +189,7 @@ def total(**changed: object) -> Sum:
 
 
 def test_the_sum_of_a_good_demo_has_no_problem() -> None:
-    """Events, calls and requests come out as they went in."""
+    """Events, calls and requests that add up are no problem."""
     good = total()
 
     assert good.problems() == []
@@ -193,7 +199,7 @@ def test_the_sum_of_a_good_demo_has_no_problem() -> None:
 
 
 def test_duplicates_are_no_problem_where_a_retry_explains_them() -> None:
-    """A batch that was tried again may arrive twice; that is what at least once means."""
+    """A duplicate of a batch with a second attempt is no problem: delivery is at least once."""
     again = [Delivery("x", 2, 2, "worker 2"), Delivery("y", 1, 2, "worker 1")]
 
     explained = total(journal=["a", "b", "a", "b", "c", "d"], deliveries=again)
@@ -225,7 +231,7 @@ def test_duplicates_are_no_problem_where_a_retry_explains_them() -> None:
     ],
 )
 def test_the_sum_sees(changed: dict[str, object], problem: str) -> None:
-    """Every promise that was not kept is a problem, and so an exit code of 1."""
+    """Every broken promise is a problem, and leads to exit code 1."""
     found = total(**changed).problems()
 
     assert len(found) == 1

@@ -1,4 +1,4 @@
-"""examples/django as it is deployed: gunicorn with forked workers, Celery, beat; VWO is played."""
+"""examples/django as deployed: gunicorn with forked workers, Celery, beat; VWO is the stand-in."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ class Shop:
         self.standin = standin
         env = {
             "SHOP_REDIS_URL": redis_url,
-            # A database of its own, since Celery leaves its own keys in there.
+            # Its own database, since Celery leaves keys there.
             "SHOP_BROKER_URL": redis_url.removesuffix("/0") + "/1",
             "SHOP_DATABASE": str(folder / "shop.sqlite3"),
             "SHOP_EVENTS_PER_REQUEST": str(PER_REQUEST),
             "SHOP_REQUEST_TIME_INTERVAL": "600",
             "VWO_PROXY_URL": standin.url,
-            # This machine may be busy with other tests.
+            # The machine may be busy with other tests.
             "VWO_CELERY_ENQUEUE_TIMEOUT_SECONDS": "10",
         }
         self._programs = Processes(folder, env=env, cwd=EXAMPLE)
         self._folder = folder
 
     def start(self) -> None:
-        """Return once the shop is open."""
+        """Start it, and return once the shop answers."""
         port = free_port()
         self.visitors = Visitors(f"http://127.0.0.1:{port}")
         assert self.manage("migrate", "--verbosity=0").wait() == 0
@@ -68,16 +68,16 @@ class Shop:
         self.worker.wait_for_log("ready.")
 
     def manage(self, *words: str) -> Process:
-        """A command of manage.py, started."""
+        """Start a command of manage.py."""
         return self._programs.start("python", "manage.py", *words, name=f"manage-{words[0]}")
 
     def flush(self) -> None:
-        """Return once all that was enqueued has been delivered."""
+        """Return once every enqueued event is delivered."""
         command = self.manage("vwo_celery", "flush", "--wait", "20")
         assert command.wait(30) == 0, command.log()
 
     def visited(self) -> Counter[str]:
-        """Number of events that VWO received for each visitor, by VWO's visitor id."""
+        """The number of events that VWO received per visitor, by VWO's visitor id."""
         return Counter(event["d"]["visId"] for event in self.standin.events)
 
     def stop(self) -> None:
@@ -99,7 +99,7 @@ def shop(redis_url: str, tmp_path: Path) -> Iterator[Shop]:
 
 
 def test_forked_web_workers_share_one_queue(shop: Shop) -> None:
-    """Each visitor's event is delivered once, in as few requests as their number allows."""
+    """Each visitor's event is delivered once, in as few requests as possible."""
     names = [f"visitor-{number}" for number in range(620)]
 
     answers: list[requests.Response] = shop.visitors.each(
@@ -115,7 +115,7 @@ def test_forked_web_workers_share_one_queue(shop: Shop) -> None:
 
 
 def test_vwo_hears_only_of_what_was_committed(shop: Shop) -> None:
-    """An event of a transaction that is rolled back is never sent; the others are, once."""
+    """An event of a transaction that is rolled back is never sent; the others are sent once."""
     cards = {f"buyer-{number}": "good" if number % 2 else "refused" for number in range(40)}
 
     answers: list[requests.Response] = shop.visitors.each(

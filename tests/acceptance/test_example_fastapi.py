@@ -1,4 +1,4 @@
-"""examples/fastapi as it is deployed: uvicorn with two workers, Celery, beat; VWO is played."""
+"""examples/fastapi as deployed: uvicorn with two workers, Celery, beat; VWO is the stand-in."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Shop:
         self.standin = standin
         env = {
             "VWO_CELERY_REDIS_URL": redis_url,
-            # A database of its own, since Celery leaves its own keys in there.
+            # Its own database, since Celery leaves keys there.
             "VWO_CELERY_BROKER_URL": redis_url.removesuffix("/0") + "/1",
             "VWO_CELERY_ALLOWED_HOSTS": standin.netloc,
             "VWO_BASE_URL": standin.url,
-            # This machine may be busy with other tests.
+            # The machine may be busy with other tests.
             "VWO_CELERY_ENQUEUE_TIMEOUT_SECONDS": "10",
             "SHOP_EVENTS_PER_REQUEST": str(PER_REQUEST),
             "SHOP_REQUEST_TIME_INTERVAL": "1",
@@ -41,7 +41,7 @@ class Shop:
         self._folder = folder
 
     def start(self) -> None:
-        """Return once the shop is open."""
+        """Start it, and return once the shop answers."""
         port = free_port()
         self.visitors = Visitors(f"http://127.0.0.1:{port}")
         self.web = self._programs.start(
@@ -64,7 +64,7 @@ class Shop:
         self.worker.wait_for_log("ready.")
 
     def orders(self) -> Counter[int]:
-        """Number of events that VWO received for each order."""
+        """The number of events that VWO received per order."""
         return Counter(event["d"]["event"]["props"]["order"] for event in self.standin.events)
 
     def stop(self) -> None:
@@ -84,7 +84,7 @@ def shop(redis_url: str, standin: Standin, tmp_path: Path) -> Iterator[Shop]:
 
 
 def test_asyncio_web_workers_share_one_queue(shop: Shop) -> None:
-    """Each order's event is delivered once, in about as few requests as their number allows."""
+    """Each order's event is delivered once, in about as few requests as possible."""
     orders = range(330)
 
     answers: list[requests.Response] = shop.visitors.each(

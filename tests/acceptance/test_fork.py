@@ -1,6 +1,6 @@
 """Applications that fork after they have used their queue: web servers, threads, asyncio, Celery.
 
-A fork copies connections, locks and counters. None of them may be used on both sides of it.
+A fork copies connections, locks and counters. None of them may be used on both sides.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tell
 
 @pytest.fixture
 def run(redis_url: str, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Runs a program of forking.py, whose children have to end well; what it told."""
+    """Run a program of forking.py, whose children must exit with 0; its facts."""
 
     def run(program: str, **env: str) -> dict[str, Any]:
         env = {"VWO_CELERY_REDIS_URL": redis_url, **env}
@@ -56,12 +56,12 @@ def run(redis_url: str, tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
 
 def names(redis: redis_py.Redis) -> Counter[str]:
-    """Number of times that each event is stored."""
+    """The number of times that each event is stored."""
     return Counter(json.loads(text)["name"] for text in stored(redis))
 
 
 def numbered(name: str, count: int) -> list[str]:
-    """Names of so many events."""
+    """The names of the given number of events."""
     return [f"{name}-{number}" for number in range(count)]
 
 
@@ -69,7 +69,7 @@ def numbered(name: str, count: int) -> list[str]:
 
 
 class Web:
-    """gunicorn with an application that its master has loaded, and used, before it forks."""
+    """gunicorn with an application that its master has loaded and used before it forks."""
 
     def __init__(self, redis_url: str, folder: Path) -> None:
         env = {"VWO_CELERY_REDIS_URL": redis_url, "FORK_WEB": "1"}
@@ -78,7 +78,7 @@ class Web:
         self.visitors = Visitors(f"http://127.0.0.1:{self.port}")
 
     def start(self, *options: str) -> None:
-        """Return once it takes requests."""
+        """Return once it answers requests."""
         self.master = self._programs.start(
             "python", "-m", "gunicorn", "fork_web", "--preload", "--bind", f"127.0.0.1:{self.port}",
             "--workers", str(WEB_WORKERS), "--threads=2", "--config=python:fork_web", *options,
@@ -87,11 +87,11 @@ class Web:
         self.master.wait_for_port(self.port)
 
     def visit(self, who: list[str]) -> list[dict[str, Any]]:
-        """Answers of the application, in order."""
+        """The application's answers, in order."""
         return [answer.json() for answer in self.visitors.each(self.visitors.get, who)]
 
     def stop(self) -> None:
-        """End it."""
+        """Stop gunicorn."""
         self._programs.stop()
 
 
@@ -108,9 +108,10 @@ def web(redis_url: str, tmp_path: Path) -> Iterator[Web]:
 def test_workers_of_a_preloaded_application_store_each_event_once(
     web: Web, redis: redis_py.Redis
 ) -> None:
-    """Workers come and go while others enqueue; no receipt and no answer is another process' own.
+    """Workers come and go while others enqueue; no receipt and no answer belongs to another
+    process.
 
-    Redis itself saw each connection carry the events of one process only, the master's included.
+    Redis itself saw each connection carry the events of only one process, also of the master.
     """
     visitors = [f"/visitor-{number}" for number in range(60)]
 
@@ -146,7 +147,7 @@ def _writers(monitor: Any) -> dict[str, set[int]]:
 
 @linux_only
 def test_no_two_processes_have_the_same_connection(web: Web, redis: redis_py.Redis) -> None:
-    """Once a worker has enqueued, what it inherited of the master's connections is closed in it."""
+    """Once a worker has enqueued, its inherited copies of the master's connections are closed."""
     web.start()
     seen: set[int] = set()
 
@@ -162,7 +163,7 @@ def test_no_two_processes_have_the_same_connection(web: Web, redis: redis_py.Red
 
 
 def _holders(redis: redis_py.Redis, processes: set[int]) -> dict[str, set[int]]:
-    """Processes that hold an open socket to Redis, by the client's address."""
+    """The processes that hold an open socket to Redis, by the client's address."""
     sockets = {f"socket:[{inode}]": port for port, inode in _inodes().items()}
     holders: dict[str, set[int]] = defaultdict(set)
     clients = {int(each["addr"].rpartition(":")[2]) for each in redis.client_list()}
@@ -177,7 +178,7 @@ def _holders(redis: redis_py.Redis, processes: set[int]) -> dict[str, set[int]]:
 def _target(link: Path) -> str:
     try:
         return os.readlink(link)
-    except OSError:  # it has just been closed
+    except OSError:  # closed just now
         return ""
 
 
@@ -194,7 +195,7 @@ def _inodes() -> dict[int, str]:
 def test_children_enqueue_though_threads_were_enqueuing_at_the_fork(
     redis: redis_py.Redis, run: Callable[..., dict[str, Any]]
 ) -> None:
-    """As uWSGI forks, at any moment: a lock that a thread of the parent held hinders no child."""
+    """After a fork at any moment, as in uWSGI, a lock held by a thread of the parent blocks no child."""
     told = run("while_threads_enqueue")
 
     children = [name for child in range(60) for name in numbered(f"child-{child}", 5)]
@@ -208,7 +209,7 @@ def test_children_enqueue_though_threads_were_enqueuing_at_the_fork(
 
 
 def test_children_spool_though_a_thread_was_spooling_at_the_fork(tmp_path: Path) -> None:
-    """Redis is away: what children put on this host's disk comes to Redis once it is back, and once."""
+    """Events that children spool while Redis is away are stored once when it is back."""
     with RedisServer(appendonly=True) as server:
         env = {"VWO_CELERY_REDIS_URL": server.url, "VWO_CELERY_SPOOL_DIR": str(tmp_path / "spool")}
         command = ("python", "-W", "ignore", "forking.py", "while_redis_is_away")
@@ -234,7 +235,7 @@ def test_many_short_lives_leave_nothing_that_lasts(
     redis: redis_py.Redis, run: Callable[..., dict[str, Any]]
 ) -> None:
     """Each child leaves one mark, which Redis forgets within the hour, and no connection."""
-    assert not names(redis)  # which opens the connections that it needs
+    assert not names(redis)  # opens the necessary connections
     clients = len(redis.client_list())
 
     run("short_lives")
@@ -248,7 +249,9 @@ def test_many_short_lives_leave_nothing_that_lasts(
 
 
 def test_a_fork_in_an_event_loop(redis: redis_py.Redis, run: Callable[..., dict[str, Any]]) -> None:
-    """Children go on with threads' queue or a loop of their own; the parent's awaits do not notice."""
+    """Children go on with a queue for threads or with their own loop; the parent's awaits are not
+    affected.
+    """
     run("in_an_event_loop")
 
     counts = {"before": 10, "during": 500, "without": 20, "own": 20, "after": 10}
@@ -261,7 +264,7 @@ def test_a_fork_in_an_event_loop(redis: redis_py.Redis, run: Callable[..., dict[
 def test_a_queue_may_be_given_to_a_forked_process(
     redis: redis_py.Redis, run: Callable[..., dict[str, Any]]
 ) -> None:
-    """With the start method "fork" arguments are inherited, not pickled."""
+    """With the start method "fork", arguments are inherited and not pickled."""
     run("given")
 
     assert names(redis) == Counter([*numbered("parent", 5), *numbered("child", 30)])
@@ -271,7 +274,7 @@ def test_a_queue_may_be_given_to_a_forked_process(
 def test_other_start_methods_need_a_connect_of_their_own(
     redis: redis_py.Redis, run: Callable[..., dict[str, Any]], method: str
 ) -> None:
-    """A queue is not pickled into a new process, and the error says what to do; that works."""
+    """A queue cannot be pickled into a new process; the error says to connect there, which works."""
     told = run(method)
 
     assert "call vwo_celery.connect" in told["error"]
@@ -281,7 +284,7 @@ def test_other_start_methods_need_a_connect_of_their_own(
 @pytest.mark.parametrize("ends_in", [pickle.dumps, copy.copy, copy.deepcopy])
 @pytest.mark.parametrize("kind", [vwo_celery.connect, vwo_celery.aio.connect])
 def test_a_queue_is_never_copied(kind: Any, ends_in: Callable[[object], object]) -> None:
-    """A copy would hold the password of Redis and the SDK key, and share marks with the original."""
+    """A queue cannot be copied: a copy would hold the password and the SDK key, and share marks."""
     queue = kind(DESTINATION, redis_url="redis://user:secret-password@redis.example:6379/0")
 
     with pytest.raises(TypeError) as caught:
@@ -298,7 +301,7 @@ def test_a_queue_is_never_copied(kind: Any, ends_in: Callable[[object], object])
 def test_tasks_of_a_prefork_pool_enqueue(
     redis: redis_py.Redis, redis_url: str, standin: Standin, tmp_path: Path, declared_keys: Any
 ) -> None:
-    """Children of a pool that come and go enqueue inside tasks, and deliver as well: all of it once."""
+    """Children of a pool that come and go enqueue inside tasks and deliver: every event once."""
     declared_keys("broker:*")
     env = {
         "VWO_CELERY_REDIS_URL": redis_url,

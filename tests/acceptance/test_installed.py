@@ -1,4 +1,4 @@
-"""The package alone, as pip installs it: the commands that README and the doctor name deliver events."""
+"""The package as pip installs it: the commands in README and the doctor's remedies deliver events."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from vwo_celery.testing import Standin
 
 PACKAGE = Path(vwo_celery.__file__).parent
 README = Path(__file__).parents[2] / "README.md"
-#: What the environment's `vwo-celery` runs.
+#: The entry point of the installed `vwo-celery`.
 VWO_CELERY = ("-c", "from vwo_celery.cli import main; main(prog_name='vwo-celery')")
 CELERY_COMMAND = re.compile(r"celery -A [\w.]+ (?:worker|beat)")
-#: Celery's warm shutdown of prefork takes 30 s longer if a task reaches a child in its first moment.
+#: Longest stop in seconds: Celery's prefork needs 30 s more if a task reaches a child as it starts.
 STOP_SECONDS = 45.0
 START_SECONDS = 30.0
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.declared_keys(
 
 
 class EmptyFolder:
-    """A folder with nothing in it, and a Python that finds the package but no checkout."""
+    """An empty folder, and a Python that finds the package but no checkout."""
 
     def __init__(self, redis_url: str, standin: Standin, folder: Path) -> None:
         self.folder = folder / "empty"
@@ -55,7 +55,7 @@ class EmptyFolder:
         )  # fmt: skip
 
     def start(self, command: str) -> None:
-        """Start a program by the words that a person reads."""
+        """Start a program by the words of its documentation."""
         program, *words = shlex.split(command)
         assert program == "celery"
         self._programs.start("python", "-m", "celery", *words, name=words[-1])
@@ -73,18 +73,18 @@ class EmptyFolder:
         )  # fmt: skip
 
     def remedies(self) -> dict[str, str]:
-        """What the doctor says to do, by its checks."""
+        """The doctor's remedies, by check."""
         findings: list[dict[str, Any]] = json.loads(self.vwo_celery("doctor", "--json").stdout)
         return {each["check"]: each["remedy"] for each in findings if each["state"] != "ok"}
 
     def stop(self) -> None:
-        """End what was started."""
+        """Stop the started programs."""
         self._programs.stop()
 
 
 @pytest.fixture
 def empty_folder(redis_url: str, standin: Standin, tmp_path: Path) -> Iterator[EmptyFolder]:
-    """An empty folder beside this test's Redis and stand-in."""
+    """An empty folder with this test's Redis and stand-in."""
     folder = EmptyFolder(redis_url, standin, tmp_path)
     yield folder
     folder.stop()
@@ -99,7 +99,7 @@ def only_command(text: str) -> str:
 def test_the_doctor_names_commands_that_deliver(
     empty_folder: EmptyFolder, redis_url: str, standin: Standin
 ) -> None:
-    """Its remedies, typed where nothing but the package is, start a worker and beat that are healthy."""
+    """The doctor's remedies, typed where only the package is, start a healthy worker and beat."""
     queue = vwo_celery.connect(
         vwo_celery.Destination(
             account_id=ACCOUNT, sdk_key=KEY, generation="legacy", base_url=standin.url
@@ -129,7 +129,7 @@ def test_the_doctor_names_commands_that_deliver(
 
 
 def test_readers_of_readme_are_told_the_same(empty_folder: EmptyFolder) -> None:
-    """README's command for those without an app of their own is the doctor's."""
+    """README and the doctor name the same command for users without an app of their own."""
     commands = CELERY_COMMAND.findall(README.read_text("utf-8"))
 
     assert only_command(empty_folder.remedies()["listener"]) in commands
@@ -137,7 +137,7 @@ def test_readers_of_readme_are_told_the_same(empty_folder: EmptyFolder) -> None:
 
 
 def test_the_folder_has_no_checkout(empty_folder: EmptyFolder) -> None:
-    """What only a checkout has cannot be found there, or these tests would prove nothing."""
+    """The folder has nothing of a checkout; otherwise these tests would prove nothing."""
     found = empty_folder.python("-c", "import vwo_celery, workers")
 
     assert "No module named 'workers'" in found.stderr

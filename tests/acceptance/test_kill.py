@@ -1,4 +1,4 @@
-"""SIGKILL of a worker at each step between claim and ack: nothing is lost, and little is sent twice."""
+"""SIGKILL of a worker at each step between claim and ack: no event is lost, few are sent twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vwo_celery.producing.queue import producer_of
 from vwo_celery.testing.standin.faults import Fault
 
 NAMES = [f"e{number}" for number in range(10)]
-#: Short, so that a killed worker's lease ends within the test.
+#: Short, to let a killed worker's lease expire within the test.
 LEASES = {"VWO_CELERY_LEASE_SECONDS": "2", "VWO_CELERY_REQUEST_TIMEOUT_SECONDS": "1.5"}
 
 
@@ -22,7 +22,7 @@ LEASES = {"VWO_CELERY_LEASE_SECONDS": "2", "VWO_CELERY_REQUEST_TIMEOUT_SECONDS":
 def test_killed_around_the_post(installation: Installation, crash_at: str, times: int) -> None:
     """Killed between claim and POST, each event arrives once; between POST and ack, twice.
 
-    The batch is reclaimed when its lease runs out, under its old name and with its old content.
+    The batch is reclaimed when its lease expires, with the same name and content.
     """
     crash = {"CRASH_AT": crash_at, "CRASH_FILE": str(installation.folder / "crashed")}
     installation.worker("--pool=prefork", **LEASES, **crash)
@@ -42,7 +42,7 @@ def test_killed_around_the_post(installation: Installation, crash_at: str, times
 
 
 def test_killed_in_the_post(installation: Installation) -> None:
-    """The whole worker is killed while VWO holds the answer back; another sends the same batch."""
+    """The whole worker is killed while VWO holds the answer back; another worker sends the same batch."""
     installation.standin.fail(Fault(connection="hang"))
     first = installation.worker(name="first", **LEASES | {"VWO_CELERY_LEASE_SECONDS": "3"})
     queue = installation.connect(events_per_request=10, request_time_interval=60)
@@ -64,7 +64,7 @@ def _in_flight(installation: Installation, queue: object) -> int:
 
 
 def test_a_batch_that_kills_its_workers_is_put_aside(installation: Installation) -> None:
-    """Only leases that ran out count against a batch; after max_lost_leases of them it is dead."""
+    """Only lost leases count against a batch; after max_lost_leases of them it is dead."""
     queue = installation.connect(events_per_request=10, request_time_interval=60)
     queue.enqueue_many([event(name) for name in NAMES])
     for _ in range(3):

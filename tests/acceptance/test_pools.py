@@ -1,4 +1,4 @@
-"""Every pool of Celery's, with what its processes may suffer; and messages that Celery repeats."""
+"""Every pool of Celery, with failures of its processes, and messages that Celery delivers twice."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from vwo_celery.testing.standin.faults import Fault
 
 NAMES = [f"e{number}" for number in range(10)]
 ONCE = dict.fromkeys(NAMES, 1)
-#: Short, so that the lease of a process that is gone ends within the test.
+#: Short, to let a dead process' lease expire within the test.
 LEASES = {"VWO_CELERY_LEASE_SECONDS": "2.5", "VWO_CELERY_REQUEST_TIMEOUT_SECONDS": "2"}
 
 
 def children(process: Process) -> list[int]:
-    """Pids of a program's child processes."""
+    """The process ids of a program's children."""
     tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
     return [int(pid) for task in tasks for pid in task.read_text().split()]
 
 
-@pytest.mark.parametrize("pool", ["solo", "gevent"])  # the others have tests enough
+@pytest.mark.parametrize("pool", ["solo", "gevent"])  # covered by the other tests
 def test_every_pool_delivers(installation: Installation, pool: str) -> None:
-    """By size and by age, in as many batches as it takes, without beat."""
+    """Every pool delivers by size and by age without beat, in the expected number of batches."""
     worker = installation.worker(f"--pool={pool}")
     queue = installation.connect(events_per_request=4, request_time_interval=1)
 
@@ -42,7 +42,7 @@ def test_every_pool_delivers(installation: Installation, pool: str) -> None:
 
 
 def test_a_child_for_each_task(installation: Installation) -> None:
-    """max-tasks-per-child=1: whichever child ends, the next one delivers."""
+    """With max-tasks-per-child=1, the next child delivers after each child's end."""
     worker = installation.worker("--max-tasks-per-child=1")
     queue = installation.connect(events_per_request=1)
 
@@ -55,7 +55,7 @@ def test_a_child_for_each_task(installation: Installation) -> None:
 
 
 def test_a_child_that_is_killed(installation: Installation) -> None:
-    """A child that the kernel kills for its memory: its batch is reclaimed when the lease ends.
+    """The batch of a child killed by the kernel for its memory is reclaimed when its lease expires.
 
     Celery replaces the child, and the same worker sends the same batch; one lost lease is counted.
     """
@@ -79,7 +79,7 @@ def test_a_child_that_is_killed(installation: Installation) -> None:
 
 
 def test_a_late_worker_settles_nothing(installation: Installation) -> None:
-    """A worker that stood still over the end of its lease finds that the batch is another's."""
+    """A worker that was stopped beyond the end of its lease finds that another one has the batch."""
     installation.standin.fail(Fault(connection="hang"))
     late = installation.worker("--pool=solo", name="late", **LEASES)
     queue = installation.connect(events_per_request=10, request_time_interval=60)
@@ -100,10 +100,10 @@ def test_a_late_worker_settles_nothing(installation: Installation) -> None:
 
 
 def test_messages_that_come_twice(installation: Installation) -> None:
-    """A task that Celery delivers again, while its first run still sends, finds nothing to claim.
+    """A task that Celery delivers again while its first run still sends claims nothing.
 
-    acks_late with a visibility timeout that a POST outlasts; and messages that somebody publishes
-    once more on purpose.
+    Tested with acks_late and a visibility timeout shorter than a POST, and with messages that are
+    published a second time.
     """
     options = {"global_keyprefix": "broker:", "visibility_timeout": 1, "unacked_restore_interval": 0.3,
                "unacked_restore_throttle": 1}  # fmt: skip
@@ -122,13 +122,16 @@ def test_messages_that_come_twice(installation: Installation) -> None:
     worker.wait_until(lambda: installation.snapshot(queue).delivered == 10)
     assert Counter(installation.delivered()) == ONCE
     assert len(installation.standin.batches) == 1
-    if kombu.VERSION >= (5, 7):  # older ones look for messages to restore only every ten seconds
+    if kombu.VERSION >= (
+        5,
+        7,
+    ):  # older releases look for messages to restore only every ten seconds
         assert redelivered(worker), "Celery delivered no message again"
     app.close()
 
 
 def redelivered(worker: Process) -> list[str]:
-    """Ids of the tasks that the worker received more than once."""
+    """The ids of the tasks that the worker received more than once."""
     lines = [line for line in worker.log().splitlines() if line.endswith("received")]
     received = Counter(line.partition("[")[2].partition("[")[2] for line in lines)
     return [task for task, times in received.items() if times > 1]

@@ -1,4 +1,4 @@
-"""No output of a whole installation, in good times or bad, holds a password or an SDK key."""
+"""No output of a whole installation, working or failing, holds a password or an SDK key."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from vwo_celery.cli import main
 from vwo_celery.queue.keys import fleet_keys
 from vwo_celery.testing import Fault, RedisServer, Standin
 
-#: Has what a URL must encode, and what a library may take for the end of a host, a path or a line.
+#: Has characters that a URL must encode, and some that a library may take for the end of a part.
 PASSWORD = "hunter2@:/?# %hunter2\u00e9"
-#: Any of it in a text is a leak: of the password in any spelling, of the key more than its end.
+#: Texts that are a leak: the password in any spelling, and more of the key than its end.
 TELLTALES = ("hunter2", KEY[:-4])
 _END = "all that was asked so far"
-#: An application at its most talkative; it prints every object that it was given.
+#: An application with every log switched on; it prints every object that it has.
 APPLICATION = """
 import logging, sys, traceback
 logging.basicConfig(level=logging.DEBUG)
@@ -80,7 +80,7 @@ COMMANDS = (
 
 
 class Guarded:
-    """An installation whose Redis wants a password, and everything that is said in it."""
+    """An installation whose Redis requires a password, and all its output."""
 
     def __init__(self, server: RedisServer, standin: Standin, folder: Path) -> None:
         self.server = server
@@ -94,9 +94,9 @@ class Guarded:
         self.commands: list[str] = []
 
     def watch_redis(self) -> None:
-        """Note every command that Redis is sent, until the connection is cut."""
+        """Record every command that Redis receives, until the connection is closed."""
 
-        # Without a timeout: redis-py has one by itself, and workers are silent while they start.
+        # Without a timeout, which redis-py sets by default: workers are silent while they start.
         client: Any = redis_py.Redis(port=self.server.port, password=PASSWORD, socket_timeout=None)
 
         def watch() -> None:
@@ -109,18 +109,18 @@ class Guarded:
         wait_until(lambda: self.commands, 10)
 
     def commands_so_far(self) -> list[str]:
-        """Every command that Redis was sent until now."""
+        """Every command that Redis has received so far."""
         self.operator.echo(_END)
         wait_until(lambda: any(_END in line for line in list(self.commands)), 30)
         return list(self.commands)
 
     def start_workers(self) -> None:
-        """A worker and a beat, each with all that it can log."""
+        """Start a worker and a beat, each with all logs on."""
         self.worker = self.installation.worker("--loglevel=DEBUG")
         self.installation.beat()
 
     def ask_everything(self, when: str, *, calls: int = 4) -> None:
-        """Let an application and the operator's command say all they can."""
+        """Run an application and the operator's commands with all their output."""
         script = ("-c", APPLICATION, self.installation.standin.url, KEY, str(calls))
         said = [self._run(*script)]
         said += [_command(words, self.installation.env) for words in COMMANDS]
@@ -134,7 +134,7 @@ class Guarded:
         return f"{arguments[-1]}: {ran.stdout}{ran.stderr}"
 
     def everything(self) -> dict[str, str]:
-        """All that was said, by where."""
+        """All output, by source."""
         logs = {process.name: process.log() for process in self.installation.started}
         return self.said | logs | {"reports": self.installation.reports_path.read_text()}
 
@@ -151,7 +151,7 @@ def _plain_environment() -> dict[str, str]:
 
 @pytest.fixture
 def guarded(standin: Standin, tmp_path: Path) -> Iterator[Guarded]:
-    """The installation, nothing of it started yet but Redis."""
+    """The installation, with only Redis started."""
     with RedisServer(arguments=("--requirepass", PASSWORD), appendonly=True) as server:
         made = Guarded(server, standin, tmp_path)
         try:
@@ -162,7 +162,7 @@ def guarded(standin: Standin, tmp_path: Path) -> Iterator[Guarded]:
 
 
 def leaks(texts: dict[str, str]) -> list[str]:
-    """The lines that hold a secret, each with where it was."""
+    """The lines that hold a secret, each with its source."""
     found = []
     for where, text in texts.items():
         lines = [*text.splitlines(), re.sub(r"\s", "", text)]  # a table may break a line anywhere
@@ -172,7 +172,8 @@ def leaks(texts: dict[str, str]) -> list[str]:
 
 
 def test_a_whole_installation_keeps_its_secrets(guarded: Guarded) -> None:
-    """Logs at DEBUG, tracebacks, the command's output, task messages: through good times and bad.
+    """Logs at DEBUG, tracebacks, command output and task messages hold no secret, working or
+    failing.
 
     The key is on the wire to VWO and in the registration, and nowhere else in Redis.
     """
@@ -204,7 +205,7 @@ def test_a_whole_installation_keeps_its_secrets(guarded: Guarded) -> None:
 
 
 def _task_messages(commands: list[str]) -> list[str]:
-    """Bodies and headers of what was put into the broker, in the clear."""
+    """Decoded bodies and headers of the messages sent to the broker."""
     pushed = [line for line in commands if line.startswith("LPUSH broker:")]
     bodies = re.findall(r"body\W+([A-Za-z0-9+/]{8,}=*)", "\n".join(pushed))
     return [*pushed, *(base64.b64decode(body).decode() for body in bodies)]
@@ -225,7 +226,7 @@ def _is_settled(guarded: Guarded) -> bool:
 
 
 def _check_that_something_was_said(said: dict[str, str], messages: list[str]) -> None:
-    """Check that the texts report what the test did; otherwise their lack of secrets proves nothing."""
+    """Check that the texts report the test's actions; otherwise the lack of secrets proves nothing."""
     assert "…cdef" in said["all is well"]
     assert "RuntimeError: the callback's own fault" in said["worker"]
     assert "invalid username-password pair" in said["the password is wrong"]
@@ -239,7 +240,9 @@ def _check_that_something_was_said(said: dict[str, str], messages: list[str]) ->
 def test_every_form_of_a_password_in_a_url_works_and_is_masked(
     form: str, tmp_path: Path, standin: Standin
 ) -> None:
-    """Before the @ or in the query, over TCP or a Unix socket, as queues and as Celery's broker."""
+    """A password before the @ or in the query, over TCP or a Unix socket, works for queues and for
+    Celery's broker, and is masked.
+    """
     socket = tmp_path / "redis.sock"
     with RedisServer(arguments=("--requirepass", PASSWORD, "--unixsocket", str(socket))) as server:
         secret = quote(PASSWORD, safe="")

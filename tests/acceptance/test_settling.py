@@ -1,4 +1,4 @@
-"""Batches that VWO does not accept, with real workers: how they are settled and announced."""
+"""Batches that VWO does not accept, with real workers: how they are settled and reported."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from vwo_celery.testing import Standin
 from vwo_celery.testing.standin.rules import Request
 
 NAMES = ["a", "b", "c"]
-#: Of a batch that stays.
+#: Declared keys of a queue whose batch stays.
 KEPT = ("ready", "info", "batch")
 
 
 @pytest.fixture
 def standin(request: pytest.FixtureRequest) -> Iterator[Standin]:
-    """VWO; what a test gives as its parameter is the answer to every batch that has event "d"."""
+    """VWO; the test's parameter is the answer to every batch that has event "d"."""
     refusal = getattr(request, "param", None)
 
     def judge(asked: Request) -> int | None:
@@ -38,7 +38,7 @@ def _enqueue(installation: Installation, **batch: Any) -> Any:
 
 
 def test_an_outage_is_waited_for(installation: Installation) -> None:
-    """5xx, resets and late answers release the batch; it is sent again until VWO takes it."""
+    """5xx, resets and late answers release the batch; it is sent again until VWO accepts it."""
     installation.standin.fail(503, "reset", 500, 429)
     installation.worker()
     queue = _enqueue(installation)
@@ -54,7 +54,7 @@ def test_an_outage_is_waited_for(installation: Installation) -> None:
 
 
 def test_what_vwo_never_takes_is_dead_lettered_by_age(installation: Installation) -> None:
-    """A batch is retried for max_batch_age_seconds, then kept for the operator, who redrives it."""
+    """A batch has attempts for max_batch_age_seconds, and is then dead until the operator redrives it."""
     installation.standin.fail(*[500] * 20)
     installation.worker(VWO_CELERY_MAX_BATCH_AGE_SECONDS="2")
     queue = _enqueue(installation)
@@ -73,7 +73,7 @@ def test_what_vwo_never_takes_is_dead_lettered_by_age(installation: Installation
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404])
 def test_a_refused_destination_is_paused(installation: Installation, status: int) -> None:
-    """An answer that only new configuration can mend pauses the queue and loses nothing."""
+    """An answer that only new configuration can fix pauses the queue and loses nothing."""
     installation.standin.fail(status)
     installation.worker()
     queue = _enqueue(installation)
@@ -93,7 +93,7 @@ def test_a_refused_destination_is_paused(installation: Installation, status: int
 
 @pytest.mark.declared_keys(*KEPT)
 def test_400_before_the_first_success_is_configuration(installation: Installation) -> None:
-    """VWO answers 400 to an unknown account as well: a queue that never delivered is paused."""
+    """A queue that never delivered is paused by a 400, which VWO also answers to an unknown account."""
     installation.standin.fail(400)
     installation.worker()
     queue = _enqueue(installation)
@@ -105,7 +105,9 @@ def test_400_before_the_first_success_is_configuration(installation: Installatio
 
 @pytest.mark.parametrize(("standin", "status"), [(400, 400), (422, 422)], indirect=["standin"])
 def test_only_what_vwo_rejects_is_dead_lettered(installation: Installation, status: int) -> None:
-    """After a success, a rejected batch is searched; its poison is kept, and nothing else waits."""
+    """After a success, a refused batch is searched: only its poison is dead-lettered, the rest is
+    delivered.
+    """
     installation.worker()
     queue = _enqueue(installation)
     wait_until(lambda: installation.snapshot(queue).delivered == 3, 20)
@@ -125,7 +127,7 @@ def test_only_what_vwo_rejects_is_dead_lettered(installation: Installation, stat
 
 
 def test_a_batch_that_is_too_large_leaves_in_parts(installation: Installation) -> None:
-    """413 halves the batch; workers cut the next ones before they send them."""
+    """A 413 halves the batch; workers split later ones before they send them."""
     installation.standin.fail(413)
     installation.worker()
     queue = _enqueue(installation)
@@ -141,7 +143,7 @@ def test_a_batch_that_is_too_large_leaves_in_parts(installation: Installation) -
 
 @pytest.mark.declared_keys(*KEPT)
 def test_a_host_that_is_not_allowed_gets_nothing(installation: Installation) -> None:
-    """A registration in Redis cannot point a worker at a host its operator did not name."""
+    """A host that is not allowed gets nothing: a registration in Redis cannot redirect a worker."""
     installation.worker(VWO_CELERY_ALLOWED_HOSTS="")
     queue = _enqueue(installation)
 
@@ -152,14 +154,16 @@ def test_a_host_that_is_not_allowed_gets_nothing(installation: Installation) -> 
 
 
 def test_the_callback_is_told_of_every_try(installation: Installation) -> None:
-    """flush_callback(error, events) runs in the worker, once a try; error is None only on success."""
+    """flush_callback(error, events) runs in the worker once per attempt; error is None only on
+    success.
+    """
     installation.standin.fail(503)
     worker = installation.worker()
     queue = _enqueue(installation, flush_callback="delivery_app:note_flush")
 
     wait_until(lambda: len(installation.reports("callback")) == 2, 20)
 
-    # The children of the worker write for themselves, and the second may be the first to do so.
+    # The worker's children log separately, and the second may be the first to log.
     told = installation.reports("callback")
     (refusal,) = (each for each in told if each["error"] is not None)
     (success,) = (each for each in told if each["error"] is None)
@@ -170,7 +174,7 @@ def test_the_callback_is_told_of_every_try(installation: Installation) -> None:
 
 
 def test_receivers_and_callbacks_that_raise_change_nothing(installation: Installation) -> None:
-    """What they raise is logged and counted; each event is delivered once."""
+    """Exceptions of receivers and callbacks are logged and counted; each event is delivered once."""
     worker = installation.worker(RECEIVERS_RAISE="1")
     queue = _enqueue(installation, flush_callback="delivery_app:raise_flush")
 
@@ -188,7 +192,9 @@ def _receiver_errors(queue: Any) -> int:
 
 
 def test_a_callback_outside_callback_modules_is_not_imported(installation: Installation) -> None:
-    """The worker says which setting would allow it, and delivers."""
+    """A callback outside callback_modules is not imported; the log names the setting, and events
+    are delivered.
+    """
     worker = installation.worker()
     queue = _enqueue(installation, flush_callback="os:system")
 
@@ -198,7 +204,7 @@ def test_a_callback_outside_callback_modules_is_not_imported(installation: Insta
 
 
 def test_results_reach_the_application(installation: Installation) -> None:
-    """queue.results() yields (error, events) where the application is."""
+    """queue.results() yields (error, events) in the application's process."""
     installation.standin.fail(503)
     installation.worker()
     queue = installation.connect(events_per_request=3, request_time_interval=60)
@@ -222,7 +228,7 @@ def _first_two(results: Any) -> list[Any]:
 
 @pytest.mark.declared_keys(*KEPT)
 def test_task_messages_and_logs_carry_no_key(installation: Installation) -> None:
-    """The SDK key is in Redis' registration and on the wire, and nowhere else."""
+    """The SDK key is only in Redis' registration and on the wire, not in task messages or logs."""
     installation.standin.fail(503, 401)
     worker = installation.worker("--loglevel=DEBUG")
     queue = _enqueue(installation)

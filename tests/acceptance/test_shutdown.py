@@ -1,4 +1,4 @@
-"""A worker that is told to stop: what is under way ends or is handed back, and is no attempt's fault."""
+"""A stopping worker finishes its batch or hands it back, without counting an attempt."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from vwo_celery.producing.queue import producer_of
 from vwo_celery.testing.standin.faults import Fault
 
 NAMES = [f"e{number}" for number in range(10)]
-#: Long, so that nothing that happens here is a lease that ran out.
+#: Long enough that no lease expires in these tests.
 LEASES = {"VWO_CELERY_LEASE_SECONDS": "40", "VWO_CELERY_REQUEST_TIMEOUT_SECONDS": "20"}
 POOLS = ["prefork", "threads", "solo", "gevent"]
 
-#: What is handed back stays, where a test starts no other worker.
+#: Declared keys: a batch that was handed back stays if the test starts no other worker.
 pytestmark = pytest.mark.declared_keys("batch", "ready", "info", "wakeups")
 
 
@@ -33,21 +33,21 @@ def start_post(installation: Installation, fault: Fault, *arguments: str, **env:
     worker = installation.worker(*arguments, name="first", **LEASES, **env)
     queue = installation.connect(events_per_request=10, request_time_interval=600)
     queue.enqueue_many([event(name) for name in NAMES])
-    # An answer that is delayed is recorded when it is given.
+    # The stand-in records a delayed answer when it sends it.
     arrived = fault.connection and (lambda: installation.standin.batches)
     worker.wait_until(arrived or (lambda: installation.most_in_flight(queue, 1)))
     return worker, queue
 
 
 def handed_back(installation: Installation, queue: vwo_celery.Queue) -> bool:
-    """Whether the only batch is ready again as if nobody had ever claimed it."""
+    """Whether the only batch is ready as if it had never been claimed."""
     batches = installation.snapshot(queue).batches
     return [(each.state, each.attempt, each.lost_leases) for each in batches] == [("ready", 0, 0)]
 
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_warm_shutdown_finishes_the_post(installation: Installation, pool: str) -> None:
-    """SIGTERM: the batch that is being sent is sent to the end and settled, once."""
+    """SIGTERM: the batch that is being sent is finished and settled once."""
     worker, queue = start_post(installation, Fault(delay_seconds=1.5), f"--pool={pool}")
 
     os.kill(worker.pid, signal.SIGTERM)
@@ -61,14 +61,14 @@ def test_a_warm_shutdown_finishes_the_post(installation: Installation, pool: str
 
 @pytest.mark.parametrize("pool", ["prefork", "solo", "gevent"])
 def test_a_cold_shutdown_hands_the_batch_back(installation: Installation, pool: str) -> None:
-    """SIGQUIT: the lease is given back at once, and the next worker's attempt is the first."""
+    """SIGQUIT: the lease is handed back at once, and the next worker's attempt is the first."""
     worker, queue = start_post(installation, Fault(connection="hang"), f"--pool={pool}")
 
     os.kill(worker.pid, signal.SIGQUIT)
 
     wait_until(lambda: handed_back(installation, queue), 10)
     worker.wait(45)
-    # With sweeps so rare, a worker that is slow to start is not taken for one that runs no task.
+    # With such rare sweeps, a worker that starts slowly is not taken for one that runs no task.
     rare = {"VWO_CELERY_SWEEP_INTERVAL_SECONDS": "20"}
     installation.worker("--pool=threads", name="second", **LEASES, **rare)
     wait_until(lambda: installation.snapshot(queue).delivered == 10, 20)
@@ -80,7 +80,9 @@ def test_a_cold_shutdown_hands_the_batch_back(installation: Installation, pool: 
 
 
 def test_a_cold_shutdown_waits_for_threads(installation: Installation) -> None:
-    """Nobody can end a thread: the pool threads sends to the end at SIGQUIT as well."""
+    """A thread cannot be ended from outside: with the threads pool, SIGQUIT lets the POST finish as
+    well.
+    """
     worker, queue = start_post(installation, Fault(delay_seconds=1.5), "--pool=threads")
 
     os.kill(worker.pid, signal.SIGQUIT)
@@ -91,7 +93,7 @@ def test_a_cold_shutdown_waits_for_threads(installation: Installation) -> None:
 
 
 def test_a_child_that_is_told_to_stop_hands_its_batch_back(installation: Installation) -> None:
-    """SIGTERM to all processes of a worker, as systemd sends it by default."""
+    """SIGTERM to all processes of a worker, systemd's default, hands the batch back."""
     worker, queue = start_post(installation, Fault(connection="hang"), "--pool=prefork")
 
     os.killpg(worker.pid, signal.SIGTERM)
@@ -101,7 +103,7 @@ def test_a_child_that_is_told_to_stop_hands_its_batch_back(installation: Install
 
 
 def test_sigterm_may_stand_for_sigquit(installation: Installation) -> None:
-    """With Celery's REMAP_SIGTERM=SIGQUIT, what Kubernetes sends hands back as well."""
+    """With Celery's REMAP_SIGTERM=SIGQUIT, the SIGTERM of Kubernetes hands the batch back."""
     worker, queue = start_post(
         installation, Fault(connection="hang"), "--pool=prefork", REMAP_SIGTERM="SIGQUIT"
     )
@@ -120,7 +122,7 @@ def test_sigterm_may_stand_for_sigquit(installation: Installation) -> None:
 def test_a_stopping_worker_claims_nothing_more(
     installation: Installation, how: signal.Signals, celery: dict[str, int]
 ) -> None:
-    """What is under way ends, also within the time of a soft shutdown; the backlog stays untouched."""
+    """A stopping worker, also in a soft shutdown, finishes its batch and leaves the backlog untouched."""
     installation.standin.fail(*[Fault(delay_seconds=0.5)] * 100)
     worker = installation.worker(**LEASES, CELERY=json.dumps(celery))
     queue = installation.connect(events_per_request=1)

@@ -1,4 +1,4 @@
-"""Events that waited on a host's disk arrive at VWO, soon, once, and in order."""
+"""Events that waited on a host's disk reach VWO soon, once, and in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = [f"e{number}" for number in range(250)]
 
 
 def _spool_and_die(installation: Installation) -> None:
-    """In a process of its own: enqueue while Redis is silent, and be killed."""
+    """Enqueue in another process while Redis is silent, and kill that process."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -34,8 +34,9 @@ def _spool_and_die(installation: Installation) -> None:
 def test_a_worker_drains_what_an_application_left(
     installation: Installation, redis_server: RedisServer
 ) -> None:
-    """The application is gone, no event comes any more: the worker of its host drains the spool, and
-    neither size nor age holds the last batch up."""
+    """If an application is gone, the worker of its host drains its spool; neither size nor age
+    delays the last batch.
+    """
     redis_server.pause()
     _spool_and_die(installation)
     redis_server.resume()

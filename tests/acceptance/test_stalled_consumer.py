@@ -1,4 +1,4 @@
-"""Workers whose consumer gets no tasks: their listeners send, and health says what is wrong."""
+"""Workers whose consumer gets no tasks: their listeners send, and health names the fault."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PREFIX = {"global_keyprefix": "broker:"}
 
 @pytest.fixture
 def broker(installation: Installation) -> Iterator[RedisServer]:
-    """A broker that is not the Redis of the queues."""
+    """A broker separate from the queues' Redis."""
     with RedisServer() as server:
         installation.env["VWO_CELERY_BROKER_URL"] = server.url
         yield server
@@ -34,7 +34,7 @@ def broker(installation: Installation) -> Iterator[RedisServer]:
 
 
 def last_task_ms(queue: vwo_celery.Queue) -> int:
-    """When a task ran last."""
+    """The time of the last task that ran."""
     return producer_of(queue).fleet.signs_ms().get("task", 0)
 
 
@@ -42,9 +42,9 @@ def last_task_ms(queue: vwo_celery.Queue) -> int:
 def test_events_leave_while_the_broker_is_away(
     installation: Installation, broker: RedisServer, pool: str
 ) -> None:
-    """Killed, and started again after a while: the listener sends meanwhile, by size and by age.
+    """While the broker is killed and until it is back, the listener sends, by size and by age.
 
-    Under gevent this needs that Celery lets other greenlets run while it reconnects.
+    Under gevent, Celery must let other greenlets run while it reconnects.
     """
     worker = installation.worker(f"--pool={pool}")
     queue = installation.connect(events_per_request=3, request_time_interval=1)
@@ -53,7 +53,7 @@ def test_events_leave_while_the_broker_is_away(
 
     broker.kill()
     queue.enqueue_many([event(name) for name in "defg"])
-    # Sooner than no task having run counts as a stall: the broker's refusal is enough.
+    # Shorter than the silence that counts as a stall: the broker's refusal is enough.
     worker.wait_until(lambda: len(installation.delivered()) == 7, 8)
     assert producer_of(queue).fleet.signs_ms()["rescue"] > last_task_ms(queue)
     broker.start()
@@ -68,7 +68,7 @@ def test_events_leave_while_the_broker_is_away(
 def send_three_more(
     installation: Installation, queue: vwo_celery.Queue, worker: Process
 ) -> None:  # fmt: skip
-    """A batch, delivered by whomever."""
+    """Deliver a batch of three, whoever sends it."""
     sent = len(installation.delivered())
     queue.enqueue_many([event(f"{sent}-{number}") for number in range(3)])
     worker.wait_until(lambda: len(installation.delivered()) == sent + 3)
@@ -77,9 +77,9 @@ def send_three_more(
 def test_a_consumer_that_does_not_come_back(
     installation: Installation, redis: redis_py.Redis
 ) -> None:
-    """The broker takes tasks, and nobody runs them: the listener sends what waits, and health says so.
+    """If the broker accepts tasks and nobody runs them, the listener sends, and health reports it.
 
-    It keeps out of the way as soon as tasks are run again.
+    The listener stops sending as soon as tasks run again.
     """
     worker = installation.worker("--pool=threads")
     queue = installation.connect(events_per_request=3, request_time_interval=600)
@@ -108,7 +108,7 @@ def test_a_consumer_that_does_not_come_back(
 
 
 def test_a_paused_queue_is_left_alone(installation: Installation, broker: RedisServer) -> None:
-    """Also where a listener sends, an operator's word holds; another queue's events leave."""
+    """A sending listener also leaves a paused queue alone; events of another queue leave."""
     worker = installation.worker("--pool=threads")
     queue = installation.connect(events_per_request=1)
     queue.enqueue(event("a"))

@@ -1,6 +1,7 @@
 """This release and the one before it on one Redis, in either order: a deployment, and its rollback.
 
-The release before is the wheel that was shipped; it lies in tests/upgrade, as does what releases stored.
+The release before is the wheel that was shipped; it lies in tests/upgrade, with the data that
+releases stored.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from vwo_celery.testing import Fault, Standin
 UPGRADE = Path(releases.__file__).parent
 EVENTS = 600
 PER_REQUEST = 50
-#: Of two workers.
+#: Lanes of two workers.
 LANES = 4
 ENV = {
     "VWO_CELERY_SWEEP_INTERVAL_SECONDS": "0.2",
@@ -35,7 +36,7 @@ ENV = {
     "VWO_CELERY_LEASE_SECONDS": "5",
     "VWO_CELERY_REQUEST_TIMEOUT_SECONDS": "4",
 }
-#: Fields of a release that is not written yet.
+#: Fields of a future release.
 LATER_FIELDS = {"later_count": "7", "later:by_name": "x", "dropped_later_ms": "1"}
 WAIT_SECONDS = 60.0
 _START_MS = 60_000
@@ -45,7 +46,7 @@ pytestmark = pytest.mark.declared_keys("*")
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    """The release before this one, as it was shipped."""
+    """The release before this one, as shipped."""
     return release_before(tmp_path_factory.mktemp("release"))
 
 
@@ -57,12 +58,12 @@ def this() -> Release:
 
 @pytest.fixture(scope="module")
 def stored_by_this(tmp_path_factory: pytest.TempPathFactory) -> Stored:
-    """Data that this release stores, in every state that exists."""
+    """Data that this release stores, in every state."""
     return this_release().store(tmp_path_factory.mktemp("stored") / "this.json")
 
 
 class Fleet:
-    """Workers, beats and applications of both releases around one Redis."""
+    """Workers, beats and applications of both releases on one Redis."""
 
     def __init__(self, redis_url: str, standin: Standin, folder: Path) -> None:
         self.redis_url, self.standin, self.folder = redis_url, standin, folder
@@ -75,18 +76,18 @@ class Fleet:
         self._programs = Processes(folder, env=env, stop_timeout_seconds=45)
 
     def worker(self, release: Release, name: str) -> Process:
-        """A Celery worker that takes tasks."""
+        """Start a Celery worker; it accepts tasks."""
         worker = self._celery(release, name, "worker", "--concurrency=2", "--without-mingle")
         worker.wait_for_log("ready.")
         return worker
 
     def beat(self, release: Release) -> Process:
-        """A Celery beat."""
+        """Start a Celery beat."""
         schedule = f"--schedule={self.folder / 'schedule'}"
         return self._celery(release, "beat", "beat", schedule)
 
     def produce(self, release: Release, name: str, events: int = EVENTS) -> Process:
-        """An application that enqueues so many events and ends."""
+        """Run an application that enqueues the given number of events and ends."""
         program = ("python", str(UPGRADE / "produce.py"), self.standin.url, name, str(events))
         return self._start(release, name, *program)
 
@@ -100,11 +101,11 @@ class Fleet:
         return process
 
     def command(self, release: Release, *words: str) -> Any:
-        """What that release's `vwo-celery … --json` prints; it has to end well."""
+        """The output of that release's `vwo-celery … --json`, which must succeed."""
         return release.command(*words, cwd=self.folder, redis_url=self.redis_url)
 
     def ledgers(self) -> list[Ledger]:
-        """Ledgers of all queues, as this process reads them."""
+        """The ledgers of all queues, read by this process."""
         registered = self._queues.registrations().readable
         return [view.ledger for view in inspector.view_queues(self._queues, registered)]
 
@@ -119,15 +120,15 @@ class Fleet:
         )
 
     def in_flight(self) -> int:
-        """Events that workers hold."""
+        """The events in flight."""
         return sum(each.in_flight for each in self.ledgers())
 
     def names(self) -> Counter[str]:
-        """Number of times that VWO accepted each event."""
+        """The number of times that VWO accepted each event."""
         return Counter(map(name_of, self.standin.events))
 
     def stop(self) -> None:
-        """End all of it."""
+        """Stop all programs."""
         self._programs.stop()
 
 
@@ -142,7 +143,7 @@ def fleet(redis_url: str, standin: Standin, tmp_path: Path) -> Iterator[Fleet]:
 
 
 def name_of(event: Any) -> str:
-    """Name that identifies an event."""
+    """The name that identifies an event."""
     return str(event["u"] if "u" in event else event["d"]["visId"])
 
 
@@ -153,20 +154,21 @@ def now_ms(redis: redis_py.Redis) -> int:
 
 
 def comparable(told: dict[str, Any]) -> dict[str, Any]:
-    """A release's view of a Redis in a form that can be compared: sorted, without the release's name."""
+    """A release's output about a Redis in comparable form: sorted, without the release's name."""
     facts = {name: fact for name, fact in told.items() if name != "version"}
     facts["ledger"] = sorted(told["ledger"], key=lambda each: each["queue"])
     return facts
 
 
 def keep_listening(redis: redis_py.Redis) -> None:
-    """Have signs of life last while a program starts, which may take long on a busy machine."""
+    """Keep signs of life valid while a program starts, which may take long on a busy machine."""
     listeners = fleet_keys("vwo").listeners
     for name in redis.zrange(listeners, 0, -1):
         redis.zadd(listeners, {name: now_ms(redis) + _START_MS})
 
 
-# --- what one release stored, another reads ---------------------------------------------------------
+# --- one release reads the other's data
+# ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", releases.STORED, ids=lambda path: path.stem)
@@ -174,9 +176,10 @@ def keep_listening(redis: redis_py.Redis) -> None:
 def test_this_release_sees_what_earlier_ones_stored(
     redis: redis_py.Redis, redis_url: str, this: Release, tmp_path: Path, path: Path, fields: Any
 ) -> None:
-    """States, counts, errors, pauses, limits and the ledger are what the earlier release said.
+    """States, counts, errors, pauses, limits and the ledger are those that the earlier release
+    reported.
 
-    So they are where there are fields that this release does not know.
+    Fields that this release does not know change nothing.
     """
     stored = Stored.load(path).at(now_ms(redis))
     stored.with_fields(fields).write(redis)
@@ -191,7 +194,7 @@ def test_this_release_sees_what_earlier_ones_stored(
 def test_the_release_before_sees_what_this_one_stores(
     redis: redis_py.Redis, redis_url: str, before: Release, stored_by_this: Stored, tmp_path: Path
 ) -> None:
-    """A rollback finds everything: fields and keys of this release are no trouble to the one before."""
+    """After a rollback the release before reads everything: it ignores new fields and keys."""
     stored = stored_by_this.at(now_ms(redis))
     stored.write(redis)
     keep_listening(redis)
@@ -201,21 +204,22 @@ def test_the_release_before_sees_what_this_one_stores(
     assert comparable(told) == comparable(stored.told)
 
 
-# --- and delivers -----------------------------------------------------------------------------------
+# --- one release delivers the other's events
+# ----------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", releases.STORED, ids=lambda path: path.stem)
 def test_this_release_delivers_what_earlier_ones_stored(
     fleet: Fleet, redis: redis_py.Redis, before: Release, this: Release, path: Path
 ) -> None:
-    """Whatever state its events are in, each is delivered once: also with the old beat's sweeps."""
+    """Each event of an earlier release is delivered once, whatever its state, also with the old beat."""
     _deliver_all(fleet, redis, Stored.load(path), by=this, beside=before)
 
 
 def test_the_release_before_delivers_what_this_one_stores(
     fleet: Fleet, redis: redis_py.Redis, before: Release, this: Release, stored_by_this: Stored
 ) -> None:
-    """After a rollback everything is delivered once: also with this release's beat still there."""
+    """After a rollback every event is delivered once, also with this release's beat still running."""
     _deliver_all(fleet, redis, stored_by_this, by=before, beside=this)
 
 
@@ -241,14 +245,16 @@ def _assert_balanced(fleet: Fleet, *those: Release) -> None:
     assert ledgers[0] == ledgers[-1]
 
 
-# --- both at work -----------------------------------------------------------------------------------
+# --- both releases at work
+# --------------------------------------------------------------------------
 
 
 def test_both_releases_work_on_one_queue(fleet: Fleet, before: Release, this: Release) -> None:
-    """In the middle of a deployment: producers, workers and beat of both, releases, and SIGKILL.
+    """Producers, workers and beat of both releases run together, with releases and SIGKILL, as in a
+    deployment.
 
-    Nothing is lost. What arrives twice is whole batches that VWO had accepted from a worker that was
-    killed before it could say so.
+    No event is lost. Duplicates are whole batches that VWO had accepted from a worker that was
+    killed before it could ack.
     """
     both = {"before": before, "this": this}
     fleet.standin.fail(503, "reset", 500, Fault(status=429, headers=(("Retry-After", "1"),)))
@@ -276,7 +282,7 @@ def test_both_releases_work_on_one_queue(fleet: Fleet, before: Release, this: Re
 
 
 def _once(standin: Standin) -> list[Any]:
-    """The events of the accepted batches, each batch once however often it came."""
+    """The events of the accepted batches, each batch once however often it arrived."""
     accepted = {batch.body: batch for batch in standin.batches if 200 <= batch.status < 300}
     return [event for batch in accepted.values() for event in batch.events]
 
@@ -285,7 +291,9 @@ def _once(standin: Standin) -> list[Any]:
 def test_a_producer_of_one_release_and_a_worker_of_the_other(
     fleet: Fleet, before: Release, this: Release, order: str
 ) -> None:
-    """Every event is delivered once, by size and by age, with no beat but the workers' listeners."""
+    """Between releases every event is delivered once, by size and by age, with the listeners'
+    sweeps only.
+    """
     producing, working = (before, this) if order == "upgrade" else (this, before)
     fleet.worker(working, "worker")
 

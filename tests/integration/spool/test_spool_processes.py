@@ -123,8 +123,8 @@ def _wait_for_more(programs: list[Process]) -> None:
 
 
 def test_a_fork_after_spooling(server: RedisServer, run: Run) -> None:
-    """A forked child gets its own drainer when it spools; after the parent's death it drains both
-    spools' events.
+    """A forked child gets its own drainer when it spools; it drains the killed parent's events as
+    well.
     """
     server.pause()
     program = run("fork", 0, 3)
