@@ -28,9 +28,30 @@ LOG_EVERY_SECONDS: Final = 60.0
 #: Topics that one SeldomLog remembers; the one logged longest ago is forgotten first.
 MOST_TOPICS: Final = 1000
 
-#: Guards what this module remembers; never held while a line is written. Reentrant, since a signal
-#: handler may log.
-_memory: Final = threading.RLock()
+
+class _Memory:
+    """What this module remembers, and the lock that guards it.
+
+    The lock is never held while a line is written. It is reentrant, since a signal handler may log.
+
+    Attributes:
+        unsaid: Dropped events that no line has counted yet, by queue and reason.
+    """
+
+    def __init__(self) -> None:
+        self.start_child()
+
+    def start_child(self) -> None:
+        """Forget the parent's drops, which it logs itself, and any thread that held the lock."""
+        self.lock = threading.RLock()
+        self.unsaid: dict[str, int] = {}
+
+
+_memory: Final = _Memory()
+
+if hasattr(os, "register_at_fork"):
+    # Nothing to do before the fork: servers that fork in C, such as uWSGI, may run this hook alone.
+    os.register_at_fork(after_in_child=_memory.start_child)
 
 
 class SeldomLog:
@@ -65,7 +86,7 @@ class SeldomLog:
         return True
 
     def _is_due(self, topic: str) -> bool:
-        with _memory:
+        with _memory.lock:
             now = self._clock()
             if now - self._logged_at.get(topic, -math.inf) < self._every_seconds:
                 return False
@@ -83,20 +104,6 @@ def log_once() -> SeldomLog:
 
 #: The whole process' log of warnings that would otherwise come with every event.
 seldom: Final = SeldomLog()
-#: Dropped events that no line has counted yet, by queue and reason.
-_unsaid: Final[dict[str, int]] = {}
-
-
-def _start_child() -> None:
-    """Leave what the parent has not logged to the parent."""
-    _unsaid.clear()
-    _memory.release()
-
-
-if hasattr(os, "register_at_fork"):  # a child must not inherit the lock of a thread it has not
-    os.register_at_fork(
-        before=_memory.acquire, after_in_parent=_memory.release, after_in_child=_start_child
-    )
 
 
 def announce_drop(queue: str, reason: str, count: int, detail: str = "") -> None:
@@ -122,12 +129,12 @@ def announce_drop(queue: str, reason: str, count: int, detail: str = "") -> None
 def _log_drop(queue: str, reason: str, count: int, detail: str) -> None:
     """Log how many events were dropped since the last such line."""
     topic = f"{queue} {reason}"
-    with _memory:
-        unsaid = _unsaid[topic] = _unsaid.get(topic, 0) + count
+    with _memory.lock:
+        unsaid = _memory.unsaid[topic] = _memory.unsaid.get(topic, 0) + count
     logged = seldom.warn(
         topic, "%d event(s) of queue %s dropped (%s)%s", unsaid, queue, reason,
         f": {detail}" if detail else "",
     )  # fmt: skip
     if logged:
-        with _memory:
-            _unsaid[topic] = max(0, _unsaid.get(topic, 0) - unsaid)
+        with _memory.lock:
+            _memory.unsaid[topic] = max(0, _memory.unsaid.get(topic, 0) - unsaid)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -125,6 +127,38 @@ def test_a_child_logs_though_a_thread_was_logging_at_the_fork(busy: None) -> Non
         ends.append(os.waitpid(pid, 0)[1])
 
     assert ends == [0] * FORKS
+
+
+#: Forks in C while another thread logs, and runs of Python's hooks only the child's, as uWSGI does.
+FORK_IN_C = """
+import ctypes, os, signal, threading
+from vwo_celery import logs
+
+entered = threading.Event()
+
+def clock():
+    entered.set()
+    threading.Event().wait()
+
+threading.Thread(target=lambda: logs.SeldomLog(clock=clock).warn("a", "a"), daemon=True).start()
+entered.wait()
+pid = ctypes.PyDLL(None).fork()
+if not pid:
+    ctypes.pythonapi.PyOS_AfterFork_Child()
+    signal.alarm(20)
+    logs.announce_drop("a queue", "oldest", 5)
+    os._exit(0)
+os._exit(os.waitpid(pid, 0)[1] != 0)
+"""
+
+
+def test_a_child_forked_in_c_logs_too() -> None:
+    """No hook of the parent ran; the child neither waits for a lock nor complains of one."""
+    ended = subprocess.run(
+        [sys.executable, "-c", FORK_IN_C], capture_output=True, text=True, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "5 event(s) of queue a queue dropped (oldest)\n")
 
 
 def test_a_line_counts_all_drops_since_the_last_one(

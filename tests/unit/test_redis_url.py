@@ -141,11 +141,20 @@ def test_hosts_and_ports(url: str, addresses: list[tuple[str, int]]) -> None:
         ("redis+cluster://[::1]:7000,b", "redis://[::1]:7000"),
         ("redis://:p%40@h/1?db=2", "redis://:p%40@h/1?db=2"),
         ("unix://u:p@/run/a.sock?db=2", "unix://u:p@/run/a.sock?db=2"),
+        ("unix://a,b]/run/a.sock", "unix://a,b]/run/a.sock"),
     ],
 )  # fmt: skip
 def test_the_url_of_the_first_server(url: str, first: str) -> None:
     """redis-py gets the URL of the first server: it knows no list of hosts."""
     assert RedisUrl.parse(url).for_first_server == first
+
+
+@pytest.mark.parametrize(
+    "url", ["unix://a,b]/run/a.sock", "re\tdis://h", "REDIS://h", "redis://a]b"]
+)
+def test_a_url_that_redis_py_cannot_read_is_refused(url: str) -> None:
+    """Else redis-py would raise an error of its own, which may quote a password."""
+    assert RedisUrl.parse(url).problem()
 
 
 def test_what_a_sentinels_url_says() -> None:

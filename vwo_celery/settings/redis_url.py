@@ -59,7 +59,8 @@ class RedisUrl(msgspec.Struct, frozen=True):
     @classmethod
     def parse(cls, text: str) -> RedisUrl:
         """Take *text* apart; never raises, see `problem`."""
-        written, _, rest = re.sub(r"[\t\r\n]", "", text).partition("://")  # urllib drops them, too
+        written, _, rest = text.partition("://")
+        rest = re.sub(r"[\t\r\n]", "", rest)  # urllib drops them, too
         scheme, _, kind = written.partition("+")
         servers, path, query, fragment = _REST.fullmatch(rest).groups("")  # type: ignore[union-attr]
         login, _, hosts = servers.rpartition("@")
@@ -127,10 +128,11 @@ class RedisUrl(msgspec.Struct, frozen=True):
 
     @property
     def for_first_server(self) -> str:
-        """The URL in redis-py's spelling, with the first of its hosts only."""
+        """The URL in redis-py's spelling; of several Sentinels or nodes, only the first."""
         login = f"{self.login}@" if self.login else ""
         query = f"?{self.query}" if self.query else ""
-        return f"{self.scheme}://{login}{self.hosts.partition(',')[0]}{self.path}{query}"
+        hosts = self.hosts.partition(",")[0] if self.kind else self.hosts
+        return f"{self.scheme}://{login}{hosts}{self.path}{query}"
 
     def as_broker_url(self) -> str:
         """Spell the URL of a single server as Celery does.
