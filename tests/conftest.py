@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 
+from tools.queue_states import Queues
 from vwo_celery.queue.keys import FLEET_FAMILIES, KEY_VERSION, SHARD_FAMILIES
 from vwo_celery.testing import RedisServer, Standin
 
@@ -101,6 +102,12 @@ def redis(
     report = request.node.stash.get(_REPORT, None)
     if report is not None and report.passed:
         _check_keys(left, declared_keys.patterns)
+
+
+@pytest.fixture
+def queues(redis_url: str) -> Queues:
+    """Queues in this test's Redis, in whatever state the test brings them to."""
+    return Queues(redis_url)
 
 
 class DeclaredKeys:

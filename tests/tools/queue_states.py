@@ -17,6 +17,10 @@ from vwo_celery.queue.shard import Shard
 
 KEY = "0123456789abcdef0123456789abcdef"
 LEASE_SECONDS = 60.0
+#: Families of the keys that exist only while a queue holds something.
+HOLDS_SOMETHING = (
+    "watched", "open", "ready", "leases", "info", "dead", "batch", "wakeups", "slots",
+)  # fmt: skip
 
 
 class Queues:

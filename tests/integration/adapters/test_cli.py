@@ -15,29 +15,12 @@ from click.testing import Result
 
 import vwo_celery
 from tools.command_line import run_command
-from tools.queue_states import KEY, Queues
+from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
 from vwo_celery.testing import RedisServer
 
-HOLDS_SOMETHING = (
-    "watched",
-    "open",
-    "ready",
-    "leases",
-    "info",
-    "dead",
-    "batch",
-    "wakeups",
-    "slots",
-)
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "_kombu.*", "*:broker:*")
 NOWHERE = "redis://:sekrit@127.0.0.1:1/0"
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def queues(redis_url: str) -> Queues:
-    """Queues in this test's Redis."""
-    return Queues(redis_url)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tools.queue_states import KEY, Queues
+from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
 from tools.redis_groups import serve_all_slots
 from vwo_celery.connections import open_client
 from vwo_celery.operating import doctor
@@ -16,25 +16,8 @@ from vwo_celery.queue.servers import read_servers
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer
 
-HOLDS_SOMETHING = (
-    "watched",
-    "open",
-    "ready",
-    "leases",
-    "info",
-    "dead",
-    "batch",
-    "wakeups",
-    "slots",
-)
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
 BROKER = BrokerFacts(url="redis://broker", queue="q", workers=("w",), consumers=("w",))
-
-
-@pytest.fixture
-def queues(redis_url: str) -> Queues:
-    """Queues in this test's Redis."""
-    return Queues(redis_url)
 
 
 def examine(queues: Queues, **settings: Any) -> dict[str, list[Finding]]:

@@ -6,30 +6,13 @@ import msgspec
 import pytest
 import redis as redis_py
 
-from tools.queue_states import Queues
+from tools.queue_states import HOLDS_SOMETHING, Queues
 from vwo_celery.errors import QueueUnavailable, QueueUnknown
 from vwo_celery.operating import health, inspector
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.fleet import Fleet
 
-HOLDS_SOMETHING = (
-    "watched",
-    "open",
-    "ready",
-    "leases",
-    "info",
-    "dead",
-    "batch",
-    "wakeups",
-    "slots",
-)
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
-
-
-@pytest.fixture
-def queues(redis_url: str) -> Queues:
-    """Queues in this test's Redis."""
-    return Queues(redis_url)
 
 
 def test_every_event_is_in_one_place(queues: Queues) -> None:

@@ -4,29 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tools.queue_states import Queues
+from tools.queue_states import HOLDS_SOMETHING, Queues
 from vwo_celery.operating import operations
 from vwo_celery.queue import flushing
 from vwo_celery.queue.flushing import FlushCounts
 
-HOLDS_SOMETHING = (
-    "watched",
-    "open",
-    "ready",
-    "leases",
-    "info",
-    "dead",
-    "batch",
-    "wakeups",
-    "slots",
-)
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
-
-
-@pytest.fixture
-def queues(redis_url: str) -> Queues:
-    """Queues in this test's Redis."""
-    return Queues(redis_url)
 
 
 def test_a_paused_queue_is_not_claimed_from_until_resumed(queues: Queues) -> None:

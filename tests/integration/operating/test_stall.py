@@ -29,12 +29,6 @@ pytestmark = pytest.mark.declared_keys(
 
 
 @pytest.fixture
-def queues(redis_url: str) -> Queues:
-    """Queues without workers."""
-    return Queues(redis_url)
-
-
-@pytest.fixture
 def waiting(queues: Queues) -> vwo_celery.Queue:
     """A queue with one batch that has been ready for long and that no worker sends."""
     queue = queues.add()

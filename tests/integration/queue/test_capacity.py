@@ -53,12 +53,6 @@ def drops() -> Iterator[list[tuple[str, str, int]]]:
     event_dropped.disconnect(note)
 
 
-@pytest.fixture
-def queues(redis_url: str) -> Queues:
-    """Queues in this test's Redis."""
-    return Queues(redis_url)
-
-
 # -- dropping the oldest
 
 
