@@ -53,7 +53,7 @@ def exit_codes(pids: list[int]) -> list[int]:
 
 
 def store(queue: vwo_celery.Queue, name: str, count: int, where: str = "redis") -> None:
-    """Enqueue the given number of events; their receipts."""
+    """Enqueue the given number of events, and check where their receipts say they are."""
     receipts = [queue.enqueue({"name": f"{name}-{number}"}) for number in range(count)]
     assert [receipt.where for receipt in receipts] == [where] * count, receipts
 

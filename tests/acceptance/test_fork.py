@@ -65,7 +65,7 @@ def numbered(name: str, count: int) -> list[str]:
     return [f"{name}-{number}" for number in range(count)]
 
 
-# --- gunicorn ---------------------------------------------------------------------------------------
+# --- gunicorn -------------------------------------------------------------------------------------
 
 
 class Web:
@@ -189,7 +189,7 @@ def _inodes() -> dict[int, str]:
     return {int(row[1].rpartition(":")[2], 16): row[9] for row in rows if row[9] != "0"}
 
 
-# --- fork at any moment -----------------------------------------------------------------------------
+# --- fork at any moment ---------------------------------------------------------------------------
 
 
 def test_children_enqueue_though_threads_were_enqueuing_at_the_fork(
@@ -258,7 +258,7 @@ def test_a_fork_in_an_event_loop(redis: redis_py.Redis, run: Callable[..., dict[
     assert names(redis) == Counter(each for name in counts for each in numbered(name, counts[name]))
 
 
-# --- multiprocessing --------------------------------------------------------------------------------
+# --- multiprocessing ------------------------------------------------------------------------------
 
 
 def test_a_queue_may_be_given_to_a_forked_process(
@@ -295,7 +295,7 @@ def test_a_queue_is_never_copied(kind: Any, ends_in: Callable[[object], object])
     assert DESTINATION.sdk_key not in str(caught.value)
 
 
-# --- Celery -----------------------------------------------------------------------------------------
+# --- Celery ---------------------------------------------------------------------------------------
 
 
 def test_tasks_of_a_prefork_pool_enqueue(

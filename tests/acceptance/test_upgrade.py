@@ -167,8 +167,7 @@ def keep_listening(redis: redis_py.Redis) -> None:
         redis.zadd(listeners, {name: now_ms(redis) + _START_MS})
 
 
-# --- one release reads the other's data
-# ---------------------------------------------------------------
+# --- one release reads the other's data -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", releases.STORED, ids=lambda path: path.stem)
@@ -204,8 +203,7 @@ def test_the_release_before_sees_what_this_one_stores(
     assert comparable(told) == comparable(stored.told)
 
 
-# --- one release delivers the other's events
-# ----------------------------------------------------------
+# --- one release delivers the other's events ------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", releases.STORED, ids=lambda path: path.stem)
@@ -245,8 +243,7 @@ def _assert_balanced(fleet: Fleet, *those: Release) -> None:
     assert ledgers[0] == ledgers[-1]
 
 
-# --- both releases at work
-# --------------------------------------------------------------------------
+# --- both releases at work ------------------------------------------------------------------------
 
 
 def test_both_releases_work_on_one_queue(fleet: Fleet, before: Release, this: Release) -> None:

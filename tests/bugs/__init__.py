@@ -1,1 +1,1 @@
-"""Deliberate bugs: what was broken on purpose to see that a test breaks with it."""
+"""Deliberate bugs: code broken on purpose to see a test fail."""

@@ -7,15 +7,14 @@ from typing import NamedTuple
 
 
 class Bug(NamedTuple):
-    """A change of one place of the package that breaks a promise.
-
+    """A change at one place of the package that breaks a promise.
     Attributes:
-        promise: What no longer holds.
-        bug: What was changed, in words.
+        promise: The promise that the bug breaks.
+        bug: The change, in words.
         file: Below vwo_celery/.
-        old: The text that is replaced; it stands there exactly once.
-        new: What it is replaced by.
-        caught_by: What pytest is asked to run: "FILE -k EXPRESSION", below tests/.
+        old: The text to replace, which the file has exactly once.
+        new: Its replacement.
+        caught_by: Arguments of pytest: "FILE -k EXPRESSION", below tests/.
     """
 
     promise: str
@@ -26,11 +25,11 @@ class Bug(NamedTuple):
     caught_by: str
 
     def is_in(self, package: Path) -> bool:
-        """Whether the text to be replaced stands there exactly once."""
+        """Whether the file has the text to replace exactly once."""
         return (package / self.file).read_text("utf-8").count(self.old) == 1
 
     def make_in(self, package: Path) -> str:
-        """Change a copy of the package; what the file was before."""
+        """Change a copy of the package; the file's text before."""
         path = package / self.file
         before = path.read_text("utf-8")
         path.write_text(before.replace(self.old, self.new), "utf-8")

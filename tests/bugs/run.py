@@ -1,10 +1,8 @@
 """Makes each deliberate bug in a copy of the package and sees a test fail: `make bugs`.
-
     python tests/bugs/run.py [WORD...]    only the bugs whose file, promise or test has one of the words
     python tests/bugs/run.py --write      write the table of all of them into docs/reliability.md
-
-Ends with 1 if a bug was not caught. Before the bugs, each test is run without any, so that one which
-fails anyway catches nothing.
+Exits with 1 if a bug was not caught. Before the bugs, each test is run without any: a test that fails
+anyway catches nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ _TIMEOUT_SECONDS = 300
 
 
 def fails(copy: Path, selection: str) -> bool:
-    """Whether the tests of a selection fail in a copy of the checkout; none to run is an error."""
+    """Whether the selected tests fail in a copy of the checkout; no test at all is an error."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     file, _, options = selection.partition(" ")
     try:
@@ -65,7 +63,7 @@ def try_all(bugs: Iterable[Bug], copy: Path) -> list[Bug]:
 
 
 def table(bugs: Iterable[Bug]) -> str:
-    """All of them as Markdown."""
+    """The table of all bugs as Markdown."""
     rows = [f"| {bug.promise} | {bug.bug} | {_test(bug)} |" for bug in bugs]
     return "\n".join(["| promise | deliberate bug | caught by |", "|---|---|---|", *rows])
 
@@ -77,7 +75,7 @@ def _test(bug: Bug) -> str:
 
 
 def write(bugs: Iterable[Bug]) -> None:
-    """Put the table into the page."""
+    """Write the table into docs/reliability.md."""
     text = PAGE.read_text("utf-8")
     head, _, rest = text.partition(BEGIN)
     tail = rest.partition(END)[2]
@@ -85,7 +83,7 @@ def write(bugs: Iterable[Bug]) -> None:
 
 
 def main(words: list[str]) -> int:
-    """Run what the words choose."""
+    """Run as the command line's words say."""
     if "--write" in words:
         write(BUGS)
         words.remove("--write")

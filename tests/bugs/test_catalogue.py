@@ -1,4 +1,4 @@
-"""The deliberate bugs are still to be made where the catalogue says, and the page lists them all."""
+"""The code that each deliberate bug changes still exists, and the page lists all bugs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ TESTS = Path(__file__).parents[1]
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.file}: {bug.bug}")
 def test_a_bug_can_be_made(bug: Bug) -> None:
-    """Its place is there once, and the test that caught it exists."""
+    """The bug's place exists exactly once, and the test that caught it exists."""
     assert bug.is_in(PACKAGE)
     assert bug.old != bug.new
     assert (TESTS / bug.caught_by.partition(" ")[0]).exists()
 
 
 def test_the_page_lists_them() -> None:
-    """docs/reliability.md has the table of the catalogue; `python tests/bugs/run.py --write` makes it."""
+    """docs/reliability.md has the table of the catalogue; `python tests/bugs/run.py --write`
+    updates it.
+    """
     text = PAGE.read_text("utf-8")
 
     assert text.partition(BEGIN)[2].partition(END)[0].strip() == table(BUGS)

@@ -1,10 +1,7 @@
-"""An application process: enqueues at a steady rate and in bursts, and writes down every receipt.
-
+"""An application process: enqueues at a steady rate and in bursts, and records every receipt.
 Its one argument is a JSON object, see `Load`. A receipt is written with one system call before the
-next event is made, so that a SIGKILL leaves the truth behind. The lines are read by receipts.py:
-
+next event is made: after a SIGKILL the file is still true. The lines are read by receipts.py:
     FIRST COUNT WHERE REASON MILLISECONDS
-
 for COUNT events from number FIRST on, in one call. Once the file QUIET exists it makes no further
 events and stays alive; it never ends by itself.
 """
@@ -30,20 +27,19 @@ _LONGEST_SLEEP_SECONDS = 0.02
 
 class Load(msgspec.Struct, frozen=True):
     """Load that an application produces.
-
     Attributes:
         name: Its name; its events are called NAME-NUMBER.
         receipts: File to which it appends its receipts.
-        quiet: File that ends its making of events.
+        quiet: File that ends its events.
         account: VWO account of its events.
         sdk_key: That account's key.
-        base_url: Where VWO's stand-in is.
-        per_second: Single events a second.
+        base_url: URL of VWO's stand-in.
+        per_second: Single events per second.
         burst: Events of each burst, enqueued in one call; 0 for none.
         burst_every_seconds: Time from burst to burst.
         jitter: Share by which the size of each burst varies at random, 0 to 1.
-        seed: Of that randomness.
-        poison_every: Every so many-th single event is one that VWO cannot read; 0 for none.
+        seed: Seed of that randomness.
+        poison_every: One in this many single events is unreadable for VWO; 0 for none.
         first: Number of its first event.
         batch: Its `batch_event_data`.
     """
@@ -64,12 +60,12 @@ class Load(msgspec.Struct, frozen=True):
     first: int = 0
 
 
-#: Part of the name of an event that VWO's stand-in takes for unreadable, where a fault says so.
+#: Part of the name of an event that VWO's stand-in treats as unreadable in some faults.
 POISON = "poison"
 
 
 class Application:
-    """Makes events and tells what it was told about them."""
+    """Makes events and records their receipts."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
@@ -85,7 +81,7 @@ class Application:
         self._file = os.open(load.receipts, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def run(self) -> None:
-        """Make events until told to be quiet, and stay."""
+        """Make events until told to be quiet, and stay alive."""
         load, quiet = self._load, Path(self._load.quiet)
         started = time.monotonic()
         singles, burst_at = 0, load.burst_every_seconds
@@ -124,7 +120,7 @@ class Application:
         started = time.perf_counter()
         try:
             receipts = enqueue()
-        except Exception as exc:  # the oracle says that there must be none
+        except Exception as exc:  # the oracle counts it as a broken promise
             receipts = [vwo_celery.Receipt(where="dropped", reason=f"raised:{type(exc).__name__}")]
             receipts *= count
         ms = 1000 * (time.perf_counter() - started)

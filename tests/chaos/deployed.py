@@ -1,6 +1,6 @@
-"""The Celery app of the workers under test: the deployable one, and what the tests make it do.
+"""The Celery app of the workers under test: the deployable one, with the tests' crashes.
 
-Of the acceptance tests' app only what CRASH_AT asks for is wanted: a SIGKILL at a given step.
+delivery_app of the acceptance tests is imported only for CRASH_AT: a SIGKILL at a given step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An installation whose workers and beat run the deployable app, as `workers/` has it."""
+"""An installation whose workers and beat run the deployable app from `workers/`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tools.processes import Process
 from vwo_celery.connections import open_client
 
 TESTS = Path(__file__).parents[1]
-#: The package under test before the checkout, which may hold another.
+#: The package under test comes before the checkout, which may hold another.
 PYTHON_PATH = os.pathsep.join(
     map(str, (TESTS, ACCEPTANCE, Path(vwo_celery.__file__).parents[1], TESTS.parent))
 )
-#: Longer than any task of ours runs once it has been asked to end.
+#: Longer than any task of ours runs after it was asked to end.
 _STOP_SECONDS = 45.0
 _ANSWER_SECONDS = 5.0
 
 
 class Deployment(Installation):
-    """An installation that runs the deployable app; `kill` ends one that is no longer trusted."""
+    """An installation that runs the deployable app; `kill` ends one in an unknown state."""
 
     def start(self, *arguments: str, name: str, **env: str) -> Process:
         """Start a Celery program of the deployable app."""
@@ -36,7 +36,7 @@ class Deployment(Installation):
         return process
 
     def _is_quiet(self) -> bool:
-        """Whether no wake-up is under way, in whatever form the store is."""
+        """Whether no slot is taken and no wake-up waits, in any kind of store."""
         client = open_client(self.redis_url, timeout_seconds=_ANSWER_SECONDS)
         with closing(client):
             return not [*client.scan_iter("*:slots"), *client.scan_iter("*:wakeups")]

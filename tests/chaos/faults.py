@@ -1,4 +1,4 @@
-"""The fault matrix as data: what goes wrong, for how long, and what is promised all the same."""
+"""The fault matrix as data: each fault, its duration, and the promises that still hold."""
 
 from __future__ import annotations
 
@@ -13,35 +13,34 @@ from tools import redis_outages as outages
 from tools.tcpproxy import TcpProxy
 from vwo_celery.testing.standin import Fault
 
-#: Events in flight at once: what may come twice where all leases are lost.
+#: Events in flight at once: most that may be repeated if all leases are lost.
 IN_FLIGHT = PARALLEL_SENDS * EVENTS_PER_REQUEST
-#: Of one enqueue, default enqueue_timeout_seconds of 250 ms, on a machine that does other things too.
+#: Longest enqueue with the default enqueue_timeout_seconds of 250 ms, on a busy machine.
 _LONGEST_ENQUEUE_MS = 1_500.0
 _RECOVER_SECONDS = 30.0
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One fault and its promise.
-
     Attributes:
-        name: What `chaos.run` knows it by.
-        fault: What happens, for people.
+        name: Name for `chaos.run`.
+        fault: Description of the fault.
         inflict: Enters and leaves the fault.
-        seconds: How long it is held.
-        kit: Of what the fleet is made.
-        traffic: What the applications do.
+        seconds: Its duration.
+        kit: Parts of the fleet.
+        traffic: Load of the applications.
         settings: Variables of the applications.
-        leases_lost: Most events whose repeat a lost lease explains. Repeats that a lost answer of
-            VWO's explains are always allowed, and no others ever.
-        dropped: Whether events may be told to be dropped.
-        dead: Whether events end among the dead letters: "none", "poison" (all of those, and
-            no others), or "any".
-        loss: What becomes of that which Redis itself loses: "none" may be, it is "counted" in the
-            ledger, or that it happened is "noted" there.
-        most_requests: Most requests that VWO may see while the fault lasts; None for any number.
-        least_requests: Fewest requests that VWO has to see meanwhile, since delivery is to go on.
+        leases_lost: Most events whose repeat a lost lease explains. Repeats explained by a lost
+            answer of VWO are always allowed, others never.
+        dropped: Whether receipts may say that events are dropped.
+        dead: Whether events become dead letters: "none", "poison" (all of those, and no others), or
+            "any".
+        loss: Effect of Redis' own loss: "none" is allowed, its events are "counted" in the ledger, or
+            the fact is "noted" there.
+        most_requests: Most requests to VWO during the fault; None for any number.
+        least_requests: Fewest requests to VWO during the fault, since delivery must go on.
         longest_enqueue_ms: Longest call of an application.
-        recover_seconds: Most time from healing to the end of the backlog.
+        recover_seconds: Longest time from healing to the end of the backlog.
         soak: Whether the soak may choose it.
     """
 
@@ -64,7 +63,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _OWN_BROKER = Kit(own_broker=True)
-#: Too few events to fill a batch: every one leaves by its age, once a second.
+#: Too few events to fill a batch: each leaves by age, once a second.
 _TRICKLE = Traffic(per_second=4, burst=0)
 
 MATRIX: tuple[Row, ...] = (
@@ -137,13 +136,13 @@ MATRIX: tuple[Row, ...] = (
     Row(name="two-beats", fault="two beats", inflict=how.two_beats, least_requests=2),
     Row(
         name="hints-lost",
-        fault="wake-ups deleted, as many as can be",
+        fault="as many wake-ups as possible deleted",
         inflict=how.hints_lost,
         least_requests=2,
     ),
     Row(
         name="hints-repeated",
-        fault="ten wake-ups more, ten times a second",
+        fault="ten extra wake-ups, ten times a second",
         inflict=how.hints_repeated,
         least_requests=2,
     ),
@@ -183,19 +182,19 @@ MATRIX: tuple[Row, ...] = (
     ),
     Row(
         name="redis-password",
-        fault="Redis wants another password",
+        fault="Redis requires another password",
         inflict=how.outage(outages.wrong_password),
         leases_lost=IN_FLIGHT,
     ),
     Row(
         name="redis-full",
-        fault="Redis at its maxmemory, then freed; broker apart",
+        fault="Redis at its maxmemory, then freed; separate broker",
         inflict=how.outage(outages.out_of_memory),
         kit=_OWN_BROKER,
     ),
     Row(
         name="redis-full-shared",
-        fault="the same, Redis being the broker as well",
+        fault="the same, with Redis as the broker too",
         inflict=how.outage(outages.out_of_memory),
         leases_lost=IN_FLIGHT,
     ),
@@ -215,7 +214,7 @@ MATRIX: tuple[Row, ...] = (
     ),
     Row(
         name="redis-emptied",
-        fault="FLUSHALL: not promised, but noted",
+        fault="FLUSHALL: not promised, but recorded",
         inflict=how.redis_emptied,
         seconds=0,
         loss="noted",
@@ -223,7 +222,7 @@ MATRIX: tuple[Row, ...] = (
     ),
     Row(
         name="broker-killed",
-        fault="Celery's broker killed, back after 3 s; the worker goes on without",
+        fault="Celery's broker killed, back after 3 s; the worker goes on without it",
         inflict=how.broker_killed,
         kit=_OWN_BROKER,
         least_requests=2,
@@ -287,12 +286,12 @@ MATRIX: tuple[Row, ...] = (
     ),
     Row(
         name="push-replies-lost",
-        fault="every answer to a push lost, the push done",
+        fault="every answer to a push lost, after it was stored",
         inflict=how.on_line("applications", TcpProxy.swallow_replies),
     ),
     Row(
         name="push-reply-lost",
-        fault="one answer to a push lost, and again, 20 times",
+        fault="one answer to a push lost, 20 times in a row",
         inflict=how.on_line("applications", lambda line: line.drop_reply_to(b"EVALSHA", 20)),
     ),
     Row(
@@ -332,7 +331,7 @@ MATRIX: tuple[Row, ...] = (
     ),
     Row(
         name="vwo-413",
-        fault="VWO takes at most 7 events (413)",
+        fault="VWO accepts at most 7 events (413)",
         inflict=how.vendor(how.refuse_many(7)),
     ),
     Row(
@@ -350,18 +349,18 @@ MATRIX: tuple[Row, ...] = (
     ),
     Row(
         name="vwo-drips",
-        fault="VWO's answer comes byte by byte, too slowly",
+        fault="VWO's answer arrives byte by byte, too slowly",
         inflict=how.vendor("trickle"),
         seconds=4,
     ),
     Row(
         name="vwo-reset-early",
-        fault="VWO resets the connection, nothing taken",
+        fault="VWO resets the connection, nothing accepted",
         inflict=how.vendor("reset"),
     ),
     Row(
         name="vwo-reset-late",
-        fault="VWO takes a batch, then resets the connection",
+        fault="VWO accepts a batch, then resets the connection",
         inflict=how.vendor(Fault(connection="reset", accepted=True)),
     ),
     Row(
@@ -388,7 +387,7 @@ MATRIX: tuple[Row, ...] = (
     ),
 )
 
-#: The most telling, for a run of less than a minute.
+#: The most important rows, for a run of less than a minute.
 SHORT = (
     "worker-killed-in-post",
     "redis-killed",

@@ -1,8 +1,8 @@
 """The fleet under test: applications, a worker, a beat, Redis with its AOF, VWO's stand-in.
 
-All are real processes but for VWO, which is a real HTTP server in this one. Applications and the worker
-reach Redis through a proxy each, so that one can lose it and the other not. What has ended by itself
-is started again, as a supervisor would, and counted.
+All are real processes except VWO, which is a real HTTP server in this process. Applications and the
+worker each reach Redis through a proxy of their own: one can lose it without the other. A program
+that ends by itself is counted and started again, as a supervisor would do.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ EVENTS_PER_REQUEST = 20
 PARALLEL_SENDS = 4
 LEASE_SECONDS = 6
 REQUEST_TIMEOUT_SECONDS = 3
-#: Long enough that a worker is often caught in the middle of a POST.
+#: Long enough that a worker is often interrupted in the middle of a POST.
 _LATENCY_SECONDS = 0.02
 _POLL_SECONDS = 0.05
 _FIRST_ACCOUNT = 700_000
@@ -52,10 +52,9 @@ _WORKER_ENV = {
 
 class Kit(msgspec.Struct, frozen=True):
     """Parts of a fleet; rows with the same kit share one fleet.
-
     Attributes:
-        store: Where the queues live: "single", "sentinel" or "cluster".
-        own_broker: Whether Celery's broker is a Redis of its own; any but a single store needs it.
+        store: Store of the queues: "single", "sentinel" or "cluster".
+        own_broker: Whether Celery's broker is a separate Redis; required unless the store is single.
         pool: Celery's worker pool.
     """
 
@@ -79,14 +78,12 @@ class Traffic(msgspec.Struct, frozen=True):
 
 
 class Fleet:
-    """A running installation, from `with` on; give it a queue of its own with `open_queue`.
-
+    """A running installation, used as a context; `open_queue` gives it a queue of its own.
     Args:
-        folder: For logs, receipts and spools; one that is empty.
-        kit: What it is made of.
-
+        folder: An empty folder for logs, receipts and spools.
+        kit: Its parts.
     Attributes:
-        broken: Set where its programs need not be waited for at the end.
+        broken: Set if its programs need not be waited for at the end.
     """
 
     def __init__(self, folder: Path, kit: Kit = PLAIN) -> None:
@@ -134,7 +131,7 @@ class Fleet:
 
     @property
     def single(self) -> SingleStore:
-        """The store, which has to be a single Redis."""
+        """The store, which must be a single Redis."""
         assert isinstance(self.store, SingleStore)
         return self.store
 
@@ -145,17 +142,16 @@ class Fleet:
 
     @property
     def client(self) -> Any:
-        """A client for what is stored, which no fault is meant for."""
+        """A client for reading the store, which no fault affects."""
         return self.store.client
 
     # -- its parts
 
     def open_queue(self, traffic: Traffic, **env: str) -> None:
-        """Turn to a queue that nobody has used, and start applications that fill it.
-
+        """Switch to a new queue, and start applications that fill it.
         Args:
-            traffic: What they do.
-            env: Settings of theirs.
+            traffic: Their load.
+            env: Their settings.
         """
         self.account += 1
         self._run_folder = self.folder / str(self.account)
@@ -164,7 +160,7 @@ class Fleet:
         self.start_applications(**env)
 
     def start_applications(self, **env: str) -> None:
-        """Start as many as there should be, beside those that run."""
+        """Start the missing applications."""
         settings = {
             "VWO_CELERY_REDIS_URL": self.store.applications_url,
             "VWO_CELERY_SPOOL_DIR": str(self._run_folder / "spool"),
@@ -214,7 +210,7 @@ class Fleet:
         self.applications.clear()
 
     def end_applications(self) -> None:
-        """End all applications in order."""
+        """End all applications by SIGTERM."""
         for process in self.applications:
             process.ask_to_end()
         for process in self.applications:
@@ -222,7 +218,7 @@ class Fleet:
         self.applications.clear()
 
     def start_worker(self, **env: str) -> None:
-        """Start the worker, and return when it takes tasks."""
+        """Start the worker, and return when it accepts tasks."""
         self.worker = self.installation.worker(f"--pool={self.kit.pool}", **env)
 
     def start_steady_worker(self) -> Process:
@@ -237,7 +233,7 @@ class Fleet:
         return worker
 
     def take_worker(self) -> Process:
-        """The worker, which nobody starts again if it ends now."""
+        """The worker, which is no longer started again if it ends."""
         worker, self.worker = self.worker, None
         assert worker is not None
         return worker
@@ -250,7 +246,7 @@ class Fleet:
     # -- time
 
     def hold(self, seconds: float) -> None:
-        """Let the fleet run for so long, as a supervisor would."""
+        """Let the fleet run for this time, restarting programs as a supervisor would."""
         end = time.monotonic() + seconds
         with suppress(TimeoutError):
             self.wait_until(lambda: time.monotonic() >= end, seconds + 1)
@@ -258,8 +254,7 @@ class Fleet:
     def wait_until(
         self, predicate: Callable[[], Any], timeout_seconds: float, what: str = ""
     ) -> None:
-        """Return once *predicate* holds, starting meanwhile what ends by itself.
-
+        """Return once *predicate* holds; meanwhile start programs again that end by themselves.
         Raises:
             TimeoutError: It did not hold in time.
         """
@@ -277,7 +272,7 @@ class Fleet:
                 self.deaths.append(f"{process.name} ended with {code}")
                 process.start()
 
-    # -- what there is
+    # -- its state
 
     @property
     def shard(self) -> Shard:
@@ -288,7 +283,7 @@ class Fleet:
         return producer_of(vwo_celery.connect(destination, redis=self.client)).shards[0]
 
     def snapshot(self) -> Snapshot:
-        """The present queue in Redis."""
+        """The snapshot of the present queue."""
         return take_snapshot(self.shard)
 
     def held(self) -> tuple[frozenset[str], frozenset[str]]:
@@ -299,7 +294,7 @@ class Fleet:
         return self._names_in(dead), self._names_in([*rest, shard.keys.open])
 
     def unreadable(self) -> frozenset[str]:
-        """Names of the dead letters that VWO's stand-in was told not to read."""
+        """Names of the dead letters that VWO's stand-in treats as unreadable."""
         shard, batches = self.shard, self.snapshot().batches
         dead = [shard.keys.batch(batch.id) for batch in batches if batch.state == "dead"]
         return frozenset(
@@ -317,5 +312,5 @@ class Fleet:
         return self.vendor.names(str(self.account))
 
     def undelivered(self) -> frozenset[str]:
-        """Promised events, as of the receipts read last, that VWO has not accepted."""
+        """Promised events, by the receipts read last, that VWO has not accepted."""
         return frozenset(self.receipts.promised - self.accepted())

@@ -1,7 +1,7 @@
 """Each fault as a context manager on a running fleet: inflicted on entry, healed on exit.
 
-Entering inflicts, leaving heals; how long it lasts is the caller's. Where healing means starting
-something again, leaving returns when that is ready.
+The caller decides how long it lasts. If healing starts a program again, the exit returns when that
+program is ready.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MOVES = 4
 
 @contextmanager
 def nothing(fleet: Fleet) -> Iterator[None]:
-    """No fault: what the others are to be compared with."""
+    """No fault, for comparison."""
     yield
 
 
@@ -44,7 +44,7 @@ def nothing(fleet: Fleet) -> Iterator[None]:
 
 @contextmanager
 def worker_killed(fleet: Fleet) -> Iterator[None]:
-    """SIGKILL of the worker and its children, wherever they are."""
+    """SIGKILL of the worker and its children, at any moment."""
     fleet.take_worker().kill()
     yield
     fleet.start_worker()
@@ -52,7 +52,7 @@ def worker_killed(fleet: Fleet) -> Iterator[None]:
 
 @contextmanager
 def worker_killed_in_post(fleet: Fleet) -> Iterator[None]:
-    """The same, at a moment when VWO holds a request in its hands and goes on to accept it."""
+    """SIGKILL of the worker while VWO holds a request, which VWO then accepts."""
     fleet.vendor.misbehave = lambda _: Fault(delay_seconds=0.5)
     wait_until(lambda: fleet.vendor.in_hand, _SOON_SECONDS)
     fleet.take_worker().kill()
@@ -62,7 +62,7 @@ def worker_killed_in_post(fleet: Fleet) -> Iterator[None]:
 
 
 def worker_dies(moment: str) -> Infliction:
-    """A pool process that kills itself at *moment*, as delivery_app.py knows them."""
+    """SIGKILL of a pool process by itself at *moment*, one of delivery_app.py's."""
 
     @contextmanager
     def infliction(fleet: Fleet) -> Iterator[None]:
@@ -79,13 +79,13 @@ def worker_dies(moment: str) -> Infliction:
 
 @contextmanager
 def pool_process_killed(fleet: Fleet) -> Iterator[None]:
-    """SIGKILL of one pool process, as the kernel does where memory runs out."""
+    """SIGKILL of one pool process, as by the kernel when memory runs out."""
     fleet.worker_children()[0].kill()
     yield
 
 
 def worker_ended(how: signal.Signals) -> Infliction:
-    """The worker is asked to end, and another is started when it has, as in a rolling restart."""
+    """The worker is asked to end, and then another is started, as in a rolling restart."""
 
     @contextmanager
     def infliction(fleet: Fleet) -> Iterator[None]:
@@ -116,7 +116,7 @@ def beat_dead(fleet: Fleet) -> Iterator[None]:
 
 @contextmanager
 def beat_stalled(fleet: Fleet) -> Iterator[None]:
-    """A beat that is there and does nothing."""
+    """A beat that is stopped."""
     os.kill(fleet.beats[0].pid, signal.SIGSTOP)
     yield
     os.kill(fleet.beats[0].pid, signal.SIGCONT)
@@ -136,7 +136,7 @@ def two_beats(fleet: Fleet) -> Iterator[None]:
 
 @contextmanager
 def hints_lost(fleet: Fleet) -> Iterator[None]:
-    """Every wake-up is deleted before a listener can take it, as far as that is quicker."""
+    """As many wake-ups as possible are deleted before a listener takes them."""
     wakeups = _queues(fleet).keys.wakeups
     with _again_and_again(lambda: fleet.client.delete(wakeups), 0.001):
         yield
@@ -176,14 +176,14 @@ def _again_and_again(act: Callable[[], Any], pause_seconds: float) -> Iterator[N
 
 @contextmanager
 def redis_killed(fleet: Fleet) -> Iterator[None]:
-    """SIGKILL of Redis; it comes back with what its append-only file holds."""
+    """SIGKILL of Redis; it comes back with its append-only file."""
     fleet.redis.kill()
     yield
     fleet.redis.start()
 
 
 def outage(kind: Callable[[RedisServer, TcpProxy], AbstractContextManager[None]]) -> Infliction:
-    """One of those that producers are tried with, for the whole fleet."""
+    """One of the outages of the producers' tests, for the whole fleet."""
     return lambda fleet: kind(fleet.redis, fleet.single.application_line)
 
 
@@ -202,7 +202,7 @@ def redis_lost_tail(fleet: Fleet) -> Iterator[None]:
 
 @contextmanager
 def redis_emptied(fleet: Fleet) -> Iterator[None]:
-    """FLUSHALL: a fresh Redis in the old one's place."""
+    """FLUSHALL, as if a new Redis replaced the old one."""
     fleet.client.flushall()
     yield
 
@@ -216,7 +216,7 @@ def scripts_flushed(fleet: Fleet) -> Iterator[None]:
 
 @contextmanager
 def broker_killed(fleet: Fleet) -> Iterator[None]:
-    """SIGKILL of Celery's broker, which is not the queues' Redis, and its return."""
+    """SIGKILL of Celery's broker, which is not the queues' Redis, and its restart."""
     fleet.broker.kill()
     yield
     fleet.broker.start()
@@ -224,7 +224,7 @@ def broker_killed(fleet: Fleet) -> Iterator[None]:
 
 @contextmanager
 def failed_over(fleet: Fleet) -> Iterator[None]:
-    """The master dies, and Sentinels put a replica in its place."""
+    """The master dies, and the Sentinels promote a replica."""
     assert isinstance(fleet.store, SentinelStore)
     fleet.store.fail_over()
     yield
@@ -243,7 +243,7 @@ def resharded(fleet: Fleet) -> Iterator[None]:
 
 
 def on_line(whose: str, inflict: Callable[[TcpProxy], None]) -> Infliction:
-    """What *inflict* does to the way to Redis of "applications", "worker" or "all"."""
+    """Apply *inflict* to the proxies of "applications", "worker" or "all"."""
 
     @contextmanager
     def infliction(fleet: Fleet) -> Iterator[None]:
@@ -274,7 +274,7 @@ def cut_often(whose: str) -> Infliction:
 
 
 def sha_of(name: str) -> bytes:
-    """SHA by which a command runs one of our scripts."""
+    """The SHA by which a command runs one of our scripts."""
     return script(name).sha.encode()
 
 
@@ -282,7 +282,7 @@ def sha_of(name: str) -> bytes:
 
 
 def vendor(choose: FaultLike | Callable[[Request], FaultLike]) -> Infliction:
-    """VWO answers every request as said, or as *choose* says of it."""
+    """VWO answers every request with the fault, or as *choose* decides."""
 
     @contextmanager
     def infliction(fleet: Fleet) -> Iterator[None]:
@@ -299,13 +299,13 @@ def refuse_many(most: int) -> Callable[[Request], FaultLike]:
 
 
 def refuse_poison(request: Request) -> FaultLike:
-    """400 for a batch that holds an event which VWO cannot read."""
+    """400 for a batch with an unreadable event."""
     return 400 if f'"{POISON}"'.encode() in request.body else None
 
 
 @contextmanager
 def vendor_down(fleet: Fleet) -> Iterator[None]:
-    """Nobody listens where VWO was."""
+    """Nobody listens at VWO's address."""
     fleet.vendor.stop()
     yield
     fleet.vendor.start()
@@ -316,7 +316,7 @@ def vendor_down(fleet: Fleet) -> Iterator[None]:
 
 @contextmanager
 def applications_killed_spooling(fleet: Fleet) -> Iterator[None]:
-    """Redis is away, applications spool and are killed; others of the same host find their spool."""
+    """Redis is away, applications spool and are killed; others on the same host find their spool."""
     with on_line("applications", TcpProxy.reset)(fleet):
         yield
         fleet.kill_applications()
@@ -325,7 +325,7 @@ def applications_killed_spooling(fleet: Fleet) -> Iterator[None]:
 
 @contextmanager
 def applications_killed(fleet: Fleet) -> Iterator[None]:
-    """SIGKILL of all applications, and others in their place."""
+    """SIGKILL of all applications; others are started."""
     fleet.kill_applications()
     yield
     fleet.start_applications()

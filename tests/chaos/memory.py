@@ -1,4 +1,4 @@
-"""Memory over time: of a worker with its children, and of the events and indexes that Redis holds."""
+"""Memory over time: of a worker with its children, and of the dataset in Redis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MB = 1e6
 
 
 class Sample(NamedTuple):
-    """One look: seconds since the start, and megabytes; None where Redis did not answer."""
+    """One sample: seconds since the start, and megabytes; None if Redis did not answer."""
 
     at: float
     worker_mb: float
@@ -27,11 +27,10 @@ class Sample(NamedTuple):
 
 
 class Memory:
-    """Looks again and again, in a thread of its own, from `with` on.
-
+    """Takes samples in its own thread, while used as a context.
     Args:
-        worker: Whose resident memory, its children's included.
-        redis_port: Whose dataset: used_memory_dataset, which counts no buffers of connections.
+        worker: The process whose resident memory is measured, with its children.
+        redis_port: The Redis whose used_memory_dataset is measured; it counts no connection buffers.
     """
 
     def __init__(self, worker: Process, redis_port: int) -> None:
@@ -54,7 +53,7 @@ class Memory:
         self._redis.close()
 
     def look(self) -> Sample:
-        """Memory now."""
+        """The memory now."""
         at = time.monotonic() - self._started
         return Sample(at, resident_mb(self._worker.pid), self._redis_mb())
 
@@ -66,7 +65,7 @@ class Memory:
         try:
             return float(self._redis.info("memory")["used_memory_dataset"]) / _MB
         except redis_py.RedisError:
-            return None  # that it does not answer is what is being tried
+            return None  # Redis may be away on purpose
 
 
 def resident_mb(pid: int) -> float:
@@ -80,12 +79,12 @@ def resident_mb(pid: int) -> float:
         try:
             total += process.memory_info().rss
         except psutil.NoSuchProcess:
-            continue  # it has just ended
+            continue  # ended just now
     return total / _MB
 
 
 def growth(points: Sequence[tuple[float, float]]) -> float:
-    """By how much the straight line nearest to (time, value) rises over all of *points*."""
+    """Rise of the straight line nearest to (time, value) over all of *points*."""
     count = len(points)
     if count < 2:
         return 0.0

@@ -1,4 +1,4 @@
-"""The judge: what was promised, against what VWO took and what Redis still holds. No I/O in here."""
+"""The oracle: compares promised events with those that VWO accepted and Redis still holds; no I/O."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from chaos.vendor import Acceptance
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """All that is known of the events of one trial.
-
+    """Everything known of the events of one trial.
     Attributes:
-        promised: Events whose application was told "redis" or "spooled".
+        promised: Events whose receipts say "redis" or "spooled".
         taken: Events that VWO accepted, with each acceptance.
         dead: Events among the dead letters.
         waiting: Events that Redis or a spool holds and that are not dead.
-        next_number: By application, the number after its last receipt.
-        burst: Most events that one call of an application holds.
+        next_number: The number after an application's last receipt, by application.
+        burst: Most events in one call of an application.
     """
 
     promised: frozenset[str]
@@ -31,15 +30,14 @@ class Evidence(msgspec.Struct, frozen=True):
 
 class Judgement(msgspec.Struct, frozen=True):
     """Fate of the events of a trial.
-
     Attributes:
         promised: Events that were promised.
-        lost: Those that are nowhere: not accepted, not dead, not waiting.
+        lost: Promised events that are neither accepted nor dead nor waiting.
         waiting: Promised events that are still waiting, and neither accepted nor dead.
         duplicated: Acceptances beyond the first of each event.
-        unexcused: Those of them that no lost answer of VWO's explains.
-        strangers: Events that VWO took though no application can have made them.
-        batches: Requests with which an event came once more.
+        unexcused: Duplicates that no lost answer of VWO explains.
+        strangers: Accepted events that no application can have made.
+        batches: Requests that repeated an event.
     """
 
     promised: int
@@ -52,7 +50,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 def judge(evidence: Evidence) -> Judgement:
-    """Find every promised event, and the reason for each that came twice."""
+    """Find every promised event, and the reason for each duplicate."""
     missing = evidence.promised - evidence.taken.keys() - evidence.dead
     more = {name: times for name, times in evidence.taken.items() if len(times) > 1}
     return Judgement(
@@ -67,13 +65,13 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _unexcused(times: Sequence[Acceptance]) -> int:
-    """Acceptances after one whose answer was sent in full."""
+    """Acceptances that follow one whose answer was sent in full."""
     answered = [index for index, each in enumerate(times) if each.answered]
     return len(times) - 1 - answered[0] if answered else 0
 
 
 def _was_made(evidence: Evidence, name: str) -> bool:
-    """Whether an application made it: with a receipt, or in the call that it was killed in."""
+    """Whether an application made it: with a receipt, or in the call during which it was killed."""
     application, _, number = name.rpartition("-")
     end = evidence.next_number.get(application, 0) + evidence.burst
     return number.isdecimal() and int(number) < end

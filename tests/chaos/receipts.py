@@ -1,21 +1,20 @@
-"""Receipts of the applications, read from the files that they write while they run."""
+"""Receipts of the applications, read from their files while they run."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
 
-#: Answers that promise delivery.
+#: Places in a receipt that promise delivery.
 PROMISES = ("redis", "spooled")
 
 
 class Receipts:
-    """The receipts in a folder, one file an application, read as they come.
-
+    """The receipts in a folder, one file per application, read as they are written.
     Attributes:
         promised: Events with a receipt that promises delivery.
-        dropped: Events told to be dropped, by reason.
-        spooled: Events that were told to be on disk.
+        dropped: Number of events with a receipt "dropped", by reason.
+        spooled: Number of events with a receipt "spooled".
         next_number: Number of the event after the last one with a receipt, by application.
         longest_ms: Longest call.
     """
@@ -30,11 +29,11 @@ class Receipts:
         self.longest_ms = 0.0
 
     def file(self, application: str) -> Path:
-        """File into which *application* writes its receipts."""
+        """The file to which *application* writes its receipts."""
         return self._folder / f"{application}.receipts"
 
     def read(self) -> None:
-        """Take in what has been written since the last time."""
+        """Read the receipts written since the last call."""
         for path in sorted(self._folder.glob("*.receipts")):
             with path.open("rb") as file:
                 file.seek(self._read[path])

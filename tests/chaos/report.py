@@ -1,4 +1,4 @@
-"""The results of `chaos.run` and `chaos.soak` as tables: for a terminal, and for docs/reliability.md."""
+"""Results of `chaos.run` and `chaos.soak` as tables, for a terminal and docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADINGS = ("fault", "events", "lost", "duplicated", "longest enqueue", "time to
 
 
 def cells(row: Row, result: Result) -> tuple[str, ...]:
-    """One line of the matrix."""
+    """One row of the matrix as text."""
     recover = "never" if result.recover_seconds is None else f"{result.recover_seconds:.1f} s"
     return (
         row.fault,
@@ -35,19 +35,19 @@ def cells(row: Row, result: Result) -> tuple[str, ...]:
 
 def _remark(row: Row, result: Result) -> str:
     remarks = {
-        f"{result.spooled:,} by way of the spool": result.spooled,
-        f"{result.dropped:,} told to be dropped": result.dropped,
-        f"{result.dead:,} put aside as dead letters": result.dead,
-        f"{result.requests} requests meanwhile": row.most_requests is not None,
-        f"not promised; the ledger says so: {result.accounted}": row.loss != "none",
-        f"{'; '.join(result.notes)} and was started again": result.notes,
+        f"{result.spooled:,} spooled": result.spooled,
+        f"{result.dropped:,} dropped, as the receipts say": result.dropped,
+        f"{result.dead:,} dead-lettered": result.dead,
+        f"{result.requests} requests during the fault": row.most_requests is not None,
+        f"not promised; on record: {result.accounted}": row.loss != "none",
+        f"{'; '.join(result.notes)}; started again": result.notes,
         "BROKEN: " + "; ".join(result.problems): result.problems,
     }
     return ", ".join(remark for remark, holds in remarks.items() if holds)
 
 
 def terminal_table(results: Sequence[tuple[Row, Result]]) -> Table:
-    """For people at a terminal."""
+    """The matrix as a table for a terminal."""
     table = Table("row", *HEADINGS, box=None, pad_edge=False)
     for row, result in results:
         style = "red" if result.problems else None
@@ -56,14 +56,14 @@ def terminal_table(results: Sequence[tuple[Row, Result]]) -> Table:
 
 
 def markdown_table(results: Sequence[tuple[Row, Result]]) -> str:
-    """For the documentation."""
+    """The matrix as Markdown for docs/reliability.md."""
     lines = [HEADINGS, ("---",) * len(HEADINGS)]
     lines += [cells(row, result) for row, result in results]
     return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
 
 
 def where_and_when(redis_version: str) -> str:
-    """The sentence that says what a result was got on."""
+    """Date, machine and versions of a run."""
     today = datetime.now(timezone.utc).date().isoformat()
     return (
         f"{today}, {os.cpu_count()} cores ({platform.machine()}, {platform.system()}), Python "

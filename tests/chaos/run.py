@@ -1,8 +1,8 @@
 """The fault matrix: `python -m chaos.run`, from the folder tests.
 
-Tries the rows one by one on real processes and prints what became of every event. Exits 1 if a row
-breaks its promise. `make chaos` runs all of them, against the built wheel, and writes the table into
-docs/reliability.md.
+Tries the rows one by one on real processes and prints the fate of every event. Exits with 1 if a
+row breaks its promise. `make chaos` runs all of them against the built wheel and writes the table
+into docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from chaos.trial import Result, try_row
 
 
 class Fleets:
-    """The fleet for each row: the last one, if it is of the right kit and came through unharmed."""
+    """The fleet for each row: the previous one, if it has the right kit and recovered."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -41,7 +41,7 @@ class Fleets:
         self.discard()
 
     def of(self, kit: Kit) -> Fleet:
-        """A fleet of *kit* that is running."""
+        """A running fleet of *kit*."""
         if self._fleet is None or self._fleet.kit != kit:
             self.discard()
             self._count += 1
@@ -57,14 +57,14 @@ class Fleets:
         self._stack.close()
 
     def give_up(self) -> None:
-        """As `discard`, of a fleet that did not come through: its programs are just killed."""
+        """Kill the programs of a fleet that did not recover; the next row gets another."""
         if self._fleet is not None:
             self._fleet.broken = True
         self.discard()
 
 
 def try_rows(rows: Sequence[Row], fleets: Fleets) -> Iterator[tuple[Row, Result]]:
-    """Try each of *rows*, those of one kit after another."""
+    """Try each of *rows*, grouped by kit."""
     kits = list(dict.fromkeys(row.kit for row in rows))
     for row in sorted(rows, key=lambda row: kits.index(row.kit)):
         result = try_row(fleets.of(row.kit), row)
@@ -74,7 +74,7 @@ def try_rows(rows: Sequence[Row], fleets: Fleets) -> Iterator[tuple[Row, Result]
 
 
 def chosen(names: Sequence[str], short: bool) -> list[Row]:
-    """The rows of these names; all of them, or the short form's, where none is named."""
+    """The rows of these names; without names, all rows or those of the short form."""
     known = {row.name: row for row in MATRIX}
     unknown = set(names) - known.keys()
     if unknown:
@@ -84,16 +84,16 @@ def chosen(names: Sequence[str], short: bool) -> list[Row]:
 
 @click.command()
 @click.argument("names", nargs=-1)
-@click.option("--short", is_flag=True, help="Only the most telling rows.")
-@click.option("--list", "only_list", is_flag=True, help="Print the rows and end.")
+@click.option("--short", is_flag=True, help="Only the most important rows.")
+@click.option("--list", "only_list", is_flag=True, help="Print the rows and exit.")
 @click.option(
     "--write", type=click.Path(path_type=Path, exists=True), help="Markdown file to update."
 )
-@click.option("--keep", type=click.Path(path_type=Path), help="Folder for logs, kept.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder in which the logs stay.")
 def main(
     names: tuple[str, ...], short: bool, only_list: bool, write: Path | None, keep: Path | None
 ) -> None:
-    """Try the rows NAMES of the fault matrix; all of them, if none is named."""
+    """Try the rows NAMES of the fault matrix, or all of them."""
     console, rows = Console(width=200 if not sys.stdout.isatty() else None), chosen(names, short)
     if only_list:
         for row in rows:

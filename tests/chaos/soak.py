@@ -1,8 +1,8 @@
 """The soak: `python -m chaos.soak`, from the folder tests, or `make soak MINUTES=30`.
 
-Load goes on, steady and in bursts, while faults of the matrix come one after another in an order
-that a seed decides; the seed is printed and can be given. One worker is never ended by a fault: its
-memory is watched. At the end the oracle looks for every event. Exits 1 if a promise is broken.
+The load is steady with bursts, while faults of the matrix follow one another in the order of a
+seed, which is printed and can be given. No fault ends one of the workers: its memory is measured.
+At the end the oracle looks for every event. Exits with 1 if a promise is broken.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from chaos.memory import Memory, Sample, growth
 from chaos.oracle import Evidence, Judgement, judge
 from chaos.report import where_and_when, write_between
 
-#: A worker may grow so much over the second half: a share of its size, and what allocators do.
+#: Allowed growth of a worker over the second half: a share of its size, and a constant for
+#: allocators.
 _GROWTH_SHARE = 0.05
 _GROWTH_MB = 3.0
-#: What Redis may hold after the drain beyond what it held before the load: marks, counters, limits.
+#: Allowed growth of Redis from before the load to after the drain in MB: marks, counters, limits.
 _REDIS_GROWTH_MB = 2.0
 _LONGEST_ENQUEUE_MS = 2_500.0
 _DRAIN_SECONDS = 90.0
 _TRAFFIC = Traffic(per_second=50, burst=60, burst_every_seconds=2, jitter=1, poison_every=500)
 _KIT = Kit(own_broker=True)
-#: A shorter soak is for trying, and not for the documentation.
+#: A shorter soak is a trial and is not written to the documentation.
 _LEAST_WRITTEN_MINUTES = 10
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """Results of a soak.
-
     Attributes:
-        seed: Of the order of faults.
-        minutes: Of load.
-        faults: How often each was inflicted.
-        judgement: The oracle's.
-        unreadable: Events that VWO could not read, among the dead letters.
-        spooled: Events promised from disk.
-        dropped: Events told to be dropped, by reason.
+        seed: Seed of the order of faults.
+        minutes: Duration of the load.
+        faults: How often each fault was inflicted.
+        judgement: The oracle's judgement.
+        unreadable: Number of dead letters that VWO could not read.
+        spooled: Events promised with a receipt "spooled".
+        dropped: Events with a receipt "dropped", by reason.
         longest_enqueue_ms: Longest call of an application.
         drain_seconds: From the end of load and faults until nothing waited; None: never.
         samples: Memory over time.
         before: Memory before the load.
         after: Memory after the drain.
-        problems: Promises broken.
+        problems: Broken promises.
     """
 
     seed: int
@@ -72,7 +72,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def soak(folder: Path, seed: int, minutes: float, console: Console) -> tuple[Outcome, str]:
-    """Soak a fleet for so many minutes; what it showed, and the version of its Redis."""
+    """Soak a fleet for the given minutes; the outcome, and the version of its Redis."""
     with Fleet(folder, _KIT) as fleet:
         with Memory(fleet.start_steady_worker(), fleet.redis.port) as memory:
             before = memory.look()
@@ -90,7 +90,7 @@ def soak(folder: Path, seed: int, minutes: float, console: Console) -> tuple[Out
 def _inflict_many(
     fleet: Fleet, dice: random.Random, seconds: float, console: Console
 ) -> Counter[str]:
-    """Inflict and heal faults until the time is over; which, and how often."""
+    """Inflict and heal faults until the time is over; the faults, and how often each."""
     rows, faults = [row for row in MATRIX if row.soak], Counter[str]()
     started = time.monotonic()
     while (passed := time.monotonic() - started) < seconds:
@@ -164,7 +164,7 @@ def _outcome(
 
 
 def allowed_repeats(faults: dict[str, int]) -> int:
-    """Events that may have come again because leases were lost."""
+    """Number of events that lost leases may have repeated."""
     return sum(row.leases_lost * faults.get(row.name, 0) for row in MATRIX)
 
 
@@ -197,7 +197,7 @@ def _problems(fleet: Fleet, outcome: Outcome) -> list[str]:
 
 
 def worker_growth(outcome: Outcome) -> tuple[float, float]:
-    """Megabytes that the steady worker grew by over the second half, and how many it may."""
+    """Growth of the steady worker over the second half, and the allowed growth, in MB."""
     half = outcome.samples[len(outcome.samples) // 2 :]
     points = [(sample.at, sample.worker_mb) for sample in half]
     size = max((sample.worker_mb for sample in half), default=0.0)
@@ -216,17 +216,17 @@ def _growths(outcome: Outcome) -> dict[str, bool]:
 
 
 def lines_of(outcome: Outcome) -> dict[str, str]:
-    """Results of a soak, as a table of two columns."""
+    """Results of a soak as rows of a table with two columns."""
     judgement, (grown, may) = outcome.judgement, worker_growth(outcome)
     first, last = outcome.samples[0], outcome.samples[-1]
     drained = "never" if outcome.drain_seconds is None else f"{outcome.drain_seconds:.1f} s"
     return {
         "load": f"{outcome.minutes:g} minutes, seed {outcome.seed}",
         "faults": f"{sum(outcome.faults.values())}, of {len(outcome.faults)} kinds",
-        "events promised": f"{judgement.promised:,}, {outcome.spooled:,} of them by the spool",
+        "events promised": f"{judgement.promised:,}, {outcome.spooled:,} of them spooled",
         "lost": f"{len(judgement.lost):,}",
-        "duplicated": f"{judgement.duplicated:,}, {judgement.unexcused:,} of them by a lost lease",
-        "unreadable, put aside": f"{outcome.unreadable:,}",
+        "duplicated": f"{judgement.duplicated:,}, {judgement.unexcused:,} of them after a lost lease",
+        "unreadable, dead-lettered": f"{outcome.unreadable:,}",
         "longest enqueue": f"{outcome.longest_enqueue_ms:,.0f} ms",
         "drained after": drained,
         "worker and its children": (
@@ -242,12 +242,14 @@ def lines_of(outcome: Outcome) -> dict[str, str]:
 
 
 @click.command()
-@click.option("--minutes", default=30.0, show_default=True, help="How long the load goes on.")
-@click.option("--seed", type=int, help="Decides the order of faults; printed where not given.")
+@click.option("--minutes", default=30.0, show_default=True, help="Duration of the load.")
+@click.option(
+    "--seed", type=int, help="Seed of the order of faults; random and printed if not given."
+)
 @click.option(
     "--write", type=click.Path(path_type=Path, exists=True), help="Markdown file to update."
 )
-@click.option("--keep", type=click.Path(path_type=Path), help="Folder for logs, kept.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder in which the logs stay.")
 def main(minutes: float, seed: int | None, write: Path | None, keep: Path | None) -> None:
     """Soak a fleet in load and faults."""
     console = Console(width=None if sys.stdout.isatty() else 160)

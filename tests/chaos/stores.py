@@ -1,4 +1,4 @@
-"""Redis in each form that `redis_url` can name, and the way of its users to it."""
+"""Redis in each form that `redis_url` can name, with the proxies of its users."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from vwo_celery.connections import open_client
 from vwo_celery.testing import RedisServer
 
 _TIMEOUT_SECONDS = 5.0
-#: As Redis' own defaults have it, but for what a replica may lack.
+#: Redis' own defaults, except for the lag that a replica may have.
 _DURABLE = ("--appendonly", "yes", "--appendfsync", "everysec")
 
 
 class Store:
     """A store that runs while it is used as a context.
-
     Attributes:
-        applications_url: What applications are told.
-        worker_url: What the worker and beat are told.
-        client: Ours, which no fault is meant for.
+        applications_url: URL for applications.
+        worker_url: URL for the worker and beat.
+        client: Our own client, which no fault affects.
     """
 
     applications_url: str
@@ -51,7 +50,7 @@ class Store:
 
 
 class SingleStore(Store):
-    """One Redis with its AOF; applications and the worker reach it through a proxy each."""
+    """One Redis with its AOF; applications and the worker each reach it through a proxy."""
 
     def __init__(self, _: Path) -> None:
         super().__init__()
@@ -80,7 +79,7 @@ class SentinelStore(Store):
         self.client = open_client(self.group.url, timeout_seconds=_TIMEOUT_SECONDS)
 
     def fail_over(self) -> None:
-        """Kill the master, and wait until another takes its place."""
+        """Kill the master, and wait until a replica takes its place."""
         self.group.lose_master()
 
 
@@ -98,7 +97,7 @@ class ClusterStore(Store):
         self.client = open_client(self.group.url, timeout_seconds=_TIMEOUT_SECONDS)
 
     def move(self, key: str) -> None:
-        """Move the slot of *key* to another master, while it is in use."""
+        """Move the slot of *key* to another master while it is in use."""
         slot = self.group.slot_of(key)
         source = self.group.owner_of(slot)
         target = next(node for node in self.group.masters if node is not source)

@@ -1,4 +1,4 @@
-"""The fault matrix in short, and a soak of seconds: `make chaos` and `make soak` do it at length."""
+"""A short fault matrix, and a soak of seconds; `make chaos` and `make soak` run them at length."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SEED = 4711
 
 
 def test_the_most_telling_faults_lose_nothing(tmp_path: Path) -> None:
-    """No promised event is lost, and none comes twice without a lost answer or lease.
+    """No promised event is lost, and none is repeated without a lost answer or lease.
 
-    The last row shows that this is no formality: it promises a recovery that nobody can keep.
+    The last row shows that the check works: it promises an impossible recovery.
     """
     hopeless = Row(name="hopeless", fault="none", inflict=nothing, recover_seconds=-1)
     with Fleets(tmp_path) as fleets:
@@ -31,7 +31,7 @@ def test_the_most_telling_faults_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_a_short_soak_loses_nothing(tmp_path: Path) -> None:
-    """The same where faults come one after another, in the order of a seed."""
+    """Faults in the order of a seed, one after another, lose no event."""
     outcome, _ = soak(tmp_path, _SEED, _SOAK_MINUTES, Console(quiet=True))
 
     assert outcome.problems == ()
@@ -39,7 +39,7 @@ def test_a_short_soak_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_the_rows_have_names_of_their_own() -> None:
-    """A row is called by its name, and the short form names rows that there are."""
+    """Every row has its own name, and the short form names existing rows."""
     names = [row.name for row in MATRIX]
 
     assert len(set(names)) == len(names)

@@ -1,4 +1,4 @@
-"""The oracle tells what is lost, what came twice, and whether that is excused."""
+"""The oracle finds lost and repeated events, and whether a repeat is excused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ONCE = (Acceptance(1, True),)
 
 
 def evidence(**changes: object) -> Evidence:
-    """Three events of one application, promised and taken once each."""
+    """Three events of one application, promised and accepted once each."""
     names = ("app1-0", "app1-1", "app1-2")
     plain = Evidence(
         promised=frozenset(names), taken=dict.fromkeys(names, ONCE), next_number={"app1": 3}
@@ -27,7 +27,7 @@ def evidence(**changes: object) -> Evidence:
 
 
 def test_all_is_well() -> None:
-    """Each event once: nothing is lost, nothing came twice, nobody is a stranger."""
+    """If each event is accepted once, nothing is lost, duplicated or a stranger."""
     judgement = judge(evidence())
 
     assert judgement.lost | judgement.waiting | judgement.strangers == set()
@@ -35,7 +35,7 @@ def test_all_is_well() -> None:
 
 
 def test_a_promised_event_that_is_nowhere_is_lost() -> None:
-    """What was taken, is dead or waits is not lost; everything else that was promised is."""
+    """A promised event is lost unless it was accepted, is dead or waits."""
     names = [f"app1-{number}" for number in range(4)]
     judgement = judge(
         evidence(
@@ -55,7 +55,7 @@ def test_a_promised_event_that_is_nowhere_is_lost() -> None:
     [((False, True), 0), ((False, False, True), 0), ((True, True), 1), ((True, False), 1)],
 )
 def test_only_a_lost_answer_excuses_a_repeat(answered: tuple[bool, ...], unexcused: int) -> None:
-    """A repeat after an answer that was sent in full has no excuse from VWO."""
+    """A repeat after an answer that was sent in full is not excused."""
     times = [Acceptance(number, each) for number, each in enumerate(answered)]
 
     judgement = judge(evidence(taken={"app1-0": times}, promised=frozenset({"app1-0"})))
@@ -66,7 +66,7 @@ def test_only_a_lost_answer_excuses_a_repeat(answered: tuple[bool, ...], unexcus
 
 
 def test_an_event_without_a_receipt_is_known_if_its_call_was_the_last() -> None:
-    """A killed application may have stored what it had no time to write down, and no more."""
+    """A killed application may have stored events of its last call without a receipt, and no others."""
     taken = {"app1-3": ONCE, "app1-4": ONCE, "app2-0": ONCE, "app3-9": ONCE}
 
     judgement = judge(evidence(taken=taken, burst=1))
@@ -75,7 +75,7 @@ def test_an_event_without_a_receipt_is_known_if_its_call_was_the_last() -> None:
 
 
 def test_receipts_are_read_as_they_come(tmp_path: Path) -> None:
-    """Half a line is left for the next time; each receipt counts for its call's events."""
+    """Half a line is left for the next read; each receipt counts for all events of its call."""
     receipts = Receipts(tmp_path)
     file = receipts.file("app1").open("a")
     file.write("0 2 redis - 1.5\n2 1 spooled - 250.0\n3 1 dropped queue_full 0.1\n4 1 red")
@@ -94,7 +94,9 @@ def test_receipts_are_read_as_they_come(tmp_path: Path) -> None:
 
 
 def test_the_vendor_notes_what_it_took_and_whose_answer_was_lost() -> None:
-    """Taken and then reset is taken; refused is not; each account is on its own."""
+    """A batch is accepted even if its connection was reset, a refused one is not; accounts are
+    separate.
+    """
     with Vendor() as vendor:
         vendor.misbehave = lambda _: Fault(connection="reset", accepted=True)
         with pytest.raises(requests.ConnectionError):

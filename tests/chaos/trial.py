@@ -1,4 +1,4 @@
-"""One row tried on a fleet: load, fault, healing, and the oracle's judgement against the promise."""
+"""One row tried on a fleet: load, fault, healing, and the oracle's judgement."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from chaos.oracle import Evidence, Judgement, judge
 
 _WARM_EVENTS = 20
 _WARM_SECONDS = 30.0
-#: Load that goes on after healing, so that recovery is not measured at rest.
+#: Duration of the load after healing: recovery is not measured at rest.
 _AFTER_SECONDS = 1.0
 _SETTLE_SECONDS = 20.0
-#: For the calls that are under way when the applications are told to be quiet.
+#: Time for calls in progress when the applications are told to be quiet.
 _LAST_CALL_SECONDS = 0.5
 
 
 class Result(msgspec.Struct, frozen=True):
     """Result of one trial.
-
     Attributes:
         row: The row's name.
-        promised: Events promised.
-        spooled: Those of them promised from disk.
-        dropped: Events told to be dropped.
-        lost: Promised events that are nowhere.
+        promised: Number of promised events.
+        spooled: Promised events with a receipt "spooled".
+        dropped: Events with a receipt "dropped".
+        lost: Promised events that are found nowhere.
         duplicated: Acceptances beyond the first of each event.
         dead: Events among the dead letters.
         longest_enqueue_ms: Longest call of an application.
-        recover_seconds: From healing until all that was promised by then was settled; None: never.
-        requests: Requests that VWO saw while the fault lasted.
-        accounted: What the ledger says of Redis' own loss.
-        notes: What ended by itself and was started again.
-        problems: Promises broken.
+        recover_seconds: From healing until all events promised by then were settled; None: never.
+        requests: Requests to VWO during the fault.
+        accounted: The ledger's record of Redis' own loss.
+        notes: Programs that ended by themselves and were started again.
+        problems: Broken promises.
     """
 
     row: str
@@ -63,12 +62,12 @@ class Recovery(msgspec.Struct, frozen=True):
 
 
 def try_row(fleet: Fleet, row: Row) -> Result:
-    """Try *row* with a queue of its own, and judge it."""
+    """Try *row* with a queue of its own, and judge the result."""
     fleet.open_queue(row.traffic, **row.settings)
     recovery = _go_through(fleet, row)
     fleet.hush_applications()
     fleet.hold(_LAST_CALL_SECONDS)
-    with suppress(TimeoutError):  # what is left then, the judgement says
+    with suppress(TimeoutError):  # the judgement reports what is left
         fleet.wait_until(lambda: _is_settled(fleet, row), _SETTLE_SECONDS)
     result = _result(fleet, row, recovery)
     fleet.end_applications()
@@ -77,7 +76,7 @@ def try_row(fleet: Fleet, row: Row) -> Result:
 
 
 def _go_through(fleet: Fleet, row: Row) -> Recovery:
-    """Load, fault, healing, recovery; what of it could not even be tried is a failure."""
+    """Load, fault, healing, recovery; a step that cannot be made is a failure."""
     account, requests = str(fleet.account), 0
     try:
         fleet.wait_until(
@@ -98,7 +97,7 @@ def _go_through(fleet: Fleet, row: Row) -> Recovery:
 
 
 def _owed(fleet: Fleet, row: Row) -> frozenset[str]:
-    """Events promised so far; where Redis may have lost those, the ones promised from now on."""
+    """Events promised so far, or from now on if Redis may have lost the earlier ones."""
     fleet.receipts.read()
     before = frozenset(fleet.receipts.promised)
     if row.loss == "none":
@@ -113,13 +112,13 @@ def _owed(fleet: Fleet, row: Row) -> frozenset[str]:
 
 
 def _missing(fleet: Fleet, row: Row, owed: frozenset[str]) -> frozenset[str]:
-    """Those of *owed* that VWO has not accepted and that are no dead letters."""
+    """Those of *owed* that VWO has not accepted and that are not dead."""
     missing = owed & fleet.undelivered() if row.loss == "none" else owed - fleet.accepted()
     return missing - fleet.held()[0] if missing and row.dead != "none" else missing
 
 
 def _is_settled(fleet: Fleet, row: Row) -> bool:
-    """Whether nothing waits any more, in Redis or on a disk."""
+    """Whether no event waits any more, in Redis or on a disk."""
     fleet.receipts.read()
     dead, waiting = fleet.held()
     missing = fleet.undelivered() - dead if row.loss == "none" else ()

@@ -1,7 +1,7 @@
-"""VWO's stand-in, noting of each event every batch that it was accepted with.
+"""VWO's stand-in, which records every batch with which it accepted an event.
 
-What counts is acceptance, not the answer: an event whose answer was lost on its way is VWO's, and
-when it comes again it is a duplicate. Which answers were lost is noted, since only those excuse one.
+Acceptance counts, not the answer: an event whose answer was lost is accepted, and its repeat is a
+duplicate. Lost answers are recorded, since only those excuse a duplicate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Choice = Callable[[Request], FaultLike]
 
 
 class Acceptance(NamedTuple):
-    """One event taken once: with which request, and whether the answer was sent in full."""
+    """One acceptance of an event: the request, and whether the answer was sent in full."""
 
     request: int
     answered: bool
@@ -35,10 +35,9 @@ _NAME = msgspec.json.Decoder(_Named)
 
 
 class Vendor(Standin):
-    """A stand-in that misbehaves as long as it is told to, and remembers what it took of whom.
-
+    """A stand-in that misbehaves as told, and records what it accepted from each account.
     Args:
-        latency_seconds: How long every batch request takes at least.
+        latency_seconds: Shortest duration of a batch request.
     """
 
     def __init__(self, latency_seconds: float = 0.0) -> None:
@@ -50,11 +49,11 @@ class Vendor(Standin):
         self._lock = threading.Lock()
 
     def behave(self) -> None:
-        """Answer well again."""
+        """Answer normally again."""
         self.misbehave = None
 
     def answer(self, request: Request) -> tuple[Answer, Fault]:
-        """Answer as the stand-in does, and note the accepted events."""
+        """Answer as the stand-in does, and record the accepted events."""
         if not is_batch(request.path):
             return super().answer(request)
         account = request.query.get("a", "")
@@ -71,21 +70,21 @@ class Vendor(Standin):
         return answer, fault
 
     def taken(self, account: str) -> dict[str, list[Acceptance]]:
-        """Name of each event of *account* that was accepted, with every acceptance of it."""
+        """The accepted events of *account* by name, with every acceptance."""
         with self._lock:
             return {name: list(times) for name, times in self._taken[account].items()}
 
     def names(self, account: str) -> frozenset[str]:
-        """Names of the events of *account* that were accepted."""
+        """The names of the accepted events of *account*."""
         with self._lock:
             return frozenset(self._taken[account])
 
     def took(self, account: str) -> int:
-        """Number of different events of *account* that were accepted."""
+        """The number of different accepted events of *account*."""
         return len(self._taken[account])
 
     def forget(self, account: str) -> None:
-        """Give back the memory that *account* takes."""
+        """Free the memory used for *account*."""
         with self._lock:
             self._taken.pop(account, None)
 

@@ -1,6 +1,6 @@
 """`python produce.py BASE_URL NAME COUNT`: an application of either release.
 
-It enqueues so many events, half of them one by one and half of them many at a time.
+It enqueues COUNT events, half of them one by one and half of them many at a time.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ MANY = 25
 
 
 def legacy(name: str) -> dict[str, Any]:
-    """A legacy event that can be told from all others."""
+    """A legacy event with its own name."""
     return {"u": name, "sId": 1700000000, "c": 2, "e": 101, "eT": 1}
 
 
 def main() -> None:
-    """Enqueue, and say so."""
+    """Enqueue the events and print their number."""
     base_url, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
     queue = vwo_celery.connect(
         vwo_celery.Destination(

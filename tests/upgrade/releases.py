@@ -1,8 +1,8 @@
 """Two releases side by side: this one, and the one before it as it was shipped.
 
-The wheel of the release before lies beside this file. It is unpacked and goes first on the path of every
-program of that release; everything else it imports is this environment's. What stores something in
-every state calls the inside of its release, so each release keeps its own script.
+The wheel of the release before lies beside this file. It is unpacked and comes first on the path of
+every program of that release; all other imports are from this environment. The script that stores
+every state uses internals of its release: each release keeps its own.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ HERE = Path(__file__).parent
 STORED = sorted(HERE.glob("stored-*.json"))
 _COMMAND = (sys.executable, "-c", "from vwo_celery.cli import main; main()")
 _COMMAND_SECONDS = 60
-#: A time, such as the document has in scores, in lines of info and in fields of hashes.
+#: A time: in the document, times are in scores, in info lines and in fields of hashes.
 _TIME = re.compile(r"(?<![0-9])1[0-9]{12}(?![0-9])")
 _NEAR_MS = 30 * 86_400_000
 
 
 class Release(NamedTuple):
-    """One release, the folder that its package lies in, and the script that stores every state."""
+    """One release, the folder of its package, and the script that stores every state."""
 
     version: str
     folder: Path
@@ -44,7 +44,7 @@ class Release(NamedTuple):
         return os.pathsep.join([str(self.folder), str(HERE)])
 
     def run(self, *command: str, cwd: Path, **env: str) -> str:
-        """What a program of this release prints; it has to end well."""
+        """The output of a program of this release, which must succeed."""
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False, cwd=cwd,
             env={**os.environ, "PYTHONPATH": self.path, **env},
@@ -53,16 +53,16 @@ class Release(NamedTuple):
         return done.stdout
 
     def command(self, *words: str, cwd: Path, redis_url: str) -> Any:
-        """What its `vwo-celery … --json` prints."""
+        """The output of its `vwo-celery … --json`."""
         words = (*words, "--json", "--redis-url", redis_url)
         return json.loads(self.run(*_COMMAND, *words, cwd=cwd))
 
     def told(self, *, cwd: Path, redis_url: str) -> Any:
-        """What it says of all that is in a Redis."""
+        """Its report on everything in a Redis."""
         return json.loads(self.run(sys.executable, str(self.script), "--tell", redis_url, cwd=cwd))
 
     def store(self, path: Path) -> Stored:
-        """What it stores, in every state that there is."""
+        """The data that it stores, in every state."""
         self.run(sys.executable, str(self.script), str(path), cwd=path.parent)
         return Stored.load(path)
 
@@ -84,11 +84,10 @@ def release_before(folder: Path) -> Release:
 
 class Stored(msgspec.Struct):
     """Data that a release stored.
-
     Attributes:
-        made_ms: When.
-        told: What it said of it.
-        keys: Every key: its type, its value, and the ms it had left to live, or None.
+        made_ms: Time when it was stored.
+        told: The release's report on it.
+        keys: Every key: its type, its value, and its time to live in ms, or None.
     """
 
     made_ms: int
@@ -97,12 +96,12 @@ class Stored(msgspec.Struct):
 
     @classmethod
     def load(cls, path: Path) -> Stored:
-        """As it was written."""
+        """Read the file as it was written."""
         return msgspec.json.decode(path.read_bytes(), type=cls)
 
     @property
     def version(self) -> str:
-        """Which release stored it."""
+        """The release that stored it."""
         return str(self.told["version"])
 
     @property
@@ -113,7 +112,7 @@ class Stored(msgspec.Struct):
         return [event for event in found if isinstance(event, dict)]
 
     def at(self, now_ms: int) -> Stored:
-        """The same, as if stored at that time."""
+        """The same data, as if stored at the given time."""
         moved = self._moved(now_ms - self.made_ms)
         return Stored(now_ms, moved["told"], moved["keys"])
 
@@ -126,7 +125,7 @@ class Stored(msgspec.Struct):
         return json.loads(_TIME.sub(move, text))
 
     def bound_for(self, base_url: str) -> Stored:
-        """The same, with events that go to that host: their queues have other names."""
+        """The same data with events for the given host, and so with other queue names."""
         text = json.dumps({"told": self.told, "keys": self.keys})
         for name, new_name, old_url in self._renamed(base_url):
             text = text.replace(name, new_name).replace(old_url, base_url)
@@ -137,14 +136,14 @@ class Stored(msgspec.Struct):
         found = []
         for name, text in registered["value"].items():
             given = json.loads(text)["destination"]
-            # A producer of this release would not find its queue again otherwise.
+            # Otherwise a producer of this release would not find its queue again.
             assert Destination(**given).queue == name
             other = Destination(**{**given, "base_url": base_url})
             found.append((name, other.queue, given["base_url"]))
         return found
 
     def with_fields(self, fields: Mapping[str, str]) -> Stored:
-        """The same with more in each meta hash and each registration, as a later release may have it."""
+        """The same data with more fields in each meta hash and registration, as of a later release."""
         keys = json.loads(json.dumps(self.keys))
         for name, each in keys.items():
             if name.endswith(":meta"):
@@ -157,7 +156,7 @@ class Stored(msgspec.Struct):
         return Stored(self.made_ms, self.told, keys)
 
     def write(self, client: Any) -> None:
-        """Put it into an empty Redis."""
+        """Write it into an empty Redis."""
         for name, each in self.keys.items():
             value = each["value"]
             if each["type"] == "string":

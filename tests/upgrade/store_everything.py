@@ -1,12 +1,10 @@
-"""Stores something in every state, with whichever release is imported, and tells what Redis then holds.
-
-    python tests/upgrade/store_everything.py PATH           write it down; PATH may be a folder
-    python tests/upgrade/store_everything.py --tell URL     only tell what is in that Redis
-
-The next releases are tested with that: key by key what this release stored, in readable form, and
-what it said of that itself. Nothing but the release's own code writes to Redis, and only what every
-release has is called; what a release stores that others do not is found in its file. From one run to the
-next only times, names of batches and ports change.
+"""Stores something in every state with the imported release, and reports what Redis then holds.
+    python tests/upgrade/store_everything.py PATH           write the file; PATH may be a folder
+    python tests/upgrade/store_everything.py --tell URL     only report what is in that Redis
+Later releases are tested with the file: key by key what this release stored, in readable form, and
+its own report on it. Only the release's own code writes to Redis, and only functions that every
+release has are called; extra data of a release is found in its file. From one run to the next only
+times, names of batches and ports change.
 """
 
 from __future__ import annotations
@@ -31,11 +29,11 @@ from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.testing import Fault, RedisServer, Standin, wait_for
 
 SDK_KEY = "0123456789abcdef0123456789abcdef"
-#: Ten minutes: whoever loads the file finds its leases and delays still running.
+#: Ten minutes: when the file is loaded, its leases and delays have not expired.
 LONG_SECONDS = 600.0
-#: The command `vwo-celery` of whichever release is imported.
+#: The command `vwo-celery` of the imported release.
 COMMAND = (sys.executable, "-c", "from vwo_celery.cli import main; main()")
-#: Facts of a shard, and of a batch, that do not change while nobody touches them.
+#: Facts of a shard and of a batch that do not change by themselves.
 FACTS = (
     "open_events", "accepted", "delivered", "dropped", "refused", "counted_events", "counted_bytes",
     "paused", "receiver_errors", "registered",
@@ -44,18 +42,18 @@ BATCH_FACTS = ("id", "state", "attempt", "lost_leases", "events", "bytes", "erro
 
 
 def legacy(name: str) -> dict[str, Any]:
-    """A legacy event that can be told from all others."""
+    """A legacy event with its own name."""
     return {"u": name, "sId": 1700000000, "c": 2, "e": 101, "eT": 1, "visitor_ua": 'ü: "“x”" \\'}
 
 
 def fme(name: str) -> dict[str, Any]:
-    """An FME event likewise."""
+    """An FME event with its own name."""
     event = {"props": {"id": 1, "price": 9.5}, "name": "purchase", "time": 1700000000000}
     return {"d": {"msgId": f"{name}-1", "visId": name, "sessionId": 1700000000, "event": event}}
 
 
 class Store:
-    """The queues of one Redis, and a worker that is called by hand."""
+    """The queues of one Redis, and a worker that is called directly."""
 
     def __init__(self, redis_url: str, standin: Standin) -> None:
         self.redis_url, self.standin = redis_url, standin
@@ -85,7 +83,7 @@ class Store:
         return batch
 
     def deliver(self, queue: vwo_celery.Queue, *faults: Any) -> None:
-        """Send what is ready, with VWO answering so."""
+        """Send the ready batches; VWO gives the answer."""
         self.standin.fail(*faults)
         deliver(self.worker, Wakeup(queue.name, 0, "no-slot"))
 
@@ -97,7 +95,7 @@ class Store:
             if each.state == state
         ]
 
-    # -- what is stored
+    # -- the stored states
 
     def a_life_in_all_its_stages(self) -> None:
         """Delivered, purged, dead, released, in flight, its lease lost, redriven, ready, open."""
@@ -128,7 +126,7 @@ class Store:
         fill(7)
 
     def what_vwo_refuses(self) -> None:
-        """A batch that is too large, one that cannot be read, and a destination that is away."""
+        """A batch that is too large, one with an unreadable event, and a destination that is down."""
         large = self.queue(2, "fme", {"events_per_request": 8, "request_time_interval": 300})
         large.enqueue_many([fme(f"large-{number}") for number in range(8)])
         self.deliver(large, 413)
@@ -143,7 +141,7 @@ class Store:
         self.standin.heal()
 
     def a_pause(self) -> None:
-        """A key that VWO refuses: the queue is paused, in two shards, with a callback."""
+        """A queue in two shards with a callback, paused because VWO refuses its key."""
         batch = {
             "events_per_request": 5, "request_time_interval": 60, "flush_callback": "json:dumps"
         }  # fmt: skip
@@ -162,7 +160,7 @@ class Store:
         sweeping.sweep_shard(producer_of(queue).shards[0], self.settings)
 
     def a_full_queue(self) -> None:
-        """Two events more than there is room for, twice, and a queue that never held anything."""
+        """Two events more than fit, twice, and a queue that never held anything."""
         batch = {"events_per_request": 100, "request_time_interval": 300}
         queue = self.queue(6, "fme", batch, max_queue_events=3, when_full="drop_newest")
         other = self.queue(10, "fme", batch, max_queue_events=3, when_full="drop_oldest")
@@ -172,13 +170,13 @@ class Store:
         self.queue(7, "fme", batch)
 
     def events_since_the_sweep(self) -> None:
-        """Single events, of which a release may keep count in another way than of many at a time."""
+        """Single events, which a release may count differently from many at a time."""
         queue = self.queue(8, "legacy", {"events_per_request": 100, "request_time_interval": 300})
         for number in range(5):
             assert queue.enqueue(legacy(f"single-{number}"))
 
     def all_of_it(self) -> None:
-        """Everything above, and what the queues share."""
+        """All of the above, and the keys that queues share."""
         random.seed(0)  # of the shards' turns
         self.a_life_in_all_its_stages()
         self.what_vwo_refuses()
@@ -190,10 +188,10 @@ class Store:
         self.events_since_the_sweep()
         self.fleet.note_listener("worker.example:1")
 
-    # -- what is told about it
+    # -- the report on it
 
     def keys(self) -> dict[str, Any]:
-        """Every key: type, value, and the ms that it has left to live, or null."""
+        """Every key: type, value, and the time to live in ms, or null."""
         return {
             name.decode(): {"type": kind, "value": value, "ttl_ms": ttl if ttl >= 0 else None}
             for name in sorted(self.client.scan_iter())
@@ -217,9 +215,9 @@ class Store:
 
 
 def told(redis_url: str) -> dict[str, Any]:
-    """What the imported release says of this Redis."""
+    """The imported release's report on this Redis."""
     fleet = Fleet(redis.Redis.from_url(redis_url), "vwo")
-    listeners = fleet.listeners()  # first, since a sign of life ends soon
+    listeners = fleet.listeners()  # first, since a sign of life expires soon
     command = [*COMMAND, "ledger", "--json", "--redis-url", redis_url]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     return {
@@ -243,7 +241,7 @@ def _shards(fleet: Fleet) -> Iterator[tuple[str, Any]]:
 
 
 def document() -> dict[str, Any]:
-    """What the imported release stores, and what it says of it."""
+    """The data that the imported release stores, and its report on it."""
     with RedisServer() as server, Standin() as standin:
         store = Store(server.url, standin)
         store.all_of_it()
@@ -252,12 +250,12 @@ def document() -> dict[str, Any]:
 
 
 def as_text(found: dict[str, Any]) -> str:
-    """JSON to be read by people and compared by line."""
+    """JSON that people can read and compare line by line."""
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run as the command line says."""
     if sys.argv[1] == "--tell":
         sys.stdout.write(as_text(told(sys.argv[2])))
         return

@@ -1,4 +1,4 @@
-"""The Celery app of either release's workers and beat: as plain as one can be."""
+"""A plain Celery app for the workers and beat of either release."""
 
 from __future__ import annotations
 

@@ -73,9 +73,7 @@ def test_connecting_connects_to_nothing() -> None:
 
 
 def test_an_enqueue_is_one_command(redis: redis_py.Redis, redis_url: str) -> None:
-    """Once the queue is known, an event that seals nothing takes one round trip, also when a sweep
-    ran between.
-    """
+    """Once the queue is known, an event that seals nothing takes one round trip."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
 
