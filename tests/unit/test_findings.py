@@ -111,6 +111,15 @@ def test_who_consumes_our_tasks(
     assert bool(consumers.remedy) == (state != "ok")
 
 
+def test_without_workers_no_celery_queue_is_named() -> None:
+    """Whom nobody answered guesses the queue; a worker started for a wrong one would run no task."""
+    facts = BrokerFacts(url="redis://b", queue="celery")
+
+    _, consumers = broker_findings(facts, [])
+
+    assert consumers.remedy == listener_finding(()).remedy
+
+
 @pytest.mark.parametrize(
     ("facts", "state", "words"),
     [

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
+from vwo_celery.operating.doctor.workers import START_WORKER
 from vwo_celery.text.amounts import count
 
 
@@ -83,8 +84,11 @@ def _consumers(broker: BrokerFacts, listeners: Sequence[str]) -> Finding:
             "broker is the one named here"
         )
         return warn("consumers", f"no worker answered, though {listen}", remedy)
+    if not broker.workers:  # nor is it known which queue they would consume
+        return problem(
+            "consumers", "no worker answered or listens: our tasks are never run", START_WORKER
+        )
     others = count(len(broker.workers), "worker consumes", "workers consume")
-    others = f"; {others} other queues" if broker.workers else ""
-    what = f"nobody consumes {queue}{others}: our tasks are never run"
+    what = f"nobody consumes {queue}; {others} other queues: our tasks are never run"
     remedy = f"celery -A vwo_celery.celery.app worker -Q {broker.queue}; or correct celery_queue"
     return problem("consumers", what, remedy)

@@ -14,7 +14,8 @@ from vwo_celery.text.amounts import count, span
 #: Missed sweeps after which beat counts as silent, and the shortest silence that does.
 _MISSED_SWEEPS = 5
 _SHORTEST_SILENCE_SECONDS = 10.0
-_START_WORKER = (
+#: Without -Q: the ready app consumes the queue of its tasks by itself.
+START_WORKER = (
     "start one: celery -A vwo_celery.celery.app worker; in your own app: vwo_celery.setup(app)"
 )
 _START_BEAT = "start one: celery -A vwo_celery.celery.app beat"
@@ -25,7 +26,7 @@ def listener_finding(listeners: Sequence[str]) -> Finding:
     if listeners:
         names = count(len(listeners), "worker listens", "workers listen")
         return ok("listener", f"{names} for wake-ups: {', '.join(listeners)}")
-    return problem("listener", "no worker listens for wake-ups", _START_WORKER)
+    return problem("listener", "no worker listens for wake-ups", START_WORKER)
 
 
 def beat_finding(sweeps_ms: Mapping[str, int], now_ms: int, settings: Settings) -> Finding:
