@@ -66,9 +66,7 @@ def test_age_triggers_without_beat_within_two_sweeps(
 
 
 def test_two_beats_do_no_harm(installation: Installation) -> None:
-    """With two beats every sweep runs twice; each event leaves once, in one batch with those of its
-    interval.
-    """
+    """With two beats every sweep runs twice; each event leaves once, with those of its interval."""
     worker = installation.worker("--pool=threads")
     installation.beat()
     installation.beat("another")

@@ -166,9 +166,7 @@ def test_all_services_are_healthy_together(stack: Stack) -> None:
 
 
 def test_events_of_both_replicas_arrive_in_batches(stack: Stack) -> None:
-    """Events from the SDKs in two replicas reach the stand-in in full batches, and the ledger
-    balances.
-    """
+    """Events from the SDK in two replicas reach the stand-in in batches, and the ledger balances."""
     taken = wait_until(
         lambda: stats if (stats := stack.stats())["accepted"] >= 2 else None,
         HEALTHY_TIMEOUT_SECONDS,

@@ -82,9 +82,7 @@ def shown(log: str, label: str) -> int:
 
 @needs_proc
 def test_the_demo_adds_up(demo: Callable[..., Process], tmp_path: Path) -> None:
-    """A worker dies with a leased batch, every event still arrives, and every program has ended
-    afterwards.
-    """
+    """A worker dies with a leased batch, every event still arrives, and every program has ended."""
     process = demo("--seconds", "6", "--events-per-second", "250")
 
     code = process.wait(WHOLE_DEMO_SECONDS)
@@ -133,9 +131,7 @@ def test_an_interrupted_demo_leaves_nothing(
 def test_no_program_outlives_a_demo_that_is_killed(
     demo: Callable[..., Process], tmp_path: Path
 ) -> None:
-    """After SIGKILL, which keeps the demo from ending its programs, no worker and no child of one
-    is left.
-    """
+    """After a SIGKILL of the demo, which ends nothing itself, no worker and no worker's child is left."""
     process = demo("--seconds", "20")
     process.wait_for_log("with VWO's own SDK", ENDED_SECONDS)
     assert len(left_programs(tmp_path)) > 8
@@ -172,9 +168,7 @@ STATS = Stats(2, 2, 0, 0, {}, 4, 0, 0, 2, 100, 0, 0.0, 1.0, Delays(0.1, 0.2, 0.2
 
 
 def total(**changed: object) -> Sum:
-    """The summary of a demo in which two replicas enqueued two events each, with the given facts
-    *changed*.
-    """
+    """The summary of a demo in which two replicas enqueued two events each, with *changed* facts."""
     facts: dict[str, object] = {
         "reports": [
             ReplicaReport("1", [0.1, 0.3], [0.01], ["a", "b"], []),

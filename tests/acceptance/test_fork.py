@@ -249,9 +249,7 @@ def test_many_short_lives_leave_nothing_that_lasts(
 
 
 def test_a_fork_in_an_event_loop(redis: redis_py.Redis, run: Callable[..., dict[str, Any]]) -> None:
-    """Children go on with a queue for threads or with their own loop; the parent's awaits are not
-    affected.
-    """
+    """Children go on with a threads' queue or their own loop; the parent's awaits are not affected."""
     run("in_an_event_loop")
 
     counts = {"before": 10, "during": 500, "without": 20, "own": 20, "after": 10}

@@ -105,9 +105,7 @@ def test_400_before_the_first_success_is_configuration(installation: Installatio
 
 @pytest.mark.parametrize(("standin", "status"), [(400, 400), (422, 422)], indirect=["standin"])
 def test_only_what_vwo_rejects_is_dead_lettered(installation: Installation, status: int) -> None:
-    """After a success, a refused batch is searched: only its poison is dead-lettered, the rest is
-    delivered.
-    """
+    """After a success, a refused batch is searched: its poison is dead, everything else is delivered."""
     installation.worker()
     queue = _enqueue(installation)
     wait_until(lambda: installation.snapshot(queue).delivered == 3, 20)
@@ -154,9 +152,7 @@ def test_a_host_that_is_not_allowed_gets_nothing(installation: Installation) -> 
 
 
 def test_the_callback_is_told_of_every_try(installation: Installation) -> None:
-    """flush_callback(error, events) runs in the worker once per attempt; error is None only on
-    success.
-    """
+    """flush_callback(error, events) runs in the worker once an attempt; error is None only on success."""
     installation.standin.fail(503)
     worker = installation.worker()
     queue = _enqueue(installation, flush_callback="delivery_app:note_flush")
@@ -192,9 +188,7 @@ def _receiver_errors(queue: Any) -> int:
 
 
 def test_a_callback_outside_callback_modules_is_not_imported(installation: Installation) -> None:
-    """A callback outside callback_modules is not imported; the log names the setting, and events
-    are delivered.
-    """
+    """A callback outside callback_modules is not imported; the log names the setting."""
     worker = installation.worker()
     queue = _enqueue(installation, flush_callback="os:system")
 

@@ -80,9 +80,7 @@ def test_a_cold_shutdown_hands_the_batch_back(installation: Installation, pool: 
 
 
 def test_a_cold_shutdown_waits_for_threads(installation: Installation) -> None:
-    """A thread cannot be ended from outside: with the threads pool, SIGQUIT lets the POST finish as
-    well.
-    """
+    """Threads cannot be ended from outside: the pool threads finishes its POST even after SIGQUIT."""
     worker, queue = start_post(installation, Fault(delay_seconds=1.5), "--pool=threads")
 
     os.kill(worker.pid, signal.SIGQUIT)

@@ -288,9 +288,7 @@ def _once(standin: Standin) -> list[Any]:
 def test_a_producer_of_one_release_and_a_worker_of_the_other(
     fleet: Fleet, before: Release, this: Release, order: str
 ) -> None:
-    """Between releases every event is delivered once, by size and by age, with the listeners'
-    sweeps only.
-    """
+    """Between releases every event is delivered once, by size and by age, with listeners' sweeps only."""
     producing, working = (before, this) if order == "upgrade" else (this, before)
     fleet.worker(working, "worker")
 

@@ -24,9 +24,7 @@ def test_a_bug_can_be_made(bug: Bug) -> None:
 
 
 def test_the_page_lists_them() -> None:
-    """docs/reliability.md has the table of the catalogue; `python tests/bugs/run.py --write`
-    updates it.
-    """
+    """docs/reliability.md has the catalogue's table; `python tests/bugs/run.py --write` updates it."""
     text = PAGE.read_text("utf-8")
 
     assert text.partition(BEGIN)[2].partition(END)[0].strip() == table(BUGS)

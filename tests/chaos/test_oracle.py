@@ -94,9 +94,7 @@ def test_receipts_are_read_as_they_come(tmp_path: Path) -> None:
 
 
 def test_the_vendor_notes_what_it_took_and_whose_answer_was_lost() -> None:
-    """A batch is accepted even if its connection was reset, a refused one is not; accounts are
-    separate.
-    """
+    """A batch is accepted even if its connection was reset, a refused one not; accounts are separate."""
     with Vendor() as vendor:
         vendor.misbehave = lambda _: Fault(connection="reset", accepted=True)
         with pytest.raises(requests.ConnectionError):

@@ -20,9 +20,7 @@ _COUNTERS = ("accepted", "events", "bytes", "delivered", "dead", "refused")
 
 
 class Comparison:
-    """One shard in Redis and its model, whose clock is Redis' clock plus the time that a test let
-    pass.
-    """
+    """One shard in Redis and its model, whose clock is Redis' plus the time that a test let pass."""
 
     def __init__(self, shard: Shard, model: Model) -> None:
         self.shard = shard
@@ -36,9 +34,7 @@ class Comparison:
         return int(seconds) * 1000 + int(microseconds) // 1000 + self.passed_ms
 
     def claim_order(self) -> list[ModelBatch]:
-        """The batches that are due, in Redis' order: expired leases first, then ready batches,
-        oldest first.
-        """
+        """The due batches in Redis' order: expired leases first, then ready batches, oldest first."""
         pipe = self.shard.client.pipeline(transaction=False)
         for key in (self.shard.keys.leases, self.shard.keys.ready):
             pipe.zrangebyscore(key, "-inf", self.now() - self.passed_ms)

@@ -317,9 +317,7 @@ class ShardLife(RuleBasedStateMachine):
 
     @invariant()
     def every_event_is_in_one_place(self) -> None:
-        """Every event is open, in one batch, delivered or taken away by another program: in exactly
-        one place.
-        """
+        """Every event is open, in a batch, delivered or taken out by others: in exactly one place."""
         placed = Counter(self.model.open)
         for batch in self.model.batches.values():
             placed.update(batch.events)
@@ -328,9 +326,7 @@ class ShardLife(RuleBasedStateMachine):
 
     @invariant()
     def the_ledger_balances(self) -> None:
-        """The ledger balances after every step, unless events were taken out and no sweep has
-        noticed yet.
-        """
+        """The ledger always balances, unless events were taken out and no sweep has noticed yet."""
         snapshot = take_snapshot(self.shard)
         if len(self.model.open) >= self.model.counted:
             assert snapshot.balanced
@@ -338,9 +334,7 @@ class ShardLife(RuleBasedStateMachine):
         assert snapshot.delivered == sum(self.delivered.values())
 
     def teardown(self) -> None:
-        """At the end of every life everything that is left can be delivered, in a bounded number of
-        steps.
-        """
+        """At the end of every life, all that is left can be delivered in a bounded number of steps."""
         if not hasattr(self, "model"):
             return
         if self.model.paused:

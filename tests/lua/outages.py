@@ -49,9 +49,7 @@ class RefusedLife(LossyLife):
 
     @rule(who=producers, sizes=small, chance=chances)
     def go_silent(self, who: int, sizes: list[int], chance: int) -> None:
-        """A worker goes silent with its newest claim, and another worker claims the batch; both may
-        go on.
-        """
+        """A worker goes silent with its newest claim, and another claims the batch; both may go on."""
         self.flush(who, sizes, chance)
         self.let_time_pass(LEASE_SECONDS + 5)
         self.claim(chance)
@@ -133,9 +131,7 @@ class RefusedLife(LossyLife):
     @precondition(lambda self: self.handed_back)
     @rule(chance=chances)
     def hand_back_again(self, chance: int) -> None:
-        """The answer was lost, and the worker hands back again; another worker may have the batch
-        by now.
-        """
+        """The answer was lost, and the worker hands back again; another may have the batch by now."""
         self._hand_back(self.handed_back[chance % len(self.handed_back)])
 
     @precondition(lambda self: self.handed_back)

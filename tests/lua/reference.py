@@ -235,9 +235,7 @@ class Model:
         now: int,
         claim: str,
     ) -> list[bytes] | None:
-        """Settle a leased batch in parts; the number of events delivered, or None without the
-        lease.
-        """
+        """Settle a leased batch in parts; the number of delivered events, or None without the lease."""
         whole = self.held(batch_id, attempt)
         if whole is None:
             return None
@@ -301,9 +299,7 @@ class Model:
     def make_room(
         self, events: Sequence[bytes], oldest_first: Iterable[str]
     ) -> tuple[list[bytes], int]:
-        """Drop ready batches, then open events, until a push fits; the number of events dropped,
-        and the code.
-        """
+        """Drop ready batches, then open events, until a push fits; the dropped events, and the code."""
         held = self.of("leases")
         in_flight = sum(len(batch.events) for batch in held)
         if not self._may_hold(events, in_flight, sum(batch.size for batch in held)):

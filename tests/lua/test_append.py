@@ -137,9 +137,7 @@ def test_the_sweep_takes_room_back(world: World) -> None:
 
 @pytest.mark.parametrize("sequence", [6, 7])
 def test_a_repeat_stores_nothing(world: World, sequence: int) -> None:
-    """A repeated append stores nothing; enqueue.lua recognises the repeat as well and stores
-    nothing.
-    """
+    """A repeated append stores nothing; enqueue.lua recognises the repeat as well."""
     world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
     world.client.set(world.shard.keys.mark("m"), 6)
     world.shard.append(mark(7), b"2")
@@ -158,9 +156,7 @@ def test_a_repeat_stores_nothing(world: World, sequence: int) -> None:
 def test_an_event_before_which_redis_lost_others_is_left_alone(
     world: World, seen: int | None
 ) -> None:
-    """An append that reveals lost events is left to enqueue.lua, which counts the loss and stores
-    the event once.
-    """
+    """An append that reveals lost events is left to enqueue.lua, which counts them and stores once."""
     world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
     if seen is not None:
         world.client.set(world.shard.keys.mark("m"), seen)

@@ -373,9 +373,7 @@ def test_a_slow_probe_that_nobody_replaced_counts(world: World) -> None:
 
 
 def test_ending_a_probe_of_a_closed_circuit_tells_that_it_is_closed(world: World) -> None:
-    """A probe that ends after the circuit was closed finds it closed, even if failures were counted
-    since.
-    """
+    """A probe that ends after the circuit was closed finds it so, even if failures were counted since."""
     seen = circuit(world)
     assert seen.end_probe("late", answered=True) is True
     fail(world, seen)
@@ -400,9 +398,7 @@ def test_a_probe_of_a_circuit_that_was_forgotten_is_an_ordinary_send(world: Worl
 
 
 def test_a_clock_that_stepped_back_lets_a_probe_through(world: World) -> None:
-    """A wait longer than any valid one is over, as after a clock that stepped back; one probe at a
-    time.
-    """
+    """A wait longer than any valid one is over (the clock stepped back), for one probe at a time."""
     seen = opened(world)
     let_time_pass(world, -FAR)
 

@@ -71,9 +71,7 @@ def test_a_released_batch_is_invisible_until_its_delay_is_over(world: World) -> 
 
 
 def test_an_expired_lease_is_reclaimed_first(world: World) -> None:
-    """A batch with an expired lease is claimed before all ready batches, and the lost lease is
-    counted.
-    """
+    """A batch with an expired lease is claimed before ready batches, and the lost lease is counted."""
     line = Line(attempt=1, lost=1, error="an older failure")
     world.given(
         ready={"a": world.at(-90_000)},
@@ -180,9 +178,7 @@ def test_a_slot_that_expired_is_not_taken_again(world: World) -> None:
 
 
 def test_a_backlog_calls_for_help(world: World) -> None:
-    """When more batches are ready than lanes are busy, the claim takes further slots under the help
-    token.
-    """
+    """If more batches are ready than lanes are busy, a claim takes further slots under the help token."""
     world.given(
         limits=replace(LIMITS, parallel=4),
         ready={name: world.at(-1) for name in "abc"},
@@ -243,9 +239,7 @@ def test_what_the_worker_must_know(
 
 
 def test_an_id_without_a_line_is_removed(world: World) -> None:
-    """An id without an info line is removed: it cannot be sent and must not block the batches
-    behind it.
-    """
+    """An id without an info line is removed: it cannot be sent and must not block other batches."""
     world.given(ready={"a": world.at(-2), "b": world.at(-1)}, info={"b": Line()})
 
     first = world.claim()
@@ -387,9 +381,7 @@ def test_a_hold_that_is_let_go_is_over(world: World) -> None:
 
 
 def test_the_longest_lease_is_kept_in_mind(world: World) -> None:
-    """A claim stores the longest lease for sweepers with shorter ones; a shorter lease changes
-    nothing.
-    """
+    """A claim stores the longest lease, for sweepers with shorter ones; a shorter one changes nothing."""
     world.given(ready={"a": world.at(-2), "b": world.at(-1)}, info={"a": Line(), "b": Line()})
     claim = world.shard.claim
 

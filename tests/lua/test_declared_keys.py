@@ -194,9 +194,7 @@ def test_the_node_refuses_a_script_that_crosses_slots(node: Any) -> None:
 
 
 def test_names_of_a_shard_share_a_hash_tag() -> None:
-    """Whatever the queue is called, the keys of one shard share one hash tag; other shards have
-    other tags.
-    """
+    """The keys of one shard share a hash tag, whatever the queue's name; other shards have others."""
     first, second = shard_keys("vwo", "fme-1-a", 0), shard_keys("vwo", "fme-1-a", 1)
     names = [first.open, first.meta, first.batch("b{1}"), first.mark("m")]
 

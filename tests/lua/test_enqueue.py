@@ -134,9 +134,7 @@ def test_the_mark_goes_by_itself(world: World, sequence: int) -> None:
     ],
 )
 def test_what_redis_lost_is_counted(world: World, seen: int, sequence: int, lost: int) -> None:
-    """Lost events are counted: two of this mark's six events arrive now, so Redis should have seen
-    four.
-    """
+    """Lost events are counted: of this mark's six, two arrive now, so Redis should have seen four."""
     world.given(meta=KNOWN)
     world.client.set(world.shard.keys.mark("m"), seen)
 
@@ -280,9 +278,7 @@ def test_marks_are_apart(world: World) -> None:
 
 
 def test_the_nth_event_seals(world: World) -> None:
-    """The n-th event seals the whole list into a batch: same key type, same bytes, timed by its
-    first event.
-    """
+    """The n-th event seals the whole list: same key type, same bytes, timed by its first event."""
     world.given(
         meta={**KNOWN, "open_events": 2, "open_bytes": 4, "events": 2, "bytes": 4, "accepted": 2,
               "first_ms": world.at(-9_000)},
@@ -602,9 +598,7 @@ def test_an_adopted_list_is_left_to_the_sweep(world: World) -> None:
 
 
 def test_a_list_over_a_lowered_limit_is_left_to_the_sweep(world: World) -> None:
-    """A list longer than a lowered limit is left to the sweep: sealed whole, the batch would be too
-    large.
-    """
+    """A list longer than a lowered limit is left to the sweep: as one batch it would be too large."""
     world.given(
         meta={**KNOWN, "open_events": 4, "open_bytes": 8, "events": 4, "bytes": 8, "accepted": 4,
               "first_ms": world.at(-9_000)},

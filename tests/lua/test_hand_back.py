@@ -116,9 +116,7 @@ def test_a_second_time_changes_nothing(world: World) -> None:
 
 
 def test_the_next_holder_is_safe_though_its_attempt_has_the_same_number(world: World) -> None:
-    """A hand-back repeated after another worker's claim leaves that lease alone, though attempts
-    are equal.
-    """
+    """A hand-back repeated after another worker's claim leaves that lease alone (equal attempts)."""
     ready(world)
     mine = claimed(world)
     hand_back(world, mine)

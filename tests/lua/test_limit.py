@@ -41,9 +41,7 @@ def test_a_life_that_ended_is_noted_by_the_first_to_tell(world: World) -> None:
 
 
 def test_what_was_appended_under_the_old_limits_is_counted(world: World) -> None:
-    """A change of limits counts the appended events and withdraws the room that the old limits
-    granted.
-    """
+    """A change of limits counts the appended events and withdraws the room of the old limits."""
     world.given(limits=replace(LIMITS, events_per_request=9), meta={"watched": 1})
     world.push(Mark("m", 1), b"1")
     world.shard.append(Mark("m", 2), b"2")

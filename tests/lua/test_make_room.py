@@ -266,9 +266,7 @@ def test_a_mixed_list_that_is_emptied_is_ours_again(world: World) -> None:
 
 
 def test_one_call_drops_a_bounded_number_of_open_events(world: World) -> None:
-    """One call drops a bounded number of open events, to block Redis only briefly; the next call
-    goes on.
-    """
+    """One call drops a bounded number of open events, to block Redis briefly; the next one goes on."""
     world.given(
         limits=replace(LIMITS, events_per_request=5_000, capacity_events=100), meta={"watched": 1}
     )

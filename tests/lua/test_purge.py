@@ -51,9 +51,7 @@ def test_what_is_not_dead_is_left_alone(world: World, state: str) -> None:
     ids=["over", "at", "under", "none"],
 )
 def test_dead_letters_are_kept_up_to_a_bound(world: World, most_events: int, dropped: int) -> None:
-    """Five dead events are kept; beyond the bound the batch is dropped, counted under the given
-    reason.
-    """
+    """Five dead events are kept; beyond the bound a batch is dropped, under the given reason."""
     world.given(
         meta=META, dead={"b": world.at(-1)}, info={"b": Line(events=3)}, batches={"b": [b"1"]}
     )

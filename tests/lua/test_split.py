@@ -188,9 +188,7 @@ def test_delivered_dead_and_ready_parts(world: World) -> None:
 
 
 def test_many_ranges_keep_their_order(world: World) -> None:
-    """Every second event of the largest batch, and long ranges between single events, keep their
-    order.
-    """
+    """Every second event of the largest batch, and ranges between single events, keep their order."""
     leased(world, 5_000)
     singles = [(i, i + 1) for i in range(0, 2_000, 2)]
     longs = [(2_000, 3_500), (3_600, 3_601), (3_700, 5_000)]
@@ -296,9 +294,7 @@ def test_another_attempt_is_refused(world: World, attempt: int) -> None:
 
 
 def test_an_expired_lease_that_nobody_took_may_be_split(world: World) -> None:
-    """The holder of an expired lease may split its batch while no other worker has it: VWO's answer
-    counts.
-    """
+    """The holder of an expired lease may split its batch while no other has it: VWO's answer counts."""
     leased(world, 4)
     world.client.zadd(world.shard.keys.leases, {"b": world.at(-5_000)})
 

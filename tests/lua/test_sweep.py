@@ -184,9 +184,7 @@ def test_foreign_events_behind_ours_keep_our_timer(world: World) -> None:
 
 
 def test_adopted_events_are_sealed_at_their_age(world: World) -> None:
-    """Adopted events are sealed at their age with their bytes counted; the next list is an ordinary
-    one.
-    """
+    """Adopted events are sealed at their age, with bytes counted; the next list is an ordinary one."""
     meta = {"mixed": 1, "open_events": 2, "events": 2, "accepted": 2, "bytes": 0, "open_bytes": 0}
     world.given(meta={**watched(world), **meta, "first_ms": world.at(DUE)}, open=[b"f1", b"f2"])
 
@@ -587,9 +585,7 @@ def test_a_shard_that_holds_something_is_never_idle(world: World, held: dict[str
     ("age_ms", "idle"), [(IDLE_MS - 60 * SECOND, 0), (IDLE_MS + 60 * SECOND, 1)]
 )
 def test_a_shard_is_idle_after_a_while(world: World, age_ms: int, idle: int) -> None:
-    """A shard becomes idle only after it was empty for long: a slow trickle is not announced each
-    time.
-    """
+    """A shard is idle only after it was empty for long: a slow trickle is not announced each time."""
     world.given(meta={"watched": world.at(-age_ms)}, dead={"a": world.at(-age_ms)})
 
     swept = world.sweep()
@@ -608,9 +604,7 @@ def test_a_recent_note_is_not_rewritten(world: World) -> None:
 
 
 def test_a_sweeper_with_shorter_leases_ends_no_lease(world: World) -> None:
-    """A sweeper with a shorter lease_seconds ends no longer lease, as during a roll-out that raises
-    it.
-    """
+    """A sweeper with a shorter lease_seconds ends no longer lease, as in a roll-out that raises it."""
     world.given(
         meta={"longest_lease_ms": 3_600_000},
         leases={"long": world.at(3_590_000), "stepped back": world.at(3_700_000)},

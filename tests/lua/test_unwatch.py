@@ -22,9 +22,7 @@ def test_an_empty_shard_is_forgotten(world: World) -> None:
 
 
 def test_the_next_event_of_a_forgotten_shard_is_announced(world: World) -> None:
-    """The next event of a forgotten shard is announced, even if its open list was deleted with room
-    left.
-    """
+    """A forgotten shard's next event is announced, even if its open list was deleted with room left."""
     world.given(limits=replace(LIMITS, events_per_request=9), meta={"watched": 1})
     world.push(Mark("m", 1), b"1")
     world.client.delete(world.shard.keys.open)

@@ -253,9 +253,7 @@ def test_two_spellings_that_disagree(
 def test_an_option_that_does_not_exist(
     options: Any, told: str, parsed: BatchSettings, logged: list[str]
 ) -> None:
-    """An unknown option is reported with the nearest known one and without its value; it still
-    means batches.
-    """
+    """An unknown option is reported with the nearest one, not its value, and still means batches."""
     with pytest.raises(SettingsError) as refused:
         parse_batch_event_data(options, strict=True)
 
@@ -429,9 +427,7 @@ def test_a_wrong_callback_alone_still_means_real_time() -> None:
 def test_a_decorated_callback_is_found_by_what_its_name_leads_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A decorated callback is found by its name, which functools.wraps keeps: workers import the
-    wrapper.
-    """
+    """A decorated callback is found by its name, kept by functools.wraps: workers import the wrapper."""
 
     @functools.wraps(on_flush)
     def wrapper(error: object, events: object) -> None: ...

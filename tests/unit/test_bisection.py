@@ -136,9 +136,7 @@ def test_few_poisons_are_all_found(batch: tuple[int, frozenset[int]]) -> None:
 
 @given(batch=batches(most_events=200))
 def test_any_poisons_are_found_or_nothing_is_blamed(batch: tuple[int, frozenset[int]]) -> None:
-    """Either all poisons are found, or nothing was accepted in time and the account is taken for
-    the cause.
-    """
+    """Either all poisons are found, or nothing was accepted in time and the account is blamed."""
     events, poisons = batch
     vwo = Vwo(poisons)
 

@@ -47,9 +47,7 @@ def test_pauses_grow_with_failures() -> None:
 
 
 def test_no_request_asks_while_a_drainer_does() -> None:
-    """While a drainer probes, no call does, unless the drainer was silent for long and may have no
-    thread.
-    """
+    """While a drainer probes, no call does, unless it was silent for long and may have no thread."""
     breaker = opened(100.0)
     breaker.leave_to_drainer(100.0)
 

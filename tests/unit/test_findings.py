@@ -162,9 +162,7 @@ def test_somebody_has_to_listen() -> None:
 def test_somebody_has_to_sweep(
     ages: dict[str, int], interval: float, state: str, words: str
 ) -> None:
-    """Beat or a listener has to sweep; how long a silence is a problem depends on the sweep's
-    interval.
-    """
+    """Beat or a listener has to sweep; a silence is a problem after some intervals of the sweep."""
     now = 1_000_000_000
     sweeps = {by: now - 1000 * age for by, age in ages.items()}
 

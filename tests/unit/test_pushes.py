@@ -38,9 +38,7 @@ def test_a_push_is_sent_again_once(failures: list[Exception], allowed: list[bool
 
 @pytest.mark.parametrize("failure", [LOST, SLOW])
 def test_a_push_whose_answer_is_missing_is_in_doubt(failure: Exception) -> None:
-    """A push without an answer may have been stored, or may be later: its mark is in doubt from
-    then on.
-    """
+    """A push without an answer may be stored, now or later: its mark is in doubt from then on."""
     mark = Mark("m", 1, 1)
 
     Repeats(mark).allow(failure)

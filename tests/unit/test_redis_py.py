@@ -53,9 +53,7 @@ def test_commands_ask_our_cluster_client_for_nothing_it_lacks(command: str) -> N
 
 
 def test_the_rule_sees_what_is_missing() -> None:
-    """The search finds a command that reads an attribute of redis-py's own clients; the list is not
-    empty.
-    """
+    """A command that reads an attribute of redis-py's own clients is found; the list is not empty."""
     assert missing(ClusterClient.slowlog_get) != []
     assert {"hgetall", "execute_command", "script_load"} <= commands_of_the_queue()
 

@@ -112,9 +112,7 @@ def test_a_servers_address_is_that_of_its_url(options: dict[str, Any], url: str)
 
 @pytest.mark.parametrize(("url", "broker"), BROKERS)
 def test_celerys_spelling(url: str, broker: str) -> None:
-    """In Celery's spelling, a password stands before the host, and a socket's database has another
-    name.
-    """
+    """In Celery's spelling a password is before the host, and a socket's database has another name."""
     assert RedisUrl.parse(url).as_broker_url() == broker
 
 

@@ -159,9 +159,7 @@ def test_a_django_without_our_setting_gives_nothing(django: Django) -> None:
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty variable counts as not set, as Compose files pass them; only an empty spool folder
-    counts.
-    """
+    """An empty variable, as Compose files pass it, is not set, except the spool's folder."""
     for name in NAMES:
         monkeypatch.setenv(environment_variable(name), " ")
 
@@ -370,9 +368,7 @@ def test_a_password_never_shows(url: str) -> None:
 
 
 def test_what_is_written_in_several_forms_is_kept_in_one() -> None:
-    """Values are kept in one form: hosts in lower case, ~ expanded, a path as text, whole seconds
-    as floats.
-    """
+    """Values have one form: hosts in lower case, ~ expanded, a path as text, seconds as floats."""
     settings = Settings(
         allowed_hosts=["A.Example:8443"],  # type: ignore[arg-type]
         spool_dir="~/spool",

@@ -126,9 +126,7 @@ def test_a_larger_success_is_remembered() -> None:
 
 
 def test_an_ordinary_success_changes_nothing() -> None:
-    """Success changes nothing while VWO has refused no batch as too large: the usual case costs no
-    write.
-    """
+    """Success changes nothing while VWO refused no batch as too large: no write in the usual case."""
     assert after_success(Passed(100, 9_000, NOW), 100, 9_000) is None
     assert after_success(None, 5_000, 10_000_000) is None
 

@@ -53,9 +53,7 @@ def complaints(kind: type[Any]) -> list[str]:
 
 @pytest.mark.parametrize("kind", [HTTPConnection, HTTPSConnection])
 def test_urllib3_has_the_private_names(kind: type[Any]) -> None:
-    """Both kinds of connection call the methods that deadline.py overrides, and have the names that
-    it reads.
-    """
+    """Both kinds of connection call what deadline.py overrides, and have the names that it reads."""
     assert complaints(kind) == []
 
 
@@ -92,9 +90,7 @@ def test_each_missing_name_is_told() -> None:
 
 
 def test_a_method_that_is_no_longer_called_is_told() -> None:
-    """An override that urllib3 no longer calls is reported: it would leave a connection without a
-    deadline.
-    """
+    """An override that urllib3 no longer calls is reported: a connection would have no deadline."""
     told = complaints(Bypassed)
 
     assert [text.partition("calls ")[2].partition(",")[0] for text in told] == [

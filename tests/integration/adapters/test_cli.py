@@ -76,9 +76,7 @@ def test_status_shows_what_is_stuck_since_when_and_why(queues: Queues, run: Run)
 
 
 def test_status_says_which_queue_is_full(queues: Queues, run: Run) -> None:
-    """status says which queue is full and how many events that has cost; other queues are not
-    mentioned.
-    """
+    """status says which queue is full and how many events that cost; other queues are not mentioned."""
     full, other = queues.add(1), queues.add(2)
     queues.fill(other, 3)
     queues.client.hset(queues.shard(full).keys.meta, "capacity_events", 5)
@@ -93,9 +91,7 @@ def test_status_says_which_queue_is_full(queues: Queues, run: Run) -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_no_number_is_cut_off(queues: Queues, run: Run, width: int) -> None:
-    """On a terminal too narrow for the table, each queue is a block of lines, and no number is cut
-    off.
-    """
+    """On a terminal too narrow for the table, each queue is a block of lines; no number is cut off."""
     queue = queues.add(events_per_request=5000)
     queues.fill(queue, 1234)
     queues.client.hincrby(queues.shard(queue).keys.meta, "accepted", 987_654_321_000)
@@ -293,9 +289,7 @@ def test_pause_all_says_who_and_when(queues: Queues, run: Run) -> None:
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
 def test_pause_and_resume_want_to_be_told_which(queues: Queues, run: Run, command: str) -> None:
-    """pause and resume need either a queue or --all; neither or both is wrong usage and changes
-    nothing.
-    """
+    """pause and resume need a queue or --all; neither or both is wrong usage and changes nothing."""
     queue = queues.add()
 
     neither, both = run(command), run(command, "--all", "--queue", queue.name)
@@ -431,9 +425,7 @@ def test_with_nothing_dead_there_is_nothing_to_do(queues: Queues, run: Run) -> N
 
 
 def test_doctor_prints_each_check_with_its_remedy(queues: Queues, run: Run) -> None:
-    """doctor prints each check with its remedy and exits with 1 on problems; its JSON is the list
-    of findings.
-    """
+    """doctor prints each check with its remedy, exits with 1 on problems; its JSON lists the findings."""
     queues.fill(queues.add(), 1)
 
     text, shape = run("doctor", width=100), run("doctor", "--json")
@@ -462,9 +454,7 @@ def test_doctor_takes_wrong_settings_for_a_finding(
 
 
 def test_doctor_without_redis_says_so(bare: Run) -> None:
-    """Without Redis, doctor reports one problem for each unreachable thing, without password or
-    traceback.
-    """
+    """Without Redis, doctor reports each unreachable thing once, without password or traceback."""
     result = bare("doctor", "--redis-url", NOWHERE)
 
     assert result.exit_code == 1
@@ -486,9 +476,7 @@ COMMANDS = (
 def test_without_redis_there_is_one_clear_line(
     bare: Run, words: tuple[str, ...], as_json: bool
 ) -> None:
-    """Without Redis, one line says what was tried, what is true and what to do; exit code 1, no
-    password.
-    """
+    """Without Redis, one line says what was tried, what is true and what to do; exit code 1."""
     result = bare(*words, "--redis-url", NOWHERE, *(["--json"] if as_json else []))
 
     text = document(result)["error"] if as_json else result.stderr
@@ -618,9 +606,7 @@ def test_the_spool_is_shown_and_drained(bare: Run) -> None:
 def test_without_a_spool_there_is_nothing_to_drain(
     bare: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With an empty spool_dir both commands say that there is no spool; a host that never spooled
-    is fine.
-    """
+    """With an empty spool_dir both commands say that there is no spool; an unused spool is fine."""
     for word in ("status", "drain"):
         fresh = bare("spool", word)
         with monkeypatch.context() as patch:

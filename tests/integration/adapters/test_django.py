@@ -104,9 +104,7 @@ def test_right_settings_pass() -> None:
     ],
 )
 def test_a_mistake_is_one_error(options: Any, number: str, named: list[str]) -> None:
-    """A mistake is one error with the setting, its range, the given value and a remedy, without a
-    password.
-    """
+    """A mistake is one error with setting, range, given value and remedy, without a password."""
     (error,) = errors_of(options)
 
     assert error.id == f"vwo_celery.{number}"
@@ -252,9 +250,7 @@ def test_the_event_is_what_it_was_at_the_call(queue: vwo_celery.Queue, stored: S
 
 
 def test_an_event_without_json_form_is_dropped(queue: vwo_celery.Queue, stored: Stored) -> None:
-    """An event without a JSON form is counted as dropped; nothing is raised, and the transaction
-    commits.
-    """
+    """An event without a JSON form is counted as dropped, not raised; the transaction commits."""
     with transaction.atomic():
         enqueue_on_commit(queue, {"name": float("nan")})
         enqueue_on_commit(queue, {"name": "fine"})
@@ -291,9 +287,7 @@ def test_redis_away_raises_nothing_after_the_commit(connect: Connect) -> None:
 def test_whatever_enqueue_raises_stays_here(
     queue: vwo_celery.Queue, stored: Stored, monkeypatch: pytest.MonkeyPatch, connected: bool
 ) -> None:
-    """An unexpected error of `enqueue` loses the event, but neither the request nor other commit
-    callbacks.
-    """
+    """An unexpected error of `enqueue` loses the event, not the request or other commit callbacks."""
     if connected:
         connections["default"].ensure_connection()
     done: list[str] = []
@@ -430,9 +424,7 @@ Manage = Callable[..., subprocess.CompletedProcess[str]]
 def test_manage_py_hands_over_to_the_operators_command(
     manage: Manage, queue: vwo_celery.Queue, stored: Stored
 ) -> None:
-    """manage.py passes words, settings and exit codes to the operator's command, after Django's own
-    options.
-    """
+    """manage.py passes words, settings and exit codes on, with Django's own options before them."""
     queue.enqueue({"name": "bought"})
 
     ledger = manage(

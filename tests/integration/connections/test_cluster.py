@@ -120,9 +120,7 @@ def test_shards_lie_on_several_nodes(group: ClusterGroup) -> None:
 def test_slots_move_while_events_flow(
     group: ClusterGroup, installation: LoadedInstallation
 ) -> None:
-    """Each shard moves to another node during enqueues and sends: no event is lost, stored twice or
-    sent twice.
-    """
+    """Each shard moves to another node while events flow: none is lost, stored twice or sent twice."""
     installation.worker()
     streams = [installation.stream(name) for name in ("a", "b")]
     for stream in streams:
@@ -145,9 +143,7 @@ def test_slots_move_while_events_flow(
 
 
 def test_a_shard_between_two_nodes(group: ClusterGroup) -> None:
-    """While a shard's keys lie on two nodes, nothing is stored and the receipt says so; then
-    enqueues work again.
-    """
+    """While a shard's keys lie on two nodes, nothing is stored and the receipt says so; then it is."""
     queue = connect_to(group.url, enqueue_timeout_seconds=0.5)
     assert all(queue.enqueue_many({"n": n} for n in range(10)))
     shard = producer_of(queue).shards[0]
@@ -299,9 +295,7 @@ def test_a_part_that_nobody_serves() -> None:
 
 
 def test_a_cluster_that_is_away_is_no_error_of_connecting() -> None:
-    """An application starts without its cluster: enqueue reports it, and stores once the cluster is
-    there.
-    """
+    """An application starts without its cluster; enqueue says so, and stores once it is there."""
     port = cluster_port()
     queue = connect_to(f"redis+cluster://127.0.0.1:{port}")
 
@@ -315,9 +309,7 @@ def test_a_cluster_that_is_away_is_no_error_of_connecting() -> None:
 
 
 def test_no_client_warns(group: ClusterGroup) -> None:
-    """redis-py gives no warning: its deprecated retry options are not used in releases that
-    deprecate them.
-    """
+    """redis-py gives no warning: retry options are not used in releases that deprecate them."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
 

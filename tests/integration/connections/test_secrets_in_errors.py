@@ -81,9 +81,7 @@ def test_a_failed_command_is_cut_out_of_the_error(text: str, kind: type[Exceptio
 )
 @pytest.mark.parametrize("open_one", [open_client, open_async_client])
 def test_a_url_that_redis_py_cannot_use_is_an_error_of_ours(url: str, open_one: object) -> None:
-    """A URL that redis-py cannot use is a SettingsError when the client is made, without redis-py's
-    quotation.
-    """
+    """A URL that redis-py cannot use is a SettingsError at once, without redis-py's quotation of it."""
     with pytest.raises(SettingsError, match="redis_url cannot be used") as caught:
         open_one(url, timeout_seconds=1.0)  # type: ignore[operator]
 

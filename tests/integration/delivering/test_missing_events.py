@@ -102,9 +102,7 @@ def test_a_batch_whose_events_were_deleted_is_kept_as_dead(
     standin: Standin,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A batch with deleted events is kept as dead, and the operator is told; the next batch is sent
-    as usual.
-    """
+    """A batch with deleted events is dead, and the operator is told; the next batch is sent as usual."""
     after_the_claim(monkeypatch, lambda shard, batch: redis.rpop(shard.keys.batch(batch.id)))
 
     heard = announced(queue)

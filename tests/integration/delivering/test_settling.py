@@ -253,9 +253,7 @@ def test_a_lone_poison_is_dead_lettered_once_another_batch_passes(make: Make, vw
 
 @pytest.mark.declared_keys(*KEPT)
 def test_a_lone_event_that_nothing_proves_guilty_pauses(make: Make, vwo: Vwo) -> None:
-    """If nothing else is accepted, a batch with one refused event is kept: the account may be the
-    cause.
-    """
+    """If nothing else is accepted, a lone refused event is kept: the account may be the cause."""
     made = proven(make(per_request=1))
     vwo.judge = lambda numbers: 400
     made.enqueue(1)
@@ -479,9 +477,7 @@ def test_an_interrupted_batch_is_handed_back(
 
 @pytest.mark.declared_keys(*KEPT)
 def test_a_late_thread_settles_nothing_that_was_handed_back(make: Make, vwo: Vwo) -> None:
-    """When a stopping process hands back, its sending thread settles nothing: another worker has
-    the batch.
-    """
+    """After a stopping process handed back, its sending thread settles nothing: another has the batch."""
     made = make(per_request=2, backoff_base_seconds=30, backoff_max_seconds=30)
     sending, gate = sending_two(made, vwo, 503)
 

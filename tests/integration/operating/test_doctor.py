@@ -30,9 +30,7 @@ def examine(queues: Queues, **settings: Any) -> dict[str, list[Finding]]:
 
 
 def test_a_working_fleet_has_no_problem(queues: Queues) -> None:
-    """With a listener, a beat and moving events, the only finding is that the test server keeps no
-    data.
-    """
+    """With a listener, a beat and moving events, the only finding is that the server keeps no data."""
     queues.fill(queues.add(), 7)
     queues.fleet.note_listener("host:1")
     queues.fleet.note_sweep("beat")
@@ -68,9 +66,7 @@ def test_a_host_that_workers_refuse_is_named(queues: Queues) -> None:
 
 
 def test_callbacks_are_tried(queues: Queues) -> None:
-    """A callback of a module that is not allowed is a problem; a missing module may exist where
-    workers run.
-    """
+    """A callback's module must be allowed; if it is missing here, it may exist where workers run."""
     queues.add(flush_callback="json:dumps")
 
     (refused,) = examine(queues)["callbacks"]

@@ -148,9 +148,7 @@ def test_what_cannot_be_known_is_unhealthy(
 
 
 def test_a_probe_is_quick_to_start() -> None:
-    """health starts fast: it imports neither Celery nor an HTTP library nor the output of other
-    commands.
-    """
+    """health starts fast: it imports no Celery, no HTTP library and no output of other commands."""
     heavy = {"celery", "kombu", "requests", "rich", "django"}
     program = (
         "import sys\nfrom vwo_celery.cli import main\n"

@@ -75,9 +75,7 @@ def test_a_deleted_key_puts_the_ledger_out_of_balance(queues: Queues) -> None:
 
 
 def test_an_emptied_queue_with_a_wrong_counter_is_out_of_balance(queues: Queues) -> None:
-    """An empty queue with a wrong counter is out of balance, although empty queues are read in a
-    shorter way.
-    """
+    """An empty queue with a wrong counter is out of balance, although it is read in a shorter way."""
     queue = queues.add()
     queues.client.hset(queues.shard(queue).keys.meta, mapping={"accepted": 7, "delivered": 5})
 
@@ -183,9 +181,7 @@ def test_a_queue_without_registration_is_found(queues: Queues) -> None:
 
 
 def test_a_registration_that_cannot_be_read_spoils_no_other(queues: Queues) -> None:
-    """An unreadable registration, as of a later release, is named; the other queues are shown as
-    usual.
-    """
+    """An unreadable registration, as of a later release, is named; other queues are shown as usual."""
     queue = queues.add()
     queues.client.hset(queues.fleet.keys.queues, "fme-9-later", '{"destination": 1}')
     queues.client.hset(queues.fleet.keys.queues, "fme-8-broken", b"\xff{")

@@ -176,9 +176,7 @@ def test_health_names_the_stall_of_late_events(queues: Queues) -> None:
 
 
 def test_a_rescue_is_forgotten_after_a_while(queues: Queues) -> None:
-    """A rescue by a listener is forgotten after a while: an idle fleet is healthy again without any
-    task.
-    """
+    """A listener's rescue is forgotten after a while: an idle fleet is healthy again without a task."""
     note(queues, "task", 1000)
     note(queues, "rescue", 30)
     queues.fleet.note_listener("worker:1")
@@ -235,9 +233,7 @@ def refuse(broker: RedisServer, proxy: TcpProxy) -> None:
 def test_a_broker_out_of_reach_is_told_soon(
     trouble: Callable[[RedisServer, TcpProxy], None], caplog: Any
 ) -> None:
-    """An unreachable broker is reported within seconds, the next call does not wait, and it is
-    logged once.
-    """
+    """An unreachable broker is reported within seconds and logged once; the next call does not wait."""
     with RedisServer() as broker, TcpProxy(broker.port) as proxy:
         published = publisher(proxy.url())
         assert published.publish(WAKEUP)

@@ -86,9 +86,7 @@ def test_an_enqueue_is_one_command(redis: redis_py.Redis, redis_url: str) -> Non
 
 
 def test_an_enqueue_that_seals_leaves_its_wakeup(redis: redis_py.Redis, redis_url: str) -> None:
-    """An event that seals a batch takes an append, an enqueue, and one more round trip for the
-    wake-up.
-    """
+    """An event that seals takes an append, an enqueue, and one more round trip for the wake-up."""
     queue = connect(redis_url)
     queue.enqueue_many([{"n": n} for n in range(99)])
 
@@ -187,9 +185,7 @@ def test_wakeups_that_nobody_takes_do_not_pile_up(redis: redis_py.Redis, redis_u
 def test_another_process_may_have_registered_smaller_batches(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """A producer that expects large batches still stores its events, in the smaller registered
-    batches.
-    """
+    """A producer that expects large batches stores its events in the smaller registered batches."""
     ours = connect(redis_url)
     ours.enqueue({"n": 0})
     theirs = connect(redis_url, batch={"events_per_request": 2})

@@ -81,9 +81,7 @@ def test_many_events_whose_answer_was_lost_are_stored_once(
 
 
 def test_a_server_that_stalls_stores_an_event_once() -> None:
-    """A server that executes all abandoned attempts later stores the event once; later events work
-    as usual.
-    """
+    """A server that executes all abandoned attempts later stores the event once, and goes on as usual."""
     with RedisServer() as server, redis_py.Redis.from_url(server.url) as client:
         queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
         queue.enqueue({"n": 0})

@@ -194,9 +194,7 @@ def test_drops_are_logged_once_a_minute(
 
 
 def test_capacity_is_shared_by_shards(redis: redis_py.Redis, redis_url: str) -> None:
-    """Each shard has its part of the capacity, rounded up: three parts of ten hold at least ten
-    events.
-    """
+    """Each shard has its part of the capacity, rounded up: three parts of ten hold ten or more."""
     queue = connect(redis_url, shards=3, max_queue_events=10, when_full="drop_newest")
 
     receipts = [queue.enqueue({"n": n}) for n in range(100)]
@@ -287,9 +285,7 @@ def dead_queue(queues: Queues, batches: int, *, each: int = 5) -> vwo_celery.Que
 
 
 def test_the_oldest_dead_letters_go(queues: Queues, drops: list[tuple[str, str, int]]) -> None:
-    """The oldest dead batches are dropped whole until the rest is within the bound; other batches
-    stay.
-    """
+    """The oldest dead batches are dropped until the rest is within the bound; other batches stay."""
     queue = dead_queue(queues, 4)
     oldest_first = queues.client.zrange(queues.shard(queue).keys.dead, 0, -1)
 
@@ -326,9 +322,7 @@ def test_a_second_trim_drops_nothing(queues: Queues, drops: list[tuple[str, str,
 
 
 def test_workers_that_trim_at_once_drop_no_more(queues: Queues) -> None:
-    """Workers that trim at once drop no more than one alone: each batch only while the bound is
-    exceeded.
-    """
+    """Workers that trim at once drop no more than one alone: only while the bound is exceeded."""
     queue = dead_queue(queues, 30, each=1)
     shard = queues.shard(queue)
 
@@ -375,9 +369,7 @@ def findings(queues: Queues, check: str) -> list[Finding]:
 def test_each_producer_tells_what_redis_lost_of_it(
     redis: redis_py.Redis, redis_url: str, queues: Queues, events_per_request: int
 ) -> None:
-    """Each producer reports its lost events once, whatever their way; the ledger balances before
-    and after.
-    """
+    """Each producer reports its lost events once, whatever their way; the ledger always balances."""
     batch = {"events_per_request": events_per_request}
     first, second, silent = (connect(redis_url, batch=batch) for _ in range(3))
     for queue in (first, second, silent):
@@ -447,9 +439,7 @@ def test_a_new_producer_that_registers_first_leaves_it_to_the_others_to_tell(
 
 
 def test_shards_have_marks_of_their_own(redis: redis_py.Redis, redis_url: str) -> None:
-    """Each shard has its own marks: a producer that spreads its events over shards reports no false
-    loss.
-    """
+    """Each shard has its own marks: events spread over several shards cause no false loss."""
     queue = connect(redis_url, shards=4, batch={"events_per_request": 100})
 
     assert all(queue.enqueue({"n": n}) for n in range(60))

@@ -144,9 +144,7 @@ def test_the_good_events_of_a_batch_with_a_bad_one_arrive(way: Way, bad: bytes) 
 
 
 def test_all_bad_events_at_once(way: Way) -> None:
-    """Fragments that fit together and garbage of every kind do not harm the good events of their
-    batch.
-    """
+    """Fragments that fit together and garbage of every kind harm no good event of their batch."""
     fragments = [b'{"a":[1', b'2]},{"b":3}', b'{"c":"', b'"}']
     way.push(*BAD.values(), *GOOD, *fragments)
 

@@ -54,9 +54,7 @@ def forgotten(
 
 
 def test_killed_and_back_with_its_file(installation: LoadedInstallation, kept: RedisServer) -> None:
-    """After a kill, with its file, Redis has lost nothing acknowledged; nothing is sent twice or
-    restarted.
-    """
+    """Back with its file after a kill, Redis has lost nothing; nothing is sent twice or restarted."""
     installation.worker()
     installation.beat()
     streams = [installation.stream(name) for name in ("a", "b")]
@@ -138,9 +136,7 @@ def test_back_without_its_last_seconds(kept: RedisServer, tmp_path: Path) -> Non
 
 
 def test_back_with_nothing(forgotten: LoadedInstallation, forgetful: RedisServer) -> None:
-    """After Redis came back empty, the next enqueue registers the queue again, and everything
-    continues.
-    """
+    """After Redis came back empty, the next enqueue registers the queue again, and all goes on."""
     forgotten.worker()
     stream = forgotten.stream("a")
     stream.wait_for_more()

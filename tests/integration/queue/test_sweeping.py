@@ -310,9 +310,7 @@ def test_a_shard_is_not_forgotten_over_an_event_that_just_came(
 
 
 def test_ten_thousand_idle_queues_cost_nothing(redis: redis_py.Redis) -> None:
-    """A sweep's commands depend on the shards that are watched or audited, not on those that are
-    registered.
-    """
+    """A sweep's commands depend on the watched and audited shards, not on the registered ones."""
     fleet = Fleet(redis, "vwo")
     registration = another(1)
     pipe = redis.pipeline(transaction=False)
@@ -350,9 +348,7 @@ def test_a_full_redis_is_swept() -> None:
 
 
 def test_a_flush_on_a_full_redis_waits_for_the_truth() -> None:
-    """On a Redis without memory, a flush seals and watches its batches although it can leave no
-    wake-up.
-    """
+    """On a Redis without memory, a flush seals and watches batches, although it leaves no wake-up."""
     with RedisServer(maxmemory_bytes=100_000_000) as server:
         client: redis_py.Redis = redis_py.Redis.from_url(server.url)
         queue = connect(server.url)

@@ -249,7 +249,7 @@ def test_an_answer_nobody_asked_for_is_not_the_next_batchs() -> None:
 
 
 def test_what_is_deflated_twice_or_badly_is_not_unpacked() -> None:
-    """The detail of a refusal is unpacked from one gzip layer, up to the bound."""
+    """A refusal's body that is packed twice, broken or beyond the bound gives no detail."""
     inner = gzip.compress(b'{"error":"' + b"0" * 50_000_000 + b'"}', 9)
     for packed, encoding in [
         (inner, "gzip"),

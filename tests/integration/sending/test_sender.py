@@ -425,9 +425,7 @@ def test_retry_after_is_passed_on(make_sender: MakeSender) -> None:
 
 
 def test_an_early_413_is_heard(make_sender: MakeSender, scheme_tls: ssl.SSLContext | None) -> None:
-    """A server's early 413, sent before it has read the body, is understood; the next batch is sent
-    as usual.
-    """
+    """An early 413, sent before the body was read, is understood; the next batch is sent as usual."""
 
     def serve(connection: servers.Connection) -> None:
         request = connection.read_head()
@@ -690,9 +688,7 @@ def test_what_http_cannot_carry_is_configuration(key: str, host: str) -> None:
 def test_only_allowed_hosts_are_sent_to(
     base_url: str, allowed_hosts: list[str], allowed: bool
 ) -> None:
-    """Events are sent to VWO's hosts by https and to the hosts in this worker's settings, to no
-    similar ones.
-    """
+    """Events go to VWO's hosts by https and to those in this worker's settings, to no similar ones."""
     destination = Destination(account_id=1, sdk_key=KEY, generation="fme", base_url=base_url)
 
     assert host_allowed(destination, allowed_hosts) is allowed

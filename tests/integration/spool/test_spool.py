@@ -329,9 +329,7 @@ def test_a_silent_disk_is_no_trouble_for_a_redis_that_works(
 
 
 def test_what_is_spooled_carries_its_queue(server: RedisServer) -> None:
-    """A spooled event carries every setting of its queue that workers need, for a Redis that never
-    knew it.
-    """
+    """A spooled event carries all queue settings that workers need, for a Redis that never had them."""
     queue = connect(
         server.url,
         batch={"events_per_request": 7, "request_time_interval": 33},

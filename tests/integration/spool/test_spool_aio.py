@@ -55,9 +55,7 @@ def held(server: RedisServer) -> list[bytes]:
 
 @pytest.mark.parametrize("outage", OUTAGES, ids=lambda each: each.__name__)
 def test_an_outage_loses_nothing_and_costs_little_time(outage: Outage) -> None:
-    """In an outage receipts say "spooled" in time, then at once; the events are drained once Redis
-    is back.
-    """
+    """In an outage receipts say "spooled" in time, then at once; events are drained afterwards."""
 
     async def work(queue: vwo_celery.aio.AioQueue) -> list[Receipt]:
         assert await queue.enqueue({"n": 0}) == IN_REDIS

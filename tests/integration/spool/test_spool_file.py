@@ -196,9 +196,7 @@ def test_a_full_spool_takes_nothing_and_keeps_all(spool: Spool) -> None:
 
 
 def test_room_is_made_of_the_oldest(spool: Spool) -> None:
-    """As many of the oldest events are dropped as needed, and a few more; events that Redis may
-    have stay.
-    """
+    """The oldest events are dropped as needed, and a few more; events that Redis may have stay."""
     sent = [b'{"sent":1}']
     spool.put(registration(), sent, Sent(0, "abc", 1))
     with pytest.raises(SpoolFull):
@@ -277,9 +275,7 @@ def test_processes_write_at_once(spool: Spool, folder: Path) -> None:
 
 
 def test_a_fork_carries_no_connection_over(spool: Spool) -> None:
-    """Parent and child use their own connections after a fork, even while a thread of the parent
-    writes.
-    """
+    """Parent and child use their own connections after a fork, even while a parent's thread writes."""
     spool.put(registration(1), numbers(1))
     stop, failures = threading.Event(), []
 
@@ -323,9 +319,7 @@ def _forked(spool: Spool, account: int) -> int:
 
 
 def test_one_drainer_at_a_time(spool: Spool) -> None:
-    """There is one drainer among all threads and processes; a fork does not inherit the lock, death
-    frees it.
-    """
+    """All threads and processes have one drainer; a fork does not inherit the lock, death frees it."""
     spool.put(registration(), numbers(1))
     lock = drain_lock(spool.files)
     assert lock.acquire()

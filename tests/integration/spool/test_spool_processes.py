@@ -123,9 +123,7 @@ def _wait_for_more(programs: list[Process]) -> None:
 
 
 def test_a_fork_after_spooling(server: RedisServer, run: Run) -> None:
-    """A forked child gets its own drainer when it spools; it drains the killed parent's events as
-    well.
-    """
+    """A forked child gets its own drainer when it spools; it drains the killed parent's events too."""
     server.pause()
     program = run("fork", 0, 3)
     wait_for(lambda: len(receipts(program)) == 5, 20, what="parent and child to have spooled")

@@ -29,9 +29,7 @@ def test_a_program_ends_by_sigterm(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [FORK, IGNORE], ids=["children", "deaf"])
 def test_a_program_that_does_not_end_fails_the_test(tmp_path: Path, code: str) -> None:
-    """A program that does not end, or leaves children, fails the test; all of them are gone
-    afterwards.
-    """
+    """A program that does not end, or leaves children, fails the test; afterwards all are gone."""
     process = Process("python", "-c", code, folder=tmp_path, name="p", stop_timeout_seconds=0.3)
     process.start()
     process.wait_for_log("up")

@@ -142,9 +142,7 @@ def test_it_dies_with_its_parent() -> None:
 
 
 def test_an_unclosed_server_ends_with_the_interpreter() -> None:
-    """A program that forgets to close the server leaves neither process nor folder; nor does its
-    forked child.
-    """
+    """A program that forgets to close the server leaves no process or folder, nor does its child."""
     program = (
         "import os\n"
         "from vwo_celery.testing import RedisServer\n"
@@ -177,9 +175,7 @@ def test_it_outlives_the_thread_that_started_it() -> None:
 
 
 def test_a_server_that_cannot_start_says_why() -> None:
-    """If the server cannot start, the error holds the end of its log; no process and no folder is
-    left.
-    """
+    """If the server cannot start, the error has the end of its log; no process or folder is left."""
     server = RedisServer(arguments=("--databases", "none"))
 
     with pytest.raises(RedisServerFailed, match="databases"):

@@ -173,9 +173,7 @@ def test_a_reset_is_a_reset(standin: Standin) -> None:
 
 
 def test_an_answer_can_be_lost(standin: Standin) -> None:
-    """A lost answer makes duplicates unavoidable: the batch is accepted and its sender does not
-    learn it.
-    """
+    """A lost answer makes duplicates unavoidable: the batch is accepted, and its sender never knows."""
     standin.fail(Fault(connection="reset", accepted=True))
 
     with pytest.raises(requests.ConnectionError):

@@ -42,9 +42,7 @@ def test_it_passes_everything_on(proxy: TcpProxy, redis: redis_py.Redis) -> None
 def test_a_dropped_reply_belongs_to_a_command_that_happened(
     proxy: TcpProxy, redis: redis_py.Redis
 ) -> None:
-    """After a dropped reply, the server has executed the command, and the client sees a broken
-    connection, once.
-    """
+    """A dropped reply is of an executed command; its client sees a broken connection, once."""
     client = client_of(proxy)
     client.ping()
     proxy.drop_reply_to(b"INCR")
@@ -129,9 +127,7 @@ def test_several_replies_can_be_dropped(proxy: TcpProxy, redis: redis_py.Redis) 
 def test_swallowed_replies_belong_to_commands_that_happened(
     proxy: TcpProxy, redis: redis_py.Redis
 ) -> None:
-    """With swallowed replies, commands are executed and not answered; afterwards such connections
-    are reset.
-    """
+    """With swallowed replies, commands are executed unanswered; afterwards connections are reset."""
     client = client_of(proxy)
     client.ping()
     connection = socket.create_connection(("127.0.0.1", proxy.port), timeout=5)

@@ -106,9 +106,7 @@ def test_the_clients_own_flush_callback_is_the_queues(application):
 
 
 def test_a_client_behind_the_gateway_service_is_refused_with_the_remedy(application):
-    """A client behind the gateway service is refused, since the gateway batches; the error names
-    the remedy.
-    """
+    """A client behind the gateway service, which batches itself, is refused, with the remedy."""
     told = application(
         """
         import vwo
@@ -298,9 +296,7 @@ def test_flush_events_tells_what_vwo_did_not_take(application, standin, worker):
 
 
 def test_development_mode_sends_nothing(application, worker):
-    """With isDevelopmentMode, flags are decided and nothing is enqueued, as the SDK documents but
-    does not do.
-    """
+    """With isDevelopmentMode flags are decided and nothing is enqueued, which the SDK only documents."""
     told = application(
         ATTACHED,
         """
@@ -402,9 +398,7 @@ def test_a_second_client_with_another_key_is_an_error_with_strict(application):
 
 @pytest.mark.declared_keys("open")
 def test_a_second_client_that_nobody_attaches_is_reported_at_its_first_event(application):
-    """The first event of an unattached second client is reported once; it arrives on the first
-    one's queue.
-    """
+    """An unattached second client is reported once, at its first event, which uses the first's queue."""
     told = application(
         SECOND_CLIENT,
         """
@@ -419,9 +413,7 @@ def test_a_second_client_that_nobody_attaches_is_reported_at_its_first_event(app
 
 
 def test_a_second_client_with_the_same_key_shares_the_queue(application, standin, worker):
-    """A second client with the same key shares the queue, since the SDK enqueues through its first
-    client.
-    """
+    """A second client with the same key shares the queue: the SDK enqueues through its first client."""
     told = application(
         """
         import vwo

@@ -123,9 +123,7 @@ def test_a_process_that_initialised_and_tracked_ends_by_itself(application, work
 
 
 def test_settings_that_cannot_be_fetched_leave_the_application_a_client(application, settings):
-    """If settings cannot be fetched, the app starts with every flag off, as with vwo.init; strict
-    raises.
-    """
+    """Without settings the app starts with every flag off, as with vwo.init; strict raises."""
     settings.clear()
 
     told = application(

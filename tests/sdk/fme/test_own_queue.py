@@ -327,9 +327,7 @@ def test_after_an_outage_more_goes_into_a_post_than_vwo_takes(application, stand
 
 
 def test_flush_events_returns_false_whatever_becomes_of_the_events(application, standin):
-    """Vendor: returns False for a batch that VWO accepts, for one that it refuses, and for an empty
-    queue.
-    """
+    """Vendor: False for a batch that VWO accepts, for one that it refuses, and for an empty queue."""
     standin.fail(None, 400, None)
 
     told = application(

@@ -32,9 +32,7 @@ class Environment:
         subprocess.run([python, "-m", "venv", str(folder)], check=True, env=_environ())
 
     def pip(self, *arguments: str) -> str:
-        """Run the environment's pip and return its output; a failure fails the test with pip's
-        message.
-        """
+        """Run the environment's pip and return its output; an error fails the test with pip's message."""
         ran = subprocess.run(
             [str(self.folder / "bin" / "pip"), "--quiet", "--disable-pip-version-check", *arguments],
             capture_output=True, text=True, timeout=_PIP_SECONDS, check=False, env=_environ(),

@@ -69,9 +69,7 @@ def test_batch_options_are_the_arguments_else_the_clients_else_the_vendors(
 
 
 def test_the_clients_own_flush_callback_is_the_queues(launch):
-    """A callback function is stored by its import path, since workers call it; a lambda is refused
-    and logged.
-    """
+    """A callback is stored by its import path, since workers call it; a lambda is refused and logged."""
     named = launch(batch_events={"events_per_request": 5, "flush_callback": json.dumps})
     unnamed = launch(batch_events={"events_per_request": 5, "flush_callback": lambda *_: None})
 

@@ -318,9 +318,7 @@ def test_flush_events_without_a_mode_does_nothing(own, standin):
 
 
 def test_flush_events_returns_true_whatever_vwo_says(own, standin):
-    """Vendor: returns True for a batch that VWO accepts, for one that it refuses, and for an empty
-    queue.
-    """
+    """Vendor: True for a batch that VWO accepts, for one that it refuses, and for an empty queue."""
     standin.fail(None, 400)
     client, _ = own(events_per_request=100)
 
