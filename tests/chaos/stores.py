@@ -14,7 +14,7 @@ from vwo_celery.connections import open_client
 from vwo_celery.testing import RedisServer
 
 _TIMEOUT_SECONDS = 5.0
-#: Redis' own defaults, except for the lag that a replica may have.
+#: Durable with Redis' default fsync; a replica may still lack the newest writes.
 _DURABLE = ("--appendonly", "yes", "--appendfsync", "everysec")
 
 

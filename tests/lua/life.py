@@ -308,7 +308,7 @@ class ShardLife(RuleBasedStateMachine):
         """Time passes, or Redis' clock steps back: every stored time moves the other way."""
         self.pair.let_time_pass(seconds * SECOND)
 
-    # -- what must hold after every step
+    # -- invariants after every step
 
     @invariant()
     def redis_is_what_the_model_says(self) -> None:

@@ -162,7 +162,7 @@ def test_circuits_of_two_queues_are_two(world: World) -> None:
     assert other.ask().answer == "closed"
 
 
-# -- how long it waits
+# -- the length of a wait
 
 
 @pytest.mark.parametrize(("random", "wait_ms"), [(0.0, 1_000), (0.25, 1_250), (1.0, 2_000)])

@@ -183,7 +183,7 @@ class CircuitLife(RuleBasedStateMachine):
         """The server forgets its scripts."""
         self.client.script_flush()
 
-    # -- what must hold after every step
+    # -- invariants after every step
 
     @invariant()
     def redis_is_what_the_model_says(self) -> None:

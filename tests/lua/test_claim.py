@@ -115,7 +115,7 @@ def test_no_more_than_parallel_in_flight(world: World) -> None:
 
 
 def test_a_lowered_parallel_holds_for_expired_leases_too(world: World) -> None:
-    """After `parallel` was lowered to 1, expired leases are claimed again one by one."""
+    """After `parallel` was lowered to 1, no expired lease is claimed while another batch is in flight."""
     world.given(
         limits=replace(LIMITS, parallel=1),
         leases={"a": world.at(60_000), "b": world.at(-1)},

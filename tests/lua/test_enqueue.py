@@ -121,7 +121,7 @@ def test_the_mark_goes_by_itself(world: World, sequence: int) -> None:
     assert 0.9 * ttl_ms < world.client.pttl(key) <= ttl_ms
 
 
-# -- what Redis lost
+# -- events that Redis lost
 
 
 @pytest.mark.parametrize(
@@ -548,7 +548,7 @@ def test_one_event_needs_two_names(world: World) -> None:
     }
 
 
-# -- what other programs do to the open list
+# -- other programs and the open list
 
 
 def test_foreign_events_are_left_to_the_sweep(world: World) -> None:

@@ -177,7 +177,7 @@ class Store:
 
     def all_of_it(self) -> None:
         """All of the above, and the keys that queues share."""
-        random.seed(0)  # of the shards' turns
+        random.seed(0)  # for the order of the shards
         self.a_life_in_all_its_stages()
         self.what_vwo_refuses()
         self.a_pause()

@@ -23,7 +23,7 @@ from vwo_celery.testing import Fault, Standin
 from vwo_celery.testing.standin.rules import Request
 
 pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups")
-#: Expected counts of a queue that is not empty.
+#: Declared keys of a queue that is not empty.
 KEPT = ("ready", "info", "batch", "watched")
 
 Make = Callable[..., Delivering]

@@ -655,7 +655,7 @@ def test_what_http_cannot_carry_is_configuration(key: str, host: str) -> None:
     assert "456789" not in answer.detail
 
 
-# --- which hosts -----------------------------------------------------------------------------
+# --- allowed hosts ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

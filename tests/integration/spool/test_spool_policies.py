@@ -98,7 +98,7 @@ def test_a_full_queue_spools(redis: redis_py.Redis, redis_url: str, dropped: Dro
 
 
 def test_a_full_queue_holds_up_no_other(redis: redis_py.Redis, redis_url: str) -> None:
-    """Events of another queue behind them in the spool are drained meanwhile."""
+    """A full queue's spooled events do not keep those of another queue behind them from draining."""
     full = full_queue(redis_url, "spool")
     other = vwo_celery.connect(
         vwo_celery.Destination(account_id=2, sdk_key="k" * 32, generation="fme"),

@@ -22,7 +22,7 @@ def names(events):
     return [event["d"]["event"]["name"] for event in events]
 
 
-# --- where events go, and how they are batched ---------------------------------------------------
+# --- destination and batches ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

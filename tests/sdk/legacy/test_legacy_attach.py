@@ -30,7 +30,7 @@ def lasting_threads():
     return [thread for thread in threading.enumerate() if not thread.daemon and thread is not main]
 
 
-# --- where events go, and how they are batched ---------------------------------------------------
+# --- destination and batches ----------------------------------------------------------------------
 
 
 def test_without_an_override_events_go_to_vwo(launch, monkeypatch):
