@@ -141,7 +141,11 @@ def pause_queue(attempt: Attempt, error: str) -> None:
     for shard in attempt.shards:
         shard.pause(error)
     queue = attempt.registration.destination.queue
-    log.error("queue %s is paused, its events are kept: %s; then: vwo-celery resume", queue, error)
+    log.error(
+        "queue %s is paused, its events are kept: %s; when that is mended: vwo-celery resume "
+        "--queue %s",
+        queue, error, queue,
+    )  # fmt: skip
 
 
 def halve(

@@ -130,10 +130,10 @@ def choose(registered: Mapping[str, Registration], names: Sequence[str]) -> dict
     for name in names:
         if name not in registered:
             begun = sorted(queue for queue in registered if queue.startswith(name))
-            hint = f"; did you mean {begun[0]!r}?" if begun else nearest(name, registered)
+            hint = f" (did you mean {begun[0]!r}?)" if begun else nearest(name, registered)
             raise QueueUnknown(
-                f"no queue {name!r} is registered{hint or ';'} {len(registered)} are, see: "
-                "vwo-celery queues"
+                f"no queue {name!r} is registered{hint}; vwo-celery queues lists those that "
+                f"are ({len(registered)})"
             )
     return {name: registered[name] for name in names} if names else dict(registered)
 

@@ -119,10 +119,11 @@ def _paused(views: list[QueueView]) -> Finding:
     held = sum(view.undelivered for view in paused)
     why = "; ".join(f"{view.queue}: {view.paused}" for view in paused[:_MOST_NAMES])
     grade = problem if held else warn
+    which = paused[0].queue if len(paused) == 1 else "QUEUE"
     return grade(
         "paused",
         f"{count(len(paused), 'queue')} paused, {count(held, 'event')} held back: {why}",
-        "mend what it says, then: vwo-celery resume --queue QUEUE",
+        f"mend what it says, then: vwo-celery resume --queue {which}",
     )
 
 
