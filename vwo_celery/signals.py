@@ -55,8 +55,8 @@ class BatchReport:
         size_bytes: Their size, a separator for each included.
         verdict: What VWO's answer means for the batch; None if nothing was sent.
         status: HTTP status; None if there was no answer.
-        error: Why the events were not delivered; None if VWO accepted them, and possibly with
-            `batch_split`.
+        error: Why the events were not delivered; None if VWO accepted them. With `batch_split` it
+            may be None, too.
         retry_in_seconds: Delay until the next attempt at a released batch; else None.
         oldest_age_seconds: Age of the batch's oldest event at the claim.
         elapsed_seconds: Duration of the POST.

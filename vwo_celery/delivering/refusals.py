@@ -42,7 +42,7 @@ def find_fault(attempt: Attempt, encoded: list[bytes], outcome: Outcome) -> list
 
 
 def _suspect(attempt: Attempt, encoded: list[bytes], outcome: Outcome) -> list[Announcement]:
-    """Settle a single event: to blame once VWO accepted another batch since it first refused this."""
+    """Settle a single event: it is to blame if VWO accepted another batch after first refusing it."""
     batch, error = attempt.batch, outcome.error or ""
     since = attempt.lease.shard.suspect(batch.id, batch.claimed_ms)
     if since < batch.claimed_ms:
@@ -100,7 +100,7 @@ def _settle_parts(
 
 
 def _delay_of_rest(attempt: Attempt, found: Searched) -> float:
-    """Seconds that the undecided events wait; does to the queue what the stopping answer asks for."""
+    """Seconds that the undecided events wait; the answer that ended the search may pause the queue."""
     stopped = found.stopped
     if stopped is None:
         return 0.0

@@ -101,7 +101,7 @@ class Child:
 
 
 def stop_all(children: Sequence[Child], *, hurry: Callable[[], bool]) -> None:
-    """End *children* together and in order; kill the rest after some seconds, or on *hurry*."""
+    """Ask all *children* to end; after some seconds, or on *hurry*, kill those that still run."""
     deadline = time.monotonic() + _STOP_TIMEOUT_SECONDS
     for child in children:
         child.ask_to_stop()
@@ -114,7 +114,7 @@ def stop_all(children: Sequence[Child], *, hurry: Callable[[], bool]) -> None:
 
 
 def die_with(parent_pid: int) -> None:
-    """Let the kernel kill this process when *parent_pid*, which started it, ends; now if it has."""
+    """Let the kernel kill this process when its parent, *parent_pid*, ends; at once if it has ended."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)

@@ -32,7 +32,7 @@ _INTERRUPTED = 130
 )  # fmt: skip
 @click.option(
     "--events-per-second", type=click.IntRange(20, 5000), default=400, show_default=True,
-    help="Of all replicas together, as far as this machine can.",
+    help="All replicas together; fewer if this machine is too slow.",
 )  # fmt: skip
 def demo(seconds: float, replicas: int, events_per_second: int) -> None:
     """See it work, in under a minute: replicas, Redis, workers, and a worker that is killed.
@@ -69,7 +69,7 @@ def _play(plan: Plan, signals: Callable[[], int]) -> int:
 
 @contextmanager
 def _signals_counted() -> Iterator[Callable[[], int]]:
-    """Count the signals to end and do nothing else, so that no step is cut in two."""
+    """Only count the signals that ask the demo to end, so that none interrupts a step half-way."""
     received: list[int] = []
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     for number in _SIGNALS:
