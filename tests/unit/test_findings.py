@@ -112,7 +112,7 @@ def test_who_consumes_our_tasks(
 
 
 def test_without_workers_no_celery_queue_is_named() -> None:
-    """Whom nobody answered guesses the queue; a worker started for a wrong one would run no task."""
+    """Without workers, no remedy names the guessed Celery queue: its worker might get no task."""
     facts = BrokerFacts(url="redis://b", queue="celery")
 
     _, consumers = broker_findings(facts, [])

@@ -153,7 +153,7 @@ os._exit(os.waitpid(pid, 0)[1] != 0)
 
 
 def test_a_child_forked_in_c_logs_too() -> None:
-    """No hook of the parent ran; the child neither waits for a lock nor complains of one."""
+    """A child forked in C, without the parent's hooks, logs and waits for no lock."""
     ended = subprocess.run(
         [sys.executable, "-c", FORK_IN_C], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""The pages are true: links lead somewhere, named files and make targets exist, lines are short."""
+"""The pages' links, named files and make targets exist, and their lines are short."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ WIDTH = 100
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE_FILE = re.compile(r"`([\w/]+/[\w./-]+\.(?:py|lua))`")
 MAKE = re.compile(r"(?:^|`)make ([a-z-]+)\b", re.MULTILINE)
-#: Beginnings of paths in a reader's own project.
+#: Prefixes of paths in a reader's own project.
 READERS = ("mysite/", "/tmp/")
-#: Stands for a name that the reader chooses.
+#: Placeholder for a name that the reader chooses.
 CHOSEN = "NAME"
-#: Targets that others are made of.
+#: Targets that only other targets use.
 INNER = {"FORCE", "lint", "types", "suite"}
 PHONY = re.compile(r"^\.PHONY: (.*)$", re.MULTILINE)
 
 
 def name(path: Path) -> str:
-    """A page as it is called in the checkout."""
+    """The page's path in the checkout."""
     return str(path.relative_to(CHECKOUT))
 
 
 def prose(page: str) -> Iterator[str]:
-    """The lines of a page that are neither code nor tables nor marks."""
+    """The lines of a page except code, tables and marks."""
     fenced = False
     for line in page.splitlines():
         if line.lstrip().startswith("```"):
@@ -47,7 +47,7 @@ def prose(page: str) -> Iterator[str]:
 
 
 def anchors(page: str) -> set[str]:
-    """What a link to a heading of the page may say after #."""
+    """The anchors of a page's headings, as links name them after #."""
     headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
     words = (re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings)
     return {each.replace(" ", "-") for each in words}
@@ -77,14 +77,14 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 def _in_package(path: Path) -> bool:
-    """Whether a file that a checkout would have lies in the package, which tests take elsewhere."""
+    """Whether the package under test, which may be elsewhere, has this file of the checkout."""
     relative = path.resolve().relative_to(CHECKOUT.resolve()).parts
     return relative[:1] == ("vwo_celery",) and PACKAGE.joinpath(*relative[1:]).exists()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name)
 def test_named_files_exist(path: Path) -> None:
-    """A source file that a page names is there: from the checkout, the package, or tests/."""
+    """A source file that a page names exists in the checkout, the package, or tests/."""
     roots = (CHECKOUT, PACKAGE.parent, PACKAGE, CHECKOUT / "tests", path.parent)
     named = CODE_FILE.findall(path.read_text("utf-8"))
     ours = [each for each in named if not each.startswith(READERS) and CHOSEN not in each]
@@ -94,14 +94,14 @@ def test_named_files_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=name)
 def test_prose_wraps(path: Path) -> None:
-    """Lines of prose end at 100 columns, so that changes read well; one long word may pass."""
+    """Lines of prose end at 100 columns, for readable diffs; a single long word may be longer."""
     long = [line for line in prose(path.read_text("utf-8")) if len(line) > WIDTH]
 
     assert [line for line in long if " " in line.strip()[:WIDTH]] == []
 
 
 def test_the_readme_lists_what_is_where() -> None:
-    """The table of folders has those of the checkout, and no other."""
+    """The README's table lists the folders of the checkout, and no other."""
     text = (CHECKOUT / "README.md").read_text("utf-8").partition("## What is where")[2]
     listed = set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE))
     there = {path.name for path in CHECKOUT.iterdir() if path.is_dir() and path.name[0].isalpha()}
@@ -117,7 +117,7 @@ def test_pages_name_make_targets_that_exist() -> None:
 
 
 def test_make_help_lists_every_target() -> None:
-    """`make help` names each target that is typed, itself excepted."""
+    """`make help` names each target that people type, except itself."""
     ran = subprocess.run(
         ["make", "help"], cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=60
     )

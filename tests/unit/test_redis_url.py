@@ -151,7 +151,7 @@ def test_the_url_of_the_first_server(url: str, first: str) -> None:
     "url", ["unix://a,b]/run/a.sock", "re\tdis://h", "REDIS://h", "redis://a]b"]
 )
 def test_a_url_that_redis_py_cannot_read_is_refused(url: str) -> None:
-    """Else redis-py would raise an error of its own, which may quote a password."""
+    """A URL that redis-py cannot read is refused: redis-py's own error may quote a password."""
     assert RedisUrl.parse(url).problem()
 
 

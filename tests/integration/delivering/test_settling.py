@@ -234,7 +234,7 @@ def test_a_success_of_another_shard_counts(make: Make, vwo: Vwo) -> None:
 
 
 def test_a_lone_poison_is_dead_lettered_once_another_batch_passes(make: Make, vwo: Vwo) -> None:
-    """A batch with one refused event is dead-lettered once another batch is accepted meanwhile."""
+    """A refused batch of one event is dead-lettered once another batch is accepted meanwhile."""
     made = proven(make(per_request=1))
     vwo.judge = lambda numbers: 400 if 1 in numbers else None
     made.enqueue(1)
