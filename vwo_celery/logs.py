@@ -15,8 +15,8 @@ import logging
 import math
 import os
 import sys
-import threading
 import time
+from _thread import RLock  # in C, also under gevent: see _Memory
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
@@ -32,7 +32,8 @@ MOST_TOPICS: Final = 1000
 class _Memory:
     """What this module remembers, and the lock that guards it.
 
-    The lock is never held while a line is written. It is reentrant, since a signal handler may log.
+    The lock is never held while a line is written. It is reentrant, since a signal handler may log,
+    and not gevent's: that is taken in steps, and a signal between them would wait for itself.
 
     Attributes:
         unsaid: Dropped events that no line has counted yet, by queue and reason.
@@ -43,7 +44,7 @@ class _Memory:
 
     def start_child(self) -> None:
         """Forget the parent's drops, which it logs itself, and any thread that held the lock."""
-        self.lock = threading.RLock()
+        self.lock = RLock()
         self.unsaid: dict[str, int] = {}
 
 

@@ -161,6 +161,41 @@ def test_a_child_forked_in_c_logs_too() -> None:
     assert (ended.returncode, ended.stderr) == (0, "5 event(s) of queue a queue dropped (oldest)\n")
 
 
+#: Drops events in greenlets, and in a handler of a signal that comes all the time.
+DROP_IN_GREENLETS = """
+from gevent import monkey; monkey.patch_all()
+import gevent, itertools, logging, signal
+from vwo_celery import logs
+
+logging.getLogger("vwo_celery").addHandler(logging.NullHandler())
+names = map(str, itertools.count())
+
+def drop(*_):
+    logs.announce_drop("a queue", next(names), 1)
+
+def work():
+    for number in range(300):
+        drop()
+        if not number % 50:
+            gevent.sleep(0)
+
+signal.signal(signal.SIGALRM, drop)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+gevent.joinall([gevent.spawn(work) for _ in range(30)], raise_error=True)
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+
+
+def test_a_signal_handler_logs_under_gevent() -> None:
+    """A handler never waits for the greenlet that it interrupted."""
+    ended = subprocess.run(
+        [sys.executable, "-c", DROP_IN_GREENLETS], capture_output=True, text=True, check=False,
+        timeout=60,
+    )  # fmt: skip
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_a_line_counts_all_drops_since_the_last_one(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
