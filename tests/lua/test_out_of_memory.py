@@ -216,7 +216,7 @@ def test_an_outage_ends(world: World, answered: bool) -> None:
 
 
 def test_what_vwo_refuses_is_noted(world: World) -> None:
-    """What a refusal stores is stored without memory too: it is settled as usual."""
+    """A refusal is recorded and settled as usual: its small notes are stored even without memory."""
     begun(world)
 
     world.shard.note_passed(Passed(3, 40, 5))

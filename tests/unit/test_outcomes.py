@@ -140,7 +140,7 @@ def test_retry_after(header: str, seconds: float | None) -> None:
 
 @given(st.text() | st.text("0123456789 :,-+GMTSunNov"))
 def test_any_retry_after_is_survived(header: str) -> None:
-    """Whatever a server sends as Retry-After, the result is a wait within bounds, or None."""
+    """Any Retry-After of a server leads to a wait within bounds, or None."""
     seconds = retry_after_seconds(header, now=NOVEMBER_1994)
 
     assert seconds is None or 0 <= seconds <= MOST_RETRY_AFTER_SECONDS

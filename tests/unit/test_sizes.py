@@ -188,7 +188,7 @@ def test_a_cut_is_within_bounds_and_no_smaller_than_it_must(
     pauses_ms=st.integers(0, DOUBLING_MS),
 )
 def test_everything_is_delivered_in_the_end(limit: int, batches: list[int], pauses_ms: int) -> None:
-    """Whatever the limit, every batch is delivered in parts that fit."""
+    """Every batch is delivered in parts that fit, at any limit."""
     vwo = Vwo(limit, 10**9)
 
     for i, count in enumerate(batches):

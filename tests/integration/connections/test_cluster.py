@@ -40,7 +40,7 @@ def cluster() -> Iterator[ClusterGroup]:
 
 @pytest.fixture
 def group(cluster: ClusterGroup) -> ClusterGroup:
-    """That cluster, emptied."""
+    """The shared cluster, emptied."""
     for node in cluster.masters:
         with client_of(node) as client:
             client.flushall()

@@ -586,7 +586,7 @@ def sending_two(
 
 
 def proven(made: Delivering) -> Delivering:
-    """Have VWO accept one event of the queue, number 100."""
+    """Make VWO accept one event of the queue, number 100."""
     made.enqueue(100)
     made.deliver()
     assert made.taken == Counter([100])

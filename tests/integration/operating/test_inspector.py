@@ -231,7 +231,7 @@ def test_idle_queues_cost_two_commands_each(queues: Queues, redis: redis_py.Redi
 
 
 def test_full_is_by_events_or_by_bytes(queues: Queues) -> None:
-    """How full a queue is depends on the nearer of its bounds, events or bytes."""
+    """The fullness of a queue is that of its nearer bound, events or bytes."""
     queue = queues.add()
     queues.fill(queue, 1)
     meta = queues.shard(queue).keys.meta

@@ -67,7 +67,7 @@ def watched(redis: Any) -> set[str]:
 
 
 def unwatch_all(redis: Any, *shards: Shard) -> None:
-    """Have the sweep forget empty shards, as after long idleness."""
+    """Make the sweep forget empty shards, as after long idleness."""
     for shard in shards:
         Fleet(redis, "vwo").unwatch(shard)
 

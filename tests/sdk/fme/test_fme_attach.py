@@ -335,7 +335,7 @@ def test_a_dead_redis_costs_the_visitor_nothing(application):
 
 
 def test_a_failure_of_the_queue_is_logged_once_counted_and_never_raised(application):
-    """Whatever a queue raises, QueueFull included, the flag is the one that VWO decided."""
+    """The flag is the one that VWO decided, whatever a queue raises, QueueFull included."""
     told = application(
         ATTACHED,
         """

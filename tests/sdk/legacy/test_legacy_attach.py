@@ -188,7 +188,7 @@ def test_a_dead_redis_costs_the_visitor_nothing(launch):
 
 
 def test_a_failure_of_the_queue_is_logged_once_counted_and_never_raised(launch, caplog):
-    """Whatever the queue or the SDK's event builder raises, the variation is the one that VWO decided."""
+    """The variation is the one that VWO decided, whatever the queue or the event builder raises."""
     client = launch()
     queue = vwo_celery.attach(client)
 
