@@ -19,6 +19,8 @@ MOST_LINES = 400
 
 #: The modules that may ask for a logger: ours are made in one, the other filters what urllib3 logs.
 LOGGERS = frozenset({"logs", "sending.sender"})
+#: The modules that may import by name: the users' callbacks, and a command when it is typed.
+IMPORTERS = frozenset({"settings.callbacks", "cli"})
 #: The modules that may take URLs apart: those of Redis in one of them, the others HTTP's.
 URL_READERS = frozenset({"settings.redis_url", "destinations", "testing.standin.rules"})
 
@@ -40,9 +42,18 @@ def calls(path: Path) -> set[str]:
 
 def test_loggers_are_made_in_one_place() -> None:
     """Every module logs through vwo_celery.logs, where all lines can get one form."""
-    making = {module for module, path in MODULES.items() if "getLogger" in calls(path)}
+    ways = {"getLogger", "getChild", "Logger", "LoggerAdapter", "get_logger", "get_task_logger"}
+    making = {module for module, path in MODULES.items() if ways & calls(path)}
 
     assert making == LOGGERS
+
+
+def test_few_modules_import_by_name() -> None:
+    """The rule of the layers does not see a module that is imported by a text."""
+    ways = {"import_module", "__import__", "locate", "resolve_name", "import_string"}
+    importing = {module for module, path in MODULES.items() if ways & calls(path)}
+
+    assert importing == IMPORTERS
 
 
 def takes_urls_apart(path: Path) -> bool:
