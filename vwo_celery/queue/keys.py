@@ -58,7 +58,7 @@ FLEET_FAMILIES = (
 
 
 class ShardKeys(msgspec.Struct, frozen=True):
-    """Key names of one shard of one queue."""
+    """Key names of one shard of one queue, in the order of SHARD_FAMILIES."""
 
     name: str
     prefix: str
@@ -85,7 +85,7 @@ class ShardKeys(msgspec.Struct, frozen=True):
 
 
 class FleetKeys(msgspec.Struct, frozen=True):
-    """Key names that all queues of a namespace share."""
+    """Key names that all queues of a namespace share, in the order of FLEET_FAMILIES."""
 
     prefix: str
     queues: str
