@@ -48,20 +48,25 @@ def wrong_imports(module: str, path: Path) -> list[str]:
 @pytest.mark.parametrize("module", MODULES)
 def test_every_part_has_a_layer(module: str) -> None:
     """A new part says where it stands, or the import rule would not hold for it."""
-    assert layer_of(module) >= 0, f"put {part_of(module)} into LAYERS"
+    assert layer_of(module) >= 0, f"put {part_of(module)} into LAYERS of docs/build_architecture.py"
 
 
 def test_every_part_is_there() -> None:
     """LAYERS names no part that is gone."""
     parts = {part_of(module) for module in MODULES}
 
-    assert {part for row in LAYERS for part in row} == parts
+    assert {part for row in LAYERS for part in row} - parts == set()
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_down(module: str) -> None:
     """A part imports only from layers below its own."""
-    assert not wrong_imports(module, MODULES[module])
+    wrong = wrong_imports(module, MODULES[module])
+
+    assert not wrong, (
+        f"{part_of(module) or 'vwo_celery'} may import only from the layers below its own (LAYERS "
+        "in docs/build_architecture.py): move what both need down, or let the caller hand it over"
+    )
 
 
 def test_the_import_rule_sees_imports_in_functions(tmp_path: Path) -> None:
@@ -86,7 +91,9 @@ def test_libraries_have_owners(module: str) -> None:
     """Only sending/ knows an HTTP library, only spool/ a database, and so on."""
     used = set(libraries_of(module, MODULES[module]))
 
-    assert not {each for each in used & set(OWNERS) if part_of(module) not in OWNERS[each]}
+    wrong = {each: sorted(OWNERS[each]) for each in used & set(OWNERS)
+             if part_of(module) not in OWNERS[each]}  # fmt: skip
+    assert not wrong, "only these parts may load it: ask one of them"
 
 
 def test_the_library_rule_leaves_types_alone(tmp_path: Path) -> None:
