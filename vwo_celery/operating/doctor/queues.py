@@ -78,7 +78,8 @@ def _hosts(registered: Mapping[str, Registration], settings: Settings) -> Findin
     return problem(
         "hosts",
         f"workers with these settings refuse to send to {hosts}",
-        "if it is meant, add the host to allowed_hosts (VWO_CELERY_ALLOWED_HOSTS) of every worker",
+        "if it is meant, add the host to allowed_hosts (VWO_CELERY_ALLOWED_HOSTS) of every worker, and "
+        "where doctor runs",
     )
 
 
