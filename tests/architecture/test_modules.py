@@ -23,6 +23,13 @@ LOGGERS = frozenset({"logs", "sending.sender"})
 IMPORTERS = frozenset({"settings.callbacks", "cli"})
 #: The modules that may take URLs apart: those of Redis in one of them, the others HTTP's.
 URL_READERS = frozenset({"settings.redis_url", "destinations", "testing.standin.rules"})
+#: The packages with files to describe: all but the one on top, whose parts the page shows, and
+#: Django's folder of commands.
+PACKAGES = sorted(
+    path
+    for path in MODULES.values()
+    if path.name == "__init__.py" and path.parent.name not in ("vwo_celery", "commands")
+)
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -31,6 +38,16 @@ def test_modules_are_short(module: str) -> None:
     lines = len(MODULES[module].read_text("utf-8").splitlines())
 
     assert lines <= MOST_LINES
+
+
+@pytest.mark.parametrize("path", PACKAGES, ids=lambda path: path.parent.name)
+def test_packages_list_their_files(path: Path) -> None:
+    """A package's docstring names each of its files, so that a reader knows where to begin."""
+    described = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    files = {each.stem for each in path.parent.glob("[!_]*.py")}
+
+    unnamed = sorted(name for name in files if f"`{name}`" not in described)
+    assert not unnamed, f"say in {path.parent.name}/__init__.py what these are for"
 
 
 def calls(path: Path) -> set[str]:

@@ -1,7 +1,8 @@
 """`vwo-celery demo`: the whole way of an event on one machine, with a worker killed on the way.
 
-`command` is the command line, `play` the steps in their
-order, `stage` the programs: a real Redis, `standin` as VWO, workers and beat of `app`,
-and `replica`s with VWO's own SDK. `progress` and `view` show it, `report` adds it up. Nothing starts
-at import.
+Files, in reading order: `command` is the command line, `play` the steps in their order, `stage` the
+programs (`children` starts and ends them): a real Redis, `standin` as VWO for the made-up `account`,
+workers and beat of `app`, and `replica`s with VWO's own SDK; `alive` checks a replica's sign of life.
+`freeze` stops a worker while it holds a batch. `recording_queue` and `deliveries` write down what was
+enqueued and delivered, `progress` and `view` show it, `report` adds it up. Nothing starts at import.
 """

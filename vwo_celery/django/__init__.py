@@ -1,8 +1,9 @@
 """vwo_celery in a Django project: settings from VWO_CELERY, events that wait for the commit.
 
-"vwo_celery.django" in INSTALLED_APPS brings the system checks, the operator's
-command as `manage.py vwo_celery`, and the tasks to `app.autodiscover_tasks()`. Celery is imported
-only with the module `tasks`, which Celery's own processes ask for and web processes do not.
+"vwo_celery.django" in INSTALLED_APPS (`apps`) brings the system checks (`checks`), the operator's
+command as `manage.py vwo_celery`, and the tasks to `app.autodiscover_tasks()`; `commit` enqueues when
+a transaction is committed. Celery is imported only with the module `tasks`, which Celery's own
+processes ask for and web processes do not.
 """
 
 from __future__ import annotations

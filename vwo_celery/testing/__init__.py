@@ -1,7 +1,8 @@
 """Tools to test the whole way of an event on one machine: a real Redis and a stand-in for VWO.
 
-Used by our tests, by the demo, and by tests of applications. They need
-neither Celery nor a network beyond loopback. Nothing starts at import.
+Used by our tests, by the demo, and by tests of applications. They need neither Celery nor a network
+beyond loopback. Files, in reading order: `waiting` (for a condition), `redis_binary` (finds a Redis),
+`redis_server` (runs it), `standin/`. Nothing starts at import.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Beside an event's way; delivery never imports it. Each file holds the checks of one thing,
 which are pure decisions on facts: `servers` (Redis itself), `workers` (listeners and beat),
-`queues`, `broker` (Celery's) and `spool` (this host's). The doctor changes nothing: nothing to
-lose. A fault is a finding, never an exception, so one fault hides no other.
+`queues`, `broker` (Celery's) and `spool` (this host's); each answers with a `finding`. The doctor
+changes nothing: nothing to lose. A fault is a finding, never an exception, so one fault hides no
+other.
 """
 
 from __future__ import annotations
