@@ -19,8 +19,8 @@ MOST_LINES = 400
 
 #: The modules that may ask for a logger: ours are made in one, the other filters what urllib3 logs.
 LOGGERS = frozenset({"logs", "sending.sender"})
-#: The modules that may import by name: the users' callbacks, and a command when it is typed.
-IMPORTERS = frozenset({"settings.callbacks", "cli"})
+#: The modules that may import by name: the users' callbacks, a command when it is typed, VWO's SDKs.
+IMPORTERS = frozenset({"settings.callbacks", "cli", "sdk.builder", "sdk.fme", "sdk.legacy"})
 #: The modules that may take URLs apart: those of Redis in one of them, the others HTTP's.
 URL_READERS = frozenset({"settings.redis_url", "destinations", "testing.standin.rules"})
 #: The packages with files to describe: all but the one on top, whose parts the page shows, and
