@@ -1,9 +1,8 @@
 """A value made anew in each process: connections, locks and marks must not be shared over a fork.
 
-Beside every stage. The process is recognised by its id, not by Python's fork hooks,
-    which
-a server that forks in C may not run. There is no lock inside, which a fork could leave locked.
-Nothing is lost here if the process dies.
+Beside every stage. The process is recognised by its id, not by Python's fork hooks, which a server
+that forks in C may not run. There is no lock inside, which a fork could leave locked. Nothing is
+lost here if the process dies.
 """
 
 from __future__ import annotations
