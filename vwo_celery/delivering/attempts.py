@@ -39,7 +39,7 @@ class Attempt(msgspec.Struct, frozen=True):
         registration: The queue's registration.
         lease: The lease on the batch.
         token: Token of the wake-up that the task runs for.
-        probe: Token of the circuit's probe that this is; "" for an ordinary attempt.
+        probe: The circuit's token if this attempt is its probe; "" if it is an ordinary one.
     """
 
     worker: Worker

@@ -3,7 +3,7 @@
 Between send and settle, where VWO answered 400 or 422 to a batch of several events. Pure decisions:
 the caller passes in the function that sends. VWO refuses a wrong account with the same status, so no
 event is to blame before VWO has accepted another of the same batch. If the process dies in the search,
-the batch is claimed again whole, and VWO gets a second time what it had accepted.
+the whole batch is claimed again, and VWO gets once more what it had accepted.
 """
 
 from __future__ import annotations

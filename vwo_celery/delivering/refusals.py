@@ -2,8 +2,8 @@
 
 Stage 5 of an event's way, a rare one. VWO answers 400 to an unknown account as well as to an event
 that it cannot read (vendor's .NET SDK), so nothing is dead-lettered unless VWO accepted something
-else. If the process dies in here, the batch is claimed again whole, and VWO gets a second time what it
-had accepted.
+else. If the process dies in here, the whole batch is claimed again, and VWO gets once more what it had
+accepted.
 """
 
 from __future__ import annotations

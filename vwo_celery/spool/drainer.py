@@ -50,9 +50,8 @@ class Drainer:
         If this process cannot start one, other processes drain, or `drain_spool`.
         """
         running = self._running.get()
-        with (
-            running.lock
-        ):  # or `_end` may look just before an event is spooled, and the thread end just after
+        # Without the lock `_end` may look just before an event is spooled, and the thread end just after.
+        with running.lock:
             if running.thread is None or not running.thread.is_alive():
                 running.thread = self._start()
 
