@@ -173,6 +173,9 @@ def _again_and_again(act: Callable[[], Any], pause_seconds: float) -> Iterator[N
 
 # -- Redis
 
+#: Names of the append-only log in the folder of a server.
+_APPEND_ONLY = ("appendonlydir", "appendonly.aof")
+
 
 @contextmanager
 def redis_killed(fleet: Fleet) -> Iterator[None]:
@@ -190,12 +193,17 @@ def outage(kind: Callable[[RedisServer, TcpProxy], AbstractContextManager[None]]
 @contextmanager
 def redis_lost_tail(fleet: Fleet) -> Iterator[None]:
     """Redis comes back as it was a second before it died, as after a loss of power."""
-    file, saved = fleet.redis.folder / "appendonlydir", fleet.folder / "saved"
-    shutil.copytree(file, saved)
+    folder = fleet.redis.folder
+    # A folder of several files from Redis 7 on, a single file before.
+    log = next(path for path in map(folder.joinpath, _APPEND_ONLY) if path.exists())
+    saved = fleet.folder / "saved"
+    copy = shutil.copytree if log.is_dir() else shutil.copy2
+    copy(log, saved)
     fleet.hold(1)
     fleet.redis.kill()
-    shutil.rmtree(file)
-    saved.rename(file)
+    if log.is_dir():
+        shutil.rmtree(log)
+    saved.replace(log)
     yield
     fleet.redis.start()
 
