@@ -106,7 +106,9 @@ class _Loop(threading.Thread):
         self._lane = Lane(new_worker(app, self.fleet, self._start))
         self._seldom = SeldomLog()
         self._stalled = False
-        self._note_due = self._sweep_due = self._stall_due = 0.0
+        self._note_due = self._sweep_due = 0.0
+        # Batches may be old when a worker starts; its tasks, which start after this thread, come first.
+        self._stall_due = time.monotonic() + stalls.silence_seconds(self.settings)
 
     def finish(self) -> None:
         """Wait for the POST that is under way in this process, if there is one."""

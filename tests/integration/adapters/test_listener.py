@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from tools.waiting import wait_until
 from vwo_celery.celery.listener import Listener
 from vwo_celery.celery.stopping import stopping
 from vwo_celery.celery.tasks import setup
+from vwo_celery.operating import stalls
 from vwo_celery.queue.fleet import Fleet
 
 SWEEP_SECONDS = 60.0
@@ -80,3 +82,18 @@ def test_it_leaves_the_sweep_to_beat(redis: redis_py.Redis, start: Any) -> None:
             connection.SimpleQueue("celery").get(timeout=10).ack()
 
     assert "listener" not in fleet.last_sweeps_ms()
+
+
+def test_it_looks_for_a_stall_only_after_the_silence_that_makes_one(
+    redis: redis_py.Redis, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches may be old when a worker starts: its own tasks get their turn before the listener."""
+    looks: list[float] = []
+    monkeypatch.setattr(stalls, "silence_seconds", lambda _: 1.0)
+    monkeypatch.setattr(stalls, "find_stall", lambda *_: looks.append(time.monotonic()))
+
+    started = time.monotonic()
+    start()
+
+    wait_until(lambda: looks, 20)
+    assert looks[0] - started >= 1.0
