@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,6 +17,7 @@ import vwo_celery
 from chaos.faults import Row
 from chaos.trial import Result
 
+_PROSE_WIDTH = 100
 HEADINGS = ("fault", "events", "lost", "duplicated", "longest enqueue", "time to recover", "")
 
 
@@ -62,14 +64,15 @@ def markdown_table(results: Sequence[tuple[Row, Result]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
 
 
-def where_and_when(redis_version: str) -> str:
-    """Date, machine and versions of a run."""
+def last_run(redis_version: str) -> str:
+    """Date, machine and versions of this run, in lines as long as the page's prose."""
     today = datetime.now(timezone.utc).date().isoformat()
-    return (
-        f"{today}, {os.cpu_count()} cores ({platform.machine()}, {platform.system()}), Python "
-        f"{platform.python_version()}, Redis {redis_version}, Celery {celery.__version__}, redis-py "
-        f"{redis_py.__version__}, vwo-celery {vwo_celery.__version__}"
+    text = (
+        f"Last run: {today}, {os.cpu_count()} cores ({platform.machine()}, {platform.system()}), "
+        f"Python {platform.python_version()}, Redis {redis_version}, Celery {celery.__version__}, "
+        f"redis-py {redis_py.__version__}, vwo-celery {vwo_celery.__version__}."
     )
+    return textwrap.fill(text, _PROSE_WIDTH)
 
 
 def write_between(path: Path, name: str, text: str) -> None:

@@ -20,7 +20,7 @@ from rich.console import Console
 import vwo_celery
 from chaos.faults import MATRIX, SHORT, Row
 from chaos.fleet import Fleet, Kit
-from chaos.report import markdown_table, terminal_table, where_and_when, write_between
+from chaos.report import last_run, markdown_table, terminal_table, write_between
 from chaos.trial import Result, try_row
 
 
@@ -112,7 +112,7 @@ def main(
     results.sort(key=lambda each: rows.index(each[0]))
     console.print(terminal_table(results))
     if write is not None and len(rows) == len(MATRIX):
-        text = f"Last run: {where_and_when(version)}.\n\n{markdown_table(results)}"
+        text = f"{last_run(version)}\n\n{markdown_table(results)}"
         write_between(write, "fault matrix", text)
     broken = [row.name for row, result in results if result.problems]
     console.print(

@@ -22,7 +22,7 @@ from chaos.faults import MATRIX, Row
 from chaos.fleet import Fleet, Kit, Traffic
 from chaos.memory import Memory, Sample, growth
 from chaos.oracle import Evidence, Judgement, judge
-from chaos.report import where_and_when, write_between
+from chaos.report import last_run, write_between
 
 #: Allowed growth of a worker over the second half: a share of its size, and a constant for
 #: allocators.
@@ -264,7 +264,7 @@ def main(minutes: float, seed: int | None, write: Path | None, keep: Path | None
         console.print(f"{name:26}{value}", highlight=False)
     if write is not None and minutes >= _LEAST_WRITTEN_MINUTES:
         table = "\n".join(f"| {name} | {value} |" for name, value in lines.items())
-        text = f"Last run: {where_and_when(version)}.\n\n| | |\n| --- | --- |\n{table}"
+        text = f"{last_run(version)}\n\n| | |\n| --- | --- |\n{table}"
         write_between(write, "soak", text)
     sys.exit(bool(outcome.problems))
 
