@@ -432,9 +432,11 @@ def test_mixed_answers_do_not_open_the_circuit(
     made = make(per_request=1, circuit_failures=2)
     seen: Counter[int] = Counter()
 
-    def judge(numbers: list[int]) -> int | None:
+    def judge(numbers: list[int]) -> Fault:
         seen[numbers[0]] += 1
-        return 503 if numbers[0] % 2 and seen[numbers[0]] == 1 else None
+        status = 503 if numbers[0] % 2 and seen[numbers[0]] == 1 else None
+        # Redis' clock counts milliseconds: within one, an acceptance and a failure have no order.
+        return Fault(status=status, delay_seconds=0.002)
 
     vwo.judge = judge
     made.enqueue(*range(20))
@@ -443,7 +445,7 @@ def test_mixed_answers_do_not_open_the_circuit(
 
     made.deliver_until(lambda: made.state.delivered == 20)
 
-    assert held == [], [(report.batch, report.attempt, report.error) for _, report in made.told]
+    assert held == []
 
 
 # -- interruptions
