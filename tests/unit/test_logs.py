@@ -131,7 +131,7 @@ def test_a_child_logs_though_a_thread_was_logging_at_the_fork(busy: None) -> Non
 
 #: Forks in C while another thread logs, and runs of Python's hooks only the child's, as uWSGI does.
 FORK_IN_C = """
-import ctypes, os, signal, threading
+import ctypes, os, signal, sys, threading
 from vwo_celery import logs
 
 entered = threading.Event()
@@ -144,7 +144,10 @@ threading.Thread(target=lambda: logs.SeldomLog(clock=clock).warn("a", "a"), daem
 entered.wait()
 pid = ctypes.PyDLL(None).fork()
 if not pid:
-    ctypes.pythonapi.PyOS_AfterFork_Child()
+    if sys.version_info < (3, 13):
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+    else:  # it ends a child whose parent ran no hook before the fork
+        logs._memory.start_child()
     signal.alarm(20)
     logs.announce_drop("a queue", "oldest", 5)
     os._exit(0)

@@ -66,7 +66,24 @@ class Push(NamedTuple):
         Raises:
             redis.exceptions.RedisError: As redis-py raises it; see `Repeats`.
         """
-        return Pushed(*await client.execute_command(*self.command))
+        try:
+            return Pushed(*await client.execute_command(*self.command))
+        except (AttributeError, TypeError) as exc:
+            if not _is_lost_connection(exc):
+                raise
+            raise RedisConnectionError("the connection was lost while the push was sent") from exc
+
+
+def _is_lost_connection(exc: Exception) -> bool:
+    """Whether asyncio raised *exc* because it wrote to a connection that was lost.
+
+    From Python 3.12 on, until CPython issue 136234 was mended in 3.14, its `writelines` then uses
+    attributes of the transport that are None by now.
+    """
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_name == "writelines"
 
 
 class Repeats:

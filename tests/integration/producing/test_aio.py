@@ -106,6 +106,38 @@ def test_a_lost_answer_does_not_store_twice(
     assert _stored(redis).accepted == 2
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        AttributeError("'NoneType' object has no attribute '_add_writer'"),
+        TypeError("'NoneType' object is not callable"),
+    ],
+    ids=["lost in the write", "lost before it"],
+)
+def test_a_write_to_a_lost_connection_is_repeated(
+    failure: Exception, redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error that asyncio of Python 3.12 and 3.13 raises reaches no caller: the push is repeated."""
+    raised: list[Exception] = []
+
+    def writelines(stream: asyncio.StreamWriter, data: Any) -> None:
+        if not raised:
+            raised.append(failure)
+            raise failure
+        stream.write(b"".join(data))
+
+    async def work(queue: vwo_celery.aio.AioQueue) -> vwo_celery.Receipt:
+        await queue.enqueue({"n": 0})
+        monkeypatch.setattr(asyncio.StreamWriter, "writelines", writelines)
+        return await queue.enqueue({"n": 1})
+
+    receipt = _run(redis_url, work)
+
+    assert receipt == IN_REDIS
+    assert raised == [failure]
+    assert _stored(redis).accepted == 2
+
+
 def test_without_redis_the_event_is_dropped_in_time(redis: redis_py.Redis) -> None:
     """Without Redis and without a spool, the receipt says "dropped" within the timeout."""
 
