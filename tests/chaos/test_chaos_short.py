@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from chaos.faults import MATRIX, SHORT, Row
-from chaos.inflicting import nothing
+from chaos.faults.row import nothing
 from chaos.run import Fleets, chosen, try_rows
 from chaos.soak import soak
 
