@@ -192,4 +192,11 @@ BUGS: tuple[Bug, ...] = (
         "    finally:\n        end_probe(attempt)\n", "",
         f"{_SETTLING} -k probe_that_is_interrupted",
     ),
+    # -- many queues
+    Bug(
+        "accounts at one host share its connections",
+        "each sender has its own", "sending/sender.py",
+        "                connections=self._connections,\n", "",
+        "integration/sending/test_sender.py -k share_its_connection",
+    ),
 )  # fmt: skip

@@ -1,10 +1,11 @@
 """Send one body to VWO and return an `Answer`; the only module that makes a POST.
 
-Stage 4 of an event's way. A Sender belongs to one destination and keeps one requests.Session for each
-process: batches share a connection, and a forked child never writes into its parent's. It calls the
-session's adapter directly, which follows no redirect, stores no cookie, decodes no body and does not
-read ~/.netrc. Nothing is retried here; the batch stays leased, and a later attempt sends it again. If
-the process dies in here, the lease runs out and the batch is sent again: VWO may then get it twice.
+Stage 4 of an event's way. A Sender belongs to one destination; the senders of a worker share the
+connections of its process, which belong to a host: all accounts at VWO use the same ones, and a forked
+child never writes into its parent's. It calls requests' adapter directly, which follows no redirect,
+stores no cookie, decodes no body and does not read ~/.netrc. Nothing is retried here; the batch stays
+leased, and a later attempt sends it again. If the process dies in here, the lease runs out and the
+batch is sent again: VWO may then get it twice.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST
 from vwo_celery.forks import PerProcess
 from vwo_celery.sending.deadline import Deadline, DeadlineAdapter
 from vwo_celery.sending.failures import FORESEEN, explain
-from vwo_celery.sending.hosts import DEFAULT_PORTS, host_allowed
+from vwo_celery.sending.hosts import host_allowed
 from vwo_celery.sending.outcomes import Answer, Failure
 from vwo_celery.text.masking import mask, scheme_only, without_secrets
 
@@ -44,8 +45,12 @@ _MOST_DETAIL_CHARACTERS: Final = 200
 _MOST_HEADER_CHARACTERS: Final = 100
 #: Most idle connections to one host: one for each lane of a worker process.
 _MOST_IDLE_CONNECTIONS: Final = 64
-#: Most senders of one worker; beyond them, the oldest is closed.
-_MOST_SENDERS: Final = 64
+#: Most hosts to which a process keeps idle connections; beyond them, those of the host that was used
+#: longest ago are closed.
+_MOST_HOSTS: Final = 256
+#: Most senders of one worker; beyond them, the one used longest ago is dropped. It holds a prepared
+#: request and no connection.
+_MOST_SENDERS: Final = 1024
 _USER_AND_PASSWORD: Final = re.compile(r"//[^/@\s]+@")
 _FIRST_FINAL_STATUS: Final = 200
 
@@ -58,6 +63,7 @@ class Sender:
         request_timeout_seconds: Longest duration of one `send`, over 0. Nothing that a server or
             proxy does can exceed it, but the system's name resolution can.
         allowed_hosts: Hosts besides VWO's own; see `host_allowed`.
+        connections: Connections to share with other senders; by default it has its own.
 
     Raises:
         HostRefused: A worker may not send to the destination's host.
@@ -69,6 +75,7 @@ class Sender:
         *,
         request_timeout_seconds: float,
         allowed_hosts: Collection[str] = (),
+        connections: Connections | None = None,
     ) -> None:
         if not host_allowed(destination, allowed_hosts):
             raise HostRefused(
@@ -78,6 +85,7 @@ class Sender:
             )
         self.destination = destination
         self._timeout_seconds = request_timeout_seconds
+        self._connections = connections if connections is not None else Connections()
         self._clients = PerProcess(partial(_Client, destination))
         _keep_keys_out_of_logs()
 
@@ -97,7 +105,7 @@ class Sender:
             return beyond
         deadline = Deadline(self._timeout_seconds)
         try:
-            return self._clients.get().post(body, deadline)
+            return self._clients.get().post(body, deadline, self._connections.adapter)
         except FORESEEN as exc:
             failure, text = explain(exc)
             return Answer(
@@ -108,12 +116,33 @@ class Sender:
 
     def close(self) -> None:
         """Close the idle connections. A later `send` opens new ones."""
-        client = self._clients.pop()
-        if client is not None:
-            client.session.close()
+        self._clients.pop()
+        self._connections.close()
 
     def __repr__(self) -> str:
         return f"Sender({self.destination!r})"
+
+
+class Connections:
+    """The connections of each process to all hosts; those to one host are shared by its senders."""
+
+    def __init__(self) -> None:
+        self._adapters = PerProcess(_new_adapter)
+
+    @property
+    def adapter(self) -> DeadlineAdapter:
+        """This process' adapter; safe under threads and greenlets."""
+        return self._adapters.get()
+
+    def close(self) -> None:
+        """Close the idle connections of this process; the next request opens new ones."""
+        adapter = self._adapters.pop()
+        if adapter is not None:
+            adapter.close()
+
+
+def _new_adapter() -> DeadlineAdapter:
+    return DeadlineAdapter(pool_connections=_MOST_HOSTS, pool_maxsize=_MOST_IDLE_CONNECTIONS)
 
 
 class Senders:
@@ -129,7 +158,8 @@ class Senders:
     ) -> None:
         self._timeout_seconds = request_timeout_seconds
         self._allowed_hosts = tuple(allowed_hosts)
-        self._senders: dict[Destination, Sender] = {}
+        self._connections = Connections()
+        self._senders: dict[Destination, Sender] = {}  # the one used last stands last
 
     def get(self, destination: Destination) -> Sender:
         """Return the sender for *destination*.
@@ -137,57 +167,52 @@ class Senders:
         Raises:
             HostRefused: A worker may not send to its host.
         """
-        sender = self._senders.get(destination)
-        if sender is not None:
-            return sender
-        sender = Sender(
-            destination,
-            request_timeout_seconds=self._timeout_seconds,
-            allowed_hosts=self._allowed_hosts,
-        )
-        # Atomic operations of dict instead of a lock, which a fork could leave locked.
-        sender = self._senders.setdefault(destination, sender)
-        for oldest in list(self._senders)[:-_MOST_SENDERS]:
-            forgotten = self._senders.pop(oldest, None)
-            if forgotten is not None:
-                forgotten.close()
+        # Atomic operations of dict instead of a lock, which a fork could leave locked. A thread that
+        # comes between the two makes a sender of its own, which costs no connection.
+        sender = self._senders.pop(destination, None)
+        if sender is None:
+            sender = Sender(
+                destination,
+                request_timeout_seconds=self._timeout_seconds,
+                allowed_hosts=self._allowed_hosts,
+                connections=self._connections,
+            )
+        self._senders[destination] = sender
+        if len(self._senders) > _MOST_SENDERS:
+            for unused in list(self._senders)[:-_MOST_SENDERS]:
+                self._senders.pop(unused, None)
         return sender
 
     def close(self) -> None:
         """Close the idle connections of all senders."""
-        for sender in list(self._senders.values()):
-            sender.close()
+        self._connections.close()
 
 
 class _Client:
-    """One process' session with one destination; reads proxies and CA bundle once, when it is made."""
+    """One process' request to one destination; reads proxies and CA bundle once, when it is made."""
 
     def __init__(self, destination: Destination) -> None:
-        self.session = requests.Session()
-        adapter = DeadlineAdapter(pool_connections=1, pool_maxsize=_MOST_IDLE_CONNECTIONS)
-        for scheme in DEFAULT_PORTS:
-            self.session.mount(f"{scheme}://", adapter)
-        self._adapter = adapter
+        session = requests.Session()
         self._environment: dict[str, Any] = dict(
-            self.session.merge_environment_settings(destination.url, {}, True, None, None)
+            session.merge_environment_settings(destination.url, {}, True, None, None)
         )
         proxy = select_proxy(destination.url, self._environment["proxies"])
         self._masks = _masks(destination.sdk_key, *_secrets_of(proxy))
         _check_bundle(self._environment["verify"])
         # Do not read the environment again: that takes a quarter of a request's time, and a matching
         # line in ~/.netrc would replace the Authorization header.
-        self.session.trust_env = False
-        self._request = self.session.prepare_request(
+        session.trust_env = False
+        self._request = session.prepare_request(
             requests.Request("POST", destination.url, headers=destination.headers)
         )
 
-    def post(self, body: bytes, deadline: Deadline) -> Answer:
+    def post(self, body: bytes, deadline: Deadline, adapter: DeadlineAdapter) -> Answer:
         """POST *body*; raises the exceptions of `failures.FORESEEN`."""
         request = self._request.copy()
         request.body = body
         request.headers["Content-Length"] = str(len(body))
         settled = self._environment | {"timeout": deadline}
-        response = self._adapter.send(request, **settled)
+        response = adapter.send(request, **settled)
         content = _read_some(response)
         retry_after = response.headers.get("Retry-After")
         return Answer(

@@ -14,6 +14,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -27,6 +28,7 @@ from tools import http_servers as servers
 from vwo_celery.destinations import Destination, Generation
 from vwo_celery.errors import HostRefused
 from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST
+from vwo_celery.sending import sender as sender_module
 from vwo_celery.sending.failures import FAILURES, explain
 from vwo_celery.sending.hosts import host_allowed
 from vwo_celery.sending.outcomes import Answer, Failure
@@ -723,15 +725,62 @@ def test_senders_keeps_one_for_each_destination() -> None:
     assert kept.get(destination_of_account(2)) is not first
 
 
-def test_senders_forgets_the_oldest() -> None:
-    """The oldest senders are closed: ten thousand queues do not keep ten thousand sockets open."""
+def test_senders_forgets_the_one_used_longest_ago() -> None:
+    """Ten thousand queues do not keep ten thousand senders, and a busy one is not forgotten."""
     kept = Senders(request_timeout_seconds=20)
-    first = kept.get(destination_of_account(1))
+    busy, idle = kept.get(destination_of_account(1)), kept.get(destination_of_account(2))
 
-    last = [kept.get(destination_of_account(number)) for number in range(2, 200)][-1]
+    for number in range(3, 1_500):
+        kept.get(destination_of_account(number))
+        assert kept.get(destination_of_account(1)) is busy
 
-    assert kept.get(destination_of_account(199)) is last
-    assert kept.get(destination_of_account(1)) is not first
+    assert kept.get(destination_of_account(2)) is not idle
+
+
+def test_accounts_at_one_host_share_its_connection() -> None:
+    """A hundred accounts at one host, each sent to twice, use one connection."""
+    with servers.Server(servers.answering()) as server:
+        kept = Senders(request_timeout_seconds=20, allowed_hosts=["127.0.0.1"])
+        accounts = [
+            Destination(account_id=number, sdk_key=KEY, generation="fme", base_url=server.url)
+            for number in range(1, 101)
+        ]
+        for destination in accounts * 2:
+            assert kept.get(destination).send(BODY, events=1).status == 200
+
+        assert [len(connection.requests) for connection in server.connections] == [200]
+        kept.close()
+
+
+def test_each_of_many_hosts_keeps_its_connection() -> None:
+    """Sent to in turn, each of 70 hosts gets its second batch over the connection of its first."""
+    with ExitStack() as stack:
+        hosts = [stack.enter_context(servers.Server(servers.answering())) for _ in range(70)]
+        kept = Senders(request_timeout_seconds=20, allowed_hosts=["127.0.0.1"])
+        stack.callback(kept.close)
+        for server in hosts * 2:
+            destination = Destination(
+                account_id=1, sdk_key=KEY, generation="fme", base_url=server.url
+            )
+            assert kept.get(destination).send(BODY, events=1).status == 200
+
+        assert [len(server.connections) for server in hosts] == [1] * 70
+
+
+def test_idle_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound, the connection to the host used longest ago is closed."""
+    monkeypatch.setattr(sender_module, "_MOST_HOSTS", 2)
+    with ExitStack() as stack:
+        hosts = [stack.enter_context(servers.Server(servers.answering())) for _ in range(3)]
+        kept = Senders(request_timeout_seconds=20, allowed_hosts=["127.0.0.1"])
+        stack.callback(kept.close)
+        for server in (hosts[0], hosts[1], hosts[0], hosts[2], hosts[0], hosts[1]):
+            destination = Destination(
+                account_id=1, sdk_key=KEY, generation="fme", base_url=server.url
+            )
+            assert kept.get(destination).send(BODY, events=1).status == 200
+
+        assert [len(server.connections) for server in hosts] == [1, 2, 1]
 
 
 def test_senders_refuses_hosts() -> None:
