@@ -82,7 +82,7 @@ def test_a_refused_destination_is_paused(installation: Installation, status: int
 
     snapshot = installation.snapshot(queue)
     assert str(status) in snapshot.paused
-    assert (snapshot.pending, snapshot.balanced) == (3, True)
+    assert (snapshot.counted_events, snapshot.balanced) == (3, True)
     result = queue.flush_events(0.3)
     assert not result
     assert "paused" in result.reason
@@ -100,7 +100,7 @@ def test_400_before_the_first_success_is_configuration(installation: Installatio
 
     wait_until(lambda: installation.reports("paused"), 20)
 
-    assert installation.snapshot(queue).pending == 3
+    assert installation.snapshot(queue).counted_events == 3
 
 
 @pytest.mark.parametrize(("standin", "status"), [(400, 400), (422, 422)], indirect=["standin"])

@@ -55,9 +55,10 @@ class Attempt(msgspec.Struct, frozen=True):
 
     @property
     def shards(self) -> list[Shard]:
-        """All shards of the queue."""
+        """All shards of the queue, and the batch's own even if it is beyond their number."""
         fleet, queue = self.worker.fleet, self.registration.destination.queue
-        return [fleet.shard(queue, number) for number in range(self.registration.shards)]
+        numbers = {*range(self.registration.shards), self.lease.shard.number}
+        return [fleet.shard(queue, number) for number in sorted(numbers)]
 
     def announcement(self, signal: Any, encoded: Sequence[bytes], **facts: Any) -> Announcement:
         """Report on some of the batch's events; *facts* are arguments of `BatchReport`."""

@@ -131,7 +131,9 @@ def pause(attempt: Attempt, encoded: list[bytes], outcome: Outcome) -> list[Anno
     """Keep everything, and claim nothing until an operator has mended what VWO refuses."""
     error = outcome.error or ""
     pause_queue(attempt, error)
-    attempt.lease.release(delay_seconds=0, error=error)
+    # The pause alone should hold the batch. Should it fail, VWO is not asked without a rest.
+    rest = max(attempt.worker.settings.backoff_base_seconds, outcome.retry_after_seconds or 0.0)
+    attempt.lease.release(delay_seconds=rest, error=error)
     signal = signals.destination_paused
     return [attempt.announcement(signal, encoded, error=error, verdict=outcome.verdict)]
 
