@@ -35,7 +35,8 @@ ONLY_REDIS_WORDS = redis_words() - SHARED_WORDS
 #: What the clients in connections/ hand on to redis-py's, whatever the command is.
 HANDED_ON = frozenset({
     "execute_command", "pipeline", "execute", "pubsub", "get_primaries", "get_node_from_key",
-    "get_redis_connection", "RedisClusterRequestTTL",
+    "connection_kwargs", "get_node", "get_redis_connection", "nodes_manager",
+    "RedisClusterRequestTTL",
 })  # fmt: skip
 CLIENT_NAMES = frozenset({"client", "pipe", "pipeline", "redis"})
 OPENS_A_CLIENT = re.compile(r"(open_\w*client|Redis|RedisCluster|ClusterClient|from_url)$")

@@ -186,6 +186,26 @@ BUGS: tuple[Bug, ...] = (
         f"{_SETTLING} -k try_that_raises",
     ),
     Bug(
+        "an exception that the Redis client does not document costs an attempt, not a lease",
+        "the batch stays leased",
+        "delivering/delivery.py",
+        "            release_after(attempt, exc)\n        raise  # else",
+        "            pass\n        raise  # else",
+        f"{_SETTLING} -k client_that_errs",
+    ),
+    Bug(
+        "no exception of a Redis client leaves enqueue",
+        "one that redis-py does not document does", "producing/producer.py",
+        "        except Exception as again:\n", "        except ConnectionError as again:\n",
+        "integration/producing/test_producer_failures.py -k no_client_documents",
+    ),
+    Bug(
+        "an ASK for a node that owns no slot yet is followed",
+        "the node stays unknown", "connections/cluster.py",
+        "    if node is None and node_name:", "    if node is None and not node_name:",
+        "integration/connections/test_cluster.py -k worker_in_a_cluster_that_grows",
+    ),
+    Bug(
         "after a probe that ends early another may start",
         "its permission has to expire",
         "delivering/delivery.py",

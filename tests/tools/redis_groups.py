@@ -203,13 +203,11 @@ class ClusterGroup:
     """
 
     def __init__(self, masters: int = 3, replicas: int = 0, *arguments: str) -> None:
-        options = (
+        self._options = (
             "--cluster-enabled", "yes", "--cluster-node-timeout", "1000",
             "--cluster-replica-validity-factor", "0", *_REPLICATED, *arguments,
         )  # fmt: skip
-        self.nodes = [
-            RedisServer(arguments=options, port=cluster_port()) for _ in range(masters + replicas)
-        ]
+        self.nodes = [self._node() for _ in range(masters + replicas)]
         self._masters = masters
         self._stack = ExitStack()
 
@@ -223,6 +221,20 @@ class ClusterGroup:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def grow(self) -> RedisServer:
+        """Let another node join, which owns no slot yet; no client has heard of it."""
+        node = self._node()
+        self._stack.enter_context(node)
+        with client_of(node) as client:
+            client.execute_command("CLUSTER SET-CONFIG-EPOCH", len(self.nodes) + 1)
+            client.execute_command("CLUSTER MEET", _HOST, self.nodes[0].port)
+        self.nodes.append(node)
+        self._wait_until_ok()
+        return node
+
+    def _node(self) -> RedisServer:
+        return RedisServer(arguments=self._options, port=cluster_port())
 
     @property
     def url(self) -> str:

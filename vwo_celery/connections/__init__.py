@@ -1,8 +1,9 @@
 """Clients for Redis: one server, Sentinel or Cluster; their retries and the meaning of their errors.
 
-Files, in reading order: `clients` (open every client), `cluster` (the Cluster client), `retries` (when
-a command is sent again), `errors` (redis-py's exceptions turned into ours). This package opens
-connections and sends no command; it holds nothing that could be lost.
+Files, in reading order: `clients` (open every client), `cluster` (the Cluster client),
+`async_cluster` (the same for asyncio), `retries` (when a command is sent again), `errors` (the
+client's exceptions turned into ours). This package opens connections and sends no command; it holds
+nothing that could be lost.
 """
 
 from __future__ import annotations

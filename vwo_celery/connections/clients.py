@@ -18,7 +18,7 @@ import redis
 from redis.cluster import ClusterNode
 from redis.exceptions import RedisError
 
-from vwo_celery.connections.cluster import MOST_REDIRECTIONS, UNSETTLED, ClusterClient, SyncCluster
+from vwo_celery.connections.cluster import UNSETTLED, ClusterClient, SyncCluster
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
 from vwo_celery.connections.retries import Retries, never
 from vwo_celery.errors import SettingsError
@@ -140,16 +140,16 @@ def open_async_client(url: str, *, timeout_seconds: float) -> Any:
     retry = AsyncRetry(NoBackoff(), 0, errors)
     options = _options(parsed, timeout_seconds)
     if parsed.kind == "cluster":
+        from vwo_celery.connections.async_cluster import AsyncCluster
+
         others = [AsyncClusterNode(*each, **options) for each in parsed.addresses[1:]]
-        cluster: Any = aio.RedisCluster.from_url(
+        return AsyncCluster.from_url(
             parsed.for_first_server,
             startup_nodes=others or None,
             require_full_coverage=False,
             **options,
             **_no_cluster_retries(retry, "connection_error_retry_attempts"),
         )
-        cluster.RedisClusterRequestTTL = MOST_REDIRECTIONS
-        return cluster
     if parsed.kind == "sentinel":
         sentinel = _sentinel(parsed, aio.Sentinel, {**options, "retry": retry})
         return sentinel.master_for(parsed.service)

@@ -2,19 +2,22 @@
 
 Beneath the clients; nothing to lose. redis-py's own client asks for the nodes when it is made,
 so an application could not start while Redis is away. It also retries, which is for the caller to
-decide. This one follows a slot that moved to another node (MOVED, ASK): such a command has not run.
-While the keys of a slot lie on two nodes, Redis answers TRYAGAIN: a worker retries until that is over,
-a producer spools the event or reports it.
+decide. This one follows a slot that moved to another node (MOVED, ASK), also to a node that has just
+joined the cluster and owns no slot yet: such a command has not run. While the keys of a slot lie on
+two nodes, Redis answers TRYAGAIN: a worker retries until that is over, a producer spools the event or
+reports it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import redis
+from redis.cluster import PRIMARY, ClusterNode
 from redis.commands import RedisClusterCommands
-from redis.exceptions import ClusterError, RedisClusterException, TryAgainError
+from redis.exceptions import ClusterError, RedisClusterException, RedisError, TryAgainError
 
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
 from vwo_celery.connections.retries import Retries
@@ -31,9 +34,39 @@ MOST_REDIRECTIONS = 4
 
 
 class SyncCluster(redis.RedisCluster):
-    """redis-py's client, with fewer attempts on a slot that lies between two nodes."""
+    """redis-py's client, with fewer attempts on a slot that lies between two nodes.
+
+    An ASK may name a node that owns no slot yet, which redis-py has not heard of: it takes None for
+    the node, and raises an AttributeError. Here such a node is added to the known ones.
+    """
 
     RedisClusterRequestTTL = MOST_REDIRECTIONS
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        nodes = self.nodes_manager  # shared with the pipelines, which look nodes up in it as well
+        nodes.get_node = partial(_get_or_add_node, nodes, nodes.get_node)  # type: ignore[method-assign]
+
+
+def _get_or_add_node(
+    nodes: Any,
+    get_node: Callable[..., Any],
+    host: Any = None,
+    port: Any = None,
+    node_name: Any = None,
+) -> Any:
+    """Return a node of redis-py's list; one that is asked for by name is added if it is missing."""
+    node = get_node(host, port, node_name)
+    if node is None and node_name:
+        node = ClusterNode(*host_and_port(node_name), PRIMARY)  # type: ignore[no-untyped-call]
+        node = nodes.nodes_cache.setdefault(node.name, node)
+    return node
+
+
+def host_and_port(node_name: str) -> tuple[str, int]:
+    """Host and port of a node that redis-py names "HOST:PORT"."""
+    host, _, port = node_name.rpartition(":")
+    return host, int(port)
 
 
 def is_cluster_client(client: Any) -> bool:
@@ -69,7 +102,9 @@ class ClusterClient(RedisClusterCommands):
     def _execute(self, words: tuple[Any, ...], options: dict[str, Any]) -> Any:
         try:
             return self.cluster.execute_command(*words, **options)
-        except RedisClusterException:
+        except RedisError:
+            raise
+        except Exception:  # no node was found, or redis-py failed in a way of its own
             self.forget()
             raise
 

@@ -1,12 +1,15 @@
-"""redis-py's exceptions: their groups, and their way into ours without secrets.
+"""The Redis client's exceptions: their groups, and their way into ours without secrets.
 
 Beneath the clients; no state, nothing to lose. An exception of redis-py may quote the whole
-command that failed, with an event or an SDK key in it; that part is cut out.
+command that failed, with an event or an SDK key in it; that part is cut out. An exception that
+redis-py does not document, such as an AttributeError, counts as a command that failed: whether it
+ran is not known.
 """
 
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -21,12 +24,14 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from vwo_celery.errors import QueueUnavailable
+from vwo_celery.errors import QueueUnavailable, VwoCeleryError
+from vwo_celery.logs import seldom
 
 #: The places where an error text quotes the command.
 _QUOTED_COMMAND: Final = (
     re.compile(r"(?s)\ACommand # \d+ \(.*\) of pipeline caused error: "),  # by redis-py
     re.compile(r"(?s), with args beginning with: .*"),  # by Redis, of a command it does not know
+    re.compile(r"(?s)(?<=No targets were found to execute ).*(?= command on)"),  # Cluster's client
 )
 
 
@@ -61,9 +66,32 @@ def is_trouble_of_redis(exc: BaseException | None) -> bool:
 REDIS_ERRORS = (RedisError, RedisClusterException)
 
 
+def is_foreseen(exc: BaseException | None) -> bool:
+    """Whether an exception is one that redis-py documents."""
+    return isinstance(exc, REDIS_ERRORS)
+
+
 def describe(exc: Exception) -> str:
     """The error's type and text, for a log line."""
+    if not is_foreseen(exc):
+        return f"the Redis client raised {type(exc).__name__}"
     return f"Redis answered {type(exc).__name__}: {exc}"
+
+
+def log_unforeseen(exc: Exception) -> None:
+    """Log, at most once a minute for each type, an exception that redis-py does not document.
+
+    Its text is left out, since it may quote a command.
+    """
+    if is_foreseen(exc):
+        return
+    kind = type(exc).__name__
+    seldom.error(
+        f"unforeseen {kind}",
+        "the Redis client raised %s, which counts as a command that failed; please report it with "
+        "these lines:\n%s",
+        kind, "".join(traceback.format_tb(exc.__traceback__)).rstrip(),
+    )  # fmt: skip
 
 
 def is_error_reply(exc: BaseException | None) -> bool:
@@ -98,7 +126,7 @@ def is_demoted(exc: Exception) -> bool:
 
 @contextmanager
 def unavailable(doing: str) -> Iterator[None]:
-    """Turn any exception of redis-py into QueueUnavailable, without the command that failed.
+    """Turn any exception of the client into QueueUnavailable, without the command that failed.
 
     Args:
         doing: What was attempted, as the first words of the message.
@@ -106,5 +134,11 @@ def unavailable(doing: str) -> Iterator[None]:
     try:
         yield
     except REDIS_ERRORS as exc:
-        text = without_command(exc)
-        raise QueueUnavailable(f"{doing}: Redis answered {type(exc).__name__}: {text}") from exc
+        without_command(exc)
+        raise QueueUnavailable(f"{doing}: {describe(exc)}") from exc
+    except VwoCeleryError:
+        raise
+    except Exception as exc:
+        log_unforeseen(exc)
+        exc.args = ()  # its text may quote a command
+        raise QueueUnavailable(f"{doing}: {describe(exc)}") from exc

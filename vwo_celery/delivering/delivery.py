@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 
+from vwo_celery.connections.errors import is_foreseen
 from vwo_celery.delivering import refusals, settling
 from vwo_celery.delivering.announcing import announce
 from vwo_celery.delivering.attempts import (
@@ -75,8 +76,10 @@ def _carry_out(attempt: Attempt) -> list[Announcement]:
     """Send and settle the batch; an attempt that fails does not keep the batch leased."""
     try:
         return _send_and_settle(attempt)
-    except QueueUnavailable:
-        raise  # nothing can be given back; the lease runs out
+    except QueueUnavailable as exc:
+        if not is_foreseen(exc.__cause__):
+            release_after(attempt, exc)
+        raise  # else nothing can be given back now; the lease runs out
     except Exception as exc:
         release_after(attempt, exc)
         raise

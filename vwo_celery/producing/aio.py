@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from vwo_celery.connections import open_async_client
-from vwo_celery.connections.errors import REDIS_ERRORS, lacks_script
+from vwo_celery.connections.errors import lacks_script
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError
 from vwo_celery.events import encode
@@ -158,7 +158,7 @@ class AioQueue:
         push = producer.prepare(encoded)
         try:
             pushed = await self._push(push)
-        except REDIS_ERRORS as exc:
+        except Exception as exc:
             return await thread(producer.fallback.keep_sent, push, exc)
         if pushed == PLAIN:
             return producer.conclude(push, pushed)
@@ -168,21 +168,20 @@ class AioQueue:
         """Send a push, and send it again as `pushes.send_again` does."""
         if push.replicas is not None:  # which needs one connection for several answers
             return await asyncio.to_thread(_send_in_thread, push)
-        repeats = Repeats(push.mark)
+        repeats, with_text = Repeats(push.mark), False
         while True:
             try:
-                return await push.send_by(self._client)
-            except REDIS_ERRORS as exc:
+                return await push.send_by(self._client, with_text=with_text)
+            except Exception as exc:
                 if not repeats.allow(exc):
                     raise
-                if lacks_script(exc):
-                    await asyncio.to_thread(push.shard.load_push)
+                with_text = with_text or lacks_script(exc)
 
 
 def _send_in_thread(push: Push) -> Pushed:
     try:
         return push.send()
-    except REDIS_ERRORS as exc:
+    except Exception as exc:
         return send_again(push, exc)
 
 

@@ -3,7 +3,8 @@
 Stage 1 of an event's way, in the application's process. `queue` and `aio` are what an application
 holds; both use the producer beneath. It imports neither Celery nor an HTTP library.
 
-Neither trouble with Redis nor an unusable event raises, and a call waits little longer than
+Neither trouble with Redis, whatever exception the client makes of it, nor an unusable event
+raises, and a call waits little longer than
 `enqueue_timeout_seconds`: the receipt says what became of the event. A push whose answer was lost
 is sent again under the same mark, so Redis stores it once; what Redis does not take goes to this
 host's spool. If the process dies before the receipt, the event may or may not be stored; with the
@@ -18,7 +19,6 @@ from functools import cached_property
 from typing import Any
 
 from vwo_celery.connections import open_client
-from vwo_celery.connections.errors import REDIS_ERRORS
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError, QueueFull, QueueUnavailable, VwoCeleryError
 from vwo_celery.events import encode
@@ -152,7 +152,7 @@ class Producer:
             if shard.append(mark, encoded):
                 marks.give_back(mark)
                 return IN_REDIS
-        except REDIS_ERRORS as exc:
+        except Exception as exc:
             failure = exc
         push = Push(shard, mark, (encoded,), names_needed(self.limits, (encoded,)))
         if failure is not None:
@@ -163,14 +163,14 @@ class Producer:
     def _push(self, push: Push, *, once_more: bool = True) -> Receipt:
         try:
             pushed = push.send()
-        except REDIS_ERRORS as exc:
+        except Exception as exc:
             return self._push_again(push, exc)
         return self.conclude(push, pushed, once_more=once_more)
 
     def _push_again(self, push: Push, exc: Exception) -> Receipt:
         try:
             pushed = send_again(push, exc)
-        except REDIS_ERRORS as again:
+        except Exception as again:
             return self.fallback.keep_sent(push, again)
         return self.conclude(push, pushed)
 
@@ -234,7 +234,7 @@ class Producer:
                 pushed = send_with_room(push, pushed)
         except QueueUnavailable as exc:
             self.host.note_failure(exc.__cause__)
-        except REDIS_ERRORS as exc:
+        except Exception as exc:
             return self.fallback.keep_sent(push, exc)
         if pushed.code not in REFUSALS:
             return self.conclude(push, pushed, once_more=False)

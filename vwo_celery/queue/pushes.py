@@ -13,7 +13,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from vwo_celery.connections.errors import REDIS_ERRORS
 from vwo_celery.queue.answers import REFUSALS, Pushed
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room
@@ -60,14 +59,19 @@ class Push(NamedTuple):
             return self.replicas.push(self.shard, self.mark, self.command)
         return self.shard.push(self.command)
 
-    async def send_by(self, client: Any) -> Pushed:
+    async def send_by(self, client: Any, *, with_text: bool = False) -> Pushed:
         """Send the push by an asyncio client; it must not have replicas to wait for.
+
+        Args:
+            client: The client.
+            with_text: Whether to send the script itself, for a server that does not know it.
 
         Raises:
             redis.exceptions.RedisError: As redis-py raises it; see `Repeats`.
         """
+        command = self.shard.with_text(self.command) if with_text else self.command
         try:
-            return Pushed(*await client.execute_command(*self.command))
+            return Pushed(*await client.execute_command(*command))
         except (AttributeError, TypeError) as exc:
             if not _is_lost_connection(exc):
                 raise
@@ -123,7 +127,7 @@ def send_again(push: Push, exc: Exception) -> Pushed:
             if isinstance(exc, NoScriptError):
                 push.shard.load_push()
             return push.send()
-        except REDIS_ERRORS as again:
+        except Exception as again:
             exc = again
     raise exc
 
@@ -159,7 +163,7 @@ def send_with_room(push: Push, refused: Pushed) -> Pushed:
 def _send(push: Push) -> Pushed:
     try:
         return push.send()
-    except REDIS_ERRORS as exc:
+    except Exception as exc:
         return send_again(push, exc)
 
 

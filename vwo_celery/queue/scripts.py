@@ -15,7 +15,9 @@ from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
+
+from vwo_celery.connections.cluster import ClusterClient
 
 _INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
 
@@ -39,12 +41,32 @@ class Script(NamedTuple):
         try:
             return client.execute_command(*command)
         except NoScriptError:
-            client.script_load(self.text)
+            load(client, self.text)
         try:
             return client.execute_command(*command)
         except NoScriptError:
             # Forgotten in between, as by a SCRIPT FLUSH or a failover; EVAL sends the text itself.
             return client.execute_command("EVAL", self.text, *command[2:])
+
+
+def load(client: Any, text: str) -> None:
+    """Load a script into the server, or into every master of a Cluster that answers.
+
+    Raises:
+        redis.exceptions.RedisError: No server took it.
+    """
+    if not isinstance(client, ClusterClient):
+        client.script_load(text)
+        return
+    failures = []
+    nodes = client.masters()
+    for _, node in nodes:
+        try:
+            node.script_load(text)
+        except RedisError as exc:
+            failures.append(exc)
+    if nodes and len(failures) == len(nodes):
+        raise failures[0]
 
 
 @cache

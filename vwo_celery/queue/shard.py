@@ -29,7 +29,7 @@ from vwo_celery.queue.batches import (
 )
 from vwo_celery.queue.keys import ShardKeys, as_text, new_token, shard_keys
 from vwo_celery.queue.marks import Mark, push_token
-from vwo_celery.queue.scripts import script
+from vwo_celery.queue.scripts import load, script
 
 #: Most events read by one command, since a longer one would hold up Redis.
 READ_PAGE_EVENTS = 1000
@@ -106,6 +106,10 @@ class Shard:
             *batches, mark.sequence, mark.life, *events,
         )  # fmt: skip
 
+    def with_text(self, command: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The same push with the script's text in the place of its digest."""
+        return ("EVAL", self._enqueue.text, *command[2:])
+
     def push(self, command: tuple[Any, ...]) -> Pushed:
         """Send a command made by `push_command`.
 
@@ -116,8 +120,8 @@ class Shard:
 
     def load_push(self) -> None:
         """Load the scripts that store events into the server."""
-        self.client.script_load(self._enqueue.text)
-        self.client.script_load(script("append").text)
+        load(self.client, self._enqueue.text)
+        load(self.client, script("append").text)
 
     def mark_is_kept(self, mark_id: str) -> bool:
         """Whether Redis still knows a producer's mark.

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from vwo_celery.connections.errors import (
-    REDIS_ERRORS,
     describe,
     is_error_reply,
     is_timeout,
     is_trouble_of_redis,
+    log_unforeseen,
 )
 from vwo_celery.errors import QueueUnavailable, SpoolUnavailable
 from vwo_celery.queue import sweeping
@@ -102,7 +102,8 @@ class Drain:
         except (SpoolUnavailable, QueueUnavailable) as exc:
             self._redis_answers = False
             return Step("unavailable", reason=str(exc))
-        except REDIS_ERRORS as exc:
+        except Exception as exc:
+            log_unforeseen(exc)
             self._redis_answers = False
             return Step("unavailable", reason=describe(exc))
 
@@ -132,17 +133,22 @@ class Drain:
         fleet = self._open_fleet()
         try:
             return self._store(fleet, page)
-        except (QueueUnavailable, *REDIS_ERRORS) as exc:
+        except SpoolUnavailable:
+            raise
+        except Exception as exc:
             cause = exc.__cause__ if isinstance(exc, QueueUnavailable) else exc
             # In a Cluster one node may be away, which concerns only the queues on it.
             if is_trouble_of_redis(cause) and not fleet.in_cluster:
                 raise
-            return self._wait(page, str(exc) if exc is not cause else describe(exc))
+            if exc is not cause:
+                return self._wait(page, str(exc))
+            log_unforeseen(exc)
+            return self._wait(page, describe(exc))
 
     def _store(self, fleet: Fleet, page: Page) -> Step:
         try:
             page, push, pushed = self._push(fleet, page)
-        except REDIS_ERRORS as exc:
+        except Exception as exc:
             if is_trouble_of_redis(exc):
                 self._unmark(page, exc)
             raise
@@ -213,7 +219,7 @@ def _send(fleet: Fleet, page: Page) -> tuple[Push, Pushed]:
 def _send_push(push: Push) -> Pushed:
     try:
         return push.send()
-    except REDIS_ERRORS as exc:
+    except Exception as exc:
         if is_timeout(exc):
             raise  # the next step takes the page again
         return send_again(push, exc)

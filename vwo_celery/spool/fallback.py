@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vwo_celery.connections import open_client
-from vwo_celery.connections.errors import describe, is_trouble_of_redis
+from vwo_celery.connections.errors import describe, is_trouble_of_redis, log_unforeseen
 from vwo_celery.errors import QueueFull, SpoolFull, SpoolUnavailable, VwoCeleryError
 from vwo_celery.logs import announce_drop
 from vwo_celery.queue.fleet import Fleet
@@ -277,6 +277,7 @@ class QueueFallback:
         Raises:
             QueueFull: See `keep`.
         """
+        log_unforeseen(exc)
         self._fallback.note_failure(exc)
         mark = push.mark
         sent = Sent(push.shard.number, mark.id, mark.sequence, mark.life)

@@ -14,6 +14,7 @@ from tools.selective_vwo import Delivering, Judge, numbers_in
 from tools.waiting import wait_until
 from vwo_celery import signals
 from vwo_celery.delivering import sizes
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import flushing
 from vwo_celery.queue.registration import Wakeup
@@ -537,6 +538,27 @@ def test_a_try_that_raises_releases_its_batch(
     (batch,) = made.state.batches
     assert (batch.attempt, batch.state) == (1, "released")
     assert "ZeroDivisionError" in batch.error
+    assert len(made.worker.leases) == 0
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_a_try_with_a_client_that_errs_releases_its_batch(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception that the Redis client does not document costs an attempt, too, and no lease."""
+    made = make(per_request=2, backoff_base_seconds=30, backoff_max_seconds=30)
+    made.enqueue(0, 1)
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise AttributeError("'NoneType' object has no attribute 'redis_connection'")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(made.worker.fleet.client, "lrange", fail, raising=False)
+        with pytest.raises(QueueUnavailable, match="raised AttributeError"):
+            made.deliver()
+
+    (batch,) = made.state.batches
+    assert (batch.attempt, batch.state) == (1, "released")
     assert len(made.worker.leases) == 0
 
 

@@ -6,8 +6,10 @@ test_spool.py has the tests with a spool.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,8 +27,9 @@ from tools.producers import (
     stored,
 )
 from tools.tcpproxy import TcpProxy
+from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.receipts import IN_REDIS, Receipt
+from vwo_celery.receipts import IN_REDIS, SPOOLED, Receipt
 from vwo_celery.testing import RedisServer, free_port, wait_for
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
@@ -226,3 +229,80 @@ def test_what_other_programs_break_raises_nothing(redis: redis_py.Redis, redis_u
     receipt = queue.enqueue({"n": 1})
 
     assert receipt == UNAVAILABLE
+
+
+def raising(kind: str) -> Callable[..., Any]:
+    """A command that raises what no client documents, with the command in its text."""
+
+    def execute_command(*words: Any, **_: Any) -> Any:
+        raise type(kind, (Exception,), {})(f"cannot run {words}")
+
+    return execute_command
+
+
+@pytest.mark.parametrize("pushed", [False, True], ids=["first event", "later event"])
+def test_an_exception_that_no_client_documents_leaves_no_call(
+    redis: redis_py.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pushed: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """It counts as a push that failed: spooled, told to the breaker, logged once without its text."""
+    client = redis_py.Redis(connection_pool=redis.connection_pool)
+    queue = vwo_celery.connect(DESTINATION, redis=client, spool_dir=str(tmp_path))
+    events = [{"n": 0}] if pushed else []
+    assert all(queue.enqueue_many(events))
+    kind = f"Unforeseen{len(events)}"  # each kind is logged once a minute
+
+    with monkeypatch.context() as failing:
+        failing.setattr(client, "execute_command", raising(kind))
+        failing.setattr(client, "pipeline", raising(kind))
+        receipts = [queue.enqueue({"n": "secret"}), *queue.enqueue_many([{"n": "secret"}] * 2)]
+        flushed = queue.flush_events(0)
+        drained = queue.drain_spool(0)
+        breaker_open = producer_of(queue).host.breaker.is_open
+    wait_for(lambda: queue.drain_spool(1), what="an empty spool")
+
+    assert receipts == [SPOOLED] * 3
+    assert (bool(flushed), bool(drained), breaker_open) == (False, False, True)
+    assert len(stored(redis)) == len(events) + 3
+    reported = [line for line in caplog.messages if "please report it" in line]
+    assert len(reported) == 1
+    assert kind in reported[0]
+    assert "secret" not in caplog.text
+
+
+def test_an_exception_that_no_client_documents_leaves_no_await(
+    redis_server: RedisServer, redis: redis_py.Redis, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The same with asyncio; what ends the program, such as a cancellation, is not held back."""
+    queue = aio.connect(DESTINATION, redis_url=redis_server.url, spool_dir=str(tmp_path))
+
+    async def run() -> list[Receipt]:
+        first = await queue.enqueue({"n": 0})
+        monkeypatch.setattr(queue._client, "execute_command", raising("UnforeseenByAsyncio"))
+        second = await queue.enqueue({"n": 1})
+        await queue.aclose()
+        return [first, second]
+
+    receipts = asyncio.run(run())
+    wait_for(lambda: queue.sync.drain_spool(1), what="an empty spool")
+
+    assert receipts == [IN_REDIS, SPOOLED]
+    assert len(stored(redis)) == 2
+
+
+def test_what_ends_the_program_passes(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A KeyboardInterrupt during a push is the application's, as it is anywhere else."""
+    client = redis_py.Redis(connection_pool=redis.connection_pool)
+    queue = vwo_celery.connect(DESTINATION, redis=client, spool_dir="")
+    assert queue.enqueue({"n": 0})
+
+    def interrupt(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(client, "execute_command", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        queue.enqueue({"n": 1})
