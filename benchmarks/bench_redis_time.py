@@ -92,7 +92,7 @@ class _Measure:
 
     def _sweep(self) -> None:
         for _ in range(self.count):
-            self.shard.sweep(force=False, horizon_ms=10**6, idle_ms=10**6)
+            self.shard.sweep(force=False, idle_ms=10**6)
 
     def _ack(self, claimed: list[Any]) -> None:
         for batch in claimed:

@@ -125,7 +125,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "one probe at a time",
         "every worker that asks may send one", "queue/lua/permit.lua",
-        "math.max(believed(c[1]), believed(c[2]))", "believed(c[1])",
+        "math.max(believed(c[1], c[3]), believed(c[2], c[4]))", "believed(c[1], c[3])",
         f"{_SETTLING} -k one_probe_at_a_time",
     ),
     Bug(
@@ -133,6 +133,24 @@ BUGS: tuple[Bug, ...] = (
         "it stays open", "queue/lua/mend.lua",
         "if ARGV[2] == '1' then return redis.call('DEL', KEYS[1]) end", "",
         f"{_SETTLING} -k backlog_leaves",
+    ),
+    Bug(
+        "a worker of other settings shortens no wait",
+        "its sweep takes a long delay for a step of the clock", "queue/lua/sweep.lua",
+        "local LONGEST_MS = 86460000", "local LONGEST_MS = 65000",
+        f"{_SETTLING} -k other_settings",
+    ),
+    Bug(
+        "a worker of other settings shortens no wait",
+        "it takes the circuit's wait for a step of the clock", "queue/lua/permit.lua",
+        "local LONGEST_MS = 86460000", "local LONGEST_MS = 65000",
+        f"{_SETTLING} -k other_settings",
+    ),
+    Bug(
+        "after Redis' clock stepped back nothing stays hidden",
+        "the step is not noticed", "queue/lua/sweep.lua",
+        "if watched > now + SLIP_MS then undo_step_back() end", "",
+        "lua/test_sweep.py -k stepped_back_is_noticed",
     ),
     Bug(
         "no attempt is made before Retry-After",
@@ -154,6 +172,21 @@ BUGS: tuple[Bug, ...] = (
         f"{_SETTLING} -k interrupted_batch",
     ),
     Bug(
+        "a stopping worker hands its batch back",
+        "not while it calls for help", "delivering/delivery.py",
+        "        with worker.leases.holding(shard, batch, asked) as lease:\n",
+        "        for token in tokens(batch.help_token, batch.wakeups):\n"
+        "            worker.wake(Wakeup(wakeup.queue, wakeup.shard, token))\n"
+        "        with worker.leases.holding(shard, batch, asked) as lease:\n",
+        f"{_SETTLING} -k call_for_help",
+    ),
+    Bug(
+        "a lease does not end within a POST",
+        "it counts from after the call for help", "delivering/attempts.py",
+        "    passed = attempt.worker.clock() - lease.renewed_at\n", "    passed = 0\n",
+        f"{_SETTLING} -k call_for_help",
+    ),
+    Bug(
         "a hand-back counts no attempt",
         "it counts one", "queue/lua/hand_back.lua",
         "batch.attempt = batch.attempt - 1\n", "",
@@ -162,14 +195,14 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a late worker cannot settle a batch that was handed back",
         "it can", "delivering/leases.py",
-        "            self._handed_back = True\n", "",
+        "            self.handed_back = True\n", "",
         f"{_SETTLING} -k late_thread",
     ),
     Bug(
         "an acceptance always counts",
         "it is ignored after a hand-back", "delivering/leases.py",
         "            return self.shard.ack(self.batch.id)",
-        "            return not self._handed_back and self.shard.ack(self.batch.id)",
+        "            return not self.handed_back and self.shard.ack(self.batch.id)",
         f"{_SETTLING} -k late_acceptance",
     ),
     Bug(
@@ -182,7 +215,7 @@ BUGS: tuple[Bug, ...] = (
         "an unexpected error costs an attempt, not a lease",
         "the batch stays leased",
         "delivering/delivery.py",
-        "        release_after(attempt, exc)\n        raise", "        raise",
+        "    except Exception as exc:\n        release_after(attempt, exc)\n", "    except Exception:\n",
         f"{_SETTLING} -k try_that_raises",
     ),
     Bug(

@@ -33,6 +33,11 @@ class Comparison:
         seconds, microseconds = self.shard.client.time()
         return int(seconds) * 1000 + int(microseconds) // 1000 + self.passed_ms
 
+    def watched(self) -> int:
+        """The time at which the shard was last noted as busy; 0 for never."""
+        noted = self.shard.client.hget(self.shard.keys.meta, "watched")
+        return int(noted) + self.passed_ms if noted else 0
+
     def claim_order(self) -> list[ModelBatch]:
         """The due batches in Redis' order: expired leases first, then ready batches, oldest first."""
         pipe = self.shard.client.pipeline(transaction=False)

@@ -38,7 +38,6 @@ LEASE_SECONDS = 25
 DELAYS_SECONDS = (0, 15, 45)
 INTERVAL_MS = 35 * SECOND
 SLOT_TTL_MS = 15 * SECOND
-HORIZON_MS = 205 * SECOND
 IDLE_MS = 55 * SECOND
 PASSES_SECONDS = (10, 20, 40, 300)
 STEP_BACK_SECONDS = -1_000
@@ -184,9 +183,11 @@ class ShardLife(RuleBasedStateMachine):
 
     def sweep(self, *, force: bool) -> bool:
         """Sweep in both; whether another sweep would seal more."""
-        now = self.pair.now()
-        swept = self.shard.sweep(force=force, horizon_ms=HORIZON_MS, idle_ms=IDLE_MS)
-        expected = self.model.sweep(swept.token, now, force=force, horizon=HORIZON_MS)
+        now, watched = self.pair.now(), self.pair.watched()
+        swept = self.shard.sweep(force=force, idle_ms=IDLE_MS)
+        expected = self.model.sweep(
+            swept.token, now, force=force, watched=watched, lease=LEASE_SECONDS * SECOND
+        )
         assert swept.sealed == expected.sealed
         assert swept.wakeups == expected.wakeups
         assert swept.more == expected.more

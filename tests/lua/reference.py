@@ -143,8 +143,16 @@ class Model:
         wakeups = self._hand_out(names[0], now) if sealed and not asleep else 0
         return Sealed(1, sealed, wakeups)
 
-    def sweep(self, token: str, now: int, *, force: bool, horizon: int) -> Sealed:
-        """Seal what is due, adopt changes by other programs, show what the clock hid, wake workers."""
+    def sweep(self, token: str, now: int, *, force: bool, watched: int, lease: int) -> Sealed:
+        """Seal what is due, adopt changes by other programs, undo a step of the clock, wake workers.
+
+        Args:
+            token: Stem of the names that it may use.
+            now: The time.
+            force: Seal the open list, whatever its age.
+            watched: Time at which the shard was last noted as busy.
+            lease: Length of every lease.
+        """
         names = [f"{token}.{i:04d}" for i in range(SWEEP_NAMES)]
         sealed = more = 0
         if self.counted and self.first is not None:
@@ -158,16 +166,24 @@ class Model:
             sealed, more = self._adopt_and_slice(names, now, force)
         elif self.counted:
             self._forget_open()
-        for batch in [*self.of("ready"), *self.of("leases")]:
-            if batch.at > now + horizon:
-                batch.at, batch.lease, batch.returned = now, 0, True
-        self.slots = {t: now if at > now + horizon else at for t, at in self.slots.items()}
-        if self.held_until is not None and self.held_until > now + horizon:
-            self.held_until = now
+        if watched > now:
+            self._undo_step_back(now, watched - now, lease)
         held = self.held_until is not None and now < self.held_until
         most = self.limits.parallel if self.held_until is None else 1
         wakeups = 0 if self.paused or held else self._hand_out(token, now, most)
         return Sealed(1, sealed, wakeups, more)
+
+    def _undo_step_back(self, now: int, step: int, lease: int) -> None:
+        """Give every time in the future the place that it had before the clock stepped back."""
+        for batch in self.of("ready"):
+            if batch.at > now:
+                batch.at, batch.returned = batch.at - step, True
+        for batch in self.of("leases"):
+            if batch.at > now + lease:
+                batch.at, batch.lease = now + lease, 0
+        self.slots = {token: at for token, at in self.slots.items() if at <= now}
+        if self.held_until is not None:
+            self.held_until = now
 
     def claim(
         self,

@@ -65,7 +65,7 @@ def opened(world: World, **options: Any) -> Circuit:
 def let_time_pass(world: World, passed_ms: int) -> None:
     """Make the circuit older, or younger if Redis' clock steps back."""
     key = world.shard.keys.circuit
-    for field in ("since_ms", "until_ms", "probe_until_ms"):
+    for field in ("since_ms", "until_ms", "opened_ms", "probe_until_ms", "probed_ms"):
         at = world.client.hget(key, field)
         if at is not None:
             world.client.hset(key, field, int(at) - passed_ms)
@@ -112,8 +112,11 @@ def test_one_more_opens_it(world: World) -> None:
 
     assert wait == FIRST_MS / SECOND
     assert world.changes() == {
-        "circuit": {"failures": FAILURES, "until_ms": world.now(FIRST_MS), "openings": 1}
-    }
+        "circuit": {
+            "failures": FAILURES, "until_ms": world.now(FIRST_MS), "opened_ms": world.now(),
+            "openings": 1,
+        }
+    }  # fmt: skip
     permit = seen.ask()
     assert (permit.answer, permit.token) == ("open", "")
     assert permit.until_ms == world.dump()["circuit"]["until_ms"]
@@ -233,6 +236,7 @@ def test_one_probe_at_a_time(world: World) -> None:
     others = [circuit(world).ask() for _ in range(9)]
 
     assert probe.answer == "probe"
+    assert changes["circuit"].pop("probed_ms") == probe.until_ms - PROBE_MS
     assert changes == {"circuit": {"probe": probe.token, "probe_until_ms": probe.until_ms}}
     assert others == [Permit("open", probe.until_ms, "")] * 9
 
@@ -280,7 +284,8 @@ def test_a_probe_that_fails_opens_it_again(world: World) -> None:
     assert wait == 2 * FIRST_MS / SECOND
     assert world.changes() == {
         "circuit": {
-            "until_ms": world.now(2 * FIRST_MS), "openings": 2, "probe": None, "probe_until_ms": None,
+            "until_ms": world.now(2 * FIRST_MS), "opened_ms": world.now(), "openings": 2,
+            "probe": None, "probe_until_ms": None, "probed_ms": None,
         }
     }  # fmt: skip
     assert seen.ask().answer == "open"
@@ -303,7 +308,9 @@ def test_a_probe_that_came_to_nothing_lets_the_next_one_through(world: World) ->
     closed = world.call(seen.end_probe, probe.token, answered=False)
 
     assert closed is False
-    assert world.changes() == {"circuit": {"probe": None, "probe_until_ms": None}}
+    assert world.changes() == {
+        "circuit": {"probe": None, "probe_until_ms": None, "probed_ms": None}
+    }
     assert seen.ask().answer == "probe"
 
 
@@ -397,10 +404,11 @@ def test_a_probe_of_a_circuit_that_was_forgotten_is_an_ordinary_send(world: Worl
 # -- clocks, and what is left behind
 
 
-def test_a_clock_that_stepped_back_lets_a_probe_through(world: World) -> None:
-    """A wait longer than any valid one is over (the clock stepped back), for one probe at a time."""
+@pytest.mark.parametrize("step_ms", [60 * SECOND, FAR])
+def test_a_clock_that_stepped_back_lets_a_probe_through(world: World, step_ms: int) -> None:
+    """A wait that was given in the future is over (the clock stepped back), for one probe at a time."""
     seen = opened(world)
-    let_time_pass(world, -FAR)
+    let_time_pass(world, -step_ms)
 
     permits = [seen.ask() for _ in range(3)]
 
@@ -417,6 +425,41 @@ def test_a_clock_that_stepped_back_does_not_keep_a_dead_probes_leave(world: Worl
 
     assert [permit.answer for permit in permits] == ["probe", "open", "open"]
     assert permits[0].token != died.token
+
+
+def test_a_late_failure_after_a_step_of_the_clock_waits_no_longer(world: World) -> None:
+    """After a clock stepped back, a late failure waits as long as the circuit was opened for."""
+    seen = opened(world)
+    let_time_pass(world, -FAR)
+
+    wait = fail(world, seen)
+
+    assert wait == FIRST_MS / SECOND
+
+
+def test_the_wait_of_another_workers_settings_is_no_step_of_the_clock(world: World) -> None:
+    """A worker with a short `backoff_max_seconds` believes a wait that one with a long gave."""
+    patient = circuit(world, circuit_failures=1, backoff_max_seconds=86_400)
+    wait = fail(world, patient, floor_seconds=86_400)
+    hasty = circuit(world, backoff_max_seconds=1)
+    let_time_pass(world, HOUR)
+
+    assert wait == 86_400
+    assert hasty.ask().answer == "open"
+
+
+def test_a_circuit_that_a_worker_of_0_1_opened_is_believed(world: World) -> None:
+    """Without the time at which it was given, a wait is believed if the settings allow it."""
+    opened(world)
+    key = world.shard.keys.circuit
+    world.client.hdel(key, "opened_ms")
+    world.client.hset(key, "until_ms", world.at(23 * HOUR))
+
+    believed = circuit(world).ask()
+    world.client.hset(key, "until_ms", world.at(25 * HOUR))
+
+    assert believed.answer == "open"
+    assert circuit(world).ask().answer == "probe"
 
 
 @pytest.mark.parametrize("floor_seconds", [None, 10_000.0])
@@ -442,7 +485,7 @@ def test_what_is_known_of_a_destination_is_forgotten(world: World) -> None:
     world.client.pexpire(key, SECOND)  # long after its end, and a worker still asks
     probing(world, seen)
 
-    assert PROBE_MS < world.client.pttl(key) <= HOUR
+    assert HOUR < world.client.pttl(key) <= HOUR + PROBE_MS
 
 
 def test_redis_that_does_not_answer_is_told_as_such(world: World) -> None:

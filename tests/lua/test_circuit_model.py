@@ -33,8 +33,6 @@ STEPS = 30
 
 SECOND = 1_000
 FAILURES, PROBE_SECONDS, MOST_FLOOR_SECONDS = 2, 25, 100
-#: Longest wait that is believed, in seconds.
-HORIZON_SECONDS = MOST_FLOOR_SECONDS + PROBE_SECONDS
 #: Largest accepted difference in ms between a time in Redis and the model's: the longest duration
 #: of one step.
 TOLERANCE_MS = 4_000
@@ -54,9 +52,11 @@ class Known:
     failures: int = 0
     since: int = 0
     until: int = 0
+    opened: int = 0
     openings: int = 0
     probe: str = ""
     probe_until: int = 0
+    probed: int = 0
 
 
 class CircuitLife(RuleBasedStateMachine):
@@ -92,14 +92,15 @@ class CircuitLife(RuleBasedStateMachine):
         if known is None or not known.until:
             assert (permit.answer, permit.token) == ("closed", "")
             return
-        believed = [at for at in (known.until, known.probe_until) if at <= self._horizon(now)]
-        wait_until = max(believed, default=0)
+        waits = ((known.until, known.opened), (known.probe_until, known.probed))
+        wait_until = max((until for until, given in waits if given <= now), default=0)
         if wait_until > now:
             assert (permit.answer, permit.token) == ("open", "")
             assert self._near(permit.until_ms, wait_until)
             return
         assert permit.answer == "probe"
-        known.probe, known.probe_until = permit.token, now + PROBE_SECONDS * SECOND
+        known.probe, known.probed = permit.token, now
+        known.probe_until = now + PROBE_SECONDS * SECOND
         self.tokens = [*self.tokens[-3:], permit.token]
         self.out[permit.token] = known.probe_until
 
@@ -141,7 +142,7 @@ class CircuitLife(RuleBasedStateMachine):
         """Seconds until the next probe; changes the model accordingly."""
         known = self.known = self.known or Known(since=now)
         if known.until and (not probe or probe != known.probe):
-            return max(0.001, (known.until - now) / SECOND)
+            return max(0.001, (known.until - max(now, known.opened)) / SECOND)
         if not known.until:
             known.failures += 1
             if delivered > known.since:
@@ -150,8 +151,9 @@ class CircuitLife(RuleBasedStateMachine):
                 return None
         longest = min(LONGEST_PAUSE_SECONDS, math.ldexp(2.0, known.openings))
         wait = max(longest * (0.5 + random / 2), min(floor_seconds or 0.0, MOST_FLOOR_SECONDS))
-        known.until, known.openings = now + int(SECOND * wait), known.openings + 1
-        known.probe, known.probe_until = "", 0
+        known.opened, known.until = now, now + int(SECOND * wait)
+        known.openings += 1
+        self._forget_probe(known)
         return wait
 
     @rule(chance=chances, answered=st.booleans())
@@ -164,14 +166,14 @@ class CircuitLife(RuleBasedStateMachine):
             if answered:
                 self.known = None
             else:
-                self.known.probe, self.known.probe_until = "", 0
+                self._forget_probe(self.known)
         assert closed is (self.known is None or not self.known.until)
 
     @rule(seconds=st.sampled_from([1, 5, 30, 200, -10_000]))
     def let_time_pass(self, seconds: int) -> None:
         """Time passes, or Redis' clock steps back: every stored time moves the other way."""
         self.passed_ms += seconds * SECOND
-        for field in ("since_ms", "until_ms", "probe_until_ms"):
+        for field in ("since_ms", "until_ms", "opened_ms", "probe_until_ms", "probed_ms"):
             at = self.client.hget(self.key, field)
             if at is not None:
                 self.client.hset(self.key, field, int(at) - seconds * SECOND)
@@ -196,6 +198,7 @@ class CircuitLife(RuleBasedStateMachine):
         assert numbers == (known.failures, known.openings)
         assert stored.pop("probe", "") == known.probe
         times = [("since_ms", known.since), ("until_ms", known.until)]
+        times += [("opened_ms", known.opened), ("probed_ms", known.probed)]
         for name, at in [*times, ("probe_until_ms", known.probe_until)]:
             assert (name in stored) is bool(at)
             assert not at or self._near(int(stored.pop(name)), at)
@@ -210,8 +213,8 @@ class CircuitLife(RuleBasedStateMachine):
     def _near(self, stored_ms: int, expected_ms: int) -> bool:
         return abs(stored_ms + self.passed_ms - expected_ms) < TOLERANCE_MS
 
-    def _horizon(self, now: int) -> int:
-        return now + HORIZON_SECONDS * SECOND
+    def _forget_probe(self, known: Known) -> None:
+        known.probe, known.probe_until, known.probed = "", 0, 0
 
 
 def test_a_circuit_does_what_the_model_says(redis: redis_py.Redis) -> None:

@@ -381,13 +381,20 @@ def test_a_hold_that_is_let_go_is_over(world: World) -> None:
 
 
 def test_the_longest_lease_is_kept_in_mind(world: World) -> None:
-    """A claim stores the longest lease, for sweepers with shorter ones; a shorter one changes nothing."""
-    world.given(ready={"a": world.at(-2), "b": world.at(-1)}, info={"a": Line(), "b": Line()})
-    claim = world.shard.claim
+    """A claim stores the longest lease of those in flight; a shorter one replaces it only alone."""
+    world.given(
+        ready={"a": world.at(-2), "b": world.at(-1)}, info={"a": Line(), "b": Line(), "c": Line()}
+    )
+    claim, k = world.shard.claim, world.shard.keys
 
     world.call(claim, token="", lease_seconds=3_600)
     first = world.changes()["meta"]
     world.call(claim, token="", lease_seconds=60)
+    meanwhile = world.changes()
+    world.client.delete(k.leases)
+    world.client.zadd(k.ready, {"c": world.at(-1)})
+    world.call(claim, token="", lease_seconds=60)
 
     assert first == {"longest_lease_ms": 3_600_000}
-    assert "meta" not in world.changes()
+    assert "meta" not in meanwhile
+    assert world.changes()["meta"] == {"longest_lease_ms": 60_000}

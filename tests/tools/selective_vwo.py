@@ -88,7 +88,7 @@ class Delivering:
     def deliver(self) -> int:
         """Seal all open events and let the worker deliver; return the number of batches."""
         for shard in producer_of(self.queue).shards:
-            sweeping.sweep_shard(shard, self.queue.settings, force=True)
+            sweeping.sweep_shard(shard, force=True)
         return sum(
             deliver(self.worker, Wakeup(self.queue.name, shard.number, ""))
             for shard in producer_of(self.queue).shards

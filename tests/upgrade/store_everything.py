@@ -157,7 +157,7 @@ class Store:
         assert queue.enqueue(legacy("foreign-0"))
         texts = [json.dumps(legacy(f"foreign-{number}")) for number in range(1, 25)]
         self.client.lpush(producer_of(queue).shards[0].keys.open, *texts)
-        sweeping.sweep_shard(producer_of(queue).shards[0], self.settings)
+        sweeping.sweep_shard(producer_of(queue).shards[0])
 
     def a_full_queue(self) -> None:
         """Two events more than fit, twice, and a queue that never held anything."""
@@ -183,7 +183,7 @@ class Store:
         self.a_pause()
         self.pushes_of_other_programs()
         self.a_full_queue()
-        for wakeup in sweeping.sweep(self.fleet, self.settings, by="beat"):
+        for wakeup in sweeping.sweep(self.fleet, by="beat"):
             self.fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
         self.events_since_the_sweep()
         self.fleet.note_listener("worker.example:1")

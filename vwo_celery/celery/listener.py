@@ -161,7 +161,7 @@ class _Loop(threading.Thread):
         passed = (self.fleet.now_ms() - last) / 1000
         if 0 <= passed < silence:  # below 0 where Redis' clock stepped back
             return silence - passed
-        for found in sweeping.sweep(self.fleet, self.settings, by="listener"):
+        for found in sweeping.sweep(self.fleet, by="listener"):
             self._start(found)
         return silence
 

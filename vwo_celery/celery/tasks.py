@@ -60,7 +60,7 @@ def deliver(queue: str, shard: int, token: str) -> None:
 def sweep() -> None:
     """Seal what is old enough and start `deliver` for what is ready, in every queue."""
     worker = worker_of(_app())
-    for wakeup in sweeping.sweep(worker.fleet, worker.settings, by="beat"):
+    for wakeup in sweeping.sweep(worker.fleet, by="beat"):
         worker.wake(wakeup)
 
 
@@ -73,7 +73,7 @@ def flush(queue: str | None = None) -> None:
     for name in queues:
         for number in range(worker.fleet.registration(name).shards):
             shard = worker.fleet.shard(name, number)
-            for wakeup in sweeping.sweep_shard(shard, worker.settings, force=True)[0]:
+            for wakeup in sweeping.sweep_shard(shard, force=True)[0]:
                 worker.wake(wakeup)
 
 

@@ -77,6 +77,8 @@ class Attempt(msgspec.Struct, frozen=True):
 def keep_lease(attempt: Attempt) -> bool:
     """Extend the lease if it could end within a POST; False if the batch is no longer leased to us."""
     settings, lease = attempt.worker.settings, attempt.lease
+    if lease.handed_back:
+        return False
     passed = attempt.worker.clock() - lease.renewed_at
     if passed + settings.request_timeout_seconds < settings.lease_seconds:
         return True

@@ -25,7 +25,6 @@ from vwo_celery.delivering.probing import claim, end_probe, inform_circuit
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.events import MAX_BODY_BYTES, unsendable
-from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.sweeping import tokens
 from vwo_celery.sending.outcomes import Answer, Verdict, judge
@@ -53,12 +52,12 @@ def deliver(worker: Worker, wakeup: Wakeup) -> int:
     started, attempts = worker.clock(), 0
     while worker.clock() - started < BUDGET_SECONDS and not worker.stopping():
         registration = worker.registration(wakeup.queue)
+        asked = worker.clock()  # the lease begins later, by Redis' clock
         batch, probe = claim(worker, shard, wakeup.token)
         if batch is None:
             return attempts
         attempts += 1
-        _call_for_help(worker, wakeup, batch)
-        with worker.leases.holding(shard, batch, worker.clock()) as lease:
+        with worker.leases.holding(shard, batch, asked) as lease:
             announcements = _carry_out(Attempt(worker, registration, lease, wakeup.token, probe))
         for announcement in announcements:
             announce(worker, registration, announcement, wanted=batch.results_wanted)
@@ -66,15 +65,10 @@ def deliver(worker: Worker, wakeup: Wakeup) -> int:
     return attempts
 
 
-def _call_for_help(worker: Worker, wakeup: Wakeup, batch: Batch) -> None:
-    """Start a task for each slot that the claim took for further lanes."""
-    for token in tokens(batch.help_token, batch.wakeups):
-        worker.wake(Wakeup(wakeup.queue, wakeup.shard, token))
-
-
 def _carry_out(attempt: Attempt) -> list[Announcement]:
     """Send and settle the batch; an attempt that fails does not keep the batch leased."""
     try:
+        _call_for_help(attempt)
         return _send_and_settle(attempt)
     except QueueUnavailable as exc:
         if not is_foreseen(exc.__cause__):
@@ -90,6 +84,13 @@ def _carry_out(attempt: Attempt) -> list[Announcement]:
         end_probe(attempt)
 
 
+def _call_for_help(attempt: Attempt) -> None:
+    """Start a task for each slot that the claim took for further lanes; may wait for the broker."""
+    batch, shard = attempt.batch, attempt.lease.shard
+    for token in tokens(batch.help_token, batch.wakeups):
+        attempt.worker.wake(Wakeup(shard.queue, shard.number, token))
+
+
 def _send_and_settle(attempt: Attempt) -> list[Announcement]:
     batch = attempt.batch
     if batch.events == 1 and batch.bytes > MAX_BODY_BYTES:  # too large to be worth reading
@@ -99,7 +100,7 @@ def _send_and_settle(attempt: Attempt) -> list[Announcement]:
     if announcements is not None:
         return announcements
     if not keep_lease(attempt):
-        return []  # another worker has claimed the batch since, and sends it
+        return []  # handed back, or claimed by another worker, who sends it
     return settle(attempt, encoded, send(attempt, encoded))
 
 

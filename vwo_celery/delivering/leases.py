@@ -29,7 +29,9 @@ class Lease:
     Attributes:
         shard: Where the batch is.
         batch: As it was claimed.
-        renewed_at: Time of the claim or the last extension, by the worker's clock.
+        renewed_at: Time by the worker's clock from which the lease lasts at least its length: when the
+            claim or the last extension was begun.
+        handed_back: Whether the batch is no longer ours to send.
     """
 
     def __init__(self, shard: Shard, batch: Batch, renewed_at: float) -> None:
@@ -37,13 +39,13 @@ class Lease:
         self.batch = batch
         self.renewed_at = renewed_at
         self._until_ms = batch.lease_until_ms
+        self.handed_back = False
         self._lock = threading.Lock()
-        self._handed_back = False
 
     def extend(self, *, lease_seconds: float, token: str) -> bool:
         """Extend the lease to *lease_seconds* from now, and the slot of *token* with it."""
         with self._lock:
-            if self._handed_back:
+            if self.handed_back:
                 return False
             until = self.shard.extend(self.batch, lease_seconds=lease_seconds, token=token)
             self._until_ms = until or self._until_ms
@@ -57,19 +59,19 @@ class Lease:
     def release(self, *, delay_seconds: float, error: str) -> bool:
         """Release the batch, to be claimed again after a delay."""
         with self._lock:
-            if self._handed_back:
+            if self.handed_back:
                 return False
             return self.shard.release(self.batch, delay_seconds=delay_seconds, error=error)
 
     def dead_letter(self, *, error: str) -> bool:
         """Take the batch out of delivery and keep it for the operator."""
         with self._lock:
-            return not self._handed_back and self.shard.dead_letter(self.batch, error=error)
+            return not self.handed_back and self.shard.dead_letter(self.batch, error=error)
 
     def split(self, parts: Sequence[Part], *, delivered: tuple[int, int] = (0, 0)) -> bool:
         """Settle the batch in parts; see `Shard.split`."""
         with self._lock:
-            if self._handed_back:
+            if self.handed_back:
                 return False
             return self.shard.split(self.batch, parts, delivered=delivered)
 
@@ -78,9 +80,9 @@ class Lease:
         if not self._lock.acquire(timeout=_LONGEST_WAIT_SECONDS):
             return False
         try:
-            if self._handed_back:
+            if self.handed_back:
                 return False
-            self._handed_back = True
+            self.handed_back = True
             return self.shard.hand_back(self.batch, lease_until_ms=self._until_ms)
         finally:
             self._lock.release()
@@ -96,9 +98,15 @@ class Leases:
         return len(self._held)
 
     @contextmanager
-    def holding(self, shard: Shard, batch: Batch, now: float) -> Iterator[Lease]:
-        """Keep the lease of a batch just claimed among the process' own until the block ends."""
-        lease = Lease(shard, batch, now)
+    def holding(self, shard: Shard, batch: Batch, asked: float) -> Iterator[Lease]:
+        """Keep the lease of a batch just claimed among the process' own until the block ends.
+
+        Args:
+            shard: Where the batch is.
+            batch: As it was claimed.
+            asked: Time by the worker's clock before the claim was sent.
+        """
+        lease = Lease(shard, batch, asked)
         self._held.add(lease)
         try:
             yield lease

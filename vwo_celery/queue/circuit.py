@@ -54,11 +54,8 @@ class Circuit:
         """Ask for leave to send: "closed", the caller is the "probe", or "open" until some time."""
         token, settings = new_token(), self._settings
         probe_ms = as_ms(settings.request_timeout_seconds + _PROBE_MARGIN_SECONDS)
-        longest_ms = as_ms(max(settings.backoff_max_seconds, LONGEST_PAUSE_SECONDS)) + probe_ms
         with unavailable(f"look at the circuit of {self._queue}"):
-            answer, until_ms = script("permit").run(
-                self._client, (self._key,), (token, probe_ms, longest_ms)
-            )
+            answer, until_ms = script("permit").run(self._client, (self._key,), (token, probe_ms))
         if answer == _CLOSED:
             return Permit("closed", 0, "")
         return (

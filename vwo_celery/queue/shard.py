@@ -133,13 +133,13 @@ class Shard:
 
     # -- triggers
 
-    def sweep(self, *, force: bool, horizon_ms: int, idle_ms: int) -> Swept:
+    def sweep(self, *, force: bool, idle_ms: int) -> Swept:
         """Seal events that are due (all, with *force*) and take wake-up slots for ready batches."""
         token = new_token()
         names = [self.keys.batch(f"{token}.{i:04d}") for i in range(_SWEEP_NAMES)]
         with unavailable(f"sweep of {self.keys.name}"):
             answer = script("sweep").run(
-                self.client, (*self._sweep_keys, *names), (int(force), token, horizon_ms, idle_ms)
+                self.client, (*self._sweep_keys, *names), (int(force), token, idle_ms)
             )
         registered, sealed, wakeups, more, idle = answer
         return Swept(registered, sealed, wakeups, more, idle, token)

@@ -20,16 +20,11 @@ from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.surveys import holding
-from vwo_celery.settings import Settings
 
 #: Registered queues that one sweep checks for events that nobody announced.
 AUDITED_QUEUES = 100
 #: Time after which the sweep forgets a shard that has held nothing.
 IDLE_SECONDS = 600.0
-#: Margin beyond the longest delay we ever set: a batch due later still means that Redis' clock
-#: stepped back.
-_HORIZON_MARGIN_SECONDS = 60.0
-_NO_HORIZON_MS = 10**12
 
 
 def tokens(stem: str, count: int) -> Iterator[str]:
@@ -37,12 +32,11 @@ def tokens(stem: str, count: int) -> Iterator[str]:
     return (f"{stem}:{i}" for i in range(1, count + 1))
 
 
-def sweep(fleet: Fleet, settings: Settings, *, by: str) -> list[Wakeup]:
+def sweep(fleet: Fleet, *, by: str) -> list[Wakeup]:
     """Seal events that are old enough and find ready batches, in every queue that holds something.
 
     Args:
         fleet: The queues.
-        settings: A worker's settings.
         by: The runner, "beat" or "listener", for the sign of life.
 
     Returns:
@@ -58,7 +52,7 @@ def sweep(fleet: Fleet, settings: Settings, *, by: str) -> list[Wakeup]:
     wakeups = []
     for shard in fleet.watched():
         with skipping_refusals(shard.keys.name):
-            found, idle = sweep_shard(shard, settings)
+            found, idle = sweep_shard(shard)
             wakeups += found
             if idle:
                 fleet.unwatch(shard)
@@ -80,21 +74,16 @@ def skipping_refusals(what: str) -> Iterator[None]:
         log.warning("going on without %s: %s", what, exc)
 
 
-def sweep_shard(
-    shard: Shard, settings: Settings | None = None, *, force: bool = False
-) -> tuple[list[Wakeup], bool]:
+def sweep_shard(shard: Shard, *, force: bool = False) -> tuple[list[Wakeup], bool]:
     """Sweep one shard: wake-ups for its ready batches, and whether it has held nothing for long.
 
     Args:
         shard: The shard.
-        settings: A worker's, or None. A batch that is due later than their longest delay was hidden
-            by a clock that stepped back, and is made visible; without settings nothing is.
         force: Seal the open list, whatever its age.
     """
-    horizon_ms = _horizon_ms(settings) if settings is not None else _NO_HORIZON_MS
     wakeups: list[Wakeup] = []
     while True:
-        swept = shard.sweep(force=force, horizon_ms=horizon_ms, idle_ms=as_ms(IDLE_SECONDS))
+        swept = shard.sweep(force=force, idle_ms=as_ms(IDLE_SECONDS))
         wakeups += (
             Wakeup(shard.queue, shard.number, token) for token in tokens(swept.token, swept.wakeups)
         )
@@ -115,11 +104,6 @@ def audit(fleet: Fleet) -> None:
     ]
     for shard in holding(fleet, shards):
         fleet.watch(shard.keys.name)
-
-
-def _horizon_ms(settings: Settings) -> int:
-    longest = max(settings.lease_seconds, settings.backoff_max_seconds)
-    return as_ms(longest + _HORIZON_MARGIN_SECONDS)
 
 
 def tell_workers(fleet: Fleet, shard: Shard, stem: str, pushed: Pushed) -> None:

@@ -14,6 +14,7 @@ from tools.selective_vwo import Delivering, Judge, numbers_in
 from tools.waiting import wait_until
 from vwo_celery import signals
 from vwo_celery.delivering import sizes
+from vwo_celery.delivering.delivery import deliver
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import flushing
@@ -425,6 +426,29 @@ def test_retry_after_holds_the_whole_queue(make: Make, vwo: Vwo) -> None:
     assert made.deliver() == 0
 
 
+@pytest.mark.declared_keys(*KEPT)
+@pytest.mark.parametrize("failures", [2, 99], ids=["open", "closed"])
+def test_a_worker_of_other_settings_shortens_no_wait(
+    make: Make, vwo: Vwo, redis_url: str, failures: int
+) -> None:
+    """What one worker was asked to wait, all wait, however short their own longest backoff is."""
+    made = make(per_request=1, circuit_failures=failures, backoff_max_seconds=600)
+    vwo.judge = lambda numbers: Fault(status=503, headers=(("Retry-After", "600"),))
+    made.enqueue(1, 2, 3)
+    made.deliver()
+    asked = len(made.statuses)
+    hasty = Delivering(
+        redis_url, vwo.standin, per_request=1, request_timeout_seconds=1, lease_seconds=2
+    )
+    if failures == asked:
+        hasty.shard.hold(1, "")  # a hold that is over: the circuit is asked
+
+    attempts = [hasty.deliver() for _ in range(3)]
+
+    assert attempts == [0, 0, 0]
+    assert len(made.statuses) == asked
+
+
 def test_mixed_answers_do_not_open_the_circuit(
     make: Make, vwo: Vwo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -505,6 +529,51 @@ def test_a_late_acceptance_counts_all_the_same(make: Make, vwo: Vwo) -> None:
 
     assert made.state.delivered == 2
     assert made.state.balanced
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_a_call_for_help_that_waits_is_part_of_the_lease(make: Make, vwo: Vwo, redis: Any) -> None:
+    """Where a call for help waits for the broker, the lease is extended before the POST."""
+    made = make(per_request=1, request_timeout_seconds=20, lease_seconds=60)
+    now_seconds = [0.0]
+    left_seconds: list[float] = []
+
+    def wait_50_seconds(_: Wakeup) -> None:
+        now_seconds[0] += 50
+        for batch, ends_ms in redis.zrange(made.shard.keys.leases, 0, -1, withscores=True):
+            redis.zadd(made.shard.keys.leases, {batch: ends_ms - 50_000})
+
+    def judge(_: list[int]) -> None:
+        now_ms, state = producer_of(made.queue).fleet.now_ms(), made.state
+        left_seconds.append((state.batches_in("in_flight")[0].at_ms - now_ms) / 1000)
+
+    made.worker.wake, made.worker.clock = wait_50_seconds, lambda: now_seconds[0]
+    vwo.judge = judge
+    made.enqueue(0, 1)
+    redis.delete(made.shard.keys.slots)
+
+    deliver(made.worker, Wakeup(made.queue.name, 0, ""))
+
+    assert left_seconds[0] > 20
+
+
+@pytest.mark.declared_keys(*KEPT)
+def test_a_batch_is_handed_back_while_a_call_for_help_waits(
+    make: Make, vwo: Vwo, redis: Any
+) -> None:
+    """A process that stops while a call for help waits hands its batch back, and does not send it."""
+    made = make(per_request=1)
+    given: list[int] = []
+    made.worker.wake = lambda _: given.append(made.worker.leases.hand_back_all())
+    made.worker.stopping = lambda: bool(given)
+    made.enqueue(0, 1)
+    redis.delete(made.shard.keys.slots)
+
+    deliver(made.worker, Wakeup(made.queue.name, 0, ""))
+
+    assert given[0] == 1
+    assert [(each.attempt, each.state) for each in made.state.batches] == [(0, "ready")] * 2
+    assert made.statuses == []
 
 
 @pytest.mark.declared_keys(*KEPT)

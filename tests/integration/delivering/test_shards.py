@@ -32,7 +32,7 @@ def filled_beyond(made: Delivering, number: int) -> Shard:
     made.enqueue(0)
     shard.set_limits(made.worker.registration(made.queue.name).limits)
     shard.client.lpush(shard.keys.open, *(b'{"d":{"n":%d}}' % n for n in range(4)))
-    shard.sweep(force=True, horizon_ms=10**12, idle_ms=10**12)
+    shard.sweep(force=True, idle_ms=10**12)
     return shard
 
 

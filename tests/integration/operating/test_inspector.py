@@ -199,7 +199,7 @@ def test_a_registration_that_cannot_be_read_stops_no_sweep(queues: Queues) -> No
     queues.age_open(queue, 100)
     queues.client.hset(queues.fleet.keys.queues, "fme-9-later", '{"destination": 1}')
 
-    wakeups = sweeping.sweep(queues.fleet, queues.settings, by="beat")
+    wakeups = sweeping.sweep(queues.fleet, by="beat")
 
     assert [wakeup.queue for wakeup in wakeups] == [queue.name]
 

@@ -219,7 +219,7 @@ def test_other_programs_may_push_beyond_the_capacity(
     queue = connect(redis_url, max_queue_events=5, when_full="drop_newest")
     queue.enqueue({"n": 0})
     redis.lpush(producer_of(queue).shards[0].keys.open, *numbers(11, start=1))
-    producer_of(queue).shards[0].sweep(force=True, horizon_ms=60_000, idle_ms=60_000)
+    producer_of(queue).shards[0].sweep(force=True, idle_ms=60_000)
 
     refused = queue.enqueue({"n": 12})
 

@@ -95,8 +95,8 @@ class Way:
 
     def run(self) -> None:
         """Sweep, and deliver until nothing is left."""
-        sweeping.sweep(self.fleet, self.queue.settings, by="beat")
-        sweeping.sweep_shard(self.shard, self.queue.settings, force=True)
+        sweeping.sweep(self.fleet, by="beat")
+        sweeping.sweep_shard(self.shard, force=True)
         worker = Worker(self.fleet, self.queue.settings, lambda wakeup: None)
         while deliver(worker, Wakeup(self.queue.name, 0, "")):
             pass

@@ -22,8 +22,9 @@ local now, parallel = now_ms(), tonumber(m[1] or 0)
 local held = m[4] and ARGV[4] ~= '1'
 if held and not m[3] and now >= tonumber(m[4]) then return { tonumber(m[4]) } end
 
+local in_flight = redis.call('ZCOUNT', KEYS[3], '(' .. now, '+inf')
 local function next_batch()
-  if m[3] or held or redis.call('ZCOUNT', KEYS[3], '(' .. now, '+inf') >= parallel then return nil end
+  if m[3] or held or in_flight >= parallel then return nil end
   local id = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1)[1]
   if id then return id, 1 end
   id = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1)[1]
@@ -42,12 +43,13 @@ if not batch then
 end
 batch.attempt, batch.lost = batch.attempt + 1, batch.lost + lost
 redis.call('ZREM', KEYS[2], id) -- allowed when out of memory, as are all writes after it
-redis.call('ZADD', KEYS[3], now + tonumber(ARGV[2]), id)
-if tonumber(ARGV[2]) > tonumber(m[10] or 0) then -- so that a sweeper with shorter leases does not end this one
+local lease, longest = tonumber(ARGV[2]), tonumber(m[10] or 0)
+redis.call('ZADD', KEYS[3], now + lease, id)
+if lease > longest or (in_flight == 0 and lease < longest) then -- the longest of those in flight, for the sweep
   redis.call('HSET', KEYS[1], 'longest_lease_ms', ARGV[2])
 end
 write_info(KEYS[4], id, batch)
-if ARGV[1] ~= '' then redis.call('ZADD', KEYS[5], 'XX', now + tonumber(ARGV[2]), ARGV[1]) end
+if ARGV[1] ~= '' then redis.call('ZADD', KEYS[5], 'XX', now + lease, ARGV[1]) end
 local k = { ready = KEYS[2], leases = KEYS[3], slots = KEYS[5] }
 local wakeups = m[4] and 0 or hand_out_slots(k, now, ARGV[3], tonumber(m[2]), parallel)
 return { id, batch.attempt, batch.lost, batch.events, batch.bytes, tonumber(batch.first),

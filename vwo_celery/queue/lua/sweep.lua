@@ -9,19 +9,19 @@
 -- KEYS[7+] batch   LIST  names of the batches that this call may seal, in order
 -- ARGV[1]  1 to seal the open list whatever its age
 -- ARGV[2]  wake-up token, unique to this call
--- ARGV[3]  longest time that a batch may be hidden, ms; one hidden for longer shows that Redis' clock
---          stepped back, and is made visible now
--- ARGV[4]  time without events after which a shard counts as idle, ms
--- Returns  {registered, sealed, wakeups, more, idle}; more 1 if another call would seal more.
+-- ARGV[3]  time without events after which a shard counts as idle, ms
+-- Returns  {registered, sealed, wakeups, more, idle}; more 1 if another call would seal or make visible more.
 -- Cost     O(log n); for events of another program O(n), n = moved: at most MOST_MOVES and those that
---          complete the last batch.
+--          complete the last batch; after a step of the clock O(b log n), b = batches with a delay or lease,
+--          and at most MOST_SHOWN others.
 --@include adopt
 --@include clock
 --@include room
 --@include wake
 local MOST_MOVES, CHUNK = 500, 250
-local MOST_CLAMPED, MARGIN_MS = 100, 60000
-local BUSY_NOTE_MS = 10000
+local MOST_SHOWN, MOST_CLAMPED = 1000, 100
+local BUSY_NOTE_MS, SLIP_MS = 10000, 1000
+local LONGEST_MS = 86460000 -- a minute more than the longest delay and lease that the settings allow
 redis.call('ZREM', KEYS[5], '') -- allowed when out of memory, as are all writes after it
 
 take_room_back(KEYS[2])
@@ -96,19 +96,48 @@ elseif open_events > 0 then
   adopt_open(KEYS[1], KEYS[2], open_events, open_bytes)
 end
 
-local horizon_ms = math.max(tonumber(ARGV[3]), tonumber(m[13] or 0) + MARGIN_MS)
-local horizon = '(' .. now + horizon_ms
+local watched, held_until = tonumber(m[11] or 0), tonumber(m[12] or 0)
+
+local function shift_ready(ms, ...)
+  local members = redis.call('ZRANGEBYSCORE', KEYS[3], ...)
+  for j = 1, #members, 2 do redis.call('ZADD', KEYS[3], members[j + 1] - ms, members[j]) end
+  return #members / 2
+end
+
+local function undo_step_back()
+  -- Every time that was stored before is too late by the step. What was visible then goes first, in parts.
+  local step = watched - now
+  local shown = shift_ready(step, '(' .. now, watched, 'WITHSCORES', 'LIMIT', 0, MOST_SHOWN)
+  if shown == MOST_SHOWN then more = 1 return end
+  shift_ready(step, '(' .. watched, '+inf', 'WITHSCORES')
+  local latest = now + tonumber(m[13] or 0) -- no lease ends later; one that was given since stays
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '(' .. latest, '+inf')) do
+    redis.call('ZADD', KEYS[6], latest, id)
+  end
+  redis.call('ZREMRANGEBYSCORE', KEYS[5], '(' .. now, '+inf')
+  if m[12] then
+    held_until = now -- the circuit knows how long it is open
+    redis.call('HSET', KEYS[2], 'held_until', now)
+  end
+  watched = now
+  redis.call('HSET', KEYS[2], 'watched', now)
+end
+
+-- A busy shard's note is never older than a few seconds, so one from the future shows a step of Redis' clock.
+-- No setting of the sweeper is asked: others may give longer delays and leases.
+if watched > now + SLIP_MS then undo_step_back() end
+local latest = now + LONGEST_MS -- nothing is given for longer: the clock was ahead for a moment, unnoticed
 for _, key in ipairs({ KEYS[3], KEYS[5], KEYS[6] }) do
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, horizon, '+inf', 'LIMIT', 0, MOST_CLAMPED)) do
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, '(' .. latest, '+inf', 'LIMIT', 0, MOST_CLAMPED)) do
     redis.call('ZADD', key, now, member)
   end
 end
-
-local wakeups, held_until = 0, tonumber(m[12] or 0)
-if held_until > now + horizon_ms then -- the clock stepped back, as above
+if held_until > latest then
   held_until = now
   redis.call('HSET', KEYS[2], 'held_until', now)
 end
+
+local wakeups = 0
 if not m[6] and now >= held_until then
   local k = { ready = KEYS[3], leases = KEYS[6], slots = KEYS[5] }
   local most = m[12] and 1 or tonumber(m[4]) -- one is enough to ask the circuit for a probe
@@ -116,9 +145,9 @@ if not m[6] and now >= held_until then
 end
 -- The note that the shard is watched is only renewed here, never made: a flush sweeps any shard, and
 -- producers announce a shard only if it has no note.
-local watched, idle = tonumber(m[11] or 0), 0
+local idle = 0
 local busy = length + redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[6]) > 0
-if not busy and now - watched > tonumber(ARGV[4]) then
+if not busy and now - watched > tonumber(ARGV[3]) then
   idle = 1
 elseif busy and m[11] and now - watched > BUSY_NOTE_MS then
   redis.call('HSET', KEYS[2], 'watched', now)

@@ -1,7 +1,8 @@
 -- trip.lua: a destination failed; open its circuit if it has failed too often in a row.
 -- While it is open, only its probe's failure counts and doubles the wait for the next probe; other failures
 -- are of sends that began before it opened.
--- KEYS[1]  circuit  HASH  failures, since_ms, until_ms, openings; probe, probe_until_ms while one is out
+-- KEYS[1]  circuit  HASH  failures, since_ms, until_ms, opened_ms, openings; while a probe is out: probe,
+--                        probe_until_ms, probed_ms
 -- ARGV[1]  failures in a row that open it
 -- ARGV[2]  wait for the first probe, ms
 -- ARGV[3]  longest wait for a probe, ms
@@ -14,9 +15,12 @@
 --@include clock
 redis.call('HDEL', KEYS[1], '') -- allowed when out of memory, as are all writes after it
 local MOST_DOUBLINGS, KEPT_MS = 30, 3600000
-local c = redis.call('HMGET', KEYS[1], 'failures', 'since_ms', 'until_ms', 'openings', 'probe')
+local c = redis.call('HMGET', KEYS[1], 'failures', 'since_ms', 'until_ms', 'openings', 'probe',
+  'opened_ms')
 local now, openings = now_ms(), tonumber(c[4] or 0)
-if c[3] and (ARGV[7] == '' or c[5] ~= ARGV[7]) then return math.max(1, c[3] - now) end
+if c[3] and (ARGV[7] == '' or c[5] ~= ARGV[7]) then
+  return math.max(1, c[3] - math.max(now, c[6] or 0)) -- not longer than was given, if Redis' clock stepped back
+end
 if not c[3] then
   local failures, since = tonumber(c[1] or 0) + 1, tonumber(c[2] or now)
   if tonumber(ARGV[6]) > since then failures, since = 1, now end
@@ -26,7 +30,7 @@ if not c[3] then
 end
 local wait = math.min(tonumber(ARGV[3]), ARGV[2] * 2 ^ math.min(openings, MOST_DOUBLINGS))
 wait = math.max(1, math.floor(wait * (1 + ARGV[5]) / 2), tonumber(ARGV[4]))
-redis.call('HSET', KEYS[1], 'until_ms', now + wait, 'openings', openings + 1)
-redis.call('HDEL', KEYS[1], 'probe', 'probe_until_ms')
+redis.call('HSET', KEYS[1], 'until_ms', now + wait, 'opened_ms', now, 'openings', openings + 1)
+redis.call('HDEL', KEYS[1], 'probe', 'probe_until_ms', 'probed_ms')
 redis.call('PEXPIRE', KEYS[1], wait + KEPT_MS)
 return wait
