@@ -20,13 +20,13 @@ from vwo_celery.testing import RedisServer, Standin
 NAMESPACE = "vwo"
 
 #: Key families that stay by design: registrations, counters, signs of life.
-LASTING_FAMILIES = ("queues", "pulse", "listeners", "meta", "mark", "circuit", "suspect")
+LASTING_FAMILIES = ("queues", "shards", "pulse", "listeners", "meta", "mark", "circuit", "suspect")
 #: Patterns of keys that any test may leave in Redis; it must declare all others.
 ALLOWED_KEYS = [*LASTING_FAMILIES, "_kombu.binding.*"]
 
 _FAMILY_PATTERNS = {
     **{f.pattern.removesuffix(":*"): f"*:{KEY_VERSION}:{{*}}:{f.pattern}" for f in SHARD_FAMILIES},
-    **{f.pattern: f"*:{KEY_VERSION}:{f.pattern}" for f in FLEET_FAMILIES},
+    **{f.pattern.removesuffix(":*"): f"*:{KEY_VERSION}:{f.pattern}" for f in FLEET_FAMILIES},
 }
 _lasting_pids: set[int] = set()
 _REPORT = pytest.StashKey[pytest.TestReport]()

@@ -106,8 +106,43 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "dead letters are bounded",
         "they are not", "delivering/settling.py",
-        "capacity.trim_dead(attempt.lease.shard, most)", "pass",
+        "capacity.trim_dead(attempt.shards, attempt.worker.settings.max_dead_events)", "pass",
         f"{_SETTLING} -k dead_letters_are_bounded",
+    ),
+    # -- shards
+    Bug(
+        "a shard that ever was a queue's is not forgotten",
+        "the last registration decides how many there are", "queue/lua/register.lua",
+        "math.max(tonumber(ARGV[3]), tonumber(noted) or 1, tonumber(before) or 1)",
+        "tonumber(ARGV[3])",
+        "integration/queue/test_shards_lowered.py -k dead_letters_of_all_shards",
+    ),
+    Bug(
+        "a shard that ever was a queue's is not forgotten",
+        "those of a release that kept no number are not looked for", "queue/registry.py",
+        "    if first:", "    if False:",
+        "integration/queue/test_shards_lowered.py -k did_not_keep_the_number_are_found",
+    ),
+    Bug(
+        "a flush covers every shard",
+        "only those that its own process pushes to", "queue/flushing.py",
+        "shards = fleet.all_shards(registration)",
+        "shards = fleet.all_shards(registration)[: registration.shards]",
+        "integration/queue/test_shards_lowered.py -k flush_covers",
+    ),
+    Bug(
+        "a pause and a hold reach the batch's own shard",
+        "they reach the counted shards only", "delivering/attempts.py",
+        "{*range(self.registration.shards), self.lease.shard.number}",
+        "set(range(self.registration.shards))",
+        "integration/delivering/test_shards.py -k shard_of_its_batch",
+    ),
+    Bug(
+        "a batch that VWO refuses rests, whatever becomes of the pause",
+        "it is due again at once", "delivering/settling.py",
+        "attempt.lease.release(delay_seconds=rest, error=error)",
+        "attempt.lease.release(delay_seconds=0, error=error)",
+        "integration/delivering/test_shards.py -k ask_again_at_once",
     ),
     # -- the circuit
     Bug(

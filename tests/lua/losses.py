@@ -140,7 +140,7 @@ class LossyLife(ShardLife):
         """A worker drops the oldest dead letters beyond a bound."""
         gone = self.model.trim_dead(most_events, self._oldest(self.shard.keys.dead))
 
-        assert trim_dead(self.shard, most_events) == len(gone)
+        assert trim_dead([self.shard], most_events) == len(gone)
 
         self.gone.update(gone)
         assert self.model.counters.get("dead", 0) <= most_events

@@ -142,7 +142,7 @@ def test_a_shard_lives_in_one_slot(node: Any) -> None:
     batch = world.claim()
     assert batch is not None
     shard.dead_letter(batch, error="too old")
-    assert capacity.trim_dead(shard, 0)
+    assert capacity.trim_dead([shard], 0)
     shard.set_limits(replace(LIMITS, capacity_events=1))
     assert capacity.make_room(shard, [b"new"]).dropped
     while batch := world.claim():

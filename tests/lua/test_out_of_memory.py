@@ -314,7 +314,7 @@ def test_dead_letters_are_trimmed(world: World) -> None:
     """Dead letters are dropped beyond the bound."""
     begun(world)
 
-    assert trim_dead(world.shard, 0) == 1
+    assert trim_dead([world.shard], 0) == 1
     assert world.snapshot().balanced
 
 

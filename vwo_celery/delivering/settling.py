@@ -229,8 +229,7 @@ def names(attempt: Attempt, count: int) -> tuple[str, ...]:
 
 def trim_dead(attempt: Attempt) -> None:
     """Drop the oldest dead letters beyond `max_dead_events`; a failure is left to the next call."""
-    most = capacity.share(attempt.worker.settings.max_dead_events, attempt.registration.shards)
     try:
-        capacity.trim_dead(attempt.lease.shard, most)
+        capacity.trim_dead(attempt.shards, attempt.worker.settings.max_dead_events)
     except QueueUnavailable as exc:
         log.warning("more dead letters may be kept than max_dead_events: %s", exc)

@@ -301,7 +301,8 @@ class Producer:
         return True
 
     def _register(self) -> list[str]:
-        return self.fleet.register(self.registration, [marks.life for marks in self._marks])
+        lives = [marks.life for marks in self._marks]
+        return self.fleet.register(self.registration, lives).lives
 
     @cached_property
     def registration(self) -> Registration:

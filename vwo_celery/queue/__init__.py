@@ -4,8 +4,9 @@ The only package that sends commands to Redis. Files, in reading order:
 
 - words: `keys`, `registration` (how a queue is announced), `batches`, `answers` (of scripts),
   `marks` (which make a repeated push harmless);
-- changes: `scripts` loads `lua/`, `shard` has one method for each script, `fleet` is all queues
-  together, `circuit` one destination's circuit, `capacity` drops events to make room;
+- changes: `scripts` loads `lua/`, `shard` has one method for each script, `registry` records
+  registrations, `fleet` is all queues together, `circuit` one destination's circuit, `capacity`
+  drops events to make room;
 - work made of these: `pushes` (one round trip of a producer), `replication` (waits for replicas),
   `sweeping` (seals by age, wakes workers), `flushing` (seals now, watches until delivered),
   `results` (published by workers);

@@ -72,15 +72,15 @@ def make_room(shard: Shard, events: Sequence[bytes]) -> Room:
     return room
 
 
-def trim_dead(shard: Shard, most_events: int) -> int:
-    """Drop the oldest dead letters for good until no more than *most_events* are kept.
+def trim_dead(shards: Sequence[Shard], most_events: int) -> int:
+    """Drop a queue's oldest dead letters for good until no more than *most_events* are kept.
 
     May be run at any time by anyone, and twice. A batch that alone exceeds the bound is dropped,
     too. One call drops a bounded number of batches; the next call drops the rest.
 
     Args:
-        shard: The shard.
-        most_events: Most dead events that this shard may keep; see `share`.
+        shards: All shards of the queue.
+        most_events: Most dead events that the queue may keep.
 
     Returns:
         The number of events dropped.
@@ -91,24 +91,36 @@ def trim_dead(shard: Shard, most_events: int) -> int:
     dropped = 0
     try:
         for _ in range(_TRIM_BATCHES):
-            events = _drop_oldest_dead(shard, most_events)
+            events = _drop_oldest_dead(shards, most_events)
             if events < 0:
                 break
             dropped += events
     finally:
         if dropped:
             announce_drop(
-                shard.queue, DEAD_LETTERS_FULL, dropped,
+                shards[0].queue, DEAD_LETTERS_FULL, dropped,
                 "more dead letters than max_dead_events; the oldest went, see: "
                 "vwo-celery dead list",
             )  # fmt: skip
     return dropped
 
 
-def _drop_oldest_dead(shard: Shard, most_events: int) -> int:
-    """Drop the oldest dead letter; its events, 0 if it was gone already, -1 if no drop is due."""
-    with unavailable(f"look at the dead letters of {shard.keys.name}"):
-        oldest = shard.client.zrange(shard.keys.dead, 0, 0)
-    if not oldest:
+def _drop_oldest_dead(shards: Sequence[Shard], most_events: int) -> int:
+    """Drop the queue's oldest dead letter; its events, 0 if it was gone, -1 if no drop is due."""
+    with unavailable(f"look at the dead letters of {shards[0].queue}"):
+        pipe = shards[0].client.pipeline(transaction=False)
+        for shard in shards:
+            pipe.hget(shard.keys.meta, "dead")
+            pipe.zrange(shard.keys.dead, 0, 0, withscores=True)
+        answers = pipe.execute()
+    kept = [int(count or 0) for count in answers[::2]]
+    oldest = [
+        (died_ms, shard, i, as_text(name))
+        for i, (shard, found) in enumerate(zip(shards, answers[1::2], strict=True))
+        for name, died_ms in found
+    ]
+    if sum(kept) <= most_events or not oldest:
         return -1
-    return shard.purge(as_text(oldest[0]), reason=DEAD_LETTERS_FULL, most_events=most_events)
+    _, shard, i, batch_id = min(oldest, key=lambda each: each[0])
+    room = max(0, most_events - (sum(kept) - kept[i]))  # what the other shards leave of the bound
+    return max(0, shard.purge(batch_id, reason=DEAD_LETTERS_FULL, most_events=room))

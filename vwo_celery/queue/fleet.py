@@ -16,9 +16,16 @@ import msgspec
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import is_cluster_client
 from vwo_celery.errors import QueueUnknown
+from vwo_celery.queue import registry
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.keys import FleetKeys, as_text, fleet_keys, split_shard_name
-from vwo_celery.queue.registration import UNREADABLE, Registration, Registrations, Wakeup
+from vwo_celery.queue.registration import (
+    UNREADABLE,
+    Registered,
+    Registration,
+    Registrations,
+    Wakeup,
+)
 from vwo_celery.queue.shard import Shard
 
 #: Most wake-ups kept while no worker listens; more would not speed up the first worker.
@@ -69,15 +76,16 @@ class Fleet:
 
     # -- registrations
 
-    def register(self, registration: Registration, lives: Sequence[str] = ()) -> list[str]:
+    def register(self, registration: Registration, lives: Sequence[str] = ()) -> Registered:
         """Make a queue known to every worker, and its limits to the scripts.
 
         Args:
-            registration: The queue.
-            lives: The last answer that the caller got, if any.
+            registration: The queue, with the number of shards that the caller pushes to.
+            lives: The lives of the last answer that the caller got, if any.
 
         Returns:
-            The name of each shard's life; a new one if Redis had forgotten the shard.
+            The name of each of these shards' lives, a new one if Redis had forgotten the shard; and
+            the number of shards that the queue ever had.
         """
         queue = registration.destination.queue
         shards = [self.shard(queue, number) for number in range(registration.shards)]
@@ -87,38 +95,48 @@ class Fleet:
             for shard, life in zip(shards, known, strict=True)
         ]
         with unavailable(f"registration of {queue}"):
+            most = registry.record(self.client, self.namespace, self.keys, registration)
             pipe = self.client.pipeline(transaction=False)
-            pipe.hset(self.keys.queues, queue, msgspec.json.encode(registration))
             for shard in shards:
                 self._add_watch(pipe, shard)
             pipe.execute()
-        return renewed
+        # Shards of a higher number that other producers have, or had, drain one batch at a time.
+        further = msgspec.structs.replace(registration.limits, parallel=1)
+        for number in range(len(shards), most):
+            self.shard(queue, number).set_limits(further)
+        return Registered(renewed, most)
 
     def registration(self, queue: str) -> Registration:
-        """The registration of a queue.
+        """The registration of a queue, with the number of shards that it ever had.
 
         Raises:
             QueueUnknown: No registration of that name, or none that can be read.
         """
         with unavailable(f"look-up of {queue}"):
-            found = self.client.hget(self.keys.queues, queue)
+            pipe = self.client.pipeline(transaction=False)
+            pipe.hget(self.keys.queues, queue)
+            pipe.hget(self.keys.shards, queue)
+            found, shards = pipe.execute()
         if found is None:
             raise QueueUnknown(
                 f"no queue {queue!r} is registered in namespace {self.namespace!r}; "
                 "a producer registers it with its first enqueue"
             )
         try:
-            return msgspec.json.decode(found, type=Registration)
+            return registry.decode(found, shards)
         except UNREADABLE as exc:
             raise QueueUnknown(
                 f"the registration of queue {queue!r} cannot be read by this release: {exc}"
             ) from exc
 
     def registrations(self) -> Registrations:
-        """Every registered queue, sorted by name."""
+        """Every registered queue, sorted by name; see `registration`."""
         with unavailable("list of queues"):
-            found = self.client.hgetall(self.keys.queues)
-        return _decode(found)
+            pipe = self.client.pipeline(transaction=False)
+            pipe.hgetall(self.keys.queues)
+            pipe.hgetall(self.keys.shards)
+            found, shards = pipe.execute()
+        return registry.decode_all(found, shards)
 
     def some_registrations(self, most: int) -> dict[str, Registration]:
         """About *most* registered queues; repeated calls, by anyone, reach all of them."""
@@ -126,7 +144,16 @@ class Fleet:
             cursor = _number(self.client.hget(self.keys.pulse, _AUDIT_CURSOR))
             cursor, found = self.client.hscan(self.keys.queues, cursor, count=most)
             self.client.hset(self.keys.pulse, _AUDIT_CURSOR, cursor)
-        return _decode(found).readable
+            names = list(found)
+            shards = self.client.hmget(self.keys.shards, names) if names else []
+        return registry.decode_all(found, dict(zip(names, shards, strict=True))).readable
+
+    def all_shards(self, registration: Registration) -> list[Shard]:
+        """Every shard that a queue ever had, whatever number this registration has."""
+        queue, number = registration.destination.queue, registration.shards
+        with suppress(QueueUnknown):
+            number = max(number, self.registration(queue).shards)
+        return [self.shard(queue, each) for each in range(number)]
 
     # -- watched shards
 
@@ -250,8 +277,8 @@ class Fleet:
     def want_results(self, registration: Registration, *, for_seconds: float) -> None:
         """Ask workers to publish this queue's outcomes for a while."""
         until_ms = self.now_ms() + as_ms(for_seconds)
-        for number in range(registration.shards):
-            self.shard(registration.destination.queue, number).want_results(until_ms)
+        for shard in self.all_shards(registration):
+            shard.want_results(until_ms)
 
     def publish_result(self, queue: str, text: bytes) -> None:
         """Publish an outcome to whoever listens now."""
@@ -274,13 +301,3 @@ class Fleet:
 def _number(text: bytes | None) -> int:
     """A number stored in Redis; 0 if it is missing or no number."""
     return int(text) if text is not None and text.isdigit() else 0
-
-
-def _decode(found: dict[Any, bytes]) -> Registrations:
-    readable, unreadable = {}, {}
-    for queue, text in sorted((as_text(key), value) for key, value in found.items()):
-        try:
-            readable[queue] = msgspec.json.decode(text, type=Registration)
-        except UNREADABLE as exc:
-            unreadable[queue] = str(exc)
-    return Registrations(readable, unreadable)

@@ -38,8 +38,8 @@ def flush(fleet: Fleet, registration: Registration, *, timeout_seconds: float) -
     Raises:
         QueueUnavailable: Redis did not answer; what is pending stays pending.
     """
+    shards = fleet.all_shards(registration)
     queue = registration.destination.queue
-    shards = [fleet.shard(queue, i) for i in range(registration.shards)]
     return flush_shards(fleet, shards, timeout_seconds=timeout_seconds)[queue]
 
 

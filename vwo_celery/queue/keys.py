@@ -45,6 +45,7 @@ SHARD_FAMILIES = (
 )
 FLEET_FAMILIES = (
     KeyFamily("queues", "hash", "queue -> its registration, JSON; holds the SDK key"),
+    KeyFamily("shards:*", "hash", "queue -> number of shards that it ever had; never lowered"),
     KeyFamily("watched", "set", "shards that hold, or lately held, something"),
     KeyFamily("wakeups", "list", "wake-ups that no worker has picked up yet"),
     KeyFamily(
@@ -85,10 +86,14 @@ class ShardKeys(msgspec.Struct, frozen=True):
 
 
 class FleetKeys(msgspec.Struct, frozen=True):
-    """Key names that all queues of a namespace share, in the order of FLEET_FAMILIES."""
+    """Key names that all queues of a namespace share, in the order of FLEET_FAMILIES.
+
+    The hash tag of `shards` is the name of `queues`, so that one script may use both.
+    """
 
     prefix: str
     queues: str
+    shards: str
     watched: str
     wakeups: str
     pulse: str
@@ -110,7 +115,9 @@ def shard_keys(namespace: str, queue: str, shard: int) -> ShardKeys:
 def fleet_keys(namespace: str) -> FleetKeys:
     """Names of the keys that all queues share."""
     prefix = f"{namespace}:{KEY_VERSION}:"
-    return FleetKeys(prefix, *(f"{prefix}{family.pattern}" for family in FLEET_FAMILIES))
+    tag = f"{{{prefix}queues}}"
+    names = (f"{prefix}{family.pattern.replace('*', tag)}" for family in FLEET_FAMILIES)
+    return FleetKeys(prefix, *names)
 
 
 def split_shard_name(name: str) -> tuple[str, int]:

@@ -24,7 +24,8 @@ class Registration(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         destination: The events' destination; holds the SDK key.
         limits: The limits of each shard.
-        shards: Number of shards.
+        shards: Number of shards that the producer pushes to; where the registration was read from
+            Redis, the number that the queue ever had.
         flush_callback: Import path "module:function" of the callback, "" for none.
         version: Version of this shape.
     """
@@ -34,6 +35,18 @@ class Registration(msgspec.Struct, frozen=True, omit_defaults=True):
     shards: Annotated[int, msgspec.Meta(ge=1, le=MOST_SHARDS)] = 1
     flush_callback: str = ""
     version: int = 1
+
+
+class Registered(NamedTuple):
+    """The answer to a registration.
+
+    Attributes:
+        lives: Name of the life of each shard that the producer pushes to.
+        shards: Number of shards that the queue ever had.
+    """
+
+    lives: list[str]
+    shards: int
 
 
 class Registrations(NamedTuple):

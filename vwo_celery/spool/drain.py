@@ -243,6 +243,6 @@ def seal(fleet: Fleet, page: Page) -> None:
     Raises:
         QueueUnavailable: Redis did not answer; the page stays, and is pushed again.
     """
-    for number in range(page.registration.shards):
+    for number in sorted({*range(page.registration.shards), page.sent.shard}):
         wakeups, _ = sweeping.sweep_shard(fleet.shard(page.queue, number), force=True)
         fleet.leave_wakeups(page.queue, number, [wakeup.token for wakeup in wakeups])

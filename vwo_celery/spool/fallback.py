@@ -209,10 +209,10 @@ class Fallback:
             return True
         started = time.monotonic()
         try:
-            self.open_fleet().register(registration)
+            registered = self.open_fleet().register(registration)
         except VwoCeleryError:
             return False
-        commands = registration.shards + 1
+        commands = registered.shards + 2
         took = time.monotonic() - started
         return took <= commands * self._enqueue_seconds / 2
 

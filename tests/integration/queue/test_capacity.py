@@ -289,7 +289,7 @@ def test_the_oldest_dead_letters_go(queues: Queues, drops: list[tuple[str, str, 
     queue = dead_queue(queues, 4)
     oldest_first = queues.client.zrange(queues.shard(queue).keys.dead, 0, -1)
 
-    dropped = trim_dead(queues.shard(queue), 12)
+    dropped = trim_dead([queues.shard(queue)], 12)
 
     assert dropped == 10
     view = queues.view(queue)
@@ -305,7 +305,7 @@ def test_a_bound_is_a_bound(queues: Queues, most: int, left: int) -> None:
     """The bound may be reached exactly; a single batch above it is dropped; 0 keeps none."""
     queue = dead_queue(queues, 4)
 
-    dropped = trim_dead(queues.shard(queue), most)
+    dropped = trim_dead([queues.shard(queue)], most)
 
     assert (dropped, queues.view(queue).dead) == (20 - left, left)
 
@@ -313,10 +313,10 @@ def test_a_bound_is_a_bound(queues: Queues, most: int, left: int) -> None:
 def test_a_second_trim_drops_nothing(queues: Queues, drops: list[tuple[str, str, int]]) -> None:
     """Within the bound, a trim drops and logs nothing."""
     queue = dead_queue(queues, 2)
-    trim_dead(queues.shard(queue), 5)
+    trim_dead([queues.shard(queue)], 5)
     drops.clear()
 
-    assert trim_dead(queues.shard(queue), 5) == 0
+    assert trim_dead([queues.shard(queue)], 5) == 0
 
     assert drops == []
 
@@ -327,7 +327,7 @@ def test_workers_that_trim_at_once_drop_no_more(queues: Queues) -> None:
     shard = queues.shard(queue)
 
     with ThreadPoolExecutor(4) as workers:
-        dropped = list(workers.map(lambda _: trim_dead(shard, 7), range(4)))
+        dropped = list(workers.map(lambda _: trim_dead([shard], 7), range(4)))
 
     assert sum(dropped) == 23
     assert queues.view(queue).dead == 7
@@ -337,7 +337,7 @@ def test_one_trim_is_bounded(queues: Queues) -> None:
     """One trim drops a bounded number: a much lower bound does not keep a worker from sending."""
     queue = dead_queue(queues, 120, each=1)
 
-    answers = [trim_dead(queues.shard(queue), 0) for _ in range(3)]
+    answers = [trim_dead([queues.shard(queue)], 0) for _ in range(3)]
 
     assert answers == [100, 20, 0]
 
