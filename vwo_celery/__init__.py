@@ -53,7 +53,7 @@ def setup(app: Celery, settings: Settings | None = None, **arguments: Any) -> Se
     Raises:
         SettingsError: A setting is wrong.
     """
-    from vwo_celery.celery.tasks import setup as set_up
+    from vwo_celery.celery.setup import setup as set_up
 
     return set_up(app, settings, **arguments)
 

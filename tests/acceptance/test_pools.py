@@ -107,7 +107,8 @@ def test_messages_that_come_twice(installation: Installation) -> None:
     """
     options = {"global_keyprefix": "broker:", "visibility_timeout": 1, "unacked_restore_interval": 0.3,
                "unacked_restore_throttle": 1}  # fmt: skip
-    celery = json.dumps({"task_acks_late": True, "broker_transport_options": options})
+    late = {"vwo_celery.deliver": {"acks_late": True}}  # by its name, since ours are not by default
+    celery = json.dumps({"task_annotations": late, "broker_transport_options": options})
     installation.standin.fail(Fault(delay_seconds=4))
     worker = installation.worker("--concurrency=3", CELERY=celery)
     queue = installation.connect(events_per_request=10, request_time_interval=60)

@@ -20,7 +20,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "requests": frozenset({"sending"}),
     "urllib3": frozenset({"sending"}),
     "sqlite3": frozenset({"spool"}),
-    "celery": frozenset({"celery", "signals", "django", "demo"}),
+    "celery": frozenset({"celery", "signals", "demo"}),
     "kombu": frozenset({"celery"}),
     "click": frozenset({"cli", "demo", "testing"}),
     "rich": frozenset({"cli", "demo"}),

@@ -47,6 +47,7 @@ class Installation:
         self.destination = vwo_celery.Destination(
             account_id=ACCOUNT, sdk_key=KEY, generation="legacy", base_url=standin.url
         )
+        self.app = "delivery_app"
         self.started: list[Process] = []
         self.env = {
             "VWO_CELERY_REDIS_URL": redis_url,
@@ -95,9 +96,9 @@ class Installation:
         return self.start("beat", "--loglevel=INFO", f"--schedule={schedule}", name=name)
 
     def start(self, *arguments: str, name: str, **env: str) -> Process:
-        """A Celery program of the test's app."""
+        """A Celery program of the installation's app."""
         process = Process(
-            "python", "-m", "celery", "-A", "delivery_app", *arguments,
+            "python", "-m", "celery", "-A", self.app, *arguments,
             folder=self.folder, name=name, env={**self.env, **env}, cwd=ACCEPTANCE,
             stop_timeout_seconds=_STOP_SECONDS,
         )  # fmt: skip

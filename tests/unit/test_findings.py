@@ -151,12 +151,13 @@ def test_somebody_has_to_listen() -> None:
             {"beat": 400, "listener": 2},
             1,
             "warn",
-            "beat was last seen 7 min ago; a worker's listener",
+            "beat was last seen 7 min ago; the workers' listeners",
         ),
-        ({"listener": 2}, 1, "warn", "beat has never been seen; a worker's listener"),
+        ({"listener": 2}, 1, "warn", "beat has never been seen; the workers' listeners"),
         ({"beat": 400, "listener": 400}, 1, "problem", "nobody sweeps"),
         ({}, 1, "problem", "beat has never been seen, and nobody sweeps"),
-        ({"beat": 200}, 60, "ok", "3 min ago"),
+        ({"beat": 170}, 60, "ok", "3 min ago"),
+        ({"beat": 29}, 1, "ok", "29 s ago"),
     ],
 )
 def test_somebody_has_to_sweep(

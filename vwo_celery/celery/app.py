@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from celery import Celery
 
-from vwo_celery.celery.tasks import setup
+from vwo_celery.celery.setup import setup
 from vwo_celery.settings import Settings
 from vwo_celery.settings.redis_url import scheme_of
 

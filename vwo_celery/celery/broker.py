@@ -13,7 +13,7 @@ from celery import Celery
 from celery.app.utils import find_app
 from kombu.transport import TRANSPORT_ALIASES
 
-from vwo_celery.celery.tasks import DELIVER
+from vwo_celery.celery.options import DELIVER
 from vwo_celery.connections import open_client
 from vwo_celery.errors import SettingsError
 from vwo_celery.operating.doctor.broker import BrokerFacts

@@ -4,7 +4,7 @@ It needs no broker. In each turn it
 
 1. looks for events that an application of this host has left on the disk;
 2. notes in Redis that it is alive;
-3. runs the sweep, if beat is silent;
+3. runs the sweep, if nobody has for a sweep's interval;
 4. looks for a stall, and delivers what is due while no worker runs tasks;
 5. waits in one blocking pop for a wake-up, and publishes a `deliver` task for it.
 
@@ -14,7 +14,6 @@ other workers go on; without any, beat's sweep finds what is ready.
 
 from __future__ import annotations
 
-import atexit
 import os
 import random
 import socket
@@ -27,8 +26,9 @@ from typing import Any
 from celery import bootsteps
 from kombu.utils import functional
 
+from vwo_celery.celery.setup import is_set_up, settings_of
 from vwo_celery.celery.stopping import stopping
-from vwo_celery.celery.tasks import hand_back_all, new_worker, open_fleet, publisher_of, settings_of
+from vwo_celery.celery.tasks import hand_back_at_end, new_worker, open_fleet, publisher_of
 from vwo_celery.delivering.lane import Lane
 from vwo_celery.errors import VwoCeleryError
 from vwo_celery.logs import SeldomLog, log
@@ -42,9 +42,9 @@ _WAIT_SECONDS = 1.0
 #: Shortest wait for a wake-up: Redis takes 0 for a wait without end.
 _SHORTEST_WAIT_SECONDS = 0.01
 _NOTE_SECONDS = 5.0
-#: Missed sweeps after which beat counts as silent: less than two, since an event may be that late;
-#: random, so that one listener takes over and the others notice.
-_SILENT_SWEEPS = (1.2, 1.6)
+#: Shares of the sweep's interval after which a listener sweeps: at most one, since an event may be
+#: that late; random, so that one listener sweeps and the others notice.
+_SWEEP_SHARES = (0.7, 1.0)
 _PAUSE_AFTER_ERROR_SECONDS = 1.0
 #: Looks for a stall in each period of silence that makes one.
 _LOOKS_A_SILENCE = 4
@@ -59,12 +59,16 @@ class Listener(bootsteps.StartStopStep):
         super().__init__(parent, **kwargs)
         self._loop: _Loop | None = None
         stopping.prepare()
+        hand_back_at_end()  # before the pool forks: its children do it, too
+
+    def include_if(self, parent: Any) -> bool:
+        """Whether the app of this worker is set up; another one may be meant."""
+        return bool(super().include_if(parent)) and is_set_up(parent.app)
 
     def start(self, parent: Any) -> None:
         """Start the listener; called once, after the pool has forked and before the broker connects."""
         _let_greenlets_run()
         stopping.watch_signals()
-        atexit.register(hand_back_all)
         self._loop = _Loop(parent.app)
         self._loop.start()
 
@@ -156,7 +160,7 @@ class _Loop(threading.Thread):
 
     def _sweep_if_overdue(self) -> float:
         """Run the sweep if the last one is too long ago; return the seconds until the next look."""
-        silence = self.settings.sweep_interval_seconds * random.uniform(*_SILENT_SWEEPS)
+        silence = self.settings.sweep_interval_seconds * random.uniform(*_SWEEP_SHARES)
         last = max(self.fleet.last_sweeps_ms().values(), default=0)
         passed = (self.fleet.now_ms() - last) / 1000
         if 0 <= passed < silence:  # below 0 where Redis' clock stepped back

@@ -108,12 +108,12 @@ def delay_seconds(attempt: Attempt, outcome: Outcome) -> float:
 
 
 def release_after(attempt: Attempt, exc: Exception) -> None:
-    """Release the batch after an unexpected error; a stopping worker hands it back, uncounted.
+    """Release the batch after an unexpected error; hand it back, uncounted, after an interruption.
 
-    Celery's cold shutdown with the pool solo raises an error from its signal handler, into whatever
-    code runs at that moment.
+    Celery raises errors from its signal handlers, into whatever code runs at that moment: at a soft
+    time limit, and at the cold shutdown of the pool solo.
     """
-    if attempt.worker.stopping():
+    if attempt.worker.stopping() or isinstance(exc, attempt.worker.interruptions):
         attempt.lease.hand_back()
         return
     error = f"the worker failed: {type(exc).__name__}"

@@ -31,6 +31,8 @@ class Worker:
         wake: Has a `deliver` task run for a wake-up; must not raise.
         clock: Monotonic clock, in seconds.
         stopping: Whether the process is about to end, so that it must claim nothing more.
+        interruptions: Exceptions that may be raised into any step of a delivery from outside, as at a
+            time limit. A batch is handed back for them.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Worker:
         wake: Callable[[Wakeup], None],
         clock: Callable[[], float] = time.monotonic,
         stopping: Callable[[], bool] = lambda: False,
+        interruptions: tuple[type[Exception], ...] = (),
     ) -> None:
         self.fleet = fleet
         self.settings = settings
         self.wake = wake
         self.clock = clock
         self.stopping = stopping
+        self.interruptions = interruptions
         self.leases = Leases()
         self.seldom = SeldomLog()
         self.once = log_once()

@@ -37,6 +37,8 @@ SWEEPERS = ("beat", "listener")
 #: Signs of life: a sweep by each runner, a task of another kind, a batch sent by a listener.
 _SIGNS = (*SWEEPERS, "task", "rescue")
 _AUDIT_CURSOR = "audit_cursor"
+#: Fields of the pulse: Unix ms of the last task message that came to the wrong fleet, and whose it was.
+_MISDIRECTED, _FROM = "misdirected", "misdirected_from"
 
 
 class Fleet:
@@ -221,9 +223,9 @@ class Fleet:
 
     # -- signs of life
 
-    def note_sweep(self, by: str) -> None:
-        """Note that "beat" or a "listener" runs a sweep now."""
-        self._note(by)
+    def note_sweep(self, by: str, *, at_ms: int | None = None) -> None:
+        """Note that "beat" or a "listener" runs a sweep now, or relies on one at that Unix ms."""
+        self._note(by, at_ms)
 
     def note_task(self) -> None:
         """Note that a worker runs a task now."""
@@ -233,9 +235,21 @@ class Fleet:
         """Note that a listener sends a batch now because no task did."""
         self._note("rescue")
 
-    def _note(self, sign: str) -> None:
+    def _note(self, sign: str, at_ms: int | None = None) -> None:
         with unavailable("sign of life"):
-            self.client.hset(self.keys.pulse, sign, self.now_ms())
+            self.client.hset(self.keys.pulse, sign, self.now_ms() if at_ms is None else at_ms)
+
+    def note_misdirected(self, namespace: str) -> None:
+        """Note that a worker got a task message of another namespace now; "" for an unknown one."""
+        note = {_MISDIRECTED: self.now_ms(), _FROM: namespace}
+        with unavailable("note of a misdirected message"):
+            self.client.hset(self.keys.pulse, mapping=note)
+
+    def last_misdirected(self) -> tuple[int, str]:
+        """Unix ms of the last misdirected task message, 0 for none; and its namespace, "" if unknown."""
+        with unavailable("look-up of misdirected messages"):
+            at_ms, namespace = self.client.hmget(self.keys.pulse, [_MISDIRECTED, _FROM])
+        return _number(at_ms), as_text(namespace or b"")
 
     def last_sweeps_ms(self) -> dict[str, int]:
         """Unix ms of the last sweep of each runner."""

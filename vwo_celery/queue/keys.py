@@ -51,8 +51,9 @@ FLEET_FAMILIES = (
     KeyFamily(
         "pulse",
         "hash",
-        "Unix ms of the last sweep by beat and by a listener, of the last task, and of the last "
-        "batch that a listener sent itself",
+        "Unix ms of the last sweep by beat and by a listener, of the last task, of the last batch "
+        "that a listener sent itself, of the last misdirected message (and whose it was), and of "
+        "beat's last message while it is unanswered (and for how long that counts)",
     ),
     KeyFamily("listeners", "zset", "worker -> Unix ms at which it last listened"),
 )

@@ -327,7 +327,7 @@ def test_without_a_commit_to_wait_for_it_is_dropped(
 def run(tmp_path: Path) -> Callable[[str], str]:
     """Run code in its own process, in a Django project, and return its output."""
     (tmp_path / "project_settings.py").write_text(
-        'INSTALLED_APPS = ["vwo_celery.django"]\nVWO_CELERY = {"sweep_interval_seconds": 7.0}\n'
+        'INSTALLED_APPS = ["vwo_celery.django"]\nVWO_CELERY = {"sweep_interval_seconds": 16.5}\n'
     )
 
     def run_code(code: str) -> str:
@@ -383,7 +383,7 @@ def test_autodiscovery_finds_the_tasks_and_sets_the_app_up(run: Run) -> None:
     assert printed == [
         "vwo_celery.deliver vwo_celery.flush vwo_celery.sweep",
         "vwo_celery.celery.listener:Listener",
-        "('vwo-celery-sweep', 7.0)",
+        "('vwo-celery-sweep', 17)",
     ]
 
 
@@ -393,7 +393,7 @@ def test_autodiscovery_leaves_an_app_that_is_set_up_as_it_is(run: Run) -> None:
 
     printed = run(AUTODISCOVERY.format(setup=setup)).splitlines()
 
-    assert printed[1:] == ["vwo_celery.celery.listener:Listener", "('vwo-celery-sweep', 3.0)"]
+    assert printed[1:] == ["vwo_celery.celery.listener:Listener", "('vwo-celery-sweep', 10)"]
 
 
 # --- manage.py -----------------------------------------------------------------------------------

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
+from vwo_celery.queue.sweep_messages import beat_seconds
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
 
-#: Missed sweeps after which beat counts as silent, and the shortest silence that does.
+#: Intervals of beat, and of the listeners' sweeps, after which they count as silent; and the shortest
+#: silence of listeners that does.
+_BEAT_INTERVALS = 3
 _MISSED_SWEEPS = 5
 _SHORTEST_SILENCE_SECONDS = 10.0
 #: Without -Q: the ready app consumes the queue of its tasks by itself.
@@ -30,16 +33,16 @@ def listener_finding(listeners: Sequence[str]) -> Finding:
 
 
 def beat_finding(sweeps_ms: Mapping[str, int], now_ms: int, settings: Settings) -> Finding:
-    """Judge whether beat has the queues swept, or a listener sweeps in its place."""
+    """Judge whether beat's sweeps are run, or listeners sweep without it."""
     silence = max(_SHORTEST_SILENCE_SECONDS, _MISSED_SWEEPS * settings.sweep_interval_seconds)
     ages = {by: max(0, now_ms - at) / 1000 for by, at in sweeps_ms.items()}
     beat, listener = ages.get("beat"), ages.get("listener")
-    if beat is not None and beat <= silence:
+    if beat is not None and beat <= _BEAT_INTERVALS * beat_seconds(settings):
         return ok("beat", f"beat had the queues swept {span(beat)} ago")
     seen = "beat has never been seen" if beat is None else f"beat was last seen {span(beat)} ago"
     remedy = f"{_START_BEAT}; if one runs, see why no worker runs its tasks"
     if listener is not None and listener <= silence:
-        what = f"{seen}; a worker's listener sweeps in its place, last {span(listener)} ago"
+        what = f"{seen}; the workers' listeners sweep without it, last {span(listener)} ago"
         return warn("beat", what, remedy)
     what = f"{seen}, and nobody sweeps: a batch that is not full does not leave"
     return problem("beat", what, remedy)
