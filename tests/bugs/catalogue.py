@@ -24,6 +24,25 @@ BUGS: tuple[Bug, ...] = (
         f"{_SETTLING} -k too_large_is_halved",
     ),
     Bug(
+        "a command that Redis denies strands no batch",
+        "the lease ends before the parts exist", "queue/lua/split.lua",
+        "redis.call('ZREM', KEYS[3], '')", "redis.call('ZREM', KEYS[3], ARGV[1])",
+        "lua/test_denied_commands.py -k split-COPY",
+    ),
+    Bug(
+        "a command that Redis denies loses no event",
+        "the mark says that a refused push is stored", "queue/lua/enqueue.lua",
+        "  if denied then return forget_mark(denied) end\n  i =",
+        "  if denied then return denied end\n  i =",
+        "lua/test_denied_commands.py -k enqueue-LPUSH",
+    ),
+    Bug(
+        "an unreadable line holds up its own batch only",
+        "it makes every claim fail", "queue/lua/shared/info.lua",
+        "    return nil, line\n", "",
+        "lua/test_claim.py -k cannot_be_read",
+    ),
+    Bug(
         "a 413 splits the batch",
         "its parts are stored in the wrong order", "queue/lua/split.lua",
         "local from, to = batch.events - part.ranges[j][2], batch.events - 1 - part.ranges[j][1]",

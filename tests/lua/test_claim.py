@@ -242,14 +242,38 @@ def test_an_id_without_a_line_is_removed(world: World) -> None:
     """An id without an info line is removed: it cannot be sent and must not block other batches."""
     world.given(ready={"a": world.at(-2), "b": world.at(-1)}, info={"b": Line()})
 
-    first = world.claim()
-    changes = world.changes()
-    second = world.claim()
+    batch = world.claim()
 
-    assert first is None
-    assert changes == {"ready": {"a": None}}
-    assert second is not None
-    assert second.id == "b"
+    assert batch is not None
+    assert batch.id == "b"
+    assert world.changes()["ready"] is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "x", "2", "1:0:3:9:5:5", "v2:1:0:3:9:5:5:", "1:0:3:9:-5:5:", "1:0:nan:9:5:5:",
+        "0:0:" + "9" * 400 + ":9:5:5:", '{"attempt":1}',
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("state", ["ready", "leases"])
+def test_a_line_that_cannot_be_read_holds_up_nobody(world: World, state: str, text: str) -> None:
+    """An unreadable line hides its own batch for a minute, unchanged; the next batch is claimed."""
+    world.given(ready={"b": world.at(-1)}, info={"b": Line()})
+    world.given(members={state: {"odd": world.at(-2)}})
+    world.client.hset(world.shard.keys.info, "odd", text)
+
+    batch = world.shard.claim(token="", lease_seconds=30)
+    again = world.shard.claim(token="", lease_seconds=30)
+
+    assert isinstance(batch, Batch)
+    assert batch.id == "b"
+    assert again is None
+    assert world.client.hget(world.shard.keys.info, "odd") == text.encode()
+    hidden = world.client.zscore(world.shard.keys.ready, "odd")
+    assert hidden is not None
+    assert hidden > world.at(50_000)
+    assert world.client.zscore(world.shard.keys.leases, "odd") is None
 
 
 def test_an_error_text_survives_a_claim(world: World) -> None:

@@ -41,15 +41,18 @@ GUARD = """
 local real, declared = redis, {}
 for _, key in ipairs(KEYS) do declared[key] = true end
 local first_last_step = { %s }
-local redis = setmetatable({ call = function(command, ...)
+local function check(command, ...)
   local words, at = { ... }, first_last_step[command]
   assert(at, 'not a command of the scripts: ' .. command)
   local last = at[2] < 0 and #words + 1 + at[2] or at[2]
   for i = at[1], last, math.max(at[3], 1) do
     if i > 0 and not declared[words[i]] then error(command .. ' touches ' .. words[i]) end
   end
-  return real.call(command, ...)
-end }, { __index = real })
+end
+local redis = setmetatable({
+  call = function(...) check(...) return real.call(...) end,
+  pcall = function(...) check(...) return real.pcall(...) end,
+}, { __index = real })
 """
 
 
@@ -58,7 +61,7 @@ def test_commands_are_named_where_they_are_called() -> None:
     for path in SCRIPTS:
         text = path.read_text("utf-8")
         assert len(ANY_CALL.findall(text)) == len(COMMAND.findall(text)), path
-        assert not re.search(r"pcall|\bEVAL|loadstring|setmetatable|_G\b", text), path
+        assert not re.search(r"\bEVAL|loadstring|setmetatable|_G\b", text), path
 
 
 @pytest.fixture

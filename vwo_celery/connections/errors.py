@@ -45,10 +45,13 @@ def without_command(exc: BaseException) -> str:
     return str(exc)
 
 
+#: Words of Redis 6.2 and 7.0, and of later ones, for a command or key that a script's user may not use.
+DENIED_IN_SCRIPT: Final = ("The user executing the script can't", "ACL failure in script")
 #: Words of error replies about the state of the whole server; a script passes them on.
 _STATES_OF_REDIS = (
     "OOM", "READONLY", "LOADING", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
     "BUSY", "NOAUTH", "NOPERM", "WRONGPASS",
+    *DENIED_IN_SCRIPT,
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError, RedisError
 from vwo_celery.connections.cluster import ClusterClient
 
 _INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
+_COMMAND = re.compile(r"redis\.p?call\('(\w+)'")
 
 
 class Script(NamedTuple):
@@ -27,6 +28,11 @@ class Script(NamedTuple):
 
     text: str
     sha: str
+
+    @property
+    def commands(self) -> frozenset[str]:
+        """The commands that the script may run, in capitals."""
+        return frozenset(_COMMAND.findall(self.text))
 
     def command(self, keys: Sequence[str], arguments: Sequence[Any]) -> tuple[Any, ...]:
         """The words of the EVALSHA command."""
@@ -74,6 +80,13 @@ def script(name: str) -> Script:
     """The script lua/NAME.lua with all that it includes."""
     text = _INCLUDE.sub(lambda found: _read(f"shared/{found[1]}.lua"), _read(f"{name}.lua"))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Names of all scripts, sorted."""
+    files = (resources.files("vwo_celery.queue") / "lua").iterdir()
+    return tuple(sorted(name[:-4] for name in (file.name for file in files) if name[-4:] == ".lua"))
 
 
 def _read(path: str) -> str:

@@ -14,7 +14,14 @@
 --@include info
 local batch = read_info(KEYS[4], ARGV[1])
 if not batch then return 0 end
-redis.call('HDEL', KEYS[4], ARGV[1]) -- never denied, so that the rest works when out of memory
+-- A command that Redis denies must not leave half of it: each is tried before the events go.
+redis.call('HDEL', KEYS[4], '') -- allowed when out of memory, as are all writes after it
+redis.call('ZREM', KEYS[3], '')
+redis.call('HSET', KEYS[1], 'delivered_ms', now_ms())
+redis.call('HINCRBY', KEYS[1], 'delivered', 0)
+redis.call('UNLINK', KEYS[6])
+redis.call('HINCRBY', KEYS[1], 'delivered', batch.events)
+redis.call('HDEL', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 if redis.call('ZREM', KEYS[5], ARGV[1]) == 1 then
@@ -23,7 +30,4 @@ else
   redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
   redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
 end
-redis.call('HINCRBY', KEYS[1], 'delivered', batch.events)
-redis.call('HSET', KEYS[1], 'delivered_ms', now_ms())
-redis.call('UNLINK', KEYS[6])
 return 1

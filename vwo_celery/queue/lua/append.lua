@@ -14,15 +14,26 @@ local room = redis.call('HMGET', KEYS[2], 'room_events', 'room_bytes')
 local events, bytes = tonumber(room[1] or 0), tonumber(room[2] or 0) - #ARGV[2] - 1
 if events < 1 or bytes < 0 then return 0 end
 
--- The first write is one that Redis denies when it is out of memory. A push that was seen before, or that
--- follows pushes which Redis lost, is undone: its event is still the newest.
-redis.call('LPUSH', KEYS[1], ARGV[2])
+-- The first write is one that Redis denies when it is out of memory. The event comes last: where a command
+-- before it is denied to the user, nothing is stored.
 local seen = redis.call('SET', KEYS[3], ARGV[1], 'PX', mark_ttl_ms, 'GET')
-if (seen or 0) + 1 ~= tonumber(ARGV[1]) then
-  redis.call('LPOP', KEYS[1])
-  if seen then redis.call('SET', KEYS[3], seen, 'PX', mark_ttl_ms) else redis.call('DEL', KEYS[3]) end
-  return 0
+
+local function undo(answer)
+  if seen then
+    redis.call('SET', KEYS[3], seen, 'PX', mark_ttl_ms)
+  else
+    redis.call('SET', KEYS[3], 0, 'PXAT', 1) -- in the past: the mark is gone, without a further command
+  end
+  return answer
 end
-redis.call('HSET', KEYS[2], 'room_events', string.format('%d', events - 1),
+
+if (seen or 0) + 1 ~= tonumber(ARGV[1]) then return undo(0) end -- seen before, or Redis lost some
+local taken = redis.pcall('HSET', KEYS[2], 'room_events', string.format('%d', events - 1),
   'room_bytes', string.format('%d', bytes))
+if type(taken) == 'table' then return undo(taken) end
+local stored = redis.pcall('LPUSH', KEYS[1], ARGV[2])
+if type(stored) == 'table' then
+  redis.call('HSET', KEYS[2], 'room_events', room[1], 'room_bytes', room[2])
+  return undo(stored)
+end
 return 1

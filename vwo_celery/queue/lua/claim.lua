@@ -13,6 +13,7 @@
 --          circuit, the slot being kept; else {id, attempt, lost leases, events, bytes, first ms, sealed ms,
 --          now ms, wakeups, results wanted 0|1, delivered ms or 0, size that passed: events, bytes, ms, or 0}
 -- Cost     O(log n), n = batches; the same for any number of events in them.
+-- A batch whose line cannot be read is hidden for a while, so that the others go on; nothing of it changes.
 --@include clock
 --@include info
 --@include wake
@@ -22,36 +23,53 @@ local now, parallel = now_ms(), tonumber(m[1] or 0)
 local held = m[4] and ARGV[4] ~= '1'
 if held and not m[3] and now >= tonumber(m[4]) then return { tonumber(m[4]) } end
 
+local HIDDEN_MS, MOST_HIDDEN = 60000, 10
 local in_flight = redis.call('ZCOUNT', KEYS[3], '(' .. now, '+inf')
+
 local function next_batch()
-  if m[3] or held or in_flight >= parallel then return nil end
   local id = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1)[1]
   if id then return id, 1 end
   id = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1)[1]
   return id, 0
 end
 
-local id, lost = next_batch()
-local batch = id and read_info(KEYS[4], id)
-if not batch then
-  if id then -- an orphan id without an info line: drop it
-    redis.call('ZREM', KEYS[2], id)
-    redis.call('ZREM', KEYS[3], id)
+local function put_aside(id, line)
+  redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes after it
+  if line then redis.call('ZADD', KEYS[2], now + HIDDEN_MS, id) else redis.call('ZREM', KEYS[2], id) end
+  redis.call('ZREM', KEYS[3], id)
+end
+
+local id, lost, batch, line
+if not m[3] and not held and in_flight < parallel then
+  for _ = 1, MOST_HIDDEN do
+    id, lost = next_batch()
+    if id then batch, line = read_info(KEYS[4], id) end
+    if batch or not id then break end
+    put_aside(id, line)
   end
+end
+if not batch then
   if ARGV[1] ~= '' then redis.call('ZREM', KEYS[5], ARGV[1]) end
   return {}
 end
-batch.attempt, batch.lost = batch.attempt + 1, batch.lost + lost
-redis.call('ZREM', KEYS[2], id) -- allowed when out of memory, as are all writes after it
+
+-- Until the batch is leased, a command that Redis denies leaves it as it was.
+redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes after it
 local lease, longest = tonumber(ARGV[2]), tonumber(m[10] or 0)
-redis.call('ZADD', KEYS[3], now + lease, id)
+if ARGV[1] ~= '' then redis.call('ZADD', KEYS[5], 'XX', now + lease, ARGV[1]) end
+local k = { ready = KEYS[2], leases = KEYS[3], slots = KEYS[5] }
+local wakeups = m[4] and 0 or hand_out_slots(k, now, ARGV[3], tonumber(m[2]), parallel, 1)
 if lease > longest or (in_flight == 0 and lease < longest) then -- the longest of those in flight, for the sweep
   redis.call('HSET', KEYS[1], 'longest_lease_ms', ARGV[2])
 end
+batch.attempt, batch.lost = batch.attempt + 1, batch.lost + lost
 write_info(KEYS[4], id, batch)
-if ARGV[1] ~= '' then redis.call('ZADD', KEYS[5], 'XX', now + lease, ARGV[1]) end
-local k = { ready = KEYS[2], leases = KEYS[3], slots = KEYS[5] }
-local wakeups = m[4] and 0 or hand_out_slots(k, now, ARGV[3], tonumber(m[2]), parallel)
+local leased = redis.pcall('ZADD', KEYS[3], now + lease, id)
+if type(leased) == 'table' then
+  redis.call('HSET', KEYS[4], id, line)
+  return leased
+end
+redis.call('ZREM', KEYS[2], id)
 return { id, batch.attempt, batch.lost, batch.events, batch.bytes, tonumber(batch.first),
   tonumber(batch.sealed), now, wakeups, tonumber(m[5] or 0) > now and 1 or 0, tonumber(m[6] or 0),
   tonumber(m[7] or 0), tonumber(m[8] or 0), tonumber(m[9] or 0) }

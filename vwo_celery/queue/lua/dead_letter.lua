@@ -12,10 +12,13 @@
 --@include info
 local batch = read_info(KEYS[3], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
-if redis.call('ZREM', KEYS[2], ARGV[1]) == 0 then return 0 end
-redis.call('ZADD', KEYS[4], now_ms(), ARGV[1])
+if not redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 0 end
+redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes after it
 batch.error = ARGV[3]
 write_info(KEYS[3], ARGV[1], batch)
+redis.call('HINCRBY', KEYS[1], 'dead', 0) -- if this or the next is denied, it is still leased
+redis.call('ZADD', KEYS[4], now_ms(), ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
 redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
 redis.call('HINCRBY', KEYS[1], 'dead', batch.events)

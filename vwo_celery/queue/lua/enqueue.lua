@@ -57,12 +57,35 @@ if #KEYS - FIRST_NAME + 1 < math.min(most_seals, count + 1) then return { -4, 0,
 -- lowered. Only the sweep can slice it, so nothing is sealed here.
 local mixed = m[11] or open_events >= limit or open_bytes > batch_bytes
 local now, first, sealed = nil, nil, 0
+local seals_first = open_events > 0 and not mixed and open_bytes + #ARGV[FIRST_EVENT] + 1 > batch_bytes
+
+-- A command that Redis denies must leave nothing of the push, or a repeat would store it twice: each is tried
+-- before the first event. The first is one that Redis denies when it is out of memory.
+redis.call('HSET', KEYS[2], 'open_events', m[7] or 0)
+local may_seal = open_events + count >= limit or open_bytes + size > batch_bytes
+if may_seal then
+  redis.call('ZADD', KEYS[3], 'XX', 0, '')
+  redis.call('HGET', KEYS[4], '')
+end
+if may_seal or open_events == 0 or lost > 0 or not m[10] then now = now_ms() end
+if lost > 0 then redis.call('HINCRBY', KEYS[2], 'dropped:redis_lost', 0) end
+if seals_first then
+  mixed = redis.call('LLEN', KEYS[1]) ~= open_events or redis.pcall('RENAME', KEYS[1], KEYS[1]).err ~= nil
+end
+redis.call('SET', KEYS[7], ARGV[1], 'PX', mark_ttl_ms)
+
+local function forget_mark(answer)
+  redis.call('SET', KEYS[7], seen or 0, unpack(seen and { 'PX', mark_ttl_ms } or { 'PXAT', 1 }))
+  return answer
+end
 
 local function seal()
-  now = now or now_ms()
   local id = string.match(KEYS[names], 'batch:(.*)$')
   first = first or redis.call('HGET', KEYS[2], 'first_ms') or now
-  redis.call('RENAME', KEYS[1], KEYS[names])
+  if redis.pcall('RENAME', KEYS[1], KEYS[names]).err then
+    mixed = true -- denied to this user; the sweep seals
+    return
+  end
   redis.call('ZADD', KEYS[3], now, id)
   redis.call('HSET', KEYS[4], id,
     '0:0:' .. open_events .. ':' .. open_bytes .. ':' .. first .. ':' .. now .. ':')
@@ -70,18 +93,17 @@ local function seal()
 end
 
 local function push(from, to, bytes)
-  if open_events == 0 then
-    now = now or now_ms()
-    first = now
-  end
-  local length = redis.call('LPUSH', KEYS[1], unpack(ARGV, from, to))
+  if open_events == 0 then first = now end
+  local length = redis.pcall('LPUSH', KEYS[1], unpack(ARGV, from, to))
+  if type(length) == 'table' then return length end
   open_events, open_bytes = open_events + to - from + 1, open_bytes + bytes
   if length ~= open_events then mixed = true end
 end
 
-if open_events > 0 and not mixed and open_bytes + #ARGV[FIRST_EVENT] + 1 > batch_bytes then
-  redis.call('HSET', KEYS[2], 'open_events', open_events) -- denied when out of memory; RENAME is not
-  if redis.call('LLEN', KEYS[1]) == open_events then seal() else mixed = true end
+if seals_first and not mixed then
+  local denied = redis.pcall('LPUSH', KEYS[names], '') -- RENAME replaces this list
+  if type(denied) == 'table' then return forget_mark(denied) end
+  seal()
 end
 local i = FIRST_EVENT
 while i <= last do
@@ -92,7 +114,8 @@ while i <= last do
     if not mixed and open_events + to - i + 1 > 0 and open_bytes + bytes + b > batch_bytes then break end
     to, bytes = to + 1, bytes + b
   end
-  push(i, to, bytes)
+  local denied = push(i, to, bytes)
+  if denied then return forget_mark(denied) end
   i = to + 1
   local next_bytes = i <= last and #ARGV[i] + 1 or 0
   if not mixed and (open_events >= limit or open_bytes + next_bytes > batch_bytes) then seal() end
@@ -111,13 +134,12 @@ if first then
   changes[#changes + 1], changes[#changes + 2] = 'first_ms', first
 end
 if not m[10] then
-  changes[#changes + 1], changes[#changes + 2] = 'watched', now or now_ms()
+  changes[#changes + 1], changes[#changes + 2] = 'watched', now
 end
 redis.call('HSET', KEYS[2], unpack(changes))
-redis.call('SET', KEYS[7], ARGV[1], 'PX', mark_ttl_ms)
 if lost > 0 then
   redis.call('HINCRBY', KEYS[2], 'dropped:redis_lost', lost)
-  redis.call('HSET', KEYS[2], 'redis_lost_ms', now or now_ms())
+  redis.call('HSET', KEYS[2], 'redis_lost_ms', now)
 end
 local wakeups = 0
 if sealed > 0 then
@@ -125,7 +147,8 @@ if sealed > 0 then
   if not w[3] and not w[4] then
     local k = { ready = KEYS[3], leases = KEYS[6], slots = KEYS[5] }
     local token = string.match(KEYS[FIRST_NAME], 'batch:(.*)$')
-    wakeups = hand_out_slots(k, now, token, tonumber(w[2]), tonumber(w[1]))
+    local handed, number = pcall(hand_out_slots, k, now, token, tonumber(w[2]), tonumber(w[1]))
+    wakeups = handed and number or 0 -- the next sweep hands them out
   end
 end
 return { 1, sealed, wakeups, m[10] and 0 or 1 }

@@ -15,8 +15,9 @@ local batch = read_info(KEYS[3], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 local lease = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if not lease or tonumber(lease) ~= tonumber(ARGV[3]) then return 0 end
-redis.call('ZREM', KEYS[2], ARGV[1]) -- allowed when out of memory, as are all writes after it
-redis.call('ZADD', KEYS[1], math.min(now_ms(), batch.sealed), ARGV[1]) -- its old place among those that wait
+redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes after it
 batch.attempt = batch.attempt - 1
 write_info(KEYS[3], ARGV[1], batch)
+redis.call('ZADD', KEYS[1], math.min(now_ms(), batch.sealed), ARGV[1]) -- its old place among those that wait
+redis.call('ZREM', KEYS[2], ARGV[1])
 return 1

@@ -32,6 +32,10 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do
 end
 if held_events > most_events or held_bytes > most_bytes then return { 0, -1 } end
 
+-- If Redis denies one of these, or the first removal, nothing has changed.
+redis.call('HDEL', KEYS[5], '')
+redis.call('HINCRBY', KEYS[2], 'events', 0)
+
 local function fits() return events <= most_events and bytes <= most_bytes end
 
 local function forget(count, size)
@@ -45,10 +49,11 @@ local function drop_batches()
   for i = 6, #KEYS do
     if fits() then return end
     local id = string.match(KEYS[i], 'batch:(.*)$')
-    if redis.call('ZREM', KEYS[3], id) == 1 then
-      local batch = read_info(KEYS[5], id)
-      redis.call('HDEL', KEYS[5], id)
+    local batch = redis.call('ZSCORE', KEYS[3], id) and read_info(KEYS[5], id)
+    if batch then
       redis.call('UNLINK', KEYS[i])
+      redis.call('HDEL', KEYS[5], id)
+      redis.call('ZREM', KEYS[3], id)
       forget(batch.events, batch.bytes)
     end
   end
@@ -63,6 +68,7 @@ local function drop_from_open()
     open_events, open_bytes = redis.call('LLEN', KEYS[1]), 0
     events = events + open_events
   end
+  redis.call('HSET', KEYS[2], 'open_events', open_events)
   local count, size, over_events, over_bytes = 0, 0, events - most_events, bytes - most_bytes
   while open_events > count and count < MOST_MOVES and (count < over_events or size < over_bytes) do
     local event = redis.call('RPOP', KEYS[1])

@@ -11,9 +11,13 @@
 --@include info
 if tonumber(redis.call('HGET', KEYS[1], 'dead') or 0) <= tonumber(ARGV[3]) then return -1 end
 local batch = read_info(KEYS[2], ARGV[1])
-if not batch or redis.call('ZREM', KEYS[3], ARGV[1]) == 0 then return 0 end
+if not batch or not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
+redis.call('ZREM', KEYS[3], '') -- allowed when out of memory, as are all writes after it
+redis.call('HDEL', KEYS[2], '')
+redis.call('HINCRBY', KEYS[1], 'dead', 0)
+redis.call('UNLINK', KEYS[4]) -- if this or one before it is denied, nothing has changed
+redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
-redis.call('UNLINK', KEYS[4])
 redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)
 redis.call('HINCRBY', KEYS[1], 'dropped:' .. ARGV[2], batch.events)
 return batch.events

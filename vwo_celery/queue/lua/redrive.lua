@@ -10,12 +10,15 @@
 --@include info
 --@include room
 local batch = read_info(KEYS[3], ARGV[1])
-if not batch or redis.call('ZREM', KEYS[4], ARGV[1]) == 0 then return 0 end
+if not batch or not redis.call('ZSCORE', KEYS[4], ARGV[1]) then return 0 end
+redis.call('ZREM', KEYS[4], '') -- allowed when out of memory, as are all writes after it
 take_room_back(KEYS[1]) -- the queue is fuller now than when it was granted
+redis.call('HINCRBY', KEYS[1], 'dead', 0) -- if this or one of the next two is denied, it is still dead
 local now = now_ms()
-redis.call('ZADD', KEYS[2], now, ARGV[1])
 batch.lost, batch.sealed = 0, now -- its age is counted from here, or it would die of age again
 write_info(KEYS[3], ARGV[1], batch)
+redis.call('ZADD', KEYS[2], now, ARGV[1])
+redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'events', batch.events)
 redis.call('HINCRBY', KEYS[1], 'bytes', batch.bytes)
 redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)

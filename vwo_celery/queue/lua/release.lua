@@ -12,8 +12,10 @@
 --@include info
 local batch = read_info(KEYS[3], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
-if redis.call('ZREM', KEYS[2], ARGV[1]) == 0 then return 0 end
-redis.call('ZADD', KEYS[1], now_ms() + tonumber(ARGV[3]), ARGV[1])
+if not redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 0 end
+redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes after it
 batch.error = ARGV[4]
 write_info(KEYS[3], ARGV[1], batch)
+redis.call('ZADD', KEYS[1], now_ms() + tonumber(ARGV[3]), ARGV[1]) -- if denied, it is still leased
+redis.call('ZREM', KEYS[2], ARGV[1])
 return 1

@@ -19,7 +19,7 @@
 --@include clock
 --@include info
 local LARGEST_UNPACK, LONG = 1000, 64
-local batch = read_info(KEYS[4], ARGV[1])
+local batch, line = read_info(KEYS[4], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
 
@@ -54,10 +54,25 @@ local function copy(part)
   end
 end
 
-redis.call('ZREM', KEYS[3], ARGV[1]) -- allowed when out of memory, as are all writes after it
 local now, gone, bytes = now_ms(), tonumber(ARGV[3]), tonumber(ARGV[4])
+-- A command that Redis denies must leave the batch as it was: each is tried before the first part counts.
+redis.call('ZREM', KEYS[3], '') -- allowed when out of memory, as are all writes after it
+redis.call('HDEL', KEYS[4], '')
+redis.call('HSET', KEYS[4], ARGV[1], line)
+redis.call('HINCRBY', KEYS[1], 'events', 0)
+redis.call('ZADD', KEYS[2], 'XX', 0, '')
+redis.call('ZADD', KEYS[5], 'XX', 0, '')
+local function drop_copies()
+  for _, part in ipairs(parts) do redis.call('UNLINK', part.key) end
+end
+drop_copies()
+local copied, denied = pcall(function() for _, part in ipairs(parts) do copy(part) end end)
+if not copied then
+  drop_copies()
+  error(denied)
+end
+
 for _, part in ipairs(parts) do
-  copy(part)
   local id = string.match(part.key, 'batch:(.*)$')
   write_info(KEYS[4], id, { attempt = 0, lost = batch.lost, events = part.events, bytes = part.bytes,
                             first = batch.first, sealed = batch.sealed, error = part.error })
@@ -70,6 +85,7 @@ for _, part in ipairs(parts) do
     redis.call('ZADD', KEYS[2], part.delay > 0 and now + part.delay or math.min(now, batch.sealed), id)
   end
 end
+redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HDEL', KEYS[4], ARGV[1])
 redis.call('UNLINK', KEYS[6])
 redis.call('HINCRBY', KEYS[1], 'events', 0 - gone) -- "-0" is no integer to Redis

@@ -46,6 +46,24 @@ local function add_batch(events, bytes, since)
   name, sealed = name + 1, sealed + 1
 end
 
+-- If Redis denies a command, it must do so before anything of the open list has moved.
+local function try_to_seal()
+  redis.call('HSET', KEYS[2], 'open_events', open_events)
+  redis.call('ZADD', KEYS[3], 'XX', 0, '')
+  redis.call('HDEL', KEYS[4], '')
+end
+
+local function try_to_slice()
+  try_to_seal()
+  redis.call('HINCRBY', KEYS[2], 'bytes', 0)
+  local new = KEYS[name] -- nothing is there yet
+  redis.call('RPOP', new)
+  redis.call('LPUSH', new, '')
+  redis.call('RPOP', new)
+  redis.call('RPUSH', new, '')
+  redis.call('RPOP', new)
+end
+
 local function adopt()
   adopt_open(KEYS[1], KEYS[2], open_events, open_bytes)
   if open_events <= 0 then first = now end
@@ -76,6 +94,7 @@ local mixed = m[10] or length ~= open_events or length > limit or open_bytes > t
 local due = length > 0 and (ARGV[1] == '1' or now - first >= tonumber(m[3]))
 if length > 0 and not mixed then
   if due or length >= limit then
+    try_to_seal()
     redis.call('RENAME', KEYS[1], KEYS[name])
     add_batch(length, open_bytes, first)
     redis.call('HSET', KEYS[2], 'open_events', 0, 'open_bytes', 0)
@@ -84,6 +103,7 @@ if length > 0 and not mixed then
 elseif length > 0 then
   adopt()
   due = ARGV[1] == '1' or now - first >= tonumber(m[3])
+  if due or length >= limit then try_to_slice() end
   while length > 0 and (due or length >= limit) do
     if moves >= MOST_MOVES or name > #KEYS then more = 1 break end
     slice()

@@ -3,6 +3,8 @@
 local function adopt_open(open, meta, counted_events, counted_bytes)
   local length = redis.call('LLEN', open)
   local foreign = length - counted_events
+  redis.call('HDEL', meta, '') -- what is denied comes before what counts
+  redis.call('HSET', meta, 'open_bytes', counted_bytes)
   if foreign > 0 then redis.call('HINCRBY', meta, 'accepted', foreign) end
   if foreign < 0 then redis.call('HINCRBY', meta, 'dropped:vanished', -foreign) end
   redis.call('HINCRBY', meta, 'events', foreign)

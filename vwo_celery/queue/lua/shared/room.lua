@@ -5,6 +5,7 @@ local function take_room_back(meta)
   local r = redis.call('HMGET', meta, 'granted_events', 'room_events', 'granted_bytes', 'room_bytes')
   if not r[1] then return end
   local events, bytes = r[1] - r[2], r[3] - r[4]
+  redis.call('HDEL', meta, '') -- if the fields could not be removed, the events would be counted twice
   if events > 0 then
     for _, field in ipairs({ 'accepted', 'events', 'open_events' }) do
       redis.call('HINCRBY', meta, field, events)
