@@ -11,13 +11,15 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
+from msgspec.structs import replace
 
 import vwo_celery
 from chaos.application import POISON, Load
@@ -30,11 +32,13 @@ from tools.processes import Process
 from tools.waiting import wait_until
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.snapshots import Snapshot, take_snapshot
+from vwo_celery.queue.snapshots import Snapshot, take_snapshot, take_snapshots
 from vwo_celery.testing import RedisServer
 
 EVENTS_PER_REQUEST = 20
 PARALLEL_SENDS = 4
+#: Most shards of a queue, in any row.
+SHARDS = 4
 LEASE_SECONDS = 6
 REQUEST_TIMEOUT_SECONDS = 3
 #: Long enough that a worker is often interrupted in the middle of a POST.
@@ -275,28 +279,33 @@ class Fleet:
     # -- its state
 
     @property
-    def shard(self) -> Shard:
-        """The present queue's only shard, reached without a proxy."""
+    def shards(self) -> list[Shard]:
+        """Every shard that the present queue may have, reached without a proxy."""
         destination = vwo_celery.Destination(
             account_id=self.account, sdk_key=KEY, generation="legacy", base_url=self.vendor.url
         )
-        return producer_of(vwo_celery.connect(destination, redis=self.client)).shards[0]
+        queue = vwo_celery.connect(destination, redis=self.client, shards=SHARDS)
+        return producer_of(queue).shards
+
+    @property
+    def shard(self) -> Shard:
+        """The present queue's first shard, in most rows its only one."""
+        return self.shards[0]
 
     def snapshot(self) -> Snapshot:
-        """The snapshot of the present queue."""
-        return take_snapshot(self.shard)
+        """The snapshot of the present queue, all its shards together."""
+        return _together(take_snapshots(self.shards))
 
     def held(self) -> tuple[frozenset[str], frozenset[str]]:
         """Names of the events in Redis: dead, and waiting."""
-        shard, batches = self.shard, self.snapshot().batches
-        dead = [shard.keys.batch(batch.id) for batch in batches if batch.state == "dead"]
-        rest = [shard.keys.batch(batch.id) for batch in batches if batch.state != "dead"]
-        return self._names_in(dead), self._names_in([*rest, shard.keys.open])
+        shards = self.shards
+        rest = [key for shard in shards for key in _batches_in(shard, dead=False)]
+        dead = [key for shard in shards for key in _batches_in(shard, dead=True)]
+        return self._names_in(dead), self._names_in([*rest, *(s.keys.open for s in shards)])
 
     def unreadable(self) -> frozenset[str]:
         """Names of the dead letters that VWO's stand-in treats as unreadable."""
-        shard, batches = self.shard, self.snapshot().batches
-        dead = [shard.keys.batch(batch.id) for batch in batches if batch.state == "dead"]
+        dead = [key for shard in self.shards for key in _batches_in(shard, dead=True)]
         return frozenset(
             event["u"] for event in self._events_in(dead) if event["visitor_ua"] == POISON
         )
@@ -314,3 +323,26 @@ class Fleet:
     def undelivered(self) -> frozenset[str]:
         """Promised events, by the receipts read last, that VWO has not accepted."""
         return frozenset(self.receipts.promised - self.accepted())
+
+
+def _batches_in(shard: Shard, *, dead: bool) -> list[str]:
+    """Keys of a shard's batches: of its dead letters, or of all others."""
+    batches = take_snapshot(shard).batches
+    return [shard.keys.batch(batch.id) for batch in batches if (batch.state == "dead") is dead]
+
+
+def _together(shards: Sequence[Snapshot]) -> Snapshot:
+    """One snapshot in place of several: numbers added up, times the latest."""
+    first, dropped = shards[0], Counter[str]()
+    for each in shards:
+        dropped.update(each.dropped)
+    added = ("open_events", "accepted", "delivered", "refused", "counted_events", "counted_bytes")
+    latest = ("held_until_ms", "redis_lost_ms", "forgotten_ms")
+    return replace(
+        first,
+        batches=tuple(batch for each in shards for batch in each.batches),
+        dropped=dict(dropped),
+        paused=next((each.paused for each in shards if each.paused), ""),
+        **{name: sum(getattr(each, name) for each in shards) for name in added},
+        **{name: max(getattr(each, name) for each in shards) for name in latest},
+    )

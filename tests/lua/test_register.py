@@ -14,23 +14,27 @@ from vwo_celery.queue.scripts import script
 KEYS = fleet_keys("vwo")
 
 
-def register(redis: Any, text: bytes, shards: int) -> list[int]:
+def register(redis: Any, text: bytes, shards: int, *, looked: bool = True) -> list[int]:
     """Register a queue; return the script's answer."""
     answer: list[int] = script("register").run(
-        redis, (KEYS.queues, KEYS.shards), ("queue", text, shards)
+        redis, (KEYS.queues, KEYS.shards), ("queue", text, shards, int(looked))
     )
     return answer
 
 
-def state(redis: Any) -> tuple[bytes, bytes]:
+def state(redis: Any) -> tuple[bytes, bytes | None]:
     """The registration and the number of shards."""
     return redis.hget(KEYS.queues, "queue"), redis.hget(KEYS.shards, "queue")
 
 
-def test_the_first_registration_notes_its_number(redis: redis_py.Redis) -> None:
-    """Before, no number was noted: the caller is told so, and looks for what older releases left."""
-    assert register(redis, b"{}", 3) == [3, 1]
-    assert state(redis) == (b"{}", b"3")
+def test_the_first_registration_asks_for_a_look(redis: redis_py.Redis) -> None:
+    """A number is noted only once somebody has looked for shards of releases that kept none."""
+    assert register(redis, b"{}", 3, looked=False) == [3, 1]
+    assert state(redis) == (b"{}", None)
+
+    assert register(redis, b"{}", 5) == [5, 0]
+    assert state(redis) == (b"{}", b"5")
+    assert register(redis, b"{}", 1, looked=False) == [5, 0]
 
 
 @pytest.mark.parametrize(("then", "most"), [(1, 3), (3, 3), (5, 5)])

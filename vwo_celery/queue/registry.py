@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from redis.exceptions import RedisError
 
+from vwo_celery.connections.cluster import is_cluster_client
 from vwo_celery.queue.keys import FleetKeys, as_text, shard_keys
 from vwo_celery.queue.registration import MOST_SHARDS, UNREADABLE, Registration, Registrations
 from vwo_celery.queue.scripts import script
@@ -21,22 +23,29 @@ from vwo_celery.queue.scripts import script
 def record(client: Any, namespace: str, keys: FleetKeys, registration: Registration) -> int:
     """Store a registration; return the number of shards that its queue ever had."""
     queue, text = registration.destination.queue, msgspec.json.encode(registration)
-    number = registration.shards
 
-    def run() -> tuple[int, bool]:
-        names, words = (keys.queues, keys.shards), (queue, text, number)
-        noted, first = script("register").run(client, names, words)
-        return min(int(noted), MOST_SHARDS), bool(first)
+    def run(number: int, *, looked: bool) -> tuple[int, bool]:
+        names, words = (keys.queues, keys.shards), (queue, text, number, int(looked))
+        noted, look = script("register").run(client, names, words)
+        return min(int(noted), MOST_SHARDS), bool(look)
 
-    most, first = run()
-    if first:  # a release that did not keep the number may have used further shards
-        number = _highest_used(client, namespace, queue, above=most) + 1
-        most = run()[0] if number > most else most
-    return most
+    number, look = run(registration.shards, looked=False)
+    if not look:
+        return number
+    try:
+        number = max(number, _highest_used(client, namespace, queue, above=number) + 1)
+    except RedisError:
+        if not is_cluster_client(client):
+            raise
+        return number  # a node is away; the next registration looks again
+    return run(number, looked=True)[0]
 
 
 def _highest_used(client: Any, namespace: str, queue: str, *, above: int) -> int:
-    """The highest shard number, *above* and up, with counters in Redis; -1 if there is none."""
+    """The highest shard number, *above* and up, with counters in Redis; -1 if there is none.
+
+    Releases before 0.2 noted no number of shards.
+    """
     pipe = client.pipeline(transaction=False)
     for number in range(above, MOST_SHARDS):
         pipe.exists(shard_keys(namespace, queue, number).meta)

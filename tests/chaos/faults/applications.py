@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from chaos.faults.network import on_line
 from chaos.faults.row import Row
-from chaos.fleet import Fleet
+from chaos.fleet import SHARDS, Fleet
 from tools.tcpproxy import TcpProxy
 
 
@@ -33,6 +33,17 @@ def applications_killed(fleet: Fleet) -> Iterator[None]:
     fleet.start_applications()
 
 
+@contextmanager
+def shards_lowered(fleet: Fleet) -> Iterator[None]:
+    """A deployment with one shard starts beside one with several, which then ends."""
+    before = list(fleet.applications)
+    fleet.start_applications(VWO_CELERY_SHARDS="1")
+    yield
+    for process in before:
+        fleet.applications.remove(process)
+        process.kill()
+
+
 #: Rows of the fault matrix.
 ROWS = (
     Row(
@@ -45,5 +56,12 @@ ROWS = (
         name="applications-killed-spooling",
         fault="applications killed while Redis is away; others drain their spool",
         inflict=applications_killed_spooling,
+    ),
+    Row(
+        name="shards-lowered",
+        fault="applications with 4 shards replaced by others with 1, under load",
+        inflict=shards_lowered,
+        settings={"VWO_CELERY_SHARDS": str(SHARDS)},
+        soak=False,
     ),
 )
