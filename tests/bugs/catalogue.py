@@ -30,6 +30,12 @@ BUGS: tuple[Bug, ...] = (
         "lua/test_denied_commands.py -k split-COPY",
     ),
     Bug(
+        "a stranded batch is found",
+        "nobody looks for it", "queue/sweeping.py",
+        "            stranded.restore(shard)\n", "            pass\n",
+        "integration/queue/test_sweeping.py -k stranded_batch_is_found",
+    ),
+    Bug(
         "a command that Redis denies loses no event",
         "the mark says that a refused push is stored", "queue/lua/enqueue.lua",
         "  if denied then return forget_mark(denied) end\n  i =",

@@ -29,6 +29,7 @@ from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.scripts import names, script
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.snapshots import REDIS_LOST, _read_by_script
+from vwo_celery.queue.stranded import restore
 from vwo_celery.testing import RedisServer
 
 USER, PASSWORD = "narrow", "p"
@@ -253,6 +254,14 @@ def _mend_another(case: Denied) -> None:
     case.act(_circuit(case).end_probe, "p", answered=True)
 
 
+def _restore(case: Denied) -> None:
+    case.given()
+    case.world.client.zrem(case.world.shard.keys.leases, "b")
+    case.act(restore, case.shard)
+    assert case.world.snapshot().events("ready") in (0, 3)
+    restore(case.world.shard)
+
+
 def _register(case: Denied) -> None:
     case.given()
     registration = Registration(
@@ -318,6 +327,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         )[0],
     ),
     "register": (_register,),
+    "restore": (_restore,),
     "release": (
         _on_batch()(
             lambda case: case.act(case.shard.release, case.batch(), delay_seconds=9, error="503")

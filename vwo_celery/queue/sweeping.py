@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
+from vwo_celery.queue import stranded
 from vwo_celery.queue.answers import Pushed
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
@@ -94,7 +95,8 @@ def sweep_shard(shard: Shard, *, force: bool = False) -> tuple[list[Wakeup], boo
 def audit(fleet: Fleet) -> None:
     """Watch shards that hold something although nobody announced it, some queues at a time.
 
-    This notices events of programs that only LPUSH, and makes up for a lost watch.
+    This notices events of programs that only LPUSH, and makes up for a lost watch. Stranded batches
+    are made ready again.
     """
     registered = fleet.some_registrations(AUDITED_QUEUES)
     shards = [
@@ -102,6 +104,9 @@ def audit(fleet: Fleet) -> None:
         for queue, registration in registered.items()
         for number in range(registration.shards)
     ]
+    for shard in stranded.suspicious(fleet, shards):
+        with skipping_refusals(f"stranded batches of {shard.keys.name}"):
+            stranded.restore(shard)
     for shard in holding(fleet, shards):
         fleet.watch(shard.keys.name)
 

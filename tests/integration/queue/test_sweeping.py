@@ -22,6 +22,7 @@ from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration, Wakeup
+from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 from vwo_celery.testing import RedisServer
 
@@ -259,6 +260,37 @@ def test_an_announcement_that_was_lost_is_made_up_for(
 
     assert len(wakeups) == 1
     assert watched(redis) == {f"{queue.name}:0"}
+
+
+def test_a_stranded_batch_is_found(redis: redis_py.Redis, redis_url: str) -> None:
+    """The audit makes a batch ready that is in no state, even in a shard that nobody watches."""
+    queue = connect(redis_url, batch=None)
+    queue.enqueue({"n": 0})
+    shard = producer_of(queue).shards[0]
+    sweep(redis)
+    redis.delete(shard.keys.ready, shard.keys.slots, producer_of(queue).fleet.keys.watched)
+    before = snapshot(redis)
+
+    wakeups = sweep(redis)
+
+    assert not before.balanced
+    assert len(wakeups) == 1
+    assert snapshot(redis).events("ready") == 1
+    assert snapshot(redis).balanced
+
+
+def test_the_search_for_stranded_batches_reads_no_lines_without_need(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    """While every batch is in a state, the audit compares four counts, whatever the backlog is."""
+    queue = connect(redis_url, batch=None)
+    assert all(queue.enqueue_many({"n": n} for n in range(50)))
+    with commands_sent(redis) as sent:
+        sweep(redis)
+
+        restores = [command for command in sent() if script("restore").sha in command]
+
+    assert restores == []
 
 
 def test_an_idle_shard_is_forgotten_and_known_again(redis: redis_py.Redis, redis_url: str) -> None:
