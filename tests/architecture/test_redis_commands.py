@@ -1,4 +1,4 @@
-"""Only queue/ sends commands to Redis; connections/ opens clients, and closes them."""
+"""Only queue/ sends commands to Redis; connections/ opens clients, and asks Sentinels for the master."""
 
 from __future__ import annotations
 

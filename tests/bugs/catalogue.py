@@ -5,6 +5,7 @@ from __future__ import annotations
 from bugs.bug import Bug
 
 _SETTLING = "integration/delivering/test_settling.py"
+_SHARED = "integration/connections/test_shared_clients.py"
 
 BUGS: tuple[Bug, ...] = (
     # -- an event that was acknowledged is delivered or visible
@@ -311,5 +312,37 @@ BUGS: tuple[Bug, ...] = (
         "each sender has its own", "sending/sender.py",
         "                connections=self._connections,\n", "",
         "integration/sending/test_sender.py -k share_its_connection",
+    ),
+    # -- connections
+    Bug(
+        "the queues of a process share one client",
+        "each opens its own", "producing/producer.py",
+        "from vwo_celery.connections import shared_client\n",
+        "from vwo_celery.connections import open_client as shared_client\n",
+        f"{_SHARED} -k process_share_a_connection",
+    ),
+    Bug(
+        "a refused connection opens no breaker while others work",
+        "the call does not wait for them", "connections/pools.py",
+        "            if not self._await_release(end):\n", "            if True:\n",
+        f"{_SHARED} -k opens_no_breaker",
+    ),
+    Bug(
+        "a connection that was refused hides none that works",
+        "it is kept", "connections/pools.py",
+        "connection._sock is not None and ", "",
+        f"{_SHARED} -k opens_no_breaker",
+    ),
+    Bug(
+        "in asyncio, too, calls wait for a connection that works",
+        "they do not", "connections/async_pools.py",
+        "not self._available_connections and not await self._await_release(end)", "True",
+        f"{_SHARED} -k stops_no_asyncio_queue",
+    ),
+    Bug(
+        "closing a queue leaves the others their connection",
+        "it closes it", "connections/sharing.py",
+        "return not self._users", "return True",
+        f"{_SHARED} -k closing_a_queue",
     ),
 )  # fmt: skip

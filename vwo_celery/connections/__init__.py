@@ -1,14 +1,30 @@
 """Clients for Redis: one server, Sentinel or Cluster; their retries and the meaning of their errors.
 
-Files, in reading order: `clients` (open every client), `cluster` (the Cluster client),
-`async_cluster` (the same for asyncio), `retries` (when a command is sent again), `errors` (the
-client's exceptions turned into ours). This package opens connections and sends no command; it holds
-nothing that could be lost.
+Files, in reading order: `sharing` (one client for all queues of a process), `clients` (open every
+client), `pools` (connections that calls share), `sentinels` (follow the master), `cluster` (the
+Cluster client), `async_pools` and `async_cluster` (the same for asyncio), `retries` (when a command
+is sent again), `errors` (the client's exceptions turned into ours). This package opens connections,
+asks Sentinels where the master is, and sends no other command; it holds nothing that could be lost.
 """
 
 from __future__ import annotations
 
 from vwo_celery.connections.clients import open_async_client, open_client, open_worker_client
 from vwo_celery.connections.errors import unavailable
+from vwo_celery.connections.sharing import (
+    AsyncShare,
+    leave_async_client,
+    share_async_client,
+    shared_client,
+)
 
-__all__ = ["open_async_client", "open_client", "open_worker_client", "unavailable"]
+__all__ = [
+    "AsyncShare",
+    "leave_async_client",
+    "open_async_client",
+    "open_client",
+    "open_worker_client",
+    "share_async_client",
+    "shared_client",
+    "unavailable",
+]

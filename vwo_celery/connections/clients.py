@@ -20,7 +20,9 @@ from redis.exceptions import RedisError
 
 from vwo_celery.connections.cluster import UNSETTLED, ClusterClient, SyncCluster
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
+from vwo_celery.connections.pools import SharedPool
 from vwo_celery.connections.retries import Retries, never
+from vwo_celery.connections.sentinels import SentinelPool, Sentinels
 from vwo_celery.errors import SettingsError
 from vwo_celery.forks import PerProcess
 from vwo_celery.settings.redis_url import RedisUrl
@@ -29,6 +31,8 @@ from vwo_celery.text.masking import scheme_only
 _WORKER_TIMEOUT_SECONDS = 5.0
 #: Time for a worker's retries, longer than a restart of Redis or a failover with usual settings takes.
 WORKER_RETRY_SECONDS = 13.0
+#: Share of a client's timeout in which a call waits for a connection that others use.
+_SHARE_TO_WAIT = 0.5
 #: First major version of redis-py whose Cluster client takes its number of retries from a Retry.
 _CLUSTER_TAKES_RETRY = 6
 
@@ -61,11 +65,11 @@ def open_client(url: str, *, timeout_seconds: float, retry_seconds: float = 0.0)
     if parsed.kind == "cluster":
         retries = Retries(retry_seconds, UNSETTLED)
         return ClusterClient(partial(_connect_cluster, parsed, timeout_seconds), retries)
-    options = {**_options(parsed, timeout_seconds), "retry": never()}
+    options = {**_pool_options(parsed, timeout_seconds), "retry": never()}
     if parsed.kind == "sentinel":
         open_pool = partial(_open_sentinel_pool, parsed, options)
     else:
-        open_pool = partial(redis.ConnectionPool.from_url, url, **options)
+        open_pool = partial(SharedPool.from_url, url, **options)
     return _Client.of(open_pool, Retries(retry_seconds))
 
 
@@ -135,6 +139,8 @@ def open_async_client(url: str, *, timeout_seconds: float) -> Any:
     from redis.asyncio.retry import Retry as AsyncRetry
     from redis.backoff import NoBackoff
 
+    from vwo_celery.connections.async_pools import AsyncSentinelPool, AsyncSharedPool
+
     parsed = usable_url(url)
     errors: Any = WORTH_A_NEW_CONNECTION
     retry = AsyncRetry(NoBackoff(), 0, errors)
@@ -150,10 +156,18 @@ def open_async_client(url: str, *, timeout_seconds: float) -> Any:
             **options,
             **_no_cluster_retries(retry, "connection_error_retry_attempts"),
         )
+    options = {**_pool_options(parsed, timeout_seconds), "retry": retry}
+    pool: Any
     if parsed.kind == "sentinel":
-        sentinel = _sentinel(parsed, aio.Sentinel, {**options, "retry": retry})
-        return sentinel.master_for(parsed.service)
-    return aio.Redis.from_url(url, retry=retry, **options)
+        pool = AsyncSentinelPool(
+            sentinels=_sentinels(parsed, timeout_seconds),
+            **_service_options(parsed, options),
+        )
+    else:
+        pool = AsyncSharedPool.from_url(url, **options)
+    client: Any = aio.Redis(connection_pool=pool)
+    client.auto_close_connection_pool = True
+    return client
 
 
 def _options(url: RedisUrl, timeout_seconds: float) -> dict[str, Any]:
@@ -165,22 +179,35 @@ def _options(url: RedisUrl, timeout_seconds: float) -> dict[str, Any]:
     return options if url.scheme == "unix" else {**options, "socket_keepalive": True}
 
 
+def _pool_options(url: RedisUrl, timeout_seconds: float) -> dict[str, Any]:
+    return {
+        **_options(url, timeout_seconds),
+        "wait_seconds": _SHARE_TO_WAIT * timeout_seconds,
+    }
+
+
 def _open_sentinel_pool(url: RedisUrl, options: dict[str, Any]) -> Any:
-    return _sentinel(url, redis.Sentinel, options).master_for(url.service).connection_pool
+    sentinels = _sentinels(url, options["socket_timeout"])
+    return SentinelPool(sentinel_manager=sentinels, **_service_options(url, options))
 
 
-def _sentinel(url: RedisUrl, kind: Any, options: dict[str, Any]) -> Any:
-    """Make redis-py's Sentinel of *kind*; connections to the master are opened with *options*."""
-    security: dict[str, Any] = {"ssl": True} if url.scheme == "rediss" else {}
+def _sentinels(url: RedisUrl, timeout_seconds: float) -> Sentinels:
     # A silent Sentinel must not use up the time of the others.
-    share = _options(url, options["socket_timeout"] / len(url.addresses))
-    asking = {**options, **share, **security}
+    asking: dict[str, Any] = _options(url, timeout_seconds / len(url.addresses))
+    if url.scheme == "rediss":
+        asking["ssl"] = True
     for name in ("username", "password"):
         if given := url.options.get(f"sentinel_{name}"):
             asking[name] = given
+    return Sentinels(url.addresses, url.service, retry=never(), **asking)
+
+
+def _service_options(url: RedisUrl, options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a pool of connections to the master."""
+    security: dict[str, Any] = {"ssl": True} if url.scheme == "rediss" else {}
     if url.password:
         security |= {"username": url.user or None, "password": url.password}
-    return kind(url.addresses, sentinel_kwargs=asking, **options, **security, db=url.service_db)
+    return {**options, **security, "service_name": url.service, "db": url.service_db}
 
 
 def _connect_cluster(url: RedisUrl, timeout_seconds: float) -> redis.RedisCluster:
@@ -189,6 +216,7 @@ def _connect_cluster(url: RedisUrl, timeout_seconds: float) -> redis.RedisCluste
         url.for_first_server,
         startup_nodes=others,
         require_full_coverage=False,  # the slots of a missing node must not stop the others
+        connection_pool_class=partial(SharedPool, wait_seconds=_SHARE_TO_WAIT * timeout_seconds),
         **_options(url, timeout_seconds),
         **_no_cluster_retries(never()),
     )

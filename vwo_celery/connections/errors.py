@@ -23,6 +23,7 @@ from redis.exceptions import (
     ResponseError,
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.sentinel import MasterNotFoundError
 
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.logs import seldom
@@ -69,6 +70,10 @@ def is_trouble_of_redis(exc: BaseException | None) -> bool:
 REDIS_ERRORS = (RedisError, RedisClusterException)
 
 
+class MasterUnknown(MasterNotFoundError):
+    """The Sentinels name no master, or are about to name another."""
+
+
 def is_foreseen(exc: BaseException | None) -> bool:
     """Whether an exception is one that redis-py documents."""
     return isinstance(exc, REDIS_ERRORS)
@@ -78,6 +83,8 @@ def describe(exc: Exception) -> str:
     """The error's type and text, for a log line."""
     if not is_foreseen(exc):
         return f"the Redis client raised {type(exc).__name__}"
+    if isinstance(exc, MasterUnknown):
+        return str(exc)
     return f"Redis answered {type(exc).__name__}: {exc}"
 
 

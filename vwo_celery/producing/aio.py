@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from vwo_celery.connections import open_async_client
+from vwo_celery.connections import AsyncShare, leave_async_client, share_async_client
 from vwo_celery.connections.errors import lacks_script
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError
@@ -40,7 +40,8 @@ _inherited: list[Any] = []
 class AioQueue:
     """The queue of one destination, for asyncio. Made by `connect`.
 
-    Any event loop may use it, one at a time; each loop gets its own connections.
+    Any event loop may use it, one at a time; each loop gets its own connections, which all queues
+    of the same Redis share.
 
     Attributes:
         sync: The same queue for threads, a `Queue`.
@@ -50,6 +51,7 @@ class AioQueue:
         self.sync = queue
         self._producer = producer_of(queue)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._share: AsyncShare | None = None
         self._client: Any = None
         self._owner = os.getpid()
         self._waiting: list[_Waiting] = []
@@ -88,12 +90,12 @@ class AioQueue:
         return await asyncio.to_thread(self.sync.drain_spool, timeout_seconds)
 
     async def aclose(self) -> None:
-        """Wait for events that are being stored, and close this loop's connections."""
+        """Wait for events that are being stored; close connections that no other queue uses."""
         if self._sending is not None and self._loop is asyncio.get_running_loop():
             await self._sending
-        client, self._loop = self._leave(), None
-        if client is not None:
-            await client.aclose()
+        share, self._loop = self._leave(), None
+        if share is not None:
+            await leave_async_client(self, share)
 
     def _submit(self, encoded: bytes) -> asyncio.Future[Receipt]:
         loop = asyncio.get_running_loop()
@@ -108,20 +110,22 @@ class AioQueue:
     def _adopt(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start afresh in another loop; awaits of the last one have ended with it."""
         settings = self.sync.settings
-        self._leave()
+        share = self._leave()
+        if share is not None:
+            share.leave(self)
         self._loop, self._sending, self._waiting = loop, None, []
-        self._client = open_async_client(
-            settings.redis_url, timeout_seconds=ATTEMPT_SHARE * settings.enqueue_timeout_seconds
-        )
+        seconds = ATTEMPT_SHARE * settings.enqueue_timeout_seconds
+        self._share = share_async_client(self, settings.redis_url, timeout_seconds=seconds)
+        self._client = self._share.client
 
-    def _leave(self) -> Any:
+    def _leave(self) -> AsyncShare | None:
         """Forget the client, and return it to be closed; None if there is none, or a parent's."""
-        client, self._client = self._client, None
-        if client is not None and self._owner != os.getpid():
-            _inherited.append(client)
-            client = None
+        share, self._share, self._client = self._share, None, None
+        if share is not None and self._owner != os.getpid():
+            _inherited.append(share)
+            share = None
         self._owner = os.getpid()
-        return client
+        return share
 
     async def _send_waiting(self) -> None:
         try:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
-from vwo_celery.connections import open_client
+from vwo_celery.connections import shared_client
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError, QueueFull, QueueUnavailable, VwoCeleryError
 from vwo_celery.events import encode
@@ -73,7 +73,7 @@ class Producer:
         self._breaker = self.host.breaker
         self._replicas = replicas_of(settings, client, answer_seconds=attempt_seconds)
         if client is None:
-            client = open_client(settings.redis_url, timeout_seconds=attempt_seconds)
+            client = shared_client(settings.redis_url, timeout_seconds=attempt_seconds)
         self.destination = destination
         self.batch = batch
         self.settings = settings

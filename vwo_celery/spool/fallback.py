@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from vwo_celery.connections import open_client
+from vwo_celery.connections import shared_client
 from vwo_celery.connections.errors import describe, is_trouble_of_redis, log_unforeseen
 from vwo_celery.errors import QueueFull, SpoolFull, SpoolUnavailable, VwoCeleryError
 from vwo_celery.logs import announce_drop
@@ -229,7 +229,7 @@ class _LazyFleet:
         if self._fleet is None:
             client = self._client
             if client is None:
-                client = open_client(
+                client = shared_client(
                     self._settings.redis_url, timeout_seconds=_ANSWER_TIMEOUT_SECONDS
                 )
             self._fleet = Fleet(client, self._settings.namespace)

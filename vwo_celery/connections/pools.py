@@ -1,0 +1,91 @@
+"""Pools of connections that wait for a free one where Redis lets no further one in.
+
+Beneath the clients; nothing to lose. All queues of a process share a pool, which grows only with
+the calls that run at once. Where a new connection cannot be opened (`maxclients`, the limit of a
+proxy or of the process) while others work, the caller waits for one of them, as long as an attempt
+may take. So a refused connection says nothing about the queues, and no breaker opens.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from copy import copy
+from typing import Any
+
+import redis
+
+from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
+
+#: Most connections of one pool; further calls wait. Far more than one process can keep busy.
+MOST_CONNECTIONS = 32
+#: Time in which no other connection is tried after one was refused, while others are in use.
+_REST_SECONDS = 1.0
+
+
+class Refusal:
+    """The last failure to open a connection, and the time until which it is believed."""
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+        self._until = 0.0
+
+    def note(self, error: BaseException) -> None:
+        """Remember *error* for a while, without the frames that it came through."""
+        self._error, self._until = copy(error), time.monotonic() + _REST_SECONDS
+
+    def lasting(self) -> BaseException | None:
+        """The error that is still believed; None for none."""
+        return copy(self._error) if time.monotonic() < self._until else None
+
+
+class SharedPool(redis.ConnectionPool):
+    """A pool for threads and greenlets.
+
+    Args:
+        wait_seconds: Longest wait for a connection that others use.
+        options: redis-py's.
+    """
+
+    def __init__(self, *, wait_seconds: float, **options: Any) -> None:
+        self._wait_seconds = wait_seconds
+        self._freed = threading.Condition()
+        self._refusal = Refusal()
+        options.setdefault("max_connections", MOST_CONNECTIONS)
+        super().__init__(**options)
+
+    def get_connection(self, *words: Any, **options: Any) -> Any:
+        """Take a connection; wait for one of those in use where no other can be opened."""
+        end = time.monotonic() + self._wait_seconds
+        while True:
+            refused = None if self._available_connections else self._refusal.lasting()
+            if refused is None or not self._in_use_connections:
+                try:
+                    return super().get_connection(*words, **options)
+                except WORTH_A_NEW_CONNECTION as exc:
+                    refused = exc
+                    self._refusal.note(exc)
+            if not self._await_release(end):
+                raise refused
+
+    def release(self, connection: Any) -> None:
+        """Take a connection back, and let a caller that waits for one have it."""
+        super().release(connection)
+        with self._freed:
+            self._freed.notify()
+
+    def owns_connection(self, connection: Any) -> Any:
+        """Whether to keep a connection that comes back: a closed one would hide those that work."""
+        return connection._sock is not None and super().owns_connection(connection)
+
+    def _await_release(self, end: float) -> bool:
+        """Wait until a connection is free or none is in use; False if none is, or not in time."""
+        with self._freed:
+            if not self._in_use_connections:
+                return False
+            while self._in_use_connections and not self._available_connections:
+                left = end - time.monotonic()
+                if left <= 0:
+                    return False
+                self._freed.wait(left)
+        return True
