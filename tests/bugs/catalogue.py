@@ -180,7 +180,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "an outage costs only probes",
         "shards are not held", "delivering/probing.py",
-        "    for shard in attempt.shards:\n        shard.hold(until_ms, \"\")\n", "",
+        "    for shard in attempt.shards:\n        shard.hold(until_ms)\n", "",
         f"{_SETTLING} -k outage_costs_probes",
     ),
     Bug(
@@ -307,6 +307,37 @@ BUGS: tuple[Bug, ...] = (
         f"{_SETTLING} -k probe_that_is_interrupted",
     ),
     # -- many queues
+    Bug(
+        "task messages do not pile up behind busy lanes",
+        "a slot is free again after some seconds", "queue/lua/sweep.lua",
+        "local lost_by = math.min(now, tonumber(ARGV[4]) + tonumber(m[5]))",
+        "local lost_by = now",
+        "integration/queue/test_sweeping.py -k given_out_again",
+    ),
+    Bug(
+        "a lost task message is made up for",
+        "a slot is never free again without its task", "queue/lua/sweep.lua",
+        "  redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', lost_by)\n", "",
+        "integration/queue/test_sweeping.py -k given_out_again",
+    ),
+    Bug(
+        "if all task messages are lost, that is noticed",
+        "nothing is sent to find out", "queue/sweeping.py",
+        "    if overdue and not wakeups and probe_is_due(routes, now_ms):\n", "    if False:\n",
+        "integration/queue/test_sweeping.py -k given_out_again",
+    ),
+    Bug(
+        "a task gives way to others",
+        "it does not look", "delivering/delivery.py",
+        "        return self._others_wait()\n", "        return False\n",
+        "integration/delivering/test_turns.py -k gives_way",
+    ),
+    Bug(
+        "a task that gives way asks for its next turn",
+        "it just ends", "delivering/delivery.py",
+        "    _wake(worker, shard, *shard.next_turn())\n", "",
+        "integration/delivering/test_turns.py -k place_of_its_own",
+    ),
     Bug(
         "accounts at one host share its connections",
         "each sender has its own", "sending/sender.py",

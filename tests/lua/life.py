@@ -176,17 +176,32 @@ class ShardLife(RuleBasedStateMachine):
 
     # -- triggers
 
-    @rule(force=st.booleans())
-    def sweep_once(self, force: bool) -> None:
-        """Any process sweeps."""
-        self.sweep(force=force)
+    @rule(force=st.booleans(), all_lost=st.booleans())
+    def sweep_once(self, force: bool, all_lost: bool) -> None:
+        """Any process sweeps; it may know that the wake-ups before now are lost."""
+        self.sweep(force=force, all_lost=all_lost)
 
-    def sweep(self, *, force: bool) -> bool:
+    @rule()
+    def next_turn(self) -> None:
+        """A task ends and asks for others."""
+        now = self.pair.now()
+        token, wakeups = self.shard.next_turn()
+        assert wakeups == self.model.next_turn(token, now)
+        self._note_tokens(token, wakeups)
+
+    def sweep(self, *, force: bool, all_lost: bool = True) -> bool:
         """Sweep in both; whether another sweep would seal more."""
         now, watched = self.pair.now(), self.pair.watched()
-        swept = self.shard.sweep(force=force, idle_ms=IDLE_MS)
+        swept = self.shard.sweep(
+            force=force, idle_ms=IDLE_MS, lost_until_ms=10**15 if all_lost else 0
+        )
         expected = self.model.sweep(
-            swept.token, now, force=force, watched=watched, lease=LEASE_SECONDS * SECOND
+            swept.token,
+            now,
+            force=force,
+            watched=watched,
+            lease=LEASE_SECONDS * SECOND,
+            all_lost=all_lost,
         )
         assert swept.sealed == expected.sealed
         assert swept.wakeups == expected.wakeups
@@ -259,10 +274,10 @@ class ShardLife(RuleBasedStateMachine):
     @rule(chance=chances)
     def extend(self, chance: int) -> None:
         """A worker, current or not, extends its lease."""
-        batch, token = self._some_claim(chance)
+        batch, _ = self._some_claim(chance)
         until = self.pair.now() + LEASE_SECONDS * SECOND
-        extended = self.shard.extend(batch, lease_seconds=LEASE_SECONDS, token=token)
-        assert bool(extended) is self.model.extend(batch.id, batch.attempt, token, until)
+        extended = self.shard.extend(batch, lease_seconds=LEASE_SECONDS)
+        assert bool(extended) is self.model.extend(batch.id, batch.attempt, until)
         if extended:
             self._note_lease(self.model.batches[batch.id], batch, extended)
 

@@ -147,14 +147,12 @@ class RefusedLife(LossyLife):
 
     # -- an outage
 
-    @rule(chance=chances, seconds=st.sampled_from([*DELAYS_SECONDS, *HOLDS_SECONDS]))
-    def hold(self, chance: int, seconds: int) -> None:
-        """The circuit opens or stays open: a worker holds the shard and gives its slot back."""
-        token = self.tokens[chance % len(self.tokens)]
+    @rule(seconds=st.sampled_from([*DELAYS_SECONDS, *HOLDS_SECONDS]))
+    def hold(self, seconds: int) -> None:
+        """The circuit opens or stays open: a worker holds the shard."""
         until = self.pair.now() + seconds * SECOND
-        self.shard.hold(until - self.pair.passed_ms, token)
+        self.shard.hold(until - self.pair.passed_ms)
         self.model.held_until = until
-        self.model.slots.pop(token, None)
 
     @precondition(lambda self: self.model.held_until is not None)
     @rule()

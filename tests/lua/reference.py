@@ -143,7 +143,9 @@ class Model:
         wakeups = self._hand_out(names[0], now) if sealed and not asleep else 0
         return Sealed(1, sealed, wakeups)
 
-    def sweep(self, token: str, now: int, *, force: bool, watched: int, lease: int) -> Sealed:
+    def sweep(
+        self, token: str, now: int, *, force: bool, watched: int, lease: int, all_lost: bool
+    ) -> Sealed:
         """Seal what is due, adopt changes by other programs, undo a step of the clock, wake workers.
 
         Args:
@@ -152,6 +154,7 @@ class Model:
             force: Seal the open list, whatever its age.
             watched: Time at which the shard was last noted as busy.
             lease: Length of every lease.
+            all_lost: Whether the wake-ups given out before now are known to be lost.
         """
         names = [f"{token}.{i:04d}" for i in range(SWEEP_NAMES)]
         sealed = more = 0
@@ -169,8 +172,11 @@ class Model:
         if watched > now:
             self._undo_step_back(now, watched - now, lease)
         held = self.held_until is not None and now < self.held_until
-        most = self.limits.parallel if self.held_until is None else 1
-        wakeups = 0 if self.paused or held else self._hand_out(token, now, most)
+        most = None if self.held_until is None else 1
+        wakeups = 0
+        if not self.paused and not held:
+            self.slots = {t: at for t, at in self.slots.items() if at > now or not all_lost}
+            wakeups = self._hand_out(token, now, most)
         return Sealed(1, sealed, wakeups, more)
 
     def _undo_step_back(self, now: int, step: int, lease: int) -> None:
@@ -185,6 +191,11 @@ class Model:
         if self.held_until is not None:
             self.held_until = now
 
+    def next_turn(self, token: str, now: int) -> int:
+        """Wake others for what is due."""
+        asleep = self.paused or self.held_until is not None
+        return 0 if asleep else self._hand_out(token, now)
+
     def claim(
         self,
         candidates: Iterable[ModelBatch],
@@ -198,16 +209,14 @@ class Model:
         """Lease the first of *candidates*, which the caller has ordered; None if there is none."""
         batch = next(iter(candidates), None)
         held = self.held_until is not None and not probe
+        self.slots.pop(token, None)
         if held and not self.paused and now >= (self.held_until or 0):
             return HELD, 0
         if batch is None or self.paused or held or self.in_flight(now) >= self.limits.parallel:
-            self.slots.pop(token, None)
             return None, 0
         batch.lost += batch.state == "leases"
         batch.attempt += 1
         batch.state, batch.at = "leases", now + lease
-        if token in self.slots:
-            self.slots[token] = now + lease
         return batch, self._hand_out(help_token, now) if self.held_until is None else 0
 
     def ack(self, batch_id: str) -> bool:
@@ -263,13 +272,11 @@ class Model:
         self.count("delivered", len(accepted))
         return accepted
 
-    def extend(self, batch_id: str, attempt: int, token: str, until: int) -> bool:
+    def extend(self, batch_id: str, attempt: int, until: int) -> bool:
         """Extend a lease."""
         batch = self.held(batch_id, attempt)
         if batch:
             batch.at = until
-            if token in self.slots:
-                self.slots[token] = until
         return batch is not None
 
     def dead_letter(self, batch_id: str, attempt: int, now: int, error: str) -> bool:
@@ -448,9 +455,8 @@ class Model:
         due = len(self.due(now))
         if not due:
             return 0
-        self.slots = {t: at for t, at in self.slots.items() if at > now}
-        most = self.limits.parallel if most is None else most
-        wanted = min(most, due + self.in_flight(now)) - len(self.slots)
+        wanted = min(due, self.limits.parallel - self.in_flight(now), most or due)
+        wanted -= len(self.slots)
         for i in range(wanted):
             self.slots[f"{token}:{i + 1}"] = now + self.limits.slot_ttl_ms
         return max(wanted, 0)

@@ -138,7 +138,7 @@ def test_a_shard_lives_in_one_slot(node: Any) -> None:
     assert dead is not None
     assert released is not None
     assert acked is None  # two lanes
-    shard.extend(dead, lease_seconds=30, token="w")
+    shard.extend(dead, lease_seconds=30)
     shard.dead_letter(dead, error="too old")
     shard.release(released, delay_seconds=0, error="busy")
     shard.redrive(dead.id)
@@ -176,7 +176,7 @@ def test_what_is_known_of_a_destination_lives_in_it_too(node: Any) -> None:
         pass
     node.hset(shard.keys.circuit, "until_ms", 1)
     permit = seen.ask()
-    shard.hold(1, "w")
+    shard.hold(1)
     shard.note_passed(Passed(1, 2, 3))
     shard.pause("401")
 

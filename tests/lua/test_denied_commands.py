@@ -23,6 +23,7 @@ from vwo_celery.queue import registry
 from vwo_celery.queue.batches import Part
 from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.circuit import Circuit
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.keys import fleet_keys
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.registration import Registration
@@ -286,7 +287,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     ),
     "extend": (
         _on_batch()(
-            lambda case: case.act(case.shard.extend, case.batch(), lease_seconds=9, token="w")
+            lambda case: case.act(case.shard.extend, case.batch(), lease_seconds=9)
         ),
     ),
     "free": (_on_batch(meta={"paused": "401"})(lambda case: case.act(case.shard.resume)),),
@@ -312,8 +313,11 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         lambda case: _mend(case, answered=False),
         _mend_another,
     ),
-    "note": (_on_batch()(lambda case: case.act(case.shard.hold, 5, "w")),),
+    "note": (_on_batch()(lambda case: case.act(case.shard.hold, 5)),),
     "permit": (_permit,),
+    "pulse": (
+        lambda case: (case.given(), case.act(Fleet(case.user, NAMESPACE).note_task, "r@1", 5))[0],
+    ),
     "purge": (
         _on_batch(state="dead", at=-1)(lambda case: case.act(case.shard.purge, "b")),
     ),
@@ -342,6 +346,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         _sweep_room,
     ),
     "trip": (_trip,),
+    "turn": (_on_batch(state="ready", at=-2)(lambda case: case.act(case.shard.next_turn)),),
     "unwatch": (_unwatch,),
 }  # fmt: skip
 #: Commands of an included function that the script does not call; and one for a list that was deleted.

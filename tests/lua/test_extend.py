@@ -1,4 +1,4 @@
-"""extend.lua: extend a lease and its wake-up slot."""
+"""extend.lua: extend a lease."""
 
 from __future__ import annotations
 
@@ -8,39 +8,13 @@ from lua.world import Line, World
 
 
 def test_a_lease_is_extended_from_now(world: World) -> None:
-    """The lease and the caller's slot end later, and the caller gets the new end."""
+    """The lease ends later, and the caller gets the new end."""
     world.given(
         leases={"b": world.at(100), "c": world.at(100)},
         info={"b": Line(attempt=1), "c": Line(attempt=1)},
-        slots={"w": world.at(100), "v": world.at(100)},
     )
 
-    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="w")
-
-    assert extended == world.now(45_000)
-    assert world.changes() == {
-        "leases": {"b": world.now(45_000)},
-        "slots": {"w": world.now(45_000)},
-    }
-
-
-def test_a_missing_slot_is_not_taken_again(world: World) -> None:
-    """An expired slot is not taken again: it may belong to another task by now."""
-    world.given(leases={"b": world.at(100)}, info={"b": Line(attempt=1)})
-
-    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="w")
-
-    assert extended == world.now(45_000)
-    assert world.changes() == {"leases": {"b": world.now(45_000)}}
-
-
-def test_without_a_token_no_slot_is_touched(world: World) -> None:
-    """Without a token no slot changes: a claim may be made without a wake-up."""
-    world.given(
-        leases={"b": world.at(100)}, info={"b": Line(attempt=1)}, slots={"v": world.at(100)}
-    )
-
-    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="")
+    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45)
 
     assert extended == world.now(45_000)
     assert world.changes() == {"leases": {"b": world.now(45_000)}}
@@ -50,7 +24,7 @@ def test_an_expired_lease_that_nobody_took_is_extended(world: World) -> None:
     """The holder of an expired lease may extend it while no other worker has the batch."""
     world.given(leases={"b": world.at(-5_000)}, info={"b": Line(attempt=1)})
 
-    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="")
+    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45)
 
     assert extended == world.now(45_000)
     assert world.changes() == {"leases": {"b": world.now(45_000)}}
@@ -58,14 +32,10 @@ def test_an_expired_lease_that_nobody_took_is_extended(world: World) -> None:
 
 @pytest.mark.parametrize("attempt", [1, 3])
 def test_another_attempt_is_refused(world: World, attempt: int) -> None:
-    """The holder of an older lease is told that it is gone, and changes neither lease nor slot."""
-    world.given(
-        leases={"b": world.at(100)}, info={"b": Line(attempt=2)}, slots={"w": world.at(100)}
-    )
+    """The holder of an older lease is told that it is gone, and changes nothing."""
+    world.given(leases={"b": world.at(100)}, info={"b": Line(attempt=2)})
 
-    extended = world.call(
-        world.shard.extend, world.batch("b", attempt=attempt), lease_seconds=45, token="w"
-    )
+    extended = world.call(world.shard.extend, world.batch("b", attempt=attempt), lease_seconds=45)
 
     assert extended == 0
     assert world.changes() == {}
@@ -76,11 +46,10 @@ def test_what_is_not_leased_is_refused(world: World, state: str) -> None:
     """A released or dead batch cannot be leased again by an extend."""
     world.given(
         info={"b": Line(attempt=1)},
-        slots={"w": world.at(100)},
         members={state: {"b": world.at(-1)}},
     )
 
-    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="w")
+    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45)
 
     assert extended == 0
     assert world.changes() == {}
@@ -88,9 +57,9 @@ def test_what_is_not_leased_is_refused(world: World, state: str) -> None:
 
 def test_a_settled_batch_is_refused(world: World) -> None:
     """The lease of a delivered batch cannot be extended."""
-    world.given(slots={"w": world.at(100)})
+    world.given()
 
-    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45, token="w")
+    extended = world.call(world.shard.extend, world.batch("b"), lease_seconds=45)
 
     assert extended == 0
     assert world.changes() == {}

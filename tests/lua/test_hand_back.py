@@ -146,7 +146,7 @@ def test_a_lease_that_was_extended_is_handed_back_by_its_new_end(world: World) -
     """An extended lease is handed back by its new end; by the old end it is not found."""
     ready(world)
     batch = claimed(world)
-    until = world.shard.extend(batch, lease_seconds=2 * LEASE_SECONDS, token="")
+    until = world.shard.extend(batch, lease_seconds=2 * LEASE_SECONDS)
 
     assert hand_back(world, batch) is False
     assert world.changes() == {}

@@ -124,7 +124,7 @@ def test_a_batch_is_settled(world: World, memory: str) -> None:
     batch = world.batch("leased")
     shard = world.shard
 
-    assert shard.extend(batch, lease_seconds=90, token="w")
+    assert shard.extend(batch, lease_seconds=90)
     assert shard.release(batch, delay_seconds=0, error="HTTP 503")
     claims = [world.claim() for _ in range(2)]
     assert {claimed.id for claimed in claims if claimed} == {"ready", "leased"}
@@ -183,7 +183,7 @@ def test_an_outage_begins(world: World) -> None:
     worker = Circuit(world.client, QUEUE, Settings(circuit_failures=2), lambda: 1.0)
 
     waits = [worker.note_failure(delivered_ms=0, floor_seconds=None, probe="") for _ in range(2)]
-    world.shard.hold(world.at(60_000), "w")
+    world.shard.hold(world.at(60_000))
 
     assert waits == [None, 2.0]
     assert worker.ask().answer == "open"
@@ -235,6 +235,7 @@ def test_what_vwo_refuses_is_noted(world: World) -> None:
 def test_an_open_list_is_sealed_and_woken_for(world: World) -> None:
     """The sweep seals an open list and wakes a worker: the events leave and free memory."""
     begun(world)
+    world.client.zrem(world.shard.keys.slots, "w")
 
     swept = world.sweep(force=True)
 

@@ -19,7 +19,7 @@ from vwo_celery.testing import RedisServer
 NAMES = (
     "enqueue", "append", "limit", "sweep", "unwatch", "claim", "ack", "release", "extend", "dead_letter",
     "redrive", "purge", "snapshot", "split", "hand_back", "permit", "trip", "mend", "note", "free",
-    "suspect",
+    "suspect", "turn", "pulse",
 )  # fmt: skip
 
 
@@ -31,6 +31,7 @@ def circuit_of(world: World) -> Circuit:
 #: Every script by the method that runs it, except those that store events: producers load those.
 METHODS: dict[str, Callable[[World], object]] = {
     "sweep": lambda world: world.sweep(force=True).sealed,
+    "turn": lambda world: world.call(world.shard.next_turn)[0],
     "unwatch": lambda world: world.call(world.shard.unwatch),
     "claim": lambda world: world.claim(probe=True) is not None,
     "ack": lambda world: world.call(world.shard.ack, "leased"),
@@ -38,7 +39,7 @@ METHODS: dict[str, Callable[[World], object]] = {
         world.shard.release, world.batch("leased"), delay_seconds=0, error="busy"
     ),
     "extend": lambda world: world.call(
-        world.shard.extend, world.batch("leased"), lease_seconds=LEASE_SECONDS, token=""
+        world.shard.extend, world.batch("leased"), lease_seconds=LEASE_SECONDS
     ),
     "dead_letter": lambda world: world.call(
         world.shard.dead_letter, world.batch("leased"), error="too old"

@@ -151,9 +151,11 @@ class World:
         count = len(events) + 1 if names is None else names
         return self.call(self.shard.push, self.shard.push_command(mark, events, count))
 
-    def sweep(self, *, force: bool = False) -> Any:
-        """Call the sweep script."""
-        return self.call(self.shard.sweep, force=force, idle_ms=IDLE_MS)
+    def sweep(self, *, force: bool = False, lost_until_ms: int = 10**15) -> Any:
+        """Call the sweep script; by default every wake-up that has waited for its time is lost."""
+        return self.call(
+            self.shard.sweep, force=force, idle_ms=IDLE_MS, lost_until_ms=lost_until_ms
+        )
 
     def ask(self, token: str = "", *, probe: bool = False) -> Batch | Held | None:
         """Call the claim script."""

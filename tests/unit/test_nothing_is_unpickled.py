@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis as redis_py
 from celery import Celery
 from kombu.exceptions import ContentDisallowed
 from kombu.serialization import loads, prepare_accept_content
 
 import vwo_celery
 from vwo_celery.celery.tasks import publisher_of
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
 
 PACKAGE = Path(vwo_celery.__file__).parent
@@ -101,7 +103,8 @@ def pickling_app() -> Celery:
 
 def test_our_task_messages_are_json_in_any_app(pickling_app: Celery) -> None:
     """Our wake-ups are JSON even in an app that pickles its own tasks."""
-    assert publisher_of(pickling_app).publish(Wakeup("fme-1-abc", 0, "token"))
+    without_redis = Fleet(redis_py.Redis(port=1), "vwo")
+    assert publisher_of(pickling_app, without_redis).publish(Wakeup("fme-1-abc", 0, "token"))
     pickling_app.finalize()
     (entry,) = pickling_app.conf.beat_schedule.values()
     pickling_app.send_task(entry["task"], **entry["options"])

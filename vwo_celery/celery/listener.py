@@ -35,6 +35,7 @@ from vwo_celery.logs import SeldomLog, log
 from vwo_celery.operating import stalls
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.routes import probe_is_due
 from vwo_celery.spool.fallback import fallback_of
 
 #: Longest wait for a wake-up, and so the longest delay until a shutdown is noticed.
@@ -106,7 +107,7 @@ class _Loop(threading.Thread):
         self.fleet = open_fleet(app)
         self.listener = f"{socket.gethostname()}:{os.getpid()}"
         self._fallback = fallback_of(self.settings)
-        self._publisher = publisher_of(app)
+        self._publisher = publisher_of(app, self.fleet)
         self._lane = Lane(new_worker(app, self.fleet, self._start))
         self._seldom = SeldomLog()
         self._stalled = False
@@ -154,8 +155,8 @@ class _Loop(threading.Thread):
             with suppress(VwoCeleryError):  # its slot runs out, and the sweep finds the batch
                 self.fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
             return
-        published = self._publisher.publish(wakeup)
-        if not published or self._stalled:
+        # In a stall its messages would only pile up behind those that no task takes.
+        if self._stalled or not self._publisher.publish(wakeup):
             self._lane.add(wakeup)
 
     def _sweep_if_overdue(self) -> float:
@@ -176,8 +177,11 @@ class _Loop(threading.Thread):
         if stall is None:
             return
         self._seldom.warn("stall", "%s", stall)
-        for shard in stall.shards:
-            self._lane.add(Wakeup(shard.queue, shard.number, ""))
+        due = [Wakeup(shard.queue, shard.number, "") for shard in stall.shards]
+        for wakeup in due:
+            self._lane.add(wakeup)
+        if due and probe_is_due(self.fleet.routes(), now):
+            self._publisher.publish(due[0])  # a task that starts with it ends the stall
 
     def _say_goodbye(self) -> None:
         try:

@@ -8,19 +8,23 @@ listeners, and nothing is lost.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from celery import Celery
 from kombu.pools import producers
 
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import SeldomLog
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.text.masking import mask_url
 
 #: Longest wait for a connection, and for one answer.
 _TIMEOUT_SECONDS = 2.0
+#: Headers that tell a message's route and time of publishing.
+ROUTE_HEADER, PUBLISHED_HEADER = "vwo_route", "vwo_published_ms"
 #: Pause before a broker that failed is asked again.
 _REST_SECONDS = 5.0
 #: Options for any transport: without them kombu pauses and connects a second time.
@@ -40,16 +44,23 @@ class Publisher:
         app: The app whose broker takes the tasks.
         task: Name of the task.
         options: Options of every message.
+        note: Notes in Redis that a message is published on the route named, see
+            `Fleet.note_published`.
     """
 
-    def __init__(self, app: Celery, task: str, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, app: Celery, task: str, options: Mapping[str, Any], note: Callable[[str], int]
+    ) -> None:
         self._app = app
         self._task = task
         self._options = dict(options)
+        self._note = note
         self._resting_until = 0.0
         self._seldom = SeldomLog()
         plain = app.connection_for_write()
         self._broker = mask_url(plain.as_uri())
+        celery_queue = options.get("queue") or app.conf.task_default_queue
+        self._route = f"{celery_queue}@{zlib.crc32(self._broker.encode()):08x}"
         self._connection = app.connection_for_write(
             connect_timeout=_TIMEOUT_SECONDS,
             transport_options=dict(_BOUNDS.get(plain.transport_cls, _ONCE)),
@@ -72,6 +83,7 @@ class Publisher:
         return True
 
     def _send(self, wakeup: Wakeup) -> None:
+        options = {**self._options, "headers": self._headers()}
         with producers[self._connection].acquire(block=True, timeout=_TIMEOUT_SECONDS) as producer:
             try:
                 self._app.send_task(
@@ -80,9 +92,16 @@ class Publisher:
                     producer=producer,
                     retry=False,
                     ignore_result=True,
-                    **self._options,
+                    **options,
                 )
             except Exception:
                 with suppress(Exception):  # the next task gets a new connection
                     producer.connection.collect()
                 raise
+
+    def _headers(self) -> dict[str, Any]:
+        """The headers of a message that is published now; without its time if Redis takes no note."""
+        headers = dict(self._options.get("headers", {}))
+        with suppress(QueueUnavailable):
+            headers |= {ROUTE_HEADER: self._route, PUBLISHED_HEADER: self._note(self._route)}
+        return headers

@@ -18,7 +18,7 @@ from celery.signals import worker_process_shutdown, worker_shutdown
 
 from vwo_celery.celery import misdirected
 from vwo_celery.celery.options import DELIVER, FLUSH, SWEEP, routing
-from vwo_celery.celery.publisher import Publisher
+from vwo_celery.celery.publisher import PUBLISHED_HEADER, ROUTE_HEADER, Publisher
 from vwo_celery.celery.setup import settings_of
 from vwo_celery.celery.stopping import stopping
 from vwo_celery.celery.task import OwnTask, SweepTask
@@ -42,15 +42,16 @@ _made: PerProcess[WeakSet[Worker]] = PerProcess(WeakSet)
 
 @shared_task(base=OwnTask, bind=True, name=DELIVER)
 def deliver(self: Any, queue: str, shard: int, token: str) -> None:
-    """Send the batches of one shard; a wake-up's token is given back at the end."""
+    """Send the batches of one shard; the first claim gives the wake-up's slot back."""
     worker = worker_of(self.app)
     wakeup = Wakeup(queue, shard, token)
-    _note_task(worker)
+    route = str(self.request.get(ROUTE_HEADER) or "")
+    _note_task(worker, route, int(self.request.get(PUBLISHED_HEADER) or 0))
     if misdirected.is_misdirected(self):
         misdirected.pass_on(self, worker, f"queue {queue} of another namespace")
         return
     try:
-        delivery.deliver(worker, wakeup)
+        delivery.deliver(worker, wakeup, lambda: bool(route) and worker.fleet.others_wait(route))
     except QueueUnknown as exc:
         misdirected.pass_on(self, worker, str(exc))
     except BaseException as exc:
@@ -97,7 +98,7 @@ def worker_of(app: Celery) -> Worker:
     worker = workers.get(app)
     if worker is None:
         fleet = open_fleet(app)
-        worker = workers[app] = new_worker(app, fleet, _wake_by(publisher_of(app), fleet))
+        worker = workers[app] = new_worker(app, fleet, _wake_by(publisher_of(app, fleet), fleet))
     return worker
 
 
@@ -114,9 +115,9 @@ def open_fleet(app: Celery) -> Fleet:
     return Fleet(open_worker_client(settings.redis_url), settings.namespace)
 
 
-def publisher_of(app: Celery) -> Publisher:
-    """A publisher of `deliver` tasks."""
-    return Publisher(app, DELIVER, routing(app, settings_of(app)))
+def publisher_of(app: Celery, fleet: Fleet) -> Publisher:
+    """A publisher of `deliver` tasks for *fleet*."""
+    return Publisher(app, DELIVER, routing(app, settings_of(app)), fleet.note_published)
 
 
 def hand_back_all(**_: Any) -> None:
@@ -155,6 +156,6 @@ def _leave(fleet: Fleet, wakeup: Wakeup) -> None:
         log.debug("the slot runs out, and the sweep finds the batch: %s", exc)
 
 
-def _note_task(worker: Worker) -> None:
+def _note_task(worker: Worker, route: str = "", published_ms: int = 0) -> None:
     with sweeping.skipping_refusals("a sign of life"):
-        worker.fleet.note_task()
+        worker.fleet.note_task(route, published_ms)

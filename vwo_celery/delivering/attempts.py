@@ -38,14 +38,12 @@ class Attempt(msgspec.Struct, frozen=True):
         worker: The worker of this process.
         registration: The queue's registration.
         lease: The lease on the batch.
-        token: Token of the wake-up that the task runs for.
         probe: The circuit's token if this attempt is its probe; "" if it is an ordinary one.
     """
 
     worker: Worker
     registration: Registration
     lease: Lease
-    token: str
     probe: str
 
     @property
@@ -83,7 +81,7 @@ def keep_lease(attempt: Attempt) -> bool:
     if passed + settings.request_timeout_seconds < settings.lease_seconds:
         return True
     lease.renewed_at = attempt.worker.clock()
-    return lease.extend(lease_seconds=settings.lease_seconds, token=attempt.token)
+    return lease.extend(lease_seconds=settings.lease_seconds)
 
 
 def send(attempt: Attempt, encoded: Sequence[bytes]) -> Answer:

@@ -1,7 +1,8 @@
 """Stages 3 to 6 of an event's way, in a worker: claim, send, settle, announce. Read this file first.
 
-A worker task drains one shard. It goes on while the shard has batches and its time budget lasts, and
-asks for further tasks if more batches wait than lanes are busy. If the process dies before the POST,
+A worker task drains one shard. It goes on while the shard has batches and its time budget lasts, gives
+way when other wake-ups wait for a lane, and asks for further tasks if more batches wait than lanes are
+busy. If the process dies before the POST,
 the lease runs out and the same batch is claimed again. Between the POST and the settling likewise,
 and VWO gets the batch twice. After the settling, only the announcement is lost. A process that is
 told to stop hands its batch back.
@@ -10,6 +11,7 @@ told to stop hands its batch back.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from vwo_celery.connections.errors import is_foreseen
 from vwo_celery.delivering import refusals, settling
@@ -26,20 +28,25 @@ from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.events import MAX_BODY_BYTES, unsendable
 from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.sweeping import tokens
 from vwo_celery.sending.outcomes import Answer, Verdict, judge
 
 #: Longest run of one task, in seconds. It then asks for another, so that a shutdown and other tasks
 #: get their turn.
 BUDGET_SECONDS = 5.0
+#: Time in seconds after which a task gives way if wake-ups wait; a look at them, and another task, cost
+#: little against it.
+TURN_SECONDS = 0.25
 
 
-def deliver(worker: Worker, wakeup: Wakeup) -> int:
-    """Send the batches of one shard until none is left to claim, or the time budget is used.
+def deliver(worker: Worker, wakeup: Wakeup, others_wait: Callable[[], bool] = lambda: False) -> int:
+    """Send the batches of one shard until none is left to claim, or its turn is over.
 
     Args:
         worker: The worker of this process.
-        wakeup: The shard, and the slot that the last claim gives back.
+        wakeup: The shard, and the slot that the first claim gives back.
+        others_wait: Whether other wake-ups wait for a lane.
 
     Returns:
         The number of attempts made, one for each batch claimed.
@@ -49,26 +56,53 @@ def deliver(worker: Worker, wakeup: Wakeup) -> int:
         QueueUnavailable: Redis did not answer; a claimed batch is claimed again after its lease.
     """
     shard = worker.fleet.shard(wakeup.queue, wakeup.shard)
-    started, attempts = worker.clock(), 0
-    while worker.clock() - started < BUDGET_SECONDS and not worker.stopping():
+    turn, token, attempts = Turn(worker.clock, others_wait), wakeup.token, 0
+    while not turn.is_over() and not worker.stopping():
         registration = worker.registration(wakeup.queue)
         asked = worker.clock()  # the lease begins later, by Redis' clock
-        batch, probe = claim(worker, shard, wakeup.token)
+        batch, probe = claim(worker, shard, token)
         if batch is None:
             return attempts
-        attempts += 1
+        token, attempts = "", attempts + 1
         with worker.leases.holding(shard, batch, asked) as lease:
-            announcements = _carry_out(Attempt(worker, registration, lease, wakeup.token, probe))
+            announcements = _carry_out(Attempt(worker, registration, lease, probe))
         for announcement in announcements:
             announce(worker, registration, announcement, wanted=batch.results_wanted)
-    worker.wake(wakeup)
+    _wake(worker, shard, *shard.next_turn())
     return attempts
+
+
+class Turn:
+    """The time of one task: it ends with the budget, or sooner where others wait for a lane."""
+
+    def __init__(self, clock: Callable[[], float], others_wait: Callable[[], bool]) -> None:
+        self._clock = clock
+        self._others_wait = others_wait
+        self._ends = clock() + BUDGET_SECONDS
+        self._look_due = clock() + TURN_SECONDS
+
+    def is_over(self) -> bool:
+        """Whether the task is to end; looks at others once in each `TURN_SECONDS`."""
+        now = self._clock()
+        if now >= self._ends:
+            return True
+        if now < self._look_due:
+            return False
+        self._look_due = now + TURN_SECONDS
+        return self._others_wait()
+
+
+def _wake(worker: Worker, shard: Shard, stem: str, count: int) -> None:
+    """Have a task run for each slot that a script took under *stem*; may wait for the broker."""
+    for token in tokens(stem, count):
+        worker.wake(Wakeup(shard.queue, shard.number, token))
 
 
 def _carry_out(attempt: Attempt) -> list[Announcement]:
     """Send and settle the batch; an attempt that fails does not keep the batch leased."""
     try:
-        _call_for_help(attempt)
+        batch = attempt.batch
+        _wake(attempt.worker, attempt.lease.shard, batch.help_token, batch.wakeups)
         return _send_and_settle(attempt)
     except QueueUnavailable as exc:
         if not is_foreseen(exc.__cause__):
@@ -82,13 +116,6 @@ def _carry_out(attempt: Attempt) -> list[Announcement]:
         raise
     finally:
         end_probe(attempt)
-
-
-def _call_for_help(attempt: Attempt) -> None:
-    """Start a task for each slot that the claim took for further lanes; may wait for the broker."""
-    batch, shard = attempt.batch, attempt.lease.shard
-    for token in tokens(batch.help_token, batch.wakeups):
-        attempt.worker.wake(Wakeup(shard.queue, shard.number, token))
 
 
 def _send_and_settle(attempt: Attempt) -> list[Announcement]:

@@ -51,7 +51,7 @@ class Lane:
             try:
                 with sweeping.skipping_refusals("a sign of life"):
                     self._worker.fleet.note_rescue()
-                delivery.deliver(self._worker, wakeup)
+                delivery.deliver(self._worker, wakeup, lambda: bool(self._waiting))
             except VwoCeleryError as exc:
                 log.warning("queue %s is not delivered from here: %s", wakeup.queue, exc)
             except Exception:

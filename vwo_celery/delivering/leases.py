@@ -42,12 +42,12 @@ class Lease:
         self.handed_back = False
         self._lock = threading.Lock()
 
-    def extend(self, *, lease_seconds: float, token: str) -> bool:
-        """Extend the lease to *lease_seconds* from now, and the slot of *token* with it."""
+    def extend(self, *, lease_seconds: float) -> bool:
+        """Extend the lease to *lease_seconds* from now."""
         with self._lock:
             if self.handed_back:
                 return False
-            until = self.shard.extend(self.batch, lease_seconds=lease_seconds, token=token)
+            until = self.shard.extend(self.batch, lease_seconds=lease_seconds)
             self._until_ms = until or self._until_ms
             return bool(until)
 

@@ -28,11 +28,11 @@ def claim(worker: Worker, shard: Shard, token: str) -> tuple[Batch | None, str]:
     circuit = worker.circuit(shard.queue)
     permit = circuit.ask()
     if permit.answer == "open":
-        shard.hold(permit.until_ms, token)
+        shard.hold(permit.until_ms)
         return None, ""
     if permit.answer == "closed":
         shard.let_go()
-    batch = shard.claim(token=token, lease_seconds=lease_seconds, probe=True)
+    batch = shard.claim(token="", lease_seconds=lease_seconds, probe=True)
     if batch is None and permit.token:
         circuit.end_probe(permit.token, answered=False)
     return (None, "") if isinstance(batch, Held) else (batch, permit.token)
@@ -64,7 +64,7 @@ def _hold_all(attempt: Attempt, wait_seconds: float, error: str) -> None:
     """Hold every shard of the queue until the next probe is due, and say so at most once a minute."""
     until_ms = attempt.worker.fleet.now_ms() + int(1000 * wait_seconds)
     for shard in attempt.shards:
-        shard.hold(until_ms, "")
+        shard.hold(until_ms)
     queue = attempt.registration.destination.queue
     attempt.worker.seldom.warn(
         f"circuit {queue}",

@@ -11,6 +11,7 @@ The only package that sends commands to Redis. Files, in reading order:
   `sweeping` (seals by age, wakes workers), `stranded` (batches that are in no state),
   `sweep_messages` (which beat sends), `flushing` (seals now, watches until delivered), `results`
   (published by workers);
+- decisions: `routes` (how far task messages have come, and which are lost);
 - looks, which change nothing: `snapshots` (one shard at one moment), `surveys` (many shards in one
   round trip), `servers` (facts about a Redis server).
 

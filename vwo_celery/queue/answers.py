@@ -35,4 +35,5 @@ class Swept(NamedTuple):
     wakeups: int
     more: int
     idle: int
+    overdue: int
     token: str

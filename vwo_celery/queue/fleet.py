@@ -26,6 +26,8 @@ from vwo_celery.queue.registration import (
     Registrations,
     Wakeup,
 )
+from vwo_celery.queue.routes import Route, routes_of
+from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 
 #: Most wake-ups kept while no worker listens; more would not speed up the first worker.
@@ -223,21 +225,52 @@ class Fleet:
 
     # -- signs of life
 
-    def note_sweep(self, by: str, *, at_ms: int | None = None) -> None:
-        """Note that "beat" or a "listener" runs a sweep now, or relies on one at that Unix ms."""
-        self._note(by, at_ms)
+    def note_sweep(self, by: str, *, at_ms: int | None = None) -> int:
+        """Note that "beat" or a "listener" runs a sweep now, or relies on one at that Unix ms.
 
-    def note_task(self) -> None:
-        """Note that a worker runs a task now."""
-        self._note("task")
+        Returns:
+            The Unix ms noted.
+        """
+        if at_ms is None:
+            return self._note(by)
+        with unavailable("sign of life"):
+            self.client.hset(self.keys.pulse, by, at_ms)
+        return at_ms
+
+    def note_published(self, route: str) -> int:
+        """Note that a message is published on *route* now; Redis' time, which is to travel with it."""
+        return self._note("", route)
+
+    def note_task(self, route: str = "", published_ms: int = 0) -> None:
+        """Note that a worker runs a task now.
+
+        Args:
+            route: The route of its message, "" if it told none.
+            published_ms: The answer of `note_published` that came with it.
+        """
+        self._note("task", route if published_ms else "", published_ms)
 
     def note_rescue(self) -> None:
         """Note that a listener sends a batch now because no task did."""
         self._note("rescue")
 
-    def _note(self, sign: str, at_ms: int | None = None) -> None:
+    def _note(self, sign: str, route: str = "", published_ms: int = 0) -> int:
         with unavailable("sign of life"):
-            self.client.hset(self.keys.pulse, sign, self.now_ms() if at_ms is None else at_ms)
+            arguments = (sign, route, published_ms)
+            return int(script("pulse").run(self.client, (self.keys.pulse,), arguments))
+
+    def routes(self) -> list[Route]:
+        """The routes of task messages, and how far each has come."""
+        with unavailable("look-up of task messages"):
+            found = self.client.hgetall(self.keys.pulse)
+        return routes_of({as_text(name): _number(ms) for name, ms in found.items()})
+
+    def others_wait(self, route: str) -> bool:
+        """Whether a message on *route* waits for a task."""
+        with unavailable("look-up of task messages"):
+            names = (f"published:{route}", f"started:{route}")
+            published, started = self.client.hmget(self.keys.pulse, names)
+        return _number(published) > _number(started)
 
     def note_misdirected(self, namespace: str) -> None:
         """Note that a worker got a task message of another namespace now; "" for an unknown one."""

@@ -30,7 +30,7 @@ SHARD_FAMILIES = (
     KeyFamily("ready", "zset", "batch id -> Unix ms from which it may be claimed"),
     KeyFamily("leases", "zset", "batch id -> Unix ms at which its lease runs out"),
     KeyFamily("info", "hash", "batch id -> attempt:lost:events:bytes:first ms:sealed ms:error"),
-    KeyFamily("slots", "zset", "wake-up token -> Unix ms at which its slot is free again"),
+    KeyFamily("slots", "zset", "wake-up token -> Unix ms from which its message may be lost"),
     KeyFamily("dead", "zset", "batch id -> Unix ms of its dead-lettering"),
     KeyFamily("batch:*", "list", "a sealed batch, never changed, newest event at the head"),
     KeyFamily("suspect:*", "string", "Unix ms at which VWO first refused a batch of one event"),
@@ -53,7 +53,8 @@ FLEET_FAMILIES = (
         "hash",
         "Unix ms of the last sweep by beat and by a listener, of the last task, of the last batch "
         "that a listener sent itself, of the last misdirected message (and whose it was), and of "
-        "beat's last message while it is unanswered (and for how long that counts)",
+        "beat's last message while it is unanswered (and for how long that counts); of each route "
+        "the newest task message published, the newest started, and how long the last one waited",
     ),
     KeyFamily("listeners", "zset", "worker -> Unix ms at which it last listened"),
 )

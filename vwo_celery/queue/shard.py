@@ -133,16 +133,31 @@ class Shard:
 
     # -- triggers
 
-    def sweep(self, *, force: bool, idle_ms: int) -> Swept:
-        """Seal events that are due (all, with *force*) and take wake-up slots for ready batches."""
+    def sweep(self, *, force: bool, idle_ms: int, lost_until_ms: int = 0) -> Swept:
+        """Seal events that are due (all, with *force*) and take wake-up slots for ready batches.
+
+        Args:
+            force: Seal the open list, whatever its age.
+            idle_ms: Time without events after which the shard counts as idle.
+            lost_until_ms: See `routes.lost_until`.
+        """
         token = new_token()
         names = [self.keys.batch(f"{token}.{i:04d}") for i in range(_SWEEP_NAMES)]
         with unavailable(f"sweep of {self.keys.name}"):
             answer = script("sweep").run(
-                self.client, (*self._sweep_keys, *names), (int(force), token, idle_ms)
+                self.client,
+                (*self._sweep_keys, *names),
+                (int(force), token, idle_ms, lost_until_ms),
             )
-        registered, sealed, wakeups, more, idle = answer
-        return Swept(registered, sealed, wakeups, more, idle, token)
+        registered, sealed, wakeups, more, idle, overdue = answer
+        return Swept(registered, sealed, wakeups, more, idle, overdue, token)
+
+    def next_turn(self) -> tuple[str, int]:
+        """Take slots for what is due, as a task ends; their tokens' stem and their number."""
+        k, token = self.keys, new_token()
+        with unavailable(f"turn of {k.name}"):
+            keys = (k.meta, k.ready, k.leases, k.slots)
+            return token, int(script("turn").run(self.client, keys, (token,)))
 
     def add_watched(self, pipe: Any) -> None:
         """Add to *pipe* the note that the sweep looks at this shard; an older note stays."""
@@ -162,13 +177,13 @@ class Shard:
         """Lease the batch that has waited longest; nobody else can claim it until it is settled.
 
         Args:
-            token: The wake-up's token, "" for none; its slot is freed if nothing is claimed.
+            token: The wake-up's token, whose slot is freed; "" for none, or from the second claim on.
             lease_seconds: Length of the lease, should this worker go silent.
             probe: Claim for the circuit's probe, although the shard is held.
 
         Returns:
             A batch; None if none may be claimed now (none is due, the queue is paused, or as many
-            as allowed are in flight); or HELD: ask the circuit first, the slot is kept.
+            as allowed are in flight); or HELD: ask the circuit first.
         """
         k, help_token = self.keys, new_token()
         with unavailable(f"claim from {k.name}"):
@@ -223,12 +238,12 @@ class Shard:
             keys = (k.ready, k.leases, k.info)
             return bool(script("hand_back").run(self.client, keys, arguments))
 
-    def extend(self, batch: Batch, *, lease_seconds: float, token: str) -> int:
+    def extend(self, batch: Batch, *, lease_seconds: float) -> int:
         """Renew the lease from now; its new expiry, Unix ms, 0 if it has moved on."""
         k = self.keys
-        arguments = (batch.id, batch.attempt, as_ms(lease_seconds), token)
+        arguments = (batch.id, batch.attempt, as_ms(lease_seconds))
         with unavailable(f"extend of batch {batch.id}"):
-            return int(script("extend").run(self.client, (k.leases, k.info, k.slots), arguments))
+            return int(script("extend").run(self.client, (k.leases, k.info), arguments))
 
     def split(
         self, batch: Batch, parts: Sequence[Part], *, delivered: tuple[int, int] = (0, 0)
@@ -280,11 +295,9 @@ class Shard:
 
     # -- knowledge about the destination
 
-    def hold(self, until_ms: int, token: str) -> None:
-        """Claim nothing before *until_ms*, then ask the circuit first; free the slot."""
+    def hold(self, until_ms: int) -> None:
+        """Claim nothing before *until_ms*, then ask the circuit first."""
         self._note("hold", "held_until", until_ms)
-        with unavailable(f"hold of {self.keys.name}"):
-            self.client.zrem(self.keys.slots, token)
 
     def _note(self, doing: str, *words: Any) -> None:
         with unavailable(f"{doing} of {self.keys.name}"):

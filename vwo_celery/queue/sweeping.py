@@ -15,10 +15,11 @@ from redis.exceptions import ResponseError
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue import stranded
-from vwo_celery.queue.answers import Pushed
+from vwo_celery.queue.answers import Pushed, Swept
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.routes import Route, lost_until, probe_is_due
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.surveys import holding
 
@@ -46,18 +47,30 @@ def sweep(fleet: Fleet, *, by: str) -> list[Wakeup]:
     Raises:
         QueueUnavailable: Redis did not answer; the next sweep makes up for it.
     """
-    with skipping_refusals("the sign of life"):
-        fleet.note_sweep(by)
+    now_ms, routes = _look_at_routes(fleet, by)
     with skipping_refusals("the audit"):
         audit(fleet)
-    wakeups = []
+    wakeups, overdue = [], []
     for shard in fleet.watched():
         with skipping_refusals(shard.keys.name):
-            found, idle = sweep_shard(shard)
+            found, swept = sweep_shard(shard, lost_until_ms=lost_until(routes))
             wakeups += found
-            if idle:
+            if swept.overdue:
+                overdue.append(shard)
+            if swept.idle:
                 fleet.unwatch(shard)
+    if overdue and not wakeups and probe_is_due(routes, now_ms):
+        wakeups.append(Wakeup(overdue[0].queue, overdue[0].number, ""))
     return wakeups
+
+
+def _look_at_routes(fleet: Fleet, by: str) -> tuple[int, list[Route]]:
+    """Note the sweep; Redis' time, and how far the task messages have come."""
+    now_ms, routes = 0, []
+    with skipping_refusals("the sign of life"):
+        now_ms = fleet.note_sweep(by)
+        routes = fleet.routes()
+    return now_ms, routes
 
 
 @contextmanager
@@ -75,21 +88,24 @@ def skipping_refusals(what: str) -> Iterator[None]:
         log.warning("going on without %s: %s", what, exc)
 
 
-def sweep_shard(shard: Shard, *, force: bool = False) -> tuple[list[Wakeup], bool]:
-    """Sweep one shard: wake-ups for its ready batches, and whether it has held nothing for long.
+def sweep_shard(
+    shard: Shard, *, force: bool = False, lost_until_ms: int = 0
+) -> tuple[list[Wakeup], Swept]:
+    """Sweep one shard: wake-ups for its ready batches, and the script's last answer.
 
     Args:
         shard: The shard.
         force: Seal the open list, whatever its age.
+        lost_until_ms: See `routes.lost_until`; 0 where that is not known.
     """
     wakeups: list[Wakeup] = []
     while True:
-        swept = shard.sweep(force=force, idle_ms=as_ms(IDLE_SECONDS))
+        swept = shard.sweep(force=force, idle_ms=as_ms(IDLE_SECONDS), lost_until_ms=lost_until_ms)
         wakeups += (
             Wakeup(shard.queue, shard.number, token) for token in tokens(swept.token, swept.wakeups)
         )
         if not swept.more:
-            return wakeups, bool(swept.idle)
+            return wakeups, swept
 
 
 def audit(fleet: Fleet) -> None:

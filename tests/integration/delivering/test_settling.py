@@ -441,7 +441,7 @@ def test_a_worker_of_other_settings_shortens_no_wait(
         redis_url, vwo.standin, per_request=1, request_timeout_seconds=1, lease_seconds=2
     )
     if failures == asked:
-        hasty.shard.hold(1, "")  # a hold that is over: the circuit is asked
+        hasty.shard.hold(1)  # a hold that is over: the circuit is asked
 
     attempts = [hasty.deliver() for _ in range(3)]
 
@@ -465,7 +465,7 @@ def test_mixed_answers_do_not_open_the_circuit(
     vwo.judge = judge
     made.enqueue(*range(20))
     held: list[int] = []
-    monkeypatch.setattr(Shard, "hold", lambda self, until_ms, token: held.append(until_ms))
+    monkeypatch.setattr(Shard, "hold", lambda self, until_ms: held.append(until_ms))
 
     made.deliver_until(lambda: made.state.delivered == 20)
 
@@ -581,12 +581,13 @@ def test_a_stopping_worker_claims_nothing_and_passes_its_wakeup_on(make: Make, v
     """A stopping worker finishes its batch, claims no other, and wakes another worker for the rest."""
     made = make(per_request=1)
     made.enqueue(0, 1, 2)
+    made.shard.client.delete(made.shard.keys.slots)
     made.worker.stopping = lambda: bool(made.standin.requests)
 
-    made.deliver()
+    deliver(made.worker, Wakeup(made.queue.name, 0, ""))
 
     assert made.taken == Counter([0])
-    assert made.woken[-1] == Wakeup(made.queue.name, 0, "")
+    assert {(woken.queue, woken.shard) for woken in made.woken} == {(made.queue.name, 0)}
 
 
 @pytest.mark.declared_keys(*KEPT)

@@ -94,7 +94,7 @@ def a_pause_that_just_ended(queues: Queues, queue: vwo_celery.Queue) -> None:
 
 def an_open_circuit(queues: Queues, queue: vwo_celery.Queue) -> None:
     """VWO is down, and the next probe is due later."""
-    queues.shard(queue).hold(queues.fleet.now_ms() + 60_000, "")
+    queues.shard(queue).hold(queues.fleet.now_ms() + 60_000)
 
 
 def a_fresh_batch(queues: Queues, queue: vwo_celery.Queue) -> None:
@@ -202,7 +202,7 @@ def test_silence_follows_the_sweeps(redis_url: str) -> None:
 def publisher(url: str) -> Publisher:
     """A worker's publisher, with a broker that sets no timeouts itself."""
     app = Celery(broker=url, set_as_current=False)
-    return Publisher(app, "vwo_celery.deliver", {})
+    return Publisher(app, "vwo_celery.deliver", {}, lambda _: 0)
 
 
 WAKEUP = Wakeup("legacy-1-a", 0, "token")

@@ -27,6 +27,8 @@ from vwo_celery.queue.shard import Shard
 from vwo_celery.testing import RedisServer
 
 SECOND = 1_000
+#: Route of the task messages.
+ROUTE = "celery@0badcafe"
 #: Enough registrations that Redis stores them in a hash table, which takes more than one HSCAN
 #: call.
 MANY_QUEUES = 600
@@ -355,7 +357,64 @@ def test_ten_thousand_idle_queues_cost_nothing(redis: redis_py.Redis) -> None:
         commands = sent()
 
     assert len(commands) < 10 * sweeping.AUDITED_QUEUES
-    assert not [command for command in commands if command.startswith("EVALSHA")]
+    assert not [command for command in commands if script("sweep").sha in command]
+
+
+# -- wake-ups that wait in the broker, or are lost there
+
+
+def overloaded(redis: Any, redis_url: str) -> Shard:
+    """A shard with six due batches, whose wake-ups were published and wait."""
+    queue = connect(redis_url, batch={"events_per_request": 1}, max_parallel_sends=6)
+    queue.enqueue_many([{"n": number} for number in range(6)])
+    fleet = Fleet(redis, "vwo")
+    fleet.note_task(ROUTE, fleet.note_published(ROUTE))
+    redis.hincrby(fleet.keys.pulse, f"published:{ROUTE}", 1)
+    return producer_of(queue).shards[0]
+
+
+def pass_time(redis: Any, shard: Shard, seconds: int) -> None:
+    """Make every slot and note older, as if nothing had happened meanwhile."""
+    age(shard, shard.keys.slots, seconds * SECOND)
+    pulse = Fleet(redis, "vwo").keys.pulse
+    for name in (f"published:{ROUTE}", f"started:{ROUTE}"):
+        redis.hincrby(pulse, name, -seconds * SECOND)
+
+
+def test_wakeups_that_wait_are_not_given_out_again(redis: redis_py.Redis, redis_url: str) -> None:
+    """However long every lane is busy, a sweep gives out no second wake-up for a batch.
+
+    Messages would pile up in the broker, and wake-ups in a worker whose broker is away.
+    """
+    shard = overloaded(redis, redis_url)
+    fleet, given = Fleet(redis, "vwo"), []
+
+    for _ in range(100):
+        pass_time(redis, shard, 4)
+        for wakeup in sweep(redis):
+            given.append(wakeup)
+            fleet.note_published(ROUTE)
+
+    assert redis.zcard(shard.keys.slots) == 6
+    assert {wakeup.token for wakeup in given} == {""}  # a message in addition, to find out
+    assert len(given) <= 400 / 60 + 5
+
+
+def test_wakeups_that_were_overtaken_are_given_out_again(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    """Once a task starts with a message published after them, those that have not started are lost."""
+    shard = overloaded(redis, redis_url)
+    pass_time(redis, shard, 60)
+    (probe,) = sweep(redis)
+    fleet = Fleet(redis, "vwo")
+
+    fleet.note_task(ROUTE, fleet.note_published(ROUTE))
+    again = sweep(redis)
+
+    assert probe.token == ""
+    assert len(again) == len({wakeup.token for wakeup in again}) == 6
+    assert sweep(redis) == []
 
 
 # -- trouble that must not stop a sweep

@@ -1,16 +1,16 @@
--- claim.lua: lease the batch that has waited longest, or give the wake-up slot back.
+-- claim.lua: give the wake-up's slot back, and lease the batch that has waited longest.
 -- A batch whose lease ran out goes first: that is a reclaim, and counts as a lost lease of the batch.
 -- KEYS[1]  meta    HASH  limits and counters
 -- KEYS[2]  ready   ZSET  batch id -> visible from, Unix ms
 -- KEYS[3]  leases  ZSET  batch id -> lease expiry, Unix ms
 -- KEYS[4]  info    HASH  batch id -> its line
--- KEYS[5]  slots   ZSET  wake-up token -> expiry, Unix ms
--- ARGV[1]  the caller's wake-up token, '' for none
+-- KEYS[5]  slots   ZSET  wake-up token -> time from which it may be lost, Unix ms
+-- ARGV[1]  the caller's wake-up token, '' for none or from the second claim on
 -- ARGV[2]  lease, ms
 -- ARGV[3]  token under which further wake-ups may be handed out, unique to this call
 -- ARGV[4]  1 to claim for the circuit's probe, even from a held shard; else 0
 -- Returns  {} if nothing may be claimed; {held until} if the shard is held and it is time to ask the
---          circuit, the slot being kept; else {id, attempt, lost leases, events, bytes, first ms, sealed ms,
+--          circuit; else {id, attempt, lost leases, events, bytes, first ms, sealed ms,
 --          now ms, wakeups, results wanted 0|1, delivered ms or 0, size that passed: events, bytes, ms, or 0}
 -- Cost     O(log n), n = batches; the same for any number of events in them.
 -- A batch whose line cannot be read is hidden for a while, so that the others go on; nothing of it changes.
@@ -21,6 +21,7 @@ local m = redis.call('HMGET', KEYS[1], 'parallel', 'slot_ttl_ms', 'paused', 'hel
   'delivered_ms', 'fit_events', 'fit_bytes', 'fit_ms', 'longest_lease_ms')
 local now, parallel = now_ms(), tonumber(m[1] or 0)
 local held = m[4] and ARGV[4] ~= '1'
+if ARGV[1] ~= '' then redis.call('ZREM', KEYS[5], ARGV[1]) end -- allowed when out of memory
 if held and not m[3] and now >= tonumber(m[4]) then return { tonumber(m[4]) } end
 
 local HIDDEN_MS, MOST_HIDDEN = 60000, 10
@@ -48,17 +49,13 @@ if not m[3] and not held and in_flight < parallel then
     put_aside(id, line)
   end
 end
-if not batch then
-  if ARGV[1] ~= '' then redis.call('ZREM', KEYS[5], ARGV[1]) end
-  return {}
-end
+if not batch then return {} end
 
 -- Until the batch is leased, a command that Redis denies leaves it as it was.
 redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes after it
 local lease, longest = tonumber(ARGV[2]), tonumber(m[10] or 0)
-if ARGV[1] ~= '' then redis.call('ZADD', KEYS[5], 'XX', now + lease, ARGV[1]) end
 local k = { ready = KEYS[2], leases = KEYS[3], slots = KEYS[5] }
-local wakeups = m[4] and 0 or hand_out_slots(k, now, ARGV[3], tonumber(m[2]), parallel, 1)
+local wakeups = m[4] and 0 or hand_out_slots(k, now, ARGV[3], tonumber(m[2]), parallel, nil, 1)
 if lease > longest or (in_flight == 0 and lease < longest) then -- the longest of those in flight, for the sweep
   redis.call('HSET', KEYS[1], 'longest_lease_ms', ARGV[2])
 end

@@ -5,7 +5,7 @@
 -- KEYS[2]  meta    HASH    limits and counters
 -- KEYS[3]  ready   ZSET    batch id -> visible from, Unix ms
 -- KEYS[4]  info    HASH    batch id -> its line
--- KEYS[5]  slots   ZSET    wake-up token -> expiry, Unix ms
+-- KEYS[5]  slots   ZSET    wake-up token -> time from which it may be lost, Unix ms
 -- KEYS[6]  leases  ZSET    batch id -> lease expiry, Unix ms
 -- KEYS[7]  mark    STRING  number of events stored under this producer's mark
 -- KEYS[8+] batch   LIST    names of the batches that this call may seal, in order

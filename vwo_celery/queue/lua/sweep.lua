@@ -4,13 +4,15 @@
 -- KEYS[2]  meta    HASH  limits and counters
 -- KEYS[3]  ready   ZSET  batch id -> visible from, Unix ms
 -- KEYS[4]  info    HASH  batch id -> its line
--- KEYS[5]  slots   ZSET  wake-up token -> expiry, Unix ms
+-- KEYS[5]  slots   ZSET  wake-up token -> time from which it may be lost, Unix ms
 -- KEYS[6]  leases  ZSET  batch id -> lease expiry, Unix ms
 -- KEYS[7+] batch   LIST  names of the batches that this call may seal, in order
 -- ARGV[1]  1 to seal the open list whatever its age
 -- ARGV[2]  wake-up token, unique to this call
 -- ARGV[3]  time without events after which a shard counts as idle, ms
--- Returns  {registered, sealed, wakeups, more, idle}; more 1 if another call would seal or make visible more.
+-- ARGV[4]  time at which slots were given out, Unix ms, up to which wake-ups without a task are lost
+-- Returns  {registered, sealed, wakeups, more, idle, overdue}; more 1 if another call would seal or make
+--          visible more, overdue 1 if batches are due and a wake-up that has waited for long may be lost.
 -- Cost     O(log n); for events of another program O(n), n = moved: at most MOST_MOVES and those that
 --          complete the last batch; after a step of the clock O(b log n), b = batches with a delay or lease,
 --          and at most MOST_SHOWN others.
@@ -28,7 +30,7 @@ take_room_back(KEYS[2])
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'interval_ms', 'parallel',
   'slot_ttl_ms', 'paused', 'open_events', 'open_bytes', 'first_ms', 'mixed', 'watched', 'held_until',
   'longest_lease_ms')
-if not m[1] then return { 0, 0, 0, 0, 0 } end
+if not m[1] then return { 0, 0, 0, 0, 0, 0 } end
 local now, limit = now_ms(), tonumber(m[1])
 local open_events, open_bytes = tonumber(m[7] or 0), tonumber(m[8] or 0)
 local first = tonumber(m[9] or now)
@@ -157,11 +159,14 @@ if held_until > latest then
   redis.call('HSET', KEYS[2], 'held_until', now)
 end
 
-local wakeups = 0
+local wakeups, due_batches, overdue = 0, 0, 0
 if not m[6] and now >= held_until then
   local k = { ready = KEYS[3], leases = KEYS[6], slots = KEYS[5] }
-  local most = m[12] and 1 or tonumber(m[4]) -- one is enough to ask the circuit for a probe
-  wakeups = hand_out_slots(k, now, ARGV[2], tonumber(m[5]), most)
+  local most = m[12] and 1 -- one is enough to ask the circuit for a probe
+  local lost_by = math.min(now, tonumber(ARGV[4]) + tonumber(m[5]))
+  redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', lost_by)
+  wakeups, due_batches = hand_out_slots(k, now, ARGV[2], tonumber(m[5]), tonumber(m[4]), most)
+  if due_batches > 0 and redis.call('ZCOUNT', KEYS[5], '-inf', now) > 0 then overdue = 1 end
 end
 -- The note that the shard is watched is only renewed here, never made: a flush sweeps any shard, and
 -- producers announce a shard only if it has no note.
@@ -172,4 +177,4 @@ if not busy and now - watched > tonumber(ARGV[3]) then
 elseif busy and m[11] and now - watched > BUSY_NOTE_MS then
   redis.call('HSET', KEYS[2], 'watched', now)
 end
-return { 1, sealed, wakeups, more, idle }
+return { 1, sealed, wakeups, more, idle, overdue }
