@@ -20,7 +20,17 @@ from vwo_celery.testing import RedisServer, Standin
 NAMESPACE = "vwo"
 
 #: Key families that stay by design: registrations, counters, signs of life.
-LASTING_FAMILIES = ("queues", "shards", "pulse", "listeners", "meta", "mark", "circuit", "suspect")
+LASTING_FAMILIES = (
+    "queues",
+    "shards",
+    "pulse",
+    "listeners",
+    "meta",
+    "mark",
+    "circuit",
+    "suspect",
+    "settled",
+)
 #: Patterns of keys that any test may leave in Redis; it must declare all others.
 ALLOWED_KEYS = [*LASTING_FAMILIES, "_kombu.binding.*"]
 

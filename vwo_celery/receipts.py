@@ -58,7 +58,7 @@ class FlushResult(msgspec.Struct, frozen=True):
 
     Attributes:
         delivered: Number of events, of those pending when the flush began, that VWO has accepted.
-        failed: Number of them that were dead-lettered.
+        failed: Number of them that were dead-lettered or dropped, or that Redis lost; see reason.
         pending: Number of them that are still in Redis or in this host's spool.
         reason: Why not everything was delivered, "" if it was.
     """

@@ -64,6 +64,7 @@ class Denied:
             "open_events": len(open_events),
             "open_bytes": 6 * len(open_events),
             "first_ms": self.world.at(-1),
+            "flush_until": self.world.at(600_000),  # so that notes on batches are wanted
         }
         self.world.given(
             limits=more.pop("limits", LIMITS),

@@ -171,7 +171,7 @@ def test_the_open_list_is_left_while_batches_are_older(world: World) -> None:
     """If more batches are ready than were named, the open list stays; the next call names the others."""
     full(world)
     k = world.shard.keys
-    keys = (k.open, k.meta, k.ready, k.leases, k.info, k.batch("older"))
+    keys = (k.open, k.meta, k.ready, k.leases, k.info, k.settled, k.batch("older"))
 
     dropped, fits = script("make_room").run(world.client, keys, (5, 50))
 

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 
 from lua.world import LIMITS, QUEUE, ROOM, Line, World
 from vwo_celery import Settings
+from vwo_celery.queue import settlements
 from vwo_celery.queue.batches import HELD, Part, Passed, part_id
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room, trim_dead
 from vwo_celery.queue.circuit import Circuit
@@ -284,7 +285,7 @@ def test_a_flush_sees_what_was_settled(world: World) -> None:
     """A flush learns how the batches it waits for were settled."""
     begun(world)
 
-    dead, gone = world.shard.settled(["dead", "leased", "acked"])
+    dead, gone = settlements.look(world.shard, ["dead", "leased", "acked"])
 
     assert (dead, gone) == (["dead"], ["acked"])
 

@@ -82,7 +82,7 @@ def _flush(session: Session, held: Sequence[QueueView], wait: float) -> dict[str
 
 def _progress(counts: FlushCounts, left_seconds: float) -> str:
     return (
-        f"{counts.delivered:,} delivered, {counts.failed:,} dead-lettered, "
+        f"{counts.delivered:,} delivered, {counts.failed:,} failed, "
         f"{counts.pending:,} to go; waiting {span(max(0, left_seconds))} more"
     )
 
@@ -92,7 +92,7 @@ def _say_flushed(done: dict[str, FlushCounts], *, waited: bool) -> None:
         say("nothing to send: no queue holds anything")
         return
     columns = (
-        Column("queue"), Column("delivered", number=True), Column("dead-lettered", number=True),
+        Column("queue"), Column("delivered", number=True), Column("failed", number=True),
         Column("pending", number=True),
     )  # fmt: skip
     print_rows(columns, [_flushed_row(*item, waited=waited) for item in done.items()])

@@ -92,7 +92,8 @@ class Queue:
         except VwoCeleryError as exc:
             return FlushResult(reason=str(exc))
         if spooled:
-            counts = counts._replace(pending=counts.pending + spooled, reason=why)
+            reason = f"{why}; {counts.reason}" if counts.reason else why
+            counts = counts._replace(pending=counts.pending + spooled, reason=reason)
         return FlushResult(**counts._asdict())
 
     def results(

@@ -9,8 +9,8 @@ The only package that sends commands to Redis. Files, in reading order:
   drops events to make room;
 - work made of these: `pushes` (one round trip of a producer), `replication` (waits for replicas),
   `sweeping` (seals by age, wakes workers), `stranded` (batches that are in no state),
-  `sweep_messages` (which beat sends), `flushing` (seals now, watches until delivered), `results`
-  (published by workers);
+  `sweep_messages` (which beat sends), `settlements` (the fate of single batches), `flushing` (seals
+  now, watches until delivered), `results` (published by workers);
 - decisions: `routes` (how far task messages have come, and which are lost);
 - looks, which change nothing: `snapshots` (one shard at one moment), `surveys` (many shards in one
   round trip), `servers` (facts about a Redis server).

@@ -5,7 +5,7 @@ Data without I/O: nothing to lose. `shard` turns it into arguments of scripts an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -137,6 +137,15 @@ def part_id(batch_id: str, number: int, claim: str = "") -> str:
 def stems(batch_ids: Iterable[str]) -> tuple[str, ...]:
     """Prefixes of the names of all parts of these batches."""
     return tuple(f"{batch_id}{_PART}" for batch_id in batch_ids)
+
+
+def descends(batch_id: str, batch_ids: Collection[str]) -> bool:
+    """Whether a batch is one of these, or a part of one of them, at any depth."""
+    while batch_id not in batch_ids:
+        batch_id, part, _ = batch_id.rpartition(_PART)
+        if not part:
+            return False
+    return True
 
 
 def as_ms(seconds: float) -> int:

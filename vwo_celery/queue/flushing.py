@@ -8,23 +8,39 @@ delivered anyway.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from vwo_celery.queue.capacity import OLDEST
+from vwo_celery.queue import settlements
+from vwo_celery.queue.batches import as_ms, descends
+from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, OLDEST
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration, Wakeup
-from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.settlements import DELIVERED, Note
+from vwo_celery.queue.shard import PURGED, Shard
 from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.queue.sweeping import skipping_refusals, sweep_shard
+from vwo_celery.text.amounts import count
 
 _FIRST_POLL_SECONDS = 0.01
 _LONGEST_POLL_SECONDS = 0.2
 _NUDGE_SECONDS = 1.0
+#: Time for which notes on settled batches are asked for; renewed at each nudge.
+_NOTES_SECONDS = 30.0
+#: Why events were dropped, by the reason under which the ledger counts them.
+_DROPS = {
+    OLDEST: "for newer ones",
+    DEAD_LETTERS_FULL: "as dead letters beyond max_dead_events",
+    PURGED: "by an operator",
+}
 
 
 class FlushCounts(NamedTuple):
-    """The result of a flush: numbers of events, and why not all were delivered."""
+    """The result of a flush: numbers of events, and why not all were delivered.
+
+    `failed` are dead-lettered, dropped, or lost by Redis.
+    """
 
     delivered: int
     failed: int
@@ -64,8 +80,10 @@ def flush_shards(
     Raises:
         QueueUnavailable: Redis did not answer; what is pending stays pending.
     """
+    now_ms = fleet.now_ms()
+    _ask_for_notes(shards, now_ms)  # before the look at what there is, so that none is missed
     wakeups = [wakeup for shard in shards for wakeup in sweep_shard(shard, force=True)[0]]
-    flushes = [_Flush(shard) for shard in shards]
+    flushes = [_Flush(shard, now_ms) for shard in shards]
     _leave(fleet, wakeups)  # only now, so that the counts include what these deliver
     _await(fleet, flushes, timeout_seconds, watch)
     queues: dict[str, list[_Flush]] = {}
@@ -74,52 +92,125 @@ def flush_shards(
     return {queue: _counts(fleet, parts) for queue, parts in queues.items()}
 
 
-class _Flush:
-    """One shard's part of a flush: the events of each batch that is still awaited."""
+def _ask_for_notes(shards: Iterable[Shard], now_ms: int) -> None:
+    for shard in shards:
+        settlements.ask_for_notes(shard, now_ms + as_ms(_NOTES_SECONDS))
 
-    def __init__(self, shard: Shard) -> None:
+
+class _Flush:
+    """One shard's part of a flush: the batches that are still awaited, and what became of the others.
+
+    Attributes:
+        shard: The shard.
+        awaited: Number of events of each batch that is not settled, as far as is known.
+        dead: Events that were dead-lettered.
+        dropped: Events that were dropped, by reason.
+    """
+
+    def __init__(self, shard: Shard, now_ms: int) -> None:
         snapshot = take_snapshot(shard)
         sealed = (batch for batch in snapshot.batches if batch.state != "dead")
         self.shard = shard
         self.awaited = {batch.id: batch.events for batch in sealed}
-        self.total = sum(self.awaited.values())
         self.dead = 0
-        self._dropped = snapshot.dropped.get(OLDEST, 0)
+        self.dropped: Counter[str] = Counter()
+        self._begun_with = dict(self.awaited)
+        self._noted = 0
+        self._untold = 0
+        self._dead_batches: set[str] = set()
+        self._delivered_before = snapshot.delivered
+        self._delivered_noted = 0
+        self._notes: dict[str, Note] = {}
+        self._seen: set[Note] = set()
+        self._read_ms = now_ms
 
     @property
     def pending(self) -> int:
         """Events still awaited."""
         return sum(self.awaited.values())
 
+    @property
+    def delivered(self) -> int:
+        """Events that VWO accepted: by the notes, and by the counter where no note was left."""
+        return self._noted + self._untold
+
+    @property
+    def lost(self) -> int:
+        """Events that are gone and were neither delivered, dead-lettered nor dropped."""
+        return max(0, self._unaccounted - self._untold)
+
+    @property
+    def _unaccounted(self) -> int:
+        known = self._noted + self.dead + self.dropped.total() + self.pending
+        return max(0, sum(self._begun_with.values()) - known)
+
     def look(self) -> None:
-        """Take out the batches that have been settled."""
+        """Take out the batches that have been settled, and count how."""
         if not self.awaited:
             return
-        dead, gone = self.shard.settled(list(self.awaited))
+        dead, gone = settlements.look(self.shard, list(self.awaited))
         for batch_id in gone:
             del self.awaited[batch_id]
         if gone:  # a batch that was split is gone, too; its parts are still awaited
-            self.awaited |= self.shard.parts_of(gone)
+            self.awaited |= settlements.parts_of(self.shard, gone)
+        self._dead_batches.update(dead)
         self.dead += sum(self.awaited.pop(batch_id) for batch_id in dead)
+        self._read_notes()
+        self._count_notes()
+        if self._unaccounted:
+            self._look_for_untold()
 
-    def dropped(self) -> int:
-        """Most events, of those that are gone, that can have been dropped for newer ones."""
-        dropped = take_snapshot(self.shard).dropped.get(OLDEST, 0) - self._dropped
-        return min(max(0, dropped), self.total - self.dead - self.pending)
+    def _read_notes(self) -> None:
+        for at_ms, note in settlements.read_notes(self.shard, self._read_ms):
+            if note not in self._seen:
+                self._seen.add(note)
+                self._read_ms = max(self._read_ms, at_ms)
+                self._delivered_noted += note.events if note.outcome == DELIVERED else 0
+                if descends(note.batch, self._begun_with):
+                    self._notes[note.batch] = note
+
+    def _count_notes(self) -> None:
+        """Count the notes of batches that are gone; one that went since the last look waits."""
+        for batch_id in [name for name in self._notes if not descends(name, self.awaited)]:
+            note = self._notes.pop(batch_id)
+            if batch_id in self._dead_batches:
+                continue
+            if note.outcome == DELIVERED:
+                self._noted += note.events
+            else:
+                self.dropped[note.outcome] += note.events
+
+    def _look_for_untold(self) -> None:
+        """Count deliveries without a note: workers of releases before 0.2 leave none.
+
+        There are at most as many as the ledger's counter has grown beyond the notes.
+        """
+        grown = settlements.delivered_events(self.shard) - self._delivered_before
+        self._untold = min(self._unaccounted, max(0, grown - self._delivered_noted))
 
 
 def _sum(flushes: Sequence[_Flush]) -> FlushCounts:
-    dead, pending = sum(each.dead for each in flushes), sum(each.pending for each in flushes)
-    return FlushCounts(sum(each.total for each in flushes) - dead - pending, dead, pending, "")
+    failed = sum(each.dead + each.dropped.total() + each.lost for each in flushes)
+    delivered = sum(each.delivered for each in flushes)
+    return FlushCounts(delivered, failed, sum(each.pending for each in flushes), "")
 
 
 def _counts(fleet: Fleet, flushes: Sequence[_Flush]) -> FlushCounts:
-    counts, dropped = _sum(flushes), sum(each.dropped() for each in flushes)
-    counts = counts._replace(delivered=counts.delivered - dropped, failed=counts.failed + dropped)
-    if counts.pending:
-        return counts._replace(reason=_why_pending(fleet, [each.shard for each in flushes]))
-    why = "dead-lettered, or dropped for newer events" if dropped else "dead-lettered"
-    return counts._replace(reason=why if counts.failed else "")
+    counts = _sum(flushes)
+    why = [_why_pending(fleet, [each.shard for each in flushes])] if counts.pending else []
+    return counts._replace(reason="; ".join([*why, *_why_failed(flushes)]))
+
+
+def _why_failed(flushes: Sequence[_Flush]) -> Iterator[str]:
+    """What became of the events that failed, one text for each fate."""
+    dead, lost = sum(each.dead for each in flushes), sum(each.lost for each in flushes)
+    if dead:
+        yield f"{count(dead, 'event')} dead-lettered, see: vwo-celery dead list"
+    dropped = sum((each.dropped for each in flushes), Counter[str]())
+    for reason, events in dropped.items():
+        yield f"{count(events, 'event')} dropped {_DROPS.get(reason, 'for another reason')} ({reason})"
+    if lost:
+        yield f"{count(lost, 'event')} gone from Redis, which lost them, or their keys were deleted"
 
 
 def _leave(fleet: Fleet, wakeups: Iterable[Wakeup]) -> None:
@@ -147,6 +238,7 @@ def _await(
         watch(_sum(flushes))
         if waited - nudged >= _NUDGE_SECONDS:
             nudged = waited
+            _ask_for_notes(awaited, fleet.now_ms())
             for shard in awaited:  # wake-ups may have been lost
                 _leave(fleet, sweep_shard(shard)[0])
         time.sleep(min(pause, timeout_seconds - waited))

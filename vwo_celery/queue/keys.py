@@ -38,6 +38,9 @@ SHARD_FAMILIES = (
         "circuit", "hash", "with shard 0: failures in a row, open until when, whose probe is out"
     ),
     KeyFamily(
+        "settled", "zset", "while a flush waits: outcome:events:batch id -> Unix ms of the settling"
+    ),
+    KeyFamily(
         "mark:*",
         "string",
         "events stored under a producer's mark: shows repeats, and what was lost",
@@ -73,6 +76,7 @@ class ShardKeys(msgspec.Struct, frozen=True):
     slots: str
     dead: str
     circuit: str
+    settled: str
 
     def batch(self, batch_id: str) -> str:
         """Key of a sealed batch."""

@@ -7,7 +7,7 @@ method, the script has run as a whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -25,7 +25,6 @@ from vwo_celery.queue.batches import (
     as_ms,
     claimed_batch,
     part_id,
-    stems,
 )
 from vwo_celery.queue.keys import ShardKeys, as_text, new_token, shard_keys
 from vwo_celery.queue.marks import Mark, push_token
@@ -214,7 +213,7 @@ class Shard:
     def ack(self, batch_id: str) -> bool:
         """Forget a batch that VWO accepted, whoever holds its lease; False if already settled."""
         k = self.keys
-        keys = (k.meta, k.ready, k.leases, k.info, k.dead, k.batch(batch_id))
+        keys = (k.meta, k.ready, k.leases, k.info, k.dead, k.batch(batch_id), k.settled)
         with unavailable(f"ack of batch {batch_id}"):
             return bool(script("ack").run(self.client, keys, (batch_id,)))
 
@@ -261,8 +260,8 @@ class Shard:
         for part in parts:
             arguments += part.arguments()
         with unavailable(f"split of batch {batch.id}"):
-            keys = (k.meta, k.ready, k.leases, k.info, k.dead, k.batch(batch.id), *names)
-            return bool(script("split").run(self.client, keys, arguments))
+            keys = (k.meta, k.ready, k.leases, k.info, k.dead, k.batch(batch.id), k.settled)
+            return bool(script("split").run(self.client, (*keys, *names), arguments))
 
     def dead_letter(self, batch: Batch, *, error: str) -> bool:
         """Take the batch out of delivery, for the operator; False if the lease has moved on."""
@@ -271,27 +270,6 @@ class Shard:
         with unavailable(f"dead-letter of batch {batch.id}"):
             keys = (k.meta, k.leases, k.info, k.dead)
             return bool(script("dead_letter").run(self.client, keys, arguments))
-
-    def settled(self, batch_ids: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Those of these batches that are dead letters now, and those that are gone."""
-        with unavailable(f"look-up in {self.keys.name}"):
-            # Dead letters first: a batch that dies in between is then awaited, not taken for gone.
-            pipe = self.client.pipeline(transaction=False)
-            pipe.zmscore(self.keys.dead, batch_ids)
-            pipe.hmget(self.keys.info, batch_ids)
-            died, lines = pipe.execute()
-        found = list(zip(batch_ids, died, lines, strict=True))
-        dead = [name for name, at, _ in found if at is not None]
-        gone = [name for name, at, line in found if at is None and line is None]
-        return dead, gone
-
-    def parts_of(self, batch_ids: Collection[str]) -> dict[str, int]:
-        """Number of events of each batch that these were split into, at any depth."""
-        with unavailable(f"look-up in {self.keys.name}"):
-            lines = self.client.hgetall(self.keys.info)
-        found = ((as_text(batch_id), as_text(line)) for batch_id, line in lines.items())
-        begin = stems(batch_ids)
-        return {name: int(line.split(":")[2]) for name, line in found if name.startswith(begin)}
 
     # -- knowledge about the destination
 
@@ -383,5 +361,5 @@ class Shard:
         """
         k = self.keys
         with unavailable(f"purge of batch {batch_id}"):
-            keys = (k.meta, k.info, k.dead, k.batch(batch_id))
+            keys = (k.meta, k.info, k.dead, k.batch(batch_id), k.settled)
             return int(script("purge").run(self.client, keys, (batch_id, reason, most_events)))

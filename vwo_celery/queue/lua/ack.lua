@@ -7,11 +7,13 @@
 -- KEYS[4]  info    HASH  batch id -> its line
 -- KEYS[5]  dead    ZSET  batch id -> dead-lettered at
 -- KEYS[6]  batch   LIST  its events
+-- KEYS[7]  settled ZSET  outcome:events:batch id -> when, Unix ms
 -- ARGV[1]  batch id
 -- Returns  1 if it was still there, 0 if it had been settled before.
 -- Cost     O(log n); the events are freed in the background.
 --@include clock
 --@include info
+--@include outcome
 local batch = read_info(KEYS[4], ARGV[1])
 if not batch then return 0 end
 -- A command that Redis denies must not leave half of it: each is tried before the events go.
@@ -19,6 +21,7 @@ redis.call('HDEL', KEYS[4], '') -- allowed when out of memory, as are all writes
 redis.call('ZREM', KEYS[3], '')
 redis.call('HSET', KEYS[1], 'delivered_ms', now_ms())
 redis.call('HINCRBY', KEYS[1], 'delivered', 0)
+note_outcome(KEYS[1], KEYS[7], ARGV[1], 'delivered', batch.events)
 redis.call('UNLINK', KEYS[6])
 redis.call('HINCRBY', KEYS[1], 'delivered', batch.events)
 redis.call('HDEL', KEYS[4], ARGV[1])

@@ -6,14 +6,17 @@
 -- KEYS[3]  ready   ZSET  batch id -> visible from, Unix ms
 -- KEYS[4]  leases  ZSET  batch id -> lease expiry
 -- KEYS[5]  info    HASH  batch id -> its line
--- KEYS[6+] batch   LIST  the ready batches that this call may drop, in order
+-- KEYS[6]  settled ZSET  outcome:events:batch id -> when, Unix ms
+-- KEYS[7+] batch   LIST  the ready batches that this call may drop, in order
 -- ARGV[1]  number of events of the push
 -- ARGV[2]  their size, separators included
 -- Returns  {dropped, fits}: number of events dropped; fits 1 if the push fits now, and no longer counts as
 --          refused; 0 if another call may drop more, -1 if it never fits.
 -- Cost     O(b log n + m), b = batches named, m = events dropped from the open list, at most MOST_MOVES.
 --@include adopt
+--@include clock
 --@include info
+--@include outcome
 --@include room
 local MOST_MOVES = 250
 redis.call('ZREM', KEYS[3], '') -- allowed when out of memory, as are all writes after it
@@ -46,11 +49,12 @@ local function forget(count, size)
 end
 
 local function drop_batches()
-  for i = 6, #KEYS do
+  for i = 7, #KEYS do
     if fits() then return end
     local id = string.match(KEYS[i], 'batch:(.*)$')
     local batch = redis.call('ZSCORE', KEYS[3], id) and read_info(KEYS[5], id)
     if batch then
+      note_outcome(KEYS[2], KEYS[6], id, 'oldest', batch.events)
       redis.call('UNLINK', KEYS[i])
       redis.call('HDEL', KEYS[5], id)
       redis.call('ZREM', KEYS[3], id)

@@ -3,18 +3,22 @@
 -- KEYS[2]  info   HASH  batch id -> its line
 -- KEYS[3]  dead   ZSET  batch id -> dead-lettered at
 -- KEYS[4]  batch  LIST  its events
+-- KEYS[5]  settled ZSET  outcome:events:batch id -> when, Unix ms
 -- ARGV[1]  batch id
 -- ARGV[2]  the reason, one word, under which it is counted
 -- ARGV[3]  drop it only while more dead events than this are kept; -1 for always
 -- Returns  the number of events dropped; 0 if it was not among the dead letters; -1 if not more are kept.
 -- Cost     O(log n); the events are freed in the background.
+--@include clock
 --@include info
+--@include outcome
 if tonumber(redis.call('HGET', KEYS[1], 'dead') or 0) <= tonumber(ARGV[3]) then return -1 end
 local batch = read_info(KEYS[2], ARGV[1])
 if not batch or not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
 redis.call('ZREM', KEYS[3], '') -- allowed when out of memory, as are all writes after it
 redis.call('HDEL', KEYS[2], '')
 redis.call('HINCRBY', KEYS[1], 'dead', 0)
+note_outcome(KEYS[1], KEYS[5], ARGV[1], ARGV[2], batch.events)
 redis.call('UNLINK', KEYS[4]) -- if this or one before it is denied, nothing has changed
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])

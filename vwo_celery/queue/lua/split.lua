@@ -7,7 +7,8 @@
 -- KEYS[4]  info    HASH  batch id -> its line
 -- KEYS[5]  dead    ZSET  batch id -> dead-lettered at, Unix ms
 -- KEYS[6]  batch   LIST  its events
--- KEYS[7+] batch   LIST  names for the parts, in order
+-- KEYS[7]  settled ZSET  outcome:events:batch id -> when, Unix ms
+-- KEYS[8+] batch   LIST  names for the parts, in order
 -- ARGV[1]  batch id
 -- ARGV[2]  attempt under which the caller claimed it
 -- ARGV[3]  number of events delivered
@@ -18,13 +19,14 @@
 -- Cost     O(n), n = events of the batch; those of a part that is one long range do not pass through Lua.
 --@include clock
 --@include info
+--@include outcome
 local LARGEST_UNPACK, LONG = 1000, 64
 local batch, line = read_info(KEYS[4], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
 
 local parts, i, sum = {}, 5, tonumber(ARGV[3])
-for name = 7, #KEYS do
+for name = 8, #KEYS do
   local part = { key = KEYS[name], fate = ARGV[i], events = tonumber(ARGV[i + 1]), bytes = ARGV[i + 2],
                  delay = tonumber(ARGV[i + 3]), error = ARGV[i + 4], ranges = {} }
   for j = 1, tonumber(ARGV[i + 5]) do
@@ -62,6 +64,7 @@ redis.call('HSET', KEYS[4], ARGV[1], line)
 redis.call('HINCRBY', KEYS[1], 'events', 0)
 redis.call('ZADD', KEYS[2], 'XX', 0, '')
 redis.call('ZADD', KEYS[5], 'XX', 0, '')
+if tonumber(ARGV[3]) > 0 then note_outcome(KEYS[1], KEYS[7], ARGV[1], 'delivered', ARGV[3]) end
 local function drop_copies()
   for _, part in ipairs(parts) do redis.call('UNLINK', part.key) end
 end
