@@ -30,10 +30,11 @@ from vwo_celery.celery.setup import is_set_up, settings_of
 from vwo_celery.celery.stopping import stopping
 from vwo_celery.celery.tasks import hand_back_at_end, new_worker, open_fleet, publisher_of
 from vwo_celery.delivering.lane import Lane
-from vwo_celery.errors import VwoCeleryError
+from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.logs import SeldomLog, log
 from vwo_celery.operating import stalls
-from vwo_celery.queue import sweeping
+from vwo_celery.queue import permissions, sweeping
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.routes import probe_is_due
 from vwo_celery.spool.fallback import fallback_of
@@ -71,6 +72,7 @@ class Listener(bootsteps.StartStopStep):
         _let_greenlets_run()
         stopping.watch_signals()
         self._loop = _Loop(parent.app)
+        _end_without_permissions(self._loop.fleet)
         self._loop.start()
 
     def close(self, parent: Any) -> None:
@@ -96,6 +98,22 @@ def _let_greenlets_run() -> None:
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_object_patched("time", "sleep"):
         vars(functional)["sleep"] = time.sleep
+
+
+def _end_without_permissions(fleet: Fleet) -> None:
+    """End the worker if its Redis user lacks a right; without Redis, it is not known, and goes on.
+
+    Raises:
+        SystemExit: A right is missing.
+    """
+    try:
+        missing = permissions.missing(fleet, permissions.worker_needs())
+    except QueueUnavailable as exc:
+        log.warning("the worker starts without knowing whether its Redis user may do all: %s", exc)
+        return
+    if missing:
+        log.critical("%s, which a worker needs; it ends. Run: %s", missing, missing.remedy)
+        raise SystemExit(1)
 
 
 class _Loop(threading.Thread):

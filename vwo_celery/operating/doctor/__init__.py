@@ -1,10 +1,10 @@
 """The doctor: finds everything that commonly keeps events from leaving, each with its remedy.
 
 Beside an event's way; delivery never imports it. Each file holds the checks of one thing,
-which are pure decisions on facts: `servers` (Redis itself), `workers` (listeners and beat),
-`queues`, `broker` (Celery's) and `spool` (this host's); each answers with a `finding`. The doctor
-changes nothing: nothing to lose. A fault is a finding, never an exception, so one fault hides no
-other.
+which are pure decisions on facts: `servers` (Redis itself), `permissions` (of its user), `workers`
+(listeners and beat), `queues`, `broker` (Celery's) and `spool` (this host's); each answers with a
+`finding`. The doctor changes nothing: nothing to lose. A fault is a finding, never an exception, so
+one fault hides no other.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.doctor.broker import BrokerFacts, broker_findings
 from vwo_celery.operating.doctor.finding import Finding, ok, problem
+from vwo_celery.operating.doctor.permissions import permission_finding
 from vwo_celery.operating.doctor.queues import queue_findings
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.spool import spool_finding
 from vwo_celery.operating.doctor.workers import beat_finding, listener_finding
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.permissions import missing, producer_needs, worker_needs
 from vwo_celery.queue.servers import read_servers
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
@@ -46,6 +48,9 @@ def examine(
         fleet = open_fleet()
         for facts in read_servers(fleet.client):
             yield from server_findings(facts)
+        yield permission_finding(
+            missing(fleet, worker_needs()), missing(fleet, producer_needs()).commands
+        )
         listeners = fleet.listeners()
         yield listener_finding(listeners)
         yield beat_finding(fleet.last_sweeps_ms(), fleet.now_ms(), settings)
