@@ -276,10 +276,9 @@ def _settle_in_every_way(shard: Any, settings: Settings) -> None:
         pass
     circuit.ask()
     circuit.end_probe("p", answered=True)
-    shard.hold(1, "w")
+    shard.hold(1)
     shard.let_go()
     shard.count_receiver_errors(1)
-    shard.client.delete = None  # what a client could do besides must not be needed
     stranded.restore(shard)
 
 
