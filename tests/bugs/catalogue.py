@@ -5,6 +5,7 @@ from __future__ import annotations
 from bugs.bug import Bug
 
 _SETTLING = "integration/delivering/test_settling.py"
+_SENTINEL = "integration/connections/test_sentinel.py"
 _SHARED = "integration/connections/test_shared_clients.py"
 
 BUGS: tuple[Bug, ...] = (
@@ -403,5 +404,35 @@ BUGS: tuple[Bug, ...] = (
         "it closes it", "connections/sharing.py",
         "return not self._users", "return True",
         f"{_SHARED} -k closing_a_queue",
+    ),
+    Bug(
+        "a master that Sentinel has replaced is left at once",
+        "its connections are kept", "connections/sentinels.py",
+        "address is not None and address != self.proxy.master_address", "False",
+        f"{_SENTINEL} -k planned_switch_over",
+    ),
+    Bug(
+        "in asyncio, too, a master that Sentinel has replaced is left at once",
+        "its connections are kept", "connections/async_pools.py",
+        "address is not None and address != self.master_address", "False",
+        f"{_SENTINEL} -k planned_switch_over",
+    ),
+    Bug(
+        "while Sentinel elects, nothing is sent to the old master",
+        "it is used until another is named", "connections/sentinels.py",
+        "word.electing and electing_seconds < _LONGEST_ELECTION_SECONDS", "False",
+        "unit/test_sentinels.py -k leaves_no_master",
+    ),
+    Bug(
+        "a failover that does not end stops nobody",
+        "the old master is left for ever", "connections/sentinels.py",
+        "word.electing and electing_seconds < _LONGEST_ELECTION_SECONDS", "word.electing",
+        "unit/test_sentinels.py -k without_end",
+    ),
+    Bug(
+        "while Sentinel elects, nobody is told to start Redis",
+        "everybody is", "operating/doctor/sentinel.py",
+        "WAIT_FOR_SENTINEL if is_without_master(exc) else otherwise", "otherwise",
+        f"{_SENTINEL} -k told_to_start_redis",
     ),
 )  # fmt: skip

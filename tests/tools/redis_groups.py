@@ -158,6 +158,31 @@ class SentinelGroup(Replicated):
             wait_until(lambda: client.info("replication")["role"] == "master", _READY_SECONDS)
         return found
 
+    def switch_over(self) -> RedisServer:
+        """Let Sentinel promote a replica while the master runs; return the new one once all name it.
+
+        The old one still takes writes: Sentinel makes it a replica only ten seconds later.
+        """
+        wait_until(self._begins_failover, _READY_SECONDS, what="a replica that Sentinel finds fit")
+        ports = [each.port for each in self.replicas]
+        wait_until(
+            lambda: len(self.masters()) == 1 and self.masters() <= set(ports),
+            _FAILOVER_SECONDS,
+            what="the failover",
+        )
+        (port,) = self.masters()
+        return self.replicas[ports.index(port)]
+
+    def elect_nobody(self, down_after_ms: int = 500) -> None:
+        """Let Sentinel notice a dead master soon, and find no replica fit to take its place."""
+        for replica in self.replicas:
+            with client_of(replica) as client:
+                client.config_set("replica-priority", 0)
+        for port in self._ports:
+            with redis_py.Redis(_HOST, port, decode_responses=True) as client:
+                words = ("SENTINEL SET", SERVICE, "down-after-milliseconds", down_after_ms)
+                client.execute_command(*words)
+
     def _begins_failover(self) -> bool:
         with (
             suppress(ResponseError),

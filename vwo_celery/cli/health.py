@@ -15,6 +15,7 @@ import click
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.session import START_REDIS, Session, common_options, json_option
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
+from vwo_celery.operating.doctor.sentinel import remedy_of
 from vwo_celery.operating.doctor.workers import beat_finding, listener_finding
 from vwo_celery.operating.health import health
 from vwo_celery.text.masking import mask_url
@@ -63,7 +64,7 @@ def _ask(session: Session, look: Callable[[Session], _Answer]) -> _Answer:
         return look(session)
     except QueueUnavailable as exc:
         url = mask_url(session.settings.redis_url)
-        return _unhealthy(f"{url} cannot be used: {exc}", START_REDIS)
+        return _unhealthy(f"{url} cannot be used: {exc}", remedy_of(exc, START_REDIS))
     except VwoCeleryError as exc:
         return _unhealthy(str(exc))
 

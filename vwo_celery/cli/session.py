@@ -15,6 +15,7 @@ import click
 from vwo_celery.cli.documents import print_json
 from vwo_celery.connections import open_client, unavailable
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
+from vwo_celery.operating.doctor.sentinel import remedy_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
@@ -126,9 +127,10 @@ class Operator(click.Group):
             return super().invoke(ctx)
         except QueueUnavailable as exc:
             reason = str(exc).rstrip(".")
+            remedy = remedy_of(exc, START_REDIS)
             raise click.ClickException(
-                f"{mask_url(session.settings.redis_url)} cannot be used: {reason}. {START_REDIS}; "
-                "vwo-celery doctor tells more"
+                f"{mask_url(session.settings.redis_url)} cannot be used: {reason}. "
+                f"{remedy[0].upper()}{remedy[1:]}; vwo-celery doctor tells more"
             ) from exc
         except VwoCeleryError as exc:
             raise click.ClickException(str(exc)) from exc

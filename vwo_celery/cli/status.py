@@ -11,8 +11,11 @@ from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, pass_session, queue_option
 from vwo_celery.operating import health, inspector
+from vwo_celery.operating.doctor.queues import recent_loss
+from vwo_celery.operating.doctor.sentinel import describe_master
 from vwo_celery.operating.inspector import QueueView
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.mastership import read_mastership
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.masking import mask_url
@@ -94,6 +97,9 @@ def _plain(view: QueueView) -> dict[str, object]:
 
 def _say_who_works(fleet: Fleet, settings: Settings) -> None:
     say(f"{mask_url(settings.redis_url)}, namespace {settings.namespace}", "dim")
+    mastership = read_mastership(fleet.client)
+    if mastership is not None:
+        say(f"Sentinel: {describe_master(mastership)}")
     listeners = fleet.listeners()
     if listeners:
         names = ", ".join(listeners)
@@ -141,6 +147,8 @@ def _status_notes(view: QueueView, settings: Settings) -> list[tuple[str, str]]:
     if view.dead:
         batches = count(view.dead_batches, "dead batch", "dead batches")
         notes.append((f"{batches}, see: vwo-celery dead list", "yellow"))
+    if (lost := recent_loss(view)) is not None:
+        notes.append((lost, "yellow"))
     if not view.ledger.balanced:
         notes.append(("out of balance, see: vwo-celery ledger", "bold red"))
     if view.receiver_errors:

@@ -74,6 +74,11 @@ class MasterUnknown(MasterNotFoundError):
     """The Sentinels name no master, or are about to name another."""
 
 
+def is_without_master(exc: BaseException) -> bool:
+    """Whether *exc* comes from Sentinels that know no master at the moment."""
+    return isinstance(exc.__cause__ if isinstance(exc, QueueUnavailable) else exc, MasterUnknown)
+
+
 def is_foreseen(exc: BaseException | None) -> bool:
     """Whether an exception is one that redis-py documents."""
     return isinstance(exc, REDIS_ERRORS)

@@ -33,7 +33,6 @@ _REST_SECONDS = 5.0
 #: Longest time for which a master that answers is left because another is being elected. Sentinel
 #: needs about a second; a failover that does not end leaves the old master in charge.
 _LONGEST_ELECTION_SECONDS = 5.0
-
 #: Mark of a master that is being replaced.
 _FAILOVER = "failover_in_progress"
 
@@ -46,12 +45,14 @@ class Word(NamedTuple):
         epoch: The configuration's number, which each failover raises.
         down_seconds: Time for which that master has not answered the Sentinel; None if it does.
         electing: Whether a failover is under way that has promoted no replica yet.
+        since_seconds: Time for which the Sentinel has known it as the master, or has run.
     """
 
     address: Address
     epoch: int = 0
     down_seconds: float | None = None
     electing: bool = False
+    since_seconds: float = 0.0
 
 
 def read_word(state: Sequence[Any], named: Sequence[Any] | None = None) -> Word:
@@ -72,6 +73,7 @@ def read_word(state: Sequence[Any], named: Sequence[Any] | None = None) -> Word:
         int(facts["config-epoch"]),
         down_ms / 1000 if {"s_down", "o_down"} & set(flags) else None,
         _FAILOVER in flags,
+        int(facts.get("role-reported-time", 0)) / 1000 if address == old else 0.0,
     )
 
 
@@ -149,6 +151,16 @@ class Sentinels:
             if self._word is None or self.is_due:
                 self._ask(patient=True)
         return self._judge()
+
+    def words(self) -> list[Word | None]:
+        """Ask each Sentinel, for an operator; None for one that gives no answer."""
+        found: list[Word | None] = []
+        for each in self.sentinels:
+            try:
+                found.append(self._word_of(each))
+            except (RedisError, OSError):
+                found.append(None)
+        return found
 
     def _ask(self, *, patient: bool) -> None:
         """Ask the Sentinels; those that rest only if *patient* and no other answers."""

@@ -13,7 +13,8 @@ The only package that sends commands to Redis. Files, in reading order:
   now, watches until delivered), `results` (published by workers);
 - decisions: `routes` (how far task messages have come, and which are lost);
 - looks, which change nothing: `snapshots` (one shard at one moment), `surveys` (many shards in one
-  round trip), `servers` (facts about a Redis server), `permissions` (rights of a Redis user).
+  round trip), `servers` (facts about a Redis server), `mastership` (what Sentinels say of it),
+  `permissions` (rights of a Redis user).
 
 A script runs as a whole or not at all, so a process that dies here leaves no half change. Marks
 make up for a lost answer to a push, leases for one to a claim, the next sweep for a lost wake-up.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,17 +17,23 @@ import pytest
 import redis as redis_py
 
 import vwo_celery
-from tools.producers import connect
+import vwo_celery.aio
+from tools.command_line import run_command
+from tools.producers import BATCH, DESTINATION, connect, stored
 from tools.redis_groups import Replicated, SentinelGroup, client_of
 from tools.under_load import LoadedInstallation
 from tools.waiting import wait_until
+from vwo_celery.connections import open_client
+from vwo_celery.events import encode
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS
-from vwo_celery.testing import Standin
+from vwo_celery.testing import RedisServer, Standin
 
 #: Less than a worker's retry time, which a client that keeps trying the old master would use up.
 SOON_SECONDS = 9.0
+#: Pause of a program that enqueues all the time.
+WRITER_PAUSE_SECONDS = 0.003
 pytestmark = pytest.mark.declared_keys("broker:*")
 
 
@@ -103,6 +112,174 @@ def _replicated(group: SentinelGroup, queue: Any) -> bool:
     return bool(
         producer_of(queue).fleet.client.wait(len(group.replicas), 5000) == len(group.replicas)
     )
+
+
+class Writer(threading.Thread):
+    """A program that enqueues without pause until told to end, by threads or asyncio."""
+
+    def __init__(self, group: SentinelGroup, kind: str, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self._url, self._kind, self._folder = group.url, kind, folder
+        self._ending = threading.Event()
+        self.receipts: dict[bytes, vwo_celery.Receipt] = {}
+        self.queue = vwo_celery.aio.connect(
+            DESTINATION, batch_event_data=BATCH, redis_url=self._url, spool_dir=str(folder)
+        )
+
+    def run(self) -> None:
+        """Enqueue until `finish`."""
+        if self._kind == "asyncio":
+            asyncio.run(self._enqueue_in_loop())
+            return
+        while not self._ending.wait(WRITER_PAUSE_SECONDS):
+            self._note(self.queue.sync.enqueue(self._event()))
+
+    async def _enqueue_in_loop(self) -> None:
+        while not self._ending.is_set():
+            self._note(await self.queue.enqueue(self._event()))
+            await asyncio.sleep(WRITER_PAUSE_SECONDS)
+        await self.queue.aclose()
+
+    def _event(self) -> dict[str, Any]:
+        return {"by": self._kind, "n": len(self.receipts)}
+
+    def _note(self, receipt: vwo_celery.Receipt) -> None:
+        self.receipts[encode(self._event())] = receipt
+
+    def wait_for_more(self, events: int = 20) -> None:
+        """Return once Redis has acknowledged *events* more."""
+        had = self._stored()
+        wait_until(lambda: self._stored() >= had + events, 20, what="more receipts")
+
+    def _stored(self) -> int:
+        return sum(receipt == IN_REDIS for receipt in list(self.receipts.values()))
+
+    def finish(self) -> None:
+        """End it, and move what it has spooled to Redis."""
+        self._ending.set()
+        self.join(20)
+        assert not self.is_alive()
+        assert self.queue.sync.drain_spool(20)
+
+
+def writes_of(server: RedisServer) -> int:
+    """Number of scripts that a server has run."""
+    with client_of(server) as client:
+        stats = client.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "eval"))
+
+
+def test_a_planned_switch_over_is_followed_at_once(group: SentinelGroup, tmp_path: Path) -> None:
+    """Producers leave a master that is being replaced although it runs and takes writes; what they
+    store meanwhile is spooled, or at worst counted as lost.
+    """
+    writers = [Writer(group, kind, tmp_path / "spool") for kind in ("threads", "asyncio")]
+    for writer in writers:
+        writer.start()
+        writer.wait_for_more()
+
+    new = group.switch_over()
+
+    for writer in writers:
+        writer.wait_for_more()
+    with client_of(group.master) as old:
+        left = writes_of(group.master)
+        for writer in writers:
+            writer.wait_for_more()
+        assert old.info("replication")["role"] == "master"
+        assert writes_of(group.master) == left
+    for writer in writers:
+        writer.finish()
+    assert all(receipt for writer in writers for receipt in writer.receipts.values())
+    with redis_py.Redis.from_url(new.url) as client:
+        found, kept = (
+            take_snapshot(producer_of(vwo_celery.connect(DESTINATION, redis=client)).shards[0]),
+            Counter(stored(client)),
+        )
+    missing = [event for writer in writers for event in writer.receipts if not kept[event]]
+    assert len(missing) <= found.dropped.get("redis_lost", 0)
+    assert max(kept.values()) == 1
+    assert found.balanced
+
+
+def test_a_forked_child_follows_by_itself(group: SentinelGroup) -> None:
+    """A child that inherits a queue has its own connections to Sentinels, and finds the new master."""
+    queue = connect(group.url, spool_dir="")
+    assert queue.enqueue({"n": 0}) == IN_REDIS
+    told, tell = os.pipe()
+    goes_on, go_on = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            before = queue.enqueue({"n": 1}) == IN_REDIS
+            os.write(tell, b"1" if before else b"0")
+            os.read(goes_on, 1)
+            wait_until(lambda: queue.enqueue({"n": 2}) == IN_REDIS, 20)
+            os.write(tell, b"1")
+        finally:
+            os._exit(0)
+    assert os.read(told, 1) == b"1"
+
+    new = group.switch_over()
+
+    os.write(go_on, b"1")
+    assert os.read(told, 1) == b"1"
+    os.waitpid(child, 0)
+    with redis_py.Redis.from_url(new.url) as client:
+        assert b'{"n":2}' in stored(client)
+    for end in (told, tell, goes_on, go_on):
+        os.close(end)
+
+
+def test_without_a_master_nobody_is_told_to_start_redis(group: SentinelGroup) -> None:
+    """While the Sentinels know no master, each command says so and since when, and says to wait."""
+    queue = connect(group.url, spool_dir="")
+    assert queue.enqueue({"n": 0})
+    healthy = run_command(["status", "--redis-url", group.url])
+    group.elect_nobody()
+    group.master.kill()
+    client = open_client(group.url, timeout_seconds=2)
+
+    wait_until(lambda: "knows no master" in _refusal_of(client), 20, what="Sentinel's word")
+
+    for command in ("status", "health", "doctor"):
+        said = run_command([command, "--redis-url", group.url])
+        text = " ".join((said.stdout + said.stderr).split())
+        assert f"127.0.0.1:{group.master.port} has not answered for" in text
+        assert "SENTINEL CKQUORUM" in text
+        assert "Start Redis" not in text
+        assert said.exit_code == 1
+    assert f"127.0.0.1:{group.master.port} is the master, for" in healthy.stdout
+
+
+def _refusal_of(client: Any) -> str:
+    try:
+        client.ping()
+    except redis_py.ConnectionError as exc:
+        return str(exc)
+    return ""
+
+
+def test_status_and_doctor_tell_of_a_failover(group: SentinelGroup) -> None:
+    """After a failover they name the new master and since when, and how many events were lost."""
+    queue = connect(group.url, spool_dir="")
+    assert all(queue.enqueue({"n": n}) for n in range(25))
+    assert _replicated(group, queue)
+    with cut_off(group):
+        assert all(queue.enqueue({"n": n}) for n in range(25, 31))
+        group.master.kill()
+    new = group.lose_master()
+    wait_until(lambda: queue.enqueue({"n": 31}) == IN_REDIS, 20, what="the new master")
+
+    status, doctor = (
+        run_command([command, "--redis-url", group.url]).stdout for command in ("status", "doctor")
+    )
+
+    for text in (status, doctor):
+        words = " ".join(text.split())
+        assert f"127.0.0.1:{new.port} is the master" in words
+        assert "(failover 1)" in words
+        assert "Redis lost at most 6 events" in words
 
 
 @pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGSTOP], ids=["gone", "silent"])

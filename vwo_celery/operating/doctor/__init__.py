@@ -1,10 +1,10 @@
 """The doctor: finds everything that commonly keeps events from leaving, each with its remedy.
 
 Beside an event's way; delivery never imports it. Each file holds the checks of one thing,
-which are pure decisions on facts: `servers` (Redis itself), `permissions` (of its user), `workers`
-(listeners and beat), `queues`, `broker` (Celery's) and `spool` (this host's); each answers with a
-`finding`. The doctor changes nothing: nothing to lose. A fault is a finding, never an exception, so
-one fault hides no other.
+which are pure decisions on facts: `servers` (Redis itself), `sentinel`, `permissions` (of its user),
+`workers` (listeners and beat), `queues`, `broker` (Celery's) and `spool` (this host's); each answers
+with a `finding`. The doctor changes nothing: nothing to lose. A fault is a finding, never an
+exception, so one fault hides no other.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from vwo_celery.operating.doctor.broker import BrokerFacts, broker_findings
 from vwo_celery.operating.doctor.finding import Finding, ok, problem
 from vwo_celery.operating.doctor.permissions import permission_finding
 from vwo_celery.operating.doctor.queues import queue_findings
+from vwo_celery.operating.doctor.sentinel import remedy_of, sentinel_finding
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.spool import spool_finding
 from vwo_celery.operating.doctor.workers import beat_finding, listener_finding
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.mastership import read_mastership
 from vwo_celery.queue.permissions import missing, producer_needs, worker_needs
 from vwo_celery.queue.servers import read_servers
 from vwo_celery.settings import Settings
@@ -46,6 +48,9 @@ def examine(
     listeners: list[str] = []
     try:
         fleet = open_fleet()
+        mastership = read_mastership(fleet.client)
+        if mastership is not None:
+            yield sentinel_finding(mastership)
         for facts in read_servers(fleet.client):
             yield from server_findings(facts)
         yield permission_finding(
@@ -57,5 +62,5 @@ def examine(
         yield from queue_findings(fleet, settings)
     except QueueUnavailable as exc:
         remedy = "start it, or correct redis_url (VWO_CELERY_REDIS_URL, --redis-url)"
-        yield problem("redis", f"{url} cannot be used: {exc}", remedy)
+        yield problem("redis", f"{url} cannot be used: {exc}", remedy_of(exc, remedy))
     yield from broker_findings(look_at_broker(settings), listeners)

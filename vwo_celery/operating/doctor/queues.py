@@ -192,7 +192,7 @@ def _dead(views: list[QueueView]) -> Finding:
 
 
 def _lost(views: list[QueueView]) -> Finding:
-    lost = [_lost_events(view) for view in views if _is_recent(view.redis_lost_age_seconds)]
+    lost = [f"of {view.queue}: {loss}" for view in views if (loss := recent_loss(view)) is not None]
     forgotten = [_lost_queue(view) for view in views if _is_recent(view.forgotten_age_seconds)]
     if not (lost or forgotten):
         return ok("redis lost", "no producer noticed of late that Redis lost events")
@@ -204,13 +204,13 @@ def _lost(views: list[QueueView]) -> Finding:
     )
 
 
-def _lost_events(view: QueueView) -> str:
+def recent_loss(view: QueueView) -> str | None:
+    """The events of a queue that Redis lost, if a producer noticed it of late."""
+    if not _is_recent(view.redis_lost_age_seconds):
+        return None
     events = count(view.dropped.get(REDIS_LOST, 0), "event")
     ago = span(view.redis_lost_age_seconds or 0)
-    return (
-        f"Redis lost at most {events} of {view.queue} that it had confirmed as stored, noticed "
-        f"{ago} ago"
-    )
+    return f"Redis lost at most {events} that it had confirmed as stored, noticed {ago} ago"
 
 
 def _lost_queue(view: QueueView) -> str:
