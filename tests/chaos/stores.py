@@ -86,6 +86,10 @@ class SentinelStore(Store):
         """Kill the master, and wait until a replica takes its place."""
         self.group.lose_master()
 
+    def switch_over(self) -> None:
+        """Let the Sentinels replace the master, which stays alive."""
+        self.group.switch_over()
+
 
 class ClusterStore(Store):
     """A Redis Cluster of three masters."""

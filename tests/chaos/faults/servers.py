@@ -88,6 +88,14 @@ def failed_over(fleet: Fleet) -> Iterator[None]:
 
 
 @contextmanager
+def switched_over(fleet: Fleet) -> Iterator[None]:
+    """The Sentinels promote a replica while the master runs and takes writes."""
+    assert isinstance(fleet.store, SentinelStore)
+    fleet.store.switch_over()
+    yield
+
+
+@contextmanager
 def resharded(fleet: Fleet) -> Iterator[None]:
     """The queue's slot moves from node to node of a cluster."""
     assert isinstance(fleet.store, ClusterStore)
@@ -194,6 +202,16 @@ ROWS = (
         kit=Kit(store="sentinel", own_broker=True),
         settings={"VWO_CELERY_WAIT_REPLICAS": "1"},
         leases_lost=IN_FLIGHT,
+        soak=False,
+    ),
+    Row(
+        name="sentinel-switch-over",
+        fault="a planned Sentinel switch-over, both masters alive: not promised, but counted",
+        inflict=switched_over,
+        seconds=1,
+        kit=Kit(store="sentinel", own_broker=True),
+        leases_lost=IN_FLIGHT,
+        loss="counted",
         soak=False,
     ),
     Row(

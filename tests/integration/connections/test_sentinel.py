@@ -135,9 +135,8 @@ class Writer(threading.Thread):
             self._note(self.queue.sync.enqueue(self._event()))
 
     async def _enqueue_in_loop(self) -> None:
-        while not self._ending.is_set():
+        while not await asyncio.to_thread(self._ending.wait, WRITER_PAUSE_SECONDS):
             self._note(await self.queue.enqueue(self._event()))
-            await asyncio.sleep(WRITER_PAUSE_SECONDS)
         await self.queue.aclose()
 
     def _event(self) -> dict[str, Any]:
