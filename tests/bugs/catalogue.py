@@ -7,6 +7,7 @@ from bugs.bug import Bug
 _SETTLING = "integration/delivering/test_settling.py"
 _SENTINEL = "integration/connections/test_sentinel.py"
 _SHARED = "integration/connections/test_shared_clients.py"
+_DECLINING = "integration/delivering/test_declining.py"
 
 BUGS: tuple[Bug, ...] = (
     # -- an event that was acknowledged is delivered or visible
@@ -255,6 +256,33 @@ BUGS: tuple[Bug, ...] = (
         f"{_SETTLING} -k mixed_answers",
     ),
     # -- interruptions
+    # -- workers differ
+    Bug(
+        "what a worker's own settings forbid, it leaves to others",
+        "it claims it", "delivering/delivery.py",
+        "        if worker.declining.leaves(registration, shard, token):\n            return attempts\n",
+        "",
+        f"{_DECLINING} -k wakeup_for_another_host",
+    ),
+    Bug(
+        "what a worker's own settings forbid, it leaves to others",
+        "it holds the queue although another worker may send", "delivering/declining.py",
+        "answer = bool({*self._fleet.listeners()} - {*declining, self._name})", "answer = False",
+        f"{_DECLINING} -k wakeup_for_another_host",
+    ),
+    Bug(
+        "a declined wake-up does not go round and round",
+        "each is passed on at once", "delivering/declining.py",
+        "if now - self._passed_on.get(name, -math.inf) < _PASS_ON_SECONDS:", "if False:",
+        f"{_DECLINING} -k wakeup_for_another_host",
+    ),
+    Bug(
+        "a worker's own way that fails costs no attempt",
+        "it counts as an outage", "delivering/delivery.py",
+        "    if attempt.worker.declining.hands_back(attempt.registration, outcome):\n"
+        "        attempt.lease.hand_back()\n        return []\n", "",
+        f"{_DECLINING} -k way_of_its_own",
+    ),
     Bug(
         "a stopping worker hands its batch back",
         "the lease has to expire", "delivering/delivery.py",

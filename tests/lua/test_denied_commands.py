@@ -23,6 +23,7 @@ from vwo_celery.queue import registry
 from vwo_celery.queue.batches import Part
 from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.circuit import Circuit
+from vwo_celery.queue.declines import note_decline
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.keys import fleet_keys
 from vwo_celery.queue.marks import Mark
@@ -236,6 +237,11 @@ def _circuit(case: Denied) -> Circuit:
     return Circuit(case.user, QUEUE, Settings(circuit_failures=1), lambda: 1.0)
 
 
+def _decline(case: Denied) -> None:
+    case.given()
+    case.act(note_decline, Fleet(case.user, NAMESPACE), QUEUE, "a:1", "may not")
+
+
 def _trip(case: Denied) -> None:
     case.act(_circuit(case).note_failure, delivered_ms=0, floor_seconds=None, probe="")
 
@@ -279,6 +285,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     ),
     "append": (_append, _append_again, _append_after_a_loss),
     "claim": (_claim_ready, _claim_lost_lease, _claim_past_an_orphan),
+    "decline": (_decline,),
     "dead_letter": (
         _on_batch()(lambda case: case.act(case.shard.dead_letter, case.batch(), error="old")),
     ),

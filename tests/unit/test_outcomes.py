@@ -59,6 +59,7 @@ def test_what_a_status_means(verdict: Verdict, statuses: list[int]) -> None:
         (Failure.TLS, Verdict.RELEASE),
         (Failure.CONNECTION, Verdict.RELEASE),
         (Failure.PROXY, Verdict.RELEASE),
+        (Failure.CA_BUNDLE, Verdict.RELEASE),
         (Failure.INVALID_ANSWER, Verdict.RELEASE),
         (Failure.UNKNOWN, Verdict.RELEASE),
         (Failure.CONFIGURATION, Verdict.REFUSED),
@@ -69,6 +70,14 @@ def test_what_a_status_means(verdict: Verdict, statuses: list[int]) -> None:
 def test_what_a_failure_means(failure: Failure, verdict: Verdict) -> None:
     """A failure on the way leads to another attempt; a permanent one does not."""
     assert judge(Answer(failure=failure), now=0).verdict is verdict
+
+
+def test_a_workers_own_way_is_told_from_vwos_trouble() -> None:
+    """Trouble with a worker's proxy or CA bundle is its own; what VWO's outage looks like is not."""
+    own = {failure for failure in Failure if judge(Answer(failure=failure), now=0).own_way}
+
+    assert own == {Failure.PROXY, Failure.CA_BUNDLE}
+    assert [status for status in range(1000) if outcome_of(status).own_way] == [407]
 
 
 def test_every_failure_has_its_row() -> None:

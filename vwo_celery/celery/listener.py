@@ -14,9 +14,7 @@ other workers go on; without any, beat's sweep finds what is ready.
 
 from __future__ import annotations
 
-import os
 import random
-import socket
 import sys
 import threading
 import time
@@ -26,6 +24,7 @@ from typing import Any
 from celery import bootsteps
 from kombu.utils import functional
 
+from vwo_celery.celery.names import worker_name
 from vwo_celery.celery.setup import is_set_up, settings_of
 from vwo_celery.celery.stopping import stopping
 from vwo_celery.celery.tasks import hand_back_at_end, new_worker, open_fleet, publisher_of
@@ -62,6 +61,7 @@ class Listener(bootsteps.StartStopStep):
         self._loop: _Loop | None = None
         stopping.prepare()
         hand_back_at_end()  # before the pool forks: its children do it, too
+        worker_name.prepare()
 
     def include_if(self, parent: Any) -> bool:
         """Whether the app of this worker is set up; another one may be meant."""
@@ -123,10 +123,11 @@ class _Loop(threading.Thread):
         super().__init__(name="vwo-celery-listener", daemon=True)
         self.settings = settings_of(app)
         self.fleet = open_fleet(app)
-        self.listener = f"{socket.gethostname()}:{os.getpid()}"
+        self.listener = worker_name()
         self._fallback = fallback_of(self.settings)
         self._publisher = publisher_of(app, self.fleet)
-        self._lane = Lane(new_worker(app, self.fleet, self._start))
+        self._worker = new_worker(app, self.fleet, self._start)
+        self._lane = Lane(self._worker)
         self._seldom = SeldomLog()
         self._stalled = False
         self._note_due = self._sweep_due = 0.0
@@ -173,9 +174,15 @@ class _Loop(threading.Thread):
             with suppress(VwoCeleryError):  # its slot runs out, and the sweep finds the batch
                 self.fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
             return
+        self._look_at_queue(wakeup)
         # In a stall its messages would only pile up behind those that no task takes.
         if self._stalled or not self._publisher.publish(wakeup):
             self._lane.add(wakeup)
+
+    def _look_at_queue(self, wakeup: Wakeup) -> None:
+        """Note it if this worker's settings keep it from a queue: its pool may never get a task of it."""
+        with suppress(VwoCeleryError):  # the task says what is wrong
+            self._worker.declining.look(self._worker.registration(wakeup.queue))
 
     def _sweep_if_overdue(self) -> float:
         """Run the sweep if the last one is too long ago; return the seconds until the next look."""

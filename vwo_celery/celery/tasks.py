@@ -17,6 +17,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_process_shutdown, worker_shutdown
 
 from vwo_celery.celery import misdirected
+from vwo_celery.celery.names import worker_name
 from vwo_celery.celery.options import DELIVER, FLUSH, SWEEP, routing
 from vwo_celery.celery.publisher import PUBLISHED_HEADER, ROUTE_HEADER, Publisher
 from vwo_celery.celery.setup import settings_of
@@ -104,7 +105,14 @@ def worker_of(app: Celery) -> Worker:
 
 def new_worker(app: Celery, fleet: Fleet, wake: Callable[[Wakeup], None]) -> Worker:
     """A further worker in this process; `hand_back_all` covers its leases, too."""
-    worker = Worker(fleet, settings_of(app), wake, stopping=stopping, interruptions=_INTERRUPTIONS)
+    worker = Worker(
+        fleet,
+        settings_of(app),
+        wake,
+        stopping=stopping,
+        interruptions=_INTERRUPTIONS,
+        name=worker_name(),
+    )
     _made.get().add(worker)
     return worker
 

@@ -48,7 +48,9 @@ def status(session: Session, every: bool, queues: Sequence[str]) -> None:
         return
     _say_who_works(session.fleet, session.settings)
     if shown:
-        print_rows(_STATUS_COLUMNS, [_status_row(view, session.settings) for view in shown])
+        now_ms = session.fleet.now_ms()
+        rows = [_status_row(view, session.settings, now_ms) for view in shown]
+        print_rows(_STATUS_COLUMNS, rows)
     elif not views:
         say("no queue is registered; an application registers its queue with its first event")
     if len(shown) < len(views):
@@ -114,7 +116,18 @@ def _say_who_works(fleet: Fleet, settings: Settings) -> None:
     say()
 
 
-def _status_row(view: QueueView, settings: Settings) -> Row:
+def _declines(view: QueueView, now_ms: int) -> list[tuple[str, str]]:
+    """Notes on the workers that decline a queue."""
+    if not view.declines:
+        return []
+    first = min(view.declines, key=lambda decline: decline.since_ms)
+    who = "every worker" if view.declined_by_all else count(len(view.declines), "worker")
+    since = span(max(0, now_ms - first.since_ms) / 1000)
+    text = f"declined by {who}, by {first.worker} for {since}: {first.why}"
+    return [(text, "bold red" if view.declined_by_all else "yellow")]
+
+
+def _status_row(view: QueueView, settings: Settings, now_ms: int) -> Row:
     oldest, interval = view.oldest_age_seconds, view.interval_seconds
     cells = [
         view.queue,
@@ -125,7 +138,7 @@ def _status_row(view: QueueView, settings: Settings) -> Row:
         f"{view.released:,}",
         f"{view.dead:,}",
     ]
-    return Row(cells, _status_notes(view, settings))
+    return Row(cells, [*_declines(view, now_ms), *_status_notes(view, settings)])
 
 
 def _status_notes(view: QueueView, settings: Settings) -> list[tuple[str, str]]:
@@ -134,7 +147,7 @@ def _status_notes(view: QueueView, settings: Settings) -> list[tuple[str, str]]:
         notes.append(("not registered: no worker can send it", "bold red"))
     if view.paused:
         notes.append((f"paused: {view.paused}", "bold red"))
-    if view.held_seconds is not None:
+    if view.held_seconds is not None and not view.declined_by_all:
         until = span(view.held_seconds)
         notes.append((f"VWO keeps failing; one batch is sent as a probe in {until}", "yellow"))
     if health.is_stuck(view, settings):

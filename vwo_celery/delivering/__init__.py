@@ -1,6 +1,7 @@
 """Stages 3 to 6 of an event's way: claim, send, settle, announce.
 
-Read `delivery` first: it has all four. Then `probing` (claim, and the destination's circuit),
+Read `delivery` first: it has all four. Then `declining` (which queues are left to other workers),
+`probing` (claim, and the destination's circuit),
 `attempts` (one attempt at one batch), `settling` (a script for each verdict), `refusals` and
 `bisection` (which event is to blame), `sizes` (how large a batch may be), `announcing` (signals,
 callback, results). A worker process keeps `worker` (connections, registrations), `leases` (the

@@ -14,13 +14,13 @@ import msgspec
 
 from vwo_celery.delivering.leases import Lease
 from vwo_celery.delivering.worker import Worker
-from vwo_celery.errors import HostRefused, QueueUnavailable
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.events import body
 from vwo_celery.logs import log
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
-from vwo_celery.sending.outcomes import Answer, Failure, Outcome, Verdict, backoff_seconds
+from vwo_celery.sending.outcomes import Answer, Outcome, Verdict, backoff_seconds
 from vwo_celery.signals import BatchReport
 
 
@@ -86,10 +86,7 @@ def keep_lease(attempt: Attempt) -> bool:
 
 def send(attempt: Attempt, encoded: Sequence[bytes]) -> Answer:
     """POST some events."""
-    try:
-        sender = attempt.worker.senders.get(attempt.registration.destination)
-    except HostRefused as exc:
-        return Answer(failure=Failure.CONFIGURATION, detail=str(exc))
+    sender = attempt.worker.senders.get(attempt.registration.destination)
     return sender.send(body(encoded), events=len(encoded))
 
 

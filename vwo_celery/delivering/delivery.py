@@ -59,6 +59,8 @@ def deliver(worker: Worker, wakeup: Wakeup, others_wait: Callable[[], bool] = la
     turn, token, attempts = Turn(worker.clock, others_wait), wakeup.token, 0
     while not turn.is_over() and not worker.stopping():
         registration = worker.registration(wakeup.queue)
+        if worker.declining.leaves(registration, shard, token):
+            return attempts
         asked = worker.clock()  # the lease begins later, by Redis' clock
         batch, probe = claim(worker, shard, token)
         if batch is None:
@@ -149,6 +151,9 @@ def settle(attempt: Attempt, encoded: list[bytes], answer: Answer) -> list[Annou
         QueueUnavailable: Redis did not answer; what is not settled is claimed again.
     """
     outcome = judge(answer, now=time.time())
+    if attempt.worker.declining.hands_back(attempt.registration, outcome):
+        attempt.lease.hand_back()
+        return []
     wait_seconds = inform_circuit(attempt, outcome)
     if outcome.verdict is Verdict.DELIVERED:
         announcements = settling.acknowledge(attempt, encoded)

@@ -104,7 +104,7 @@ def _delay_of_rest(attempt: Attempt, found: Searched) -> float:
     stopped = found.stopped
     if stopped is None:
         return 0.0
-    wait_seconds = inform_circuit(attempt, stopped)
+    wait_seconds = inform_circuit(attempt, stopped) if not stopped.own_way else None
     if stopped.verdict is Verdict.REFUSED:
         settling.pause_queue(attempt, stopped.error or "")
     if stopped.verdict is not Verdict.RELEASE:

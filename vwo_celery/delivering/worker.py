@@ -6,10 +6,13 @@ out.
 
 from __future__ import annotations
 
+import os
 import random
+import socket
 import time
 from collections.abc import Callable
 
+from vwo_celery.delivering.declining import Declining
 from vwo_celery.delivering.leases import Leases
 from vwo_celery.logs import SeldomLog, log_once
 from vwo_celery.queue.circuit import Circuit
@@ -20,6 +23,11 @@ from vwo_celery.settings import Settings
 
 #: Age up to which a registration is used again without a look into Redis, in seconds.
 _REGISTRATION_TTL_SECONDS = 10.0
+
+
+def process_name() -> str:
+    """Name of this process among the workers: host:pid."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 class Worker:
@@ -33,6 +41,7 @@ class Worker:
         stopping: Whether the process is about to end, so that it must claim nothing more.
         interruptions: Exceptions that may be raised into any step of a delivery from outside, as at a
             time limit. A batch is handed back for them.
+        name: The name under which the worker listens; "" for that of this process.
     """
 
     def __init__(
@@ -43,6 +52,7 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
         stopping: Callable[[], bool] = lambda: False,
         interruptions: tuple[type[Exception], ...] = (),
+        name: str = "",
     ) -> None:
         self.fleet = fleet
         self.settings = settings
@@ -50,6 +60,8 @@ class Worker:
         self.clock = clock
         self.stopping = stopping
         self.interruptions = interruptions
+        self.name = name or process_name()
+        self.declining = Declining(fleet, settings, self.name, clock)
         self.leases = Leases()
         self.seldom = SeldomLog()
         self.once = log_once()

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from vwo_celery.errors import QueueUnknown
 from vwo_celery.queue.batches import Limits
+from vwo_celery.queue.declines import Decline, declines_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.keys import split_shard_name
 from vwo_celery.queue.registration import Registration
@@ -70,6 +72,8 @@ class QueueView(msgspec.Struct, frozen=True):
         forgotten_age_seconds: Time since a producer noticed that Redis had forgotten a shard of the
             queue with its counters; None for never.
         ledger: Its ledger.
+        declines: Listening workers whose own configuration keeps them from it.
+        declined_by_all: Whether that is every listening worker, so that nothing leaves.
     """
 
     queue: str
@@ -96,6 +100,8 @@ class QueueView(msgspec.Struct, frozen=True):
     redis_lost_age_seconds: float | None
     forgotten_age_seconds: float | None
     ledger: Ledger
+    declines: tuple[Decline, ...] = ()
+    declined_by_all: bool = False
 
     @property
     def undelivered(self) -> int:
@@ -154,7 +160,19 @@ def view_queues(fleet: Fleet, registered: Mapping[str, Registration]) -> list[Qu
     """A view of each registered queue; idle ones last, the latest first."""
     queues = shards_of(fleet, registered)
     views = views_of(take_snapshots([shard for shards in queues.values() for shard in shards]))
+    views = _with_declines(fleet, views)
     return sorted(views, key=lambda v: (v.idle, -v.late_seconds, -v.undelivered, v.queue))
+
+
+def _with_declines(fleet: Fleet, views: list[QueueView]) -> list[QueueView]:
+    listeners = fleet.listeners()
+    found = declines_of(fleet, listeners)
+    return [
+        replace(view, declines=those, declined_by_all=len(those) == len(listeners))
+        if (those := found.get(view.queue))
+        else view
+        for view in views
+    ]
 
 
 def view_strays(fleet: Fleet, registered: Iterable[str]) -> list[QueueView]:

@@ -38,6 +38,11 @@ SHARD_FAMILIES = (
         "circuit", "hash", "with shard 0: failures in a row, open until when, whose probe is out"
     ),
     KeyFamily(
+        "declined",
+        "hash",
+        "with shard 0: worker that leaves the queue to others -> since:until:why",
+    ),
+    KeyFamily(
         "settled", "zset", "while a flush waits: outcome:events:batch id -> Unix ms of the settling"
     ),
     KeyFamily(
@@ -60,6 +65,11 @@ FLEET_FAMILIES = (
         "the newest task message published, the newest started, and how long the last one waited",
     ),
     KeyFamily("listeners", "zset", "worker -> Unix ms at which it last listened"),
+    KeyFamily(
+        "declined_queues",
+        "zset",
+        "queue -> Unix ms until which a worker's note counts that it declines it",
+    ),
 )
 
 
@@ -76,6 +86,7 @@ class ShardKeys(msgspec.Struct, frozen=True):
     slots: str
     dead: str
     circuit: str
+    declined: str
     settled: str
 
     def batch(self, batch_id: str) -> str:
@@ -104,6 +115,7 @@ class FleetKeys(msgspec.Struct, frozen=True):
     wakeups: str
     pulse: str
     listeners: str
+    declined_queues: str
 
     def results(self, queue: str) -> str:
         """Pub/sub channel on which a queue's outcomes are announced."""

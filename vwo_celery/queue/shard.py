@@ -277,6 +277,17 @@ class Shard:
         """Claim nothing before *until_ms*, then ask the circuit first."""
         self._note("hold", "held_until", until_ms)
 
+    def free_slot(self, token: str) -> None:
+        """Give a wake-up's slot back, so that the next sweep may wake another worker."""
+        with unavailable(f"wake-up of {self.keys.name}"):
+            self.client.zrem(self.keys.slots, token)
+
+    def first_due_ms(self) -> int | None:
+        """Unix ms from which the oldest ready batch may be claimed; None if there is none."""
+        with unavailable(f"look at {self.keys.name}"):
+            found = self.client.zrange(self.keys.ready, 0, 0, withscores=True)
+        return int(found[0][1]) if found else None
+
     def _note(self, doing: str, *words: Any) -> None:
         with unavailable(f"{doing} of {self.keys.name}"):
             script("note").run(self.client, (self.keys.meta,), words)

@@ -7,6 +7,7 @@ own out of one POST; no other module needs to know them. No state: nothing to lo
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 from typing import Final
@@ -15,6 +16,11 @@ import requests.exceptions as rq
 import urllib3.exceptions as u3
 
 from vwo_celery.sending.outcomes import Failure
+
+
+class BundleUnusable(rq.SSLError):
+    """This worker's CA bundle cannot be loaded; nothing was sent."""
+
 
 #: The word for each exception that the HTTP libraries raise. One that is not listed counts as its
 #: nearest base; a test walks `requests.exceptions` and fails on one that is not listed.
@@ -27,6 +33,7 @@ FAILURES: Final[dict[type[Exception], Failure]] = {
     rq.ProxyError: Failure.PROXY,
     rq.InvalidProxyURL: Failure.PROXY,
     rq.SSLError: Failure.TLS,
+    BundleUnusable: Failure.CA_BUNDLE,
     rq.Timeout: Failure.TIMEOUT,
     rq.ConnectTimeout: Failure.TIMEOUT,
     rq.ReadTimeout: Failure.TIMEOUT,
@@ -55,6 +62,8 @@ FAILURES: Final[dict[type[Exception], Failure]] = {
     OSError: Failure.CONNECTION,
     ValueError: Failure.CONFIGURATION,  # a key, host or port that HTTP cannot carry
 }
+#: The text about a proxy whose answer to CONNECT is a 5xx.
+_TUNNEL_FAILED: Final = re.compile(r"Tunnel connection failed: 5\d\d\b")
 #: Exceptions that a POST may raise without a fault in this package.
 FORESEEN: Final = tuple(FAILURES)
 
@@ -62,6 +71,9 @@ FORESEEN: Final = tuple(FAILURES)
 def explain(exc: BaseException) -> tuple[Failure, str]:
     """Return the word for an exception of the HTTP libraries, and its innermost reason as a text."""
     failure, root = _named(exc), _root(exc)
+    if failure is Failure.PROXY and _TUNNEL_FAILED.match(str(root)):
+        failure = Failure.CONNECTION  # the proxy works, and does not reach the host
+        return failure, str(root)
     # requests raises ConnectionError also for DNS, timeouts and TLS, and InvalidHeader also for an
     # answer's headers: the innermost exception is more exact.
     if failure in (Failure.CONNECTION, Failure.CONFIGURATION):

@@ -17,6 +17,16 @@ from vwo_celery.destinations import COLLECTION_HOSTS, Destination
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
+def host_refusal(destination: Destination, allowed_hosts: Collection[str]) -> str:
+    """Why a worker with these `allowed_hosts` may not send to *destination*; "" if it may."""
+    if host_allowed(destination, allowed_hosts):
+        return ""
+    return (
+        f"this worker may not send to {destination.host or destination.origin!r}; if it is meant, "
+        "add it to the workers' setting allowed_hosts (VWO_CELERY_ALLOWED_HOSTS)"
+    )
+
+
 def host_allowed(destination: Destination, allowed_hosts: Collection[str]) -> bool:
     """Whether a worker with these `allowed_hosts` may send to *destination*.
 

@@ -42,6 +42,7 @@ class Failure(str, Enum):
     TLS = "tls"
     CONNECTION = "connection"
     PROXY = "proxy"
+    CA_BUNDLE = "ca_bundle"
     INVALID_ANSWER = "invalid_answer"
     CONFIGURATION = "configuration"
     BODY_TOO_LARGE = "body_too_large"
@@ -79,19 +80,25 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         error: The reason in words, for `flush_callback`, signals and logs; None only if delivered.
         retry_after_seconds: Delay that VWO asked for; None if it did not, or if the batch is not
             released.
+        own_way: Whether it is this worker's own way to VWO that failed, such as its proxy.
     """
 
     verdict: Verdict
     error: str | None = None
     retry_after_seconds: float | None = None
+    own_way: bool = False
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One row of the table; the remedy is "" if an operator has nothing to do."""
+    """One row of the table; the remedy is "" if an operator has nothing to do.
+
+    `own_way` says that it is the worker's own way to VWO that failed: another worker may have one.
+    """
 
     verdict: Verdict
     meaning: str
     remedy: str = ""
+    own_way: bool = False
 
 
 OUTCOMES: Final[dict[str, Row]] = {
@@ -106,7 +113,9 @@ OUTCOMES: Final[dict[str, Row]] = {
     "403": Row(Verdict.REFUSED, "the account or its key may not send", "check account and key"),
     "404": Row(Verdict.REFUSED, "nothing answers at this path", "check base_url and region"),
     "405": Row(Verdict.REFUSED, "this path takes no POST", "check base_url and region"),
-    "407": Row(Verdict.RELEASE, "this worker's proxy wants credentials", "check HTTPS_PROXY"),
+    "407": Row(
+        Verdict.RELEASE, "this worker's proxy wants credentials", "check HTTPS_PROXY", own_way=True
+    ),
     "408": Row(Verdict.RELEASE, "the server waited too long for the request"),
     "410": Row(Verdict.REFUSED, "this path is gone for good", "check base_url, or upgrade"),
     "413": Row(Verdict.TOO_LARGE, "more events or bytes than VWO takes in one request"),
@@ -120,7 +129,15 @@ OUTCOMES: Final[dict[str, Row]] = {
     "dns": Row(Verdict.RELEASE, "the host's name could not be resolved"),
     "tls": Row(Verdict.RELEASE, "the host's certificate or the TLS handshake failed"),
     "connection": Row(Verdict.RELEASE, "the connection was refused, reset or closed"),
-    "proxy": Row(Verdict.RELEASE, "the proxy could not be used"),
+    "proxy": Row(
+        Verdict.RELEASE, "this worker's proxy could not be used", "check HTTPS_PROXY", own_way=True
+    ),
+    "ca_bundle": Row(
+        Verdict.RELEASE,
+        "this worker's CA bundle could not be loaded",
+        "check REQUESTS_CA_BUNDLE",
+        own_way=True,
+    ),
     "invalid_answer": Row(Verdict.RELEASE, "what came back was not an HTTP answer"),
     "configuration": Row(
         Verdict.REFUSED, "the destination cannot be asked as it is", "check base_url and sdk_key"
@@ -144,7 +161,12 @@ def judge(answer: Answer, *, now: float) -> Outcome:
     wait = None
     if row.verdict is Verdict.RELEASE and answer.retry_after is not None:
         wait = retry_after_seconds(answer.retry_after, now=now)
-    return Outcome(verdict=row.verdict, error=_in_words(answer, row), retry_after_seconds=wait)
+    return Outcome(
+        verdict=row.verdict,
+        error=_in_words(answer, row),
+        retry_after_seconds=wait,
+        own_way=row.own_way,
+    )
 
 
 def _row_of(answer: Answer) -> Row:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import ssl
 import zlib
 from base64 import b64encode
 from collections.abc import Collection, Mapping
@@ -22,7 +23,7 @@ from typing import Any, Final
 
 import msgspec
 import requests
-from requests.exceptions import InvalidProxyURL, SSLError
+from requests.exceptions import InvalidProxyURL
 from requests.utils import get_auth_from_url, select_proxy
 from urllib3.util import parse_url
 
@@ -31,8 +32,8 @@ from vwo_celery.errors import HostRefused
 from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST
 from vwo_celery.forks import PerProcess
 from vwo_celery.sending.deadline import Deadline, DeadlineAdapter
-from vwo_celery.sending.failures import FORESEEN, explain
-from vwo_celery.sending.hosts import host_allowed
+from vwo_celery.sending.failures import FORESEEN, BundleUnusable, explain
+from vwo_celery.sending.hosts import host_refusal
 from vwo_celery.sending.outcomes import Answer, Failure
 from vwo_celery.text.masking import mask, scheme_only, without_secrets
 
@@ -77,12 +78,8 @@ class Sender:
         allowed_hosts: Collection[str] = (),
         connections: Connections | None = None,
     ) -> None:
-        if not host_allowed(destination, allowed_hosts):
-            raise HostRefused(
-                f"a worker may not send to {destination.host or destination.origin!r}; nothing was "
-                "sent. If it is meant, add it to the workers' setting allowed_hosts "
-                "(VWO_CELERY_ALLOWED_HOSTS)"
-            )
+        if refusal := host_refusal(destination, allowed_hosts):
+            raise HostRefused(refusal)
         self.destination = destination
         self._timeout_seconds = request_timeout_seconds
         self._connections = connections if connections is not None else Connections()
@@ -246,12 +243,18 @@ def _masks(key: str, *passwords: str) -> dict[str, str]:
 
 
 def _check_bundle(verify: object) -> None:
-    """Raise SSLError for a CA bundle that does not exist: requests would blame the connection."""
-    if isinstance(verify, str) and not os.path.exists(verify):
-        raise SSLError(
-            f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names {verify!r}, which is not there; "
+    """Raise BundleUnusable for a CA bundle that cannot be loaded: requests would blame the connection."""
+    if not isinstance(verify, str):
+        return
+    kind = "capath" if os.path.isdir(verify) else "cafile"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{kind: verify})
+    except OSError as exc:  # ssl.SSLError is one
+        what = "is not there" if isinstance(exc, FileNotFoundError) else f"cannot be used ({exc})"
+        raise BundleUnusable(
+            f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names {verify!r}, which {what}; "
             "without it no certificate can be verified"
-        )
+        ) from None
 
 
 def _beyond_bounds(body: bytes, events: int) -> Answer | None:

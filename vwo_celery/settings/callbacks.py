@@ -21,6 +21,18 @@ from vwo_celery.text.wording import shown
 FlushCallback = Callable[[str | None, list[Any]], Any]
 
 
+def module_refusal(path: str, callback_modules: Collection[str]) -> str:
+    """Why a worker with these *callback_modules* does not call the callback at *path*; "" if it may."""
+    module = path.partition(":")[0]
+    if module in callback_modules:
+        return ""
+    return (
+        f"flush_callback {path!r} is not called: this worker imports callbacks only from "
+        f"{sorted(callback_modules) or 'no module'}; to allow it, add {module!r} to "
+        "callback_modules (VWO_CELERY_CALLBACK_MODULES) of the workers"
+    )
+
+
 def find_callback(path: str, callback_modules: Collection[str]) -> FlushCallback:
     """Import the function at "module:name", if this worker may.
 
@@ -28,12 +40,8 @@ def find_callback(path: str, callback_modules: Collection[str]) -> FlushCallback
         CallbackRefused: Its module is not among *callback_modules*, or there is no such function.
     """
     module, _, name = path.partition(":")
-    if module not in callback_modules:
-        raise CallbackRefused(
-            f"flush_callback {path!r} is not called: this worker imports callbacks only from "
-            f"{sorted(callback_modules) or 'no module'}; to allow it, add {module!r} to "
-            "callback_modules (VWO_CELERY_CALLBACK_MODULES) of the workers"
-        )
+    if refusal := module_refusal(path, callback_modules):
+        raise CallbackRefused(refusal)
     try:
         found = _load(module, name)
     except Exception as exc:

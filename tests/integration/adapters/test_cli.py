@@ -16,6 +16,7 @@ from click.testing import Result
 import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
+from vwo_celery.queue.declines import note_decline
 from vwo_celery.testing import RedisServer
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "_kombu.*", "*:broker:*")
@@ -73,6 +74,26 @@ def test_status_shows_what_is_stuck_since_when_and_why(queues: Queues, run: Run)
     assert re.search(rf"{queue.name} 2 5 [\d.]+ s of 60 s 0 5 0", shown)
     assert f"{queue.name}: paused: VWO answered 401: check sdk_key" in shown
     assert re.search(r"next attempt in \d+ s, attempt 1 failed: VWO answered 503", shown)
+
+
+@pytest.mark.declared_keys("declined", "declined_queues")
+def test_status_says_which_workers_decline_a_queue(queues: Queues, run: Run) -> None:
+    """status names a worker that leaves a queue to others, since when and why; JSON all of them."""
+    queue = queues.add()
+    for worker in ("web1:1", "web2:2"):
+        queues.fleet.note_listener(worker)
+    note_decline(queues.fleet, queue.name, "web1:1", "this worker may not send to 'a'")
+    one = flat(run("status").stdout)
+    note_decline(queues.fleet, queue.name, "web2:2", "this worker may not send to 'a'")
+    queues.shard(queue).hold(2**45)
+
+    every, (view,) = flat(run("status").stdout), document(run("status", "--json"))["queues"]
+
+    assert re.search(r"declined by 1 worker, by web1:1 for [\d.]+ s: this worker may not", one)
+    assert "declined by every worker, by web1:1" in every
+    assert "VWO keeps failing" not in every
+    assert [decline["worker"] for decline in view["declines"]] == ["web1:1", "web2:2"]
+    assert view["declined_by_all"] is True
 
 
 def test_status_says_which_queue_is_full(queues: Queues, run: Run) -> None:

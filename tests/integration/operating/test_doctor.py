@@ -11,12 +11,13 @@ from tools.redis_groups import serve_all_slots
 from vwo_celery.connections import open_client
 from vwo_celery.operating import doctor
 from vwo_celery.operating.doctor import BrokerFacts, Finding
+from vwo_celery.queue.declines import note_decline
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.servers import read_servers
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer
 
-pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
+pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "declined", "declined_queues")
 BROKER = BrokerFacts(url="redis://broker", queue="q", workers=("w",), consumers=("w",))
 
 
@@ -63,6 +64,23 @@ def test_a_host_that_workers_refuse_is_named(queues: Queues) -> None:
     assert queue.name in refused.what
     assert "VWO_CELERY_ALLOWED_HOSTS" in refused.remedy
     assert allowed.state == "ok"
+
+
+def test_workers_that_decline_a_queue_are_named(queues: Queues) -> None:
+    """A worker that leaves a queue to others is a warning; where all do, it is a problem."""
+    queue = queues.add()
+    for worker in ("web:1", "web:2"):
+        queues.fleet.note_listener(worker)
+    (nobody,) = examine(queues)["declined"]
+    note_decline(queues.fleet, queue.name, "web:1", "this worker may not send to 'a'")
+    (one,) = examine(queues)["declined"]
+    note_decline(queues.fleet, queue.name, "web:2", "this worker may not send to 'b'")
+    (every,) = examine(queues)["declined"]
+
+    assert (nobody.state, one.state, every.state) == ("ok", "warn", "problem")
+    assert "web:1: this worker may not send to 'a'" in one.what
+    assert "web:2" not in one.what
+    assert f"{queue.name} by web:1, web:2" in every.what
 
 
 def test_callbacks_are_tried(queues: Queues) -> None:

@@ -606,6 +606,41 @@ def test_a_proxy_that_is_not_there_is_a_proxy_failure(
     assert "secret" not in answer.detail
 
 
+def unreaching(connection: servers.Connection) -> None:
+    """A proxy that does not reach the host."""
+    connection.read_head()
+    connection.send(servers.answer_bytes(503))
+
+
+def test_a_proxy_that_does_not_reach_the_host_is_the_hosts_failure(
+    make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that works and answers CONNECT with 5xx tells of the host: all workers would get it."""
+    with servers.Server(unreaching) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        answer = make_sender("https://127.0.0.1:9").send(BODY, events=1)
+
+    assert answer.failure is Failure.CONNECTION
+    assert "503" in answer.detail
+
+
+@pytest.mark.parametrize("content", [None, "", "no certificate"], ids=["missing", "empty", "other"])
+def test_a_ca_bundle_that_cannot_be_loaded_is_named(
+    make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    """A CA bundle that is missing or no bundle is this worker's own trouble; nothing is sent."""
+    bundle = tmp_path / "bundle.pem"
+    if content is not None:
+        bundle.write_text(content)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with servers.Server(servers.answering()) as server:
+        answer = make_sender(server.url.replace("http:", "https:")).send(BODY, events=1)
+
+    assert answer.failure is Failure.CA_BUNDLE
+    assert str(bundle) in answer.detail
+    assert server.requests == []
+
+
 # --- the key stays here ----------------------------------------------------------------------
 
 

@@ -39,6 +39,7 @@ def queue_findings(fleet: Fleet, settings: Settings) -> Iterator[Finding]:
     yield from _callbacks(found.readable, settings)
     views = view_queues(fleet, found.readable)
     yield from _strays(view_strays(fleet, [*found.readable, *found.unreadable]))
+    yield _declined(views)
     yield _paused(views)
     yield _late(views, settings)
     yield _not_accepted(views)
@@ -111,6 +112,29 @@ def _strays(strays: list[QueueView]) -> Iterator[Finding]:
             f"{names} hold {events} and are not registered, so no worker can send them",
             "start the application that they belong to: its first event registers its queue again",
         )
+
+
+def _declined(views: list[QueueView]) -> Finding:
+    declined = [view for view in views if view.declines]
+    if not declined:
+        return ok("declined", "no worker leaves a queue to others")
+    worst = [view for view in declined if view.declined_by_all]
+    which = "; ".join(
+        f"{view.queue} by {_names(decline.worker for decline in view.declines)}: "
+        f"{view.declines[0].why}"
+        for view in (worst or declined)[:_MOST_NAMES]
+    )
+    if worst:
+        return problem(
+            "declined",
+            f"{count(len(worst), 'queue')} declined by every listening worker: {which}",
+            "mend it in one of them, or start one that may; the queue then goes on by itself",
+        )
+    return warn(
+        "declined",
+        f"{count(len(declined), 'queue')} left to others by some workers: {which}",
+        "mend it in the workers named, if it is not meant so",
+    )
 
 
 def _paused(views: list[QueueView]) -> Finding:
