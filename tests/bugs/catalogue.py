@@ -227,7 +227,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a worker of other settings shortens no wait",
-        "its sweep takes a long delay for a step of the clock", "queue/lua/sweep.lua",
+        "its sweep takes a long delay for a step of the clock", "queue/lua/shared/notes.lua",
         "local LONGEST_MS = 86460000", "local LONGEST_MS = 65000",
         f"{_SETTLING} -k other_settings",
     ),
@@ -462,5 +462,17 @@ BUGS: tuple[Bug, ...] = (
         "everybody is", "operating/doctor/sentinel.py",
         "WAIT_FOR_SENTINEL if is_without_master(exc) else otherwise", "otherwise",
         f"{_SENTINEL} -k told_to_start_redis",
+    ),
+    Bug(
+        "a sweep asks for many shards at once",
+        "it asks for each", "queue/pipelining.py",
+        "_CALLS = 250", "_CALLS = 1",
+        "integration/queue/test_sweeping.py -k round_trips",
+    ),
+    Bug(
+        "the look before a sweep leaves out no shard that is due",
+        "it leaves out those whose wake-ups are lost", "queue/lua/due.lua",
+        "  return late > 0 and redis.call(", "  return false and redis.call(",
+        "lua/test_due.py -k need_a_sweep",
     ),
 )  # fmt: skip

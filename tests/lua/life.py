@@ -26,10 +26,12 @@ from lua.reference import Model, ModelBatch
 from lua.world import NAMESPACE, QUEUE
 from vwo_celery.queue.answers import DUPLICATE, NOT_REGISTERED, STORED
 from vwo_celery.queue.batches import Batch, Limits
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.pushes import names_needed
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.snapshots import take_snapshot
+from vwo_celery.queue.surveys import due_shards
 
 # Every span ends in a 5 (seconds) and every step of the clock in a 0: no comparison of two times
 # depends on the milliseconds that the test itself takes.
@@ -191,10 +193,13 @@ class ShardLife(RuleBasedStateMachine):
 
     def sweep(self, *, force: bool, all_lost: bool = True) -> bool:
         """Sweep in both; whether another sweep would seal more."""
+        lost_until_ms = 10**15 if all_lost else 0
         now, watched = self.pair.now(), self.pair.watched()
-        swept = self.shard.sweep(
-            force=force, idle_ms=IDLE_MS, lost_until_ms=10**15 if all_lost else 0
-        )
+        names = [self.shard.keys.name]
+        due, _ = due_shards(Fleet(self.client, NAMESPACE), names, IDLE_MS, lost_until_ms)
+        swept = self.shard.sweep(force=force, idle_ms=IDLE_MS, lost_until_ms=lost_until_ms)
+        if not force:  # whatever a sweep does, the look before it has foreseen
+            assert due or not (swept.sealed or swept.wakeups or swept.more or swept.idle)
         expected = self.model.sweep(
             swept.token,
             now,

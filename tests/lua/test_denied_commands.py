@@ -32,6 +32,7 @@ from vwo_celery.queue.scripts import names, script
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.snapshots import REDIS_LOST, _read_by_script
 from vwo_celery.queue.stranded import restore
+from vwo_celery.queue.surveys import due_shards
 from vwo_celery.testing import RedisServer
 
 USER, PASSWORD = "narrow", "p"
@@ -217,6 +218,10 @@ def _room(case: Denied) -> None:
     case.given(state="ready", at=-2, meta={**uncounted, **room})
 
 
+def _look(case: Denied) -> None:
+    due_shards(Fleet(case.user, NAMESPACE), [case.shard.keys.name], 600_000, 0)
+
+
 def _unwatch(case: Denied) -> None:
     case.world.given(meta={"watched": 1, **dict.fromkeys(ROOM, 9)})
     case.act(case.shard.unwatch)
@@ -292,6 +297,17 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "enqueue": (
         _enqueue, _enqueue_full_batches, _enqueue_after_a_seal, _enqueue_after_a_loss,
         _enqueue_beyond_capacity,
+    ),
+    "due": (
+        lambda case: (
+            case.given(state="ready", at=-2),
+            case.world.client.zadd(case.world.shard.keys.slots, {"v": 1}),
+            case.act(_look, case),
+        )[0],
+        lambda case: (
+            case.given(state="ready", at=9_000_000, meta={"watched": 1}),
+            case.act(_look, case),
+        )[0],
     ),
     "extend": (
         _on_batch()(

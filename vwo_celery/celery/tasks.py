@@ -89,7 +89,7 @@ def _flush(worker: Worker, queues: list[str]) -> None:
     for name in queues:
         for number in range(worker.fleet.registration(name).shards):
             shard = worker.fleet.shard(name, number)
-            for wakeup in sweeping.sweep_shard(shard, force=True)[0]:
+            for wakeup in sweeping.sweep_shard(shard, force=True):
                 worker.wake(wakeup)
 
 

@@ -200,5 +200,5 @@ def purge(
 
 
 def _wake(fleet: Fleet, shard: Shard) -> None:
-    wakeups, _ = sweeping.sweep_shard(shard)
+    wakeups = sweeping.sweep_shard(shard)
     fleet.leave_wakeups(shard.queue, shard.number, [wakeup.token for wakeup in wakeups])

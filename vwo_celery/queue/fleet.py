@@ -19,6 +19,7 @@ from vwo_celery.errors import QueueUnknown
 from vwo_celery.queue import registry
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.keys import FleetKeys, as_text, fleet_keys, split_shard_name
+from vwo_celery.queue.pipelining import Call, run_all
 from vwo_celery.queue.registration import (
     UNREADABLE,
     Registered,
@@ -161,11 +162,12 @@ class Fleet:
 
     # -- watched shards
 
-    def watch(self, shard_name: str) -> None:
-        """Make the sweep look at a shard."""
-        with unavailable(f"watch of {shard_name}"):
+    def watch(self, *shard_names: str) -> None:
+        """Make the sweep look at shards."""
+        with unavailable(f"watch of {', '.join(shard_names[:3])}"):
             pipe = self.client.pipeline(transaction=False)
-            self._add_watch(pipe, self.shard(*split_shard_name(shard_name)))
+            for name in shard_names:
+                self._add_watch(pipe, self.shard(*split_shard_name(name)))
             pipe.execute()
 
     def _add_watch(self, pipe: Any, shard: Shard) -> None:
@@ -173,26 +175,30 @@ class Fleet:
         shard.add_watched(pipe)
         pipe.sadd(self.keys.watched, shard.keys.name)
 
-    def unwatch(self, shard: Shard) -> None:
-        """Make the sweep forget a shard, if it holds nothing.
+    def unwatch(self, *shards: Shard) -> None:
+        """Make the sweep forget shards that hold nothing.
 
-        The shard is forgotten first and checked afterwards: the check sees events that came
-        meanwhile.
+        They are forgotten first and checked afterwards: the check sees events that came meanwhile.
         """
-        with unavailable(f"unwatch of {shard.keys.name}"):
-            self.client.srem(self.keys.watched, shard.keys.name)
-        if not shard.unwatch():
-            self.watch(shard.keys.name)
+        if not shards:
+            return
+        with unavailable(f"unwatch of {shards[0].keys.name}"):
+            self.client.srem(self.keys.watched, *(shard.keys.name for shard in shards))
+            calls = [Call(shard.unwatch_keys, ()) for shard in shards]
+            answers = list(run_all(self.client, script("unwatch"), calls))
+        kept = [shard for shard, gone in zip(shards, answers, strict=True) if gone != 1]
+        if kept:
+            self.watch(*(shard.keys.name for shard in kept))
 
-    def watched(self) -> list[Shard]:
-        """The shards that hold, or lately held, events; names that are no shard's are skipped."""
+    def watched_names(self) -> list[str]:
+        """Short names of the shards that hold, or lately held, events; others' names are skipped."""
         with unavailable("list of watched shards"):
             names = self.client.smembers(self.keys.watched)
-        shards = []
-        for name in sorted(names):
-            with suppress(ValueError):
-                shards.append(self.shard(*split_shard_name(as_text(name))))
-        return shards
+        return [name for name in sorted(map(as_text, names)) if name.rpartition(":")[2].isdecimal()]
+
+    def watched(self) -> list[Shard]:
+        """The shards that hold, or lately held, events."""
+        return [self.shard(*split_shard_name(name)) for name in self.watched_names()]
 
     # -- wake-ups
 

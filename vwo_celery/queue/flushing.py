@@ -82,7 +82,7 @@ def flush_shards(
     """
     now_ms = fleet.now_ms()
     _ask_for_notes(shards, now_ms)  # before the look at what there is, so that none is missed
-    wakeups = [wakeup for shard in shards for wakeup in sweep_shard(shard, force=True)[0]]
+    wakeups = [wakeup for shard in shards for wakeup in sweep_shard(shard, force=True)]
     flushes = [_Flush(shard, now_ms) for shard in shards]
     _leave(fleet, wakeups)  # only now, so that the counts include what these deliver
     _await(fleet, flushes, timeout_seconds, watch)
@@ -240,7 +240,7 @@ def _await(
             nudged = waited
             _ask_for_notes(awaited, fleet.now_ms())
             for shard in awaited:  # wake-ups may have been lost
-                _leave(fleet, sweep_shard(shard)[0])
+                _leave(fleet, sweep_shard(shard))
         time.sleep(min(pause, timeout_seconds - waited))
         pause = min(2 * pause, _LONGEST_POLL_SECONDS)
 

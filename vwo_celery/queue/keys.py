@@ -130,6 +130,12 @@ def shard_keys(namespace: str, queue: str, shard: int) -> ShardKeys:
     return ShardKeys(name, prefix, *plain)
 
 
+def due_keys(namespace: str, shard_name: str) -> tuple[str, str, str, str, str]:
+    """Names of the keys of one shard that due.lua looks at, made faster than by `shard_keys`."""
+    prefix = f"{namespace}:{KEY_VERSION}:{{{shard_name}}}:"
+    return f"{prefix}open", f"{prefix}meta", f"{prefix}ready", f"{prefix}leases", f"{prefix}slots"
+
+
 def fleet_keys(namespace: str) -> FleetKeys:
     """Names of the keys that all queues share."""
     prefix = f"{namespace}:{KEY_VERSION}:"

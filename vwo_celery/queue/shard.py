@@ -140,16 +140,18 @@ class Shard:
             idle_ms: Time without events after which the shard counts as idle.
             lost_until_ms: See `routes.lost_until`.
         """
-        token = new_token()
-        names = [self.keys.batch(f"{token}.{i:04d}") for i in range(_SWEEP_NAMES)]
+        token, call = self.sweep_call(force=force, idle_ms=idle_ms, lost_until_ms=lost_until_ms)
         with unavailable(f"sweep of {self.keys.name}"):
-            answer = script("sweep").run(
-                self.client,
-                (*self._sweep_keys, *names),
-                (int(force), token, idle_ms, lost_until_ms),
-            )
-        registered, sealed, wakeups, more, idle, overdue = answer
-        return Swept(registered, sealed, wakeups, more, idle, overdue, token)
+            return Swept._make((*script("sweep").run(self.client, *call), token))
+
+    def sweep_call(
+        self, *, force: bool, idle_ms: int, lost_until_ms: int
+    ) -> tuple[str, tuple[tuple[str, ...], tuple[Any, ...]]]:
+        """The token, keys and arguments of one sweep; see `sweep`."""
+        token = new_token()
+        stem = self.keys.batch(token)
+        names = [f"{stem}.{i:04d}" for i in range(_SWEEP_NAMES)]
+        return token, ((*self._sweep_keys, *names), (int(force), token, idle_ms, lost_until_ms))
 
     def next_turn(self) -> tuple[str, int]:
         """Take slots for what is due, as a task ends; their tokens' stem and their number."""
@@ -162,11 +164,16 @@ class Shard:
         """Add to *pipe* the note that the sweep looks at this shard; an older note stays."""
         pipe.hsetnx(self.keys.meta, "watched", _SEEN_LONG_AGO)
 
+    @property
+    def unwatch_keys(self) -> tuple[str, ...]:
+        """The keys of unwatch.lua."""
+        k = self.keys
+        return k.open, k.meta, k.ready, k.leases
+
     def unwatch(self) -> bool:
         """Let the sweep forget this shard; False if the shard holds something after all."""
-        k = self.keys
-        with unavailable(f"unwatch of {k.name}"):
-            return bool(script("unwatch").run(self.client, (k.open, k.meta, k.ready, k.leases)))
+        with unavailable(f"unwatch of {self.keys.name}"):
+            return bool(script("unwatch").run(self.client, self.unwatch_keys))
 
     # -- delivery
 

@@ -10,7 +10,13 @@ from typing import NamedTuple
 
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.keys import due_keys, split_shard_name
+from vwo_celery.queue.pipelining import Call, run_all
+from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+
+#: Shards that one call looks at, where all may be in one call.
+_SHARDS_A_CALL = 200
 
 
 class Overdue(NamedTuple):
@@ -28,6 +34,44 @@ class Overdue(NamedTuple):
     overdue: int
     paused: bool
     free_since_ms: int
+
+
+def due_shards(
+    fleet: Fleet, names: Sequence[str], idle_ms: int, lost_until_ms: int
+) -> tuple[list[Shard], list[Shard]]:
+    """The shards that a sweep would change, and those with a wake-up that may be lost.
+
+    A shard whose keys answer with an error is among the first: its sweep reports it.
+
+    Args:
+        fleet: The queues.
+        names: Short names of the shards to look at.
+        idle_ms: Time without events after which a shard counts as idle.
+        lost_until_ms: See `routes.lost_until`.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    size = 1 if fleet.in_cluster else _SHARDS_A_CALL  # in a Cluster shards lie in different slots
+    parts = [names[start : start + size] for start in range(0, len(names), size)]
+    calls = [
+        Call([key for name in part for key in due_keys(fleet.namespace, name)],
+             (idle_ms, lost_until_ms))
+        for part in parts
+    ]  # fmt: skip
+    due: list[str] = []
+    overdue: list[str] = []
+    with unavailable("look for what is due"):
+        for part, answer in zip(parts, run_all(fleet.client, script("due"), calls), strict=True):
+            failed = isinstance(answer, Exception)
+            sweeps, late = (range(len(part)), ()) if failed else answer
+            due += (part[number] for number in sweeps)
+            overdue += (part[number] for number in late)
+    return _shards(fleet, due), _shards(fleet, overdue)
+
+
+def _shards(fleet: Fleet, names: Sequence[str]) -> list[Shard]:
+    return [fleet.shard(*split_shard_name(name)) for name in names]
 
 
 def holding(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:

@@ -7,21 +7,24 @@ lost; a wake-up's slot expires, and the next sweep goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
 from redis.exceptions import ResponseError
 
+from vwo_celery.connections import unavailable
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue import stranded
 from vwo_celery.queue.answers import Pushed, Swept
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.pipelining import Call, run_all
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.routes import Route, lost_until, probe_is_due
+from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.surveys import holding
+from vwo_celery.queue.surveys import due_shards, holding
 
 #: Registered queues that one sweep checks for events that nobody announced.
 AUDITED_QUEUES = 100
@@ -48,20 +51,47 @@ def sweep(fleet: Fleet, *, by: str) -> list[Wakeup]:
         QueueUnavailable: Redis did not answer; the next sweep makes up for it.
     """
     now_ms, routes = _look_at_routes(fleet, by)
+    names = fleet.watched_names()
     with skipping_refusals("the audit"):
-        audit(fleet)
-    wakeups, overdue = [], []
-    for shard in fleet.watched():
-        with skipping_refusals(shard.keys.name):
-            found, swept = sweep_shard(shard, lost_until_ms=lost_until(routes))
-            wakeups += found
-            if swept.overdue:
-                overdue.append(shard)
-            if swept.idle:
-                fleet.unwatch(shard)
+        names += audit(fleet, frozenset(names))
+    lost_until_ms = lost_until(routes)
+    due, overdue = due_shards(fleet, names, as_ms(IDLE_SECONDS), lost_until_ms)
+    wakeups, idle = _sweep_all(fleet, due, lost_until_ms)
+    fleet.unwatch(*idle)
     if overdue and not wakeups and probe_is_due(routes, now_ms):
         wakeups.append(Wakeup(overdue[0].queue, overdue[0].number, ""))
     return wakeups
+
+
+def _sweep_all(
+    fleet: Fleet, shards: list[Shard], lost_until_ms: int
+) -> tuple[list[Wakeup], list[Shard]]:
+    """Sweep many shards at once: wake-ups for their batches, and the shards that are idle."""
+    wakeups: list[Wakeup] = []
+    idle: list[Shard] = []
+    calls = [
+        shard.sweep_call(force=False, idle_ms=as_ms(IDLE_SECONDS), lost_until_ms=lost_until_ms)
+        for shard in shards
+    ]
+    with unavailable("sweep"):
+        answers = run_all(fleet.client, script("sweep"), [Call(*call) for _, call in calls])
+        for shard, (token, _), answer in zip(shards, calls, answers, strict=True):
+            if isinstance(answer, Exception):
+                log.warning("going on without %s: %s", shard.keys.name, answer)
+                continue
+            swept = Swept._make((*answer, token))
+            wakeups += _wakeups(shard, swept)
+            if swept.more:
+                with skipping_refusals(shard.keys.name):
+                    wakeups += sweep_shard(shard, lost_until_ms=lost_until_ms)
+            if swept.idle:
+                idle.append(shard)
+    return wakeups, idle
+
+
+def _wakeups(shard: Shard, swept: Swept) -> Iterator[Wakeup]:
+    found = tokens(swept.token, swept.wakeups)
+    return (Wakeup(shard.queue, shard.number, token) for token in found)
 
 
 def _look_at_routes(fleet: Fleet, by: str) -> tuple[int, list[Route]]:
@@ -88,10 +118,8 @@ def skipping_refusals(what: str) -> Iterator[None]:
         log.warning("going on without %s: %s", what, exc)
 
 
-def sweep_shard(
-    shard: Shard, *, force: bool = False, lost_until_ms: int = 0
-) -> tuple[list[Wakeup], Swept]:
-    """Sweep one shard: wake-ups for its ready batches, and the script's last answer.
+def sweep_shard(shard: Shard, *, force: bool = False, lost_until_ms: int = 0) -> list[Wakeup]:
+    """Sweep one shard: wake-ups for its ready batches.
 
     Args:
         shard: The shard.
@@ -101,18 +129,23 @@ def sweep_shard(
     wakeups: list[Wakeup] = []
     while True:
         swept = shard.sweep(force=force, idle_ms=as_ms(IDLE_SECONDS), lost_until_ms=lost_until_ms)
-        wakeups += (
-            Wakeup(shard.queue, shard.number, token) for token in tokens(swept.token, swept.wakeups)
-        )
+        wakeups += _wakeups(shard, swept)
         if not swept.more:
-            return wakeups, swept
+            return wakeups
 
 
-def audit(fleet: Fleet) -> None:
+def audit(fleet: Fleet, watched: Container[str] = ()) -> list[str]:
     """Watch shards that hold something although nobody announced it, some queues at a time.
 
     This notices events of programs that only LPUSH, and makes up for a lost watch. Stranded batches
     are made ready again.
+
+    Args:
+        fleet: The queues.
+        watched: Short names of the shards that are watched already.
+
+    Returns:
+        Short names of the shards that are watched from now on.
     """
     registered = fleet.some_registrations(AUDITED_QUEUES)
     shards = [
@@ -123,8 +156,10 @@ def audit(fleet: Fleet) -> None:
     for shard in stranded.suspicious(fleet, shards):
         with skipping_refusals(f"stranded batches of {shard.keys.name}"):
             stranded.restore(shard)
-    for shard in holding(fleet, shards):
-        fleet.watch(shard.keys.name)
+    new = [s.keys.name for s in holding(fleet, shards) if s.keys.name not in watched]
+    if new:
+        fleet.watch(*new)
+    return new
 
 
 def tell_workers(fleet: Fleet, shard: Shard, stem: str, pushed: Pushed) -> None:

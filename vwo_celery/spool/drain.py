@@ -244,5 +244,5 @@ def seal(fleet: Fleet, page: Page) -> None:
         QueueUnavailable: Redis did not answer; the page stays, and is pushed again.
     """
     for number in sorted({*range(page.registration.shards), page.sent.shard}):
-        wakeups, _ = sweeping.sweep_shard(fleet.shard(page.queue, number), force=True)
+        wakeups = sweeping.sweep_shard(fleet.shard(page.queue, number), force=True)
         fleet.leave_wakeups(page.queue, number, [wakeup.token for wakeup in wakeups])

@@ -260,7 +260,7 @@ def test_results_tell_what_became_of_events(
         found: list[Any] = []
         listener = listen(queue, found)
         worker = Worker(producer_of(queue).fleet, queue.settings, lambda wakeup: None)
-        (wakeup,) = sweep_shard(producer_of(queue).shards[0], force=True)[0]
+        (wakeup,) = sweep_shard(producer_of(queue).shards[0], force=True)
 
         deliver(worker, wakeup)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,13 +12,16 @@ import pytest
 import redis as redis_py
 from celery import Celery
 from msgspec.structs import replace
+from redis.connection import AbstractConnection
 
 import vwo_celery
 import vwo_celery.celery.listener
 import vwo_celery.celery.stopping
 from tools.producers import DESTINATION, KEPT, connect, numbers, snapshot, stored
 from tools.redis_commands import commands_sent
+from tools.redis_groups import ClusterGroup
 from tools.waiting import wait_until
+from vwo_celery.connections import open_worker_client
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.fleet import Fleet
@@ -415,6 +419,99 @@ def test_wakeups_that_were_overtaken_are_given_out_again(
     assert probe.token == ""
     assert len(again) == len({wakeup.token for wakeup in again}) == 6
     assert sweep(redis) == []
+
+
+# -- the cost of many shards
+
+
+@contextmanager
+def sendings_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    """A list that gets an entry for each time that a client sends something to Redis."""
+    sent: list[object] = []
+    send = AbstractConnection.send_packed_command
+
+    def count(self: Any, command: Any, check_health: bool = True) -> None:
+        sent.append(command)
+        send(self, command, check_health)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AbstractConnection, "send_packed_command", count)
+        yield sent
+
+
+def watch_many(redis: Any, count: int, **meta: int) -> list[Shard]:
+    """Shards with one batch each, which are watched."""
+    fleet, pipe = Fleet(redis, "vwo"), redis.pipeline(transaction=False)
+    limits = msgspec.structs.asdict(producer_of(connect("redis://nowhere")).registration.limits)
+    shards = [fleet.shard(f"fme-{number}-many", 0) for number in range(count)]
+    for shard in shards:
+        pipe.hset(shard.keys.meta, mapping={**limits, "watched": fleet.now_ms(), **meta})
+        pipe.sadd(fleet.keys.watched, shard.keys.name)
+    pipe.execute()
+    return shards
+
+
+def make_ready(redis: Any, shards: list[Shard], at_ms: int) -> None:
+    """One batch in each shard."""
+    pipe = redis.pipeline(transaction=False)
+    for shard in shards:
+        pipe.zadd(shard.keys.ready, {"b": at_ms})
+        pipe.hset(shard.keys.info, "b", "0:0:1:10:1:1:")
+        pipe.lpush(shard.keys.batch("b"), b"{}")
+    pipe.execute()
+
+
+def test_a_thousand_shards_take_a_few_round_trips(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether nothing is due, or all, a sweep asks Redis a few times, and not once for each shard."""
+    shards = watch_many(redis, 1_000)
+    make_ready(redis, shards, Fleet(redis, "vwo").now_ms() + 600 * SECOND)
+    sweep(redis)
+
+    with sendings_counted(monkeypatch) as waiting:
+        assert sweep(redis) == []
+    make_ready(redis, shards, 1)
+    with sendings_counted(monkeypatch) as due:
+        assert len(sweep(redis)) == 1_000
+
+    assert len(waiting) < 15
+    assert len(due) < 25
+
+
+def test_idle_shards_are_forgotten_together(
+    redis: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand shards that fall idle at once are forgotten in a few round trips."""
+    shards = watch_many(redis, 1_000, watched=1)
+    make_ready(redis, shards[:10], Fleet(redis, "vwo").now_ms() + 600 * SECOND)
+
+    with sendings_counted(monkeypatch) as sent:
+        sweep(redis)
+
+    assert len(sent) < 30
+    assert watched(redis) == {shard.keys.name for shard in shards[:10]}
+
+
+def test_many_shards_of_a_cluster(redis: redis_py.Redis) -> None:
+    """In a Cluster each node gets its shards in few round trips; its scripts are loaded once."""
+    with ClusterGroup(3) as cluster, closing(open_worker_client(cluster.url)) as client:
+        fleet = Fleet(client, "vwo")
+        registration = producer_of(connect("redis://nowhere")).registration
+        destinations = [replace(DESTINATION, account_id=number) for number in range(1, 40)]
+        for destination in destinations:
+            fleet.register(replace(registration, destination=destination, shards=1))
+            shard = fleet.shard(destination.queue, 0)
+            client.lpush(shard.keys.open, b"{}")
+            client.hset(shard.keys.meta, "first_ms", 1)
+        sweeping.sweep(fleet, by="beat")
+        for destination in destinations:
+            client.hset(fleet.shard(destination.queue, 0).keys.meta, "first_ms", 1)
+
+        wakeups = sweeping.sweep(fleet, by="beat")
+
+        assert {each.queue for each in wakeups} == {each.queue for each in destinations}
+        assert sweeping.sweep(fleet, by="beat") == []
 
 
 # -- trouble that must not stop a sweep

@@ -18,12 +18,11 @@
 --          and at most MOST_SHOWN others.
 --@include adopt
 --@include clock
+--@include notes
 --@include room
 --@include wake
 local MOST_MOVES, CHUNK = 500, 250
 local MOST_SHOWN, MOST_CLAMPED = 1000, 100
-local BUSY_NOTE_MS, SLIP_MS = 10000, 1000
-local LONGEST_MS = 86460000 -- a minute more than the longest delay and lease that the settings allow
 redis.call('ZREM', KEYS[5], '') -- allowed when out of memory, as are all writes after it
 
 take_room_back(KEYS[2])
