@@ -1,6 +1,7 @@
 """The Celery app of a project, with tasks of its own; ours are set up by hand, as in `delivery_app`.
 
 LISTENER     "no": its workers have no listener, so that only beat has the queues swept.
+SOFT_LIMIT   the soft time limit that messages state, in seconds, instead of one that none reaches.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 from celery import Celery
 from delivery_app import app
 
+from vwo_celery.celery import options
 from vwo_celery.celery.listener import Listener
 
 __all__ = ["app"]
@@ -18,6 +20,9 @@ __all__ = ["app"]
 os.environ.pop("VWO_CELERY_ALLOWED_HOSTS")
 if os.environ.get("LISTENER") == "no":
     Listener.enabled = False
+if "SOFT_LIMIT" in os.environ:
+    _soft = int(os.environ["SOFT_LIMIT"])
+    options.limits = lambda settings: options.Limits(_soft, 60 * _soft)
 
 
 @app.task(name="project.make_an_app")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+import msgspec
 import pytest
 from celery import Celery
 
 from tools.installation import Installation, event
+from vwo_celery.testing import RedisServer
 from vwo_celery.testing.standin.faults import Fault
 
 NAMES = [f"e{number}" for number in range(10)]
@@ -62,6 +64,21 @@ def test_time_limits_of_the_project(installation: Installation, arguments: tuple
     assert "TimeLimitExceeded" not in worker.log()
 
 
+def test_a_soft_time_limit_hands_the_batch_back(installation: Installation) -> None:
+    """A delivery that hangs is interrupted; its batch is sent again at once, and no attempt counted."""
+    installation.app = "project_app"
+    installation.standin.fail(Fault(connection="hang"))
+    worker = installation.worker("--pool=prefork", SOFT_LIMIT="2")
+    queue = installation.connect(events_per_request=10)
+
+    queue.enqueue_many([event(name) for name in NAMES])
+
+    worker.wait_until(lambda: installation.snapshot(queue).delivered == 10, 15)
+    assert "Soft time limit (2s) exceeded" in worker.log()
+    assert installation.reports("released") == []
+    assert [report["attempt"] for report in installation.reports("delivered")] == [1]
+
+
 def test_a_project_that_accepts_only_pickle(installation: Installation) -> None:
     """In an app that accepts no JSON, our messages have the app's own serializer."""
     pickling = {"accept_content": ["pickle"], "task_serializer": "pickle"}
@@ -94,3 +111,41 @@ def test_beat_alone_has_everything_delivered(installation: Installation) -> None
     assert "sweep" not in beat.log()
     assert "sweep[" not in worker.log()
     assert "vwo_celery.deliver[" in worker.log()
+
+
+@pytest.mark.parametrize("same_redis", [True, False], ids=["two namespaces", "two Redis servers"])
+def test_two_fleets_share_a_celery_queue(installation: Installation, same_redis: bool) -> None:
+    """A task message that reaches a worker of another fleet is passed on, and the worker says so."""
+    quietly = {
+        "VWO_CELERY_SWEEP_INTERVAL_SECONDS": "60",
+        "VWO_CELERY_BROKER_URL": installation.redis_url,
+    }
+    with RedisServer() as server:
+        other = Installation(
+            installation.redis_url if same_redis else server.url,
+            installation.standin,
+            installation.folder,
+        )
+        settings = {"namespace": "staging"} if same_redis else {}
+        other.env |= {f"VWO_CELERY_{name.upper()}": value for name, value in settings.items()}
+        if not same_redis:  # in one namespace, a queue that both know cannot be told apart
+            other.destination = msgspec.structs.replace(other.destination, account_id=1)
+        workers = [
+            installation.worker("--hostname=ours@here", **quietly),
+            other.worker("--hostname=theirs@here", name="theirs", **quietly),
+        ]
+        queues = [
+            installation.connect(events_per_request=1),
+            other.connect_with(settings, events_per_request=1),
+        ]
+
+        for number in range(20):
+            for owner, queue in zip("ab", queues, strict=True):
+                queue.enqueue(event(f"{owner}{number}"))
+        workers[0].wait_until(lambda: len(installation.delivered()) == 40)
+
+        assert set(Counter(installation.delivered()).values()) == {1}
+        logs = [worker.log() for worker in workers]
+        assert all("give each a celery_queue of its own" in log for log in logs)
+        assert not any("Traceback" in log for log in logs)
+        other.stop()

@@ -5,7 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from vwo_celery.operating.doctor.broker import BrokerFacts, broker_findings
+from vwo_celery.operating.doctor.broker import (
+    BrokerFacts,
+    broker_findings,
+    misdirected_finding,
+)
 from vwo_celery.operating.doctor.finding import Finding
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.workers import beat_finding, listener_finding
@@ -109,6 +113,44 @@ def test_who_consumes_our_tasks(
     assert (consumers.check, consumers.state) == ("consumers", state)
     assert words in consumers.what
     assert bool(consumers.remedy) == (state != "ok")
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "words"),
+    [
+        ({"hasty": {"w1": 5.0}}, "time limits", "cut off in its POST by w1 after 5 s"),
+        ({"refusing": ("w1",)}, "serializers", "w1 does not accept the task messages"),
+    ],
+)
+def test_what_a_project_sets_for_all_tasks(
+    changes: dict[str, object], check: str, words: str
+) -> None:
+    """A worker whose settings cut our tasks off, or refuse their messages, is a problem."""
+    *_, finding = broker_findings(msgspec.structs.replace(BROKER, **changes), ["h:1"])
+
+    assert (finding.check, finding.state) == (check, "problem")
+    assert words in finding.what
+    assert finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "namespace", "words"),
+    [
+        (60, "staging", ["60 s ago a worker got a task message of namespace 'staging'"]),
+        (60, "", ["60 s ago a worker got a task message of another fleet"]),
+        (7200, "staging", []),
+    ],
+)
+def test_messages_of_another_fleet(age_seconds: int, namespace: str, words: list[str]) -> None:
+    """Messages of another fleet within the last hour are a warning that leads to a celery_queue."""
+    now = 1_000_000_000
+    found = list(misdirected_finding(now - 1000 * age_seconds, namespace, now))
+
+    assert [each in finding.what for each, finding in zip(words, found, strict=True)] == [
+        True for _ in words
+    ]
+    assert all("VWO_CELERY_CELERY_QUEUE" in finding.remedy for finding in found)
+    assert list(misdirected_finding(0, "", now)) == []
 
 
 def test_without_workers_no_celery_queue_is_named() -> None:

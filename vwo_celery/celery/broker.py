@@ -6,6 +6,7 @@ second counts as absent. No task is sent and nothing is changed, so nothing can 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from celery import Celery
 from celery.app.utils import find_app
 from kombu.transport import TRANSPORT_ALIASES
 
-from vwo_celery.celery.options import DELIVER
+from vwo_celery.celery.options import DELIVER, is_accepted, shortest_limit_seconds
 from vwo_celery.connections import open_client
 from vwo_celery.errors import SettingsError
 from vwo_celery.operating.doctor.broker import BrokerFacts
@@ -26,6 +27,8 @@ _CONNECT_SECONDS = 2
 _ANSWER_SECONDS = 1.0
 _REDIS, _RABBITMQ = ("redis", "rediss"), ("amqp", "amqps", "pyamqp")
 _CELERYS_DEFAULT_QUEUE = "celery"
+#: Options of our tasks that workers are asked for.
+_OPTIONS = ("serializer", "soft_time_limit", "time_limit")
 
 
 def look_at_broker(settings: Settings, app_name: str = "") -> BrokerFacts:
@@ -97,41 +100,88 @@ def _is_cluster(url: str) -> bool:
 
 
 def _ask(apps: list[Celery], settings: Settings, masked: str) -> BrokerFacts:
-    """Ask the workers of *apps* which queues they consume and which tasks they know."""
+    """Ask the workers of *apps* which queues they consume, and how they would run our tasks."""
     consumed: dict[str, set[str]] = {}
-    tasks: dict[str, list[str]] = {}
-    target = settings.celery_queue
+    tasks: dict[str, dict[str, str]] = {}
+    configurations: dict[str, dict[str, Any]] = {}
     for app in apps:
         inspect = app.control.inspect(timeout=_ANSWER_SECONDS)
         queues: dict[str, list[Any]] = inspect.active_queues() or {}
         if not queues:
             continue  # further questions would wait in vain, too
         consumed |= {worker: {queue["name"] for queue in those} for worker, those in queues.items()}
-        tasks |= inspect.registered() or {}
-        target = target or _default_queue(inspect.conf() or {}, tasks)
-    return _facts(masked, target or _CELERYS_DEFAULT_QUEUE, consumed, tasks)
+        registered = inspect.registered(*_OPTIONS) or {}
+        tasks |= {worker: _deliver_options(those) for worker, those in registered.items()}
+        configurations |= inspect.conf() or {}
+    target = settings.celery_queue or _default_queue(configurations, tasks)
+    return _facts(masked, target, settings, consumed, tasks, configurations)
+
+
+def _deliver_options(registered: list[str]) -> dict[str, str]:
+    """Options of `deliver` among the tasks that a worker knows; empty if it does not know it."""
+    for line in registered:  # "NAME [OPTION=VALUE OPTION=VALUE]"; without options the name alone
+        name, _, options = line.partition(" ")
+        if name == DELIVER:
+            pairs = (pair.partition("=") for pair in options.strip("[]").split())
+            return {"name": name, **{option: value for option, _, value in pairs}}
+    return {}
 
 
 def _facts(
-    masked: str, target: str, consumed: dict[str, set[str]], tasks: dict[str, list[str]]
+    masked: str,
+    target: str,
+    settings: Settings,
+    consumed: dict[str, set[str]],
+    tasks: dict[str, dict[str, str]],
+    configurations: dict[str, dict[str, Any]],
 ) -> BrokerFacts:
-    """The facts about the queue *target*, from what each worker consumes and knows."""
+    """The facts about the queue *target*, from what each worker consumes, knows and is set to."""
     consumers = sorted(worker for worker, queues in consumed.items() if target in queues)
+    ours = [worker for worker in consumers if tasks.get(worker)]
+    accepted = {worker: _accepted(configurations.get(worker, {})) for worker in ours}
+    sent = {tasks[worker].get("serializer", "json") for worker in ours}
     return BrokerFacts(
         url=masked,
         queue=target,
         workers=tuple(sorted(consumed)),
         consumers=tuple(consumers),
-        strangers=tuple(n for n in consumers if n in tasks and DELIVER not in tasks[n]),
+        strangers=tuple(n for n in consumers if n in tasks and not tasks[n]),
+        hasty={
+            worker: limit
+            for worker in ours
+            if (limit := _limit_seconds(tasks[worker], configurations.get(worker, {})))
+            < shortest_limit_seconds(settings)
+        },
+        refusing=tuple(
+            worker
+            for worker, types in accepted.items()
+            if not all(is_accepted(serializer, types) for serializer in sent)
+        ),
     )
 
 
-def _default_queue(configurations: dict[str, Any], tasks: dict[str, list[str]]) -> str:
-    """The default queue of the workers that know our tasks; "" if no worker does."""
+def _limit_seconds(options: dict[str, str], configuration: dict[str, Any]) -> float:
+    """The time limit under which a worker runs `deliver`: the task's own, else the project's."""
+    limits = []
+    for option in ("soft_time_limit", "time_limit"):
+        given = options.get(option) or configuration.get(f"task_{option}")
+        limits.append(float(given) if given else math.inf)
+    return min(limits)
+
+
+def _accepted(configuration: dict[str, Any]) -> list[str]:
+    given = configuration.get("accept_content")
+    return [str(each) for each in given] if isinstance(given, list | tuple) else ["json"]
+
+
+def _default_queue(
+    configurations: dict[str, dict[str, Any]], tasks: dict[str, dict[str, str]]
+) -> str:
+    """The default queue of the workers that know our tasks; Celery's own if no worker does."""
     for worker, configuration in configurations.items():
-        if DELIVER in tasks.get(worker, ()):
+        if tasks.get(worker):
             return str(configuration.get("task_default_queue") or _CELERYS_DEFAULT_QUEUE)
-    return ""
+    return _CELERYS_DEFAULT_QUEUE
 
 
 def _without_secrets(exc: Exception, url: str) -> str:

@@ -45,6 +45,11 @@ def longest_delivery_seconds(settings: Settings) -> float:
     return BUDGET_SECONDS + posts + SEARCH_SECONDS + settings.lease_seconds
 
 
+def shortest_limit_seconds(settings: Settings) -> float:
+    """Shortest time limit that cuts no ordinary delivery off in its POST."""
+    return BUDGET_SECONDS + settings.request_timeout_seconds
+
+
 def limits(settings: Settings) -> Limits:
     """The limits that no delivery reaches unless it hangs.
 

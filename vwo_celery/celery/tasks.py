@@ -56,7 +56,7 @@ def deliver(self: Any, queue: str, shard: int, token: str) -> None:
     except QueueUnknown as exc:
         misdirected.pass_on(self, worker, str(exc))
     except BaseException as exc:
-        if stopping() or not isinstance(exc, Exception) or isinstance(exc, _INTERRUPTIONS):
+        if stopping() or not isinstance(exc, Exception) or worker.is_interruption(exc):
             _leave(worker.fleet, wakeup)  # another worker sends what was handed back
         raise
 

@@ -108,7 +108,7 @@ def release_after(attempt: Attempt, exc: Exception) -> None:
     Celery raises errors from its signal handlers, into whatever code runs at that moment: at a soft
     time limit, and at the cold shutdown of the pool solo.
     """
-    if attempt.worker.stopping() or isinstance(exc, attempt.worker.interruptions):
+    if attempt.worker.stopping() or attempt.worker.is_interruption(exc):
         attempt.lease.hand_back()
         return
     error = f"the worker failed: {type(exc).__name__}"

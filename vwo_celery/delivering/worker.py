@@ -59,7 +59,7 @@ class Worker:
         self.wake = wake
         self.clock = clock
         self.stopping = stopping
-        self.interruptions = interruptions
+        self._interruptions = interruptions
         self.name = name or process_name()
         self.declining = Declining(fleet, settings, self.name, clock)
         self.leases = Leases()
@@ -70,6 +70,10 @@ class Worker:
             allowed_hosts=settings.allowed_hosts,
         )
         self._registrations: dict[str, tuple[float, Registration]] = {}
+
+    def is_interruption(self, exc: BaseException) -> bool:
+        """Whether an exception, or the one that it was made of, came from outside."""
+        return any(isinstance(each, self._interruptions) for each in (exc, exc.__cause__))
 
     def registration(self, queue: str) -> Registration:
         """Return a queue's registration, at most a few seconds old.

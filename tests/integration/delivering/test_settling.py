@@ -15,6 +15,7 @@ from tools.waiting import wait_until
 from vwo_celery import signals
 from vwo_celery.delivering import sizes
 from vwo_celery.delivering.delivery import deliver
+from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import flushing
@@ -479,19 +480,36 @@ class Stop(BaseException):
     """The exception that a stopping worker raises at any place."""
 
 
+class TimeIsUp(Exception):
+    """An ordinary exception that comes from outside, as Celery raises at a soft time limit."""
+
+
 @pytest.mark.declared_keys(*KEPT)
+@pytest.mark.parametrize("exception", [Stop, TimeIsUp])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "delivery._call_for_help", "redis.Redis.lrange", "delivery.keep_lease",
+        "delivery.send", "delivery.judge", "settling.acknowledge",
+    ],
+)  # fmt: skip
 def test_an_interrupted_batch_is_handed_back(
-    make: Make, vwo: Vwo, monkeypatch: pytest.MonkeyPatch
+    make: Make, vwo: Vwo, monkeypatch: pytest.MonkeyPatch, exception: Any, place: str
 ) -> None:
     """An interrupted batch is handed back: free at once, in its old place, and no attempt is counted."""
-    made = make(per_request=2)
+    made = make(per_request=2, backoff_base_seconds=30, backoff_max_seconds=30)
+    made.worker = Worker(
+        made.worker.fleet, made.worker.settings, made.woken.append, interruptions=(TimeIsUp,)
+    )
     made.enqueue(0, 1, 2, 3)
 
     def stop(*_: Any, **__: Any) -> Any:
-        raise Stop
+        raise exception
 
-    monkeypatch.setattr("vwo_celery.delivering.delivery.send", stop)
-    with pytest.raises(Stop):
+    monkeypatch.setattr(
+        place if place.startswith("redis") else f"vwo_celery.delivering.{place}", stop
+    )
+    with pytest.raises((exception, QueueUnavailable)):
         made.deliver()
     monkeypatch.undo()
 

@@ -21,6 +21,14 @@ app = Celery("stranger", broker={url!r})
 app.conf.broker_transport_options = {{"global_keyprefix": {prefix!r}}}
 app.conf.task_default_queue = {queue!r}
 """
+#: A worker whose release lets the project's settings reach our tasks.
+UNGUARDED = """
+app.conf.task_time_limit = 3
+app.conf.task_default_rate_limit = "10/s"
+app.conf.accept_content = ["json", "yaml"]
+@app.task(name="vwo_celery.deliver", serializer="yaml")
+def deliver(): ...
+"""
 pytestmark = pytest.mark.declared_keys("_kombu.*", "*:broker:*", "watched", "unacked*")
 
 
@@ -87,6 +95,24 @@ def test_a_worker_that_does_not_know_our_tasks_is_found(
     assert facts.queue == "vwo_celery"
     assert facts.consumers == ("stranger@here", "workers.app@here")
     assert facts.strangers == ("stranger@here",)
+
+
+def test_settings_that_harm_our_tasks_are_found(redis_url: str, start: Any, tmp_path: Path) -> None:
+    """A worker that cuts our tasks off in a POST, or does not accept their messages, is found."""
+    settings = Settings(redis_url=redis_url)
+    text = STRANGER.format(url=redis_url, prefix="vwo:broker:", queue="vwo_celery")
+    (tmp_path / "unguarded.py").write_text(text + UNGUARDED)
+    start("workers.app")
+    alone = look_at_broker(settings)
+    start("unguarded", tmp_path)
+
+    facts = wait_for(
+        lambda: len((seen := look_at_broker(settings)).consumers) == 2 and seen, what="both"
+    )
+
+    assert (alone.hasty, alone.refusing) == ({}, ())
+    assert (facts.hasty, facts.refusing) == ({"unguarded@here": 3.0}, ("workers.app@here",))
+    assert facts.strangers == ()
 
 
 def test_an_app_with_its_own_ways_is_asked_by_name(

@@ -12,7 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.operating.doctor.broker import BrokerFacts, broker_findings
+from vwo_celery.operating.doctor.broker import (
+    BrokerFacts,
+    broker_findings,
+    misdirected_finding,
+)
 from vwo_celery.operating.doctor.finding import Finding, ok, problem
 from vwo_celery.operating.doctor.permissions import permission_finding
 from vwo_celery.operating.doctor.queues import queue_findings
@@ -59,6 +63,7 @@ def examine(
         listeners = fleet.listeners()
         yield listener_finding(listeners)
         yield beat_finding(fleet.last_sweeps_ms(), fleet.now_ms(), settings)
+        yield from misdirected_finding(*fleet.last_misdirected(), fleet.now_ms())
         yield from queue_findings(fleet, settings)
     except QueueUnavailable as exc:
         remedy = "start it, or correct redis_url (VWO_CELERY_REDIS_URL, --redis-url)"

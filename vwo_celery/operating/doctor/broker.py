@@ -5,13 +5,16 @@ Pure decisions on facts that the Celery adapter collects: nothing to lose.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.operating.doctor.workers import START_WORKER
-from vwo_celery.text.amounts import count
+from vwo_celery.text.amounts import count, span
+
+#: Longest time for which a misdirected message deserves a warning, in seconds.
+_RECENT_SECONDS = 3600.0
 
 
 class BrokerFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +29,8 @@ class BrokerFacts(msgspec.Struct, frozen=True, kw_only=True):
         workers: Names of the workers that answered.
         consumers: Those of them that consume that queue.
         strangers: Consumers that do not know our tasks and would throw them away.
+        hasty: Consumers whose time limit cuts off a POST, and that limit in seconds.
+        refusing: Consumers that do not accept the messages that another of them sends.
     """
 
     url: str
@@ -36,6 +41,8 @@ class BrokerFacts(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[str, ...] = ()
     consumers: tuple[str, ...] = ()
     strangers: tuple[str, ...] = ()
+    hasty: Mapping[str, float] = {}
+    refusing: tuple[str, ...] = ()
 
 
 def broker_findings(broker: BrokerFacts, listeners: Sequence[str]) -> Iterator[Finding]:
@@ -60,6 +67,46 @@ def broker_findings(broker: BrokerFacts, listeners: Sequence[str]) -> Iterator[F
     else:
         yield ok("broker", f"{broker.url} answers")
         yield _consumers(broker, listeners)
+        yield from _settings_of_consumers(broker)
+
+
+def _settings_of_consumers(broker: BrokerFacts) -> Iterator[Finding]:
+    if broker.hasty:
+        which = ", ".join(f"{name} after {span(limit)}" for name, limit in broker.hasty.items())
+        yield problem(
+            "time limits",
+            f"a delivery is cut off in its POST by {which}: what VWO had accepted is sent again",
+            "upgrade these workers: from 0.2.0 on our tasks state limits of their own; or raise "
+            "task_time_limit and task_soft_time_limit",
+        )
+    if broker.refusing:
+        yield problem(
+            "serializers",
+            f"{', '.join(broker.refusing)} does not accept the task messages of other workers of "
+            f"Celery queue {broker.queue!r}, and throws them away",
+            "give all workers of that queue the same accept_content, one release of vwo_celery, or "
+            "a celery_queue of their own (VWO_CELERY_CELERY_QUEUE)",
+        )
+
+
+def misdirected_finding(last_ms: int, namespace: str, now_ms: int) -> Iterator[Finding]:
+    """Judge whether workers lately got task messages of another fleet.
+
+    Args:
+        last_ms: Unix ms of the last such message, 0 for none.
+        namespace: Its namespace, "" if unknown.
+        now_ms: Redis' time.
+    """
+    age_seconds = (now_ms - last_ms) / 1000
+    if not last_ms or age_seconds > _RECENT_SECONDS:
+        return
+    whose = f"namespace {namespace!r}" if namespace else "another fleet, or of a deleted queue,"
+    yield warn(
+        "misdirected",
+        f"{span(max(0.0, age_seconds))} ago a worker got a task message of {whose}: fleets that share "
+        "a Celery queue get each other's messages, and batches wait for a sweep",
+        "give each fleet a celery_queue of its own (VWO_CELERY_CELERY_QUEUE), and workers with -Q",
+    )
 
 
 def _consumers(broker: BrokerFacts, listeners: Sequence[str]) -> Finding:
@@ -80,8 +127,8 @@ def _consumers(broker: BrokerFacts, listeners: Sequence[str]) -> Finding:
     if not broker.workers and listeners:
         listen = count(len(listeners), "worker listens", "workers listen")
         remedy = (
-            "workers of the pool solo answer only between tasks; else see whether the workers' "
-            "broker is the one named here"
+            "workers of the pool solo answer only between tasks, and workers that accept no JSON only "
+            "to --app; else see whether the workers' broker is the one named here"
         )
         return warn("consumers", f"no worker answered, though {listen}", remedy)
     if not broker.workers:  # nor is it known which queue they would consume
