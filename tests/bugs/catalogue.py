@@ -106,6 +106,58 @@ BUGS: tuple[Bug, ...] = (
         "self.dropped[note.outcome] += note.events", "self._noted += note.events",
         "integration/producing/test_producer_flush.py -k own_fate",
     ),
+    # -- a project's own apps, tasks and settings
+    Bug(
+        "our tasks run with the app that runs them",
+        "they run with the thread's current app", "celery/tasks.py",
+        "    worker = worker_of(self.app)\n    wakeup = ",
+        "    from celery import current_app\n\n"
+        "    worker = worker_of(current_app._get_current_object())\n    wakeup = ",
+        "acceptance/test_projects.py -k 'app_that and threads'",
+    ),
+    Bug(
+        "the app that a worker or beat starts is set up",
+        "an app that gets the tasks is not noted", "celery/task.py",
+        "        note_tasks(app)\n", "",
+        "integration/adapters/test_setup.py -k app_that_starts",
+    ),
+    Bug(
+        "a project's time limit cuts no POST off",
+        "what it sets for all tasks reaches ours", "celery/task.py",
+        "        for option in (*_OWN, *_STATED):\n", "        for option in ():\n",
+        "integration/adapters/test_setup.py -k reach_ours",
+    ),
+    Bug(
+        "a batch is handed back at a soft time limit",
+        "an attempt is counted", "delivering/attempts.py",
+        " or attempt.worker.is_interruption(exc)", "",
+        f"{_SETTLING} -k interrupted",
+    ),
+    Bug(
+        "our messages pass in any app",
+        "they are JSON where the app accepts none", "celery/options.py",
+        "    for name in (_SERIALIZER, str(app.conf.task_serializer), *accepted):",
+        "    for name in (_SERIALIZER,):",
+        "integration/adapters/test_setup.py -k any_app",
+    ),
+    Bug(
+        "a message of another namespace is passed on",
+        "its namespace is not looked at", "celery/misdirected.py",
+        "return namespace is not None and ", "return False and ",
+        "acceptance/test_projects.py -k namespaces",
+    ),
+    Bug(
+        "few sweeps wait while no worker runs",
+        "beat sends one at each interval", "queue/sweep_messages.py",
+        "    if unanswered and 0 <= ", "    if False and 0 <= ",
+        "integration/adapters/test_beat.py -k few_messages",
+    ),
+    Bug(
+        "a sweep that comes late does nothing",
+        "each is run", "queue/sweep_messages.py",
+        "_RECENT_SHARE = 0.5", "_RECENT_SHARE = 0.0",
+        "integration/adapters/test_beat.py -k comes_late",
+    ),
     # -- 400
     Bug(
         "after a 400 only the events to blame are dead-lettered",
