@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from vwo_celery.celery.options import NAMESPACE_HEADER
+from vwo_celery.celery.publisher import PUBLISHED_HEADER, ROUTE_HEADER
 from vwo_celery.celery.setup import settings_of
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import VwoCeleryError
@@ -17,6 +18,8 @@ from vwo_celery.logs import log
 
 #: Header that counts how often a message was passed on.
 _PASSED_HEADER = "vwo_passed"
+#: Headers that stay those of the first publisher.
+_KEPT_HEADERS = (NAMESPACE_HEADER, ROUTE_HEADER, PUBLISHED_HEADER)
 #: Most times that a message is passed on: a broker hands messages to waiting workers in turn, and
 #: where the right ones are all busy, they find the batch when they are done.
 MOST_PASSES = 8
@@ -42,8 +45,9 @@ def pass_on(task: Any, worker: Worker, why: str) -> None:
     if passed >= MOST_PASSES:
         log.debug("a task message was dropped after %d workers: %s", passed, why)
         return
-    kept = {NAMESPACE_HEADER: request.get(NAMESPACE_HEADER), _PASSED_HEADER: passed + 1}
+    kept = {name: request.get(name) for name in _KEPT_HEADERS}
     headers = {name: value for name, value in kept.items() if value is not None}
+    headers[_PASSED_HEADER] = passed + 1
     try:
         task.publish(request.args, request.kwargs, headers=headers, **_origin(request))
     except Exception as exc:  # each transport has errors of its own

@@ -46,11 +46,12 @@ def deliver(self: Any, queue: str, shard: int, token: str) -> None:
     """Send the batches of one shard; the first claim gives the wake-up's slot back."""
     worker = worker_of(self.app)
     wakeup = Wakeup(queue, shard, token)
-    route = str(self.request.get(ROUTE_HEADER) or "")
-    _note_task(worker, route, int(self.request.get(PUBLISHED_HEADER) or 0))
     if misdirected.is_misdirected(self):
+        _note_task(worker)  # without the time of publishing, which the other fleet waits for
         misdirected.pass_on(self, worker, f"queue {queue} of another namespace")
         return
+    route = str(self.request.get(ROUTE_HEADER) or "")
+    _note_task(worker, route, int(self.request.get(PUBLISHED_HEADER) or 0))
     try:
         delivery.deliver(worker, wakeup, lambda: bool(route) and worker.fleet.others_wait(route))
     except QueueUnknown as exc:
