@@ -2,7 +2,7 @@
 
     celery -A vwo_celery.demo.app worker
 
-Its one receiver records each batch that VWO accepted, for the report.
+Its receivers record each batch that VWO accepted, for the report, and have beat sweep at once.
 """
 
 from __future__ import annotations
@@ -39,6 +39,12 @@ def note_delivery(report: BatchReport, **_: Any) -> None:
 @signals.beat_init.connect
 def _join_demo(**_: Any) -> None:
     die_with_demo()
+
+
+@signals.beat_init.connect
+def _sweep_at_once(**_: Any) -> None:
+    """Send a sweep when beat starts: the demo shows that beat is ready by a sweep that was run."""
+    app.send_task("vwo_celery.sweep")
 
 
 @signals.worker_process_init.connect

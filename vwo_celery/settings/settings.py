@@ -100,7 +100,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     sweep_interval_seconds: Annotated[
-        float, _seconds(0.05, 3600, "Time between two sweeps, which find the batches that are due.")
+        float,
+        _seconds(
+            0.05,
+            3600,
+            "Time between two sweeps, which find the batches that are due; those that beat sends as a "
+            "backstop are at least ten seconds apart.",
+        ),
     ] = 1.0
     enqueue_timeout_seconds: Annotated[
         float,

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis as redis_py
 from celery import Celery, Task
 
 import vwo_celery
 from vwo_celery.celery.options import limits, longest_delivery_seconds, serializer_of
 from vwo_celery.celery.tasks import publisher_of
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.settings import Settings
 
@@ -151,7 +153,8 @@ def test_our_messages_pass_in_any_app(accepted: list[str], own: str, chosen: str
 def test_a_message_states_its_options() -> None:
     """A wake-up's message carries serializer, limits and namespace."""
     app = make_app(accept_content=["pickle"], task_serializer="pickle")
-    publisher_of(app).publish(Wakeup("fme-1-a", 0, "token"))
+    without_redis = Fleet(redis_py.Redis(port=1), "vwo")
+    publisher_of(app, without_redis).publish(Wakeup("fme-1-a", 0, "token"))
 
     with app.connection_for_read() as connection:
         channel: Any = connection.default_channel
