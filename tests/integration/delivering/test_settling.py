@@ -489,7 +489,7 @@ class TimeIsUp(Exception):
 @pytest.mark.parametrize(
     "place",
     [
-        "delivery._call_for_help", "redis.Redis.lrange", "delivery.keep_lease",
+        "delivery._wake", "redis.Redis.lrange", "delivery.keep_lease",
         "delivery.send", "delivery.judge", "settling.acknowledge",
     ],
 )  # fmt: skip
