@@ -87,6 +87,34 @@ def _end_worker(fleet: Fleet, how: signal.Signals) -> None:
     worker.wait(3 * SOON_SECONDS)
 
 
+#: Variables of a worker that may not send to the queue's host, and whose other settings differ, too.
+_DIFFERENT = {
+    "VWO_CELERY_ALLOWED_HOSTS": "",
+    "VWO_CELERY_LEASE_SECONDS": "60",
+    "VWO_CELERY_BACKOFF_MAX_SECONDS": "1",
+}
+
+
+@contextmanager
+def workers_differ(fleet: Fleet) -> Iterator[None]:
+    """A rolling deploy: a worker of other settings, which may not send to the host, runs beside."""
+    other = fleet.installation.worker(f"--pool={fleet.kit.pool}", name="differing", **_DIFFERENT)
+    yield
+    os.kill(other.pid, signal.SIGTERM)
+    other.wait(3 * SOON_SECONDS)
+
+
+@contextmanager
+def no_worker_may_send(fleet: Fleet) -> Iterator[None]:
+    """Only a worker that may not send to the queue's host, until another is started beside it."""
+    _end_worker(fleet, signal.SIGTERM)
+    other = fleet.installation.worker(f"--pool={fleet.kit.pool}", name="differing", **_DIFFERENT)
+    yield
+    fleet.start_worker()
+    os.kill(other.pid, signal.SIGTERM)
+    other.wait(3 * SOON_SECONDS)
+
+
 @contextmanager
 def beat_dead(fleet: Fleet) -> Iterator[None]:
     """No beat."""
@@ -181,6 +209,19 @@ ROWS = (
         inflict=worker_ended(signal.SIGQUIT),
         seconds=0,
         leases_lost=IN_FLIGHT,
+    ),
+    Row(
+        name="workers-differ",
+        fault="a worker beside that may not send to the host, with other lease and backoff",
+        inflict=workers_differ,
+        seconds=4,
+        least_requests=2,
+    ),
+    Row(
+        name="no-worker-may-send",
+        fault="only a worker that may not send to the host",
+        inflict=no_worker_may_send,
+        seconds=4,
     ),
     # -- triggers
     Row(
