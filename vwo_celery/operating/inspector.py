@@ -56,6 +56,8 @@ class QueueView(msgspec.Struct, frozen=True):
         dead_batches: Number of those batches.
         dropped: Dropped after they were accepted, by reason.
         refused: Refused because the queue was full; never accepted.
+        fullness: Share of its capacity that is taken in the fullest shard, 1 for all of it; 0 if the
+            capacity is unknown.
         oldest_age_seconds: Time since the oldest of open, ready, in flight and released was
             enqueued; None if there is none.
         late_seconds: Time since the oldest of open and ready should have left; 0 if none is late.
@@ -88,6 +90,7 @@ class QueueView(msgspec.Struct, frozen=True):
     dead_batches: int
     dropped: dict[str, int]
     refused: int
+    fullness: float
     oldest_age_seconds: float | None
     late_seconds: float
     next_try_seconds: float | None
@@ -107,14 +110,6 @@ class QueueView(msgspec.Struct, frozen=True):
     def undelivered(self) -> int:
         """Events that are neither delivered, dropped nor dead."""
         return self.open + self.ready + self.in_flight + self.released
-
-    @property
-    def fullness(self) -> float:
-        """Share of the capacity that is taken, 1 for all of it; 0 if the capacity is unknown."""
-        if self.limits is None:
-            return 0.0
-        events = self.undelivered / self.limits.capacity_events
-        return max(events, self.bytes / self.limits.capacity_bytes) / len(self.shards)
 
     @property
     def idle(self) -> bool:
@@ -205,6 +200,7 @@ def _view(queue: str, shards: list[Snapshot]) -> QueueView:
         dead_batches=_sum(shards, lambda shard: len(shard.batches_in("dead"))),
         dropped=_dropped(shards),
         refused=_sum(shards, lambda shard: shard.refused),
+        fullness=max(map(_fullness, shards)),
         oldest_age_seconds=_oldest_age_seconds(shards),
         late_seconds=max(map(_late_seconds, shards)),
         next_try_seconds=retry.in_seconds,
@@ -222,6 +218,14 @@ def _view(queue: str, shards: list[Snapshot]) -> QueueView:
 
 def _sum(shards: Iterable[Snapshot], number: Callable[[Snapshot], int]) -> int:
     return sum(map(number, shards))
+
+
+def _fullness(shard: Snapshot) -> float:
+    """Share of a shard's capacity that is taken; others may have more room, or be used no more."""
+    if shard.limits is None:
+        return 0.0
+    events = shard.counted_events / shard.limits.capacity_events
+    return max(events, shard.counted_bytes / shard.limits.capacity_bytes)
 
 
 class _Retry(NamedTuple):

@@ -169,6 +169,17 @@ def test_shards_beyond_a_lowered_number_send_one_batch_at_a_time(queues: Queues)
     ]
 
 
+def test_a_full_shard_is_not_hidden_by_empty_ones(queues: Queues) -> None:
+    """A queue is as full as its fullest shard: those beyond a lowered number take no more events."""
+    queues.add(shards=4)
+    lowered = lower(queues)
+    queues.fill(lowered, 8)
+    limits = {"capacity_events": 10}
+    queues.client.hset(queues.shard(lowered).keys.meta, mapping=limits)
+
+    assert queues.view(lowered).fullness == 0.8
+
+
 def test_the_bound_of_dead_letters_is_the_queues(queues: Queues) -> None:
     """max_dead_events bounds a queue's dead letters in whichever shards they are; the oldest go."""
     queue = filled(queues)
