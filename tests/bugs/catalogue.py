@@ -15,8 +15,8 @@ BUGS: tuple[Bug, ...] = (
         "a batch is acked only if VWO accepted it",
         "a release acks it",
         "delivering/settling.py",
-        "    attempt.lease.release(delay_seconds=delay, error=error)\n",
-        "    attempt.lease.ack()\n",
+        "    if not attempt.lease.release(delay_seconds=delay, error=error):\n",
+        "    if not attempt.lease.ack():\n",
         f"{_SETTLING} -k backlog_leaves",
     ),
     Bug(
@@ -106,6 +106,12 @@ BUGS: tuple[Bug, ...] = (
         "self.dropped[note.outcome] += note.events", "self._noted += note.events",
         "integration/producing/test_producer_flush.py -k own_fate",
     ),
+    Bug(
+        "a refused event is counted once",
+        "each try of the drainer counts it again",
+        "spool/drain.py",
+        "names, spooled=True)", "names)",
+        "integration/spool/test_spool_policies.py -k counted_once",
     # -- a project's own apps, tasks and settings
     Bug(
         "our tasks run with the app that runs them",

@@ -494,6 +494,18 @@ def test_a_full_queue_refuses_all_of_a_push(world: World, limits: Limits, code: 
     assert world.changes() == {"meta": {"refused": 3}}
 
 
+def test_a_push_from_a_spool_is_not_counted_as_refused(world: World) -> None:
+    """Events that wait elsewhere and come again do not count as refused, however often they come."""
+    limits = replace(LIMITS, capacity_events=6)
+    world.given(limits=limits, meta={**KNOWN, "events": 5, "bytes": 50, "accepted": 9})
+    command = world.shard.push_command(mark(), [NINE, NINE], 3, count_refusal=False)
+
+    pushed = world.call(world.shard.push, command)
+
+    assert pushed.code == TOO_MANY_EVENTS
+    assert world.changes() == {}
+
+
 def test_a_queue_may_be_filled_to_its_capacity(world: World) -> None:
     """The last event that fits into the queue is stored."""
     limits = replace(LIMITS, capacity_events=7, capacity_bytes=70)

@@ -7,7 +7,7 @@ batches it has not come to are unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 import msgspec
@@ -185,13 +185,13 @@ def redrive(
     session = context.ensure_object(Session)
     found = _find(session, queues, batches, reason)
     if dry_run:
-        _report(session, "would_be_redriven", found, sum(each.events for each in found))
+        _report(session, "would_be_redriven", _all_of(found))
         return
-    events = _with_progress(
+    done = _with_progress(
         session, found,
         lambda each: operations.redrive(session.fleet, found, each=each),
     )  # fmt: skip
-    _report(session, "redriven", found, events)
+    _report(session, "redriven", done)
 
 
 @dead.command()
@@ -216,29 +216,48 @@ def purge(
     session = context.ensure_object(Session)
     found = _find(session, queues, batches, reason)
     if dry_run:
-        _report(session, "would_be_purged", found, sum(each.events for each in found))
+        _report(session, "would_be_purged", _all_of(found))
         return
     if found and not yes:
         names = count(len({each.queue for each in found}), "queue")
         click.confirm(f"Drop {_sum(found)} of {names} for good?", abort=True, err=True)
-    events = _with_progress(
+    done = _with_progress(
         session, found, lambda each: operations.purge(session.fleet, found, each=each)
     )
-    _report(session, "purged", found, events)
+    _report(session, "purged", done)
+
+
+class _Done(NamedTuple):
+    """Batches, and their events, that a command changed."""
+
+    batches: int
+    events: int
+
+
+def _all_of(found: Sequence[DeadBatch]) -> _Done:
+    return _Done(len(found), sum(each.events for each in found))
 
 
 def _with_progress(
     session: Session, found: Sequence[DeadBatch], work: Callable[[Callable[[int], None]], int]
-) -> int:
-    out = console(stderr=True)
+) -> _Done:
+    """Do the work on all of *found*; one that somebody else changed meanwhile does not count."""
+    out, changed = console(stderr=True), 0
+
+    def step(events: int) -> None:
+        nonlocal changed
+        changed += events > 0
+        bar.advance(line)
+
     with Progress(console=out, transient=True, disable=session.json or not out.is_terminal) as bar:
         line = bar.add_task("batches", total=len(found))
-        return work(lambda _: bar.advance(line))
+        events = work(step)
+    return _Done(changed, events)
 
 
-def _report(session: Session, done: str, found: Sequence[DeadBatch], events: int) -> None:
+def _report(session: Session, what: str, done: _Done) -> None:
     if session.json:
-        print_json({done: {"batches": len(found), "events": events}})
+        print_json({what: done._asdict()})
     else:
-        batches = count(len(found), "batch", "batches")
-        say(f"{count(events, 'event')} in {batches} {done.replace('_', ' ')}")
+        batches = count(done.batches, "batch", "batches")
+        say(f"{count(done.events, 'event')} in {batches} {what.replace('_', ' ')}")

@@ -106,7 +106,8 @@ def release(
     if attempt.batch.age_seconds >= settings.max_batch_age_seconds:
         return dead_letter(attempt, encoded, error, outcome)
     delay = wait_seconds if wait_seconds is not None else delay_seconds(attempt, outcome)
-    attempt.lease.release(delay_seconds=delay, error=error)
+    if not attempt.lease.release(delay_seconds=delay, error=error):
+        return []  # another worker has claimed or settled it since
     return [
         attempt.announcement(
             signals.batch_released, encoded,

@@ -30,7 +30,8 @@ _ROOM_ROUNDS, _ROOM_EVENTS = 3, 100
 class Push(NamedTuple):
     """One push: its shard, its mark, its events, and how many batches it may seal.
 
-    `replicas` are those that must have the push before it is answered; None for none.
+    `replicas` are those that must have the push before it is answered; None for none. A refusal of
+    events that wait in a spool is not counted: they come again.
     """
 
     shard: Shard
@@ -38,6 +39,7 @@ class Push(NamedTuple):
     encoded: Sequence[bytes]
     names: int
     replicas: Replicas | None = None
+    spooled: bool = False
 
     @property
     def token(self) -> str:
@@ -47,7 +49,9 @@ class Push(NamedTuple):
     @property
     def command(self) -> tuple[Any, ...]:
         """The command that stores the events once, however often it is sent."""
-        return self.shard.push_command(self.mark, self.encoded, self.names)
+        return self.shard.push_command(
+            self.mark, self.encoded, self.names, count_refusal=not self.spooled
+        )
 
     def send(self) -> Pushed:
         """Send the push.

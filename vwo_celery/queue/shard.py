@@ -86,7 +86,9 @@ class Shard:
         )
         return bool(answer == STORED)
 
-    def push_command(self, mark: Mark, events: Sequence[bytes], names: int) -> tuple[Any, ...]:
+    def push_command(
+        self, mark: Mark, events: Sequence[bytes], names: int, *, count_refusal: bool = True
+    ) -> tuple[Any, ...]:
         """The command that stores *events* under the mark's present sequence number.
 
         Pure, so that the sync and the asyncio producer share it. The command may be sent again
@@ -96,13 +98,14 @@ class Shard:
             mark: The caller's mark, its sequence already raised for this push.
             events: JSON of each event; at most as many as the caller wants in one command.
             names: Most batches that the push may seal; see `pushes.names_needed`.
+            count_refusal: Whether the events count as refused if there is no room for them.
         """
         stem = f"{self.keys.prefix}batch:{push_token(mark)}"
         count = len(self._enqueue_keys) + 1 + names
         batches = (stem,) if names == 1 else [stem, *(f"{stem}.{i:04d}" for i in range(1, names))]
         return (
             "EVALSHA", self._enqueue.sha, count, *self._enqueue_keys, self.keys.mark(mark.id),
-            *batches, mark.sequence, mark.life, *events,
+            *batches, mark.sequence, mark.life, int(count_refusal), *events,
         )  # fmt: skip
 
     def with_text(self, command: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -206,9 +206,8 @@ class Drain:
 def _send(fleet: Fleet, page: Page) -> tuple[Push, Pushed]:
     """Send a page under its mark; return the push and its answer."""
     shard = fleet.shard(page.queue, page.sent.shard)
-    push = Push(
-        shard, page.mark, page.encoded, names_needed(page.registration.limits, page.encoded)
-    )
+    names = names_needed(page.registration.limits, page.encoded)
+    push = Push(shard, page.mark, page.encoded, names, spooled=True)
     pushed = _send_push(push)
     if pushed.code == TOO_FEW_NAMES:  # another process registered smaller batches
         push = push._replace(names=len(page.encoded) + 1)

@@ -16,6 +16,7 @@ from click.testing import Result
 import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
+from vwo_celery.operating import operations
 from vwo_celery.queue.declines import note_decline
 from vwo_celery.testing import RedisServer
 
@@ -387,6 +388,29 @@ def test_redrive_dry_run_changes_nothing(queues: Queues, run: Run) -> None:
     assert "5 events in 1 batch would be redriven" in result.stdout
     assert document(purge) == {"would_be_purged": {"batches": 1, "events": 5}}
     assert queues.view(queue).dead == 5
+
+
+@pytest.mark.parametrize("command", ["redrive", "purge"])
+def test_batches_that_somebody_else_changed_do_not_count(
+    queues: Queues, run: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """redrive and purge count what they changed, not what was dead when they looked."""
+    queue = queues.add()
+    queues.fill(queue, 10)
+    first, _ = queues.kill(queue, "HTTP 413"), queues.kill(queue, "HTTP 413")
+    find = operations.find_dead
+
+    def find_and_lose_one(*arguments: Any, **options: Any) -> Any:
+        found = find(*arguments, **options)
+        assert queues.shard(queue).redrive(first.id) == 5
+        return found
+
+    monkeypatch.setattr(operations, "find_dead", find_and_lose_one)
+
+    result = run("dead", command, "--json", *(["--yes"] if command == "purge" else []))
+
+    done = {"redrive": "redriven", "purge": "purged"}[command]
+    assert document(result) == {done: {"batches": 1, "events": 5}}
 
 
 def test_redrive_by_reason_puts_back_only_those(queues: Queues, run: Run) -> None:

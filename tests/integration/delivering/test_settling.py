@@ -532,6 +532,7 @@ def test_a_late_thread_settles_nothing_that_was_handed_back(make: Make, vwo: Vwo
 
     assert batch is not None
     assert [(each.attempt, each.state) for each in made.state.batches] == [(1, "in_flight")]
+    assert made.reports(signals.batch_released) == []
     assert made.shard.ack(batch.id)
 
 

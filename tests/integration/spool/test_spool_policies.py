@@ -13,7 +13,7 @@ import pytest
 import redis as redis_py
 
 import vwo_celery
-from tools.producers import KEPT, TIMEOUT_SECONDS, connect, numbers, stored
+from tools.producers import KEPT, TIMEOUT_SECONDS, connect, numbers, snapshot, stored
 from vwo_celery.errors import QueueFull
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.sweeping import sweep_shard
@@ -95,6 +95,18 @@ def test_a_full_queue_spools(redis: redis_py.Redis, redis_url: str, dropped: Dro
     assert delivered == numbers(9)
     assert stored(redis) == []
     assert (queue.dropped, dropped) == ({}, [])
+
+
+def test_refused_events_are_counted_once(redis: redis_py.Redis, redis_url: str) -> None:
+    """Events that a full queue refused count once, however often the drainer tries them again."""
+    queue = full_queue(redis_url, "spool")
+    assert queue.enqueue_many({"n": n} for n in range(3, 43)) == [SPOOLED] * 40
+
+    for _ in range(3):
+        assert not queue.drain_spool(timeout_seconds=0)
+
+    assert queue.spooled() == 40
+    assert snapshot(redis).refused == 40
 
 
 def test_a_full_queue_holds_up_no_other(redis: redis_py.Redis, redis_url: str) -> None:

@@ -11,14 +11,15 @@
 -- KEYS[8+] batch   LIST    names of the batches that this call may seal, in order
 -- ARGV[1]  that number with these events included; a gap is what Redis lost
 -- ARGV[2]  the shard's life that the mark belongs to, see limit.lua
--- ARGV[3+] events, JSON
+-- ARGV[3]  1 to count the events as refused if there is no room; 0 for those that wait elsewhere and come again
+-- ARGV[4+] events, JSON
 -- Returns  {code, sealed, wakeups, watch}; code 1 stored, 0 stored before, -1 too many events,
 --          -2 too many bytes, -3 not registered in this life, -4 too few names given; wakeups slots
 --          taken under the first batch name as token; watch 1 if the caller must have the shard watched:
 --          only one caller is asked, and if it dies before, the audit finds the shard.
 -- Cost     O(k), k = events given; a seal costs the same for any number of events.
 local LARGEST_UNPACK = 1000
-local FIRST_EVENT, FIRST_NAME = 3, 8
+local FIRST_EVENT, FIRST_NAME = 4, 8
 
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'capacity_events',
   'capacity_bytes', 'events', 'bytes', 'open_events', 'open_bytes', 'accepted', 'watched', 'mixed',
@@ -42,13 +43,10 @@ local events, bytes = (m[5] or 0) + new_events, (m[6] or 0) + new_bytes
 local open_events, open_bytes = (m[7] or 0) + new_events, (m[8] or 0) + new_bytes
 local size, names = 0, FIRST_NAME
 for i = FIRST_EVENT, last do size = size + #ARGV[i] + 1 end
-if events + count > tonumber(m[3]) then
-  redis.call('HINCRBY', KEYS[2], 'refused', count)
-  return { -1, 0, 0, 0 }
-end
-if bytes + size > tonumber(m[4]) then
-  redis.call('HINCRBY', KEYS[2], 'refused', count)
-  return { -2, 0, 0, 0 }
+local refusal = events + count > tonumber(m[3]) and -1 or bytes + size > tonumber(m[4]) and -2
+if refusal then
+  if ARGV[3] == '1' then redis.call('HINCRBY', KEYS[2], 'refused', count) end
+  return { refusal, 0, 0, 0 }
 end
 local most_seals = 2 + math.floor(count / limit) + 2 * math.floor(size / batch_bytes)
 if #KEYS - FIRST_NAME + 1 < math.min(most_seals, count + 1) then return { -4, 0, 0, 0 } end
