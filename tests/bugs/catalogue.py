@@ -112,6 +112,7 @@ BUGS: tuple[Bug, ...] = (
         "spool/drain.py",
         "names, spooled=True)", "names)",
         "integration/spool/test_spool_policies.py -k counted_once",
+    ),
     # -- a project's own apps, tasks and settings
     Bug(
         "our tasks run with the app that runs them",
