@@ -12,7 +12,7 @@ from vwo_celery.operating.doctor.broker import (
 )
 from vwo_celery.operating.doctor.finding import Finding
 from vwo_celery.operating.doctor.servers import server_findings
-from vwo_celery.operating.doctor.workers import beat_finding, listener_finding
+from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, listener_finding
 from vwo_celery.queue.servers import ServerFacts
 from vwo_celery.settings import Settings
 
@@ -176,6 +176,15 @@ def test_a_broker_that_cannot_be_asked(facts: BrokerFacts, state: str, words: st
 
     assert (finding.check, finding.state) == ("broker", state)
     assert words in finding.what
+
+
+def test_busy_lanes_are_told() -> None:
+    """Where task messages wait for long, the doctor leads to a Celery queue of our own."""
+    assert lanes_finding(0).state == lanes_finding(4.9).state == "ok"
+    busy = lanes_finding(23)
+    assert busy.state == "warn"
+    assert "waits 23 s" in busy.what
+    assert "celery_queue" in busy.remedy
 
 
 def test_somebody_has_to_listen() -> None:

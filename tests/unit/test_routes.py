@@ -90,3 +90,4 @@ def test_the_wait_of_messages() -> None:
     assert wait_seconds([route(0, 0, waited=9 * SECOND)], NOW) == 0  # none waits any more
     assert wait_seconds([route(0, 20 * SECOND, waited=12 * SECOND)], NOW) == 12
     assert wait_seconds([route(7 * SECOND, 900 * SECOND, waited=12 * SECOND)], NOW) == 7
+    assert wait_seconds([route(200 * SECOND, 900 * SECOND)], NOW) == 0  # lost, and nothing is due

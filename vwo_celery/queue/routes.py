@@ -79,7 +79,8 @@ def wait_seconds(routes: Iterable[Route], now_ms: int) -> float:
     """Time that messages wait at present until a task starts with them, at least; 0 if none waits."""
     waits = [0]
     for route in routes:
-        if route.waits:
+        # While anything is due, a message is published from time to time: an older one was lost.
+        if route.waits and now_ms - route.published_ms < 2 * _LONGEST_QUIET_MS:
             waits.append(now_ms - route.published_ms)
             if now_ms - route.started_ms - route.waited_ms < _RECENT_MS:
                 waits.append(route.waited_ms)

@@ -39,7 +39,7 @@ def test_a_working_fleet_has_no_problem(queues: Queues) -> None:
     found = examine(queues)
 
     assert [name for name, (first, *_) in found.items() if first.state != "ok"] == ["persistence"]
-    assert {"settings", "redis", "eviction", "memory", "listener", "beat", "queues", "hosts",
+    assert {"settings", "redis", "eviction", "memory", "listener", "beat", "lanes", "queues", "hosts",
             "paused", "lateness", "answers", "capacity", "dead letters", "ledger", "broker",
             "consumers"} < set(found)  # fmt: skip
 

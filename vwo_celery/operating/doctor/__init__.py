@@ -23,10 +23,11 @@ from vwo_celery.operating.doctor.queues import queue_findings
 from vwo_celery.operating.doctor.sentinel import remedy_of, sentinel_finding
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.spool import spool_finding
-from vwo_celery.operating.doctor.workers import beat_finding, listener_finding
+from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, listener_finding
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.mastership import read_mastership
 from vwo_celery.queue.permissions import missing, producer_needs, worker_needs
+from vwo_celery.queue.routes import wait_seconds
 from vwo_celery.queue.servers import read_servers
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
@@ -63,6 +64,7 @@ def examine(
         listeners = fleet.listeners()
         yield listener_finding(listeners)
         yield beat_finding(fleet.last_sweeps_ms(), fleet.now_ms(), settings)
+        yield lanes_finding(wait_seconds(fleet.routes(), fleet.now_ms()))
         yield from misdirected_finding(*fleet.last_misdirected(), fleet.now_ms())
         yield from queue_findings(fleet, settings)
     except QueueUnavailable as exc:

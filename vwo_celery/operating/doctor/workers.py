@@ -17,6 +17,8 @@ from vwo_celery.text.amounts import count, span
 _BEAT_INTERVALS = 3
 _MISSED_SWEEPS = 5
 _SHORTEST_SILENCE_SECONDS = 10.0
+#: Wait of a task message from which the lanes count as busy.
+_LONGEST_WAIT_SECONDS = 5.0
 #: Without -Q: the ready app consumes the queue of its tasks by itself.
 START_WORKER = (
     "start one: celery -A vwo_celery.celery.app worker; in your own app: vwo_celery.setup(app)"
@@ -30,6 +32,26 @@ def listener_finding(listeners: Sequence[str]) -> Finding:
         names = count(len(listeners), "worker listens", "workers listen")
         return ok("listener", f"{names} for wake-ups: {', '.join(listeners)}")
     return problem("listener", "no worker listens for wake-ups", START_WORKER)
+
+
+def lanes_finding(wait_seconds: float) -> Finding:
+    """Judge how long task messages wait until a lane is free.
+
+    Args:
+        wait_seconds: The answer of `routes.wait_seconds`.
+    """
+    if wait_seconds <= _LONGEST_WAIT_SECONDS:
+        return ok("lanes", f"task messages wait {span(wait_seconds)} for a lane")
+    what = (
+        f"every lane is busy: a task message waits {span(wait_seconds)} or longer in the broker "
+        "until a task starts with it"
+    )
+    remedy = (
+        "add workers, or raise their --concurrency; if other tasks keep the lanes busy, or ours keep "
+        "others waiting, give ours a Celery queue and workers of their own: celery_queue "
+        "(VWO_CELERY_CELERY_QUEUE), and celery … worker -Q with its name"
+    )
+    return warn("lanes", what, remedy)
 
 
 def beat_finding(sweeps_ms: Mapping[str, int], now_ms: int, settings: Settings) -> Finding:
