@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from vwo_celery.destinations import Destination
 from vwo_celery.errors import CallbackRefused
 from vwo_celery.logs import log_once
 from vwo_celery.queue import sweeping
@@ -84,6 +85,7 @@ class Declining:
         self._name = name
         self._clock = clock
         self._once = log_once()
+        self._hosts: dict[Destination, str] = {}
         self._rests: dict[str, _Rest] = {}
         self._others: dict[str, tuple[float, bool]] = {}
         self._callbacks: dict[str, tuple[float, str]] = {}
@@ -162,7 +164,11 @@ class Declining:
 
     def _at_first_sight(self, registration: Registration) -> Hindrance | None:
         """What its settings keep this worker from."""
-        refusal = host_refusal(registration.destination, self._settings.allowed_hosts)
+        destination = registration.destination
+        refusal = self._hosts.get(destination)
+        if refusal is None:
+            refusal = host_refusal(destination, self._settings.allowed_hosts)
+            self._hosts[destination] = refusal
         if refusal:
             return Hindrance(refusal, may_send=False)
         path = registration.flush_callback
