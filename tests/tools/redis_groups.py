@@ -178,10 +178,25 @@ class SentinelGroup(Replicated):
         for replica in self.replicas:
             with client_of(replica) as client:
                 client.config_set("replica-priority", 0)
+        wait_until(
+            lambda: all(map(self._finds_none_fit, self._ports)), _READY_SECONDS, what="its look"
+        )
         for port in self._ports:
             with redis_py.Redis(_HOST, port, decode_responses=True) as client:
                 words = ("SENTINEL SET", SERVICE, "down-after-milliseconds", down_after_ms)
                 client.execute_command(*words)
+
+    def elect_somebody(self) -> None:
+        """Let the replicas be fit again."""
+        for replica in self.replicas:
+            with client_of(replica) as client:
+                client.config_set("replica-priority", 100)
+
+    def _finds_none_fit(self, sentinel: int) -> bool:
+        with redis_py.Redis(_HOST, sentinel, decode_responses=True, protocol=2) as client:
+            known = client.execute_command("SENTINEL", "REPLICAS", SERVICE)
+        replicas = [dict(zip(each[::2], each[1::2], strict=True)) for each in known]
+        return all(replica["slave-priority"] == "0" for replica in replicas)
 
     def _begins_failover(self) -> bool:
         with (

@@ -163,7 +163,7 @@ class AioQueue:
         try:
             pushed = await self._push(push)
         except Exception as exc:
-            return await thread(producer.fallback.keep_sent, push, exc)
+            return await thread(producer.keep_unanswered, push, exc)
         if pushed == PLAIN:
             return producer.conclude(push, pushed)
         return await thread(producer.conclude, push, pushed)  # which calls Redis again

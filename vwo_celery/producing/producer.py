@@ -19,6 +19,7 @@ from functools import cached_property
 from typing import Any
 
 from vwo_celery.connections import shared_client
+from vwo_celery.connections.errors import describe, is_without_master
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError, QueueFull, QueueUnavailable, VwoCeleryError
 from vwo_celery.events import encode
@@ -171,10 +172,22 @@ class Producer:
         try:
             pushed = send_again(push, exc)
         except Exception as again:
-            return self.fallback.keep_sent(push, again)
+            return self.keep_unanswered(push, again)
         return self.conclude(push, pushed)
 
     # -- the steps that `aio` takes one by one
+
+    def keep_unanswered(self, push: Push, exc: Exception) -> Receipt:
+        """Spool the events of a push that failed with *exc*.
+
+        While Sentinel knows no master nothing is sent. The next push then uses the same mark, which
+        shows what the old master had acknowledged and the new one lacks.
+        """
+        if not is_without_master(exc) or push.mark.in_doubt:
+            return self.fallback.keep_sent(push, exc)
+        self._marks[push.shard.number].give_back_unused(push.mark)
+        self.host.note_failure(exc)
+        return self.fallback.keep(push.encoded, describe(exc))
 
     def asks_redis(self) -> bool:
         """Whether this call shall ask Redis, and not go straight to the spool."""

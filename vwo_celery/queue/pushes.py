@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from vwo_celery.connections.errors import is_without_master
 from vwo_celery.queue.answers import REFUSALS, Pushed
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room
@@ -109,6 +110,8 @@ class Repeats:
         """Whether a repeat after *exc* can help, and is not used up."""
         if isinstance(exc, NoScriptError):
             return self._use("load")
+        if is_without_master(exc):  # nothing was sent, and no master appears within a request
+            return False
         self._mark.doubt()
         return isinstance(exc, (RedisConnectionError, RedisTimeoutError)) and self._use("repeat")
 

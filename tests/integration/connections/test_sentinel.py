@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,44 @@ def test_what_was_not_replicated_is_said_to_be_lost(group: SentinelGroup) -> Non
     found = take_snapshot(producer_of(queue).shards[0])
     assert (found.accepted, found.dropped, found.pending) == (32, {"redis_lost": 6}, 26)
     assert found.balanced
+
+
+@pytest.mark.parametrize("kind", ["threads", "asyncio"])
+def test_a_push_without_a_master_hides_no_loss(group: SentinelGroup, kind: str) -> None:
+    """A push that could not be sent keeps its mark: with the next one the loss is counted, although
+    there is no spool.
+    """
+    with closing(asyncio.new_event_loop()) as loop:
+        queue = vwo_celery.aio.connect(
+            DESTINATION, batch_event_data=BATCH, redis_url=group.url, spool_dir=""
+        )
+
+        def enqueue(n: int) -> vwo_celery.Receipt:
+            if kind == "threads":
+                return queue.sync.enqueue({"n": n})
+            return loop.run_until_complete(queue.enqueue({"n": n}))
+
+        assert all(enqueue(n) for n in range(25))
+        assert _replicated(group, queue.sync)
+        group.elect_nobody()
+        with cut_off(group):
+            assert all(enqueue(n) for n in range(25, 31))
+            group.master.kill()
+        wait_until(lambda: "knows no master" in _refusal_of(_looker(group)), 20)
+        assert not enqueue(31)
+
+        group.elect_somebody()
+        group.lose_master()
+
+        wait_until(lambda: enqueue(32) == IN_REDIS, 20, what="the new master")
+        found = take_snapshot(producer_of(queue.sync).shards[0])
+        loop.run_until_complete(queue.aclose())
+    assert found.dropped == {"redis_lost": 6}
+    assert found.balanced
+
+
+def _looker(group: SentinelGroup) -> Any:
+    return open_client(group.url, timeout_seconds=2)
 
 
 def _replicated(group: SentinelGroup, queue: Any) -> bool:
