@@ -24,6 +24,7 @@ from tools.producers import (
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.producing.queue import producer_of
+from vwo_celery.queue import settlements
 from vwo_celery.queue.batches import Batch, Part
 from vwo_celery.queue.capacity import make_room, trim_dead
 from vwo_celery.queue.shard import Shard
@@ -65,9 +66,19 @@ def test_a_flush_of_an_empty_queue_is_well(redis: redis_py.Redis, redis_url: str
 
 
 @pytest.fixture
-def worker() -> Iterator[Any]:
-    """Start a thread that settles every batch it is woken for, as given."""
-    ended, threads = threading.Event(), []
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Start a thread that settles every batch it is woken for, as given.
+
+    A flush looks before a batch is settled or after it, never in the middle.
+    """
+    ended, threads, settling = threading.Event(), [], threading.Lock()
+    look = settlements.look
+
+    def look_between(shard: Shard, batch_ids: Any) -> Any:
+        with settling:
+            return look(shard, batch_ids)
+
+    monkeypatch.setattr(settlements, "look", look_between)
 
     def start(queue: vwo_celery.Queue, settle: Any) -> None:
         def serve() -> None:
@@ -78,7 +89,8 @@ def worker() -> Iterator[Any]:
                     .shards[wakeup.shard]
                     .claim(token=wakeup.token, lease_seconds=60)
                 ):
-                    settle(producer_of(queue).shards[wakeup.shard], batch)
+                    with settling:
+                        settle(producer_of(queue).shards[wakeup.shard], batch)
 
         threads.append(threading.Thread(target=serve))
         threads[-1].start()
