@@ -151,8 +151,8 @@ def test_our_messages_pass_in_any_app(accepted: list[str], own: str, chosen: str
 
 
 def test_a_message_states_its_options() -> None:
-    """A wake-up's message carries serializer, limits and namespace."""
-    app = make_app(accept_content=["pickle"], task_serializer="pickle")
+    """A wake-up's message carries serializer, limits and namespace, also where tasks run eagerly."""
+    app = make_app(accept_content=["pickle"], task_serializer="pickle", task_always_eager=True)
     without_redis = Fleet(redis_py.Redis(port=1), "vwo")
     publisher_of(app, without_redis).publish(Wakeup("fme-1-a", 0, "token"))
 
