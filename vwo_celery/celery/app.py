@@ -20,8 +20,6 @@ _DEFAULT_QUEUE = "vwo_celery"
 _CONNECT_TIMEOUT_SECONDS = 1
 _ANSWER_TIMEOUT_SECONDS = 5
 _IDLE_CHECK_SECONDS = 25
-#: Longest sleep of beat; Celery's default of 5 minutes may exceed the sweep interval.
-_BEAT_LOOP_SECONDS = 1
 
 
 def make_app(settings: Settings) -> Celery:
@@ -35,7 +33,6 @@ def make_app(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        beat_max_loop_interval=_BEAT_LOOP_SECONDS,
     )
     if scheme_of(broker_url).startswith(("redis", "sentinel", "unix")):
         app.conf.broker_transport_options = {
