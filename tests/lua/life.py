@@ -351,6 +351,7 @@ class ShardLife(RuleBasedStateMachine):
         snapshot = take_snapshot(self.shard)
         if len(self.model.open) >= self.model.counted:
             assert snapshot.balanced
+        assert snapshot.unreadable == ()
         assert snapshot.events("dead") == self.model.counters.get("dead", 0)
         assert snapshot.delivered == sum(self.delivered.values())
 

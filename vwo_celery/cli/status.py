@@ -162,6 +162,12 @@ def _status_notes(view: QueueView, settings: Settings) -> list[tuple[str, str]]:
         notes.append((f"{batches}, see: vwo-celery dead list", "yellow"))
     if (lost := recent_loss(view)) is not None:
         notes.append((lost, "yellow"))
+    if view.unreadable:
+        more = len(view.unreadable) - 1
+        strange = view.unreadable[0] + (f" and {more} more" if more else "")
+        notes.append(
+            (f"cannot be read by this release: {strange}, see: vwo-celery doctor", "bold red")
+        )
     if not view.ledger.balanced:
         notes.append(("out of balance, see: vwo-celery ledger", "bold red"))
     if view.receiver_errors:

@@ -73,6 +73,7 @@ class QueueView(msgspec.Struct, frozen=True):
             are counted in dropped; None for never.
         forgotten_age_seconds: Time since a producer noticed that Redis had forgotten a shard of the
             queue with its counters; None for never.
+        unreadable: What this release cannot read of it; see `Snapshot`.
         ledger: Its ledger.
         declines: Listening workers whose own configuration keeps them from it.
         declined_by_all: Whether that is every listening worker, so that nothing leaves.
@@ -102,6 +103,7 @@ class QueueView(msgspec.Struct, frozen=True):
     receiver_errors: int
     redis_lost_age_seconds: float | None
     forgotten_age_seconds: float | None
+    unreadable: tuple[str, ...]
     ledger: Ledger
     declines: tuple[Decline, ...] = ()
     declined_by_all: bool = False
@@ -114,7 +116,8 @@ class QueueView(msgspec.Struct, frozen=True):
     @property
     def idle(self) -> bool:
         """Whether the queue holds nothing, is not paused and balances."""
-        return not (self.undelivered or self.dead or self.paused) and self.ledger.balanced
+        held = self.undelivered or self.dead or self.paused or self.unreadable
+        return not held and self.ledger.balanced
 
     @property
     def interval_seconds(self) -> float | None:
@@ -212,6 +215,7 @@ def _view(queue: str, shards: list[Snapshot]) -> QueueView:
         receiver_errors=_sum(shards, lambda shard: shard.receiver_errors),
         redis_lost_age_seconds=_age_seconds(now, [shard.redis_lost_ms for shard in shards]),
         forgotten_age_seconds=_age_seconds(now, [shard.forgotten_ms for shard in shards]),
+        unreadable=tuple(what for shard in shards for what in shard.unreadable),
         ledger=ledger,
     )
 

@@ -7,20 +7,30 @@ balanced ledger prove anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import ClusterClient
+from vwo_celery.connections.errors import without_command
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 
 _DROPPED = "dropped:"
+#: A batch's line, as in lua/shared/info.lua.
+_LINE = re.compile(":".join([r"(\d{1,15})"] * 6) + r":(.*)", re.DOTALL | re.ASCII)
+#: Error shown of a batch whose line cannot be read.
+_UNREAD = "its line in info cannot be read by this release"
+#: Latest time that is shown, Unix ms: in the year 9892, since Python's dates end with 9999.
+_LATEST_MS = 2.5e14
+_WRONG_TYPE = "WRONGTYPE"
 #: Reason under which events that Redis lost are counted as dropped.
 REDIS_LOST = "redis_lost"
 #: Counters that lag behind append.lua, by the unit of the room that it was granted.
@@ -89,6 +99,8 @@ class Snapshot(msgspec.Struct, frozen=True):
             never.
         forgotten_ms: Unix ms at which a producer noticed that Redis had forgotten the whole shard,
             0 for never; how much it held is unknown.
+        unreadable: What this release cannot read of it: lines of batches, fields, or a whole key.
+        unusable: Whether a whole key cannot be read; all numbers are 0 then.
     """
 
     shard: str
@@ -111,6 +123,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     receiver_errors: int
     redis_lost_ms: int
     forgotten_ms: int
+    unreadable: tuple[str, ...] = ()
+    unusable: bool = False
 
     @property
     def registered(self) -> bool:
@@ -146,9 +160,8 @@ class Snapshot(msgspec.Struct, frozen=True):
             + sum(batch.events for batch in self.batches)
         )  # fmt: skip
         undelivered = self.accepted - self.delivered - sum(self.dropped.values())
-        return self.accepted == somewhere and self.counted_events == undelivered - self.events(
-            "dead"
-        )
+        counted = self.counted_events == undelivered - self.events("dead")
+        return self.accepted == somewhere and counted and not self.unusable
 
 
 class _Raw(NamedTuple):
@@ -160,24 +173,57 @@ class _Raw(NamedTuple):
     dead: list[tuple[bytes, float]]
     info: dict[bytes, bytes]
     slots: int
+    lengths: Mapping[str, int] = MappingProxyType({})  # of batches whose line cannot be read
 
 
 def take_snapshot(shard: Shard) -> Snapshot:
     """Read the whole shard at one moment.
 
+    What cannot be read is named in the snapshot: it hides neither the rest of the shard nor others.
+
     Raises:
         QueueUnavailable: Redis did not answer.
     """
     with unavailable(f"snapshot of {shard.keys.name}"):
-        if isinstance(shard.client, ClusterClient):  # redis-py leaves its transactions unread
-            return _snapshot(shard.keys.name, _read_by_script(shard))
         try:
-            raw = _read_by_transaction(shard)
-        except OutOfMemoryError:
-            # Out of memory, Redis refuses even a transaction of reads; and operators look just
-            # then.
-            raw = _read_by_script(shard)
+            raw = _read(shard)
+        except ResponseError as exc:
+            if _WRONG_TYPE not in str(exc):
+                raise
+            return _unusable(shard, without_command(exc))
+        strange = [name for name in _placed(raw) if _line(raw.info.get(name)) is None]
+        raw = raw._replace(lengths=_lengths(shard, [as_text(name) for name in strange]))
     return _snapshot(shard.keys.name, raw)
+
+
+def _read(shard: Shard) -> _Raw:
+    if isinstance(shard.client, ClusterClient):  # redis-py leaves its transactions unread
+        return _read_by_script(shard)
+    try:
+        return _read_by_transaction(shard)
+    except OutOfMemoryError:
+        # Out of memory, Redis refuses even a transaction of reads; and operators look just then.
+        return _read_by_script(shard)
+
+
+def _unusable(shard: Shard, why: str) -> Snapshot:
+    empty = _snapshot(shard.keys.name, _Raw(shard.client.time(), {}, 0, [], [], [], {}, 0))
+    return msgspec.structs.replace(empty, unreadable=(f"a key: {why}",), unusable=True)
+
+
+def _placed(raw: _Raw) -> list[bytes]:
+    return [name for names in (raw.ready, raw.leases, raw.dead) for name, _ in names]
+
+
+def _lengths(shard: Shard, batch_ids: Sequence[str]) -> dict[str, int]:
+    """Number of events of each batch, by its list."""
+    if not batch_ids:
+        return {}
+    pipe = shard.client.pipeline(transaction=False)
+    for name in batch_ids:
+        pipe.llen(shard.keys.batch(name))
+    found = zip(batch_ids, pipe.execute(raise_on_error=False), strict=True)
+    return {name: length for name, length in found if isinstance(length, int)}
 
 
 def _read_by_transaction(shard: Shard) -> _Raw:
@@ -235,82 +281,116 @@ def _empty_snapshots(shards: Sequence[Shard]) -> list[Snapshot | None]:
             k = shard.keys
             pipe.exists(k.open, k.ready, k.leases, k.dead, k.info)
             pipe.hgetall(k.meta)
-        answers = pipe.execute()
+        answers = pipe.execute(raise_on_error=False)
     empty: list[Snapshot | None] = []
     for shard, held, meta in zip(shards, answers[::2], answers[1::2], strict=True):
+        if isinstance(held, Exception) or isinstance(meta, Exception):
+            empty.append(None)  # `take_snapshot` says what it is
+            continue
         snapshot = _snapshot(shard.keys.name, _Raw(now, meta, 0, [], [], [], {}, 0))
         empty.append(None if held or not snapshot.balanced else snapshot)
     return empty
 
 
 def _snapshot(name: str, raw: _Raw) -> Snapshot:
-    meta = _with_appended({as_text(field): as_text(value) for field, value in raw.meta.items()})
+    texts = {as_text(field): as_text(value) for field, value in raw.meta.items()}
+    numbers = _Numbers(texts)
     now_ms = int(raw.time[0]) * 1000 + int(raw.time[1]) // 1000
     # Events of another program are in the ledger as soon as they can be seen.
-    unseen = max(0, raw.open_events - int(meta.get("open_events", 0)))
+    unseen = max(0, raw.open_events - numbers["open_events"])
+    lines = [f"the line of batch {name}" for name in raw.lengths]
     return Snapshot(
         shard=name,
         now_ms=now_ms,
-        limits=_limits(meta),
+        limits=numbers.limits(),
         open_events=raw.open_events,
-        open_first_ms=int(meta.get("first_ms", 0)) if int(meta.get("open_events", 0)) else 0,
+        open_first_ms=numbers["first_ms"] if numbers["open_events"] else 0,
         batches=tuple(_batches(raw, now_ms)),
-        accepted=int(meta.get("accepted", 0)) + unseen,
-        delivered=int(meta.get("delivered", 0)),
-        delivered_ms=int(meta.get("delivered_ms", 0)),
+        accepted=numbers["accepted"] + unseen,
+        delivered=numbers["delivered"],
+        delivered_ms=numbers["delivered_ms"],
         dropped={
-            field.removeprefix(_DROPPED): int(count)
-            for field, count in meta.items()
+            field.removeprefix(_DROPPED): numbers[field]
+            for field in texts
             if field.startswith(_DROPPED)
         },
-        refused=int(meta.get("refused", 0)),
-        counted_events=int(meta.get("events", 0)) + unseen,
-        counted_bytes=int(meta.get("bytes", 0)),
-        paused=meta.get("paused", ""),
-        held_until_ms=int(meta.get("held_until", 0)),
-        free_since_ms=int(meta.get("free_since_ms", 0)),
+        refused=numbers["refused"],
+        counted_events=numbers["events"] + unseen,
+        counted_bytes=numbers["bytes"],
+        paused=texts.get("paused", ""),
+        held_until_ms=numbers["held_until"],
+        free_since_ms=numbers["free_since_ms"],
         slots=raw.slots,
-        receiver_errors=int(meta.get("receiver_errors", 0)),
-        redis_lost_ms=int(meta.get("redis_lost_ms", 0)),
-        forgotten_ms=int(meta.get("forgotten_ms", 0)),
+        receiver_errors=numbers["receiver_errors"],
+        redis_lost_ms=numbers["redis_lost_ms"],
+        forgotten_ms=numbers["forgotten_ms"],
+        unreadable=(*lines, *(f"the field {field}" for field in sorted({*numbers.strange}))),
     )
 
 
-def _with_appended(meta: dict[str, str]) -> dict[str, str]:
-    """The counters, including events that append.lua stored since; see lua/shared/room.lua."""
-    counts = dict(meta)
-    for unit, fields in _COUNTED_IN.items():
-        appended = int(meta.get(f"granted_{unit}", 0)) - int(meta.get(f"room_{unit}", 0))
-        for field in fields if appended else ():
-            counts[field] = str(int(meta.get(field, 0)) + appended)
-    return counts
+class _Numbers:
+    """The numbers of the meta hash by field; 0 for one that is missing or no number.
 
+    The counters include events that append.lua stored since; see lua/shared/room.lua.
 
-def _limits(meta: dict[str, str]) -> Limits | None:
-    if not all(field in meta for field in Limits.__struct_fields__):
-        return None
-    return Limits(**{field: int(meta[field]) for field in Limits.__struct_fields__})
+    Attributes:
+        strange: Fields that were asked for and are no numbers.
+    """
+
+    def __init__(self, meta: Mapping[str, str]) -> None:
+        self._meta = meta
+        self.strange: list[str] = []
+
+    def __getitem__(self, field: str) -> int:
+        number = self._plain(field)
+        for unit, fields in _COUNTED_IN.items():
+            if field in fields:
+                number += self._plain(f"granted_{unit}") - self._plain(f"room_{unit}")
+        return number
+
+    def _plain(self, field: str) -> int:
+        try:
+            return int(self._meta.get(field, 0))
+        except ValueError:
+            self.strange.append(field)
+            return 0
+
+    def limits(self) -> Limits | None:
+        """The shard's limits; None if it has none, or not all of them can be read."""
+        names = Limits.__struct_fields__
+        found = {name: self[name] for name in names}
+        if not all(name in self._meta and name not in self.strange for name in names):
+            return None
+        return (
+            Limits(**found) if min(found["capacity_events"], found["capacity_bytes"]) > 0 else None
+        )
 
 
 def _batches(raw: _Raw, now_ms: int) -> list[BatchView]:
-    info = {as_text(batch_id): as_text(line) for batch_id, line in raw.info.items()}
-    views = [_view(info, batch_id, at, "dead") for batch_id, at in raw.dead]
+    views = [_view(raw, batch_id, at, "dead") for batch_id, at in raw.dead]
     # A batch whose lease has expired may be claimed by anyone: for the operator it is pending.
     views += [
-        _view(info, batch_id, at, "in_flight" if at > now_ms else "ready")
+        _view(raw, batch_id, at, "in_flight" if at > now_ms else "ready")
         for batch_id, at in raw.leases
     ]
     views += [
-        _view(info, batch_id, at, "released" if at > now_ms else "ready")
+        _view(raw, batch_id, at, "released" if at > now_ms else "ready")
         for batch_id, at in raw.ready
     ]
     return sorted(views, key=lambda view: (view.sealed_ms, view.id))
 
 
-def _view(info: dict[str, str], batch_id: bytes, at: float, state: State) -> BatchView:
-    name = as_text(batch_id)
-    numbers = info.get(name, "0:0:0:0:0:0:").split(":", 6)
-    attempt, lost, events, size, first, sealed = map(int, numbers[:6])
-    return BatchView(
-        name, state, attempt, lost, events, size, first, sealed, int(at), numbers[6]
-    )  # fmt: skip
+def _view(raw: _Raw, batch_id: bytes, at: float, state: State) -> BatchView:
+    name, at_ms = as_text(batch_id), int(min(max(0.0, at), _LATEST_MS))
+    line = _line(raw.info.get(batch_id))
+    if line is None:
+        events = raw.lengths.get(name, 0)
+        return BatchView(name, state, 0, 0, events, 0, at_ms, at_ms, at_ms, _UNREAD)
+    (attempt, lost, events, size, first, sealed), error = line
+    return BatchView(name, state, attempt, lost, events, size, first, sealed, at_ms, error)
+
+
+def _line(text: bytes | None) -> tuple[list[int], str] | None:
+    """The numbers and the error of a batch's line; None if it cannot be read, as in info.lua."""
+    found = _LINE.fullmatch(as_text(text)) if text is not None else None
+    return (list(map(int, found.groups()[:6])), found[7]) if found else None

@@ -158,7 +158,8 @@ def audit(fleet: Fleet, watched: Container[str] = ()) -> list[str]:
             stranded.restore(shard)
     new = [s.keys.name for s in holding(fleet, shards) if s.keys.name not in watched]
     if new:
-        fleet.watch(*new)
+        with skipping_refusals("the watch of a shard"):  # all others are watched
+            fleet.watch(*new)
     return new
 
 

@@ -46,6 +46,7 @@ def queue_findings(fleet: Fleet, settings: Settings) -> Iterator[Finding]:
     yield _full(views)
     yield _dead(views)
     yield _lost(views)
+    yield from _unreadable(views)
     yield _balance(views)
 
 
@@ -247,6 +248,18 @@ def _lost_queue(view: QueueView) -> str:
 
 def _is_recent(age_seconds: float | None) -> bool:
     return age_seconds is not None and age_seconds < _RECENT_SECONDS
+
+
+def _unreadable(views: list[QueueView]) -> Iterator[Finding]:
+    strange = [f"{view.queue}: {what}" for view in views for what in view.unreadable]
+    if strange:
+        yield problem(
+            "unreadable",
+            f"this release cannot read {_names(strange)}; a batch whose line cannot be read is left "
+            "as it is, and its worker goes on with the others",
+            "if a later release wrote it, let its workers run; else somebody edited the keys: see "
+            "docs/reference/redis-keys.md for what belongs there",
+        )
 
 
 def _balance(views: list[QueueView]) -> Finding:
