@@ -150,6 +150,7 @@ def test_our_messages_pass_in_any_app(accepted: list[str], own: str, chosen: str
     assert list(app.conf.accept_content) == accepted
 
 
+@pytest.mark.filterwarnings("ignore::celery.exceptions.AlwaysEagerIgnored")
 def test_a_message_states_its_options() -> None:
     """A wake-up's message carries serializer, limits and namespace, also where tasks run eagerly."""
     app = make_app(accept_content=["pickle"], task_serializer="pickle", task_always_eager=True)
