@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
+import vwo_celery
 from chaos.faults.row import (
     IN_FLIGHT,
     REPEAT_SECONDS,
@@ -23,9 +24,18 @@ from chaos.faults.row import (
     again_and_again,
     queues_of,
 )
-from chaos.fleet import EVENTS_PER_REQUEST, Fleet
+from chaos.fleet import EVENTS_PER_REQUEST, PARALLEL_SENDS, Fleet
+from tools.installation import KEY, event
 from tools.waiting import wait_until
 from vwo_celery.testing.standin import Fault
+
+#: Queues that come in addition under overload, and the batches of each.
+_CROWD_QUEUES, _CROWD_BATCHES = 60, 5
+_FIRST_CROWD_ACCOUNT = 500_000
+#: The Celery queue of our tasks, a list of the broker.
+_TASKS = "vwo:broker:vwo_celery"
+#: Task messages that may wait there: one for each batch, and few that look for lost ones.
+_MOST_TASKS = _CROWD_QUEUES * _CROWD_BATCHES + PARALLEL_SENDS + 6
 
 
 @contextmanager
@@ -161,6 +171,37 @@ def hints_repeated(fleet: Fleet) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def overload(fleet: Fleet) -> Iterator[None]:
+    """Sixty more queues with five due batches each, while VWO takes a second for each request.
+
+    The task messages that wait in the broker stay bounded; healed when all of the others' events
+    have arrived.
+    """
+    fleet.vendor.misbehave = lambda _: Fault(delay_seconds=1)
+    accounts = range(_FIRST_CROWD_ACCOUNT, _FIRST_CROWD_ACCOUNT + _CROWD_QUEUES)
+    for account in accounts:
+        destination = vwo_celery.Destination(
+            account_id=account, sdk_key=KEY, generation="legacy", base_url=fleet.vendor.url
+        )
+        crowded = vwo_celery.connect(
+            destination, batch_event_data={"events_per_request": 1}, redis=fleet.client
+        )
+        names = (f"{account}-{uuid4().hex}" for _ in range(_CROWD_BATCHES))
+        assert all(crowded.enqueue_many([event(name) for name in names]))
+    yield
+    waiting = int(fleet.client.llen(_TASKS))
+    fleet.vendor.behave()
+    sent = [str(account) for account in accounts]
+    fleet.wait_until(
+        lambda: all(fleet.vendor.took(account) >= _CROWD_BATCHES for account in sent),
+        3 * SOON_SECONDS, "the events of the other queues",
+    )  # fmt: skip
+    for account in sent:
+        fleet.vendor.forget(account)
+    assert waiting <= _MOST_TASKS, f"{waiting} task messages waited in the broker"
+
+
 #: Rows of the fault matrix.
 ROWS = (
     Row(
@@ -252,5 +293,13 @@ ROWS = (
         fault="ten extra wake-ups, ten times a second",
         inflict=hints_repeated,
         least_requests=2,
+    ),
+    Row(
+        name="overload",
+        fault="60 more queues with five batches each; VWO takes a second",
+        inflict=overload,
+        seconds=10,
+        least_requests=2,
+        soak=False,
     ),
 )
