@@ -39,6 +39,10 @@ class PerProcess(Generic[Value]):
         except KeyError:
             return self._keep(self._make())
 
+    def peek(self) -> Value | None:
+        """Return this process' value; None if it has none yet."""
+        return self._values.get(getpid())
+
     def set(self, value: Value) -> None:
         """Use *value* in this process from now on."""
         self._values[getpid()] = value

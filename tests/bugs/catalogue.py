@@ -74,7 +74,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "all workers learn which size passed",
         "it is not stored", "delivering/settling.py",
-        "    for shard in attempt.shards:\n        shard.note_passed(passed)",
+        "    attempt.at_each_shard(lambda shard: shard.note_passed(passed))",
         "    del passed",
         f"{_SETTLING} -k what_passed_is_remembered",
     ),

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from celery import bootsteps
@@ -36,6 +37,7 @@ from vwo_celery.queue import permissions, sweeping
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.routes import probe_is_due
+from vwo_celery.queue.signs import SWEEPERS
 from vwo_celery.spool.fallback import fallback_of
 
 #: Longest wait for a wake-up, and so the longest delay until a shutdown is noticed.
@@ -155,8 +157,7 @@ class _Loop(threading.Thread):
         self._fallback.look()  # an application of this host may have ended with events on its disk
         now = time.monotonic()
         if now >= self._note_due:
-            with sweeping.skipping_refusals("a sign of life"):
-                self.fleet.note_listener(self.listener)
+            self.fleet.note_listener(self.listener)
             self._note_due = now + _NOTE_SECONDS
         if now >= self._sweep_due:
             self._sweep_due = now + self._sweep_if_overdue()
@@ -164,15 +165,26 @@ class _Loop(threading.Thread):
             self._stall_due = now + stalls.silence_seconds(self.settings) / _LOOKS_A_SILENCE
             self._look_for_stall()
         due = min(self._note_due, self._sweep_due, self._stall_due) - time.monotonic()
-        wakeup = self.fleet.next_wakeup(max(_SHORTEST_WAIT_SECONDS, min(_WAIT_SECONDS, due)))
+        wakeup = self._next_wakeup(max(_SHORTEST_WAIT_SECONDS, min(_WAIT_SECONDS, due)))
         if wakeup is not None:
             self._start(wakeup)
+
+    def _next_wakeup(self, wait_seconds: float) -> Wakeup | None:
+        """Wait for a wake-up; while the part of a Cluster with them is away, wait for the next sweep."""
+        fleet = self.fleet
+        if not fleet.in_cluster:
+            return fleet.next_wakeup(wait_seconds)
+        place, pop = fleet.keys.wakeups, partial(fleet.brief.next_wakeup, wait_seconds)
+        wakeup: Wakeup | None = fleet.hints.attempt(place, "wake-ups", pop, None)
+        if fleet.hints.is_resting(place):
+            time.sleep(wait_seconds)
+        return wakeup
 
     def _start(self, wakeup: Wakeup) -> None:
         """Publish a task that delivers; where none would be run, deliver here."""
         if stopping():
-            with suppress(VwoCeleryError):  # its slot runs out, and the sweep finds the batch
-                self.fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
+            # Where it is not left, its slot runs out, and the sweep finds the batch.
+            self.fleet.try_leaving_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
             return
         self._look_at_queue(wakeup)
         # In a stall its messages would only pile up behind those that no task takes.
@@ -182,13 +194,15 @@ class _Loop(threading.Thread):
     def _look_at_queue(self, wakeup: Wakeup) -> None:
         """Note it if this worker's settings keep it from a queue: its pool may never get a task of it."""
         with suppress(VwoCeleryError):  # the task says what is wrong
-            self._worker.declining.look(self._worker.registration(wakeup.queue))
+            self._worker.declining.look(self._worker.registration(wakeup.queue, wakeup.shard))
 
     def _sweep_if_overdue(self) -> float:
         """Run the sweep if the last one is too long ago; return the seconds until the next look."""
         silence = self.settings.sweep_interval_seconds * random.uniform(*_SWEEP_SHARES)
-        last = max(self.fleet.last_sweeps_ms().values(), default=0)
-        passed = (self.fleet.now_ms() - last) / 1000
+        fleet: Fleet = self.fleet.reader
+        signs = fleet.signs_if_known() or {}
+        last = max((signs.get(by, 0) for by in SWEEPERS), default=0)
+        passed = (fleet.now_ms() - last) / 1000
         if 0 <= passed < silence:  # below 0 where Redis' clock stepped back
             return silence - passed
         for found in sweeping.sweep(self.fleet, by="listener"):
@@ -196,8 +210,11 @@ class _Loop(threading.Thread):
         return silence
 
     def _look_for_stall(self) -> None:
-        signs, now = self.fleet.signs_ms(), self.fleet.now_ms()
-        stall = stalls.find_stall(self.fleet, self.settings, signs, now)
+        fleet: Fleet = self.fleet.reader
+        signs = fleet.signs_if_known()
+        stall, now = None, fleet.now_ms()
+        if signs is not None:
+            stall = stalls.find_stall(fleet, self.settings, signs, now)
         self._stalled = stall is not None
         if stall is None:
             return
@@ -205,7 +222,7 @@ class _Loop(threading.Thread):
         due = [Wakeup(shard.queue, shard.number, "") for shard in stall.shards]
         for wakeup in due:
             self._lane.add(wakeup)
-        if due and probe_is_due(self.fleet.routes(), now):
+        if due and probe_is_due(fleet.routes(), now):
             self._publisher.publish(due[0])  # a task that starts with it ends the stall
 
     def _say_goodbye(self) -> None:

@@ -23,12 +23,11 @@ from vwo_celery.celery.publisher import PUBLISHED_HEADER, ROUTE_HEADER, Publishe
 from vwo_celery.celery.setup import settings_of
 from vwo_celery.celery.stopping import stopping
 from vwo_celery.celery.task import OwnTask, SweepTask
-from vwo_celery.connections import open_worker_client
+from vwo_celery.connections import open_hint_client, open_worker_client
 from vwo_celery.delivering import delivery
 from vwo_celery.delivering.worker import Worker
-from vwo_celery.errors import QueueUnavailable, QueueUnknown
+from vwo_celery.errors import QueueUnknown
 from vwo_celery.forks import PerProcess
-from vwo_celery.logs import log
 from vwo_celery.queue import sweep_messages, sweeping
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
@@ -47,11 +46,11 @@ def deliver(self: Any, queue: str, shard: int, token: str) -> None:
     worker = worker_of(self.app)
     wakeup = Wakeup(queue, shard, token)
     if misdirected.is_misdirected(self):
-        _note_task(worker)  # without the time of publishing, which the other fleet waits for
+        worker.fleet.note_task()  # without the time of publishing, which the other fleet waits for
         misdirected.pass_on(self, worker, f"queue {queue} of another namespace")
         return
     route = str(self.request.get(ROUTE_HEADER) or "")
-    _note_task(worker, route, int(self.request.get(PUBLISHED_HEADER) or 0))
+    worker.fleet.note_task(route, int(self.request.get(PUBLISHED_HEADER) or 0))
     try:
         delivery.deliver(worker, wakeup, lambda: bool(route) and worker.fleet.others_wait(route))
     except QueueUnknown as exc:
@@ -79,7 +78,7 @@ def sweep(self: Any) -> None:
 def flush(self: Any, queue: str | None = None) -> None:
     """Send what one queue holds now, or what all queues hold, whatever its age."""
     worker = worker_of(self.app)
-    _note_task(worker)
+    worker.fleet.note_task()
     try:
         _flush(worker, [queue] if queue else list(worker.fleet.registrations().readable))
     except QueueUnknown as exc:
@@ -121,7 +120,9 @@ def new_worker(app: Celery, fleet: Fleet, wake: Callable[[Wakeup], None]) -> Wor
 def open_fleet(app: Celery) -> Fleet:
     """The queues, over a connection of their own."""
     settings = settings_of(app)
-    return Fleet(open_worker_client(settings.redis_url), settings.namespace)
+    client = open_worker_client(settings.redis_url)
+    hints = open_hint_client(settings.redis_url, client)
+    return Fleet(client, settings.namespace, hints)
 
 
 def publisher_of(app: Celery, fleet: Fleet) -> Publisher:
@@ -159,12 +160,4 @@ def _wake_by(publisher: Publisher, fleet: Fleet) -> Callable[[Wakeup], None]:
 
 
 def _leave(fleet: Fleet, wakeup: Wakeup) -> None:
-    try:
-        fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
-    except QueueUnavailable as exc:
-        log.debug("the slot runs out, and the sweep finds the batch: %s", exc)
-
-
-def _note_task(worker: Worker, route: str = "", published_ms: int = 0) -> None:
-    with sweeping.skipping_refusals("a sign of life"):
-        worker.fleet.note_task(route, published_ms)
+    fleet.try_leaving_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])

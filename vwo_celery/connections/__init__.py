@@ -9,7 +9,12 @@ asks Sentinels where the master is, and sends no other command; it holds nothing
 
 from __future__ import annotations
 
-from vwo_celery.connections.clients import open_async_client, open_client, open_worker_client
+from vwo_celery.connections.clients import (
+    open_async_client,
+    open_client,
+    open_hint_client,
+    open_worker_client,
+)
 from vwo_celery.connections.errors import unavailable
 from vwo_celery.connections.sharing import (
     AsyncShare,
@@ -23,6 +28,7 @@ __all__ = [
     "leave_async_client",
     "open_async_client",
     "open_client",
+    "open_hint_client",
     "open_worker_client",
     "share_async_client",
     "shared_client",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import redis.asyncio as aio
-from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.cluster import ClusterNode, PipelineCommand
 from redis.cluster import PRIMARY
 
 from vwo_celery.connections.cluster import MOST_REDIRECTIONS, host_and_port
@@ -23,9 +23,39 @@ class AsyncCluster(aio.RedisCluster):
     def get_node(self, host: Any = None, port: Any = None, node_name: Any = None) -> Any:
         """Return a node; one that is asked for by name, as by an ASK, is added if it is missing."""
         node = super().get_node(host, port, node_name)
-        if node is None and node_name:
+        if not node_name:
+            return node
+        if node is None:
             found = ClusterNode(
                 *host_and_port(node_name), PRIMARY, **self.nodes_manager.connection_kwargs
             )
             node = self.nodes_manager.nodes_cache.setdefault(found.name, found)
-        return node
+        return _Asked(node)
+
+
+class _Asked:
+    """The node that an ASK names: ASKING and the command that follows share one connection.
+
+    redis-py takes a connection for each of the two; other tasks may have taken the first one meanwhile.
+    """
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+        self._asking = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._node, name)
+
+    async def execute_command(self, *words: Any, **options: Any) -> Any:
+        """Run a command of the caller's; ASKING itself is sent together with the next command."""
+        if words == ("ASKING",):
+            self._asking = True
+            return None
+        if not self._asking:
+            return await self._node.execute_command(*words, **options)
+        self._asking = False
+        command = PipelineCommand(1, *words)
+        await self._node.execute_pipeline([PipelineCommand(0, "ASKING"), command])
+        if isinstance(command.result, Exception):
+            raise command.result
+        return command.result

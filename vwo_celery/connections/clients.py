@@ -29,6 +29,8 @@ from vwo_celery.settings.redis_url import RedisUrl
 from vwo_celery.text.masking import scheme_only
 
 _WORKER_TIMEOUT_SECONDS = 5.0
+#: Longest wait for one node of a Cluster whose answer may be missed; longer than a listener's pop waits.
+_HINT_TIMEOUT_SECONDS = 2.0
 #: Time for a worker's retries, longer than a restart of Redis or a failover with usual settings takes.
 WORKER_RETRY_SECONDS = 13.0
 #: Share of a client's timeout in which a call waits for a connection that others use.
@@ -46,6 +48,19 @@ def open_worker_client(url: str) -> Any:
     return open_client(
         url, timeout_seconds=_WORKER_TIMEOUT_SECONDS, retry_seconds=WORKER_RETRY_SECONDS
     )
+
+
+def open_hint_client(url: str, worker_client: Any) -> Any:
+    """Open a client for what a worker may miss: it retries nothing, and soon gives up on one node.
+
+    Args:
+        url: See `vwo_celery.settings.redis_url`.
+        worker_client: Made by `open_worker_client`; where there is one server, its connections are
+            used.
+    """
+    if usable_url(url).kind == "cluster":
+        return open_client(url, timeout_seconds=_HINT_TIMEOUT_SECONDS)
+    return worker_client.without_retries()
 
 
 def open_client(url: str, *, timeout_seconds: float, retry_seconds: float = 0.0) -> Any:
@@ -91,6 +106,10 @@ class _Client(redis.Redis):
         client._pools = pools
         client.retries = retries
         return client
+
+    def without_retries(self) -> Any:
+        """A client of the same connections that retries nothing."""
+        return type(self).of(self._pools.get, Retries(0))
 
     @property
     def connection_pool(self) -> Any:

@@ -121,6 +121,19 @@ class ClusterClient(RedisClusterCommands):
         cluster = self.cluster
         return [(node.name, cluster.get_redis_connection(node)) for node in cluster.get_primaries()]
 
+    def part_of(self, key: str) -> str:
+        """Name of the node that holds *key*, as last reported; "" if none is known. Asks nobody."""
+        cluster = self._clusters.peek()
+        if cluster is None:
+            return ""
+        nodes = cluster.nodes_manager.slots_cache.get(cluster.keyslot(key))
+        return str(nodes[0].name) if nodes else ""
+
+    def node(self, name: str) -> Any:
+        """A client of the node that is named "HOST:PORT"."""
+        cluster = self.cluster
+        return cluster.get_redis_connection(cluster.get_node(node_name=name))
+
     def node_of(self, key: str) -> Any:
         """A client of the node that holds *key*, as last reported."""
         cluster = self.cluster

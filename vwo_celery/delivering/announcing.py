@@ -10,7 +10,7 @@ from typing import Any
 
 from vwo_celery.delivering.attempts import Announcement
 from vwo_celery.delivering.worker import Worker
-from vwo_celery.errors import CallbackRefused, QueueUnavailable
+from vwo_celery.errors import CallbackRefused
 from vwo_celery.logs import log
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.results import result_text
@@ -34,13 +34,10 @@ def announce(
     answered = report.verdict is not None or report.error is not None
     if registration.flush_callback and answered:
         failures += _call_back(worker, registration.flush_callback, report)
-    try:
-        if failures:
-            worker.fleet.count_receiver_errors(report.queue, failures)
-        if wanted and answered:
-            worker.fleet.publish_result(report.queue, result_text(report.error, report.raw_events))
-    except QueueUnavailable as exc:
-        log.warning("batch %s is settled, its announcement was lost: %s", report.batch, exc)
+    if failures:
+        worker.fleet.count_receiver_errors(report.queue, failures)
+    if wanted and answered:
+        worker.fleet.publish_result(report.queue, result_text(report.error, report.raw_events))
 
 
 def _send_signal(signal: Any, report: BatchReport) -> int:

@@ -7,8 +7,8 @@ If the process dies in here, the lease runs out and the batch is claimed again.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
 from vwo_celery.sending.outcomes import Answer, Outcome, Verdict, backoff_seconds
 from vwo_celery.signals import BatchReport
+
+Told = TypeVar("Told")
 
 
 class Announcement(NamedTuple):
@@ -57,6 +59,18 @@ class Attempt(msgspec.Struct, frozen=True):
         fleet, queue = self.worker.fleet, self.registration.destination.queue
         numbers = {*range(self.registration.shards), self.lease.shard.number}
         return [fleet.shard(queue, number) for number in sorted(numbers)]
+
+    def at_each_shard(self, act: Callable[[Shard], Told]) -> list[Told]:
+        """What *act* returns for each shard, without those on a part of a Cluster that is away."""
+        fleet, own = self.worker.fleet, self.lease.shard.number
+        told: list[Told] = []
+        for shard in self.shards:
+            if fleet.in_cluster and shard.number != own:
+                other = fleet.brief.shard(shard.queue, shard.number)
+                told += fleet.brief.on_part_of(other, lambda other=other: [act(other)], [])
+            else:
+                told.append(act(shard))
+        return told
 
     def announcement(self, signal: Any, encoded: Sequence[bytes], **facts: Any) -> Announcement:
         """Report on some of the batch's events; *facts* are arguments of `BatchReport`."""

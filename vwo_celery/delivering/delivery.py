@@ -58,7 +58,7 @@ def deliver(worker: Worker, wakeup: Wakeup, others_wait: Callable[[], bool] = la
     shard = worker.fleet.shard(wakeup.queue, wakeup.shard)
     turn, token, attempts = Turn(worker.clock, others_wait), wakeup.token, 0
     while not turn.is_over() and not worker.stopping():
-        registration = worker.registration(wakeup.queue)
+        registration = worker.registration(wakeup.queue, wakeup.shard)
         if worker.declining.leaves(registration, shard, token):
             return attempts
         asked = worker.clock()  # the lease begins later, by Redis' clock

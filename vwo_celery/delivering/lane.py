@@ -13,7 +13,6 @@ from vwo_celery.delivering import delivery
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import VwoCeleryError
 from vwo_celery.logs import log
-from vwo_celery.queue import sweeping
 from vwo_celery.queue.registration import Wakeup
 
 
@@ -49,8 +48,7 @@ class Lane:
     def _run(self) -> None:
         while (wakeup := self._next()) is not None:
             try:
-                with sweeping.skipping_refusals("a sign of life"):
-                    self._worker.fleet.note_rescue()
+                self._worker.fleet.note_rescue()
                 delivery.deliver(self._worker, wakeup, lambda: bool(self._waiting))
             except VwoCeleryError as exc:
                 log.warning("queue %s is not delivered from here: %s", wakeup.queue, exc)

@@ -6,13 +6,23 @@ which only one probe at a time gets. If the process dies in here, the lease and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
 from vwo_celery.delivering.attempts import Attempt
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue.batches import Batch, Held
+from vwo_celery.queue.circuit import Permit
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.shard import Shard
 from vwo_celery.sending.outcomes import Outcome, Verdict
+
+Answer = TypeVar("Answer")
+#: Permit while the circuit cannot be asked: each batch then waits for its own backoff.
+_UNKNOWN = Permit("probe", 0, "")
 
 
 def claim(worker: Worker, shard: Shard, token: str) -> tuple[Batch | None, str]:
@@ -26,7 +36,7 @@ def claim(worker: Worker, shard: Shard, token: str) -> tuple[Batch | None, str]:
     if not isinstance(batch, Held):
         return batch, ""
     circuit = worker.circuit(shard.queue)
-    permit = circuit.ask()
+    permit = _at_circuit(worker, shard.queue, circuit.ask, _UNKNOWN)
     if permit.answer == "open":
         shard.hold(permit.until_ms)
         return None, ""
@@ -38,6 +48,12 @@ def claim(worker: Worker, shard: Shard, token: str) -> tuple[Batch | None, str]:
     return (None, "") if isinstance(batch, Held) else (batch, permit.token)
 
 
+def _at_circuit(worker: Worker, queue: str, act: Callable[[], Answer], otherwise: Answer) -> Answer:
+    """Return what *act* does to the circuit; *otherwise* while its part of a Cluster is away."""
+    fleet: Fleet = worker.fleet.brief
+    return fleet.on_part_of(fleet.shard(queue, 0), act, otherwise)
+
+
 def inform_circuit(attempt: Attempt, outcome: Outcome) -> float | None:
     """Count a failure, or close the circuit.
 
@@ -46,15 +62,17 @@ def inform_circuit(attempt: Attempt, outcome: Outcome) -> float | None:
     """
     circuit = attempt.worker.circuit(attempt.registration.destination.queue)
     if outcome.verdict is not Verdict.RELEASE:
-        if attempt.probe and circuit.end_probe(attempt.probe, answered=True):
-            for shard in attempt.shards:
-                shard.let_go()
+        end = partial(circuit.end_probe, attempt.probe, answered=True)
+        if attempt.probe and _at_circuit(attempt.worker, circuit.queue, end, False):
+            attempt.at_each_shard(Shard.let_go)
         return None
-    wait_seconds = circuit.note_failure(
+    note = partial(
+        circuit.note_failure,
         delivered_ms=attempt.batch.delivered_ms,
         floor_seconds=outcome.retry_after_seconds,
         probe=attempt.probe,
     )
+    wait_seconds = _at_circuit(attempt.worker, circuit.queue, note, None)
     if wait_seconds is not None:
         _hold_all(attempt, wait_seconds, outcome.error or "")
     return wait_seconds
@@ -63,8 +81,7 @@ def inform_circuit(attempt: Attempt, outcome: Outcome) -> float | None:
 def _hold_all(attempt: Attempt, wait_seconds: float, error: str) -> None:
     """Hold every shard of the queue until the next probe is due, and say so at most once a minute."""
     until_ms = attempt.worker.fleet.now_ms() + int(1000 * wait_seconds)
-    for shard in attempt.shards:
-        shard.hold(until_ms)
+    attempt.at_each_shard(lambda shard: shard.hold(until_ms))
     queue = attempt.registration.destination.queue
     attempt.worker.seldom.warn(
         f"circuit {queue}",

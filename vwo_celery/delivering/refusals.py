@@ -17,6 +17,7 @@ from vwo_celery.delivering.attempts import Announcement, Attempt, delay_seconds,
 from vwo_celery.delivering.bisection import Searched, search
 from vwo_celery.delivering.probing import inform_circuit
 from vwo_celery.queue.batches import Part
+from vwo_celery.queue.shard import Shard
 from vwo_celery.sending.outcomes import Outcome, Verdict, judge
 
 #: Longest search in a refused batch, in seconds; events not sent by then become a batch of their own.
@@ -27,7 +28,7 @@ _UNPROVEN_ATTEMPTS = 3
 
 def find_fault(attempt: Attempt, encoded: list[bytes], outcome: Outcome) -> list[Announcement]:
     """Dead-letter what VWO refuses, if it accepts anything else; else pause the queue."""
-    if not any(shard.delivered_ms() for shard in attempt.shards):
+    if not any(attempt.at_each_shard(Shard.delivered_ms)):
         return settling.pause(attempt, encoded, outcome)
     if len(encoded) == 1:
         return _suspect(attempt, encoded, outcome)
@@ -46,7 +47,7 @@ def _suspect(attempt: Attempt, encoded: list[bytes], outcome: Outcome) -> list[A
     batch, error = attempt.batch, outcome.error or ""
     since = attempt.lease.shard.suspect(batch.id, batch.claimed_ms)
     if since < batch.claimed_ms:
-        if max(shard.delivered_ms() for shard in attempt.shards) > since:
+        if max(attempt.at_each_shard(Shard.delivered_ms)) > since:
             return settling.dead_letter(attempt, encoded, error, outcome)
         if batch.attempt >= _UNPROVEN_ATTEMPTS:
             return settling.pause(attempt, encoded, outcome)

@@ -141,8 +141,7 @@ def pause(attempt: Attempt, encoded: list[bytes], outcome: Outcome) -> list[Anno
 
 def pause_queue(attempt: Attempt, error: str) -> None:
     """Pause every shard of the queue: nothing is claimed until an operator resumes it."""
-    for shard in attempt.shards:
-        shard.pause(error)
+    attempt.at_each_shard(lambda shard: shard.pause(error))
     queue = attempt.registration.destination.queue
     log.error(
         "queue %s is paused, its events are kept: %s; when that is mended: vwo-celery resume "
@@ -196,8 +195,7 @@ def _split_in_two(
 
 
 def _remember(attempt: Attempt, passed: Passed) -> None:
-    for shard in attempt.shards:
-        shard.note_passed(passed)
+    attempt.at_each_shard(lambda shard: shard.note_passed(passed))
 
 
 def _gaps(indices: Sequence[int], count: int) -> tuple[Range, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from vwo_celery.delivering.declining import Declining
 from vwo_celery.delivering.leases import Leases
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import SeldomLog, log_once
 from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.fleet import Fleet
@@ -75,19 +76,30 @@ class Worker:
         """Whether an exception, or the one that it was made of, came from outside."""
         return any(isinstance(each, self._interruptions) for each in (exc, exc.__cause__))
 
-    def registration(self, queue: str) -> Registration:
-        """Return a queue's registration, at most a few seconds old.
+    def registration(self, queue: str, shard: int = 0) -> Registration:
+        """Return a queue's registration, at most a few seconds old unless it cannot be read.
+
+        Args:
+            queue: Its name.
+            shard: The shard that is served, which has a copy.
 
         Raises:
             QueueUnknown: The queue is not registered.
-            QueueUnavailable: Redis did not answer.
+            QueueUnavailable: Redis did not answer, and this worker has never read it.
         """
-        read_at, registration = self._registrations.get(queue, (0.0, None))
-        if registration is None or self.clock() - read_at > _REGISTRATION_TTL_SECONDS:
-            registration = self.fleet.registration(queue)
-            self._registrations[queue] = (self.clock(), registration)
-        return registration
+        read_at, known = self._registrations.get(queue, (0.0, None))
+        if known is not None and self.clock() - read_at <= _REGISTRATION_TTL_SECONDS:
+            return known
+        try:
+            found = self.fleet.registration(queue, shard)
+        except QueueUnavailable:
+            if known is None:
+                raise
+            found = known
+        self._registrations[queue] = (self.clock(), found)
+        return found
 
     def circuit(self, queue: str) -> Circuit:
         """Return the circuit of a queue's destination."""
-        return Circuit(self.fleet.client, queue, self.settings, random.random)
+        # In a Cluster it may lie on a part that is away, for which no batch of another waits.
+        return Circuit(self.fleet.reader.client, queue, self.settings, random.random)

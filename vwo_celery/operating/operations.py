@@ -201,4 +201,4 @@ def purge(
 
 def _wake(fleet: Fleet, shard: Shard) -> None:
     wakeups = sweeping.sweep_shard(shard)
-    fleet.leave_wakeups(shard.queue, shard.number, [wakeup.token for wakeup in wakeups])
+    fleet.try_leaving_wakeups(shard.queue, shard.number, [wakeup.token for wakeup in wakeups])

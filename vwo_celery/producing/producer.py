@@ -14,6 +14,7 @@ receipt "redis" or "spooled", it is.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
@@ -29,6 +30,7 @@ from vwo_celery.producing.limits import limits_of
 from vwo_celery.queue.answers import DUPLICATE, NOT_REGISTERED, REFUSALS, STORED, Pushed
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.marks import Marks
+from vwo_celery.queue.parts import part_of
 from vwo_celery.queue.pushes import Push, names_needed, pages, send_again, send_with_room
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.replication import replicas_of
@@ -37,6 +39,7 @@ from vwo_celery.queue.sweeping import tell_workers
 from vwo_celery.receipts import IN_REDIS, NOT_REPLICATED, Receipt
 from vwo_celery.settings import Settings
 from vwo_celery.settings.batch_event_data import BatchSettings
+from vwo_celery.spool.breaker import Breaker
 from vwo_celery.spool.fallback import QueueFallback, fallback_of
 
 #: Batch size in events from which `append` pays: only an event that opens or fills a batch needs a
@@ -71,7 +74,7 @@ class Producer:
     ) -> None:
         attempt_seconds = ATTEMPT_SHARE * settings.enqueue_timeout_seconds
         self.host = fallback_of(settings, client)
-        self._breaker = self.host.breaker
+        self._breaker = self.host.breaker  # of a single server
         self._replicas = replicas_of(settings, client, answer_seconds=attempt_seconds)
         if client is None:
             client = shared_client(settings.redis_url, timeout_seconds=attempt_seconds)
@@ -80,12 +83,13 @@ class Producer:
         self.settings = settings
         self.name = destination.queue
         self.fleet = Fleet(client, settings.namespace)
+        self._in_cluster = self.fleet.in_cluster
         self.limits = limits_of(batch, settings)
         self.shards = [self.fleet.shard(self.name, i) for i in range(settings.shards)]
         self.not_replicated = 0
         self._marks = [Marks() for _ in self.shards]
         self._appends = batch.events_per_request >= _APPEND_FROM_EVENTS and self._replicas is None
-        self._registered = PerProcess(bool)
+        self._registered: PerProcess[set[int]] = PerProcess(set)  # numbers of shards
         self.fallback = QueueFallback(self.registration, settings, self.host)
 
     # -- storing
@@ -96,8 +100,10 @@ class Producer:
             encoded = encode(event)
         except EventError as exc:
             return self.drop(exc.reason, 1, str(exc))
-        if self._appends and self._registered.get() and not self._breaker.is_open:
-            return self._append(encoded)
+        if self._appends:
+            shard = self._ready_shard()
+            if shard is not None:
+                return self._append(shard, encoded)
         return self._store((encoded,))
 
     def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
@@ -144,21 +150,22 @@ class Producer:
             return self.fallback.keep(encoded)
         return self._push(self.prepare(encoded))
 
-    def _append(self, encoded: bytes) -> Receipt:
+    def _append(self, shard: Shard, encoded: bytes) -> Receipt:
         """Store a single event by the shortest way; where that cannot be, push it."""
-        shard, failure = self._some_shard(), None
-        marks = self._marks[shard.number]
-        mark = marks.take(1)
+        marks, failure = self._marks[shard.number], None
+        mark, part = marks.take(1), self._part_of(shard)
         try:
             if shard.append(mark, encoded):
                 marks.give_back(mark)
                 return IN_REDIS
         except Exception as exc:
             failure = exc
-        push = Push(shard, mark, (encoded,), names_needed(self.limits, (encoded,)))
+        push = Push(shard, mark, (encoded,), names_needed(self.limits, (encoded,)), part=part)
         if failure is not None:
             return self._push_again(push, failure)
         self.host.look()
+        if not self.is_registered:
+            self.register()
         return self._push(push)
 
     def _push(self, push: Push, *, once_more: bool = True) -> Receipt:
@@ -186,13 +193,14 @@ class Producer:
         if not is_without_master(exc) or push.mark.in_doubt:
             return self.fallback.keep_sent(push, exc)
         self._marks[push.shard.number].give_back_unused(push.mark)
-        self.host.note_failure(exc)
+        self._note_failure(exc, push.shard)
         return self.fallback.keep(push.encoded, describe(exc))
 
     def asks_redis(self) -> bool:
         """Whether this call shall ask Redis, and not go straight to the spool."""
-        if self._breaker.is_open:
-            return self.host.may_ask()
+        breakers = [self._breaker_of(shard) for shard in self.shards]
+        if all(breaker.is_open for breaker in breakers):
+            return any(breaker.may_probe(time.monotonic()) for breaker in breakers)
         self.host.look()
         return True
 
@@ -205,12 +213,28 @@ class Producer:
         """
         if names is None:
             names = names_needed(self.limits, encoded)
-        shard = self._some_shard()
+        shard = self._ready_shard() or random.choice(self.shards)
         mark = self._marks[shard.number].take(len(encoded))
-        return Push(shard, mark, encoded, names, self._replicas)
+        return Push(shard, mark, encoded, names, self._replicas, part=self._part_of(shard))
 
-    def _some_shard(self) -> Shard:
-        return self.shards[0] if len(self.shards) == 1 else random.choice(self.shards)
+    def _ready_shard(self) -> Shard | None:
+        """A registered shard with no open breaker in the way; None if there is none."""
+        registered, shards = self._registered.get(), self.shards
+        if self._in_cluster:
+            shards = [shard for shard in shards if shard.number in registered]
+            shards = [shard for shard in shards if not self._breaker_of(shard).is_open]
+        elif self._breaker.is_open or not registered:
+            return None
+        if len(shards) == 1:
+            return shards[0]
+        return random.choice(shards) if shards else None
+
+    def _breaker_of(self, shard: Shard) -> Breaker:
+        return self.host.breaker_at(self._part_of(shard))
+
+    def _part_of(self, shard: Shard) -> str:
+        """The part of a Cluster that a shard lies on; "" for a single server, or if it is not known."""
+        return part_of(self.fleet.client, shard.keys.meta) if self._in_cluster else ""
 
     def conclude(self, push: Push, pushed: Pushed, *, once_more: bool = True) -> Receipt:
         """Do what the answer to a push asks for, and return the receipt of its events.
@@ -222,13 +246,14 @@ class Producer:
             pushed: The answer.
             once_more: Whether a push that stored nothing may be sent again.
         """
-        if self._breaker.is_open:
-            self._breaker.close()
+        breaker = self.host.breaker_at(push.part)
+        if breaker.is_open:
+            breaker.close()
         token, marks = push.token, self._marks[push.shard.number]
         if pushed.code in (STORED, DUPLICATE):
             marks.give_back(push.mark)
             if pushed.wakeups or pushed.watch:
-                self._tell_workers(push.shard, token, pushed)
+                tell_workers(self.fleet, push.shard, token, pushed)
             return IN_REDIS if pushed.replicated else self._note_not_replicated(push)
         if pushed.code in REFUSALS:
             return self._conclude_refused(push, pushed)
@@ -246,7 +271,7 @@ class Producer:
             if policy == "drop_oldest":
                 pushed = send_with_room(push, pushed)
         except QueueUnavailable as exc:
-            self.host.note_failure(exc.__cause__)
+            self._note_failure(exc.__cause__, push.shard)
         except Exception as exc:
             return self.fallback.keep_sent(push, exc)
         if pushed.code not in REFUSALS:
@@ -274,17 +299,6 @@ class Producer:
         )  # fmt: skip
         return NOT_REPLICATED
 
-    def _tell_workers(self, shard: Shard, token: str, pushed: Pushed) -> None:
-        """Leave wake-ups; without them the batch waits for the next sweep."""
-        try:
-            tell_workers(self.fleet, shard, token, pushed)
-        except VwoCeleryError as exc:
-            seldom.warn(
-                f"wakeup {self.name}",
-                "a wake-up was not left, the next sweep finds the batch: %s",
-                exc,
-            )
-
     def drop(self, reason: str, count: int, detail: str) -> Receipt:
         """Count and announce events that are not stored, and return their receipt."""
         return self.fallback.drop(reason, count, detail)
@@ -293,25 +307,37 @@ class Producer:
 
     @property
     def is_registered(self) -> bool:
-        """Whether this process has registered the queue."""
-        return self._registered.get()
+        """Whether this process has registered the queue, as far as that can be done now."""
+        registered = self._registered.get()
+        if len(registered) >= self.settings.shards and not self.fleet.memory.is_behind:
+            return True
+        return bool(registered) and self.fleet.hints.is_resting(self.name)
 
     def register(self) -> bool:
-        """Make the queue known to workers and scripts; False if Redis did not answer."""
+        """Make the queue known to workers and scripts; False if Redis did not answer.
+
+        In a Cluster the shards whose part is away are left for later.
+        """
+        self.fleet.hints.rest(self.name)
         try:
             try:
                 lives = self._register()
             except QueueUnavailable:  # a new connection may work; to register twice does no harm
                 lives = self._register()
         except VwoCeleryError as exc:
-            self.host.note_failure(exc.__cause__)
+            for shard in self.shards:
+                self._note_failure(exc.__cause__, shard)
             seldom.warn(f"register {self.name}", "%s", exc)
             return False
         for marks, life in zip(self._marks, lives, strict=True):
-            marks.renew(life)
-        self._registered.set(True)
+            if life:
+                marks.renew(life)
+        self._registered.set({number for number, life in enumerate(lives) if life})
         self.host.look(now_and_then=False)
         return True
+
+    def _note_failure(self, exc: BaseException | None, shard: Shard) -> None:
+        self.host.note_failure(exc, self.registration, shard.number, self._part_of(shard))
 
     def _register(self) -> list[str]:
         lives = [marks.life for marks in self._marks]

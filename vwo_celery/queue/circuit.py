@@ -39,13 +39,16 @@ class Circuit:
         queue: The queue's name.
         settings: A worker's; namespace, `circuit_failures`, backoff and timeout are used.
         random: Returns a number from 0 to 1.
+
+    Attributes:
+        queue: The queue's name.
     """
 
     def __init__(
         self, client: Any, queue: str, settings: Settings, random: Callable[[], float]
     ) -> None:
         self._client = client
-        self._queue = queue
+        self.queue = queue
         self._settings = settings
         self._random = random
         self._key = shard_keys(settings.namespace, queue, 0).circuit
@@ -54,7 +57,7 @@ class Circuit:
         """Ask for leave to send: "closed", the caller is the "probe", or "open" until some time."""
         token, settings = new_token(), self._settings
         probe_ms = as_ms(settings.request_timeout_seconds + _PROBE_MARGIN_SECONDS)
-        with unavailable(f"look at the circuit of {self._queue}"):
+        with unavailable(f"look at the circuit of {self.queue}"):
             answer, until_ms = script("permit").run(self._client, (self._key,), (token, probe_ms))
         if answer == _CLOSED:
             return Permit("closed", 0, "")
@@ -80,11 +83,11 @@ class Circuit:
             settings.circuit_failures, as_ms(2 * settings.backoff_base_seconds), as_ms(longest),
             as_ms(floor), f"{self._random():.6f}", delivered_ms, probe,
         )  # fmt: skip
-        with unavailable(f"note of a failure of {self._queue}"):
+        with unavailable(f"note of a failure of {self.queue}"):
             wait_ms = script("trip").run(self._client, (self._key,), arguments)
         return wait_ms / 1000 if wait_ms else None
 
     def end_probe(self, probe: str, *, answered: bool) -> bool:
         """Give back the leave to probe; whether the circuit is closed now."""
-        with unavailable(f"end of a probe of {self._queue}"):
+        with unavailable(f"end of a probe of {self.queue}"):
             return bool(script("mend").run(self._client, (self._key,), (probe, int(answered))))

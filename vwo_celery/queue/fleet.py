@@ -7,18 +7,20 @@ sweep makes up for it. A lost registration is written again by the next enqueue.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from vwo_celery.connections import unavailable
-from vwo_celery.connections.cluster import is_cluster_client
-from vwo_celery.errors import QueueUnknown
+from vwo_celery.errors import QueueUnavailable, QueueUnknown
 from vwo_celery.queue import registry
 from vwo_celery.queue.batches import as_ms
-from vwo_celery.queue.keys import FleetKeys, as_text, fleet_keys, split_shard_name
+from vwo_celery.queue.keys import as_text, split_shard_name
+from vwo_celery.queue.parts import find_shards
 from vwo_celery.queue.pipelining import Call, run_all
 from vwo_celery.queue.registration import (
     UNREADABLE,
@@ -27,57 +29,24 @@ from vwo_celery.queue.registration import (
     Registrations,
     Wakeup,
 )
-from vwo_celery.queue.routes import Route, routes_of
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.signs import Signs, number
 
 #: Most wake-ups kept while no worker listens; more would not speed up the first worker.
 MOST_WAKEUPS = 1000
-#: Time after which a worker that has not listened counts as gone.
-LISTENER_TTL_SECONDS = 15.0
-#: Runners of the sweep: the task that beat sends, and a listener while beat is silent.
-SWEEPERS = ("beat", "listener")
-#: Signs of life: a sweep by each runner, a task of another kind, a batch sent by a listener.
-_SIGNS = (*SWEEPERS, "task", "rescue")
 _AUDIT_CURSOR = "audit_cursor"
-#: Fields of the pulse: Unix ms of the last task message that came to the wrong fleet, and whose it was.
-_MISDIRECTED, _FROM = "misdirected", "misdirected_from"
+#: Pause between two looks for shards on the parts of a Cluster that answer.
+_FIND_SECONDS = 10.0
 
 
-class Fleet:
+class Fleet(Signs):
     """All queues of one namespace.
 
-    Every method raises QueueUnavailable if Redis does not answer.
-
-    Args:
-        client: A Redis client made by `connections`.
-        namespace: First part of every key.
+    A method raises QueueUnavailable if Redis does not answer; but signs of life, results and the
+    wake-ups of `try_leaving_wakeups` are missed then. In a Cluster the keys of all queues may lie on
+    a part that is away: `watched` and `registrations` then tell what is known without it.
     """
-
-    def __init__(self, client: Any, namespace: str) -> None:
-        self.client = client
-        self.namespace = namespace
-        self.keys: FleetKeys = fleet_keys(namespace)
-
-    def shard(self, queue: str, number: int) -> Shard:
-        """One shard of a queue, whether or not the queue is registered."""
-        return Shard(self.client, self.namespace, queue, number)
-
-    @property
-    def in_cluster(self) -> bool:
-        """Whether the queues are on a Redis Cluster, where a single node may be away."""
-        return is_cluster_client(self.client)
-
-    def ping(self) -> None:
-        """Make sure that Redis answers."""
-        with unavailable("ping"):
-            self.client.ping()
-
-    def now_ms(self) -> int:
-        """Redis' time, Unix ms."""
-        with unavailable("time"):
-            seconds, microseconds = self.client.time()
-        return int(seconds) * 1000 + int(microseconds) // 1000
 
     # -- registrations
 
@@ -89,76 +58,177 @@ class Fleet:
             lives: The lives of the last answer that the caller got, if any.
 
         Returns:
-            The name of each of these shards' lives, a new one if Redis had forgotten the shard; and
-            the number of shards that the queue ever had.
+            The name of each of these shards' lives, a new one if Redis had forgotten the shard, "" if
+            it is on a part of a Cluster that is away; and the number of shards that the queue ever
+            had, as far as that is known.
         """
         queue = registration.destination.queue
         shards = [self.shard(queue, number) for number in range(registration.shards)]
-        known = lives or [""] * len(shards)
-        renewed = [
-            shard.set_limits(registration.limits, known_life=life)
-            for shard, life in zip(shards, known, strict=True)
-        ]
-        with unavailable(f"registration of {queue}"):
-            most = registry.record(self.client, self.namespace, self.keys, registration)
-            pipe = self.client.pipeline(transaction=False)
-            for shard in shards:
-                self._add_watch(pipe, shard)
-            pipe.execute()
+        renewed = self._set_limits(shards, registration, lives or [""] * len(shards))
+        self.memory.registrations[queue] = registration
+        self.memory.unannounced |= {
+            shard.keys.name for shard, life in zip(shards, renewed, strict=True) if life
+        }
+        numbers = self.announce() if self.in_cluster else self._announce()
+        most = numbers.get(queue, len(shards))
         # Shards of a higher number that other producers have, or had, drain one batch at a time.
         further = msgspec.structs.replace(registration.limits, parallel=1)
-        for number in range(len(shards), most):
-            self.shard(queue, number).set_limits(further)
+        for i in range(len(shards), most):
+            shard = self.shard(queue, i)
+            self.on_part_of(shard, partial(shard.set_limits, further), "")
         return Registered(renewed, most)
 
-    def registration(self, queue: str) -> Registration:
+    def _set_limits(
+        self, shards: Sequence[Shard], registration: Registration, lives: Sequence[str]
+    ) -> list[str]:
+        """Set the limits of each shard; its life, "" on a part of a Cluster that is away.
+
+        Raises:
+            QueueUnavailable: None could be set.
+        """
+        text = msgspec.json.encode(registration)
+        renewed, failures = [], []
+        for shard, life in zip(shards, lives, strict=True):
+            try:
+                renewed.append(shard.set_limits(registration.limits, known_life=life, copy=text))
+            except QueueUnavailable as exc:
+                failures.append(exc)
+                renewed.append("")
+        if failures and (not self.in_cluster or not any(renewed)):
+            raise failures[0]
+        return renewed
+
+    def announce(self) -> dict[str, int]:
+        """List and watch what could not be announced so far; what still cannot stays noted."""
+        if not self.memory.is_behind:
+            return {}
+        return self.hints.attempt(self.keys.queues, "an announcement", self._announce, {})
+
+    def _announce(self) -> dict[str, int]:
+        """Announce all that is noted; the number of shards that each registered queue ever had."""
+        memory, most = self.memory, {}
+        names, registrations = set(memory.unannounced), dict(memory.registrations)
+        with unavailable(f"registration of {', '.join(registrations) or 'shards'}"):
+            for queue, found in registrations.items():
+                most[queue] = registry.record(self.client, self.namespace, self.keys, found)
+                if memory.registrations.get(queue) is found:
+                    del memory.registrations[queue]
+            pipe = self.client.pipeline(transaction=False)
+            for name in sorted(names):
+                self._add_watch(pipe, self.shard(*split_shard_name(name)))
+            pipe.execute()
+        memory.unannounced -= names
+        return most
+
+    def registration(self, queue: str, shard: int = 0) -> Registration:
         """The registration of a queue, with the number of shards that it ever had.
+
+        Args:
+            queue: Its name.
+            shard: A shard whose copy serves if the list of queues is away, or has lost the queue.
 
         Raises:
             QueueUnknown: No registration of that name, or none that can be read.
         """
-        with unavailable(f"look-up of {queue}"):
-            pipe = self.client.pipeline(transaction=False)
-            pipe.hget(self.keys.queues, queue)
-            pipe.hget(self.keys.shards, queue)
-            found, shards = pipe.execute()
+        try:
+            found = self._listed(queue) or self._copied(queue, shard)
+        except UNREADABLE as exc:
+            raise QueueUnknown(
+                f"the registration of queue {queue!r} cannot be read by this release: {exc}"
+            ) from exc
         if found is None:
             raise QueueUnknown(
                 f"no queue {queue!r} is registered in namespace {self.namespace!r}; "
                 "a producer registers it with its first enqueue"
             )
-        try:
-            return registry.decode(found, shards)
-        except UNREADABLE as exc:
-            raise QueueUnknown(
-                f"the registration of queue {queue!r} cannot be read by this release: {exc}"
-            ) from exc
+        return found
+
+    def _listed(self, queue: str) -> Registration | None:
+        """The registration in the list of queues; None if it is not there, or the list is away."""
+
+        def look() -> Registration | None:
+            with unavailable(f"look-up of {queue}"):
+                pipe = self.reader.client.pipeline(transaction=False)
+                pipe.hget(self.keys.queues, queue)
+                pipe.hget(self.keys.shards, queue)
+                text, shards = pipe.execute()
+            return None if text is None else registry.decode(text, shards)
+
+        if not self.in_cluster:
+            return look()
+        return self.hints.attempt(self.keys.queues, "the list of queues", look, None)
+
+    def _copied(self, queue: str, shard: int) -> Registration | None:
+        """The copy with a shard, which is listed again; None if it has none.
+
+        Raises:
+            QueueUnavailable: It has none, and the list of queues is away.
+        """
+        copy = self.shard(queue, shard).registration_copy()
+        if copy is not None:
+            found = registry.decode(copy, None)
+            self.memory.registrations.setdefault(queue, found)
+            return found
+        if self.hints.is_resting(self.keys.queues):
+            raise QueueUnavailable(f"look-up of {queue}: the part of Redis with the list is away")
+        return None
 
     def registrations(self) -> Registrations:
-        """Every registered queue, sorted by name; see `registration`."""
-        with unavailable("list of queues"):
-            pipe = self.client.pipeline(transaction=False)
-            pipe.hgetall(self.keys.queues)
-            pipe.hgetall(self.keys.shards)
-            found, shards = pipe.execute()
-        return registry.decode_all(found, shards)
+        """Every registered queue, sorted by name; without the list, those found with their shards."""
+        try:
+            with unavailable("list of queues"):
+                pipe = self.reader.client.pipeline(transaction=False)
+                pipe.hgetall(self.keys.queues)
+                pipe.hgetall(self.keys.shards)
+                found, shards = pipe.execute()
+            return registry.decode_all(found, shards)
+        except QueueUnavailable:
+            if not self.in_cluster:
+                raise
+        return registry.decode_all(*self._copies())
+
+    def _copies(self) -> tuple[dict[str, bytes], dict[str, bytes | None]]:
+        """Copies of registrations found with shards, and the number of shards found of each queue."""
+        copies: dict[str, bytes] = {}
+        highest: dict[str, int] = {}
+        for name in self.find_shards():
+            queue, i = split_shard_name(name)
+            highest[queue] = max(highest.get(queue, 0), i)
+            shard = self.brief.shard(queue, i)
+            if queue not in copies:
+                copy = self.brief.on_part_of(shard, shard.registration_copy, None)
+                copies |= {queue: copy} if copy is not None else {}
+        return copies, {queue: b"%d" % (i + 1) for queue, i in highest.items()}
 
     def some_registrations(self, most: int) -> dict[str, Registration]:
         """About *most* registered queues; repeated calls, by anyone, reach all of them."""
+        memory = self.memory
+        memory.audit_cursor = self.hints.attempt(
+            self.keys.pulse, "the audit's place", self._audit_cursor, memory.audit_cursor
+        )
         with unavailable("list of queues"):
-            cursor = _number(self.client.hget(self.keys.pulse, _AUDIT_CURSOR))
-            cursor, found = self.client.hscan(self.keys.queues, cursor, count=most)
-            self.client.hset(self.keys.pulse, _AUDIT_CURSOR, cursor)
+            memory.audit_cursor, found = self.client.hscan(
+                self.keys.queues, memory.audit_cursor, count=most
+            )
             names = list(found)
             shards = self.client.hmget(self.keys.shards, names) if names else []
+        self.hints.attempt(self.keys.pulse, "the audit's place", self._keep_audit_cursor, None)
         return registry.decode_all(found, dict(zip(names, shards, strict=True))).readable
+
+    def _audit_cursor(self) -> int:
+        with unavailable("look-up of the audit's place"):
+            return number(self.client.hget(self.keys.pulse, _AUDIT_CURSOR))
+
+    def _keep_audit_cursor(self) -> None:
+        with unavailable("note of the audit's place"):
+            self.client.hset(self.keys.pulse, _AUDIT_CURSOR, self.memory.audit_cursor)
 
     def all_shards(self, registration: Registration) -> list[Shard]:
         """Every shard that a queue ever had, whatever number this registration has."""
-        queue, number = registration.destination.queue, registration.shards
+        queue, most = registration.destination.queue, registration.shards
         with suppress(QueueUnknown):
-            number = max(number, self.registration(queue).shards)
-        return [self.shard(queue, each) for each in range(number)]
+            most = max(most, self.registration(queue).shards)
+        return [self.shard(queue, each) for each in range(most)]
 
     # -- watched shards
 
@@ -190,15 +260,41 @@ class Fleet:
         if kept:
             self.watch(*(shard.keys.name for shard in kept))
 
-    def watched_names(self) -> list[str]:
-        """Short names of the shards that hold, or lately held, events; others' names are skipped."""
-        with unavailable("list of watched shards"):
-            names = self.client.smembers(self.keys.watched)
-        return [name for name in sorted(map(as_text, names)) if name.rpartition(":")[2].isdecimal()]
-
     def watched(self) -> list[Shard]:
-        """The shards that hold, or lately held, events."""
+        """The shards that hold, or lately held, events; see `watched_names`."""
         return [self.shard(*split_shard_name(name)) for name in self.watched_names()]
+
+    def watched_names(self) -> list[str]:
+        """Short names of the shards that hold, or lately held, events; others' names are skipped.
+
+        In a Cluster whose part with that set is away: those that were watched before, and those found
+        on the other parts.
+        """
+        names = sorted(self._watched_names())
+        return [name for name in names if name.rpartition(":")[2].isdecimal()]
+
+    def _watched_names(self) -> set[str]:
+        if not self.hints.is_resting(self.keys.watched):
+            try:
+                with unavailable("list of watched shards"):
+                    names = set(map(as_text, self.reader.client.smembers(self.keys.watched)))
+            except QueueUnavailable:
+                if not self.in_cluster:
+                    raise
+                self.hints.rest(self.keys.watched)
+            else:
+                self.memory.note_watched(names)
+                return names
+        self.memory.note_away()
+        return self.memory.shards | self.find_shards()
+
+    def find_shards(self) -> set[str]:
+        """Names of all shards on the parts of a Cluster that answer; looked for now and then."""
+        memory, now = self.memory, time.monotonic()
+        if now >= memory.look_again_at:
+            memory.found = find_shards(self.reader.client, self.namespace)
+            memory.look_again_at = now + _FIND_SECONDS
+        return memory.found
 
     # -- wake-ups
 
@@ -229,101 +325,45 @@ class Fleet:
         except UNREADABLE:
             return None
 
-    # -- signs of life
+    def try_leaving_wakeups(self, queue: str, shard: int, tokens: Iterable[str]) -> None:
+        """Leave wake-ups if that can be done at once; else give their slots back to the next sweep."""
+        left = list(tokens)
+        if not left:
+            return
 
-    def note_sweep(self, by: str, *, at_ms: int | None = None) -> int:
-        """Note that "beat" or a "listener" runs a sweep now, or relies on one at that Unix ms.
+        def leave() -> bool:
+            self.brief.leave_wakeups(queue, shard, left)
+            return True
 
-        Returns:
-            The Unix ms noted.
-        """
-        if at_ms is None:
-            return self._note(by)
-        with unavailable("sign of life"):
-            self.client.hset(self.keys.pulse, by, at_ms)
-        return at_ms
+        if self.hints.attempt(self.keys.wakeups, f"a wake-up for {queue}", leave, False):
+            return
+        owner = self.brief.shard(queue, shard)
+        if self.in_cluster:  # else Redis is away as a whole, and the slots run out
+            give_back = partial(owner.free_slots, left)
+            self.hints.attempt(owner.keys.slots, f"the slots of {queue}", give_back, None)
 
-    def note_published(self, route: str) -> int:
-        """Note that a message is published on *route* now; Redis' time, which is to travel with it."""
-        return self._note("", route)
+    def try_watching(self, shard: Shard) -> None:
+        """Have the sweep look at a shard; if that cannot be done now, it is noted for `announce`."""
+        name = shard.keys.name
 
-    def note_task(self, route: str = "", published_ms: int = 0) -> None:
-        """Note that a worker runs a task now.
+        def watch() -> bool:
+            self.brief.watch(name)
+            return True
 
-        Args:
-            route: The route of its message, "" if it told none.
-            published_ms: The answer of `note_published` that came with it.
-        """
-        self._note("task", route if published_ms else "", published_ms)
-
-    def note_rescue(self) -> None:
-        """Note that a listener sends a batch now because no task did."""
-        self._note("rescue")
-
-    def _note(self, sign: str, route: str = "", published_ms: int = 0) -> int:
-        with unavailable("sign of life"):
-            arguments = (sign, route, published_ms)
-            return int(script("pulse").run(self.client, (self.keys.pulse,), arguments))
-
-    def routes(self) -> list[Route]:
-        """The routes of task messages, and how far each has come."""
-        with unavailable("look-up of task messages"):
-            found = self.client.hgetall(self.keys.pulse)
-        return routes_of({as_text(name): _number(ms) for name, ms in found.items()})
-
-    def others_wait(self, route: str) -> bool:
-        """Whether a message on *route* waits for a task."""
-        with unavailable("look-up of task messages"):
-            names = (f"published:{route}", f"started:{route}")
-            published, started = self.client.hmget(self.keys.pulse, names)
-        return _number(published) > _number(started)
-
-    def note_misdirected(self, namespace: str) -> None:
-        """Note that a worker got a task message of another namespace now; "" for an unknown one."""
-        note = {_MISDIRECTED: self.now_ms(), _FROM: namespace}
-        with unavailable("note of a misdirected message"):
-            self.client.hset(self.keys.pulse, mapping=note)
-
-    def last_misdirected(self) -> tuple[int, str]:
-        """Unix ms of the last misdirected task message, 0 for none; and its namespace, "" if unknown."""
-        with unavailable("look-up of misdirected messages"):
-            at_ms, namespace = self.client.hmget(self.keys.pulse, [_MISDIRECTED, _FROM])
-        return _number(at_ms), as_text(namespace or b"")
-
-    def last_sweeps_ms(self) -> dict[str, int]:
-        """Unix ms of the last sweep of each runner."""
-        return {by: ms for by, ms in self.signs_ms().items() if by in SWEEPERS}
-
-    def signs_ms(self) -> dict[str, int]:
-        """Unix ms of the last sweep by "beat" and by "listener", the last "task" and "rescue"."""
-        with unavailable("look-up of signs of life"):
-            found = self.client.hmget(self.keys.pulse, _SIGNS)
-        return {sign: _number(ms) for sign, ms in zip(_SIGNS, found, strict=True) if ms is not None}
-
-    def note_listener(self, name: str) -> None:
-        """Note that this worker listens now; forget workers that have been silent for long."""
-        now = self.now_ms()
-        with unavailable("note of a listener"):
-            pipe = self.client.pipeline(transaction=False)
-            pipe.zadd(self.keys.listeners, {name: now})
-            pipe.zremrangebyscore(self.keys.listeners, "-inf", now - as_ms(LISTENER_TTL_SECONDS))
-            pipe.execute()
-
-    def forget_listener(self, name: str) -> None:
-        """Forget this worker, as it shuts down."""
-        with unavailable("forgetting a listener"):
-            self.client.zrem(self.keys.listeners, name)
-
-    def listeners(self) -> list[str]:
-        """Names of the workers that listen now."""
-        since = self.now_ms() - as_ms(LISTENER_TTL_SECONDS)
-        with unavailable("list of listeners"):
-            names = self.client.zrangebyscore(self.keys.listeners, since, "+inf")
-        return [as_text(name) for name in names]
+        if not self.hints.attempt(
+            self.keys.watched, f"the note that {name} is watched", watch, False
+        ):
+            self.memory.unannounced.add(name)
 
     def count_receiver_errors(self, queue: str, count: int) -> None:
         """Count receivers and callbacks that raised, for the operator."""
-        self.shard(queue, 0).count_receiver_errors(count)
+        shard = self.brief.shard(queue, 0)
+        self.hints.attempt(
+            shard.keys.name,
+            "a count of receiver errors",
+            lambda: shard.count_receiver_errors(count),
+            None,
+        )
 
     # -- results
 
@@ -335,8 +375,12 @@ class Fleet:
 
     def publish_result(self, queue: str, text: bytes) -> None:
         """Publish an outcome to whoever listens now."""
-        with unavailable(f"announcement for {queue}"):
-            self.client.publish(self.keys.results(queue), text)
+
+        def publish() -> None:
+            with unavailable(f"announcement for {queue}"):
+                self.brief.client.publish(self.keys.results(queue), text)
+
+        self.hints.attempt(self.keys.results(queue), "an announcement of results", publish, None)
 
     def results(self, queue: str, *, timeout_seconds: float) -> Iterator[bytes | None]:
         """Outcomes as they are published; None whenever *timeout_seconds* pass without one."""
@@ -349,8 +393,3 @@ class Fleet:
                     yield message["data"] if message else None
             finally:
                 subscription.close()
-
-
-def _number(text: bytes | None) -> int:
-    """A number stored in Redis; 0 if it is missing or no number."""
-    return int(text) if text is not None and text.isdigit() else 0

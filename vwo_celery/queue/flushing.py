@@ -20,7 +20,7 @@ from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.queue.settlements import DELIVERED, Note
 from vwo_celery.queue.shard import PURGED, Shard
 from vwo_celery.queue.snapshots import take_snapshot
-from vwo_celery.queue.sweeping import skipping_refusals, sweep_shard
+from vwo_celery.queue.sweeping import sweep_shard
 from vwo_celery.text.amounts import count
 
 _FIRST_POLL_SECONDS = 0.01
@@ -216,8 +216,7 @@ def _why_failed(flushes: Sequence[_Flush]) -> Iterator[str]:
 def _leave(fleet: Fleet, wakeups: Iterable[Wakeup]) -> None:
     """Leave wake-ups; the workers' own sweep makes up for one that Redis refuses."""
     for wakeup in wakeups:
-        with skipping_refusals(f"a wake-up for {wakeup.queue}"):
-            fleet.leave_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
+        fleet.try_leaving_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
 
 
 def _await(

@@ -136,6 +136,11 @@ def due_keys(namespace: str, shard_name: str) -> tuple[str, str, str, str, str]:
     return f"{prefix}open", f"{prefix}meta", f"{prefix}ready", f"{prefix}leases", f"{prefix}slots"
 
 
+def shards_pattern(namespace: str) -> str:
+    """Pattern of the key that every registered shard has; its "*" is the shard's short name."""
+    return f"{namespace}:{KEY_VERSION}:{{*}}:meta"
+
+
 def fleet_keys(namespace: str) -> FleetKeys:
     """Names of the keys that all queues share."""
     prefix = f"{namespace}:{KEY_VERSION}:"

@@ -32,7 +32,8 @@ class Push(NamedTuple):
     """One push: its shard, its mark, its events, and how many batches it may seal.
 
     `replicas` are those that must have the push before it is answered; None for none. A refusal of
-    events that wait in a spool is not counted: they come again.
+    events that wait in a spool is not counted: they come again. `part` is the part of a Cluster that
+    the push goes to, "" for a single server.
     """
 
     shard: Shard
@@ -41,6 +42,7 @@ class Push(NamedTuple):
     names: int
     replicas: Replicas | None = None
     spooled: bool = False
+    part: str = ""
 
     @property
     def token(self) -> str:

@@ -178,6 +178,11 @@ class Shard:
         with unavailable(f"unwatch of {self.keys.name}"):
             return bool(script("unwatch").run(self.client, self.unwatch_keys))
 
+    def free_slots(self, tokens: Sequence[str]) -> None:
+        """Free the slots of wake-ups that could not be left."""
+        with unavailable(f"return of slots of {self.keys.name}"):
+            self.client.zrem(self.keys.slots, *tokens)
+
     # -- delivery
 
     def claim(
@@ -337,21 +342,30 @@ class Shard:
 
     # -- operating
 
-    def set_limits(self, limits: Limits, *, known_life: str = "") -> str:
+    def set_limits(self, limits: Limits, *, known_life: str = "", copy: bytes = b"") -> str:
         """Set the limits that the scripts obey from now on.
 
         Args:
             limits: The limits.
             known_life: The last answer that the caller got; "" if none.
+            copy: The registration as JSON, for workers that cannot read the list of queues.
 
         Returns:
             The name of the state's life. It is a new one after Redis forgot the shard; a caller
             that knew the old one has that noted.
         """
         fields = [word for field in msgspec.structs.asdict(limits).items() for word in field]
+        if copy:
+            fields += ["registration", copy]
         with unavailable(f"limits of {self.keys.name}"):
             arguments = (known_life, new_token(), *fields)
             return as_text(script("limit").run(self.client, (self.keys.meta,), arguments))
+
+    def registration_copy(self) -> bytes | None:
+        """The copy of the registration that lies with the shard; None if it has none."""
+        with unavailable(f"look for the registration with {self.keys.name}"):
+            copy: bytes | None = self.client.hget(self.keys.meta, "registration")
+        return copy
 
     def pause(self, reason: str) -> None:
         """Let nothing be claimed until `resume`; batches in flight are settled as usual."""

@@ -9,6 +9,7 @@ on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from vwo_celery.connections import unavailable
 from vwo_celery.logs import log
@@ -23,11 +24,15 @@ _LINES = 1_000
 def suspicious(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:
     """The shards with more lines than batches in the three sets.
 
+    In a Cluster, those on a part that is away are left out.
+
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    if not shards:
-        return []
+    return fleet.on_each_part(shards, partial(_suspicious, fleet))
+
+
+def _suspicious(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:
     with unavailable("audit"):
         pipe = fleet.client.pipeline(transaction=False)
         for shard in shards:

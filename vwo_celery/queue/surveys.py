@@ -6,11 +6,13 @@ Beside `shard`. Changes nothing: nothing to lose.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.keys import due_keys, split_shard_name
+from vwo_celery.queue.parts import by_part
 from vwo_celery.queue.pipelining import Call, run_all
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
@@ -77,11 +79,19 @@ def _shards(fleet: Fleet, names: Sequence[str]) -> list[Shard]:
 def holding(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:
     """The shards that hold an event, or whose keys answer with an error, which their sweep reports.
 
+    In a Cluster, those on a part that is away are left out.
+
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    if not shards:
-        return []
+    return fleet.on_each_part(shards, partial(_holding, fleet))
+
+
+def _key(shard: Shard) -> str:
+    return shard.keys.meta
+
+
+def _holding(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:
     with unavailable("audit"):
         pipe = fleet.client.pipeline(transaction=False)
         for shard in shards:
@@ -99,7 +109,7 @@ def holding(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:
 def overdue(
     fleet: Fleet, shards: Sequence[Shard], *, now_ms: int, due_ms: int
 ) -> list[Overdue | None]:
-    """Overdue batches of each shard; None for one whose keys answer with an error.
+    """Overdue batches of each shard; None for one whose keys answer with an error, or not at all.
 
     Args:
         fleet: The queues.
@@ -110,8 +120,18 @@ def overdue(
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    if not shards:
-        return []
+    found: dict[str, Overdue | None] = {}
+    for part in by_part(fleet.client, shards, _key):
+        look = partial(_overdue, fleet, part, now_ms=now_ms, due_ms=due_ms)
+        missing: list[Overdue | None] = [None] * len(part)
+        answers = fleet.on_part_of(part[0], look, missing)
+        found |= zip((shard.keys.name for shard in part), answers, strict=True)
+    return [found[shard.keys.name] for shard in shards]
+
+
+def _overdue(
+    fleet: Fleet, shards: Sequence[Shard], *, now_ms: int, due_ms: int
+) -> list[Overdue | None]:
     with unavailable("look for what waits"):
         pipe = fleet.client.pipeline(transaction=False)
         for shard in shards:

@@ -14,6 +14,7 @@ from vwo_celery.queue import sweeping
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.signs import SWEEPERS
 from vwo_celery.settings import Settings
 
 #: Shortest time between two sweeps that beat sends, in seconds. It is a backstop: the listeners of
@@ -61,13 +62,13 @@ def may_send(fleet: Fleet, *, interval_seconds: float) -> bool:
 
 
 def answer(fleet: Fleet) -> None:
-    """Note that the last message is answered, or was not sent after all.
+    """Note that the last message is answered, or was not sent after all; missed if that fails."""
 
-    Raises:
-        QueueUnavailable: Redis did not answer.
-    """
-    with unavailable("answer to a sweep"):
-        fleet.client.hdel(fleet.keys.pulse, _SENT, _WAIT)
+    def forget() -> None:
+        with unavailable("answer to a sweep"):
+            fleet.brief.client.hdel(fleet.keys.pulse, _SENT, _WAIT)
+
+    fleet.hints.attempt(fleet.keys.pulse, "the answer to a sweep", forget, None)
 
 
 def sweep_if_due(fleet: Fleet, settings: Settings) -> list[Wakeup]:
@@ -76,8 +77,9 @@ def sweep_if_due(fleet: Fleet, settings: Settings) -> list[Wakeup]:
     Raises:
         QueueUnavailable: Redis did not answer; the next sweep makes up for it.
     """
-    last_ms = max(fleet.last_sweeps_ms().values(), default=0)
-    passed_ms = fleet.now_ms() - last_ms
+    signs = fleet.reader.signs_if_known() or {}
+    last_ms = max((signs.get(by, 0) for by in SWEEPERS), default=0)
+    passed_ms = fleet.reader.now_ms() - last_ms
     if 0 <= passed_ms < as_ms(_RECENT_SHARE * settings.sweep_interval_seconds):
         fleet.note_sweep("beat", at_ms=last_ms)
         return []

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from redis.exceptions import ResponseError
 
 from vwo_celery.connections import unavailable
+from vwo_celery.connections.errors import is_error_reply
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue import stranded
 from vwo_celery.queue.answers import Pushed, Swept
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.parts import part_of
 from vwo_celery.queue.pipelining import Call, run_all
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.routes import Route, lost_until, probe_is_due
@@ -28,6 +31,8 @@ from vwo_celery.queue.surveys import due_shards, holding
 
 #: Registered queues that one sweep checks for events that nobody announced.
 AUDITED_QUEUES = 100
+#: Age from which a wake-up counts as lost while nobody can tell how far the task messages have come.
+_LOST_AFTER_MS = 3_000
 #: Time after which the sweep forgets a shard that has held nothing.
 IDLE_SECONDS = 600.0
 
@@ -50,14 +55,15 @@ def sweep(fleet: Fleet, *, by: str) -> list[Wakeup]:
     Raises:
         QueueUnavailable: Redis did not answer; the next sweep makes up for it.
     """
-    now_ms, routes = _look_at_routes(fleet, by)
+    now_ms, lost_until_ms, routes = _look_at_routes(fleet, by)
+    fleet = fleet.reader  # no shard waits for a part that is away; a later sweep finds it again
     names = fleet.watched_names()
     with skipping_refusals("the audit"):
-        names += audit(fleet, frozenset(names))
-    lost_until_ms = lost_until(routes)
+        names += _audit(fleet, frozenset(names))
+    names = fleet.on_living_parts(names)
     due, overdue = due_shards(fleet, names, as_ms(IDLE_SECONDS), lost_until_ms)
     wakeups, idle = _sweep_all(fleet, due, lost_until_ms)
-    fleet.unwatch(*idle)
+    _unwatch(fleet, idle)
     if overdue and not wakeups and probe_is_due(routes, now_ms):
         wakeups.append(Wakeup(overdue[0].queue, overdue[0].number, ""))
     return wakeups
@@ -77,7 +83,7 @@ def _sweep_all(
         answers = run_all(fleet.client, script("sweep"), [Call(*call) for _, call in calls])
         for shard, (token, _), answer in zip(shards, calls, answers, strict=True):
             if isinstance(answer, Exception):
-                log.warning("going on without %s: %s", shard.keys.name, answer)
+                _miss(fleet, shard, answer)
                 continue
             swept = Swept._make((*answer, token))
             wakeups += _wakeups(shard, swept)
@@ -94,13 +100,41 @@ def _wakeups(shard: Shard, swept: Swept) -> Iterator[Wakeup]:
     return (Wakeup(shard.queue, shard.number, token) for token in found)
 
 
-def _look_at_routes(fleet: Fleet, by: str) -> tuple[int, list[Route]]:
-    """Note the sweep; Redis' time, and how far the task messages have come."""
-    now_ms, routes = 0, []
-    with skipping_refusals("the sign of life"):
-        now_ms = fleet.note_sweep(by)
-        routes = fleet.routes()
-    return now_ms, routes
+def _miss(fleet: Fleet, shard: Shard, exc: Exception) -> None:
+    """Go on without a shard, and for a while without its part of a Cluster if that does not answer."""
+    part = "" if is_error_reply(exc) else part_of(fleet.client, shard.keys.meta)
+    if not part:
+        log.warning("going on without %s: %s", shard.keys.name, exc)
+        return
+    fleet.hints.rest(part)
+    fleet.hints.warn(part, f"what lies on {part}", exc)
+
+
+def _unwatch(fleet: Fleet, shards: list[Shard]) -> None:
+    forget = partial(fleet.unwatch, *shards)
+    if fleet.in_cluster:
+        fleet.hints.attempt(fleet.keys.watched, "the end of a watch", forget, None)
+    else:
+        forget()
+
+
+def _audit(fleet: Fleet, watched: frozenset[str]) -> list[str]:
+    look = partial(audit, fleet, watched)
+    if fleet.in_cluster:
+        return fleet.hints.attempt(fleet.keys.queues, "the audit", look, [])
+    return look()
+
+
+def _look_at_routes(fleet: Fleet, by: str) -> tuple[int, int, list[Route]]:
+    """Note the sweep; Redis' time, the time up to which wake-ups are lost, and the routes."""
+    now_ms, routes = fleet.note_sweep(by), []
+    if now_ms:
+        with skipping_refusals("the sign of life"):
+            routes = fleet.routes()
+            return now_ms, lost_until(routes), routes
+    # How far the task messages have come is not known: then a wake-up counts as lost after a while.
+    now_ms = fleet.reader.now_ms()
+    return now_ms, now_ms - _LOST_AFTER_MS, routes
 
 
 @contextmanager
@@ -147,6 +181,7 @@ def audit(fleet: Fleet, watched: Container[str] = ()) -> list[str]:
     Returns:
         Short names of the shards that are watched from now on.
     """
+    fleet.announce()
     registered = fleet.some_registrations(AUDITED_QUEUES)
     shards = [
         fleet.shard(queue, number)
@@ -166,16 +201,15 @@ def audit(fleet: Fleet, watched: Container[str] = ()) -> list[str]:
 def tell_workers(fleet: Fleet, shard: Shard, stem: str, pushed: Pushed) -> None:
     """Leave the wake-ups that the answer to a push asks for, and have the shard watched.
 
+    If Redis does not take them, the next sweep finds the batch, and the audit the shard.
+
     Args:
         fleet: The queues.
         shard: The shard that was pushed to.
         stem: Stem of the push's wake-up tokens.
         pushed: The answer.
-
-    Raises:
-        QueueUnavailable: Redis did not answer; the next sweep finds the batch.
     """
     if pushed.watch:
-        fleet.watch(shard.keys.name)
+        fleet.try_watching(shard)
     if pushed.wakeups:
-        fleet.leave_wakeups(shard.queue, shard.number, tokens(stem, pushed.wakeups))
+        fleet.try_leaving_wakeups(shard.queue, shard.number, tokens(stem, pushed.wakeups))

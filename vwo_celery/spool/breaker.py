@@ -2,8 +2,10 @@
 
 Beside stage 1; pure, with the clock passed in. Without it, every call would wait for the full
 timeout as long as Redis is away. All queues of one Redis in a process share one breaker, so fifty
-queues do not wait fifty times. A drainer closes it; if no drainer runs, an occasional request tests
-Redis. A process that dies loses only the switch: the next one starts with a closed breaker.
+queues do not wait fifty times; in a Cluster there is one for each part, so that a part that is away
+takes no event of another to the disk. A drainer closes it; if no drainer runs, an occasional
+request tests Redis. A process that dies loses only the switch: the next one starts with a closed
+breaker.
 """
 
 from __future__ import annotations
@@ -47,6 +49,26 @@ class Breaker:
             return False
         self._probe_at = now + longest_pause_seconds(self._failures + 1)
         return True
+
+
+class Breakers:
+    """The breakers of one Redis: one for a single server, one for each part of a Cluster.
+
+    Attributes:
+        common: That of a single server, and of shards whose part is not known.
+    """
+
+    def __init__(self) -> None:
+        self.common = Breaker()
+        self._parts: dict[str, Breaker] = {"": self.common}
+
+    def at(self, part: str) -> Breaker:
+        """The breaker of a part, "" for a single server."""
+        return self._parts.get(part) or self._parts.setdefault(part, Breaker())
+
+    def open_parts(self) -> list[str]:
+        """The parts whose breakers are open."""
+        return [part for part, breaker in list(self._parts.items()) if breaker.is_open]
 
 
 def longest_pause_seconds(failures: int) -> float:

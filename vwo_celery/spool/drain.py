@@ -31,6 +31,7 @@ from vwo_celery.queue.answers import (
     Pushed,
 )
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.parts import part_of
 from vwo_celery.queue.pushes import PUSH_EVENTS, Push, names_needed, send_again
 from vwo_celery.queue.sweeping import tell_workers
 from vwo_celery.spool.breaker import longest_pause_seconds
@@ -131,11 +132,18 @@ class Drain:
 
     def _move(self, page: Page) -> Step:
         fleet = self._open_fleet()
+        part = part_of(fleet.client, fleet.shard(page.queue, page.sent.shard).keys.meta)
+        if part and fleet.hints.is_resting(part):
+            if page.is_new:
+                self._spool.put_back(page)
+            return self._wait(page, f"{part} is away")
         try:
             return self._store(fleet, page)
         except SpoolUnavailable:
             raise
         except Exception as exc:
+            if part:
+                fleet.hints.rest(part)
             cause = exc.__cause__ if isinstance(exc, QueueUnavailable) else exc
             # In a Cluster one node may be away, which concerns only the queues on it.
             if is_trouble_of_redis(cause) and not fleet.in_cluster:
@@ -244,4 +252,4 @@ def seal(fleet: Fleet, page: Page) -> None:
     """
     for number in sorted({*range(page.registration.shards), page.sent.shard}):
         wakeups = sweeping.sweep_shard(fleet.shard(page.queue, number), force=True)
-        fleet.leave_wakeups(page.queue, number, [wakeup.token for wakeup in wakeups])
+        fleet.try_leaving_wakeups(page.queue, number, [wakeup.token for wakeup in wakeups])

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from vwo_celery.forks import PerProcess
 from vwo_celery.logs import log
-from vwo_celery.spool.breaker import Breaker, pause_seconds
+from vwo_celery.spool.breaker import Breakers, pause_seconds
 from vwo_celery.spool.drain import Drain, Step
 
 
@@ -31,17 +31,21 @@ class Drainer:
 
     Args:
         drain: Moves the pages.
-        breaker: Closed by the thread when Redis works again.
-        probe: A weak reference to a function that returns whether Redis takes writes as fast as a
+        breakers: Closed by the thread when Redis, or a part of a Cluster, works again.
+        probe: A weak reference to a function that returns whether a part takes writes as fast as a
             request needs, and must not raise; None once no queue is left that needs to know.
     """
 
     def __init__(
-        self, drain: Drain, breaker: Breaker, probe: Callable[[], Callable[[], bool] | None]
+        self,
+        drain: Drain,
+        breakers: Breakers,
+        probe: Callable[[], Callable[[str], bool] | None],
     ) -> None:
         self._drain = drain
-        self._breaker = breaker
+        self._breakers = breakers
         self._probe = probe
+        self._probes: dict[str, tuple[int, float]] = {}  # failures, and when the next may be
         self._running = PerProcess(_Running)
 
     def ensure(self) -> None:
@@ -81,20 +85,34 @@ class Drainer:
             time.sleep(pause_seconds(failures))
 
     def _step(self) -> Step:
-        if self._breaker.is_open:
-            self._breaker.leave_to_drainer(time.monotonic())
+        for part in self._breakers.open_parts():
+            self._breakers.at(part).leave_to_drainer(time.monotonic())
         step = self._drain.step()
-        probe = self._probe()
-        if self._breaker.is_open and step.state != "unavailable" and (probe is None or probe()):
-            self._breaker.close()
-            log.info("Redis takes events again")
+        if step.state != "unavailable":
+            for part in self._breakers.open_parts():
+                self._try(part)
         return step
+
+    def _try(self, part: str) -> None:
+        """Close a part's breaker if the part takes writes again; else ask it more and more seldom."""
+        failures, due = self._probes.get(part, (0, 0.0))
+        if (
+            part and time.monotonic() < due
+        ):  # a part that hangs must not hold up the drain of others
+            return
+        probe = self._probe()
+        if probe is None or probe(part):
+            self._probes.pop(part, None)
+            self._breakers.at(part).close()
+            log.info("Redis takes events again%s", f" at {part}" if part else "")
+            return
+        self._probes[part] = failures + 1, time.monotonic() + pause_seconds(failures + 1)
 
     def _end(self) -> bool:
         """Whether nothing is left to do; `ensure` then starts another thread when one is needed."""
         running = self._running.get()
         with running.lock:
-            if self._breaker.is_open or self._drain.holds_something:
+            if self._breakers.open_parts() or self._drain.holds_something:
                 return False
             running.thread = None
             return True

@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from vwo_celery.connections import shared_client
 from vwo_celery.connections.errors import describe, is_trouble_of_redis, log_unforeseen
 from vwo_celery.errors import QueueFull, SpoolFull, SpoolUnavailable, VwoCeleryError
@@ -22,7 +24,7 @@ from vwo_celery.queue.pushes import Push
 from vwo_celery.queue.registration import Registration
 from vwo_celery.receipts import SPOOLED, DrainResult, Receipt
 from vwo_celery.settings import Settings
-from vwo_celery.spool.breaker import Breaker
+from vwo_celery.spool.breaker import Breakers
 from vwo_celery.spool.database import SpoolBusy
 from vwo_celery.spool.drain import Drain
 from vwo_celery.spool.drainer import Drainer
@@ -49,18 +51,21 @@ class Fallback:
     """Breaker, spool and drainer of one Redis and namespace in this process. Made by `fallback_of`.
 
     Attributes:
-        breaker: Open while calls go straight to the spool.
+        breaker: Open while calls go straight to the spool; in a Cluster there is one for each part,
+            see `breaker_at`.
         spool: None if `spool_dir` is empty.
         open_fleet: Returns the queues in Redis, through a client that waits longer than a request
             may.
     """
 
     def __init__(self, settings: Settings, client: Any = None) -> None:
-        self.breaker = Breaker()
+        self._breakers = Breakers()
+        self.breaker = self._breakers.common
+        self.breaker_at = self._breakers.at
+        self._failed: dict[str, tuple[Registration, int]] = {}
         self.spool: Spool | None = None
         self.open_fleet = _LazyFleet(settings, client)
         self._enqueue_seconds = settings.enqueue_timeout_seconds
-        self._registration: Registration | None = None
         self._look_at = self._disk_at = 0.0
         if settings.spool_dir:
             address = address_of(settings.redis_url, client)
@@ -68,7 +73,7 @@ class Fallback:
             most = settings.max_spool_bytes
             self.spool = Spool(files, max_bytes=most, for_requests=True)
             self._drain = Drain(Spool(files, max_bytes=most), drain_lock(files), self.open_fleet)
-            self._drainer = Drainer(self._drain, self.breaker, weakref.WeakMethod(self._probe))
+            self._drainer = Drainer(self._drain, self._breakers, weakref.WeakMethod(self._probe))
 
     # -- within a request
 
@@ -97,7 +102,6 @@ class Fallback:
             raise SpoolUnavailable("there is no spool, since spool_dir is empty")
         if now < self._disk_at:
             raise SpoolUnavailable("the spool cannot be used, as of a moment ago")
-        self._registration = registration
         deadline = now + self._enqueue_seconds
         try:
             self._put(self.spool, registration, encoded, sent, on_drop, deadline)
@@ -132,14 +136,20 @@ class Fallback:
             for queue, count in spool.make_room(encoded, timeout_seconds=left).items():
                 on_drop(queue, count)
 
-    def note_failure(self, exc: BaseException | None) -> None:
-        """Open the breaker if a failure concerns more than one queue."""
-        if is_trouble_of_redis(exc):
-            self.breaker.open(time.monotonic())
+    def note_failure(
+        self, exc: BaseException | None, registration: Registration, shard: int, part: str
+    ) -> None:
+        """Open the breaker of a part if a failure concerns more than one queue.
 
-    def may_ask(self) -> bool:
-        """Whether a call may ask Redis although the breaker is open; seldom, if no drainer does."""
-        return self.breaker.may_probe(time.monotonic())
+        Args:
+            exc: The failure.
+            registration: The queue that met it; the drainer tries the part with it.
+            shard: Number of its shard on that part.
+            part: See `Push`.
+        """
+        if is_trouble_of_redis(exc):
+            self._failed[part] = registration, shard
+            self.breaker_at(part).open(time.monotonic())
 
     def look(self, *, now_and_then: bool = True) -> None:
         """Start the drainer if any process has spooled something; costs one `stat`.
@@ -202,19 +212,18 @@ class Fallback:
             return DrainResult(drained, 0, str(exc))
         return DrainResult(drained, left, (reason or "time was over") if left else "")
 
-    def _probe(self) -> bool:
-        """Whether Redis takes a write as fast as a request needs."""
-        registration = self._registration
-        if registration is None:
+    def _probe(self, part: str) -> bool:
+        """Whether a part of Redis takes a write as fast as a request needs."""
+        if part not in self._failed:
             return True
+        registration, number = self._failed[part]
         started = time.monotonic()
         try:
-            registered = self.open_fleet().register(registration)
+            shard = self.open_fleet().shard(registration.destination.queue, number)
+            shard.set_limits(registration.limits, copy=msgspec.json.encode(registration))
         except VwoCeleryError:
             return False
-        commands = registered.shards + 2
-        took = time.monotonic() - started
-        return took <= commands * self._enqueue_seconds / 2
+        return time.monotonic() - started <= self._enqueue_seconds
 
 
 class _LazyFleet:
@@ -278,7 +287,7 @@ class QueueFallback:
             QueueFull: See `keep`.
         """
         log_unforeseen(exc)
-        self._fallback.note_failure(exc)
+        self._fallback.note_failure(exc, self._registration, push.shard.number, push.part)
         mark = push.mark
         sent = Sent(push.shard.number, mark.id, mark.sequence, mark.life)
         return self.keep(push.encoded, describe(exc), sent)

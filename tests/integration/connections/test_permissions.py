@@ -322,10 +322,12 @@ def test_a_denied_push_is_spooled_and_drained_once(users: Users) -> None:
 _OTHERWISE = {
     "execute": "EXEC", "script_load": "SCRIPT LOAD", "subscribe": "SUBSCRIBE", "close": "UNSUBSCRIBE",
 }  # fmt: skip
-#: Methods that only hand on, and what only the doctor asks for: it does without where it is denied.
+#: Methods that only hand on, and what is asked for by the doctor, or where a part of a Cluster is away:
+#: they do without where it is denied.
 _NO_COMMAND = {
     "pipeline", "pubsub", "execute_command", "masters", "node_of", "forget", "append", "get_message",
-    "config_get", "client", "queue", "keys", "number", "extend", "run", "command", "settled", "watch",
+    "config_get", "part_of", "node", "cluster", "scan_iter",
+    "client", "queue", "keys", "number", "extend", "run", "command", "settled", "watch",
 }  # fmt: skip
 
 
