@@ -17,6 +17,7 @@ from uuid import uuid4
 import msgspec
 
 from vwo_celery.forks import PerProcess
+from vwo_celery.queue.keys import new_token
 
 #: Time for which Redis keeps a mark after a push, as in lua/shared/mark.lua: shorter for a process
 #: that has stored few events, since there may be many that live for one job each.
@@ -101,7 +102,7 @@ class Marks:
 
     def take(self, events: int) -> Mark:
         """Take a mark, its sequence raised for a push of *events* events."""
-        mark = self._free_one() or Mark(uuid4().hex[:12], life=self._life)
+        mark = self._free_one() or Mark(new_token(), life=self._life)
         mark.sequence += events
         mark.events = events
         return mark

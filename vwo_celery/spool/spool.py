@@ -219,7 +219,7 @@ class Spool:
 
     def _marked(self, db: sqlite3.Connection, page: Page) -> Page:
         registration = page.registration
-        sent = Sent(random.randrange(registration.shards), new_token()[:12], len(page.encoded))
+        sent = Sent(random.randrange(registration.shards), new_token(), len(page.encoded))
         db.execute(_MARK + _OF_PAGE, (*msgspec.structs.astuple(sent), *page.place, None, None))
         return msgspec.structs.replace(page, sent=sent, is_new=True)
 

@@ -46,11 +46,13 @@ def _eviction(facts: ServerFacts) -> Finding:
         limit = f"at {size(facts.limit_bytes)}" if facts.limit_bytes else "once maxmemory is set"
         return grade("eviction", f"{policy}: {limit}, Redis throws queued events away", remedy)
     if facts.policy.startswith("volatile"):
+        grade = problem if facts.limit_bytes else warn
+        when = f"at {size(facts.limit_bytes)}" if facts.limit_bytes else "once maxmemory is set"
         what = (
-            f"{policy}: events are safe, but Redis may evict the marks; without its mark a push "
-            "that is repeated is stored twice, and without them events count as lost"
+            f"{policy}: events are safe, but {when} Redis evicts the marks; without its mark a push "
+            "that is repeated is stored twice, and events that Redis loses may not be noticed"
         )
-        return warn("eviction", what, remedy)
+        return grade("eviction", what, remedy)
     return ok("eviction", policy)
 
 

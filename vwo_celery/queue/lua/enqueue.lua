@@ -33,6 +33,15 @@ if missing <= 0 then return { 0, 0, 0, 1 } end
 local lost = math.max(0, missing - count)
 if lost > 0 and not seen and ARGV[2] ~= m[16] then return { -3, 0, 0, 0 } end
 
+-- A mark that is gone tells nothing of events where Redis has evicted keys that expire, as marks do.
+local function has_evicted()
+  local memory, stats = redis.pcall('INFO', 'memory'), redis.pcall('INFO', 'stats')
+  return type(memory) == 'string' and type(stats) == 'string'
+    and not string.find(memory, 'maxmemory_policy:noeviction', 1, true)
+    and string.match(stats, 'evicted_keys:(%d+)') ~= '0'
+end
+if lost > 0 and not seen and has_evicted() then lost = 0 end
+
 --@include clock
 --@include mark
 --@include wake
