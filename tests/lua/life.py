@@ -196,7 +196,7 @@ class ShardLife(RuleBasedStateMachine):
         lost_until_ms = 10**15 if all_lost else 0
         now, watched = self.pair.now(), self.pair.watched()
         names = [self.shard.keys.name]
-        due, _ = due_shards(Fleet(self.client, NAMESPACE), names, IDLE_MS, lost_until_ms)
+        due, *_ = due_shards(Fleet(self.client, NAMESPACE), names, IDLE_MS, lost_until_ms)
         swept = self.shard.sweep(force=force, idle_ms=IDLE_MS, lost_until_ms=lost_until_ms)
         if not force:  # whatever a sweep does, the look before it has foreseen
             assert due or not (swept.sealed or swept.wakeups or swept.more or swept.idle)

@@ -22,7 +22,7 @@ def look(world: World, lost_until_ms: int = ALL_LOST) -> tuple[bool, bool]:
     """Whether the shard needs a sweep, and whether one of its wake-ups may be lost."""
     fleet = Fleet(world.client, NAMESPACE)
     names = [world.shard.keys.name]
-    due, overdue = world.call(due_shards, fleet, names, IDLE_MS, lost_until_ms)
+    due, overdue, _ = world.call(due_shards, fleet, names, IDLE_MS, lost_until_ms)
     return len(due) == 1, len(overdue) == 1
 
 
@@ -117,6 +117,26 @@ def test_an_error_is_left_to_the_sweep(world: World) -> None:
     world.given(ready={"a": world.at(-1)}, info={"a": Line()}, limits=replace(LIMITS))
     world.client.set(fleet.shard("fme-1-a", 0).keys.meta, "not a hash")
 
-    due, _ = due_shards(fleet, [broken, well, "fme-1-b:0"], IDLE_MS, ALL_LOST)
+    due, *_ = due_shards(fleet, [broken, well, "fme-1-b:0"], IDLE_MS, ALL_LOST)
 
     assert [shard.keys.name for shard in due] == [broken, well]
+
+
+@pytest.mark.parametrize(
+    ("members", "meta", "claimable"),
+    [
+        ({"ready": {"a": -1}, "slots": {"v": LATER}}, {}, True),
+        ({"leases": {"a": -1}}, {}, True),
+        ({"ready": {"a": LATER}, "leases": {"b": LATER}}, {}, False),
+        ({"ready": {"a": -1}}, {"paused": "401"}, False),
+    ],
+)
+def test_batches_that_may_be_claimed(
+    world: World, members: dict[str, dict[str, int]], meta: dict[str, Any], claimable: bool
+) -> None:
+    """It is told where a batch is due, whoever was woken for it."""
+    world.given(meta={"watched": world.at(0), **meta}, members=at(world, members))
+
+    found = due_shards(Fleet(world.client, NAMESPACE), [world.shard.keys.name], IDLE_MS)
+
+    assert bool(found.claimable) is claimable

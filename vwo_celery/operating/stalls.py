@@ -12,10 +12,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from vwo_celery.queue import sweeping
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.surveys import overdue
+from vwo_celery.queue.surveys import due_shards, overdue
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import span
 
@@ -86,7 +87,10 @@ def find_stall(
 
 def _waiting(fleet: Fleet, now_ms: int, silence_ms: int) -> list[Shard]:
     """Shards with a batch that could have left all that time; none while any batch is in flight."""
-    shards, due_ms = fleet.watched(), now_ms - silence_ms
+    due_ms = now_ms - silence_ms
+    if not due_shards(fleet, fleet.watched_names(), as_ms(sweeping.IDLE_SECONDS)).claimable:
+        return []  # the usual case, seen at little cost
+    shards = fleet.watched()
     found = overdue(fleet, shards, now_ms=now_ms, due_ms=due_ms)
     if any(each.in_flight for each in found if each is not None):
         return []

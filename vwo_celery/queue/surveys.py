@@ -38,18 +38,30 @@ class Overdue(NamedTuple):
     free_since_ms: int
 
 
-def due_shards(
-    fleet: Fleet, names: Sequence[str], idle_ms: int, lost_until_ms: int
-) -> tuple[list[Shard], list[Shard]]:
-    """The shards that a sweep would change, and those with a wake-up that may be lost.
+class Due(NamedTuple):
+    """The shards for which there is something to do.
 
-    A shard whose keys answer with an error is among the first: its sweep reports it.
+    Attributes:
+        sweeps: Shards that a sweep would change.
+        overdue: Shards with a wake-up that may be lost.
+        claimable: Shards with a batch that may be claimed.
+    """
+
+    sweeps: list[Shard]
+    overdue: list[Shard]
+    claimable: list[Shard]
+
+
+def due_shards(fleet: Fleet, names: Sequence[str], idle_ms: int, lost_until_ms: int = 0) -> Due:
+    """Look for shards for which there is something to do.
+
+    One whose keys answer with an error is to be swept: its sweep reports it.
 
     Args:
         fleet: The queues.
         names: Short names of the shards to look at.
         idle_ms: Time without events after which a shard counts as idle.
-        lost_until_ms: See `routes.lost_until`.
+        lost_until_ms: See `routes.lost_until`; 0 where that is not known.
 
     Raises:
         QueueUnavailable: Redis did not answer.
@@ -61,15 +73,14 @@ def due_shards(
              (idle_ms, lost_until_ms))
         for part in parts
     ]  # fmt: skip
-    due: list[str] = []
-    overdue: list[str] = []
+    found: tuple[list[str], list[str], list[str]] = ([], [], [])
     with unavailable("look for what is due"):
         for part, answer in zip(parts, run_all(fleet.client, script("due"), calls), strict=True):
             failed = isinstance(answer, Exception)
-            sweeps, late = (range(len(part)), ()) if failed else answer
-            due += (part[number] for number in sweeps)
-            overdue += (part[number] for number in late)
-    return _shards(fleet, due), _shards(fleet, overdue)
+            numbers = (range(len(part)), (), range(len(part))) if failed else answer
+            for shards, those in zip(found, numbers, strict=True):
+                shards.extend(part[number] for number in those)
+    return Due(*(_shards(fleet, each) for each in found))
 
 
 def _shards(fleet: Fleet, names: Sequence[str]) -> list[Shard]:

@@ -61,7 +61,7 @@ def sweep(fleet: Fleet, *, by: str) -> list[Wakeup]:
     with skipping_refusals("the audit"):
         names += _audit(fleet, frozenset(names))
     names = fleet.on_living_parts(names)
-    due, overdue = due_shards(fleet, names, as_ms(IDLE_SECONDS), lost_until_ms)
+    due, overdue, _ = due_shards(fleet, names, as_ms(IDLE_SECONDS), lost_until_ms)
     wakeups, idle = _sweep_all(fleet, due, lost_until_ms)
     _unwatch(fleet, idle)
     if overdue and not wakeups and probe_is_due(routes, now_ms):

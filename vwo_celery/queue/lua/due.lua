@@ -8,13 +8,14 @@
 -- KEYS[6+]               the same of further shards
 -- ARGV[1]  time without events after which a shard counts as idle, ms
 -- ARGV[2]  time at which slots were given out, Unix ms, up to which wake-ups without a task are lost
--- Returns  {shards to sweep, shards with a wake-up that may be lost}, each by its number, counted from 0.
+-- Returns  {shards to sweep, shards with a wake-up that may be lost, shards with a batch that may be claimed},
+--          each by its number, counted from 0.
 -- Cost     O(k log n), k = shards, n = batches of one.
 --@include clock
 --@include notes
 local FAMILIES = 5
 local now, idle_ms, lost_until = now_ms(), tonumber(ARGV[1]), tonumber(ARGV[2])
-local sweeps, overdue = {}, {}
+local sweeps, overdue, claimable = {}, {}, {}
 
 local function is_open_due(m, length)
   local counted = (m[4] or 0) + (m[8] or 0) - (m[9] or 0)
@@ -27,6 +28,7 @@ local function needs_wakeup(number, m, ready, leases, slots)
   if m[3] or now < tonumber(m[7] or 0) then return false end -- paused or held
   local due = redis.call('ZCOUNT', ready, '-inf', now) + redis.call('ZCOUNT', leases, '-inf', now)
   if due == 0 then return false end
+  claimable[#claimable + 1] = number
   local busy = redis.call('ZCOUNT', leases, '(' .. now, '+inf')
   local wanted = math.min(due, tonumber(m[10]) - busy, m[7] and 1 or due)
   if wanted > redis.call('ZCARD', slots) then return true end
@@ -65,4 +67,4 @@ for i = 1, #KEYS, FAMILIES do
   local looked, needed = pcall(needs_sweep, number, unpack(KEYS, i, i + FAMILIES - 1))
   if needed or not looked then sweeps[#sweeps + 1] = number end
 end
-return { sweeps, overdue }
+return { sweeps, overdue, claimable }
