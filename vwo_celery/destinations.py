@@ -86,6 +86,12 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         if parts.query or parts.fragment:
             raise DestinationError("base_url must have no query and no fragment")
 
+    def is_alike(self, other: Destination) -> bool:
+        """Whether the other has the same host, account and key, so that VWO knows both or neither."""
+        return (self.origin, self.region, str(self.account_id), self.sdk_key) == (
+            other.origin, other.region, str(other.account_id), other.sdk_key,
+        )  # fmt: skip
+
     @property
     def queue(self) -> str:
         """Name of the queue, such as "fme-888888-1f0c9a2b7d3e"; contains no key."""

@@ -39,7 +39,8 @@ batch_split = Signal(name="batch_split", providing_args=_ARGUMENTS)
 batch_dead_lettered = Signal(name="batch_dead_lettered", providing_args=_ARGUMENTS)
 #: Accepted events were dropped; has `queue`, `reason` and `count` instead of `report`.
 event_dropped = Signal(name="event_dropped", providing_args=["queue", "reason", "count"])
-#: A queue was paused: VWO accepts nothing from it until somebody mends the configuration.
+#: VWO's answers stopped a queue, or keep it stopped: a probe follows after
+#: `report.retry_in_seconds`; where that is None, nothing is sent until an operator resumes it.
 destination_paused = Signal(name="destination_paused", providing_args=_ARGUMENTS)
 
 
@@ -57,7 +58,8 @@ class BatchReport:
         status: HTTP status; None if there was no answer.
         error: Why the events were not delivered; None if VWO accepted them. With `batch_split` it
             may be None, too.
-        retry_in_seconds: Delay until the next attempt at a released batch; else None.
+        retry_in_seconds: Delay until the next attempt at a released batch, or of a stopped queue;
+            else None.
         oldest_age_seconds: Age of the batch's oldest event at the claim.
         elapsed_seconds: Duration of the POST.
         raw_events: JSON of each event, oldest first; empty for an event too large to be read.

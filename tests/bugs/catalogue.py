@@ -6,6 +6,8 @@ from bugs.bug import Bug
 
 _SETTLING = "integration/delivering/test_settling.py"
 _SENTINEL = "integration/connections/test_sentinel.py"
+_LARGE = "integration/delivering/test_too_large.py"
+_REFUSED = "integration/delivering/test_refused.py"
 _SHARED = "integration/connections/test_shared_clients.py"
 _DECLINING = "integration/delivering/test_declining.py"
 
@@ -24,7 +26,7 @@ BUGS: tuple[Bug, ...] = (
         "half of it is thrown away", "delivering/settling.py",
         "bounds = ((0, count), (count, len(encoded)))",
         "bounds = ((0, count),)",
-        f"{_SETTLING} -k too_large_is_halved",
+        f"{_LARGE} -k too_large_is_halved",
     ),
     Bug(
         "a command that Redis denies strands no batch",
@@ -75,27 +77,52 @@ BUGS: tuple[Bug, ...] = (
         "its parts are stored in the wrong order", "queue/lua/split.lua",
         "local from, to = batch.events - part.ranges[j][2], batch.events - 1 - part.ranges[j][1]",
         "local from, to = part.ranges[j][1], part.ranges[j][2] - 1",
-        f"{_SETTLING} -k too_large_is_halved",
+        f"{_LARGE} -k too_large_is_halved",
     ),
     Bug(
         "all workers learn which size passed",
-        "it is not stored", "delivering/settling.py",
-        "    attempt.at_each_shard(lambda shard: shard.note_passed(passed))",
-        "    del passed",
-        f"{_SETTLING} -k what_passed_is_remembered",
+        "it is not stored", "delivering/oversize.py",
+        "        settling.remember(attempt, passed)\n        return refusals", "        return refusals",
+        f"{_LARGE} -k what_passed_is_remembered",
     ),
     Bug(
-        "the size that passed grows again slowly",
-        "it never grows", "delivering/sizes.py",
-        "// DOUBLING_MS", "// DOUBLING_MS * 0",
-        f"{_SETTLING} -k grows_slowly",
+        "full batches leave again within minutes after a limit was lifted",
+        "the size never grows", "delivering/sizes.py",
+        "_GROWTH = 2", "_GROWTH = 1",
+        f"{_LARGE} -k lifted_limit",
+    ),
+    Bug(
+        "a limit that stays is met seldom",
+        "a larger batch is tried each time", "delivering/sizes.py",
+        "    if passed.refusals == 0:\n        return False\n", "    if passed:\n        return False\n",
+        f"{_LARGE} -k before_its_time",
+    ),
+    Bug(
+        "413 to everything dead-letters nothing and leaves no small batches",
+        "the batch is halved", "delivering/oversize.py",
+        "    if found.all_refused:\n        return refusals.hold_back(attempt, encoded, outcome)\n",
+        "    if found.all_refused:\n        half = len(encoded) // 2\n"
+        "        return settling.split_in_two(attempt, encoded, half, error='', outcome=outcome)\n",
+        f"{_LARGE} -k everything_costs",
+    ),
+    Bug(
+        "a small event is never too large",
+        "it is dead-lettered once another batch passed", "delivering/oversize.py",
+        "if batch.bytes > max(SMALL_EVENT_BYTES, _largest_bytes(batch.passed)):", "if True:",
+        f"{_LARGE} -k small_event",
+    ),
+    Bug(
+        "a large event is dead-lettered only once others pass",
+        "it is at its first refusal", "delivering/oversize.py",
+        "    if not refusals.passed_since(attempt):\n", "    if False:\n",
+        f"{_LARGE} -k waits_for_a_proof",
     ),
     Bug(
         "a flush counts delivered events only",
         "a batch that was split counts as delivered",
         "queue/flushing.py",
         "self.awaited |= settlements.parts_of(self.shard, gone)", "pass",
-        f"{_SETTLING} -k flush_waits",
+        f"{_LARGE} -k flush_waits",
     ),
     Bug(
         "a flush counts delivered events only",
@@ -181,9 +208,9 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "after a 400 only the events to blame are dead-lettered",
         "the whole batch is", "delivering/refusals.py",
-        "    found = _search(attempt, encoded)\n",
+        "    found = _search(attempt, encoded, ",
         "    return settling.dead_letter(attempt, encoded, outcome.error or '', outcome)\n"
-        "    found = _search(attempt, encoded)\n",
+        "    found = _search(attempt, encoded, ",
         f"{_SETTLING} -k only_the_poison",
     ),
     Bug(
@@ -199,36 +226,91 @@ BUGS: tuple[Bug, ...] = (
         "refused single events are",
         "delivering/bisection.py",
         "return self.finished and not self.accepted", "return False",
-        f"{_SETTLING} -k everything_is_refused",
+        f"{_REFUSED} -k malformed_events",
     ),
     Bug(
         "before its first delivery a queue dead-letters nothing",
         "its first 400 starts a search",
         "delivering/refusals.py",
-        "    if not any(shard.delivered_ms() for shard in attempt.shards):\n"
+        "else hold the batch back.\"\"\"\n    if not has_delivered(attempt):\n"
         "        return settling.pause(attempt, encoded, outcome)\n",
-        "",
+        "else hold the batch back.\"\"\"\n",
         f"{_SETTLING} -k before_the_first_success",
     ),
     Bug(
-        "a refused batch of one is dead-lettered only once others pass",
+        "a refused batch is dead-lettered only once others pass",
         "it is at its second refusal",
         "delivering/refusals.py",
-        "if max(shard.delivered_ms() for shard in attempt.shards) > since:", "if True:",
-        f"{_SETTLING} -k nothing_proves_guilty",
+        "return 0 < before_ms <= _acceptances(attempt).proof_ms", "return 0 < before_ms",
+        f"{_REFUSED} -k 400_to_everything",
     ),
     Bug(
-        "a refused batch of one does not block its queue",
+        "only what was claimed after a refusal proves a batch guilty",
+        "the time of the answer counts",
+        "delivering/refusals.py",
+        "return 0 < before_ms <= _acceptances(attempt).proof_ms",
+        "return 0 < before_ms <= _acceptances(attempt).delivered_ms",
+        f"{_REFUSED} -k in_flight_at_the_refusal",
+    ),
+    Bug(
+        "a batch of nothing but bad events does not stop its queue for ever",
         "it is never dead-lettered", "delivering/refusals.py",
-        "if max(shard.delivered_ms() for shard in attempt.shards) > since:", "if False:",
-        f"{_SETTLING} -k lone_poison",
+        "    if proven:\n        return settling.dead_letter",
+        "    if False:\n        return settling.dead_letter",
+        f"{_REFUSED} -k malformed_events",
     ),
     Bug(
         "a wrong account costs few requests",
         "a search has no limit", "delivering/bisection.py",
-        "while found.undecided and (found.accepted or refusals < MOST_REFUSALS):",
+        "while found.undecided and (found.accepted or refusals < most_refusals):",
         "while found.undecided:",
-        f"{_SETTLING} -k everything_is_refused",
+        f"{_REFUSED} -k malformed_events",
+    ),
+    Bug(
+        "a wrong account costs few requests",
+        "each probe searches", "delivering/refusals.py",
+        "    if len(encoded) == 1 or not (proven or _may_search(attempt)):\n",
+        "    if len(encoded) == 1:\n",
+        f"{_REFUSED} -k one_probe_is_one_request",
+    ),
+    # -- refusals
+    Bug(
+        "a passing refusal heals without a person",
+        "the queue is paused", "delivering/refusals.py",
+        "    return hold_back(attempt, encoded, outcome)\n\n\ndef find_fault",
+        "    return settling.pause(attempt, encoded, outcome)\n\n\ndef find_fault",
+        f"{_REFUSED} -k passing_answer",
+    ),
+    Bug(
+        "a wrong key costs a handful of requests",
+        "its probes are those of an outage", "delivering/probing.py",
+        "        return refusal_waits(settings, key=outcome.long_wait)\n",
+        "        return outage_waits(settings)\n",
+        f"{_REFUSED} -k handful_of_requests",
+    ),
+    Bug(
+        "one batch that is refused again and again stops no other",
+        "each of its refusals counts", "queue/lua/trip.lua",
+        "    failures = failures - 1\n", "    failures = failures + 0\n",
+        f"{_REFUSED} -k one_refused_batch",
+    ),
+    Bug(
+        "a refusal after a restart of an empty Redis heals without a person",
+        "the worker forgets what it delivered", "delivering/refusals.py",
+        "destination.queue in worker.proven or ", "",
+        f"{_REFUSED} -k came_back_empty",
+    ),
+    Bug(
+        "a deploy with another SDK makes no new key",
+        "other queues of the key do not count", "delivering/refusals.py",
+        "if queue != destination.queue and ", "if False and ",
+        f"{_REFUSED} -k another_release_of_an_sdk",
+    ),
+    Bug(
+        "a resume ends the wait of a stopped queue",
+        "its released batches go on waiting", "queue/lua/free.lua",
+        "if ARGV[2] == '1' then", "if false then",
+        "lua/test_stop.py -k due_once_an_operator",
     ),
     Bug(
         "dead letters are bounded",
@@ -281,7 +363,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "an outage costs only probes",
         "shards are not held", "delivering/probing.py",
-        "    for shard in attempt.shards:\n        shard.hold(until_ms)\n", "",
+        "    attempt.at_each_shard(lambda shard: shard.hold(until_ms, by=by, why=error))\n", "",
         f"{_SETTLING} -k outage_costs_probes",
     ),
     Bug(
@@ -323,7 +405,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "only failures in a row open the circuit",
         "an acceptance in between is ignored", "queue/lua/trip.lua",
-        "if tonumber(ARGV[6]) > since then failures, since = 1, now end", "",
+        "if tonumber(ARGV[6]) > since then", "if false then",
         f"{_SETTLING} -k mixed_answers",
     ),
     # -- interruptions
@@ -390,8 +472,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "an acceptance always counts",
         "it is ignored after a hand-back", "delivering/leases.py",
-        "            return self.shard.ack(self.batch.id)",
-        "            return not self.handed_back and self.shard.ack(self.batch.id)",
+        "            return self.shard.ack(self.batch.id, ",
+        "            return not self.handed_back and self.shard.ack(self.batch.id, ",
         f"{_SETTLING} -k late_acceptance",
     ),
     Bug(

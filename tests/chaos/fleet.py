@@ -60,11 +60,13 @@ class Kit(msgspec.Struct, frozen=True):
         store: Store of the queues: "single", "sentinel" or "cluster".
         own_broker: Whether Celery's broker is a separate Redis; required unless the store is single.
         pool: Celery's worker pool.
+        backoff_base_seconds: The workers' setting, of which the waits after a refusal are multiples.
     """
 
     store: str = "single"
     own_broker: bool = False
     pool: str = "prefork"
+    backoff_base_seconds: float = 1.0
 
 
 PLAIN = Kit()
@@ -116,6 +118,8 @@ class Fleet:
             self.installation = Deployment(self.store.worker_url, self.vendor, self.folder)
             broker = self.broker.url if self.kit.own_broker else self.store.worker_url
             self.installation.env |= {**_WORKER_ENV, "VWO_CELERY_BROKER_URL": broker}
+            base = str(self.kit.backoff_base_seconds)
+            self.installation.env["VWO_CELERY_BACKOFF_BASE_SECONDS"] = base
             stack.callback(self._end_programs)
             self.beats = [self.installation.beat()]
             self.start_worker()

@@ -299,6 +299,13 @@ class ShardLife(RuleBasedStateMachine):
 
     @precondition(lambda self: self.pair.frozen)
     @rule(chance=chances)
+    def set_aside(self, chance: int) -> None:
+        """An operator dead-letters a batch that no worker holds, or tries to."""
+        name, now = self._some_batch(chance), self.pair.now()
+        assert self.shard.set_aside(name, reason="bad") == self.model.set_aside(name, now, "bad")
+
+    @precondition(lambda self: self.pair.frozen)
+    @rule(chance=chances)
     def redrive(self, chance: int) -> None:
         """An operator redrives a batch, dead or not."""
         name, now = self._some_batch(chance), self.pair.now()
@@ -319,6 +326,7 @@ class ShardLife(RuleBasedStateMachine):
     def pause_or_resume(self) -> None:
         """An operator pauses or resumes the queue."""
         if self.model.paused:
+            self.model.hasten(self.pair.now())
             assert self.shard.resume()
         else:
             self.shard.pause("401")

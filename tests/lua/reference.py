@@ -288,6 +288,22 @@ class Model:
             self.count("dead", len(batch.events))
         return batch is not None
 
+    def set_aside(self, batch_id: str, now: int, error: str) -> int:
+        """Dead-letter a batch that no worker holds."""
+        batch = self.batches.get(batch_id)
+        held = batch is not None and batch.state == "leases" and batch.at > now
+        if batch is None or batch.state == "dead" or held:
+            return 0
+        batch.state, batch.at, batch.error = "dead", now, error
+        self._leave(batch)
+        self.count("dead", len(batch.events))
+        return len(batch.events)
+
+    def hasten(self, now: int) -> None:
+        """Make released batches due at once."""
+        for batch in self.of("ready"):
+            batch.at = min(batch.at, now)
+
     def redrive(self, batch_id: str, now: int) -> int:
         """Put a dead batch back."""
         batch = self.batches.get(batch_id)

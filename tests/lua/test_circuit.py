@@ -13,7 +13,7 @@ from redis.retry import Retry
 from lua.world import NAMESPACE, QUEUE, World
 from vwo_celery import Settings
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue.circuit import LONGEST_PAUSE_SECONDS, Circuit, Permit
+from vwo_celery.queue.circuit import LONGEST_PAUSE_SECONDS, Circuit, Permit, refusal_waits
 
 SECOND = 1_000
 HOUR = 3_600 * SECOND
@@ -499,3 +499,73 @@ def test_redis_that_does_not_answer_is_told_as_such(world: World) -> None:
         seen.note_failure(delivered_ms=0, floor_seconds=None, probe="")
     with pytest.raises(QueueUnavailable, match=QUEUE):
         seen.end_probe("probe", answered=True)
+
+
+# -- refusals
+
+
+def refuse(
+    world: World, seen: Circuit, batch_id: str, *, probe: str = "", key: bool = False
+) -> float | None:
+    """Call trip.lua for a batch that VWO refused."""
+    return world.call(
+        seen.note_failure,
+        delivered_ms=0,
+        floor_seconds=None,
+        probe=probe,
+        waits=refusal_waits(Settings(**SETTINGS), key=key),
+        batch_id=batch_id,
+    )
+
+
+def test_a_batch_that_is_refused_again_counts_once(world: World) -> None:
+    """However often one batch is refused, the circuit stays closed for the others."""
+    seen = circuit(world)
+
+    waits = [refuse(world, seen, "bad") for _ in range(3 * FAILURES)]
+
+    assert waits == [None] * 3 * FAILURES
+    assert world.client.hget(world.shard.keys.circuit, "failures") == b"1"
+
+
+@pytest.mark.parametrize(("key", "first_seconds"), [(False, 60), (True, 600)])
+def test_refusals_wait_longer_than_outages(world: World, key: bool, first_seconds: int) -> None:
+    """Refused batches open the circuit for a minute, and ever longer, up to an hour."""
+    seen = circuit(world)
+
+    waits = [refuse(world, seen, f"b{number}", key=key) for number in range(FAILURES)]
+    while waits[-1] != HOUR / SECOND:
+        world.client.hset(world.shard.keys.circuit, "until_ms", world.at(-1))
+        probe = seen.ask().token
+        waits.append(refuse(world, seen, "b0", probe=probe, key=key))
+
+    expected = [min(first_seconds * 2.0**number, 3600.0) for number in range(7)]
+    assert waits[FAILURES - 1 :] == sorted(set(expected))
+
+
+def test_an_outage_before_a_refusal_does_not_lengthen_its_wait(world: World) -> None:
+    """Openings are counted apart: after a long outage a 404 waits for a minute, not for an hour."""
+    seen = opened(world)
+    for _ in range(6):
+        world.client.hset(world.shard.keys.circuit, "until_ms", world.at(-1))
+        fail(world, seen, probe=seen.ask().token)
+    world.client.hset(world.shard.keys.circuit, "until_ms", world.at(-1))
+
+    wait = refuse(world, seen, "b", probe=seen.ask().token)
+
+    assert wait == 60.0
+
+
+def test_an_acceptance_ends_the_count_of_refused_batches(world: World) -> None:
+    """Batches refused before VWO accepted another one count no more."""
+    seen = circuit(world)
+    for number in range(FAILURES - 1):
+        refuse(world, seen, f"b{number}")
+
+    wait = world.call(
+        seen.note_failure, delivered_ms=world.at(60_000), floor_seconds=None, probe="",
+        waits=refusal_waits(Settings(**SETTINGS)), batch_id="b9",
+    )  # fmt: skip
+
+    assert wait is None
+    assert world.client.hget(world.shard.keys.circuit, "failures") == b"1"

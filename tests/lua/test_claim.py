@@ -219,6 +219,12 @@ def test_help_is_bounded_by_parallel(world: World) -> None:
         ({"delivered_ms": 0, "results_until": 1}, 0, False, None),
         ({"delivered_ms": 17, "results_until": 2**52}, 17, True, None),
         ({"fit_events": 3, "fit_bytes": 40, "fit_ms": 5}, 0, False, Passed(3, 40, 5)),
+        (
+            {"fit_events": 3, "fit_bytes": 40, "fit_ms": 5, "fit_refusals": 2},
+            0,
+            False,
+            Passed(3, 40, 5, 2),
+        ),
     ],
 )
 def test_what_the_worker_must_know(
@@ -388,7 +394,7 @@ def test_a_later_hold_replaces_an_earlier_one(world: World) -> None:
 
     world.call(world.shard.hold, world.at(5_000))
 
-    assert world.changes() == {"meta": {"held_until": world.at(5_000)}}
+    assert world.changes() == {"meta": {"held_until": world.at(5_000), "held_ms": world.now()}}
 
 
 def test_a_hold_that_is_let_go_is_over(world: World) -> None:

@@ -22,7 +22,7 @@ import vwo_celery
 from lua.lives import live
 from lua.world import LIMITS, QUEUE, World
 from vwo_celery import Settings
-from vwo_celery.queue import capacity, circuit, scripts
+from vwo_celery.queue import capacity, circuit, evidence, scripts
 from vwo_celery.queue import shard as store
 from vwo_celery.queue.batches import Batch, Part, Passed
 from vwo_celery.queue.keys import fleet_keys, shard_keys
@@ -169,7 +169,7 @@ def test_what_is_known_of_a_destination_lives_in_it_too(node: Any) -> None:
     assert isinstance(batch, Batch)
     assert shard.hand_back(batch, lease_until_ms=batch.lease_until_ms)
     assert shard.claim(token="", lease_seconds=30)
-    assert shard.suspect(batch.id, 1) == 1
+    assert evidence.suspect(shard, batch.id) == 0
     parts = [Part("dead", ((0, 1),), 2), Part("ready", ((1, 2),), 2)]
     assert shard.split(batch, parts, delivered=(1, 2))
     while seen.note_failure(delivered_ms=0, floor_seconds=None, probe="") is None:
@@ -177,7 +177,7 @@ def test_what_is_known_of_a_destination_lives_in_it_too(node: Any) -> None:
     node.hset(shard.keys.circuit, "until_ms", 1)
     permit = seen.ask()
     shard.hold(1)
-    shard.note_passed(Passed(1, 2, 3))
+    evidence.note_passed(shard, Passed(1, 2, 3))
     shard.pause("401")
 
     assert permit.answer == "probe"

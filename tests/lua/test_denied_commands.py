@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 from lua.world import LEASE_SECONDS, LIFE, LIMITS, NAMESPACE, QUEUE, ROOM, Line, World
 from vwo_celery import Destination, Settings
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue import registry
+from vwo_celery.queue import evidence, registry
 from vwo_celery.queue.batches import Part
 from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.circuit import Circuit
@@ -251,6 +251,12 @@ def _trip(case: Denied) -> None:
     case.act(_circuit(case).note_failure, delivered_ms=0, floor_seconds=None, probe="")
 
 
+def _trip_after_an_acceptance(case: Denied) -> None:
+    circuit = _circuit(case)
+    case.world.client.hset(case.world.shard.keys.circuit, mapping={"failures": 1, "since_ms": 1})
+    case.act(circuit.note_failure, delivered_ms=2, floor_seconds=None, probe="", batch_id="b")
+
+
 def _permit(case: Denied) -> None:
     circuit = _circuit(case)
     case.world.client.hset(case.world.shard.keys.circuit, "until_ms", 1)
@@ -285,7 +291,7 @@ def _register(case: Denied) -> None:
 
 SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "ack": tuple(
-        _on_batch(state=state, at=at)(lambda case: case.act(case.shard.ack, "b"))
+        _on_batch(state=state, at=at)(lambda case: case.act(case.shard.ack, "b", claimed_ms=5))
         for state, at in (("leases", 60_000), ("ready", -1), ("dead", -1))
     ),
     "append": (_append, _append_again, _append_after_a_loss),
@@ -314,7 +320,12 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
             lambda case: case.act(case.shard.extend, case.batch(), lease_seconds=9)
         ),
     ),
-    "free": (_on_batch(meta={"paused": "401"})(lambda case: case.act(case.shard.resume)),),
+    "free": (
+        _on_batch(meta={"paused": "401"})(lambda case: case.act(case.shard.resume)),
+        _on_batch(state="ready", at=9_000, meta={"held_until": 5})(
+            lambda case: case.act(case.shard.let_go, hasten=True)
+        ),
+    ),
     "hand_back": (
         _on_batch()(
             lambda case: case.act(
@@ -337,7 +348,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         lambda case: _mend(case, answered=False),
         _mend_another,
     ),
-    "note": (_on_batch()(lambda case: case.act(case.shard.hold, 5)),),
+    "note": (_on_batch()(lambda case: case.act(evidence.note_proof, case.shard, 5)),),
     "permit": (_permit,),
     "pulse": (
         lambda case: (case.given(), case.act(Fleet(case.user, NAMESPACE).note_task, "r@1", 5))[0],
@@ -361,15 +372,22 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
             lambda case: case.act(case.shard.release, case.batch(), delay_seconds=9, error="503")
         ),
     ),
+    "set_aside": tuple(
+        _on_batch(state=state, at=-2)(
+            lambda case: case.act(case.shard.set_aside, "b", reason="malformed")
+        )
+        for state in ("ready", "leases")
+    ),
     "snapshot": (_on_batch()(lambda case: case.act(_read_by_script, case.shard)),),
     "split": (_split,),
-    "suspect": (_on_batch()(lambda case: case.act(case.shard.suspect, "b", 5)),),
+    "stop": (_on_batch()(lambda case: case.act(case.shard.hold, 5)),),
+    "suspect": (_on_batch()(lambda case: case.act(evidence.suspect, case.shard, "b")),),
     "sweep": (
         lambda case: (case.given(state="ready", at=-2), _sweep(case))[0],
         _sweep_mixed,
         _sweep_room,
     ),
-    "trip": (_trip,),
+    "trip": (_trip, _trip_after_an_acceptance),
     "turn": (_on_batch(state="ready", at=-2)(lambda case: case.act(case.shard.next_turn)),),
     "unwatch": (_unwatch,),
 }  # fmt: skip

@@ -15,6 +15,7 @@ from vwo_celery.queue import settlements
 from vwo_celery.queue.batches import HELD, Part, Passed, part_id
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room, trim_dead
 from vwo_celery.queue.circuit import Circuit
+from vwo_celery.queue.evidence import note_passed, suspect
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.testing import RedisServer
 
@@ -220,16 +221,16 @@ def test_what_vwo_refuses_is_noted(world: World) -> None:
     """A refusal is recorded and settled as usual: its small notes are stored even without memory."""
     begun(world)
 
-    world.shard.note_passed(Passed(3, 40, 5))
-    first = world.shard.suspect("leased", 17)
-    second = world.shard.suspect("leased", 18)
+    note_passed(world.shard, Passed(3, 40, 5, 1))
+    first = suspect(world.shard, "leased")
+    second = suspect(world.shard, "leased")
     batch = world.claim()
     world.shard.pause("HTTP 401")
 
-    assert (first, second) == (17, 17)
+    assert (first, second) == (0, pytest.approx(world.at(0), abs=60_000))
     assert 0 < world.client.pttl(world.shard.keys.suspect("leased")) <= 86_400_000
     assert batch is not None
-    assert batch.passed == Passed(3, 40, 5)
+    assert batch.passed == Passed(3, 40, 5, 1)
     assert world.claim() is None
 
 

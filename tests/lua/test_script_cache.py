@@ -10,8 +10,9 @@ from redis.exceptions import NoScriptError
 
 from lua.world import LEASE_SECONDS, QUEUE, Line, World
 from vwo_celery import Settings
-from vwo_celery.queue.batches import Part
+from vwo_celery.queue.batches import Part, Passed
 from vwo_celery.queue.circuit import Circuit
+from vwo_celery.queue.evidence import note_passed, suspect
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.scripts import script
 from vwo_celery.testing import RedisServer
@@ -55,9 +56,11 @@ METHODS: dict[str, Callable[[World], object]] = {
         circuit_of(world).note_failure, delivered_ms=0, floor_seconds=None, probe=""
     ),
     "mend": lambda world: world.call(circuit_of(world).end_probe, "probe", answered=True),
-    "note": lambda world: world.call(world.shard.pause, "401") or True,
+    "note": lambda world: world.call(note_passed, world.shard, Passed(1, 2, 3)) or True,
+    "stop": lambda world: world.call(world.shard.pause, "401") or True,
     "free": lambda world: world.call(world.shard.let_go),
-    "suspect": lambda world: world.call(world.shard.suspect, "leased", 1),
+    "suspect": lambda world: world.call(suspect, world.shard, "leased") == 0,
+    "set_aside": lambda world: world.call(world.shard.set_aside, "ready", reason="bad"),
     "redrive": lambda world: world.call(world.shard.redrive, "dead"),
     "purge": lambda world: world.call(world.shard.purge, "dead"),
 }

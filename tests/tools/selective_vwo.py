@@ -23,6 +23,7 @@ from vwo_celery.testing.standin.faults import FaultLike
 from vwo_celery.testing.standin.rules import Request
 
 Judge = Callable[[list[int]], FaultLike]
+Make = Callable[..., "Delivering"]
 
 
 def numbers_in(request: Request) -> list[int]:
@@ -30,10 +31,33 @@ def numbers_in(request: Request) -> list[int]:
     return [each["d"]["event"]["time"] for each in json.loads(request.body)["ev"]]
 
 
-def event(number: int) -> dict[str, Any]:
-    """An event that VWO accepts, identified by its number."""
-    told = {"props": {}, "name": "purchase", "time": number}
+def numbers_of(report: BatchReport) -> list[int]:
+    """Numbers of the events in a report."""
+    return [each["d"]["event"]["time"] for each in report.events]
+
+
+def event(number: int, padding: int = 0) -> dict[str, Any]:
+    """An event that VWO accepts, identified by its number, and so many bytes longer."""
+    told = {"props": {"p": "x" * padding} if padding else {}, "name": "purchase", "time": number}
     return {"d": {"msgId": "A-1", "visId": "A" * 32, "sessionId": 1, "event": told}}
+
+
+class Vwo:
+    """A stand-in whose answer depends on the events of the batch."""
+
+    def __init__(self) -> None:
+        self.judge: Judge = lambda numbers: None
+        self.standin = Standin(faults=self.answer)
+
+    def answer(self, request: Request) -> Any:
+        """The fault for one request."""
+        return self.judge(numbers_in(request))
+
+    @property
+    def accepted(self) -> list[list[int]]:
+        """The numbers in each request that was accepted, in order."""
+        taken = [each for each in self.standin.requests if 200 <= each.status < 300]
+        return [numbers_in(each) for each in taken]
 
 
 class Delivering:
@@ -43,11 +67,18 @@ class Delivering:
         redis_url: Of an empty Redis.
         standin: VWO; its faults must be `self.answer`.
         per_request: The queue's events_per_request.
+        sdk_version: The destination's; "" for the newest.
         settings: The worker's and the producer's.
     """
 
     def __init__(
-        self, redis_url: str, standin: Standin, *, per_request: int = 8, **settings: Any
+        self,
+        redis_url: str,
+        standin: Standin,
+        *,
+        per_request: int = 8,
+        sdk_version: str = "",
+        **settings: Any,
     ) -> None:
         options = {
             "backoff_base_seconds": 0.01, "backoff_max_seconds": 0.05,
@@ -56,7 +87,11 @@ class Delivering:
         self.standin = standin
         self.queue = vwo_celery.connect(
             vwo_celery.Destination(
-                account_id=1, sdk_key="k" * 32, generation="fme", base_url=standin.url
+                account_id=1,
+                sdk_key="k" * 32,
+                generation="fme",
+                base_url=standin.url,
+                sdk_version=sdk_version,
             ),
             batch_event_data={"events_per_request": per_request},
             redis_url=redis_url,
@@ -121,3 +156,17 @@ class Delivering:
     def reports(self, signal: Any) -> list[BatchReport]:
         """The reports that came with one signal."""
         return [report for name, report in self.told if name is signal]
+
+
+def proven(made: Delivering) -> Delivering:
+    """Make VWO accept one event of the queue, number 100."""
+    made.enqueue(100)
+    made.deliver()
+    assert made.taken == Counter([100])
+    return made
+
+
+def purge(made: Delivering) -> None:
+    """Purge all dead letters."""
+    for batch in made.state.batches:
+        assert made.shard.purge(batch.id)

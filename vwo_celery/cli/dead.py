@@ -1,4 +1,4 @@
-"""`vwo-celery dead list`, `redrive` and `purge`: dead letters, shown, sent again or dropped.
+"""`vwo-celery dead list`, `add`, `redrive` and `purge`: dead letters, shown, made, sent again, dropped.
 
 Only `purge` drops anything, and it asks first. If the command dies half-way, the
 batches it has not come to are unchanged.
@@ -6,6 +6,7 @@ batches it has not come to are unchanged.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,7 +16,13 @@ from rich.progress import Progress
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, console, moment, print_rows, say
-from vwo_celery.cli.session import Session, common_options, json_option, queue_option
+from vwo_celery.cli.session import (
+    Session,
+    common_options,
+    json_option,
+    operator_name,
+    queue_option,
+)
 from vwo_celery.operating import inspector, operations
 from vwo_celery.operating.operations import DeadBatch
 from vwo_celery.text.amounts import count, span
@@ -32,7 +39,7 @@ Decorated = TypeVar("Decorated", bound=Any)
 
 @click.group()
 def dead() -> None:
-    """List, redrive or purge dead letters: batches that are sent no more."""
+    """List, add, redrive or purge dead letters: batches that are sent no more."""
 
 
 def _filters(function: Decorated) -> Decorated:
@@ -162,6 +169,51 @@ def _events(session: Session, each: DeadBatch) -> list[str]:
 _dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Only say what would be done, and change nothing."
 )
+
+
+@dead.command("add")
+@queue_option
+@click.option(
+    "--batch",
+    "batches",
+    multiple=True,
+    required=True,
+    metavar="ID",
+    help="The batch, as status names it; may be repeated.",
+)
+@click.option("--reason", metavar="TEXT", help="Shown by dead list; by default, who added it.")
+@_dry_run_option
+@common_options
+@json_option
+@click.pass_context
+def add(
+    context: click.Context,
+    queues: Sequence[str],
+    batches: Sequence[str],
+    reason: str | None,
+    dry_run: bool,
+) -> None:
+    """Take batches out of delivery, and keep them as dead letters.
+
+    For a batch that fails again and again. It must be ready or released, not in flight. Exits 1 if
+    one of them is not; the others are taken.
+    """
+    session = context.ensure_object(Session)
+    chosen = inspector.choose(session.fleet.registrations().readable, queues)
+    found = operations.find_waiting(session.fleet, chosen, batches)
+    waiting = [each for each in found if each.state != "in_flight"]
+    added = waiting
+    if not dry_run:
+        why = reason or f"by {operator_name()}, {moment(int(1000 * time.time()))}"
+        added = operations.add_dead(session.fleet, waiting, why)
+    done = _Done(len(added), sum(each.events for each in added))
+    _report(session, "would_be_added" if dry_run else "added", done)
+    missing = sorted(set(batches) - {each.batch for each in added})
+    if missing:
+        raise click.ClickException(
+            f"not ready or released, and left as it is: {', '.join(missing)}; it may be in flight, "
+            "dead or delivered; see: vwo-celery status"
+        )
 
 
 @dead.command()

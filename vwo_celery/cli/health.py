@@ -31,6 +31,7 @@ class _Answer(NamedTuple):
     remedy: str = ""
     listeners: int | None = None
     pending: int | None = None
+    stopped: Sequence[str] = ()
 
 
 @click.command("health")
@@ -74,7 +75,9 @@ def _look_at_queues(session: Session) -> _Answer:
     remedy = ""
     if found.problems:
         remedy = _ASK_DOCTOR if found.listeners else listener_finding(()).remedy
-    return _Answer(str(found), found.problems, remedy, found.listeners, found.pending)
+    return _Answer(
+        str(found), found.problems, remedy, found.listeners, found.pending, found.stopped
+    )
 
 
 def _look_at_beat(session: Session) -> _Answer:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 import time
 from collections.abc import Callable, Sequence
 
@@ -11,7 +9,13 @@ import click
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import moment, say
-from vwo_celery.cli.session import Session, common_options, json_option, queue_option
+from vwo_celery.cli.session import (
+    Session,
+    common_options,
+    json_option,
+    operator_name,
+    queue_option,
+)
 from vwo_celery.operating import inspector, operations
 from vwo_celery.queue.registration import Registration
 from vwo_celery.text.amounts import count
@@ -47,7 +51,7 @@ def pause(context: click.Context, queues: Sequence[str], every: bool, reason: st
     """
     session = context.ensure_object(Session)
     chosen = _choose(session, queues, every)
-    why = reason or f"by {_who()}, {_now()}"
+    why = reason or f"by {operator_name()}, {_now()}"
     _report(session, "paused", operations.pause(session.fleet, chosen, why))
 
 
@@ -58,9 +62,10 @@ def pause(context: click.Context, queues: Sequence[str], every: bool, reason: st
 @json_option
 @click.pass_context
 def resume(context: click.Context, queues: Sequence[str], every: bool) -> None:
-    """Send again what a paused queue holds.
+    """Send again what a paused or stopped queue holds.
 
-    Whoever paused it: an operator, or a worker because of VWO's answer.
+    Whoever paused it: an operator, or a worker because of VWO's answer. A queue that VWO refuses is
+    tried again at once.
     """
     session = context.ensure_object(Session)
     chosen = _choose(session, queues, every)
@@ -71,7 +76,7 @@ def _report(session: Session, done: str, names: list[str]) -> None:
     if session.json:
         print_json({done: names})
         return
-    none = {"paused": ": all were paused before", "resumed": ": none was paused"}
+    none = {"paused": ": all were paused before", "resumed": ": none was stopped"}
     say(f"{count(len(names), 'queue')} {done}{'' if names else none[done]}")
     for name in names[:_MOST_NAMES]:
         say(f"  {name}")
@@ -81,10 +86,3 @@ def _report(session: Session, done: str, names: list[str]) -> None:
 
 def _now() -> str:
     return moment(int(1000 * time.time()))
-
-
-def _who() -> str:
-    try:
-        return f"{getpass.getuser()} on {socket.gethostname()}"
-    except (OSError, KeyError):  # a user id without a name, as containers have
-        return f"an operator on {socket.gethostname()}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
+import msgspec
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, pass_session, queue_option
 from vwo_celery.operating import inspector
+from vwo_celery.operating.inspector import QueueView
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
 from vwo_celery.text.amounts import count, span
@@ -28,10 +30,13 @@ def queues(session: Session, queues: Sequence[str]) -> None:
     """
     found = session.fleet.registrations()
     chosen = inspector.choose(found.readable, queues)
+    views = {view.queue: view for view in inspector.view_queues(session.fleet, chosen)}
     if session.json:
-        print_json([_queue_document(session.fleet, *item) for item in chosen.items()])
+        print_json(
+            [_queue_document(session.fleet, *item, views[item[0]]) for item in chosen.items()]
+        )
         return
-    rows = [_queue_row(session.fleet, *item) for item in chosen.items()]
+    rows = [_queue_row(session.fleet, *item, views[item[0]]) for item in chosen.items()]
     if rows:
         print_rows(_QUEUE_COLUMNS, rows)
     else:
@@ -50,7 +55,9 @@ def _open_keys(fleet: Fleet, queue: str, registration: Registration) -> list[str
     return [fleet.shard(queue, i).keys.open for i in range(registration.shards)]
 
 
-def _queue_document(fleet: Fleet, queue: str, registration: Registration) -> dict[str, object]:
+def _queue_document(
+    fleet: Fleet, queue: str, registration: Registration, view: QueueView
+) -> dict[str, object]:
     destination = registration.destination
     return {
         "queue": queue,
@@ -65,10 +72,12 @@ def _queue_document(fleet: Fleet, queue: str, registration: Registration) -> dic
         "shards": registration.shards,
         "flush_callback": registration.flush_callback,
         "open_keys": _open_keys(fleet, queue, registration),
+        "stopped": msgspec.to_builtins(view.stopped),
+        "failing": msgspec.to_builtins(view.failing),
     }
 
 
-def _queue_row(fleet: Fleet, queue: str, registration: Registration) -> Row:
+def _queue_row(fleet: Fleet, queue: str, registration: Registration, view: QueueView) -> Row:
     destination, limits = registration.destination, registration.limits
     keys = _open_keys(fleet, queue, registration)
     region = f"/{destination.region}" if destination.region else ""
@@ -83,4 +92,5 @@ def _queue_row(fleet: Fleet, queue: str, registration: Registration) -> Row:
         registration.flush_callback or "-",
         keys[0] if len(keys) == 1 else f"{keys[0]} … {len(keys) - 1}:open",
     ]
-    return Row(cells)
+    notes = [(str(each), "yellow") for each in (view.stopped, view.failing) if each]
+    return Row(cells, notes)

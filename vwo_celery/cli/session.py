@@ -5,6 +5,8 @@ It connects only when a command asks for the queues.
 
 from __future__ import annotations
 
+import getpass
+import socket
 import sys
 from collections.abc import Sequence
 from functools import cached_property
@@ -139,3 +141,11 @@ class Operator(click.Group):
 queue_option = click.option(
     "--queue", "queues", multiple=True, metavar="QUEUE", help="Only this queue; may be repeated."
 )
+
+
+def operator_name() -> str:
+    """Who runs this command, and where."""
+    try:
+        return f"{getpass.getuser()} on {socket.gethostname()}"
+    except (OSError, KeyError):  # a user id without a name, as containers have
+        return f"an operator on {socket.gethostname()}"

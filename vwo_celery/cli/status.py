@@ -145,11 +145,9 @@ def _status_notes(view: QueueView, settings: Settings) -> list[tuple[str, str]]:
     notes = []
     if view.limits is None:
         notes.append(("not registered: no worker can send it", "bold red"))
-    if view.paused:
-        notes.append((f"paused: {view.paused}", "bold red"))
-    if view.held_seconds is not None and not view.declined_by_all:
-        until = span(view.held_seconds)
-        notes.append((f"VWO keeps failing; one batch is sent as a probe in {until}", "yellow"))
+    if view.stopped and not (view.declined_by_all and not view.stopped.needs_person):
+        lasts = view.stopped.needs_person or view.stopped.by == "refusal"
+        notes.append((str(view.stopped), "bold red" if lasts else "yellow"))
     if health.is_stuck(view, settings):
         pending = count(view.open + view.ready, "event")
         notes.append((f"{span(view.late_seconds)} late, {pending} pending", "bold red"))
@@ -157,6 +155,8 @@ def _status_notes(view: QueueView, settings: Settings) -> list[tuple[str, str]]:
         notes.append((f"full: {view.refused:,} events refused so far", "bold red"))
     if view.released:
         notes.append((_released(view), "yellow"))
+    if view.failing:
+        notes.append((str(view.failing), "yellow"))
     if view.dead:
         batches = count(view.dead_batches, "dead batch", "dead batches")
         notes.append((f"{batches}, see: vwo-celery dead list", "yellow"))

@@ -20,6 +20,8 @@ Range = tuple[int, int]
 REFUSALS_BEFORE_SINGLES = 16
 #: Refusals, without one acceptance, after which the search ends: it is not the events.
 MOST_REFUSALS = 40
+#: The same where VWO accepted another batch since it refused this one: then it is all its events.
+MOST_PROVEN_REFUSALS = 200
 
 
 class Searched(msgspec.Struct):
@@ -41,7 +43,7 @@ class Searched(msgspec.Struct):
 
     @property
     def all_refused(self) -> bool:
-        """Whether VWO refused all that it was sent, so that no single event is to blame."""
+        """Whether VWO refused all that it was sent, so that it says nothing of a single event."""
         return self.finished and not self.accepted
 
     @property
@@ -51,7 +53,11 @@ class Searched(msgspec.Struct):
 
 
 def search(
-    events: int, post: Callable[[int, int], Outcome | None], may_go_on: Callable[[], bool]
+    events: int,
+    post: Callable[[int, int], Outcome | None],
+    may_go_on: Callable[[], bool],
+    *,
+    most_refusals: int = MOST_REFUSALS,
 ) -> Searched:
     """Find the events that VWO refuses in a batch that it refused as a whole.
 
@@ -59,13 +65,14 @@ def search(
         events: Number of events in the batch, 2 and up.
         post: Sends the events of one range and returns the outcome; None ends the search.
         may_go_on: Asked before each call of *post*; False ends the search.
+        most_refusals: Refusals, without one acceptance, after which the search ends.
 
     Returns:
         Accepted, refused and undecided ranges, together the whole batch.
     """
     found = Searched(undecided=_halves(0, events))
     refusals = 0
-    while found.undecided and (found.accepted or refusals < MOST_REFUSALS):
+    while found.undecided and (found.accepted or refusals < most_refusals):
         if not may_go_on():
             return found
         start, end = _next(found, refusals)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from vwo_celery.connections.errors import is_foreseen
-from vwo_celery.delivering import refusals, settling
+from vwo_celery.delivering import oversize, refusals, settling
 from vwo_celery.delivering.announcing import announce
 from vwo_celery.delivering.attempts import (
     Announcement,
@@ -23,7 +23,7 @@ from vwo_celery.delivering.attempts import (
     release_after,
     send,
 )
-from vwo_celery.delivering.probing import claim, end_probe, inform_circuit
+from vwo_celery.delivering.probing import claim, end_probe, note_failure, note_success
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.events import MAX_BODY_BYTES, unsendable
@@ -141,7 +141,7 @@ def _settle_unsent(attempt: Attempt, encoded: list[bytes]) -> list[Announcement]
         return settling.dead_letter_lost(attempt, encoded)
     if bad := unsendable(encoded):
         return settling.dead_letter_unsendable(attempt, encoded, bad)
-    return settling.split_to_size(attempt, encoded)
+    return oversize.split_to_size(attempt, encoded)
 
 
 def settle(attempt: Attempt, encoded: list[bytes], answer: Answer) -> list[Announcement]:
@@ -154,17 +154,17 @@ def settle(attempt: Attempt, encoded: list[bytes], answer: Answer) -> list[Annou
     if attempt.worker.declining.hands_back(attempt.registration, outcome):
         attempt.lease.hand_back()
         return []
-    wait_seconds = inform_circuit(attempt, outcome)
     if outcome.verdict is Verdict.DELIVERED:
+        note_success(attempt)
         announcements = settling.acknowledge(attempt, encoded)
     elif outcome.verdict is Verdict.REFUSED:
-        announcements = settling.pause(attempt, encoded, outcome)
+        announcements = refusals.refuse(attempt, encoded, outcome)
     elif outcome.verdict is Verdict.TOO_LARGE:
-        announcements = settling.halve(attempt, encoded, outcome, answer)
+        announcements = oversize.find_size(attempt, encoded, outcome, answer)
     elif outcome.verdict is Verdict.REJECTED:
         announcements = refusals.find_fault(attempt, encoded, outcome)
     else:
-        announcements = settling.release(attempt, encoded, outcome, wait_seconds)
+        announcements = settling.release(attempt, encoded, outcome, note_failure(attempt, outcome))
     for report, _ in announcements:
         if report.status is None:
             report.status, report.elapsed_seconds = answer.status, answer.elapsed_seconds

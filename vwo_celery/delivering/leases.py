@@ -54,7 +54,7 @@ class Lease:
     def ack(self) -> bool:
         """Forget the batch, since VWO accepted it; that holds whatever became of the lease."""
         with self._lock:
-            return self.shard.ack(self.batch.id)
+            return self.shard.ack(self.batch.id, claimed_ms=self.batch.claimed_ms)
 
     def release(self, *, delay_seconds: float, error: str) -> bool:
         """Release the batch, to be claimed again after a delay."""

@@ -14,11 +14,13 @@ from vwo_celery.delivering.attempts import Attempt
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
-from vwo_celery.queue.batches import Batch, Held
-from vwo_celery.queue.circuit import Permit
+from vwo_celery.queue.batches import Batch, Cause, Held
+from vwo_celery.queue.circuit import Permit, Waits, outage_waits, refusal_waits
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.shard import Shard
 from vwo_celery.sending.outcomes import Outcome, Verdict
+from vwo_celery.settings import Settings
+from vwo_celery.text.amounts import span
 
 Answer = TypeVar("Answer")
 #: Permit while the circuit cannot be asked: each batch then waits for its own backoff.
@@ -36,7 +38,7 @@ def claim(worker: Worker, shard: Shard, token: str) -> tuple[Batch | None, str]:
     if not isinstance(batch, Held):
         return batch, ""
     circuit = worker.circuit(shard.queue)
-    permit = _at_circuit(worker, shard.queue, circuit.ask, _UNKNOWN)
+    permit = at_circuit(worker, shard.queue, circuit.ask, _UNKNOWN)
     if permit.answer == "open":
         shard.hold(permit.until_ms)
         return None, ""
@@ -48,41 +50,69 @@ def claim(worker: Worker, shard: Shard, token: str) -> tuple[Batch | None, str]:
     return (None, "") if isinstance(batch, Held) else (batch, permit.token)
 
 
-def _at_circuit(worker: Worker, queue: str, act: Callable[[], Answer], otherwise: Answer) -> Answer:
+def at_circuit(worker: Worker, queue: str, act: Callable[[], Answer], otherwise: Answer) -> Answer:
     """Return what *act* does to the circuit; *otherwise* while its part of a Cluster is away."""
     fleet: Fleet = worker.fleet.brief
     return fleet.on_part_of(fleet.shard(queue, 0), act, otherwise)
 
 
-def inform_circuit(attempt: Attempt, outcome: Outcome) -> float | None:
-    """Count a failure, or close the circuit.
+def note_success(attempt: Attempt) -> None:
+    """Note that VWO accepted something: the queue is proven, and a probe closes the circuit."""
+    worker, queue = attempt.worker, attempt.registration.destination.queue
+    worker.proven.add(queue)
+    end = partial(worker.circuit(queue).end_probe, attempt.probe, answered=True)
+    if attempt.probe and at_circuit(worker, queue, end, False):
+        attempt.at_each_shard(Shard.let_go)
+        log.info("VWO accepts batches of queue %s again; what waited is sent", queue)
+
+
+def note_failure(attempt: Attempt, outcome: Outcome) -> float | None:
+    """Count a failure; the circuit opens after several in a row, and stays open if the probe fails.
+
+    What VWO refuses counts once for each batch: that it refuses one of them says nothing about the
+    others.
 
     Returns:
         Seconds until the next probe if the circuit is open, else None.
     """
+    settings, released = attempt.worker.settings, outcome.verdict is Verdict.RELEASE
     circuit = attempt.worker.circuit(attempt.registration.destination.queue)
-    if outcome.verdict is not Verdict.RELEASE:
-        end = partial(circuit.end_probe, attempt.probe, answered=True)
-        if attempt.probe and _at_circuit(attempt.worker, circuit.queue, end, False):
-            attempt.at_each_shard(Shard.let_go)
-        return None
     note = partial(
         circuit.note_failure,
         delivered_ms=attempt.batch.delivered_ms,
         floor_seconds=outcome.retry_after_seconds,
         probe=attempt.probe,
+        waits=waits_after(settings, outcome),
+        batch_id="" if released else attempt.batch.id,
     )
-    wait_seconds = _at_circuit(attempt.worker, circuit.queue, note, None)
+    wait_seconds = at_circuit(attempt.worker, circuit.queue, note, None)
     if wait_seconds is not None:
-        _hold_all(attempt, wait_seconds, outcome.error or "")
+        _hold_all(attempt, wait_seconds, outcome)
     return wait_seconds
 
 
-def _hold_all(attempt: Attempt, wait_seconds: float, error: str) -> None:
+def waits_after(settings: Settings, outcome: Outcome) -> Waits:
+    """The waits of a circuit that opens for this outcome; a refusal has the longer ones."""
+    if outcome.verdict is Verdict.REFUSED:
+        return refusal_waits(settings, key=outcome.long_wait)
+    return outage_waits(settings)
+
+
+def _hold_all(attempt: Attempt, wait_seconds: float, outcome: Outcome) -> None:
     """Hold every shard of the queue until the next probe is due, and say so at most once a minute."""
     until_ms = attempt.worker.fleet.now_ms() + int(1000 * wait_seconds)
-    attempt.at_each_shard(lambda shard: shard.hold(until_ms))
+    error = outcome.error or ""
+    by: Cause = "outage" if outcome.verdict is Verdict.RELEASE else "refusal"
+    attempt.at_each_shard(lambda shard: shard.hold(until_ms, by=by, why=error))
     queue = attempt.registration.destination.queue
+    if by == "refusal":
+        attempt.worker.seldom.warn(
+            f"refusal {queue}",
+            "queue %s is stopped, its events are kept: %s; one batch is sent in %s to find out "
+            "whether VWO accepts again; at once: vwo-celery resume --queue %s",
+            queue, error, span(wait_seconds), queue,
+        )  # fmt: skip
+        return
     attempt.worker.seldom.warn(
         f"circuit {queue}",
         "the circuit of queue %s is open, its events are kept: %s; one batch at a time is sent to "

@@ -1,13 +1,14 @@
 """Stage 5 of an event's way: settle a batch, one script for each change, and announce it.
 
-Where VWO refuses a batch, only what is to blame is dead-lettered; see `refusals`. If the process dies
-in here, the lease runs out, and what was not settled is sent again.
+Where VWO refuses a batch, only what is to blame is dead-lettered; see `refusals` and `oversize`. If the
+process dies in here, the lease runs out, and what was not settled is sent again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from vwo_celery import signals
 from vwo_celery.delivering import sizes
@@ -16,8 +17,9 @@ from vwo_celery.delivering.bisection import Range
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue import capacity
-from vwo_celery.queue.batches import Part, Passed, part_id
-from vwo_celery.sending.outcomes import Answer, Outcome, Verdict
+from vwo_celery.queue.batches import Cause, Part, Passed, part_id
+from vwo_celery.queue.evidence import note_passed
+from vwo_celery.sending.outcomes import Outcome, Verdict
 
 
 def dead_letter_incomplete(attempt: Attempt, encoded: list[bytes]) -> list[Announcement]:
@@ -62,28 +64,13 @@ def dead_letter_unsendable(
     return [attempt.announcement(signals.batch_dead_lettered, refused, error=error)]
 
 
-def split_to_size(attempt: Attempt, encoded: list[bytes]) -> list[Announcement] | None:
-    """Split a batch larger than what VWO is known to take; None if it is not larger."""
-    batch = attempt.batch
-    if batch.passed is None or len(encoded) == 1:
-        return None
-    most_events, most_bytes = sizes.allowed(batch.passed, batch.claimed_ms)
-    count = sizes.cut([len(event) + 1 for event in encoded], most_events, most_bytes)
-    if count == len(encoded):
-        return None
-    error = f"cut to {count} events at most: VWO found a larger batch too large"
-    # Into two halves of whole parts each, so that an event is copied few times however many parts.
-    half = count * max(1, len(encoded) // count // 2)
-    return _split_in_two(attempt, encoded, half, error=error, outcome=None)
-
-
 def acknowledge(attempt: Attempt, encoded: list[bytes]) -> list[Announcement]:
     """Forget the batch: VWO has it."""
     batch = attempt.batch
     attempt.lease.ack()
-    passed = sizes.after_success(batch.passed, batch.events, batch.bytes)
+    passed = sizes.after_success(batch.passed, batch.events, batch.bytes, batch.claimed_ms)
     if passed is not None:
-        _remember(attempt, passed)
+        remember(attempt, passed)
     return [
         attempt.announcement(
             signals.batch_delivered, encoded, error=None, verdict=Verdict.DELIVERED
@@ -92,7 +79,12 @@ def acknowledge(attempt: Attempt, encoded: list[bytes]) -> list[Announcement]:
 
 
 def release(
-    attempt: Attempt, encoded: list[bytes], outcome: Outcome, wait_seconds: float | None = None
+    attempt: Attempt,
+    encoded: list[bytes],
+    outcome: Outcome,
+    wait_seconds: float | None = None,
+    *,
+    signal: Any = signals.batch_released,
 ) -> list[Announcement]:
     """Release the batch for a later attempt; dead-letter one that is too old.
 
@@ -101,6 +93,7 @@ def release(
         encoded: The batch's events.
         outcome: Why it failed.
         wait_seconds: Time until the circuit's next probe; None for the backoff's delay.
+        signal: Announces it.
     """
     settings, error = attempt.worker.settings, outcome.error or ""
     if attempt.batch.age_seconds >= settings.max_batch_age_seconds:
@@ -110,7 +103,7 @@ def release(
         return []  # another worker has claimed or settled it since
     return [
         attempt.announcement(
-            signals.batch_released, encoded,
+            signal, encoded,
             error=error, verdict=outcome.verdict, retry_in_seconds=delay,
         )
     ]  # fmt: skip
@@ -139,32 +132,23 @@ def pause(attempt: Attempt, encoded: list[bytes], outcome: Outcome) -> list[Anno
     return [attempt.announcement(signal, encoded, error=error, verdict=outcome.verdict)]
 
 
-def pause_queue(attempt: Attempt, error: str) -> None:
+def pause_queue(attempt: Attempt, error: str, *, by: Cause = "refusal") -> None:
     """Pause every shard of the queue: nothing is claimed until an operator resumes it."""
-    attempt.at_each_shard(lambda shard: shard.pause(error))
+    attempt.at_each_shard(lambda shard: shard.pause(error, by=by))
     queue = attempt.registration.destination.queue
     log.error(
-        "queue %s is paused, its events are kept: %s; when that is mended: vwo-celery resume "
-        "--queue %s",
+        "queue %s, of which VWO has not accepted anything yet, is paused, its events are kept: %s; "
+        "when that is mended: vwo-celery resume --queue %s",
         queue, error, queue,
     )  # fmt: skip
 
 
-def halve(
-    attempt: Attempt, encoded: list[bytes], outcome: Outcome, answer: Answer
-) -> list[Announcement]:
-    """Split a batch that is too large, and remember its size; dead-letter a single event."""
-    batch, error = attempt.batch, outcome.error or ""
-    if len(encoded) == 1:
-        return dead_letter(attempt, encoded, error, outcome)
-    if answer.status is not None:  # else it is over VWO's general limit, which we know
-        _remember(
-            attempt, sizes.after_refusal(batch.passed, batch.events, batch.bytes, batch.claimed_ms)
-        )
-    return _split_in_two(attempt, encoded, (len(encoded) + 1) // 2, error=error, outcome=outcome)
+def remember(attempt: Attempt, passed: Passed) -> None:
+    """Remember, for all workers, the size that VWO accepts."""
+    attempt.at_each_shard(lambda shard: note_passed(shard, passed))
 
 
-def _split_in_two(
+def split_in_two(
     attempt: Attempt, encoded: list[bytes], count: int, *, error: str, outcome: Outcome | None
 ) -> list[Announcement]:
     """Make two batches of one, the first with its *count* oldest events.
@@ -192,10 +176,6 @@ def _split_in_two(
             parts=names(attempt, len(parts)),
         )
     ]
-
-
-def _remember(attempt: Attempt, passed: Passed) -> None:
-    attempt.at_each_shard(lambda shard: shard.note_passed(passed))
 
 
 def _gaps(indices: Sequence[int], count: int) -> tuple[Range, ...]:

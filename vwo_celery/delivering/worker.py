@@ -43,6 +43,10 @@ class Worker:
         interruptions: Exceptions that may be raised into any step of a delivery from outside, as at a
             time limit. A batch is handed back for them.
         name: The name under which the worker listens; "" for that of this process.
+
+    Attributes:
+        proven: Names of the queues of which VWO accepted something from this process. It outlives a
+            Redis that comes back empty.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Worker:
         self.name = name or process_name()
         self.declining = Declining(fleet, settings, self.name, clock)
         self.leases = Leases()
+        self.proven: set[str] = set()
         self.seldom = SeldomLog()
         self.once = log_once()
         self.senders = Senders(

@@ -1,7 +1,8 @@
 """Views and actions for people: status, health, doctor, pause, redrive.
 
-Files, in reading order: `inspector` (the contents of each queue), `health` (do events leave in
-time?), `stalls` (do workers run tasks?), `doctor/` (faults and remedies), `operations` (changes).
+Files, in reading order: `inspector` (the contents of each queue), `stops` (why nothing is sent),
+`health` (do events leave in time?), `stalls` (do workers run tasks?), `doctor/` (faults and
+remedies), `operations` (changes).
 
 Looking changes nothing; each operation is one script a batch or queue, and may be repeated.
 """

@@ -23,20 +23,29 @@ _GRACE_SWEEPS = 3
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Whether events leave in time; falsy with a problem."""
+    """Whether events leave in time; falsy with a problem.
+
+    Attributes:
+        problems: What is wrong with the workers.
+        listeners: Workers that listen.
+        pending: Events that are open or ready, in queues that are not paused.
+        stopped: Queues of which nothing is sent, paused or refused by VWO: no fault of the workers.
+    """
 
     problems: tuple[str, ...]
     listeners: int
     pending: int
+    stopped: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return not self.problems
 
     def __str__(self) -> str:
         if self.problems:
-            return f"unhealthy: {'; '.join(self.problems)}"
+            return f"unhealthy: {'; '.join((*self.problems, *self.stopped))}"
         listeners = count(self.listeners, "worker listens", "workers listen")
-        return f"healthy: {listeners}, {count(self.pending, 'event')} pending"
+        pending = f"{listeners}, {count(self.pending, 'event')} pending"
+        return f"healthy: {'; '.join((pending, *self.stopped))}"
 
 
 def grace_seconds(interval_seconds: float, settings: Settings) -> float:
@@ -67,7 +76,8 @@ def health(fleet: Fleet, settings: Settings) -> Health:
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    active = [view for view in views_of(take_snapshots(fleet.watched())) if not view.paused]
+    views = views_of(take_snapshots(fleet.watched()))
+    active = [view for view in views if not view.paused]
     pending = sum(view.open + view.ready for view in active)
     listeners = len(fleet.listeners())
     late = [_lateness(view) for view in active if is_stuck(view, settings)]
@@ -76,7 +86,8 @@ def health(fleet: Fleet, settings: Settings) -> Health:
         workers = _stalled(fleet, settings, listeners, latest_seconds)
     else:
         workers = [f"no worker listens, and {count(pending, 'event')} pending"] if pending else []
-    return Health((*workers, *late), listeners, pending)
+    stopped = tuple(f"queue {view.queue} {view.stopped}" for view in views if view.stopped)
+    return Health((*workers, *late), listeners, pending, stopped)
 
 
 def _stalled(fleet: Fleet, settings: Settings, listeners: int, latest_seconds: float) -> list[str]:

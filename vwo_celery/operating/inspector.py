@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from vwo_celery.errors import QueueUnknown
+from vwo_celery.operating.stops import Failing, Stop, failing_of, stop_of
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.declines import Decline, declines_of
 from vwo_celery.queue.fleet import Fleet
@@ -67,6 +68,8 @@ class QueueView(msgspec.Struct, frozen=True):
         paused: Why nothing is claimed, "" if the queue is not paused.
         held_seconds: Time until the next probe of a destination whose circuit is open, 0 if it is
             due; None if the circuit is closed.
+        stopped: Why nothing is claimed, since when, by whom and until when; None if it is.
+        failing: The batch that failed most; None if none failed.
         delivered_age_seconds: Time since VWO last accepted a batch; None for never.
         receiver_errors: Receivers of signals and callbacks that raised.
         redis_lost_age_seconds: Time since a producer last noticed that Redis had lost events, which
@@ -99,6 +102,8 @@ class QueueView(msgspec.Struct, frozen=True):
     attempt: int
     paused: str
     held_seconds: float | None
+    stopped: Stop | None
+    failing: Failing | None
     delivered_age_seconds: float | None
     receiver_errors: int
     redis_lost_age_seconds: float | None
@@ -211,6 +216,8 @@ def _view(queue: str, shards: list[Snapshot]) -> QueueView:
         attempt=retry.attempt,
         paused=next((shard.paused for shard in shards if shard.paused), ""),
         held_seconds=_held_seconds(now, shards),
+        stopped=stop_of(shards),
+        failing=failing_of(shards),
         delivered_age_seconds=_age_seconds(now, [shard.delivered_ms for shard in shards]),
         receiver_errors=_sum(shards, lambda shard: shard.receiver_errors),
         redis_lost_age_seconds=_age_seconds(now, [shard.redis_lost_ms for shard in shards]),

@@ -1,4 +1,4 @@
-"""The operator's actions: pause and resume queues, redrive or purge dead letters.
+"""The operator's actions: pause and resume queues; add, redrive or purge dead letters.
 
 Beside an event's way; delivery never imports it. One script moves one batch: if the process
 dies in between, the other batches are as they were, and the same command goes on from there.
@@ -14,6 +14,7 @@ import msgspec
 from vwo_celery.logs import announce_drop
 from vwo_celery.operating.inspector import shards_of
 from vwo_celery.queue import sweeping
+from vwo_celery.queue.circuit import forget_circuit
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import PURGED, Shard
@@ -61,24 +62,76 @@ def pause(fleet: Fleet, registered: Mapping[str, Registration], reason: str) -> 
     paused = set()
     for shard, snapshot in zip(shards, take_snapshots(shards), strict=True):
         if not snapshot.paused:
-            shard.pause(reason)
+            shard.pause(reason, by="operator")
             paused.add(shard.queue)
     return sorted(paused)
 
 
 def resume(fleet: Fleet, registered: Mapping[str, Registration]) -> list[str]:
-    """End the pause of these queues and wake the workers; the names of those that were paused.
+    """End the stop of these queues and wake the workers; the names of those that were stopped.
+
+    Whether an operator or a worker paused them, or the circuit is open: released batches are due at
+    once, too.
 
     Raises:
         QueueUnavailable: Redis did not answer; some queues may be resumed.
     """
     resumed = []
     for queue, shards in shards_of(fleet, registered).items():
-        if sum(shard.resume() for shard in shards):
+        forget_circuit(shards[0])  # else a shard that is let go would be held again
+        if sum(shard.resume() + shard.let_go(hasten=True) for shard in shards):
             resumed.append(queue)
             for shard in shards:
                 _wake(fleet, shard)
     return resumed
+
+
+class WaitingBatch(msgspec.Struct, frozen=True):
+    """One batch that is not dead.
+
+    Attributes:
+        queue: The queue it belongs to.
+        shard: Number of the queue's shard that holds it.
+        batch: Its name.
+        state: "ready", "released" or "in_flight".
+        events: Number of events in it.
+    """
+
+    queue: str
+    shard: int
+    batch: str
+    state: str
+    events: int
+
+
+def find_waiting(
+    fleet: Fleet, registered: Mapping[str, Registration], batches: Sequence[str]
+) -> list[WaitingBatch]:
+    """Those of these batches that are in one of the queues and not dead.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    shards = [shard for those in shards_of(fleet, registered).values() for shard in those]
+    return [
+        WaitingBatch(shard.queue, shard.number, batch.id, batch.state, batch.events)
+        for shard, snapshot in zip(shards, take_snapshots(shards), strict=True)
+        for batch in snapshot.batches
+        if batch.state != "dead" and batch.id in batches
+    ]
+
+
+def add_dead(fleet: Fleet, waiting: Iterable[WaitingBatch], reason: str) -> list[WaitingBatch]:
+    """Make dead letters of batches that no worker holds; those that were.
+
+    Raises:
+        QueueUnavailable: Redis did not answer; some batches may be dead.
+    """
+    return [
+        each
+        for each in waiting
+        if fleet.shard(each.queue, each.shard).set_aside(each.batch, reason=reason)
+    ]
 
 
 def find_dead(

@@ -12,6 +12,10 @@ import msgspec
 
 from vwo_celery.queue.keys import as_text
 
+#: The cause of a pause or a hold: an operator; an answer that refuses; failures in a row, as in an
+#: outage; or that no worker may send.
+Cause = Literal["operator", "refusal", "outage", "workers"]
+
 #: Longest error text stored with a batch, in characters.
 LONGEST_ERROR: Final = 300
 #: Separator between the name of a batch and the number of a part. It sorts before the separator of
@@ -154,17 +158,19 @@ def as_ms(seconds: float) -> int:
 
 
 class Passed(msgspec.Struct, frozen=True):
-    """A size that VWO accepted, or half of one that it refused.
+    """A size that VWO accepted after it had refused a larger one.
 
     Attributes:
         events: Number of events.
         bytes: Their size, separators included.
-        since_ms: Unix ms of the last refusal, from which the doublings are counted.
+        since_ms: Unix ms from which the wait until an attempt with a larger batch is counted.
+        refusals: Larger batches refused in a row since it last grew.
     """
 
     events: int
     bytes: int
     since_ms: int
+    refusals: int = 0
 
 
 def claimed_batch(answer: Sequence[Any], help_token: str, lease_ms: int) -> Batch:

@@ -2,7 +2,8 @@
 
 Stages 3 to 5; owns one key in Redis for each queue, shared by all workers. While the circuit
 is open, the queue's shards are held, so that nothing is claimed. The worker whose probe succeeds
-ends the holds; a shard whose hold runs out asks the circuit again. If the probing process dies, its
+ends the holds; a shard whose hold runs out asks the circuit again. An outage is probed within
+seconds, a refusal, such as 403, after a minute and up to an hour. If the probing process dies, its
 leave to probe expires.
 """
 
@@ -15,10 +16,16 @@ from vwo_celery.connections import unavailable
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.keys import new_token, shard_keys
 from vwo_celery.queue.scripts import script
+from vwo_celery.queue.shard import Shard
 from vwo_celery.settings import Settings
 
 #: Longest pause between two probes of a destination, unless VWO asked for a longer one.
 LONGEST_PAUSE_SECONDS = 30.0
+#: Longest pause between two probes of a destination that refuses.
+LONGEST_REFUSAL_SECONDS = 3600.0
+#: Pauses after a refusal, as multiples of the backoff: of its base for the first one, a minute by
+#: default, ten for a refused key; of its maximum for the longest, an hour by default.
+_FIRST_REFUSAL_BASES, _FIRST_KEY_BASES, _LONGEST_REFUSAL_MAXIMA = 60, 600, 12
 _PROBE_MARGIN_SECONDS = 5.0
 _CLOSED, _PROBE = 1, 2
 
@@ -29,6 +36,38 @@ class Permit(NamedTuple):
     answer: Literal["closed", "probe", "open"]
     until_ms: int
     token: str
+
+
+class Waits(NamedTuple):
+    """The waits for the probes of a circuit, which double; how many there were is counted apart.
+
+    Attributes:
+        counter: Name of the count in Redis.
+        first_seconds: Longest wait for the first probe; it is random, half of it at least.
+        longest_seconds: Longest wait of all.
+    """
+
+    counter: Literal["openings", "refusals"]
+    first_seconds: float
+    longest_seconds: float
+
+
+def outage_waits(settings: Settings) -> Waits:
+    """The waits while a destination is in trouble."""
+    longest = min(LONGEST_PAUSE_SECONDS, settings.backoff_max_seconds)
+    return Waits("openings", 2 * settings.backoff_base_seconds, longest)
+
+
+def refusal_waits(settings: Settings, *, key: bool = False) -> Waits:
+    """The waits while a destination refuses; longer before the first probe where it is the key."""
+    longest = longest_refusal_seconds(settings)
+    bases = _FIRST_KEY_BASES if key else _FIRST_REFUSAL_BASES
+    return Waits("refusals", min(longest, bases * settings.backoff_base_seconds), longest)
+
+
+def longest_refusal_seconds(settings: Settings) -> float:
+    """The longest wait for a probe of a destination that refuses."""
+    return min(LONGEST_REFUSAL_SECONDS, _LONGEST_REFUSAL_MAXIMA * settings.backoff_max_seconds)
 
 
 class Circuit:
@@ -66,7 +105,13 @@ class Circuit:
         )
 
     def note_failure(
-        self, *, delivered_ms: int, floor_seconds: float | None, probe: str
+        self,
+        *,
+        delivered_ms: int,
+        floor_seconds: float | None,
+        probe: str,
+        waits: Waits | None = None,
+        batch_id: str = "",
     ) -> float | None:
         """Count a failure; seconds until the next probe, None if the circuit stays closed.
 
@@ -75,13 +120,15 @@ class Circuit:
                 for never.
             floor_seconds: Wait that VWO asked for; None if it asked for none.
             probe: Token of the caller's probe, "" if it was no probe.
+            waits: The waits for the next probe; by default those of an outage.
+            batch_id: The batch, whose failures are to count as one; "" to count this one anyway.
         """
         settings = self._settings
-        longest = min(LONGEST_PAUSE_SECONDS, settings.backoff_max_seconds)
+        waits = waits or outage_waits(settings)
         floor = min(floor_seconds or 0.0, settings.backoff_max_seconds)
         arguments = (
-            settings.circuit_failures, as_ms(2 * settings.backoff_base_seconds), as_ms(longest),
-            as_ms(floor), f"{self._random():.6f}", delivered_ms, probe,
+            settings.circuit_failures, as_ms(waits.first_seconds), as_ms(waits.longest_seconds),
+            as_ms(floor), f"{self._random():.6f}", delivered_ms, probe, waits.counter, batch_id,
         )  # fmt: skip
         with unavailable(f"note of a failure of {self.queue}"):
             wait_ms = script("trip").run(self._client, (self._key,), arguments)
@@ -91,3 +138,23 @@ class Circuit:
         """Give back the leave to probe; whether the circuit is closed now."""
         with unavailable(f"end of a probe of {self.queue}"):
             return bool(script("mend").run(self._client, (self._key,), (probe, int(answered))))
+
+    def note_search(self, at_ms: int) -> None:
+        """Note that VWO refused all that a search sent, at a time by Redis' clock."""
+        with unavailable(f"note of a search of {self.queue}"):
+            script("note").run(self._client, (self._key,), ("searched_ms", at_ms))
+
+    def searched_ms(self) -> int:
+        """Unix ms of the last search in which VWO refused everything; 0 if none is known."""
+        with unavailable(f"look at the circuit of {self.queue}"):
+            return int(self._client.hget(self._key, "searched_ms") or 0)
+
+
+def forget_circuit(shard: Shard) -> None:
+    """Close the circuit of a shard's queue without a probe, because an operator says so.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    with unavailable(f"end of the circuit of {shard.queue}"):
+        shard.client.delete(shard.keys.circuit)

@@ -26,14 +26,14 @@ class KeyFamily(NamedTuple):
 
 SHARD_FAMILIES = (
     KeyFamily("open", "list", "the list being filled, newest event at the head"),
-    KeyFamily("meta", "hash", "limits, life, first event's time, ledger counters, pause"),
+    KeyFamily("meta", "hash", "limits, life, first event's time, ledger counters, pause and hold"),
     KeyFamily("ready", "zset", "batch id -> Unix ms from which it may be claimed"),
     KeyFamily("leases", "zset", "batch id -> Unix ms at which its lease runs out"),
     KeyFamily("info", "hash", "batch id -> attempt:lost:events:bytes:first ms:sealed ms:error"),
     KeyFamily("slots", "zset", "wake-up token -> Unix ms from which its message may be lost"),
     KeyFamily("dead", "zset", "batch id -> Unix ms of its dead-lettering"),
     KeyFamily("batch:*", "list", "a sealed batch, never changed, newest event at the head"),
-    KeyFamily("suspect:*", "string", "Unix ms at which VWO first refused a batch of one event"),
+    KeyFamily("suspect:*", "string", "Unix ms at which VWO last refused a batch"),
     KeyFamily(
         "circuit", "hash", "with shard 0: failures in a row, open until when, whose probe is out"
     ),
@@ -94,7 +94,7 @@ class ShardKeys(msgspec.Struct, frozen=True):
         return f"{self.prefix}batch:{batch_id}"
 
     def suspect(self, batch_id: str) -> str:
-        """Key of the note that VWO refused a batch of one event."""
+        """Key of the note that VWO refused a batch."""
         return f"{self.prefix}suspect:{batch_id}"
 
     def mark(self, producer: str) -> str:

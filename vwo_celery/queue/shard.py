@@ -18,10 +18,10 @@ from vwo_celery.queue.batches import (
     HELD,
     LONGEST_ERROR,
     Batch,
+    Cause,
     Held,
     Limits,
     Part,
-    Passed,
     as_ms,
     claimed_batch,
     part_id,
@@ -34,8 +34,6 @@ from vwo_celery.queue.scripts import load, script
 READ_PAGE_EVENTS = 1000
 #: Most batches that one call of the sweep script seals; the next call seals the others.
 _SWEEP_NAMES = 8
-#: Time for which a refusal of a single event is remembered.
-_SUSPICION_MS = 86_400_000
 #: Placeholder for `watched`: the sweep replaces it by the time when the shard last held something.
 _SEEN_LONG_AGO = 1
 #: Reason under which purged events are counted as dropped.
@@ -225,12 +223,16 @@ class Shard:
             tail: list[bytes] = self.client.lrange(self.keys.batch(batch_id), -most, -1)
         return tail[::-1]
 
-    def ack(self, batch_id: str) -> bool:
-        """Forget a batch that VWO accepted, whoever holds its lease; False if already settled."""
+    def ack(self, batch_id: str, *, claimed_ms: int | None = None) -> bool:
+        """Forget a batch that VWO accepted, whoever holds its lease; False if already settled.
+
+        With *claimed_ms*, the Unix ms of its claim, note that as a proof: see `evidence`.
+        """
         k = self.keys
         keys = (k.meta, k.ready, k.leases, k.info, k.dead, k.batch(batch_id), k.settled)
         with unavailable(f"ack of batch {batch_id}"):
-            return bool(script("ack").run(self.client, keys, (batch_id,)))
+            proof = () if claimed_ms is None else (claimed_ms,)
+            return bool(script("ack").run(self.client, keys, (batch_id, *proof)))
 
     def release(self, batch: Batch, *, delay_seconds: float, error: str) -> bool:
         """Give the lease back, due again after a delay; False if the lease has moved on."""
@@ -286,11 +288,12 @@ class Shard:
             keys = (k.meta, k.leases, k.info, k.dead)
             return bool(script("dead_letter").run(self.client, keys, arguments))
 
-    # -- knowledge about the destination
+    # -- holds, pauses
 
-    def hold(self, until_ms: int) -> None:
-        """Claim nothing before *until_ms*, then ask the circuit first."""
-        self._note("hold", "held_until", until_ms)
+    def hold(self, until_ms: int, *, by: Cause | None = None, why: str = "") -> None:
+        """Claim nothing before *until_ms*, then ask the circuit first; without *by*, keep the reason."""
+        facts = ("held_by", by, "held_why", why[:LONGEST_ERROR]) if by else ()
+        self._stop("hold", "held_until", until_ms, *facts)
 
     def free_slot(self, token: str) -> None:
         """Give a wake-up's slot back, so that the next sweep may wake another worker."""
@@ -303,30 +306,26 @@ class Shard:
             found = self.client.zrange(self.keys.ready, 0, 0, withscores=True)
         return int(found[0][1]) if found else None
 
-    def _note(self, doing: str, *words: Any) -> None:
+    def _stop(self, doing: str, *words: Any) -> None:
         with unavailable(f"{doing} of {self.keys.name}"):
-            script("note").run(self.client, (self.keys.meta,), words)
+            script("stop").run(self.client, (self.keys.meta,), words)
 
-    def let_go(self) -> bool:
-        """End a hold; False if there was none."""
-        with unavailable(f"end of the hold of {self.keys.name}"):
-            return bool(script("free").run(self.client, (self.keys.meta,), ("held_until",)))
+    def _free(self, doing: str, *words: Any) -> bool:
+        with unavailable(f"{doing} of {self.keys.name}"):
+            keys = (self.keys.meta, self.keys.ready)
+            return bool(script("free").run(self.client, keys, words))
 
-    def note_passed(self, passed: Passed) -> None:
-        """Remember a size that VWO accepts."""
-        events, size, since_ms = msgspec.structs.astuple(passed)
-        self._note("size", "fit_events", events, "fit_bytes", size, "fit_ms", since_ms)
+    def let_go(self, *, hasten: bool = False) -> bool:
+        """End a hold, and with *hasten* the delays of released batches; False if there was none."""
+        return self._free("end of the hold", "held_until", int(hasten))
 
-    def delivered_ms(self) -> int:
-        """Unix ms at which VWO last accepted a batch of this shard; 0 for never."""
-        with unavailable(f"look at {self.keys.name}"):
-            return int(self.client.hget(self.keys.meta, "delivered_ms") or 0)
+    def pause(self, reason: str, *, by: Cause = "operator") -> None:
+        """Let nothing be claimed until `resume`; batches in flight are settled as usual."""
+        self._stop("pause", "paused", reason[:LONGEST_ERROR], "paused_by", by)
 
-    def suspect(self, batch_id: str, now_ms: int) -> int:
-        """Remember for a day that VWO refused a single event; Unix ms of the first such note."""
-        key = self.keys.suspect(batch_id)
-        with unavailable(f"note on batch {batch_id}"):
-            return int(script("suspect").run(self.client, (key,), (now_ms, _SUSPICION_MS)))
+    def resume(self) -> bool:
+        """End a pause, and the delays of released batches; False if there was none."""
+        return self._free("resume", "paused", 1)
 
     # -- notes for workers and operators
 
@@ -367,14 +366,13 @@ class Shard:
             copy: bytes | None = self.client.hget(self.keys.meta, "registration")
         return copy
 
-    def pause(self, reason: str) -> None:
-        """Let nothing be claimed until `resume`; batches in flight are settled as usual."""
-        self._note("pause", "paused", reason[:LONGEST_ERROR])
-
-    def resume(self) -> bool:
-        """End a pause; False if there was none."""
-        with unavailable(f"resume of {self.keys.name}"):
-            return bool(script("free").run(self.client, (self.keys.meta,), ("paused",)))
+    def set_aside(self, batch_id: str, *, reason: str) -> int:
+        """Make a batch that no worker holds a dead letter; its number of events, 0 if none waits."""
+        k = self.keys
+        with unavailable(f"dead-letter of batch {batch_id}"):
+            keys = (k.meta, k.ready, k.leases, k.info, k.dead)
+            arguments = (batch_id, reason[:LONGEST_ERROR])
+            return int(script("set_aside").run(self.client, keys, arguments))
 
     def redrive(self, batch_id: str) -> int:
         """Make a dead letter ready again; its number of events, 0 if it was not dead."""

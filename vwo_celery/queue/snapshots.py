@@ -20,6 +20,7 @@ from vwo_celery.connections.cluster import ClusterClient
 from vwo_celery.connections.errors import without_command
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.keys import as_text
+from vwo_celery.queue.numbers import Numbers
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 
@@ -33,11 +34,6 @@ _LATEST_MS = 2.5e14
 _WRONG_TYPE = "WRONGTYPE"
 #: Reason under which events that Redis lost are counted as dropped.
 REDIS_LOST = "redis_lost"
-#: Counters that lag behind append.lua, by the unit of the room that it was granted.
-_COUNTED_IN = {
-    "events": ("accepted", "events", "open_events"),
-    "bytes": ("bytes", "open_bytes"),
-}
 #: Shards that one round trip looks at.
 _SHARDS_A_ROUND_TRIP = 500
 
@@ -91,7 +87,12 @@ class Snapshot(msgspec.Struct, frozen=True):
         counted_bytes: Their size by the same count; foreign events are included once they are
             sealed.
         paused: Why the queue is paused, "" if it is not.
+        paused_by: The cause of the pause, "" if it is not known.
+        paused_ms: Unix ms of the pause, 0 if it is not known.
         held_until_ms: Unix ms before which nothing is claimed, as the circuit is open; else 0.
+        held_by: The cause of the open circuit, "" if it is not known.
+        held_why: The last failure that keeps it open, "" if it is not known.
+        held_ms: Unix ms at which it opened, 0 if it is not known.
         free_since_ms: Unix ms at which a pause or an open circuit last ended, 0 for never.
         slots: Wake-up slots taken.
         receiver_errors: Receivers and callbacks that raised; counted in the first shard.
@@ -117,7 +118,12 @@ class Snapshot(msgspec.Struct, frozen=True):
     counted_events: int
     counted_bytes: int
     paused: str
+    paused_by: str
+    paused_ms: int
     held_until_ms: int
+    held_by: str
+    held_why: str
+    held_ms: int
     free_since_ms: int
     slots: int
     receiver_errors: int
@@ -294,7 +300,7 @@ def _empty_snapshots(shards: Sequence[Shard]) -> list[Snapshot | None]:
 
 def _snapshot(name: str, raw: _Raw) -> Snapshot:
     texts = {as_text(field): as_text(value) for field, value in raw.meta.items()}
-    numbers = _Numbers(texts)
+    numbers = Numbers(texts)
     now_ms = int(raw.time[0]) * 1000 + int(raw.time[1]) // 1000
     # Events of another program are in the ledger as soon as they can be seen.
     unseen = max(0, raw.open_events - numbers["open_events"])
@@ -318,7 +324,12 @@ def _snapshot(name: str, raw: _Raw) -> Snapshot:
         counted_events=numbers["events"] + unseen,
         counted_bytes=numbers["bytes"],
         paused=texts.get("paused", ""),
+        paused_by=texts.get("paused_by", ""),
+        paused_ms=numbers["paused_ms"],
         held_until_ms=numbers["held_until"],
+        held_by=texts.get("held_by", ""),
+        held_why=texts.get("held_why", ""),
+        held_ms=numbers["held_ms"],
         free_since_ms=numbers["free_since_ms"],
         slots=raw.slots,
         receiver_errors=numbers["receiver_errors"],
@@ -326,44 +337,6 @@ def _snapshot(name: str, raw: _Raw) -> Snapshot:
         forgotten_ms=numbers["forgotten_ms"],
         unreadable=(*lines, *(f"the field {field}" for field in sorted({*numbers.strange}))),
     )
-
-
-class _Numbers:
-    """The numbers of the meta hash by field; 0 for one that is missing or no number.
-
-    The counters include events that append.lua stored since; see lua/shared/room.lua.
-
-    Attributes:
-        strange: Fields that were asked for and are no numbers.
-    """
-
-    def __init__(self, meta: Mapping[str, str]) -> None:
-        self._meta = meta
-        self.strange: list[str] = []
-
-    def __getitem__(self, field: str) -> int:
-        number = self._plain(field)
-        for unit, fields in _COUNTED_IN.items():
-            if field in fields:
-                number += self._plain(f"granted_{unit}") - self._plain(f"room_{unit}")
-        return number
-
-    def _plain(self, field: str) -> int:
-        try:
-            return int(self._meta.get(field, 0))
-        except ValueError:
-            self.strange.append(field)
-            return 0
-
-    def limits(self) -> Limits | None:
-        """The shard's limits; None if it has none, or not all of them can be read."""
-        names = Limits.__struct_fields__
-        found = {name: self[name] for name in names}
-        if not all(name in self._meta and name not in self.strange for name in names):
-            return None
-        return (
-            Limits(**found) if min(found["capacity_events"], found["capacity_bytes"]) > 0 else None
-        )
 
 
 def _batches(raw: _Raw, now_ms: int) -> list[BatchView]:

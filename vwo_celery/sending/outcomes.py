@@ -31,7 +31,7 @@ class Verdict(str, Enum):
     RELEASE = "release"  #: not now: the same batch again, after a backoff.
     TOO_LARGE = "too_large"  #: never as it is: smaller batches may pass.
     REJECTED = "rejected"  #: VWO dislikes something in the body.
-    REFUSED = "refused"  #: VWO dislikes us: nothing passes until someone mends the configuration.
+    REFUSED = "refused"  #: VWO dislikes us: nothing passes while that is so.
 
 
 class Failure(str, Enum):
@@ -81,12 +81,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         retry_after_seconds: Delay that VWO asked for; None if it did not, or if the batch is not
             released.
         own_way: Whether it is this worker's own way to VWO that failed, such as its proxy.
+        long_wait: Whether it seldom passes by itself, so that the next attempt waits longer.
     """
 
     verdict: Verdict
     error: str | None = None
     retry_after_seconds: float | None = None
     own_way: bool = False
+    long_wait: bool = False
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -99,6 +101,7 @@ class Row(msgspec.Struct, frozen=True):
     meaning: str
     remedy: str = ""
     own_way: bool = False
+    long_wait: bool = False
 
 
 OUTCOMES: Final[dict[str, Row]] = {
@@ -109,7 +112,7 @@ OUTCOMES: Final[dict[str, Row]] = {
         "check base_url",
     ),
     "400": Row(Verdict.REJECTED, "VWO cannot read the batch, or does not know the account"),
-    "401": Row(Verdict.REFUSED, "the key is not accepted", "check sdk_key"),
+    "401": Row(Verdict.REFUSED, "the key is not accepted", "check sdk_key", long_wait=True),
     "403": Row(Verdict.REFUSED, "the account or its key may not send", "check account and key"),
     "404": Row(Verdict.REFUSED, "nothing answers at this path", "check base_url and region"),
     "405": Row(Verdict.REFUSED, "this path takes no POST", "check base_url and region"),
@@ -166,6 +169,7 @@ def judge(answer: Answer, *, now: float) -> Outcome:
         error=_in_words(answer, row),
         retry_after_seconds=wait,
         own_way=row.own_way,
+        long_wait=row.long_wait,
     )
 
 

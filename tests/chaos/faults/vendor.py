@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from chaos.application import POISON
 from chaos.faults.row import Infliction, Row
-from chaos.fleet import Fleet, Traffic
+from chaos.fleet import Fleet, Kit, Traffic
 from vwo_celery.testing import Request
 from vwo_celery.testing.standin import Fault
 from vwo_celery.testing.standin.faults import FaultLike
@@ -48,6 +48,9 @@ def vendor_down(fleet: Fleet) -> Iterator[None]:
     fleet.vendor.start()
 
 
+#: Workers that probe within seconds after a refusal, where the default is a minute.
+IMPATIENT = Kit(backoff_base_seconds=0.1)
+
 #: Rows of the fault matrix.
 ROWS = (
     Row(name="vwo-500", fault="VWO answers 500", inflict=vendor(500)),
@@ -60,6 +63,20 @@ ROWS = (
         name="vwo-413",
         fault="VWO accepts at most 7 events (413)",
         inflict=vendor(refuse_many(7)),
+    ),
+    Row(
+        name="vwo-413-all",
+        fault="something before VWO answers 413 to everything; requests are bounded by probes",
+        inflict=vendor(413),
+        most_requests=60,
+    ),
+    Row(
+        name="vwo-404",
+        fault="a load balancer answers 404 to everything; the queue heals without a person",
+        inflict=vendor(404),
+        kit=IMPATIENT,
+        most_requests=20,
+        soak=False,
     ),
     Row(
         name="vwo-400",

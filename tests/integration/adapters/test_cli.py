@@ -326,6 +326,58 @@ def test_pause_and_resume_want_to_be_told_which(queues: Queues, run: Run, comman
 # -- dead letters
 
 
+def test_a_stop_is_told_everywhere(queues: Queues, run: Run) -> None:
+    """status, queues, doctor and health say why a queue is stopped, since when, by whom, until when."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.shard(queue).hold(queues.fleet.now_ms() + 600_000, by="refusal", why="VWO answered 404")
+
+    told = [flat(run(name).stdout) for name in ("status", "queues", "doctor", "health")]
+    (view,) = document(run("status", "--json"))["queues"]
+    (listed,) = document(run("queues", "--json"))
+
+    assert all("VWO answered 404" in text for text in told)
+    assert all("since VWO refuses it" in text and "10 min" in text for text in told)
+    stop = view["stopped"]
+    assert (stop["by"], stop["why"]) == ("refusal", "VWO answered 404")
+    assert 0 <= stop["for_seconds"] < 60
+    assert 500 < stop["next_try_seconds"] <= 600
+    assert listed["stopped"]["by"] == "refusal"
+    assert view["paused"] == ""
+
+
+def test_resume_ends_the_wait_of_a_stopped_queue(queues: Queues, run: Run) -> None:
+    """resume lets a queue that VWO refused go at once, with its released batches and no circuit."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.release(queue, "VWO answered 404", delay_seconds=3_000)
+    shard = queues.shard(queue)
+    queues.client.hset(shard.keys.circuit, "until_ms", queues.fleet.now_ms() + 600_000)
+    shard.hold(queues.fleet.now_ms() + 600_000, by="refusal", why="VWO answered 404")
+
+    resumed = run("resume", "--queue", queue.name, "--json")
+
+    assert document(resumed) == {"resumed": [queue.name]}
+    assert queues.view(queue).stopped is None
+    assert queues.claim(queue).events == 5
+    assert not queues.client.exists(shard.keys.circuit)
+    assert document(run("resume", "--all", "--json")) == {"resumed": []}
+
+
+def test_a_pause_is_stronger_than_a_stop(queues: Queues, run: Run) -> None:
+    """A queue that is paused while VWO refuses it waits for a person, and says who paused it."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.shard(queue).hold(queues.fleet.now_ms() - 1, by="refusal", why="VWO answered 404")
+
+    run("pause", "--queue", queue.name, "--reason", "maintenance")
+
+    (view,) = document(run("status", "--json"))["queues"]
+    assert (view["stopped"]["by"], view["stopped"]["next_try_seconds"]) == ("operator", None)
+    assert "paused: maintenance" in flat(run("status").stdout)
+    assert queues.shard(queue).claim(token="", lease_seconds=60) is None
+
+
 def test_dead_list_shows_batch_reason_and_events(queues: Queues, run: Run) -> None:
     """dead list shows what a decision needs; the SDK key that SDKs write into events is masked."""
     queue = queues.add()
@@ -437,6 +489,60 @@ def test_a_batch_that_is_not_dead_is_an_error(queues: Queues, run: Run) -> None:
     assert result.exit_code == 1
     assert "has the id nope" in result.stderr
     assert queues.view(queue).dead == 5
+
+
+def test_dead_add_puts_a_batch_away(queues: Queues, run: Run) -> None:
+    """dead add takes a batch that fails again and again out of delivery, with the operator's reason."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    batch = queues.release(queue, "VWO answered 400")
+    assert batch.id in flat(run("status").stdout)
+    (listed,) = document(run("queues", "--json"))
+
+    tried = run("dead", "add", "--batch", batch.id, "--dry-run", "--json")
+    untouched = queues.view(queue)
+    added = run("dead", "add", "--batch", batch.id, "--reason", "malformed", "--json")
+
+    assert listed["failing"] == {
+        "batch": batch.id, "state": "released", "events": 5, "attempts": 1,
+        "error": "VWO answered 400",
+    }  # fmt: skip
+    assert document(tried) == {"would_be_added": {"batches": 1, "events": 5}}
+    assert (untouched.released, untouched.dead) == (5, 0)
+    assert document(added) == {"added": {"batches": 1, "events": 5}}
+    view = queues.view(queue)
+    assert (view.released, view.dead, view.ledger.balanced) == (0, 5, True)
+    (dead,) = document(run("dead", "list", "--json"))
+    assert (dead["batch"], dead["reason"]) == (batch.id, "malformed")
+
+
+def test_dead_add_leaves_what_a_worker_holds(queues: Queues, run: Run) -> None:
+    """A batch in flight, in another queue, or unknown is left as it is, and the command fails."""
+    queue, other = queues.add(1), queues.add(2)
+    queues.fill(queue, 5)
+    queues.fill(other, 5)
+    held, waiting = queues.claim(queue), queues.release(other, "VWO answered 503")
+
+    words = ("dead", "add", "--queue", queue.name)
+    result = run(*words, "--batch", held.id, "--batch", waiting.id, "--batch", "nope")
+
+    assert result.exit_code == 1
+    assert all(name in flat(result.stderr) for name in (held.id, waiting.id, "nope"))
+    assert (queues.view(queue).dead, queues.view(other).dead) == (0, 0)
+    assert run("dead", "add").exit_code == 2
+
+
+def test_dead_add_says_who_did_it(queues: Queues, run: Run) -> None:
+    """Without a reason, dead add stores who put the batch away, and when."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    batch = queues.release(queue, "VWO answered 400")
+
+    result = run("dead", "add", "--batch", batch.id)
+
+    assert "5 events in 1 batch added" in result.stdout
+    (dead,) = document(run("dead", "list", "--json"))
+    assert re.search(r"^by .+ on .+, \d{4}-\d\d-\d\d \d\d:\d\d", dead["reason"])
 
 
 def test_purge_asks_first(queues: Queues, run: Run) -> None:

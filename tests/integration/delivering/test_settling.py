@@ -1,164 +1,27 @@
-"""Batches that VWO does not accept unchanged: split, searched, released, held or dead-lettered."""
+"""Batches that VWO does not accept unchanged: searched, released, held or dead-lettered."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tools.selective_vwo import Delivering, Judge, numbers_in
-from tools.waiting import wait_until
+from tools.selective_vwo import Delivering, Make, Vwo, numbers_of, proven, purge
 from vwo_celery import signals
-from vwo_celery.delivering import sizes
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue import flushing
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.snapshots import take_snapshot
-from vwo_celery.testing import Fault, Standin
-from vwo_celery.testing.standin.rules import Request
+from vwo_celery.testing import Fault
 
 pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups")
 #: Declared keys of a queue that is not empty.
 KEPT = ("ready", "info", "batch", "watched")
-
-Make = Callable[..., Delivering]
-
-
-class Vwo:
-    """A stand-in whose answer depends on the events of the batch."""
-
-    def __init__(self) -> None:
-        self.judge: Judge = lambda numbers: None
-        self.standin = Standin(faults=self.answer)
-
-    def answer(self, request: Request) -> Any:
-        """The fault for one request."""
-        return self.judge(numbers_in(request))
-
-
-@pytest.fixture
-def vwo() -> Iterator[Vwo]:
-    """A VWO that accepts everything until its `judge` is set."""
-    playing = Vwo()
-    with playing.standin:
-        yield playing
-
-
-@pytest.fixture
-def make(redis_url: str, vwo: Vwo) -> Iterator[Make]:
-    """Make a queue and its worker."""
-    ends: list[Callable[[], None]] = []
-
-    def make_one(**options: Any) -> Delivering:
-        made = Delivering(redis_url, vwo.standin, **options)
-        ends.append(made.listen())
-        return made
-
-    yield make_one
-    for end in ends:
-        end()
-
-
-# -- 413
-
-
-def test_a_batch_that_is_too_large_is_halved(make: Make, vwo: Vwo) -> None:
-    """A batch that is too large is halved until it is accepted; each event arrives once and in order."""
-    made = make(per_request=8)
-    vwo.judge = lambda numbers: 413 if len(numbers) > 2 else None
-
-    made.enqueue(*range(8))
-    made.deliver()
-
-    assert [number for request in accepted(vwo) for number in request] == list(range(8))
-    assert made.state.delivered == 8
-    assert made.state.balanced
-    splits = made.reports(signals.batch_split)
-    assert [len(report.parts) for report in splits] == [2] * len(splits)
-    assert splits[0].error is not None
-    assert "413" in splits[0].error
-
-
-def test_what_passed_is_remembered_for_all_workers(make: Make, vwo: Vwo) -> None:
-    """The accepted size is stored for all workers: later batches are split before VWO refuses them."""
-    made = make(per_request=8)
-    vwo.judge = lambda numbers: 413 if len(numbers) > 2 else None
-    made.enqueue(*range(8))
-    made.deliver()
-    before = made.statuses.count(413)
-
-    made.enqueue(*range(8, 24))
-    other_worker = Delivering(made.queue.settings.redis_url, vwo.standin)
-    other_worker.deliver()
-
-    assert made.statuses.count(413) == before
-    assert made.state.delivered == 24
-    assert [number for request in accepted(vwo) for number in request] == list(range(24))
-
-
-def test_the_remembered_size_grows_slowly(make: Make, vwo: Vwo, redis: Any) -> None:
-    """A lifted limit is found again: each hour, twice as much is sent."""
-    made = make(per_request=8)
-    vwo.judge = lambda numbers: 413 if len(numbers) > 2 else None
-    made.enqueue(*range(8))
-    made.deliver()
-    vwo.judge = lambda numbers: None
-    vwo.standin.requests.clear()
-
-    long_ago = producer_of(made.queue).fleet.now_ms() - 3 * sizes.DOUBLING_MS
-    redis.hset(made.shard.keys.meta, "fit_ms", long_ago)
-    made.enqueue(*range(8, 16))
-    made.deliver()
-
-    assert [len(request) for request in accepted(vwo)] == [8]
-
-
-def test_a_single_event_that_is_too_large_is_dead_lettered_alone(make: Make, vwo: Vwo) -> None:
-    """A single event that is too large is dead-lettered; the rest of its batch is delivered."""
-    made = make(per_request=4)
-    vwo.judge = lambda numbers: 413 if 2 in numbers else None
-
-    made.enqueue(0, 1, 2, 3)
-    made.deliver()
-
-    assert made.taken == Counter([0, 1, 3])
-    assert made.state.events("dead") == 1
-    assert made.state.balanced
-    (dead,) = made.reports(signals.batch_dead_lettered)
-    assert numbers_of(dead) == [2]
-    purge(made)
-
-
-def test_a_flush_waits_for_the_parts_of_a_split_batch(make: Make, vwo: Vwo) -> None:
-    """A flush waits for the parts of a split batch, which does not count as delivered."""
-    made = make(per_request=4)
-    vwo.judge = lambda numbers: 413 if len(numbers) > 2 else 503 if 3 in numbers else None
-    made.enqueue(0, 1, 2, 3)
-    watched: list[flushing.FlushCounts] = []
-
-    def flush() -> dict[str, flushing.FlushCounts]:
-        shards = producer_of(made.queue).shards
-        return flushing.flush_shards(
-            producer_of(made.queue).fleet, shards, timeout_seconds=30, watch=watched.append
-        )
-
-    with ThreadPoolExecutor(1) as pool:
-        flushed = pool.submit(flush)
-        wait_until(lambda: watched, what="the flush to have counted what there is")
-        made.deliver_until(lambda: (watched[-1].delivered, watched[-1].pending) == (2, 2))
-        assert not flushed.done()
-        vwo.judge = lambda numbers: None
-        made.deliver_until(flushed.done)
-
-    assert flushed.result()[made.queue.name] == (4, 0, 0, "")
 
 
 # -- 400, 422
@@ -183,26 +46,6 @@ def test_only_the_poison_is_dead_lettered(
     (dead,) = made.reports(signals.batch_dead_lettered)
     assert numbers_of(dead) == sorted(poison)
     purge(made)
-
-
-@pytest.mark.declared_keys(*KEPT)
-@pytest.mark.parametrize("events", [2, 8, 300])
-def test_where_everything_is_refused_the_queue_pauses(make: Make, vwo: Vwo, events: int) -> None:
-    """If VWO refuses everything, the queue pauses: a wrong account is answered with 400 as well."""
-    made = proven(make(per_request=events))
-    vwo.judge = lambda numbers: 400
-
-    made.enqueue(*range(events))
-    made.deliver()
-
-    assert "400" in made.state.paused
-    assert (made.state.counted_events, made.state.events("dead")) == (events, 0)
-    assert len(made.state.batches) == 1
-    assert made.statuses.count(400) <= 50
-    assert len(made.reports(signals.destination_paused)) == 1
-    vwo.judge = lambda numbers: None
-    made.shard.resume()
-    made.deliver_until(lambda: made.taken == Counter([100, *range(events)]))
 
 
 @pytest.mark.declared_keys(*KEPT)
@@ -235,37 +78,6 @@ def test_a_success_of_another_shard_counts(make: Make, vwo: Vwo) -> None:
     made.shard.purge(dead.id)
 
 
-def test_a_lone_poison_is_dead_lettered_once_another_batch_passes(make: Make, vwo: Vwo) -> None:
-    """A refused batch of one event is dead-lettered once another batch is accepted meanwhile."""
-    made = proven(make(per_request=1))
-    vwo.judge = lambda numbers: 400 if 1 in numbers else None
-    made.enqueue(1)
-    made.worker.stopping = lambda: 400 in made.statuses  # a third refusal would pause the queue
-    made.deliver()
-    made.worker.stopping = lambda: False
-    assert made.state.events("dead") == 0
-
-    made.enqueue(2)
-    made.deliver_until(lambda: made.state.events("dead") == 1)
-
-    assert made.taken == Counter([100, 2])
-    assert not made.state.paused
-    purge(made)
-
-
-@pytest.mark.declared_keys(*KEPT)
-def test_a_lone_event_that_nothing_proves_guilty_pauses(make: Make, vwo: Vwo) -> None:
-    """If nothing else is accepted, a lone refused event is kept: the account may be the cause."""
-    made = proven(make(per_request=1))
-    vwo.judge = lambda numbers: 400
-    made.enqueue(1)
-
-    made.deliver_until(lambda: made.state.paused)
-
-    assert (made.state.counted_events, made.state.events("dead")) == (1, 0)
-    assert made.statuses.count(400) == 3
-
-
 def test_a_search_that_an_outage_ends_loses_and_repeats_nothing(make: Make, vwo: Vwo) -> None:
     """After a 503 ends a search, accepted events are settled; the rest is released and searched again."""
     made = proven(make(per_request=8))
@@ -290,22 +102,6 @@ def test_a_search_that_an_outage_ends_loses_and_repeats_nothing(make: Make, vwo:
     assert made.taken == Counter([100, 0, 1, 2, 3, 4, 5, 7])
     assert made.state.balanced
     purge(made)
-
-
-@pytest.mark.declared_keys(*KEPT)
-def test_a_refusal_in_the_middle_of_a_search_pauses(make: Make, vwo: Vwo) -> None:
-    """A 401 during a search pauses the queue: a revoked key is no fault of the events."""
-    made = proven(make(per_request=8))
-    answers: Iterator[int | None] = iter([400, None, 401])
-    vwo.judge = lambda numbers: next(answers, None)
-
-    made.enqueue(*range(8))
-    made.deliver()
-
-    assert made.taken == Counter([100, 0, 1, 2, 3])
-    assert "401" in made.state.paused
-    assert (made.state.counted_events, made.state.events("dead")) == (4, 0)
-    assert made.state.balanced
 
 
 def test_a_worker_that_stops_in_a_search_keeps_what_it_found(make: Make, vwo: Vwo) -> None:
@@ -466,7 +262,7 @@ def test_mixed_answers_do_not_open_the_circuit(
     vwo.judge = judge
     made.enqueue(*range(20))
     held: list[int] = []
-    monkeypatch.setattr(Shard, "hold", lambda self, until_ms: held.append(until_ms))
+    monkeypatch.setattr(Shard, "hold", lambda self, until_ms, **_: held.append(until_ms))
 
     made.deliver_until(lambda: made.state.delivered == 20)
 
@@ -695,27 +491,3 @@ def sending_two(
     sending.start()
     assert asked.wait(10)
     return sending, gate
-
-
-def proven(made: Delivering) -> Delivering:
-    """Make VWO accept one event of the queue, number 100."""
-    made.enqueue(100)
-    made.deliver()
-    assert made.taken == Counter([100])
-    return made
-
-
-def purge(made: Delivering) -> None:
-    """Purge all dead letters."""
-    for batch in made.state.batches:
-        assert made.shard.purge(batch.id)
-
-
-def accepted(vwo: Vwo) -> list[list[int]]:
-    """The numbers in each request that VWO accepted, in order."""
-    return [numbers_in(each) for each in vwo.standin.requests if 200 <= each.status < 300]
-
-
-def numbers_of(report: Any) -> list[int]:
-    """The numbers of the events in a report."""
-    return [each["d"]["event"]["time"] for each in report.events]

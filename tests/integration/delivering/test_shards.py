@@ -81,7 +81,7 @@ def test_a_refusal_does_not_ask_again_at_once(
     )
     made.enqueue(0)
     vwo.fail(*[401] * VISITS)
-    monkeypatch.setattr(Shard, "pause", lambda *_: None)
+    monkeypatch.setattr(Shard, "pause", lambda *_, **__: None)
 
     visit(made, made.shard)
 

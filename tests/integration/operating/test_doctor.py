@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_a_working_fleet_has_no_problem(queues: Queues) -> None:
 
     assert [name for name, (first, *_) in found.items() if first.state != "ok"] == ["persistence"]
     assert {"settings", "redis", "eviction", "memory", "listener", "beat", "lanes", "queues", "hosts",
-            "paused", "lateness", "answers", "capacity", "dead letters", "ledger", "broker",
+            "paused", "stopped", "lateness", "answers", "capacity", "dead letters", "ledger", "broker",
             "consumers"} < set(found)  # fmt: skip
 
 
@@ -126,6 +126,27 @@ def test_each_trouble_of_the_queues_is_found(queues: Queues) -> None:
         assert queue.name in finding.what
         assert words in finding.what
         assert finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("minutes", "by", "state"),
+    [(1, "refusal", "warn"), (60, "refusal", "problem"), (60, "outage", "warn")],
+)
+def test_a_stop_that_lasts_is_a_problem(
+    queues: Queues, minutes: int, by: Literal["refusal", "outage"], state: str
+) -> None:
+    """What passes by itself is a warning; a refusal that has lasted is somebody's business."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    shard, now = queues.shard(queue), queues.fleet.now_ms()
+    shard.hold(now + 600_000, by=by, why="VWO answered 4xx")
+    queues.client.hset(shard.keys.meta, "held_ms", now - 60_000 * minutes)
+
+    (finding,) = examine(queues)["stopped"]
+
+    assert finding.state == state
+    assert "VWO answered 4xx" in finding.what
+    assert ("resume" in finding.remedy) is (by == "refusal")
 
 
 def test_a_paused_queue_without_events_is_a_warning(queues: Queues) -> None:

@@ -79,6 +79,7 @@ def test_health_as_json(redis_url: str) -> None:
     assert [each.returncode for each in (well, ill, beat, away)] == [0, 1, 1, 1]
     assert json.loads(well.stdout) == {
         "healthy": True, "problems": [], "remedy": "", "listeners": 0, "pending": 0,
+        "stopped": [],
     }  # fmt: skip
     assert json.loads(ill.stdout) == {
         "healthy": False,
@@ -86,6 +87,7 @@ def test_health_as_json(redis_url: str) -> None:
         "remedy": NO_WORKER.removeprefix("→ "),
         "listeners": 0,
         "pending": 1,
+        "stopped": [],
     }
     for each in (beat, away):
         shown = json.loads(each.stdout)

@@ -41,6 +41,7 @@ def queue_findings(fleet: Fleet, settings: Settings) -> Iterator[Finding]:
     yield from _strays(view_strays(fleet, [*found.readable, *found.unreadable]))
     yield _declined(views)
     yield _paused(views)
+    yield _stopped(views)
     yield _late(views, settings)
     yield _not_accepted(views)
     yield _full(views)
@@ -143,13 +144,36 @@ def _paused(views: list[QueueView]) -> Finding:
     if not paused:
         return ok("paused", "no queue is paused")
     held = sum(view.undelivered for view in paused)
-    why = "; ".join(f"{view.queue}: {view.paused}" for view in paused[:_MOST_NAMES])
+    why = "; ".join(f"{view.queue} {view.stopped}" for view in paused[:_MOST_NAMES])
     grade = problem if held else warn
     which = paused[0].queue if len(paused) == 1 else "QUEUE"
     return grade(
         "paused",
         f"{count(len(paused), 'queue')} paused, {count(held, 'event')} held back: {why}",
         f"mend what it says, then: vwo-celery resume --queue {which}",
+    )
+
+
+def _stopped(views: list[QueueView]) -> Finding:
+    """Judge the queues that heal by themselves: VWO may have refused for so long that it will not."""
+    stopped = [view for view in views if view.stopped and not view.stopped.needs_person]
+    if not stopped:
+        return ok("stopped", "no queue waits for VWO to accept again")
+    refused = [view for view in stopped if view.stopped and view.stopped.by == "refusal"]
+    held = sum(view.undelivered for view in stopped)
+    why = "; ".join(f"{view.queue} {view.stopped}" for view in (refused or stopped)[:_MOST_NAMES])
+    lasting = any(view.stopped and view.stopped.is_long for view in refused) and held
+    remedy = "nothing at once: events are kept, and sent when a probe is accepted"
+    if refused:
+        which = refused[0].queue if len(refused) == 1 else "QUEUE"
+        remedy = (
+            "if it stays, mend what it says; it is tried again by itself, and at once with: "
+            f"vwo-celery resume --queue {which}"
+        )
+    return (problem if lasting else warn)(
+        "stopped",
+        f"{count(len(stopped), 'queue')} stopped, {count(held, 'event')} held back: {why}",
+        remedy,
     )
 
 
@@ -176,13 +200,14 @@ def _not_accepted(views: list[QueueView]) -> Finding:
     events = sum(view.released for view in waiting)
     why = "; ".join(
         f"{view.queue}: {view.error} (attempt {view.attempt}, the next in "
-        f"{span(view.next_try_seconds or 0)})"
+        f"{span(view.next_try_seconds or 0)})" + (f"; {view.failing}" if view.failing else "")
         for view in waiting[:_MOST_NAMES]
     )
     return warn(
         "answers",
         f"{count(events, 'event')} not accepted yet, another attempt follows: {why}",
-        "if it is VWO or the network, nothing: they are kept, and sent when it is over",
+        "if it is VWO or the network, nothing: they are kept, and sent when it is over; if it is "
+        "one batch for ever: vwo-celery dead add --batch ID",
     )
 
 

@@ -9,6 +9,7 @@
 -- KEYS[6]  batch   LIST  its events
 -- KEYS[7]  settled ZSET  outcome:events:batch id -> when, Unix ms
 -- ARGV[1]  batch id
+-- ARGV[2]  Unix ms of the claim after which it was sent; left out if it is not known
 -- Returns  1 if it was still there, 0 if it had been settled before.
 -- Cost     O(log n); the events are freed in the background.
 --@include clock
@@ -33,4 +34,5 @@ else
   redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
   redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
 end
+if ARGV[2] then redis.call('HSET', KEYS[1], 'proof_ms', ARGV[2]) end
 return 1

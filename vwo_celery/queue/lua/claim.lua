@@ -11,14 +11,15 @@
 -- ARGV[4]  1 to claim for the circuit's probe, even from a held shard; else 0
 -- Returns  {} if nothing may be claimed; {held until} if the shard is held and it is time to ask the
 --          circuit; else {id, attempt, lost leases, events, bytes, first ms, sealed ms,
---          now ms, wakeups, results wanted 0|1, delivered ms or 0, size that passed: events, bytes, ms, or 0}
+--          now ms, wakeups, results wanted 0|1, delivered ms or 0, size that passed or 0: events, bytes, ms,
+--          refusals}
 -- Cost     O(log n), n = batches; the same for any number of events in them.
 -- A batch whose line cannot be read is hidden for a while, so that the others go on; nothing of it changes.
 --@include clock
 --@include info
 --@include wake
 local m = redis.call('HMGET', KEYS[1], 'parallel', 'slot_ttl_ms', 'paused', 'held_until', 'results_until',
-  'delivered_ms', 'fit_events', 'fit_bytes', 'fit_ms', 'longest_lease_ms')
+  'delivered_ms', 'fit_events', 'fit_bytes', 'fit_ms', 'longest_lease_ms', 'fit_refusals')
 local now, parallel = now_ms(), tonumber(m[1] or 0)
 local held = m[4] and ARGV[4] ~= '1'
 if ARGV[1] ~= '' then redis.call('ZREM', KEYS[5], ARGV[1]) end -- allowed when out of memory
@@ -69,4 +70,4 @@ end
 redis.call('ZREM', KEYS[2], id)
 return { id, batch.attempt, batch.lost, batch.events, batch.bytes, tonumber(batch.first),
   tonumber(batch.sealed), now, wakeups, tonumber(m[5] or 0) > now and 1 or 0, tonumber(m[6] or 0),
-  tonumber(m[7] or 0), tonumber(m[8] or 0), tonumber(m[9] or 0) }
+  tonumber(m[7] or 0), tonumber(m[8] or 0), tonumber(m[9] or 0), tonumber(m[11] or 0) }

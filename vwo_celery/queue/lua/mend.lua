@@ -1,6 +1,5 @@
 -- mend.lua: end a probe; close the circuit if the destination answered.
--- KEYS[1]  circuit  HASH  failures, since_ms, until_ms, opened_ms, openings; while a probe is out: probe,
---                        probe_until_ms, probed_ms
+-- KEYS[1]  circuit  HASH  see trip.lua
 -- ARGV[1]  token of the caller's probe
 -- ARGV[2]  1 if the destination answered, 0 if nothing was sent after all
 -- Returns  1 if the circuit is closed now, else 0.

@@ -1,6 +1,5 @@
 -- permit.lua: may a batch be sent to a destination now? While its circuit is open, one probe at a time may.
--- KEYS[1]  circuit  HASH  failures, since_ms, until_ms, opened_ms, openings; while a probe is out: probe,
---                        probe_until_ms, probed_ms
+-- KEYS[1]  circuit  HASH  see trip.lua
 -- ARGV[1]  token of this probe, unique to it
 -- ARGV[2]  how long a probe may take, ms
 -- Returns  {answer, until}: 1 the circuit is closed; 2 this is the probe; 0 not now, ask again at until, Unix ms.

@@ -1,0 +1,123 @@
+"""Stops: why nothing is claimed of a queue, since when, by whom, and when it is tried again.
+
+Beside an event's way. Made from snapshots: reads nothing, changes nothing, nothing to lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from vwo_celery.queue.snapshots import BatchView, Snapshot
+from vwo_celery.text.amounts import count, span
+
+#: Causes in words; of an older release's pause the cause is not known.
+_CAUSES = {
+    "operator": "by an operator",
+    "refusal": "since VWO refuses it",
+    "outage": "since VWO keeps failing",
+    "workers": "since no worker may send it",
+    "": "by an operator or a worker",
+}
+#: Time after which a stop that heals by itself is a person's business all the same.
+LONG_STOP_SECONDS = 900.0
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """A queue of which nothing is claimed.
+
+    Attributes:
+        by: The cause, "operator", "refusal", "outage" or "workers"; "" if it is not known.
+        why: The reason: of an operator, or the last answer of VWO's.
+        for_seconds: Time since it began; None if that is not known.
+        next_try_seconds: Time until a batch is sent as a probe, 0 if it is due; None if nothing is
+            sent until an operator resumes the queue.
+    """
+
+    by: str
+    why: str
+    for_seconds: float | None
+    next_try_seconds: float | None
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether it lasts until an operator resumes the queue."""
+        return self.next_try_seconds is None
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it has lasted for so long that somebody should look."""
+        return (self.for_seconds or 0.0) >= LONG_STOP_SECONDS
+
+    def __str__(self) -> str:
+        since = "" if self.for_seconds is None else f"for {span(self.for_seconds)}, "
+        by = f"({since}{_CAUSES.get(self.by, self.by)})"
+        if self.next_try_seconds is None:
+            return f"paused: {self.why} {by}"
+        until = f"in {span(self.next_try_seconds)}" if self.next_try_seconds else "now"
+        why = f"{self.why} " if self.why else ""
+        return f"stopped: {why}{by}; one batch is sent as a probe {until}"
+
+
+def stop_of(shards: Sequence[Snapshot]) -> Stop | None:
+    """The stop of a queue; None while it is sent from. A pause is stronger than an open circuit."""
+    now_ms = shards[0].now_ms
+    paused = [shard for shard in shards if shard.paused]
+    if paused:
+        by = next((shard.paused_by for shard in paused if shard.paused_by), "")
+        since = [shard.paused_ms for shard in paused]
+        return Stop(by, paused[0].paused, _age_seconds(now_ms, since), None)
+    held = [shard for shard in shards if shard.held_until_ms]
+    if not held:
+        return None
+    known = next((shard for shard in held if shard.held_why), held[0])
+    until_ms = min(shard.held_until_ms for shard in held)
+    return Stop(
+        known.held_by or "outage",
+        known.held_why,
+        _age_seconds(now_ms, [shard.held_ms for shard in held]),
+        max(0, until_ms - now_ms) / 1000,
+    )
+
+
+def _age_seconds(now_ms: int, times_ms: Sequence[int]) -> float | None:
+    """Time since the first of these; None where none is known."""
+    known = [at for at in times_ms if at]
+    return max(0, now_ms - min(known)) / 1000 if known else None
+
+
+class Failing(msgspec.Struct, frozen=True):
+    """The batch of a queue that VWO did not accept most often, of those not delivered yet.
+
+    Attributes:
+        batch: Its name, for `vwo-celery dead add --batch`.
+        state: "ready", "released" or "in_flight".
+        events: Number of events in it.
+        attempts: Attempts to deliver it.
+        error: Why the last one failed.
+    """
+
+    batch: str
+    state: str
+    events: int
+    attempts: int
+    error: str
+
+    def __str__(self) -> str:
+        attempts, events = count(self.attempts, "attempt"), count(self.events, "event")
+        return f"batch {self.batch} of {events} failed most, after {attempts}: {self.error}"
+
+
+def failing_of(shards: Sequence[Snapshot]) -> Failing | None:
+    """The batch that failed most; None if none failed."""
+    failed = [
+        batch
+        for shard in shards
+        for batch in shard.batches
+        if batch.state != "dead" and batch.error and batch.attempt
+    ]
+    if not failed:
+        return None
+    worst: BatchView = max(failed, key=lambda batch: (batch.attempt, -batch.first_ms))
+    return Failing(worst.id, worst.state, worst.events, worst.attempt, worst.error)

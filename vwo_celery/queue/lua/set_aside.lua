@@ -1,0 +1,28 @@
+-- set_aside.lua: take a batch that no worker holds out of delivery, and keep it for the operator.
+-- KEYS[1]  meta    HASH  counters
+-- KEYS[2]  ready   ZSET  batch id -> visible from, Unix ms
+-- KEYS[3]  leases  ZSET  batch id -> lease expiry, Unix ms
+-- KEYS[4]  info    HASH  batch id -> its line
+-- KEYS[5]  dead    ZSET  batch id -> dead-lettered at, Unix ms
+-- ARGV[1]  batch id
+-- ARGV[2]  why, shown to operators
+-- Returns  the number of events set aside; 0 if it was neither ready nor released: in flight, dead, settled.
+-- Cost     O(log n), n = batches.
+--@include clock
+--@include info
+local batch, now = read_info(KEYS[4], ARGV[1]), now_ms()
+if not batch then return 0 end
+local lease = redis.call('ZSCORE', KEYS[3], ARGV[1])
+if lease and tonumber(lease) > now then return 0 end
+if not lease and not redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 0 end
+redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes after it
+batch.error = ARGV[2]
+write_info(KEYS[4], ARGV[1], batch)
+redis.call('HINCRBY', KEYS[1], 'dead', 0) -- if this or the next is denied, it waits as before
+redis.call('ZADD', KEYS[5], now, ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
+redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
+redis.call('HINCRBY', KEYS[1], 'dead', batch.events)
+return batch.events

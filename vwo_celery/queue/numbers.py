@@ -1,0 +1,54 @@
+"""The numbers of a shard's meta hash, as they stand in Redis.
+
+Beneath `snapshots`. Reads nothing itself: nothing to lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vwo_celery.queue.batches import Limits
+
+#: Counters that lag behind append.lua, by the unit of the room that it was granted.
+_COUNTED_IN = {
+    "events": ("accepted", "events", "open_events"),
+    "bytes": ("bytes", "open_bytes"),
+}
+
+
+class Numbers:
+    """The numbers of the meta hash by field; 0 for one that is missing or no number.
+
+    The counters include events that append.lua stored since; see lua/shared/room.lua.
+
+    Attributes:
+        strange: Fields that were asked for and are no numbers.
+    """
+
+    def __init__(self, meta: Mapping[str, str]) -> None:
+        self._meta = meta
+        self.strange: list[str] = []
+
+    def __getitem__(self, field: str) -> int:
+        number = self._plain(field)
+        for unit, fields in _COUNTED_IN.items():
+            if field in fields:
+                number += self._plain(f"granted_{unit}") - self._plain(f"room_{unit}")
+        return number
+
+    def _plain(self, field: str) -> int:
+        try:
+            return int(self._meta.get(field, 0))
+        except ValueError:
+            self.strange.append(field)
+            return 0
+
+    def limits(self) -> Limits | None:
+        """The shard's limits; None if it has none, or not all of them can be read."""
+        names = Limits.__struct_fields__
+        found = {name: self[name] for name in names}
+        if not all(name in self._meta and name not in self.strange for name in names):
+            return None
+        return (
+            Limits(**found) if min(found["capacity_events"], found["capacity_bytes"]) > 0 else None
+        )
