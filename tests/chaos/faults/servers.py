@@ -7,6 +7,7 @@ ready.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,6 +23,11 @@ from vwo_celery.testing import RedisServer
 _APPEND_ONLY = ("appendonlydir", "appendonly.aof")
 
 
+#: Commands that are denied in turn: those that move events and batches.
+_DENIED = (
+    "lpush", "set", "hset", "rename", "zadd", "zrem", "hdel", "unlink", "hincrby", "copy", "rpush",
+    "zremrangebyscore",
+)  # fmt: skip
 #: Moves of the slot through the cluster.
 _MOVES = 4
 
@@ -69,6 +75,20 @@ def scripts_flushed(fleet: Fleet) -> Iterator[None]:
     """SCRIPT FLUSH, again and again."""
     with again_and_again(fleet.client.script_flush, REPEAT_SECONDS):
         yield
+
+
+@contextmanager
+def command_denied(fleet: Fleet) -> Iterator[None]:
+    """One command after another is denied to the user of applications and workers."""
+    denied = itertools.cycle(_DENIED)
+
+    def deny_next() -> None:
+        rules = ("+@all", f"-{next(denied)}")
+        fleet.client.execute_command("ACL", "SETUSER", "default", *rules)
+
+    with again_and_again(deny_next, REPEAT_SECONDS):
+        yield
+    fleet.client.execute_command("ACL", "SETUSER", "default", "+@all")
 
 
 @contextmanager
@@ -161,6 +181,13 @@ ROWS = (
         name="scripts-flushed",
         fault="SCRIPT FLUSH, ten times a second",
         inflict=scripts_flushed,
+    ),
+    Row(
+        name="command-denied",
+        fault="Redis denies its user one command after another (ACL), ten times a second",
+        inflict=command_denied,
+        kit=OWN_BROKER,
+        leases_lost=IN_FLIGHT,
     ),
     Row(
         name="redis-lost-tail",
