@@ -15,7 +15,9 @@ from typing import Any
 
 import msgspec
 
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.events import decode, unsendable
+from vwo_celery.logs import seldom
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
 
@@ -52,7 +54,7 @@ def listen(
     """
     queue = registration.destination.queue
     heard, spoke = time.monotonic(), 0.0
-    for text in fleet.results(queue, timeout_seconds=min(_POLL_SECONDS, timeout_seconds or 1.0)):
+    for text in _published(fleet, queue, min(_POLL_SECONDS, timeout_seconds or 1.0)):
         now = time.monotonic()
         if now - spoke > INTEREST_SECONDS / 2:
             fleet.want_results(registration, for_seconds=INTEREST_SECONDS)
@@ -64,6 +66,33 @@ def listen(
                 yield result
         elif timeout_seconds is not None and now - heard >= timeout_seconds:
             return
+
+
+def _published(fleet: Fleet, queue: str, timeout_seconds: float) -> Iterator[bytes | None]:
+    """What is published; it goes on after Redis has cut the connection.
+
+    Redis cuts off a listener that reads too slowly: when more than 32 MB wait for it, or 8 MB for a
+    minute, as by default (client-output-buffer-limit pubsub). A result can be of 10 MB.
+
+    Raises:
+        QueueUnavailable: Redis did not answer twice in a row.
+    """
+    cut = False
+    while True:
+        try:
+            for text in fleet.results(queue, timeout_seconds=timeout_seconds):
+                cut = False
+                yield text
+        except QueueUnavailable as exc:
+            if cut:
+                raise
+            cut = True
+            seldom.warn(
+                f"results {queue}",
+                "a listener for results of queue %s was cut off, and listens again: what was "
+                "published meanwhile is missed, its delivery is not touched; read results faster, "
+                "or raise client-output-buffer-limit of pubsub in Redis: %s", queue, exc,
+            )  # fmt: skip
 
 
 def _read(text: bytes) -> tuple[str | None, list[Any]] | None:

@@ -27,6 +27,7 @@ from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import settlements
 from vwo_celery.queue.batches import Batch, Part
 from vwo_celery.queue.capacity import make_room, trim_dead
+from vwo_celery.queue.results import result_text
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.queue.sweeping import sweep_shard
@@ -280,6 +281,33 @@ def test_results_tell_what_became_of_events(
         ((told, events),) = found
         assert events == [EVENT]
         assert (told is None) if error is None else (error in told)
+
+
+def test_a_listener_that_redis_cuts_off_listens_again(
+    redis: redis_py.Redis, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A listener that Redis cut off misses what came meanwhile, and hears what comes later."""
+    queue = connect(redis_url)
+    queue.enqueue({"n": 0})
+    fleet, channel = producer_of(queue).fleet, f"vwo:1:results:{queue.name}"
+    results = queue.results(timeout_seconds=20)
+    found: list[Any] = []
+    listener = threading.Thread(target=lambda: found.extend(next(results) for _ in range(2)))
+    listener.start()
+    wait_for(lambda: _listeners(redis, channel) == 1, what="a listener")
+    fleet.publish_result(queue.name, result_text(None, [b'{"n":1}']))
+
+    redis.client_kill_filter(_type="pubsub")
+    wait_for(lambda: _listeners(redis, channel) == 1, what="the listener again")
+    fleet.publish_result(queue.name, result_text(None, [b'{"n":2}']))
+
+    listener.join(20)
+    assert found == [(None, [{"n": 1}]), (None, [{"n": 2}])]
+    assert "listens again" in caplog.text
+
+
+def _listeners(redis: redis_py.Redis, channel: str) -> int:
+    return int(redis.pubsub_numsub(channel)[0][1])
 
 
 def test_results_end_after_silence(redis: redis_py.Redis, redis_url: str) -> None:
