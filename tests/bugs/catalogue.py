@@ -504,6 +504,19 @@ BUGS: tuple[Bug, ...] = (
         "integration/producing/test_producer_failures.py -k no_client_documents",
     ),
     Bug(
+        "a part of a Cluster that is away takes no event of another to the spool",
+        "all parts share one breaker", "spool/breaker.py",
+        "return self._parts.get(part) or self._parts.setdefault(part, Breaker())",
+        "return self.common",
+        "integration/connections/test_cluster_parts.py -k several_shards",
+    ),
+    Bug(
+        "a worker that starts without the list of queues serves them",
+        "shards have no copy of their registration", "queue/shard.py",
+        '            fields += ["registration", copy]', "            pass",
+        "integration/connections/test_cluster_parts.py -k starts_without",
+    ),
+    Bug(
         "an ASK for a node that owns no slot yet is followed",
         "the node stays unknown", "connections/cluster.py",
         "    if node is None and node_name:", "    if node is None and not node_name:",

@@ -26,7 +26,12 @@ class KeyFamily(NamedTuple):
 
 SHARD_FAMILIES = (
     KeyFamily("open", "list", "the list being filled, newest event at the head"),
-    KeyFamily("meta", "hash", "limits, life, first event's time, ledger counters, pause and hold"),
+    KeyFamily(
+        "meta",
+        "hash",
+        "limits, life, first event's time, ledger counters, pause and hold; a copy of the registration, with "
+        "the SDK key",
+    ),
     KeyFamily("ready", "zset", "batch id -> Unix ms from which it may be claimed"),
     KeyFamily("leases", "zset", "batch id -> Unix ms at which its lease runs out"),
     KeyFamily("info", "hash", "batch id -> attempt:lost:events:bytes:first ms:sealed ms:error"),
