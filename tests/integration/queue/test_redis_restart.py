@@ -78,8 +78,12 @@ def test_killed_and_back_with_its_file(installation: LoadedInstallation, kept: R
 def test_away_for_longer_than_a_worker_waits(
     installation: LoadedInstallation, kept: RedisServer
 ) -> None:
-    """A worker that stopped retrying works again once Redis is back."""
-    worker = installation.worker(RETRY="0.5")
+    """A worker that stopped retrying works again once Redis is back.
+
+    A batch whose ack it gave up is claimed again when its short lease has run out.
+    """
+    leases = {"VWO_CELERY_LEASE_SECONDS": "2.5", "VWO_CELERY_REQUEST_TIMEOUT_SECONDS": "2"}
+    worker = installation.worker(RETRY="0.5", **leases)
     installation.beat()
     stream = installation.stream("a")
     stream.wait_for_more()
