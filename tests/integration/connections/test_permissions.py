@@ -27,7 +27,7 @@ from vwo_celery.operating.doctor.permissions import permission_finding
 from vwo_celery.operating.inspector import view_queues
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import capacity, stranded, sweeping
-from vwo_celery.queue.batches import Batch, Part, Passed
+from vwo_celery.queue.batches import Batch, Part
 from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.permissions import (
@@ -269,8 +269,6 @@ def _settle_in_every_way(shard: Any, settings: Settings) -> None:
     assert shard.extend(extended, lease_seconds=60)
     assert shard.read(extended)
     assert shard.ack(extended.id)
-    assert shard.suspect("b", 1)
-    shard.note_passed(Passed(1, 2, 3))
     circuit = Circuit(shard.client, shard.queue, settings, lambda: 1.0)
     while circuit.note_failure(delivered_ms=0, floor_seconds=None, probe="") is None:
         pass
@@ -320,7 +318,8 @@ def test_a_denied_push_is_spooled_and_drained_once(users: Users) -> None:
 
 #: redis-py's methods in queue/ that send no command of that name, and the command they send.
 _OTHERWISE = {
-    "execute": "EXEC", "script_load": "SCRIPT LOAD", "subscribe": "SUBSCRIBE", "close": "UNSUBSCRIBE",
+    "delete": "DEL", "execute": "EXEC", "script_load": "SCRIPT LOAD",
+    "subscribe": "SUBSCRIBE", "close": "UNSUBSCRIBE",
 }  # fmt: skip
 #: Methods that only hand on, and what is asked for by the doctor, or where a part of a Cluster is away:
 #: they do without where it is denied.
