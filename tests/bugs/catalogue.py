@@ -242,7 +242,7 @@ BUGS: tuple[Bug, ...] = (
         "it is at its second refusal",
         "delivering/refusals.py",
         "return 0 < before_ms <= _acceptances(attempt).proof_ms", "return 0 < before_ms",
-        f"{_REFUSED} -k 400_to_everything",
+        f"{_REFUSED} -k in_flight_at_the_refusal",
     ),
     Bug(
         "only what was claimed after a refusal proves a batch guilty",
