@@ -29,8 +29,8 @@ SHARD_FAMILIES = (
     KeyFamily(
         "meta",
         "hash",
-        "limits, life, first event's time, ledger counters, pause and hold; a copy of the registration, with "
-        "the SDK key",
+        "limits, life, first event's time, ledger counters, pause and hold; a copy of the "
+        "registration, with the SDK key",
     ),
     KeyFamily("ready", "zset", "batch id -> Unix ms from which it may be claimed"),
     KeyFamily("leases", "zset", "batch id -> Unix ms at which its lease runs out"),
