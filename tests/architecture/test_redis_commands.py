@@ -35,7 +35,8 @@ ONLY_REDIS_WORDS = redis_words() - SHARED_WORDS
 #: What the clients in connections/ hand on to redis-py's, whatever the command is.
 HANDED_ON = frozenset({
     "execute_command", "pipeline", "execute", "pubsub", "get_primaries", "get_node_from_key",
-    "connection_kwargs", "get_node", "get_redis_connection", "keyslot", "nodes_manager",
+    "command", "commands_parser", "connection_kwargs", "get_node", "initialize",
+    "get_redis_connection", "keyslot", "nodes_manager",
     "RedisClusterRequestTTL",
 })  # fmt: skip
 CLIENT_NAMES = frozenset({"client", "pipe", "pipeline", "redis"})

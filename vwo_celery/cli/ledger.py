@@ -8,6 +8,7 @@ import click
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
+from vwo_celery.cli.parts import say_parts_away
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import inspector
 from vwo_celery.operating.inspector import Ledger, QueueView
@@ -23,9 +24,11 @@ def ledger(context: click.Context, queues: Sequence[str]) -> None:
     """Prove that every accepted event is somewhere.
 
     Exits 1 if a queue is out of balance, that is, if this does not hold:
-    accepted = delivered + dead + dropped + pending + in flight + released
+    accepted = delivered + dead + dropped + pending + in flight + released;
+    also if a part of a Redis Cluster is away, whose queues are not shown.
     """
     session = context.ensure_object(Session)
+    away = session.fleet.leave_parts_away()
     registered = session.fleet.registrations().readable
     views = inspector.view_queues(session.fleet, inspector.choose(registered, queues))
     if not queues:
@@ -35,7 +38,8 @@ def ledger(context: click.Context, queues: Sequence[str]) -> None:
         print_json([view.ledger for view in views])
     else:
         _print_ledger(views, always=bool(queues))
-    if not all(view.ledger.balanced for view in views):
+        say_parts_away(away)
+    if away or not all(view.ledger.balanced for view in views):
         context.exit(1)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import click
 import msgspec
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
-from vwo_celery.cli.session import Session, common_options, json_option, pass_session, queue_option
+from vwo_celery.cli.parts import say_parts_away
+from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import health, inspector
 from vwo_celery.operating.doctor.queues import recent_loss
 from vwo_celery.operating.doctor.sentinel import describe_master
@@ -20,6 +22,7 @@ from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.masking import mask_url
 
+Answer = TypeVar("Answer")
 #: Most queues of which those that hold nothing are listed, too.
 _ALWAYS_LISTED = 20
 
@@ -29,14 +32,17 @@ _ALWAYS_LISTED = 20
 @queue_option
 @common_options
 @json_option
-@pass_session
-def status(session: Session, every: bool, queues: Sequence[str]) -> None:
+@click.pass_context
+def status(context: click.Context, every: bool, queues: Sequence[str]) -> None:
     """Show what each queue holds, since when and why.
 
     "oldest" is the age of the oldest event that is not delivered yet, and the interval after which
     a batch leaves at the latest. Queues that hold something come first, the most overdue on top. Where
-    there are more than 20 queues, those that hold nothing are only counted.
+    there are more than 20 queues, those that hold nothing are only counted. Exits 1 if a part of a
+    Redis Cluster is away; what lies on the others is shown.
     """
+    session = context.ensure_object(Session)
+    away = session.fleet.leave_parts_away()
     registered = session.fleet.registrations().readable
     views = inspector.view_queues(session.fleet, inspector.choose(registered, queues))
     strays = [] if queues else inspector.view_strays(session.fleet, registered)
@@ -44,8 +50,10 @@ def status(session: Session, every: bool, queues: Sequence[str]) -> None:
     idle = sum(view.idle for view in views)
     if session.json:
         fleet = _fleet_document(session)
-        print_json({**fleet, "idle_queues": idle, "queues": list(map(_plain, shown))})
-        return
+        parts = [part._asdict() for part in away]
+        queued = {"idle_queues": idle, "queues": list(map(_plain, shown))}
+        print_json({**fleet, "parts_away": parts, **queued})
+        context.exit(1 if away else 0)
     _say_who_works(session.fleet, session.settings)
     if shown:
         now_ms = session.fleet.now_ms()
@@ -55,6 +63,9 @@ def status(session: Session, every: bool, queues: Sequence[str]) -> None:
         say("no queue is registered; an application registers its queue with its first event")
     if len(shown) < len(views):
         say(f"{count(idle, 'queue holds', 'queues hold')} nothing; --all lists them", "dim")
+    say_parts_away(away)
+    if away:
+        context.exit(1)
 
 
 def _listed(views: Sequence[QueueView], *, every: bool) -> Sequence[QueueView]:
@@ -78,10 +89,15 @@ def _fleet_document(session: Session) -> dict[str, object]:
         "redis": mask_url(session.settings.redis_url),
         "namespace": session.settings.namespace,
         "now_ms": now,
-        "listeners": fleet.listeners(),
-        "last_sweeps_ms": fleet.last_sweeps_ms(),
-        "waiting_wakeups": fleet.waiting_wakeups(),
+        "listeners": _known(fleet, fleet.keys.listeners, fleet.listeners),
+        "last_sweeps_ms": _known(fleet, fleet.keys.pulse, fleet.last_sweeps_ms),
+        "waiting_wakeups": _known(fleet, fleet.keys.wakeups, fleet.waiting_wakeups),
     }
+
+
+def _known(fleet: Fleet, key: str, look: Callable[[], Answer]) -> Answer | None:
+    """What *look* tells of *key*; None if it lies on a part of a Cluster that is away."""
+    return None if fleet.hints.is_resting(key) else look()
 
 
 def _plain(view: QueueView) -> dict[str, object]:
@@ -102,13 +118,21 @@ def _say_who_works(fleet: Fleet, settings: Settings) -> None:
     mastership = read_mastership(fleet.client)
     if mastership is not None:
         say(f"Sentinel: {describe_master(mastership)}")
-    listeners = fleet.listeners()
-    if listeners:
+    listeners = _known(fleet, fleet.keys.listeners, fleet.listeners)
+    if listeners is None:
+        say("which workers listen is not known, since the part with their notes is away", "yellow")
+    elif listeners:
         names = ", ".join(listeners)
         say(f"{count(len(listeners), 'worker listens', 'workers listen')}: {names}")
     else:
         say("no worker listens", "bold red")
-    now, sweeps = fleet.now_ms(), fleet.last_sweeps_ms()
+    now, sweeps = fleet.now_ms(), _known(fleet, fleet.keys.pulse, fleet.last_sweeps_ms)
+    if sweeps is None:
+        say(
+            "when queues were last swept is not known, since the part with that note is away\n",
+            "yellow",
+        )
+        return
     seen = [f"{by} {span(max(0, now - at) / 1000)} ago" for by, at in sweeps.items()]
     if "beat" not in sweeps:
         seen.insert(0, "beat never")

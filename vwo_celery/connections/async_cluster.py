@@ -9,16 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 import redis.asyncio as aio
+from redis._parsers import AsyncCommandsParser
 from redis.asyncio.cluster import ClusterNode, PipelineCommand
 from redis.cluster import PRIMARY
 
 from vwo_celery.connections.cluster import MOST_REDIRECTIONS, host_and_port
+from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
 
 
 class AsyncCluster(aio.RedisCluster):
     """redis-py's client, with fewer attempts on a slot that lies between two nodes."""
 
     RedisClusterRequestTTL = MOST_REDIRECTIONS
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.commands_parser = _CommandsParser(self.nodes_manager)
 
     def get_node(self, host: Any = None, port: Any = None, node_name: Any = None) -> Any:
         """Return a node; one that is asked for by name, as by an ASK, is added if it is missing."""
@@ -31,6 +37,29 @@ class AsyncCluster(aio.RedisCluster):
             )
             node = self.nodes_manager.nodes_cache.setdefault(found.name, found)
         return _Asked(node)
+
+
+class _CommandsParser(AsyncCommandsParser):
+    """redis-py's list of commands, asked of any master: with the first one away, of the next."""
+
+    def __init__(self, nodes: Any) -> None:
+        super().__init__()
+        self._nodes = nodes
+
+    async def initialize(self, node: Any = None) -> None:
+        """Ask *node* for the list, or another master if that one does not answer."""
+        others = [
+            each for each in self._nodes.get_nodes_by_server_type(PRIMARY) if each is not node
+        ]
+        for number, each in enumerate([node, *others], 1):
+            try:
+                await super().initialize(each)
+            except WORTH_A_NEW_CONNECTION:
+                if number > len(others):
+                    raise
+            else:
+                self._nodes.default_node = each
+                return
 
 
 class _Asked:

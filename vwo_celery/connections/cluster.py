@@ -47,6 +47,22 @@ class SyncCluster(redis.RedisCluster):
         nodes = self.nodes_manager  # shared with the pipelines, which look nodes up in it as well
         nodes.get_node = partial(_get_or_add_node, nodes, nodes.get_node)  # type: ignore[method-assign]
 
+    def command(self, **options: Any) -> Any:
+        """Ask for the list of commands; redis-py does so as it connects, of the first master alone.
+
+        With that one away, it could not connect to the others.
+        """
+        failure: Exception | None = None
+        for node in self.get_primaries():  # type: ignore[no-untyped-call]
+            try:
+                found = super().command(target_nodes=node, **options)
+            except WORTH_A_NEW_CONNECTION as exc:
+                failure = exc
+                continue
+            self.nodes_manager.default_node = node
+            return found
+        raise failure or RedisClusterException("the cluster has no master")
+
 
 def _get_or_add_node(
     nodes: Any,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from vwo_celery.errors import QueueUnknown
+from vwo_celery.errors import QueueUnavailable, QueueUnknown
 from vwo_celery.operating.stops import Failing, Stop, failing_of, stop_of
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.declines import Decline, declines_of
@@ -154,9 +154,15 @@ def shards_of(fleet: Fleet, registered: Mapping[str, Registration]) -> dict[str,
         if shard.queue in numbers:
             numbers[shard.queue].add(shard.number)
     return {
-        queue: [fleet.shard(queue, number) for number in sorted(those)]
+        queue: _living(fleet, [fleet.shard(queue, number) for number in sorted(those)])
         for queue, those in numbers.items()
     }
+
+
+def _living(fleet: Fleet, shards: list[Shard]) -> list[Shard]:
+    """The shards that are not on a part of a Cluster found to be away, see `leave_parts_away`."""
+    names = set(fleet.on_living_parts([shard.keys.name for shard in shards]))
+    return [shard for shard in shards if shard.keys.name in names]
 
 
 def view_queues(fleet: Fleet, registered: Mapping[str, Registration]) -> list[QueueView]:
@@ -168,8 +174,13 @@ def view_queues(fleet: Fleet, registered: Mapping[str, Registration]) -> list[Qu
 
 
 def _with_declines(fleet: Fleet, views: list[QueueView]) -> list[QueueView]:
-    listeners = fleet.listeners()
-    found = declines_of(fleet, listeners)
+    try:
+        listeners = fleet.listeners()
+        found = declines_of(fleet, listeners)
+    except QueueUnavailable:
+        if not fleet.in_cluster:
+            raise
+        return views  # the part with the notes is away
     return [
         replace(view, declines=those, declined_by_all=len(those) == len(listeners))
         if (those := found.get(view.queue))
@@ -181,7 +192,7 @@ def _with_declines(fleet: Fleet, views: list[QueueView]) -> list[QueueView]:
 def view_strays(fleet: Fleet, registered: Iterable[str]) -> list[QueueView]:
     """Views of watched queues that hold something and are not registered: nobody can deliver it."""
     known = set(registered)
-    shards = [shard for shard in fleet.watched() if shard.queue not in known]
+    shards = _living(fleet, [shard for shard in fleet.watched() if shard.queue not in known])
     return [view for view in views_of(take_snapshots(shards)) if not view.idle]
 
 

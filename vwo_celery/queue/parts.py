@@ -9,6 +9,7 @@ process dies.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -20,6 +21,7 @@ from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import SeldomLog, log
 from vwo_celery.queue.keys import as_text, shards_pattern
 from vwo_celery.queue.registration import Registration
+from vwo_celery.text.amounts import span
 
 Answer = TypeVar("Answer")
 #: Pause, in seconds, after a failure: until then nothing that may be missed is asked of that part.
@@ -85,9 +87,10 @@ class Hints:
         """Whether *place* failed a moment ago."""
         return self._clock() < self._resting_until.get(place, 0.0)
 
-    def rest(self, place: str) -> None:
-        """Leave *place* alone for a while."""
-        self._resting_until[place] = self._clock() + self._rest_seconds
+    def rest(self, place: str, *, for_good: bool = False) -> None:
+        """Leave *place* alone for a while, or for as long as these hints are used."""
+        seconds = math.inf if for_good else self._rest_seconds
+        self._resting_until[place] = self._clock() + seconds
 
 
 class Memory:
@@ -202,6 +205,21 @@ def parts_away(client: Any) -> list[Part]:
         for name, state in nodes.items()
         if "master" in state["flags"] and state["slots"] and not _answers(client, name, state)
     ]
+
+
+def describe_away(part: Part, now: float) -> str:
+    """A line for people: which part is away, since when, and what follows.
+
+    Args:
+        part: The part.
+        now: This host's time, Unix seconds.
+    """
+    silent_seconds = now - part.silent_since_ms / 1000
+    since = f" for {span(silent_seconds)}" if part.silent_since_ms and silent_seconds >= 0 else ""
+    return (
+        f"the part of Redis at {part.name} has not answered{since}: the queues on it are not shown, "
+        "and nothing of them is stored or delivered; start it, or see why it cannot be reached"
+    )
 
 
 def _answers(client: ClusterClient, name: str, state: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import ClusterClient
@@ -62,7 +62,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_servers(client: Any) -> list[ServerFacts]:
-    """Read the facts of the server behind *client*, or of each primary of a Cluster.
+    """Read the facts of the server behind *client*, or of each primary of a Cluster that answers.
 
     Raises:
         QueueUnavailable: Redis did not answer.
@@ -70,7 +70,15 @@ def read_servers(client: Any) -> list[ServerFacts]:
     with unavailable("INFO"):
         if not isinstance(client, ClusterClient):
             return [_facts("", client.info(), _config(client))]
-        return [_facts(name, node.info(), _config(node)) for name, node in client.masters()]
+        facts, failure = [], None
+        for name, node in client.masters():
+            try:
+                facts.append(_facts(name, node.info(), _config(node)))
+            except RedisError as exc:
+                failure = exc
+        if failure is not None and not facts:
+            raise failure
+        return facts
 
 
 def is_cluster(client: Any) -> bool:

@@ -16,7 +16,16 @@ from vwo_celery.connections.errors import is_error_reply
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.keys import FleetKeys, as_text, due_keys, fleet_keys
-from vwo_celery.queue.parts import REST_SECONDS, Hints, Memory, by_part, first_answer, part_of
+from vwo_celery.queue.parts import (
+    REST_SECONDS,
+    Hints,
+    Memory,
+    Part,
+    by_part,
+    first_answer,
+    part_of,
+    parts_away,
+)
 from vwo_celery.queue.routes import Route, routes_of
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
@@ -89,6 +98,24 @@ class Signs:
             self.hints.rest(place)
             self.hints.warn(place, f"what lies on {place}", exc)
             return otherwise
+
+    def leave_parts_away(self) -> list[Part]:
+        """The parts of a Cluster that are away; for a look at the others, they are left alone.
+
+        Raises:
+            QueueUnavailable: No part answers.
+        """
+        parts = parts_away(self.client)
+        away = {part.name for part in parts}
+        for part in parts:
+            self.hints.rest(part.name, for_good=True)
+        shared = (
+            getattr(self.keys, name) for name in self.keys.__struct_fields__ if name != "prefix"
+        )
+        for key in shared:
+            if away and part_of(self.client, key) in away:
+                self.hints.rest(key, for_good=True)
+        return parts
 
     def on_living_parts(self, names: Sequence[str]) -> list[str]:
         """Those of these shards whose part of a Cluster did not fail a moment ago."""

@@ -21,6 +21,7 @@ from vwo_celery.connections.errors import without_command
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.numbers import Numbers
+from vwo_celery.queue.parts import first_answer
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 
@@ -281,7 +282,7 @@ def take_snapshots(shards: Sequence[Shard]) -> list[Snapshot]:
 def _empty_snapshots(shards: Sequence[Shard]) -> list[Snapshot | None]:
     """Snapshots of shards that hold nothing, by their counters as well; None for the others."""
     with unavailable("look at all shards"):
-        now = shards[0].client.time()
+        now = first_answer(shards[0].client, lambda server: server.time())
         pipe = shards[0].client.pipeline(transaction=False)
         for shard in shards:
             k = shard.keys

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +19,7 @@ from tools.redis_groups import ClusterGroup
 from tools.under_load import LoadedInstallation
 from tools.waiting import wait_until
 from vwo_celery.connections import open_client, open_hint_client, open_worker_client
+from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.fleet import Fleet
@@ -167,6 +172,26 @@ def test_a_queue_of_several_shards_uses_the_living_ones(
     assert receipts[-50:] == [IN_REDIS] * 50
 
 
+@pytest.mark.parametrize("which", range(3))
+def test_a_process_that_starts_while_a_part_is_away(group: ClusterGroup, which: int) -> None:
+    """It connects to the living parts, with threads as with asyncio, whichever part is away."""
+    living = [node for i, node in enumerate(group.masters) if i != which]
+    destinations = [destination_at(group, node, "http://localhost:1") for node in living]
+    group.masters[which].kill()
+
+    async def store() -> list[object]:
+        queues = [
+            aio.connect(each, redis_url=group.url, spool_dir="", enqueue_timeout_seconds=3.0)
+            for each in destinations
+        ]
+        receipts = [await queue.enqueue(event("a")) for queue in queues]
+        for queue in queues:
+            await queue.aclose()
+        return receipts
+
+    assert asyncio.run(store()) == [IN_REDIS] * 2
+
+
 def test_signs_of_life_are_not_waited_for(group: ClusterGroup) -> None:
     """A worker's notes on a part that is away are given up at once, and raise nothing."""
     client = open_worker_client(group.url)
@@ -211,3 +236,40 @@ def test_what_was_watched_before_an_absence_is_watched_after_it(group: ClusterGr
         return False
 
     wait_until(is_watched, 30, what="a watch of the shard")
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_operators_see_what_lies_on_the_living_parts(group: ClusterGroup, which: int) -> None:
+    """Status, ledger and doctor show the other queues, name the part that is away, and exit with 1."""
+    lost, living = group.masters[which], set()
+    for node in group.masters:
+        destination = destination_at(group, node, "http://localhost:1")
+        queue = vwo_celery.connect(destination, redis_url=group.url, spool_dir="")
+        assert queue.enqueue(event("a")) == IN_REDIS
+        living |= {queue.name} if node is not lost else set()
+    lost.kill()
+    program = "from vwo_celery.cli import main; main()"
+    command = [sys.executable, "-c", program, "--redis-url", group.url]
+
+    def run(*words: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [*command, *words], capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.returncode, done.stdout
+
+    code, text = run("status", "--json")
+    status = json.loads(text)
+    assert "queues" in status, text
+    assert (code, {each["queue"] for each in status["queues"]}) == (1, living)
+    (part,) = status["parts_away"]
+    assert part["name"] == f"127.0.0.1:{lost.port}"
+    code, text = run("ledger", "--json")
+    assert (code, {each["queue"] for each in json.loads(text)}) == (1, living)
+    assert all(each["balanced"] and each["accepted"] == 1 for each in json.loads(text))
+    assert part["name"] in run("status")[1]
+    assert part["name"] in run("ledger")[1]
+    code, text = run("doctor", "--json")
+    findings = json.loads(text)
+    assert code == 1
+    assert any(part["name"] in each["what"] and each["state"] == "problem" for each in findings)
+    assert "ledger" in {each["check"] for each in findings}  # the last check of the queues was made

@@ -9,7 +9,8 @@ exception, so one fault hides no other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.doctor.broker import (
@@ -26,13 +27,31 @@ from vwo_celery.operating.doctor.spool import spool_finding
 from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, listener_finding
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.mastership import read_mastership
+from vwo_celery.queue.parts import Part, describe_away
 from vwo_celery.queue.permissions import missing, producer_needs, worker_needs
 from vwo_celery.queue.routes import wait_seconds
 from vwo_celery.queue.servers import read_servers
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
 
+_START_PART = "start that server, give each master a replica, and see its log"
+
 __all__ = ["BrokerFacts", "Finding", "examine"]
+
+
+def _permissions(fleet: Fleet) -> Iterator[Finding]:
+    yield permission_finding(
+        missing(fleet, worker_needs()), missing(fleet, producer_needs()).commands
+    )
+
+
+def _unless_away(parts: Sequence[Part], findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The findings; of those that ask a part of a Cluster that is away, none."""
+    try:
+        yield from findings
+    except QueueUnavailable:
+        if not parts:
+            raise
 
 
 def examine(
@@ -56,16 +75,19 @@ def examine(
         mastership = read_mastership(fleet.client)
         if mastership is not None:
             yield sentinel_finding(mastership)
+        parts = fleet.leave_parts_away()
+        for part in parts:
+            yield problem("redis", describe_away(part, time.time()), _START_PART)
         for facts in read_servers(fleet.client):
             yield from server_findings(facts)
-        yield permission_finding(
-            missing(fleet, worker_needs()), missing(fleet, producer_needs()).commands
-        )
-        listeners = fleet.listeners()
-        yield listener_finding(listeners)
-        yield beat_finding(fleet.last_sweeps_ms(), fleet.now_ms(), settings)
-        yield lanes_finding(wait_seconds(fleet.routes(), fleet.now_ms()))
-        yield from misdirected_finding(*fleet.last_misdirected(), fleet.now_ms())
+        yield from _unless_away(parts, _permissions(fleet))
+        if not fleet.hints.is_resting(fleet.keys.listeners):
+            listeners = fleet.listeners()
+            yield listener_finding(listeners)
+        if not fleet.hints.is_resting(fleet.keys.pulse):
+            yield beat_finding(fleet.last_sweeps_ms(), fleet.now_ms(), settings)
+            yield lanes_finding(wait_seconds(fleet.routes(), fleet.now_ms()))
+            yield from misdirected_finding(*fleet.last_misdirected(), fleet.now_ms())
         yield from queue_findings(fleet, settings)
     except QueueUnavailable as exc:
         remedy = "start it, or correct redis_url (VWO_CELERY_REDIS_URL, --redis-url)"
