@@ -42,6 +42,20 @@ def test_a_hold_without_a_cause_keeps_what_is_noted(world: World) -> None:
     assert world.changes() == {"meta": {"held_until": world.at(6_000)}}
 
 
+def test_workers_that_decline_keep_the_reason_of_a_circuit(world: World) -> None:
+    """An open circuit outlasts the workers that may not send, so its reason stays; theirs is renewed."""
+    world.given()
+    world.shard.hold(world.at(4_000), by="workers", why="worker 1 may not")
+    world.shard.hold(world.at(5_000), by="workers", why="worker 2 may not")
+    state = world.client.hmget(world.shard.keys.meta, "held_by", "held_why")
+    world.shard.hold(world.at(5_000), by="refusal", why="VWO answered 404")
+
+    world.call(world.shard.hold, world.at(6_000), by="workers", why="worker 1 may not")
+
+    assert state == [b"workers", b"worker 2 may not"]
+    assert world.changes() == {"meta": {"held_until": world.at(6_000)}}
+
+
 def test_a_new_hold_begins_anew(world: World) -> None:
     """After a hold has ended, the next one has its own beginning and no old reason."""
     world.given()

@@ -200,5 +200,9 @@ def _status_notes(view: QueueView, settings: Settings) -> list[tuple[str, str]]:
 
 
 def _released(view: QueueView) -> str:
-    until = span(view.next_try_seconds or 0)
-    return f"released, next attempt in {until}, attempt {view.attempt} failed: {view.error}"
+    due, stopped = view.next_try_seconds or 0, view.stopped
+    if stopped is not None and stopped.needs_person:
+        when = "no attempt while it is paused"
+    else:
+        when = f"next attempt in {span(max(due, (stopped and stopped.next_try_seconds) or 0))}"
+    return f"released, {when}, attempt {view.attempt} failed: {view.error}"

@@ -215,7 +215,7 @@ class Declining:
         self._fleet.leave_wakeups(shard.queue, shard.number, [token])
 
     def _hold(self, shard: Shard, token: str, why: str) -> None:
-        shard.hold(self._fleet.now_ms() + int(1000 * _HOLD_SECONDS))
+        shard.hold(self._fleet.now_ms() + int(1000 * _HOLD_SECONDS), by="workers", why=why)
         shard.free_slot(token)
         self._once.error(
             f"held {shard.queue} {why}",

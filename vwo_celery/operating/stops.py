@@ -32,7 +32,8 @@ class Stop(msgspec.Struct, frozen=True):
         why: The reason: of an operator, or the last answer of VWO's.
         for_seconds: Time since it began; None if that is not known.
         next_try_seconds: Time until a batch is sent as a probe, 0 if it is due; None if nothing is
-            sent until an operator resumes the queue.
+            sent until an operator resumes the queue. Where no worker may send it, the time until
+            that is looked at again.
     """
 
     by: str
@@ -55,6 +56,8 @@ class Stop(msgspec.Struct, frozen=True):
         by = f"({since}{_CAUSES.get(self.by, self.by)})"
         if self.next_try_seconds is None:
             return f"paused: {self.why} {by}"
+        if self.by == "workers":
+            return f"stopped: {self.why} {by}; it goes on by itself as soon as one may"
         until = f"in {span(self.next_try_seconds)}" if self.next_try_seconds else "now"
         why = f"{self.why} " if self.why else ""
         return f"stopped: {why}{by}; one batch is sent as a probe {until}"

@@ -253,6 +253,8 @@ def _why_pending(fleet: Fleet, shards: Iterable[Shard]) -> str:
             return f"the queue is paused: {snapshot.paused}"
         if snapshot.held_until_ms and snapshot.held_by == "refusal":
             return f"the queue is stopped until VWO accepts again: {snapshot.held_why}"
+        if snapshot.held_until_ms and snapshot.held_by == "workers":
+            return f"no worker that listens may send it: {snapshot.held_why}"
         for batch in snapshot.batches:
             if batch.state == "released":
                 return f"VWO did not accept it yet: {batch.error}"

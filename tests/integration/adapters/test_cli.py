@@ -74,7 +74,23 @@ def test_status_shows_what_is_stuck_since_when_and_why(queues: Queues, run: Run)
     assert re.search(r"last sweeps: beat [\d.]+ s ago", shown)
     assert re.search(rf"{queue.name} 2 5 [\d.]+ s of 60 s 0 5 0", shown)
     assert f"{queue.name}: paused: VWO answered 401: check sdk_key" in shown
-    assert re.search(r"next attempt in \d+ s, attempt 1 failed: VWO answered 503", shown)
+    assert "released, no attempt while it is paused, attempt 1 failed: VWO answered 503" in shown
+
+
+def test_status_names_no_attempt_before_the_probe(queues: Queues, run: Run) -> None:
+    """A released batch of a stopped queue is attempted when the queue is, not when it is due itself."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.release(queue, "VWO answered 503", 30.0)
+    flowing = flat(run("status").stdout)
+    queues.shard(queue).hold(queues.fleet.now_ms() + 900_000, by="outage", why="VWO answered 503")
+
+    stopped = flat(run("status").stdout)
+
+    assert re.search(
+        r"released, next attempt in \d+ s, attempt 1 failed: VWO answered 503", flowing
+    )
+    assert "released, next attempt in 15 min, attempt 1 failed: VWO answered 503" in stopped
 
 
 @pytest.mark.declared_keys("declined", "declined_queues")

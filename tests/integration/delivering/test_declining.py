@@ -12,6 +12,7 @@ from vwo_celery import signals
 from vwo_celery.delivering import declining
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
+from vwo_celery.operating.stops import stop_of
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.declines import declines_of
 from vwo_celery.queue.fleet import Fleet
@@ -82,6 +83,13 @@ def test_a_queue_that_all_decline_is_held_for_moments(
     state = made.state
     assert 0 < state.held_until_ms - state.now_ms <= 1000 * declining._HOLD_SECONDS
     assert not state.paused
+    stopped = stop_of([state])
+    assert stopped is not None
+    assert stopped.by == "workers"
+    assert str(stopped).startswith("stopped: this worker may not send to ")
+    assert str(stopped).endswith(
+        "since no worker may send it); it goes on by itself as soon as one may"
+    )
     fleet.note_listener("other:2")
     later(made, declining._ASK_SECONDS)
     redis = fleet.client

@@ -75,8 +75,11 @@ def test_workers_that_decline_a_queue_are_named(queues: Queues) -> None:
     note_decline(queues.fleet, queue.name, "web:1", "this worker may not send to 'a'")
     (one,) = examine(queues)["declined"]
     note_decline(queues.fleet, queue.name, "web:2", "this worker may not send to 'b'")
-    (every,) = examine(queues)["declined"]
+    queues.shard(queue).hold(queues.fleet.now_ms() + 5_000, by="workers", why="may not send")
+    examined = examine(queues)
+    (every,), (stopped,) = examined["declined"], examined["stopped"]
 
+    assert stopped.state == "ok", "VWO has not failed"
     assert (nobody.state, one.state, every.state) == ("ok", "warn", "problem")
     assert "web:1: this worker may not send to 'a'" in one.what
     assert "web:2" not in one.what

@@ -226,14 +226,18 @@ def test_deliveries_of_a_release_without_notes_count(
 
 
 def test_a_flush_tells_why_it_is_pending(redis: redis_py.Redis, redis_url: str) -> None:
-    """A flush whose time is over gives the reason: a pause, or an answer of VWO."""
+    """A flush whose time is over gives the reason: workers that may not send it, or a pause."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
+    (shard,) = producer_of(queue).shards
     producer_of(queue).fleet.note_listener("a worker")
-    producer_of(queue).shards[0].pause("401 Unauthorized")
+    shard.hold(1, by="workers", why="this worker may not send to 'a'")
+    declined = queue.flush_events(timeout_seconds=0).reason
+    shard.pause("401 Unauthorized")
 
     result = queue.flush_events(timeout_seconds=0)
 
+    assert declined == "no worker that listens may send it: this worker may not send to 'a'"
     assert (result.pending, result.reason) == (1, "the queue is paused: 401 Unauthorized")
 
 

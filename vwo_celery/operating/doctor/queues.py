@@ -155,8 +155,12 @@ def _paused(views: list[QueueView]) -> Finding:
 
 
 def _stopped(views: list[QueueView]) -> Finding:
-    """Judge the queues that heal by themselves: VWO may have refused for so long that it will not."""
-    stopped = [view for view in views if view.stopped and not view.stopped.needs_person]
+    """Judge the queues that heal by themselves: VWO may have refused for so long that it will not.
+
+    Those that no worker may send are `_declined`'s.
+    """
+    healing = [view for view in views if view.stopped and not view.stopped.needs_person]
+    stopped = [view for view in healing if view.stopped and view.stopped.by != "workers"]
     if not stopped:
         return ok("stopped", "no queue waits for VWO to accept again")
     refused = [view for view in stopped if view.stopped and view.stopped.by == "refusal"]
