@@ -28,6 +28,7 @@ NOW = 1_800_000_000_000
 EVENT = 100
 MINUTE = 60_000
 DELIVERED, TOO_LARGE = Outcome(verdict=Verdict.DELIVERED), Outcome(verdict=Verdict.TOO_LARGE)
+REJECTED = Outcome(verdict=Verdict.REJECTED)
 
 counts = st.integers(1, 5_000)
 amounts = st.integers(1, 10_000_000)
@@ -131,6 +132,30 @@ def test_a_worker_that_stops_sends_nothing_more() -> None:
     found = search([9] * 8, lambda *_: pytest.fail("nothing is to be sent"), lambda: False)
 
     assert (found.accepted, found.undecided) == ([], [(0, 8)])
+    assert not found.all_refused
+
+
+def test_events_that_vwo_cannot_read_hide_no_size() -> None:
+    """Where the smallest events are malformed, others are tried, and a size is found."""
+
+    def post(start: int, end: int) -> Outcome:
+        if end - start > 2:
+            return TOO_LARGE
+        return REJECTED if start < 3 else DELIVERED
+
+    found = search([1, 1, 1, 9, 9, 9, 9, 9], post, lambda: True)
+
+    assert found.refused == [0, 1]
+    assert found.accepted == [(4, 5)]
+    assert found.undecided == [(2, 4), (5, 8)]
+
+
+def test_no_event_is_to_blame_while_vwo_reads_none() -> None:
+    """If VWO reads no event of those tried, that ends the search and blames none of them."""
+    found = search([9] * 500, lambda *_: REJECTED, lambda: True)
+
+    assert (found.accepted, found.refused, found.undecided) == ([], [], [(0, 500)])
+    assert found.stopped is REJECTED
     assert not found.all_refused
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from vwo_celery.delivering import refusals, settling, sizes
 from vwo_celery.delivering.attempts import Announcement, Attempt
 from vwo_celery.queue.batches import Passed
-from vwo_celery.sending.outcomes import Answer, Outcome
+from vwo_celery.sending.outcomes import Answer, Outcome, Verdict
 
 #: Size up to which no single event is dead-lettered as too large: no limit on the way is so low, in
 #: bytes.
@@ -73,6 +73,16 @@ def _search(attempt: Attempt, encoded: list[bytes], outcome: Outcome) -> list[An
         return refusals.settle_parts(attempt, encoded, found, outcome.error or "")
     if found.all_refused:
         return refusals.hold_back(attempt, encoded, outcome)
+    stopped = found.stopped
+    if (
+        stopped is not None
+        and stopped.verdict is Verdict.REJECTED
+        and refusals.passed_since(attempt)
+    ):
+        half = (len(encoded) + 1) // 2  # of smaller parts, the search for bad events tells which
+        return settling.split_in_two(
+            attempt, encoded, half, error=outcome.error or "", outcome=outcome
+        )
     return refusals.release_after_search(attempt, encoded, found, outcome)
 
 

@@ -9,15 +9,21 @@ batch that passes. Where a larger one does not pass, the next attempt at one wai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from vwo_celery.delivering.bisection import Range, Searched
 from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST
 from vwo_celery.queue.batches import Passed
 from vwo_celery.sending.outcomes import Outcome, Verdict
 
+#: Sends a range of events; None if that was not possible.
+Post = Callable[[int, int], Outcome | None]
 #: Growth of the allowed size after each full batch that passes.
 _GROWTH = 2
+#: Ranks by size, in eighths of a batch, of the single events that a search tries, the smallest first.
+_EIGHTHS = (0, 4, 2, 6, 1, 3, 5, 7)
+#: Outcomes that say whether a range passes.
+_CONCLUSIVE = (Verdict.DELIVERED, Verdict.TOO_LARGE, Verdict.REJECTED)
 #: Bounds of the time after a larger batch was refused in which none is tried; it doubles, in ms.
 FIRST_WAIT_MS, LONGEST_WAIT_MS = 60_000, 3_600_000
 #: Refusals after which the wait is the longest.
@@ -81,13 +87,14 @@ def after_search(encoded_sizes: Sequence[int], found: Searched, now_ms: int) -> 
 
 def search(
     encoded_sizes: Sequence[int],
-    post: Callable[[int, int], Outcome | None],
+    post: Post,
     may_go_on: Callable[[], bool],
 ) -> Searched:
     """Find a size that passes, in a batch that is too large as a whole.
 
     The smallest event is sent first, alone: if even that is too large, it is not the size, and
-    nothing more is sent. Then halves of the rest, until one passes.
+    nothing more is sent. If VWO cannot read it, which says nothing of its size, events of other sizes
+    are tried. Then halves of the rest, until one passes.
 
     Args:
         encoded_sizes: Bytes of each event, 2 and up, a separator included, the oldest first.
@@ -95,37 +102,72 @@ def search(
         may_go_on: Asked before each call of *post*; False ends the search.
 
     Returns:
-        The ranges that passed, one or two or none; all others are undecided. `stopped` is an
-        outcome other than "too large" that ended it.
+        The ranges that passed, one or two or none; beside them, single events that VWO cannot read;
+        all others are undecided. `stopped` is an outcome that ended the search early.
     """
     found, total = Searched(), len(encoded_sizes)
-    smallest = min(range(total), key=encoded_sizes.__getitem__)
-    for number, (start, end) in enumerate(_tries(smallest, total)):
-        outcome = post(start, end) if may_go_on() else None
-        if outcome is None or outcome.verdict not in (Verdict.DELIVERED, Verdict.TOO_LARGE):
-            found.stopped = outcome
-            break
-        passed = outcome.verdict is Verdict.DELIVERED
-        if passed:
-            found.accepted.append((start, end))
-        is_first = number == 0
-        if passed is not is_first:  # not even the smallest event passes; or a larger range does
-            found.finished = True
-            break
-    found.undecided = _others(found.accepted, total)
+    if _find_single(found, encoded_sizes, post, may_go_on):
+        rest = _others(_decided(found), total)
+        _find_range(found, max(rest, key=_length, default=(0, 0)), post, may_go_on)
+    else:
+        found.refused = []  # while nothing passes, no event is to blame
+    found.undecided = _others(_decided(found), total)
     return found
 
 
-def _tries(smallest: int, total: int) -> Iterator[Range]:
-    """The smallest event, then ever smaller halves of the larger range beside it."""
-    yield smallest, smallest + 1
-    start, end = max((0, smallest), (smallest + 1, total), key=lambda each: each[1] - each[0])
-    count = end - start
-    while True:
+def _find_single(
+    found: Searched, encoded_sizes: Sequence[int], post: Post, may_go_on: Callable[[], bool]
+) -> bool:
+    """Whether a single event passed; without one, the search is finished or stopped."""
+    for number, event in enumerate(_singles(encoded_sizes)):
+        outcome = post(event, event + 1) if may_go_on() else None
+        if outcome is not None and outcome.verdict is Verdict.DELIVERED:
+            found.accepted.append((event, event + 1))
+            return True
+        if outcome is not None and outcome.verdict is Verdict.REJECTED:
+            found.refused.append(event)
+            found.stopped = outcome
+        elif outcome is None or outcome.verdict is not Verdict.TOO_LARGE:
+            found.stopped = outcome
+            return False
+        elif number == 0:
+            found.finished = True
+            return False
+    return False
+
+
+def _find_range(found: Searched, rest: Range, post: Post, may_go_on: Callable[[], bool]) -> None:
+    """Send ever smaller parts of a range, from its begin, until one passes."""
+    found.stopped = None
+    start, count = rest[0], _length(rest)
+    while count > 0:
         count = (count + 1) // 2
-        yield start, start + count
-        if count == 1:
+        outcome = post(start, start + count) if may_go_on() else None
+        if outcome is None or outcome.verdict not in _CONCLUSIVE:
+            found.stopped = outcome
             return
+        if outcome.verdict is Verdict.DELIVERED:
+            found.accepted.append((start, start + count))
+            break
+        if count == 1:
+            if outcome.verdict is Verdict.REJECTED:
+                found.refused.append(start)
+            break
+    found.finished = True
+
+
+def _singles(encoded_sizes: Sequence[int]) -> list[int]:
+    """The smallest event, and events of sizes spread over the whole batch, each once."""
+    by_size = sorted(range(len(encoded_sizes)), key=encoded_sizes.__getitem__)
+    return list(dict.fromkeys(by_size[len(by_size) * eighths // 8] for eighths in _EIGHTHS))
+
+
+def _decided(found: Searched) -> list[Range]:
+    return [*found.accepted, *((event, event + 1) for event in found.refused)]
+
+
+def _length(of: Range) -> int:
+    return of[1] - of[0]
 
 
 def _others(ranges: Sequence[Range], total: int) -> list[Range]:

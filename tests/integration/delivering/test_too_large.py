@@ -115,6 +115,50 @@ def test_no_larger_batch_is_tried_before_its_time(make: Make, vwo: Vwo, redis: A
     assert int(redis.hget(made.shard.keys.meta, "fit_refusals")) == 1
 
 
+# -- malformed events in a batch that is too large
+
+
+def too_large_or_malformed(numbers: list[int]) -> int | None:
+    """413 for more than four events, 400 for an even number among them."""
+    if len(numbers) > 4:
+        return 413
+    return 400 if any(number % 2 == 0 for number in numbers) else None
+
+
+def test_small_malformed_events_keep_no_large_batch_back(make: Make, vwo: Vwo) -> None:
+    """Where the smallest events of each large batch are malformed, all others are delivered."""
+    made = proven(make(per_request=8))
+    vwo.judge = too_large_or_malformed
+
+    for first in (0, 8, 16):
+        numbers = range(first, first + 8)
+        made.queue.enqueue_many([event(number, 20 * (number % 2)) for number in numbers])
+    made.deliver_until(lambda: made.state.delivered + made.state.events("dead") == 25)
+
+    assert made.taken == Counter([100, *range(1, 24, 2)])
+    assert made.state.balanced
+    purge(made)
+
+
+@pytest.mark.declared_keys(*KEPT, "open")
+def test_a_large_batch_of_malformed_events_is_split_once_another_passes(
+    make: Make, vwo: Vwo
+) -> None:
+    """A batch that is too large and all malformed waits, until another one has passed: it is to blame."""
+    made = proven(make(per_request=8))
+    vwo.judge = too_large_or_malformed
+    made.enqueue(*range(0, 16, 2))
+    made.deliver()
+    assert made.state.events("dead") == 0
+
+    good = iter(range(101, 10_000, 2))
+    made.deliver_until(lambda: made.enqueue(next(good)) or made.state.events("dead") == 8)
+
+    assert all(number % 2 or number == 100 for number in made.taken)
+    assert max(made.taken.values()) == 1
+    purge(made)
+
+
 # -- single events
 
 
