@@ -299,7 +299,6 @@ ROWS = (
         fault="60 more queues with five batches each; VWO takes a second",
         inflict=overload,
         seconds=10,
-        least_requests=2,
         soak=False,
     ),
 )
