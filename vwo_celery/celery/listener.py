@@ -156,9 +156,7 @@ class _Loop(threading.Thread):
     def _serve_once(self) -> None:
         self._fallback.look()  # an application of this host may have ended with events on its disk
         now = time.monotonic()
-        if now >= self._note_due:
-            self.fleet.note_listener(self.listener)
-            self._note_due = now + _NOTE_SECONDS
+        self._note_that_it_listens()
         if now >= self._sweep_due:
             self._sweep_due = now + self._sweep_if_overdue()
         if now >= self._stall_due:
@@ -168,6 +166,12 @@ class _Loop(threading.Thread):
         wakeup = self._next_wakeup(max(_SHORTEST_WAIT_SECONDS, min(_WAIT_SECONDS, due)))
         if wakeup is not None:
             self._start(wakeup)
+
+    def _note_that_it_listens(self) -> None:
+        now = time.monotonic()
+        if now >= self._note_due:
+            self.fleet.note_listener(self.listener)
+            self._note_due = now + _NOTE_SECONDS
 
     def _next_wakeup(self, wait_seconds: float) -> Wakeup | None:
         """Wait for a wake-up; while the part of a Cluster with them is away, wait for the next sweep."""
@@ -205,8 +209,9 @@ class _Loop(threading.Thread):
         passed = (fleet.now_ms() - last) / 1000
         if 0 <= passed < silence:  # below 0 where Redis' clock stepped back
             return silence - passed
-        for found in sweeping.sweep(self.fleet, by="listener"):
+        for found in sweeping.sweep_step_by_step(self.fleet, by="listener"):
             self._start(found)
+            self._note_that_it_listens()  # a thousand messages may take a while
         return silence
 
     def _look_for_stall(self) -> None:

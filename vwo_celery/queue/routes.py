@@ -17,7 +17,7 @@ _MARGIN_MS = 2_000
 _SHORTEST_QUIET_MS = 3_000
 _LONGEST_QUIET_MS = 60_000
 #: Time after which a route that nothing is published on no longer counts beside others.
-_FORGOTTEN_MS = 600_000
+_FORGOTTEN_MS = 60_000
 #: Age up to which the last start of a task tells how long messages wait at present.
 _RECENT_MS = 60_000
 #: A time later than any: whatever is older than a slot's time is lost.

@@ -8,6 +8,7 @@ that is only a hint: if it is lost, one message more is sent.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from vwo_celery.connections import unavailable
 from vwo_celery.queue import sweeping
@@ -71,8 +72,10 @@ def answer(fleet: Fleet) -> None:
     fleet.hints.attempt(fleet.keys.pulse, "the answer to a sweep", forget, None)
 
 
-def sweep_if_due(fleet: Fleet, settings: Settings) -> list[Wakeup]:
+def sweep_if_due(fleet: Fleet, settings: Settings) -> Iterator[Wakeup]:
     """Sweep for beat, unless one has just run: messages may come late, and many at once.
+
+    The next shards are swept when the wake-ups of those before them are taken.
 
     Raises:
         QueueUnavailable: Redis did not answer; the next sweep makes up for it.
@@ -82,5 +85,5 @@ def sweep_if_due(fleet: Fleet, settings: Settings) -> list[Wakeup]:
     passed_ms = fleet.reader.now_ms() - last_ms
     if 0 <= passed_ms < as_ms(_RECENT_SHARE * settings.sweep_interval_seconds):
         fleet.note_sweep("beat", at_ms=last_ms)
-        return []
-    return sweeping.sweep(fleet, by="beat")
+        return
+    yield from sweeping.sweep_step_by_step(fleet, by="beat")

@@ -7,6 +7,7 @@ lost; a wake-up's slot expires, and the next sweep goes on.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -35,6 +36,8 @@ AUDITED_QUEUES = 100
 _LOST_AFTER_MS = 3_000
 #: Time after which the sweep forgets a shard that has held nothing.
 IDLE_SECONDS = 600.0
+#: Shards whose slots are given out before the messages of those before them are published.
+SHARDS_AT_ONCE = 100
 
 
 def tokens(stem: str, count: int) -> Iterator[str]:
@@ -55,6 +58,15 @@ def sweep(fleet: Fleet, *, by: str) -> list[Wakeup]:
     Raises:
         QueueUnavailable: Redis did not answer; the next sweep makes up for it.
     """
+    return list(sweep_step_by_step(fleet, by=by))
+
+
+def sweep_step_by_step(fleet: Fleet, *, by: str) -> Iterator[Wakeup]:
+    """Do the same, some shards at a time: each part is swept when the wake-ups before it are taken.
+
+    A slot whose message is published long after it was given out would count as lost, and be given
+    out again while its message waits.
+    """
     now_ms, lost_until_ms, routes = _look_at_routes(fleet, by)
     fleet = fleet.reader  # no shard waits for a part that is away; a later sweep finds it again
     names = fleet.watched_names()
@@ -62,11 +74,15 @@ def sweep(fleet: Fleet, *, by: str) -> list[Wakeup]:
         names += _audit(fleet, frozenset(names))
     names = fleet.on_living_parts(names)
     due, overdue, _ = due_shards(fleet, names, as_ms(IDLE_SECONDS), lost_until_ms)
-    wakeups, idle = _sweep_all(fleet, due, lost_until_ms)
+    idle: list[Shard] = []
+    for start in range(0, len(due), SHARDS_AT_ONCE):
+        wakeups, still = _sweep_all(fleet, due[start : start + SHARDS_AT_ONCE], lost_until_ms)
+        idle += still
+        yield from wakeups
     _unwatch(fleet, idle)
-    if overdue and not wakeups and probe_is_due(routes, now_ms):
-        wakeups.append(Wakeup(overdue[0].queue, overdue[0].number, ""))
-    return wakeups
+    if overdue and probe_is_due(routes, now_ms):
+        waiting = random.choice(overdue)  # one that cannot leave holds up no other
+        yield Wakeup(waiting.queue, waiting.number, "")
 
 
 def _sweep_all(

@@ -157,11 +157,11 @@ def test_a_sweep_that_comes_late_does_nothing(redis: redis_py.Redis, make: Make)
     fleet.note_sweep("listener")
     (at_ms,) = fleet.last_sweeps_ms().values()
 
-    sweep_messages.sweep_if_due(fleet, settings)
+    list(sweep_messages.sweep_if_due(fleet, settings))
     skipped = fleet.last_sweeps_ms()
     fleet.note_sweep("listener", at_ms=at_ms - 31_000)
     fleet.note_sweep("beat", at_ms=at_ms - 31_000)
-    sweep_messages.sweep_if_due(fleet, settings)
+    list(sweep_messages.sweep_if_due(fleet, settings))
 
     assert skipped == {"listener": at_ms, "beat": at_ms}
     assert fleet.last_sweeps_ms()["beat"] >= at_ms

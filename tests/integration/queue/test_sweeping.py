@@ -17,7 +17,7 @@ from redis.connection import AbstractConnection
 import vwo_celery
 import vwo_celery.celery.listener
 import vwo_celery.celery.stopping
-from tools.producers import DESTINATION, KEPT, connect, numbers, snapshot, stored
+from tools.producers import BATCH, DESTINATION, KEPT, connect, numbers, snapshot, stored
 from tools.redis_commands import commands_sent
 from tools.redis_groups import ClusterGroup
 from tools.waiting import wait_until
@@ -419,6 +419,54 @@ def test_wakeups_that_were_overtaken_are_given_out_again(
     assert probe.token == ""
     assert len(again) == len({wakeup.token for wakeup in again}) == 6
     assert sweep(redis) == []
+
+
+def test_what_leaves_at_each_sweep_hides_no_lost_message(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    """Where another route goes on and every sweep finds a batch, lost messages are looked for, too."""
+    shard = overloaded(redis, redis_url)
+    pass_time(redis, shard, 4)
+    fleet = Fleet(redis, "vwo")
+    fleet.note_task("other@0", fleet.note_published("other@0"))
+    other = vwo_celery.connect(
+        replace(DESTINATION, account_id=2), batch_event_data=BATCH, redis_url=redis_url
+    )
+    other.enqueue({"n": 0})
+    make_due(producer_of(other).shards[0])
+
+    found = sweep(redis)
+
+    assert {wakeup.queue for wakeup in found if wakeup.token} == {other.name}
+    assert [wakeup.queue for wakeup in found if not wakeup.token] == [shard.queue]
+
+
+def test_slots_are_given_out_shortly_before_their_messages(redis: redis_py.Redis) -> None:
+    """However many queues are due, only some have slots while messages are published."""
+    fleet = Fleet(redis, "vwo")
+    with redis.pipeline(transaction=False) as pipe:
+        for account in range(201):
+            registration = another(account)
+            queue = registration.destination.queue
+            fleet.register(registration)
+            pipe.lpush(fleet.shard(queue, 0).keys.open, *[b"{}"] * BATCH["events_per_request"])
+        pipe.execute()
+    watched = all_of(fleet)
+    fleet.watch(*(shard.keys.name for shard in watched))
+
+    given, most = 0, 0
+    for _ in sweeping.sweep_step_by_step(fleet, by="beat"):
+        given += 1
+        slots = sum(redis.zcard(shard.keys.slots) for shard in watched)
+        most = max(most, slots - given)
+
+    assert given == len(watched)
+    assert most < 100
+
+
+def all_of(fleet: Fleet) -> list[Shard]:
+    """The first shard of each registered queue."""
+    return [fleet.shard(queue, 0) for queue in fleet.registrations().readable]
 
 
 # -- the cost of many shards
