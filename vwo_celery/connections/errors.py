@@ -48,6 +48,8 @@ def without_command(exc: BaseException) -> str:
 
 #: Words of Redis 6.2 and 7.0, and of later ones, for a command or key that a script's user may not use.
 DENIED_IN_SCRIPT: Final = ("The user executing the script can't", "ACL failure in script")
+#: Words in the error for any other command, key or channel that a user may not use.
+_DENIED: Final = "has no permissions"  # also in the answer to EXEC
 #: Words of error replies about the state of the whole server; a script passes them on.
 _STATES_OF_REDIS = (
     "OOM", "READONLY", "LOADING", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
@@ -72,6 +74,11 @@ REDIS_ERRORS = (RedisError, RedisClusterException)
 
 class MasterUnknown(MasterNotFoundError):
     """The Sentinels name no master, or are about to name another."""
+
+
+def is_denied(exc: BaseException | str) -> bool:
+    """Whether Redis works and its user may not do what was tried; *exc* may be an error's text."""
+    return any(words in str(exc) for words in (_DENIED, "NOPERM", *DENIED_IN_SCRIPT))
 
 
 def is_without_master(exc: BaseException) -> bool:

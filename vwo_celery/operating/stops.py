@@ -109,7 +109,7 @@ class Failing(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         attempts, events = count(self.attempts, "attempt"), count(self.events, "event")
-        return f"batch {self.batch} of {events} failed most, after {attempts}: {self.error}"
+        return f"batch {self.batch} of {events} failed most often, {attempts} so far: {self.error}"
 
 
 def failing_of(shards: Sequence[Snapshot]) -> Failing | None:

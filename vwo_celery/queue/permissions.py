@@ -17,7 +17,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import ClusterClient
-from vwo_celery.connections.errors import DENIED_IN_SCRIPT
+from vwo_celery.connections.errors import is_denied
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.scripts import names, script
@@ -59,7 +59,6 @@ _TRANSACTION: Final = ("MULTI", "EXEC")
 _SUBSCRIPTION: Final = ("SUBSCRIBE", "UNSUBSCRIBE")
 #: Longest wait for the answer to a subscription.
 _ANSWER_SECONDS: Final = 1.0
-_DENIED: Final = "has no permissions"  # in the answer to EXEC
 _OF_A_COMMAND: Final = re.compile(r"\brun (the '([\w|]+)|this command)")
 _IN_SCRIPT: Final = "return redis.pcall(unpack(ARGV))"
 
@@ -156,9 +155,7 @@ class _Trial:
             call(*words)
         except ResponseError as exc:
             text = str(exc)
-            if not isinstance(exc, NoPermissionError) and not any(
-                words in text for words in (_DENIED, *DENIED_IN_SCRIPT)
-            ):
+            if not isinstance(exc, NoPermissionError) and not is_denied(text):
                 return  # an error of another kind: the command may be run
             # The names are told only outside scripts; the command that failed may be another.
             if of_a_command := _OF_A_COMMAND.search(text):

@@ -14,6 +14,7 @@ import redis as redis_py
 from msgspec.structs import replace
 
 import vwo_celery
+from tools.command_line import run_command
 from tools.http_servers import Server, answering
 from tools.producers import DESTINATION, KEPT
 from vwo_celery import Settings
@@ -210,6 +211,26 @@ def test_the_doctor_tells_who_needs_it(users: Users) -> None:
     assert f"ACL SETUSER {USER} +lpush" in push.remedy
     users.make(*ALL)
     assert permission_finding(what_lacks(url), ()).state == "ok"
+
+
+def test_nobody_is_told_to_start_a_redis_that_denies(users: Users) -> None:
+    """Where Redis denies a command, each of ours says so, and says to give the user its rights."""
+    url = users.make(*ALL, "-smembers", "-publish")
+
+    said = {
+        name: run_command([name, "--redis-url", url]) for name in ("status", "health", "doctor")
+    }
+
+    for each in said.values():
+        text = " ".join((each.stdout + each.stderr).split()).lower()
+        assert each.exit_code == 1
+        assert "may not run" in text or "no permissions to run the 'smembers'" in text
+        assert "give its user the rights that it lacks" in text
+        assert "start it, or" not in text
+        assert "start redis" not in text
+    doctor = " ".join(said["doctor"].stdout.split())
+    assert "may not run PUBLISH, SMEMBERS, which workers need" in doctor
+    assert "give its user Celery's rights" in doctor
 
 
 # -- what is listed is enough, and is what the code uses

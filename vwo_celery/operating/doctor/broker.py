@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from vwo_celery.connections.errors import is_denied
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.operating.doctor.workers import START_WORKER
 from vwo_celery.text.amounts import count, span
@@ -57,11 +58,15 @@ def broker_findings(broker: BrokerFacts, listeners: Sequence[str]) -> Iterator[F
         remedy = "set broker_url (VWO_CELERY_BROKER_URL) to a single Redis, Sentinel or RabbitMQ"
         yield problem("broker", what, remedy)
     elif broker.error:
-        remedy = (
-            "start it, or correct broker_url (VWO_CELERY_BROKER_URL); until then only the "
-            "workers' listeners send, one batch at a time"
-        )
-        yield problem("broker", f"{broker.url} cannot be reached: {broker.error}", remedy)
+        denied = is_denied(broker.error)
+        remedy = "start it, or correct broker_url (VWO_CELERY_BROKER_URL)"
+        if denied:
+            remedy = (
+                "give its user Celery's rights, which are others than ours, or name another user"
+            )
+        remedy += "; until then only the workers' listeners send, one batch at a time"
+        failed = "refuses what Celery does" if denied else "cannot be reached"
+        yield problem("broker", f"{broker.url} {failed}: {broker.error}", remedy)
     elif broker.unchecked:
         yield ok("broker", f"{broker.url} was not tried: {broker.unchecked}")
     else:
@@ -104,7 +109,7 @@ def misdirected_finding(last_ms: int, namespace: str, now_ms: int) -> Iterator[F
     yield warn(
         "misdirected",
         f"{span(max(0.0, age_seconds))} ago a worker got a task message of {whose}: fleets that share "
-        "a Celery queue get each other's messages, and batches wait for a sweep",
+        "a Celery queue get each other's messages, and batches may wait for a sweep",
         "give each fleet a celery_queue of its own (VWO_CELERY_CELERY_QUEUE), and workers with -Q",
     )
 

@@ -5,7 +5,7 @@ Pure decisions on what the Sentinels say: nothing to lose.
 
 from __future__ import annotations
 
-from vwo_celery.connections.errors import is_without_master
+from vwo_celery.connections.errors import is_denied, is_without_master
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.queue.mastership import Mastership
 from vwo_celery.text.amounts import count, span
@@ -17,10 +17,14 @@ WAIT_FOR_SENTINEL = (
     "wait some seconds, Redis need not be started: a replica takes over. If none does, ask a "
     "Sentinel: SENTINEL CKQUORUM and SENTINEL REPLICAS with the service's name, and see its log"
 )
+#: What to do about a user who may not do what was tried.
+_GIVE_RIGHTS = "give its user the rights that it lacks, which are named under permissions of doctor"
 
 
 def remedy_of(exc: BaseException, otherwise: str) -> str:
-    """What to do about a Redis that cannot be used: wait for Sentinel's election, or *otherwise*."""
+    """What to do about a Redis that cannot be used: wait for Sentinel, give rights, or *otherwise*."""
+    if is_denied(exc):
+        return _GIVE_RIGHTS
     return WAIT_FOR_SENTINEL if is_without_master(exc) else otherwise
 
 
