@@ -157,4 +157,6 @@ def forget_circuit(shard: Shard) -> None:
         QueueUnavailable: Redis did not answer.
     """
     with unavailable(f"end of the circuit of {shard.queue}"):
-        shard.client.delete(shard.keys.circuit)
+        shard.client.execute_command(
+            "DEL", shard.keys.circuit
+        )  # redis-py's delete() may be for one node

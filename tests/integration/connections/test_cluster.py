@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import vwo_celery
+from tools.command_line import run_command
 from tools.producers import BATCH, DESTINATION, SOON_SECONDS, TIMEOUT_SECONDS, connect, numbers
 from tools.redis_groups import ClusterGroup, client_of, cluster_port
 from tools.under_load import LoadedInstallation
@@ -465,6 +466,34 @@ def test_a_cluster_that_is_away_is_no_error_of_connecting() -> None:
         with client_of(server) as client:
             client.execute_command("CLUSTER ADDSLOTS", *range(16_384))
         wait_until(lambda: queue.enqueue({"n": 1}) == IN_REDIS, 10, what="a push")
+
+
+def test_an_operator_has_every_command(group: ClusterGroup) -> None:
+    """Each command that changes queues does so on a Cluster, too."""
+    queue = connect_to(group.url, {"events_per_request": 1, "request_time_interval": 600}, shards=2)
+    assert all(queue.enqueue_many({"n": n} for n in range(4)))
+    (waiting, *_) = [
+        batch for shard in producer_of(queue).shards for batch in take_snapshot(shard).batches
+    ]
+    said = []
+
+    for words in (
+        ("pause", "--all", "--reason", "maintenance"), ("resume", "--all"),
+        ("dead", "add", "--batch", waiting.id), ("dead", "list"), ("dead", "redrive"),
+        ("dead", "add", "--batch", waiting.id), ("dead", "purge", "--yes"),
+        ("queues",), ("status",), ("ledger",),
+    ):  # fmt: skip
+        result = run_command([*words, "--redis-url", group.url])
+        assert result.exit_code == 0, (words, result.stdout + result.stderr)
+        said.append(" ".join(result.stdout.split()))
+
+    assert said[0].startswith("1 queue paused")
+    assert said[1].startswith("1 queue resumed")
+    assert said[2] == "1 event in 1 batch added"
+    assert said[4] == "1 event in 1 batch redriven"
+    assert said[6] == "1 event in 1 batch purged"
+    flushed = run_command(["flush", "--redis-url", group.url])
+    assert "no worker listens" in " ".join(flushed.stdout.split())
 
 
 def test_no_client_warns(group: ClusterGroup) -> None:
