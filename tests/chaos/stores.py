@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -96,13 +97,28 @@ class ClusterStore(Store):
 
     def __init__(self, _: Path) -> None:
         super().__init__()
-        self.group = ClusterGroup(3, 0, *_DURABLE)
+        self.group = ClusterGroup(3, 0, *_DURABLE, "--cluster-require-full-coverage", "no")
 
     def open(self) -> None:
         """Start the group."""
         self.stack.enter_context(self.group)
         self.applications_url = self.worker_url = self.group.url
         self.client = open_client(self.group.url, timeout_seconds=_TIMEOUT_SECONDS)
+
+    def grow(self, key: str, hold: Callable[[], None]) -> None:
+        """Let a node join, and move the slot of *key* to it; *hold* is called while Redis answers ASK."""
+        slot = self.group.slot_of(key)
+        source, target = self.group.owner_of(slot), self.group.grow()
+        self.group.begin_move(slot, source, target)
+        self.group.move_keys(slot, source, target)
+        hold()
+        self.group.end_move(slot, source, target)
+
+    def master_without(self, key: str, others: Iterable[str]) -> RedisServer:
+        """A master that holds one of *others*, and not *key*."""
+        owner = self.group.owner_of(self.group.slot_of(key))
+        holders = [self.group.owner_of(self.group.slot_of(other)) for other in others]
+        return next(node for node in holders if node is not owner)
 
     def move(self, key: str) -> None:
         """Move the slot of *key* to another master while it is in use."""

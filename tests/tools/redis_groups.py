@@ -270,7 +270,7 @@ class ClusterGroup:
             client.execute_command("CLUSTER SET-CONFIG-EPOCH", len(self.nodes) + 1)
             client.execute_command("CLUSTER MEET", _HOST, self.nodes[0].port)
         self.nodes.append(node)
-        self._wait_until_ok()
+        self.wait_until_ok()
         return node
 
     def _node(self) -> RedisServer:
@@ -337,7 +337,7 @@ class ClusterGroup:
                 if number < self._masters:
                     slots = range(number * share, min(SLOTS, (number + 1) * share))
                     client.execute_command("CLUSTER ADDSLOTS", *slots)
-        self._wait_until_ok()
+        self.wait_until_ok()
         with client_of(self.nodes[0]) as first:
             name = _id_of(first)
         replicas = self.nodes[self._masters :]
@@ -345,9 +345,10 @@ class ClusterGroup:
             with client_of(node) as client:
                 client.execute_command("CLUSTER REPLICATE", name)
         await_replicas(self.nodes[0], len(replicas))
-        self._wait_until_ok()
+        self.wait_until_ok()
 
-    def _wait_until_ok(self) -> None:
+    def wait_until_ok(self) -> None:
+        """Return once every node knows every other, and says that all slots are served."""
         wait_until(lambda: all(map(self._is_ok, self.nodes)), _READY_SECONDS, what="the cluster")
 
     def _is_ok(self, node: RedisServer) -> bool:

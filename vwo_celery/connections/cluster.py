@@ -145,6 +145,10 @@ class ClusterClient(RedisClusterCommands):
         nodes = cluster.nodes_manager.slots_cache.get(cluster.keyslot(key))
         return str(nodes[0].name) if nodes else ""
 
+    def get_node(self, host: Any = None, port: Any = None, node_name: Any = None) -> Any:
+        """A node of redis-py's list; its commands that go to all nodes ask for it."""
+        return self.cluster.get_node(host, port, node_name)
+
     def node(self, name: str) -> Any:
         """A client of the node that is named "HOST:PORT"."""
         cluster = self.cluster

@@ -17,6 +17,7 @@ from chaos.fleet import LEASE_SECONDS, Fleet, Kit
 from chaos.stores import ClusterStore, SentinelStore
 from tools import redis_outages as outages
 from tools.tcpproxy import TcpProxy
+from vwo_celery.queue.keys import fleet_keys
 from vwo_celery.testing import RedisServer
 
 #: Names of the append-only log in the folder of a server.
@@ -122,6 +123,27 @@ def resharded(fleet: Fleet) -> Iterator[None]:
     for _ in range(_MOVES):
         fleet.store.move(fleet.shard.keys.open)
     yield
+
+
+@contextmanager
+def grown(fleet: Fleet) -> Iterator[None]:
+    """A node joins a cluster, and the queue's slot moves to it, a second between two nodes."""
+    assert isinstance(fleet.store, ClusterStore)
+    fleet.store.grow(fleet.shard.keys.open, lambda: fleet.hold(1))
+    yield
+
+
+@contextmanager
+def part_killed(fleet: Fleet) -> Iterator[None]:
+    """SIGKILL of a master without a replica that holds keys of all queues, and not the queue."""
+    assert isinstance(fleet.store, ClusterStore)
+    keys = fleet_keys("vwo")
+    shared = (keys.queues, keys.watched, keys.wakeups, keys.pulse, keys.listeners)
+    master = fleet.store.master_without(fleet.shard.keys.open, shared)
+    master.kill()
+    yield
+    master.start()
+    fleet.store.group.wait_until_ok()
 
 
 #: Rows of the fault matrix.
@@ -247,6 +269,23 @@ ROWS = (
         inflict=resharded,
         seconds=1,
         kit=Kit(store="cluster", own_broker=True),
+        soak=False,
+    ),
+    Row(
+        name="cluster-grows",
+        fault="a node joins a Redis Cluster, and the queue's slot moves to it",
+        inflict=grown,
+        seconds=1,
+        kit=Kit(store="cluster", own_broker=True),
+        soak=False,
+    ),
+    Row(
+        name="cluster-part-away",
+        fault="a master that holds keys of all queues killed for 20 s, no replica; delivery goes on",
+        inflict=part_killed,
+        seconds=20,
+        kit=Kit(store="cluster", own_broker=True),
+        least_requests=5,
         soak=False,
     ),
 )
