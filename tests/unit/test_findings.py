@@ -100,12 +100,13 @@ BROKER = BrokerFacts(url="redis://broker", queue="events", workers=("w1", "w2"),
         ({}, ["h:1"], "ok", "1 worker consumes Celery queue 'events'"),
         ({"consumers": ()}, ["h:1"], "problem", "nobody consumes Celery queue 'events'; 2 workers"),
         ({"consumers": (), "workers": ()}, [], "problem", "our tasks are never run"),
-        ({"consumers": (), "workers": ()}, ["h:1"], "warn", "no worker answered"),
+        ({"consumers": (), "workers": ()}, ["h:1"], "warn", "no worker answered, though 1"),
+        ({"consumers": (), "workers": ()}, None, "warn", "whether one listens cannot be read"),
         ({"strangers": ("w1",)}, ["h:1"], "problem", "w1 consumes Celery queue 'events' without"),
     ],
 )
 def test_who_consumes_our_tasks(
-    changes: dict[str, object], listeners: list[str], state: str, words: str
+    changes: dict[str, object], listeners: list[str] | None, state: str, words: str
 ) -> None:
     """A Celery queue that nobody consumes, or only workers that lack our tasks, is a problem."""
     reached, consumers = broker_findings(msgspec.structs.replace(BROKER, **changes), listeners)

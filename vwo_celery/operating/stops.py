@@ -15,9 +15,9 @@ from vwo_celery.text.amounts import count, span
 #: Causes in words; of an older release's pause the cause is not known.
 _CAUSES = {
     "operator": "by an operator",
-    "refusal": "since VWO refuses it",
-    "outage": "since VWO keeps failing",
-    "workers": "since no worker may send it",
+    "refusal": "because VWO refuses it",
+    "outage": "because VWO keeps failing",
+    "workers": "because no worker may send it",
     "": "by an operator or a worker",
 }
 #: Time after which a stop that heals by itself is a person's business all the same.

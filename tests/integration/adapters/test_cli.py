@@ -353,7 +353,7 @@ def test_a_stop_is_told_everywhere(queues: Queues, run: Run) -> None:
     (listed,) = document(run("queues", "--json"))
 
     assert all("VWO answered 404" in text for text in told)
-    assert all("since VWO refuses it" in text and "10 min" in text for text in told)
+    assert all("because VWO refuses it" in text and "10 min" in text for text in told)
     stop = view["stopped"]
     assert (stop["by"], stop["why"]) == ("refusal", "VWO answered 404")
     assert 0 <= stop["for_seconds"] < 60

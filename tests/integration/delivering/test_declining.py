@@ -88,7 +88,7 @@ def test_a_queue_that_all_decline_is_held_for_moments(
     assert stopped.by == "workers"
     assert str(stopped).startswith("stopped: this worker may not send to ")
     assert str(stopped).endswith(
-        "since no worker may send it); it goes on by itself as soon as one may"
+        "because no worker may send it); it goes on by itself as soon as one may"
     )
     fleet.note_listener("other:2")
     later(made, declining._ASK_SECONDS)

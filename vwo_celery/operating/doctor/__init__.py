@@ -69,7 +69,7 @@ def examine(
     url = mask_url(settings.redis_url)
     yield ok("settings", f"in range; {url}, namespace {settings.namespace}")
     yield spool_finding(settings)
-    listeners: list[str] = []
+    listeners: list[str] | None = None
     try:
         fleet = open_fleet()
         mastership = read_mastership(fleet.client)

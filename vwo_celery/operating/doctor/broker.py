@@ -46,12 +46,12 @@ class BrokerFacts(msgspec.Struct, frozen=True, kw_only=True):
     refusing: tuple[str, ...] = ()
 
 
-def broker_findings(broker: BrokerFacts, listeners: Sequence[str]) -> Iterator[Finding]:
+def broker_findings(broker: BrokerFacts, listeners: Sequence[str] | None) -> Iterator[Finding]:
     """Judge the broker and, if it can be reached, its consumers.
 
     Args:
         broker: Facts about it.
-        listeners: Workers that listen for wake-ups, and hence run.
+        listeners: Workers that listen for wake-ups, and hence run; None if that cannot be read.
     """
     if broker.cluster:
         what = f"{broker.url} is a Redis Cluster, which Celery cannot use as broker"
@@ -114,7 +114,7 @@ def misdirected_finding(last_ms: int, namespace: str, now_ms: int) -> Iterator[F
     )
 
 
-def _consumers(broker: BrokerFacts, listeners: Sequence[str]) -> Finding:
+def _consumers(broker: BrokerFacts, listeners: Sequence[str] | None) -> Finding:
     queue = f"Celery queue {broker.queue!r}"
     if broker.strangers:
         what = (
@@ -136,6 +136,12 @@ def _consumers(broker: BrokerFacts, listeners: Sequence[str]) -> Finding:
             "to --app; else see whether the workers' broker is the one named here"
         )
         return warn("consumers", f"no worker answered, though {listen}", remedy)
+    if not broker.workers and listeners is None:
+        return warn(
+            "consumers",
+            "no worker answered; whether one listens cannot be read from Redis",
+            f"mend Redis first; if no worker runs, {START_WORKER}",
+        )
     if not broker.workers:  # nor is it known which queue they would consume
         return problem(
             "consumers", "no worker answered or listens: our tasks are never run", START_WORKER
