@@ -16,7 +16,7 @@ from vwo_celery.text.amounts import count, span
 _CAUSES = {
     "operator": "by an operator",
     "refusal": "because VWO refuses it",
-    "outage": "because VWO keeps failing",
+    "outage": "because sending keeps failing",
     "workers": "because no worker may send it",
     "": "by an operator or a worker",
 }

@@ -149,6 +149,7 @@ def test_a_stop_that_lasts_is_a_problem(
 
     assert finding.state == state
     assert "VWO answered 4xx" in finding.what
+    assert "VWO keeps failing" not in finding.what, "it may be the network, or a proxy"
     assert ("resume" in finding.remedy) is (by == "refusal")
 
 
