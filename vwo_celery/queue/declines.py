@@ -25,7 +25,7 @@ class Decline(msgspec.Struct, frozen=True):
     """A worker that declines a queue.
 
     Attributes:
-        worker: Its name, host:pid.
+        worker: Its name, host:pid-start.
         since_ms: Unix ms from which it does.
         why: What keeps it, and what to do about it.
     """
