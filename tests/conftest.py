@@ -14,6 +14,7 @@ import pytest
 import redis as redis_py
 
 from tools.queue_states import Queues
+from tools.rabbit import has_rabbitmq
 from vwo_celery.queue.keys import FLEET_FAMILIES, KEY_VERSION, SHARD_FAMILIES
 from vwo_celery.testing import RedisServer, Standin
 
@@ -43,6 +44,17 @@ _REPORT = pytest.StashKey[pytest.TestReport]()
 _MOST_KEYS_SHOWN = 20
 #: Examples for each property under Hypothesis' profile "quick"; the suite has Hypothesis' default.
 QUICK_EXAMPLES = 5
+
+#: Tests that need a server which PyPI does not have; the report's head says if they are left out.
+collect_ignore = [] if has_rabbitmq() else ["acceptance/test_rabbitmq.py"]
+
+
+def pytest_report_header() -> list[str]:
+    """Lines for the head of pytest's report: what is left out on this machine."""
+    if not collect_ignore:
+        return []
+    return [f"left out, no rabbitmq-server here (apt-get install it): {', '.join(collect_ignore)}"]
+
 
 try:
     import hypothesis
