@@ -34,8 +34,8 @@ def flush(context: click.Context, queues: Sequence[str], wait: float | None) -> 
     """Send what the queues hold now, whatever its age.
 
     All queues, unless --queue is given. Without --wait, the command seals the batches, wakes the
-    workers and returns; it exits 1 if that cannot help, since no worker listens or a queue is
-    paused.
+    workers and returns; it exits 1 if that cannot help: no worker listens, a queue is paused, or no
+    worker may send it.
     """
     session = context.ensure_object(Session)
     held = _find_held(session.fleet, queues)
@@ -58,7 +58,8 @@ def _find_held(fleet: Fleet, queues: Sequence[str]) -> list[QueueView]:
 
 def _is_hopeless(fleet: Fleet, held: Sequence[QueueView]) -> bool:
     """Whether nobody will send some of it, however long one waits."""
-    return not fleet.listeners() or any(view.paused for view in held)
+    stops = [view.stopped for view in held if view.stopped]
+    return not fleet.listeners() or any(stop.needs_person or stop.by == "workers" for stop in stops)
 
 
 def _flush(session: Session, held: Sequence[QueueView], wait: float) -> dict[str, FlushCounts]:

@@ -288,6 +288,22 @@ def test_flush_of_a_paused_queue_does_not_wait(queues: Queues, run: Run) -> None
     assert "the queue is paused: VWO answered 401" in flat(result.stdout)
 
 
+def test_flush_of_a_queue_that_no_worker_may_send_exits_1(queues: Queues, run: Run) -> None:
+    """flush exits with 1 if no worker that listens may send it, and says so; an outage passes."""
+    queue = queues.add()
+    queues.fill(queue, 2)
+    queues.fleet.note_listener("web1:77")
+    queues.shard(queue).hold(queues.fleet.now_ms() + 5_000, by="outage", why="VWO answered 503")
+    outage = run("flush")
+    queues.shard(queue).let_go()
+    queues.shard(queue).hold(queues.fleet.now_ms() + 5_000, by="workers", why="may not send to 'a'")
+
+    declined = run("flush")
+
+    assert (outage.exit_code, declined.exit_code) == (0, 1)
+    assert "no worker that listens may send it: may not send to 'a'" in flat(declined.stdout)
+
+
 def test_flush_of_one_queue_leaves_the_others(queues: Queues, run: Run) -> None:
     """flush of one queue seals only that one; an empty queue is a success."""
     named, other = queues.add(1), queues.add(2)
