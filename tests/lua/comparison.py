@@ -15,6 +15,8 @@ from vwo_celery.queue.shard import Shard
 #: Largest accepted difference in ms between a time in Redis and the model's: the longest duration
 #: of one test step.
 TOLERANCE_MS = 4_000
+#: Batches that a probe for the newest compares.
+_COMPARED = 16
 _TIMES_IN_META = ("first_ms", "watched", "delivered_ms", "held_until", "free_since_ms")
 _COUNTERS = ("accepted", "events", "bytes", "delivered", "dead", "refused")
 
@@ -38,13 +40,20 @@ class Comparison:
         noted = self.shard.client.hget(self.shard.keys.meta, "watched")
         return int(noted) + self.passed_ms if noted else 0
 
-    def claim_order(self) -> list[ModelBatch]:
-        """The due batches in Redis' order: expired leases first, then ready batches, oldest first."""
+    def claim_order(self, *, newest: bool = False) -> list[ModelBatch]:
+        """The due batches in Redis' order: expired leases first, then ready batches, oldest first.
+
+        Or the newest first, of the last 16, that was tried least.
+        """
         pipe = self.shard.client.pipeline(transaction=False)
         for key in (self.shard.keys.leases, self.shard.keys.ready):
             pipe.zrangebyscore(key, "-inf", self.now() - self.passed_ms)
         expired, ready = pipe.execute()
-        return [self.model.batches[name.decode()] for name in [*expired, *ready]]
+        due = [self.model.batches[name.decode()] for name in [*expired, *ready]]
+        last = due[len(expired) :][: -_COMPARED - 1 : -1]
+        if newest and last:
+            due.insert(len(expired), min(last, key=lambda batch: batch.attempt))
+        return due
 
     def let_time_pass(self, passed_ms: int) -> None:
         """Make every stored time older, or younger if Redis' clock steps back."""

@@ -359,6 +359,23 @@ def test_a_probe_claims_from_a_held_shard(world: World, until_ms: int) -> None:
     }
 
 
+@pytest.mark.parametrize(("newest", "claimed"), [(False, "old"), (True, "new")])
+def test_a_probe_may_claim_the_newest_batch(world: World, newest: bool, claimed: str) -> None:
+    """A probe takes the oldest due batch, or, if asked to, the newest of those that were tried least."""
+    due = {"old": world.at(-9_000), "new": world.at(-5_000), "tried": world.at(-1)}
+    world.given(
+        meta={"held_until": world.at(-1)},
+        ready=due | {"later": world.at(60_000)},
+        info=dict.fromkeys([*due, "later"], Line()) | {"tried": Line(attempt=1)},
+    )
+
+    batch = world.call(
+        world.shard.claim, token="", lease_seconds=LEASE_SECONDS, probe=True, newest=newest
+    )
+
+    assert batch.id == claimed
+
+
 def test_a_probe_that_finds_nothing_gives_its_slot_back(world: World) -> None:
     """A probe that finds no batch gives its slot back, as every claim does."""
     world.given(meta={"held_until": world.at(-1)}, slots={"w": world.at(9_000)})

@@ -6,6 +6,7 @@ which only one probe at a time gets. If the process dies in here, the lease and 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -23,12 +24,16 @@ from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import span
 
 Answer = TypeVar("Answer")
+#: Share of the probes that take the newest batch.
+NEWEST_SHARE = 0.5
 #: Permit while the circuit cannot be asked: each batch then waits for its own backoff.
 _UNKNOWN = Permit("probe", 0, "")
 
 
 def claim(worker: Worker, shard: Shard, token: str) -> tuple[Batch | None, str]:
     """Claim the batch that has waited longest, as a probe where the circuit is open.
+
+    Half of the probes take one of the newest instead.
 
     Returns:
         The batch, None if there is none to send now; and the probe's token, "" for no probe.
@@ -44,7 +49,9 @@ def claim(worker: Worker, shard: Shard, token: str) -> tuple[Batch | None, str]:
         return None, ""
     if permit.answer == "closed":
         shard.let_go()
-    batch = shard.claim(token="", lease_seconds=lease_seconds, probe=True)
+    # The oldest batches may be what VWO refuses, while it accepts those made since.
+    newest = bool(permit.token) and random.random() < NEWEST_SHARE
+    batch = shard.claim(token="", lease_seconds=lease_seconds, probe=True, newest=newest)
     if batch is None and permit.token:
         circuit.end_probe(permit.token, answered=False)
     return (None, "") if isinstance(batch, Held) else (batch, permit.token)

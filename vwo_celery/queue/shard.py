@@ -184,7 +184,7 @@ class Shard:
     # -- delivery
 
     def claim(
-        self, *, token: str, lease_seconds: float, probe: bool = False
+        self, *, token: str, lease_seconds: float, probe: bool = False, newest: bool = False
     ) -> Batch | Held | None:
         """Lease the batch that has waited longest; nobody else can claim it until it is settled.
 
@@ -192,6 +192,7 @@ class Shard:
             token: The wake-up's token, whose slot is freed; "" for none, or from the second claim on.
             lease_seconds: Length of the lease, should this worker go silent.
             probe: Claim for the circuit's probe, although the shard is held.
+            newest: For a probe: lease the newest of the due batches that were tried least.
 
         Returns:
             A batch; None if none may be claimed now (none is due, the queue is paused, or as many
@@ -202,7 +203,7 @@ class Shard:
             answer = script("claim").run(
                 self.client,
                 (k.meta, k.ready, k.leases, k.info, k.slots),
-                (token, as_ms(lease_seconds), help_token, int(probe)),
+                (token, as_ms(lease_seconds), help_token, probe + (probe and newest)),
             )
         if not answer:
             return None

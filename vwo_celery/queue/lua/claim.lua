@@ -8,12 +8,13 @@
 -- ARGV[1]  the caller's wake-up token, '' for none or from the second claim on
 -- ARGV[2]  lease, ms
 -- ARGV[3]  token under which further wake-ups may be handed out, unique to this call
--- ARGV[4]  1 to claim for the circuit's probe, even from a held shard; else 0
+-- ARGV[4]  1 to claim for the circuit's probe, even from a held shard; 2 the same, but the newest of the
+--          ready batches that were tried least; else 0
 -- Returns  {} if nothing may be claimed; {held until} if the shard is held and it is time to ask the
 --          circuit; else {id, attempt, lost leases, events, bytes, first ms, sealed ms,
 --          now ms, wakeups, results wanted 0|1, delivered ms or 0, size that passed or 0: events, bytes, ms,
 --          refusals}
--- Cost     O(log n), n = batches; the same for any number of events in them.
+-- Cost     O(log n), n = batches, O(n) for a probe with the newest; the same for any number of events in them.
 -- A batch whose line cannot be read is hidden for a while, so that the others go on; nothing of it changes.
 --@include clock
 --@include info
@@ -21,18 +22,29 @@
 local m = redis.call('HMGET', KEYS[1], 'parallel', 'slot_ttl_ms', 'paused', 'held_until', 'results_until',
   'delivered_ms', 'fit_events', 'fit_bytes', 'fit_ms', 'longest_lease_ms', 'fit_refusals')
 local now, parallel = now_ms(), tonumber(m[1] or 0)
-local held = m[4] and ARGV[4] ~= '1'
+local held = m[4] and ARGV[4] == '0'
 if ARGV[1] ~= '' then redis.call('ZREM', KEYS[5], ARGV[1]) end -- allowed when out of memory
 if held and not m[3] and now >= tonumber(m[4]) then return { tonumber(m[4]) } end
 
-local HIDDEN_MS, MOST_HIDDEN = 60000, 10
+local HIDDEN_MS, MOST_HIDDEN, MOST_COMPARED = 60000, 10, 16
 local in_flight = redis.call('ZCOUNT', KEYS[3], '(' .. now, '+inf')
+
+local function newest()
+  -- What was tried and released stands behind batches that are newer.
+  local before = math.max(0, redis.call('ZCOUNT', KEYS[2], '-inf', now) - MOST_COMPARED)
+  local id, least
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', before, MOST_COMPARED)) do
+    local found = read_info(KEYS[4], other)
+    if not least or not found or found.attempt <= least then id, least = other, found and found.attempt or 0 end
+  end
+  return id
+end
 
 local function next_batch()
   local id = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1)[1]
   if id then return id, 1 end
-  id = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1)[1]
-  return id, 0
+  if ARGV[4] == '2' then return newest(), 0 end
+  return redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1)[1], 0
 end
 
 local function put_aside(id, line)
