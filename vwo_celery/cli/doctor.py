@@ -56,6 +56,7 @@ def _findings(session: Session, app: str) -> Iterator[Finding]:
         yield problem("settings", str(exc), "correct it; nothing else can be checked before")
         return
     yield from doctor.examine(settings, lambda: session.fleet, lambda given: _look(given, app))
+    session.away = ()  # told in the findings
 
 
 def _look(settings: Settings, app: str) -> BrokerFacts:

@@ -59,7 +59,8 @@ def _find_held(fleet: Fleet, queues: Sequence[str]) -> list[QueueView]:
 def _is_hopeless(fleet: Fleet, held: Sequence[QueueView]) -> bool:
     """Whether nobody will send some of it, however long one waits."""
     stops = [view.stopped for view in held if view.stopped]
-    return not fleet.listeners() or any(stop.needs_person or stop.by == "workers" for stop in stops)
+    nobody = flushing.nobody_listens(fleet)
+    return nobody or any(stop.needs_person or stop.by == "workers" for stop in stops)
 
 
 def _flush(session: Session, held: Sequence[QueueView], wait: float) -> dict[str, FlushCounts]:

@@ -7,10 +7,12 @@ what other commands print with.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import click
+from msgspec import structs
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.session import START_REDIS, Session, common_options, json_option
@@ -18,6 +20,7 @@ from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.operating.doctor.sentinel import remedy_of
 from vwo_celery.operating.doctor.workers import beat_finding, listener_finding
 from vwo_celery.operating.health import health
+from vwo_celery.queue.parts import describe_away
 from vwo_celery.text.masking import mask_url
 
 _ASK_DOCTOR = "vwo-celery doctor says what is wrong"
@@ -74,7 +77,10 @@ def _look_at_queues(session: Session) -> _Answer:
     found = health(session.fleet, session.settings)
     remedy = ""
     if found.problems:
-        remedy = _ASK_DOCTOR if found.listeners else listener_finding(()).remedy
+        remedy = _ASK_DOCTOR if found.listeners or session.away else listener_finding(()).remedy
+    away = tuple(describe_away(part, time.time()) for part in session.away)
+    session.away = ()  # told here
+    found = structs.replace(found, problems=(*away, *found.problems))
     return _Answer(
         str(found), found.problems, remedy, found.listeners, found.pending, found.stopped
     )

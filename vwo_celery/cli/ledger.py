@@ -8,7 +8,6 @@ import click
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
-from vwo_celery.cli.parts import say_parts_away
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import inspector
 from vwo_celery.operating.inspector import Ledger, QueueView
@@ -28,7 +27,6 @@ def ledger(context: click.Context, queues: Sequence[str]) -> None:
     also if a part of a Redis Cluster is away, whose queues are not shown.
     """
     session = context.ensure_object(Session)
-    away = session.fleet.leave_parts_away()
     registered = session.fleet.registrations().readable
     views = inspector.view_queues(session.fleet, inspector.choose(registered, queues))
     if not queues:
@@ -38,8 +36,7 @@ def ledger(context: click.Context, queues: Sequence[str]) -> None:
         print_json([view.ledger for view in views])
     else:
         _print_ledger(views, always=bool(queues))
-        say_parts_away(away)
-    if away or not all(view.ledger.balanced for view in views):
+    if not all(view.ledger.balanced for view in views):
         context.exit(1)
 
 

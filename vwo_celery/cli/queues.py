@@ -31,6 +31,7 @@ def queues(session: Session, queues: Sequence[str]) -> None:
     found = session.fleet.registrations()
     chosen = inspector.choose(found.readable, queues)
     views = {view.queue: view for view in inspector.view_queues(session.fleet, chosen)}
+    chosen = {queue: each for queue, each in chosen.items() if queue in views}  # others are away
     if session.json:
         print_json(
             [_queue_document(session.fleet, *item, views[item[0]]) for item in chosen.items()]

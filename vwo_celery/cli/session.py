@@ -8,17 +8,20 @@ from __future__ import annotations
 import getpass
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
 import click
+from click.exceptions import Exit
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.connections import open_client, unavailable
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.operating.doctor.sentinel import remedy_of
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.parts import Part, describe_away
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
 
@@ -36,6 +39,7 @@ class Session:
         self.redis_url: str | None = None
         self.namespace: str | None = None
         self.json = False
+        self.away: Sequence[Part] = ()
 
     @cached_property
     def settings(self) -> Settings:
@@ -48,10 +52,10 @@ class Session:
 
     @cached_property
     def fleet(self) -> Fleet:
-        """The queues; connects when first used.
+        """The queues; connects when first used. Parts of a Cluster that are away are left alone.
 
         Raises:
-            QueueUnavailable: The URL leads nowhere.
+            QueueUnavailable: The URL leads nowhere, or no part of a Cluster answers.
         """
         url = self.settings.redis_url
         try:
@@ -59,7 +63,15 @@ class Session:
                 client = open_client(url, timeout_seconds=_REDIS_TIMEOUT_SECONDS)
         except ValueError as exc:  # a URL that the Redis client cannot read
             raise QueueUnavailable(f"opening a connection: {exc}") from exc
-        return Fleet(client, self.settings.namespace)
+        fleet = Fleet(client, self.settings.namespace)
+        self.away = fleet.leave_parts_away()
+        return fleet
+
+    def say_parts_away(self) -> None:
+        """Print which parts of a Cluster are away, and since when; beside a JSON document."""
+        for part in self.away:
+            text = describe_away(part, time.time())
+            click.secho(text, err=self.json, fg="red", bold=True)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
@@ -123,10 +135,16 @@ class Operator(click.Group):
             sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; our own errors become click's."""
+        """Run the command; our own errors become click's.
+
+        Exits 1 if a part of a Redis Cluster is away, since the command did not reach it.
+        """
         session = ctx.ensure_object(Session)  # before the command's own context, which shares it
         try:
-            return super().invoke(ctx)
+            answer = super().invoke(ctx)
+        except Exit as exc:
+            session.say_parts_away()
+            raise Exit(exc.exit_code or int(bool(session.away))) from None
         except QueueUnavailable as exc:
             reason = str(exc).rstrip(".")
             remedy = remedy_of(exc, START_REDIS)
@@ -136,6 +154,10 @@ class Operator(click.Group):
             ) from exc
         except VwoCeleryError as exc:
             raise click.ClickException(str(exc)) from exc
+        session.say_parts_away()
+        if session.away:
+            ctx.exit(1)
+        return answer
 
 
 queue_option = click.option(

@@ -10,7 +10,6 @@ import msgspec
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
-from vwo_celery.cli.parts import say_parts_away
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import health, inspector
 from vwo_celery.operating.doctor.queues import recent_loss
@@ -42,7 +41,6 @@ def status(context: click.Context, every: bool, queues: Sequence[str]) -> None:
     Redis Cluster is away; what lies on the others is shown.
     """
     session = context.ensure_object(Session)
-    away = session.fleet.leave_parts_away()
     registered = session.fleet.registrations().readable
     views = inspector.view_queues(session.fleet, inspector.choose(registered, queues))
     strays = [] if queues else inspector.view_strays(session.fleet, registered)
@@ -50,10 +48,10 @@ def status(context: click.Context, every: bool, queues: Sequence[str]) -> None:
     idle = sum(view.idle for view in views)
     if session.json:
         fleet = _fleet_document(session)
-        parts = [part._asdict() for part in away]
+        parts = [part._asdict() for part in session.away]
         queued = {"idle_queues": idle, "queues": list(map(_plain, shown))}
         print_json({**fleet, "parts_away": parts, **queued})
-        context.exit(1 if away else 0)
+        return
     _say_who_works(session.fleet, session.settings)
     if shown:
         now_ms = session.fleet.now_ms()
@@ -63,9 +61,6 @@ def status(context: click.Context, every: bool, queues: Sequence[str]) -> None:
         say("no queue is registered; an application registers its queue with its first event")
     if len(shown) < len(views):
         say(f"{count(idle, 'queue holds', 'queues hold')} nothing; --all lists them", "dim")
-    say_parts_away(away)
-    if away:
-        context.exit(1)
 
 
 def _listed(views: Sequence[QueueView], *, every: bool) -> Sequence[QueueView]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.inspector import QueueView, views_of
 from vwo_celery.operating.stalls import find_stall, silence_seconds
 from vwo_celery.queue.fleet import Fleet
@@ -79,14 +80,20 @@ def health(fleet: Fleet, settings: Settings) -> Health:
     views = views_of(take_snapshots(fleet.watched()))
     active = [view for view in views if not view.paused]
     pending = sum(view.open + view.ready for view in active)
-    listeners = len(fleet.listeners())
     late = [_lateness(view) for view in active if is_stuck(view, settings)]
+    stopped = tuple(f"queue {view.queue} {view.stopped}" for view in views if view.stopped)
+    try:
+        listeners = len(fleet.listeners())
+    except QueueUnavailable as exc:
+        if not fleet.in_cluster:
+            raise
+        away = f"a part of the Redis Cluster is away, and with it the list of workers: {exc}"
+        return Health((away, *late), 0, pending, stopped)
     if listeners:
         latest_seconds = max((view.late_seconds for view in active), default=0.0)
         workers = _stalled(fleet, settings, listeners, latest_seconds)
     else:
         workers = [f"no worker listens, and {count(pending, 'event')} pending"] if pending else []
-    stopped = tuple(f"queue {view.queue} {view.stopped}" for view in views if view.stopped)
     return Health((*workers, *late), listeners, pending, stopped)
 
 

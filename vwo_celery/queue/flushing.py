@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue import settlements
 from vwo_celery.queue.batches import as_ms, descends
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, OLDEST
@@ -244,8 +245,18 @@ def _await(
         pause = min(2 * pause, _LONGEST_POLL_SECONDS)
 
 
+def nobody_listens(fleet: Fleet) -> bool:
+    """Whether no worker listens; False while the part of a Cluster is away that knows them."""
+    try:
+        return not fleet.listeners()
+    except QueueUnavailable:
+        if not fleet.in_cluster:
+            raise
+        return False
+
+
 def _why_pending(fleet: Fleet, shards: Iterable[Shard]) -> str:
-    if not fleet.listeners():
+    if nobody_listens(fleet):
         return "no worker listens; start one: celery -A vwo_celery.celery.app worker"
     snapshots = [take_snapshot(shard) for shard in shards]
     for snapshot in snapshots:

@@ -240,7 +240,7 @@ def test_what_was_watched_before_an_absence_is_watched_after_it(group: ClusterGr
 
 @pytest.mark.parametrize("which", range(3))
 def test_operators_see_what_lies_on_the_living_parts(group: ClusterGroup, which: int) -> None:
-    """Status, ledger and doctor show the other queues, name the part that is away, and exit with 1."""
+    """All commands show the other queues; status, ledger and doctor name the part that is away."""
     lost, living = group.masters[which], set()
     for node in group.masters:
         destination = destination_at(group, node, "http://localhost:1")
@@ -273,3 +273,9 @@ def test_operators_see_what_lies_on_the_living_parts(group: ClusterGroup, which:
     assert code == 1
     assert any(part["name"] in each["what"] and each["state"] == "problem" for each in findings)
     assert "ledger" in {each["check"] for each in findings}  # the last check of the queues was made
+    code, text = run("flush", "--json")
+    assert {each["queue"] for each in json.loads(text)} == living, text
+    assert all(each["pending"] == 1 for each in json.loads(text))
+    code, text = run("health")
+    assert (code, "healthy" in text) == (1, True)  # events are pending, and nobody listens
+    assert {each["queue"] for each in json.loads(run("queues", "--json")[1])} == living
