@@ -108,6 +108,26 @@ def test_a_queue_that_no_worker_may_send_goes_on_by_itself(installation: Install
     assert installation.snapshot(queue).balanced
 
 
+def test_a_queue_whose_tasks_all_decline_is_sent_by_a_listener(
+    installation: Installation,
+) -> None:
+    """Where the workers with our tasks decline a queue, one that only listens and may send sends it."""
+    able = installation.worker("--queues=elsewhere", name="able")
+    declining = installation.worker(name="declining", VWO_CELERY_ALLOWED_HOSTS="")
+    queue = connect(installation, installation.standin)
+
+    send(queue, range(3))
+    wait_until(lambda: len(accepted(installation.standin)) == 3, 40)
+    send(queue, range(3, 6))
+    wait_until(lambda: len(accepted(installation.standin)) == 6, 40)
+
+    assert accepted(installation.standin) == expected(range(6))
+    assert "is sent by this worker's listener" in able.log()
+    assert declining.log().count("leaves queue") <= 3  # once in each process
+    assert "no worker has run a task" not in able.log() + declining.log()
+    assert installation.snapshot(queue).balanced
+
+
 def test_a_worker_whose_proxy_is_away_leaves_the_queue_to_others(
     installation: Installation,
 ) -> None:

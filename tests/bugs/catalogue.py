@@ -426,8 +426,14 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a declined wake-up does not go round and round",
         "each is passed on at once", "delivering/declining.py",
-        "if now - self._passed_on.get(name, -math.inf) < _PASS_ON_SECONDS:", "if False:",
+        "        if now < last.until:\n", "        if False:\n",
         f"{_DECLINING} -k wakeup_for_another_host",
+    ),
+    Bug(
+        "a declined wake-up does not go round and round",
+        "each second, although nobody takes it up", "delivering/declining.py",
+        "        if batch and batch == last.batch:\n", "        if False:\n",
+        f"{_DECLINING} -k ever_more_seldom",
     ),
     Bug(
         "a worker's own way that fails costs no attempt",

@@ -5,7 +5,7 @@ It needs no broker. In each turn it
 1. looks for events that an application of this host has left on the disk;
 2. notes in Redis that it is alive;
 3. runs the sweep, if nobody has for a sweep's interval;
-4. looks for a stall, and delivers what is due while no worker runs tasks;
+4. looks for a stall, and delivers what is due while no worker runs tasks, or those that do decline it;
 5. waits in one blocking pop for a wake-up, and publishes a `deliver` task for it.
 
 What the broker does not take it delivers itself, one batch at a time. If it dies, the listeners of
@@ -51,6 +51,8 @@ _SWEEP_SHARES = (0.7, 1.0)
 _PAUSE_AFTER_ERROR_SECONDS = 1.0
 #: Looks for a stall in each period of silence that makes one.
 _LOOKS_A_SILENCE = 4
+#: Time for which this listener sends a queue itself after it was found neglected.
+_SENDS_ITSELF_SECONDS = 60.0
 
 
 class Listener(bootsteps.StartStopStep):
@@ -132,6 +134,7 @@ class _Loop(threading.Thread):
         self._lane = Lane(self._worker)
         self._seldom = SeldomLog()
         self._stalled = False
+        self._sends_itself: dict[str, float] = {}  # queue -> time until which it does
         self._note_due = self._sweep_due = 0.0
         # Batches may be old when a worker starts; its tasks, which start after this thread, come first.
         self._stall_due = time.monotonic() + stalls.silence_seconds(self.settings)
@@ -190,15 +193,20 @@ class _Loop(threading.Thread):
             # Where it is not left, its slot runs out, and the sweep finds the batch.
             self.fleet.try_leaving_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
             return
-        self._look_at_queue(wakeup)
+        declines = self._look_at_queue(wakeup)
+        if not declines and time.monotonic() < self._sends_itself.get(wakeup.queue, 0.0):
+            self._lane.add(wakeup, for_lack_of_tasks=False)
+            return
         # In a stall its messages would only pile up behind those that no task takes.
         if self._stalled or not self._publisher.publish(wakeup):
             self._lane.add(wakeup)
 
-    def _look_at_queue(self, wakeup: Wakeup) -> None:
-        """Note it if this worker's settings keep it from a queue: its pool may never get a task of it."""
+    def _look_at_queue(self, wakeup: Wakeup) -> bool:
+        """Whether this worker declines a queue; notes it, since its pool may never get a task of it."""
         with suppress(VwoCeleryError):  # the task says what is wrong
-            self._worker.declining.look(self._worker.registration(wakeup.queue, wakeup.shard))
+            registration = self._worker.registration(wakeup.queue, wakeup.shard)
+            return self._worker.declining.look(registration)
+        return True  # not known
 
     def _sweep_if_overdue(self) -> float:
         """Run the sweep if the last one is too long ago; return the seconds until the next look."""
@@ -222,6 +230,7 @@ class _Loop(threading.Thread):
             stall = stalls.find_stall(fleet, self.settings, signs, now)
         self._stalled = stall is not None
         if stall is None:
+            self._look_for_neglect(fleet, now)
             return
         self._seldom.warn("stall", "%s", stall)
         due = [Wakeup(shard.queue, shard.number, "") for shard in stall.shards]
@@ -229,6 +238,24 @@ class _Loop(threading.Thread):
             self._lane.add(wakeup)
         if due and probe_is_due(fleet.routes(), now):
             self._publisher.publish(due[0])  # a task that starts with it ends the stall
+
+    def _look_for_neglect(self, fleet: Fleet, now_ms: int) -> None:
+        """Send what the workers that run our tasks decline, unless this worker declines it, too."""
+        now = time.monotonic()
+        self._sends_itself = {q: until for q, until in self._sends_itself.items() if now < until}
+        for shard in stalls.find_neglected(fleet, self.settings, now_ms):
+            wakeup = Wakeup(shard.queue, shard.number, "")
+            if self._look_at_queue(wakeup):
+                continue
+            self._sends_itself[shard.queue] = now + _SENDS_ITSELF_SECONDS
+            self._seldom.warn(
+                f"neglected {shard.queue}",
+                "queue %s is sent by this worker's listener, one batch at a time: workers that run its "
+                "tasks leave it to others; let a worker that may send it consume the Celery queue of "
+                "its tasks",
+                shard.queue,
+            )
+            self._lane.add(wakeup, for_lack_of_tasks=False)
 
     def _say_goodbye(self) -> None:
         try:

@@ -31,8 +31,10 @@ from vwo_celery.settings.callbacks import find_callback, module_refusal
 #: Time for which the answer is kept whether another worker may send, and a callback can be imported.
 _ASK_SECONDS = 2.0
 _IMPORT_SECONDS = 10.0
-#: Shortest time between two wake-ups of a shard that this process passes on; others' slots are freed.
-_PASS_ON_SECONDS = 1.0
+#: Shortest time between two wake-ups of a shard that this process passes on. It doubles, up to the
+#: longest, while the same batch waits all the time: then nobody takes them up. The longest is below
+#: the silence that makes a stall, since declining tasks are signs of life.
+_PASS_ON_SECONDS, _LONGEST_PASS_ON_SECONDS = 1.0, 8.0
 #: Time for which a queue is held that every listening worker declines.
 _HOLD_SECONDS = 5.0
 #: Time after its own way failed in which a worker does not try it again, the first and the longest.
@@ -63,6 +65,14 @@ class _Rest(NamedTuple):
     seconds: float
 
 
+class _Passed(NamedTuple):
+    """The last wake-up of a shard that was passed on: the batch that waited, and when the next is."""
+
+    batch: str
+    until: float
+    seconds: float
+
+
 class Declining:
     """Decide which queues this process leaves to other workers.
 
@@ -89,7 +99,7 @@ class Declining:
         self._rests: dict[str, _Rest] = {}
         self._others: dict[str, tuple[float, bool]] = {}
         self._callbacks: dict[str, tuple[float, str]] = {}
-        self._passed_on: dict[str, float] = {}
+        self._passed_on: dict[str, _Passed] = {}
 
     def leaves(self, registration: Registration, shard: Shard, token: str) -> bool:
         """Leave a shard to other workers if its queue is not for this one, and pass the wake-up on.
@@ -140,24 +150,26 @@ class Declining:
         self._log_left(queue, why)
         return True
 
-    def look(self, registration: Registration) -> None:
+    def look(self, registration: Registration) -> bool:
         """Note it if this worker declines a queue, so that the others know; imports nothing.
+
+        Returns:
+            Whether it does, as far as can be told without an import.
 
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        hindrance = self._at_first_sight(registration)
-        if hindrance is not None:
-            self._others_may(registration.destination.queue, hindrance)
+        hindrance = self._at_first_sight(registration) or self._at_rest(registration)
+        if hindrance is None:
+            return False
+        self._others_may(registration.destination.queue, hindrance)
+        return True
 
     def _hindrance(self, registration: Registration) -> Hindrance | None:
         """What keeps this worker from a queue; None for nothing."""
-        seen = self._at_first_sight(registration)
+        seen = self._at_first_sight(registration) or self._at_rest(registration)
         if seen is not None:
             return seen
-        rest = self._rests.get(registration.destination.queue)
-        if rest is not None and self._clock() < rest.until:
-            return Hindrance(rest.why, may_send=True)
         path = registration.flush_callback
         refusal = self._import_refusal(path) if path else ""
         return Hindrance(refusal, True, _PATIENCE_SECONDS) if refusal else None
@@ -174,6 +186,13 @@ class Declining:
         path = registration.flush_callback
         refusal = module_refusal(path, self._settings.callback_modules) if path else ""
         return Hindrance(refusal, True, _PATIENCE_SECONDS) if refusal else None
+
+    def _at_rest(self, registration: Registration) -> Hindrance | None:
+        """The failure of its own way that it rests after."""
+        rest = self._rests.get(registration.destination.queue)
+        if rest is None or self._clock() >= rest.until:
+            return None
+        return Hindrance(rest.why, may_send=True)
 
     def _import_refusal(self, path: str) -> str:
         """Why a callback cannot be imported here, "" if it can; tried again after a while."""
@@ -201,22 +220,36 @@ class Declining:
         """Whether the shard's oldest due batch waits for so long that nobody else seems to send it."""
         if hindrance.patience_seconds == math.inf:
             return False
-        due_ms = shard.first_due_ms()
-        waited_ms = self._fleet.now_ms() - due_ms if due_ms is not None else 0
+        batch, due_ms = shard.first_due()
+        waited_ms = self._fleet.now_ms() - due_ms if batch else 0
         return waited_ms > 1000 * hindrance.patience_seconds
 
     def _pass_on(self, shard: Shard, token: str) -> None:
-        """Leave the wake-up for a listener; free its slot instead if we passed one on just before."""
+        """Leave the wake-up for a listener; give its slot back if we passed one on just before."""
         now, name = self._clock(), shard.keys.name
-        if now - self._passed_on.get(name, -math.inf) < _PASS_ON_SECONDS:
-            shard.free_slot(token)
+        last = self._passed_on.get(name, _Passed("", -math.inf, _PASS_ON_SECONDS))
+        if now < last.until:
+            self._give_back(shard, token, last)
             return
-        self._passed_on[name] = now
+        batch, _ = shard.first_due()
+        seconds = _PASS_ON_SECONDS
+        if batch and batch == last.batch:
+            seconds = min(2 * last.seconds, _LONGEST_PASS_ON_SECONDS)
+        self._passed_on[name] = _Passed(batch, now + seconds, seconds)
         self._fleet.leave_wakeups(shard.queue, shard.number, [token])
+
+    def _give_back(self, shard: Shard, token: str, last: _Passed) -> None:
+        """Free a slot; while nobody takes our wake-ups up, keep it until we pass on the next."""
+        if last.seconds <= _PASS_ON_SECONDS:
+            shard.free_slots([token])
+            return
+        left_ms = int(1000 * (last.until - self._clock()))
+        with sweeping.skipping_refusals("the rest of a wake-up"):
+            shard.rest_slot(token, self._fleet.now_ms() + left_ms)
 
     def _hold(self, shard: Shard, token: str, why: str) -> None:
         shard.hold(self._fleet.now_ms() + int(1000 * _HOLD_SECONDS), by="workers", why=why)
-        shard.free_slot(token)
+        shard.free_slots([token])
         self._once.error(
             f"held {shard.queue} {why}",
             "no worker that listens sends queue %s, its events are kept: %s; it goes on by itself as "

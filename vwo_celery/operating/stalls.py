@@ -1,22 +1,26 @@
-"""Stalls: workers that listen but run no tasks, judged by the signs of life in Redis.
+"""Stalls: workers that listen but run no tasks, as the signs of life in Redis show, or decline them.
 
 Beside an event's way. Celery's consumer has been seen to live on without consuming after its
 broker came back, and tasks of other kinds can keep every lane busy. A listener that finds a stall
-sends one of the waiting batches itself; health reports it. Looking changes nothing: nothing to
-lose.
+sends one of the waiting batches itself; health reports it. The tasks of one queue may all reach
+workers that decline it: a listener that may send it does. Looking changes nothing: nothing to lose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.batches import as_ms
+from vwo_celery.queue.declines import declined_queues
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.keys import split_shard_name
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.surveys import due_shards, overdue
+from vwo_celery.queue.surveys import Overdue, due_shards, overdue
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import span
 
@@ -26,6 +30,8 @@ _SILENT_SWEEPS = 5
 #: Time for which a batch that a listener sent counts as a sign of a stall, if no task has run
 #: since.
 _REMEMBERED_SECONDS = 60.0
+#: Most neglected shards that one look tells of, any of them: the next look tells of others.
+_MOST_NEGLECTED = 100
 
 
 class Stall(msgspec.Struct, frozen=True):
@@ -85,6 +91,38 @@ def find_stall(
     return Stall(tuple(shards), (now_ms - last) / 1000 if last else None, replaced)
 
 
+def find_neglected(fleet: Fleet, settings: Settings, now_ms: int) -> list[Shard]:
+    """Shards of queues that some worker declines, and that no worker has sent for a stall's time.
+
+    While tasks run, those of such a queue may all reach workers that decline it, which pass them on.
+
+    Args:
+        fleet: The queues.
+        settings: A worker's; only the sweep's interval is used.
+        now_ms: Redis' time.
+
+    Returns:
+        At most `_MOST_NEGLECTED` of them; none while the part of a Cluster with the list of declined
+        queues is away.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    place, look = fleet.keys.declined_queues, partial(declined_queues, fleet, now_ms)
+    none: list[str] = []
+    declined = frozenset(fleet.hints.attempt(place, "the list of declined queues", look, none))
+    if not declined:
+        return []  # the usual case: one command
+    names = [name for name in fleet.watched_names() if split_shard_name(name)[0] in declined]
+    due_ms = now_ms - as_ms(silence_seconds(settings))
+    living = fleet.on_living_parts(names)
+    shards = due_shards(fleet, living, as_ms(sweeping.IDLE_SECONDS)).claimable
+    found = overdue(fleet, shards, now_ms=now_ms, due_ms=due_ms)
+    idle = [None if each is None or each.in_flight else each for each in found]
+    late = _could_have_left(shards, idle, due_ms)
+    return random.sample(late, min(len(late), _MOST_NEGLECTED))
+
+
 def _waiting(fleet: Fleet, now_ms: int, silence_ms: int) -> list[Shard]:
     """Shards with a batch that could have left all that time; none while any batch is in flight."""
     due_ms = now_ms - silence_ms
@@ -94,6 +132,13 @@ def _waiting(fleet: Fleet, now_ms: int, silence_ms: int) -> list[Shard]:
     found = overdue(fleet, shards, now_ms=now_ms, due_ms=due_ms)
     if any(each.in_flight for each in found if each is not None):
         return []
+    return _could_have_left(shards, found, due_ms)
+
+
+def _could_have_left(
+    shards: Sequence[Shard], found: Sequence[Overdue | None], due_ms: int
+) -> list[Shard]:
+    """Those of the shards with a batch that was due by then and was neither paused nor held since."""
     return [
         shard
         for shard, each in zip(shards, found, strict=True)

@@ -62,6 +62,21 @@ def withdraw_decline(fleet: Fleet, queue: str, worker: str) -> None:
         fleet.client.hdel(fleet.shard(queue, 0).keys.declined, worker)
 
 
+def declined_queues(fleet: Fleet, now_ms: int) -> list[str]:
+    """Queues that a worker noted lately that it declines, whether or not it still listens.
+
+    Args:
+        fleet: The queues.
+        now_ms: Redis' time.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    with unavailable("list of queues that a worker declines"):
+        queues = fleet.client.zrangebyscore(fleet.keys.declined_queues, now_ms, "+inf")
+    return [as_text(queue) for queue in queues]
+
+
 def declines_of(fleet: Fleet, listeners: Collection[str]) -> dict[str, tuple[Decline, ...]]:
     """Those of the *listeners* that decline a queue, by queue; only queues that one declines.
 
@@ -69,11 +84,10 @@ def declines_of(fleet: Fleet, listeners: Collection[str]) -> dict[str, tuple[Dec
         QueueUnavailable: Redis did not answer.
     """
     now_ms = fleet.now_ms()
+    names = declined_queues(fleet, now_ms)
+    if not names:
+        return {}
     with unavailable("look at the workers that decline a queue"):
-        queues = fleet.client.zrangebyscore(fleet.keys.declined_queues, now_ms, "+inf")
-        names = [as_text(queue) for queue in queues]
-        if not names:
-            return {}
         pipe = fleet.client.pipeline(transaction=False)
         for queue in names:
             pipe.hgetall(fleet.shard(queue, 0).keys.declined)

@@ -177,7 +177,7 @@ class Shard:
             return bool(script("unwatch").run(self.client, self.unwatch_keys))
 
     def free_slots(self, tokens: Sequence[str]) -> None:
-        """Free the slots of wake-ups that could not be left."""
+        """Give the slots of wake-ups back, so that the next sweep may wake another worker."""
         with unavailable(f"return of slots of {self.keys.name}"):
             self.client.zrem(self.keys.slots, *tokens)
 
@@ -296,16 +296,16 @@ class Shard:
         facts = ("held_by", by, "held_why", why[:LONGEST_ERROR]) if by else ()
         self._stop("hold", "held_until", until_ms, *facts)
 
-    def free_slot(self, token: str) -> None:
-        """Give a wake-up's slot back, so that the next sweep may wake another worker."""
+    def rest_slot(self, token: str, until_ms: int) -> None:
+        """Keep a wake-up's slot for so long; a sweep after that may wake a worker again."""
         with unavailable(f"wake-up of {self.keys.name}"):
-            self.client.zrem(self.keys.slots, token)
+            self.client.zadd(self.keys.slots, {token: until_ms}, xx=True)
 
-    def first_due_ms(self) -> int | None:
-        """Unix ms from which the oldest ready batch may be claimed; None if there is none."""
+    def first_due(self) -> tuple[str, int]:
+        """The oldest ready batch, and the Unix ms from which it may be claimed; ("", 0) if none is."""
         with unavailable(f"look at {self.keys.name}"):
             found = self.client.zrange(self.keys.ready, 0, 0, withscores=True)
-        return int(found[0][1]) if found else None
+        return (as_text(found[0][0]), int(found[0][1])) if found else ("", 0)
 
     def _stop(self, doing: str, *words: Any) -> None:
         with unavailable(f"{doing} of {self.keys.name}"):

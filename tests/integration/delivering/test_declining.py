@@ -14,9 +14,11 @@ from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.operating.stops import stop_of
 from vwo_celery.producing.queue import producer_of
+from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.declines import declines_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.sweeping import sweep
 from vwo_celery.testing import Standin
 
 KEPT = (
@@ -68,6 +70,48 @@ def test_a_wakeup_for_another_host_goes_on(redis_url: str, fleet: Fleet, standin
     assert fleet.client.zrange(made.shard.keys.slots, 0, -1) == [passed_on.token.encode()]
     assert made.state.held_until_ms == 0
     assert [batch.attempt for batch in made.state.batches] == [0] * 3
+
+
+def test_a_wakeup_that_nobody_takes_up_goes_on_ever_more_seldom(
+    redis_url: str, fleet: Fleet, standin: Standin
+) -> None:
+    """The pause doubles up to a bound while the same batch waits; no sweep wakes a task within it."""
+    made = made_by(redis_url, standin, allowed_hosts=())
+    made.enqueue(0)
+    wakeup = fleet.next_wakeup(1)
+    assert wakeup is not None
+    pauses = []
+
+    for _ in range(7):
+        later(made, pauses[-1] if pauses else 0)
+        call(made, wakeup.token)
+        pauses.append(made.worker.declining._passed_on[made.shard.keys.name].seconds)
+        assert fleet.next_wakeup(1) == wakeup
+    call(made, wakeup.token)
+
+    assert pauses == [1, 2, 4, 8, 8, 8, 8]
+    assert fleet.waiting_wakeups() == 0
+    ((_, rests_until_ms),) = fleet.client.zrange(made.shard.keys.slots, 0, -1, withscores=True)
+    assert 0 < rests_until_ms - made.state.now_ms <= 8_000
+    assert sweep(fleet, by="listener") == []
+
+
+def test_a_batch_that_left_shortens_the_pauses(
+    redis_url: str, fleet: Fleet, standin: Standin
+) -> None:
+    """Once somebody has taken a batch up, wake-ups are passed on each second again."""
+    made = made_by(redis_url, standin, allowed_hosts=())
+    made.enqueue(0, 1)
+    for seconds in (1, 2):
+        call(made)
+        later(made, seconds)
+
+    batch = made.shard.claim(token="", lease_seconds=60.0)
+    assert isinstance(batch, Batch)
+    assert made.shard.ack(batch.id)
+    call(made)
+
+    assert made.worker.declining._passed_on[made.shard.keys.name].seconds == 1
 
 
 def test_a_queue_that_all_decline_is_held_for_moments(

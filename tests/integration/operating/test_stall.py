@@ -16,7 +16,8 @@ from tools.tcpproxy import TcpProxy
 from tools.waiting import wait_until
 from vwo_celery.celery.publisher import Publisher
 from vwo_celery.operating import health
-from vwo_celery.operating.stalls import Stall, find_stall, silence_seconds
+from vwo_celery.operating.stalls import Stall, find_neglected, find_stall, silence_seconds
+from vwo_celery.queue.declines import note_decline
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.testing import RedisServer
 
@@ -26,6 +27,9 @@ LONG = 20.0
 pytestmark = pytest.mark.declared_keys(
     "watched", "batch", "open", "wakeups", "slots", "ready", "info", "leases"
 )
+
+
+DECLINED = pytest.mark.declared_keys("declined", "declined_queues")
 
 
 @pytest.fixture
@@ -117,6 +121,71 @@ def test_what_is_no_stall(
 
     assert look(queues) is None
     assert health.health(queues.fleet, queues.settings)
+
+
+def neglected(queues: Queues) -> list[str]:
+    """Names of the shards that are found neglected."""
+    found = find_neglected(queues.fleet, queues.settings, queues.fleet.now_ms())
+    return [shard.keys.name for shard in found]
+
+
+@DECLINED
+def test_what_is_declined_and_waits_is_neglected(queues: Queues, waiting: vwo_celery.Queue) -> None:
+    """A batch that waits although tasks run, in a queue that a worker declines, is neglected."""
+    a_task(queues, waiting)
+    before = neglected(queues)
+
+    note_decline(queues.fleet, waiting.name, "worker:1", "not allowed")
+
+    assert before == []
+    assert neglected(queues) == [f"{waiting.name}:0"]
+    assert look(queues) is None
+
+
+def a_lane_that_sends(queues: Queues, queue: vwo_celery.Queue) -> None:
+    """A worker sends a batch of this queue."""
+    queues.fill(queue, 5)
+    queues.claim(queue)
+
+
+def a_task_that_sends_another(queues: Queues, queue: vwo_celery.Queue) -> None:
+    """Nobody declines this queue, but another one."""
+    redis = queues.client
+    redis.delete(queues.shard(queue).keys.declined)
+    redis.zrem(queues.fleet.keys.declined_queues, queue.name)
+    note_decline(queues.fleet, "legacy-2-b", "worker:1", "not allowed")
+
+
+@DECLINED
+@pytest.mark.parametrize(
+    "state",
+    [a_lane_that_sends, a_task_that_sends_another, a_pause, a_pause_that_just_ended,
+     an_open_circuit, a_fresh_batch],
+)  # fmt: skip
+def test_what_is_not_neglected(
+    queues: Queues,
+    waiting: vwo_celery.Queue,
+    state: Callable[[Queues, vwo_celery.Queue], None],
+) -> None:
+    """A queue that somebody sends, that nobody declines, or that must not leave is not neglected."""
+    note_decline(queues.fleet, waiting.name, "worker:1", "not allowed")
+
+    state(queues, waiting)
+
+    assert neglected(queues) == []
+
+
+@DECLINED
+def test_a_look_tells_of_so_many_neglected_shards(queues: Queues) -> None:
+    """However many shards are neglected, one look tells of at most a hundred."""
+    for queue in (queues.add(1, shards=64), queues.add(2, shards=64)):
+        note_decline(queues.fleet, queue.name, "worker:1", "not allowed")
+        for number in range(64):
+            shard = queues.shard(queue, number)
+            queues.client.zadd(shard.keys.ready, {"batch": 1})
+            queues.fleet.watch(shard.keys.name)
+
+    assert len(neglected(queues)) == 100
 
 
 def test_idle_workers_without_beat_are_healthy(queues: Queues) -> None:
