@@ -98,7 +98,7 @@ def test_a_part_that_is_away_takes_only_its_own_queues(
             for queue in living:
                 names.append(f"{queue.name} {n}")
                 receipts.append(queue.enqueue(event(names[-1])))
-        parts.wait_for_delivery(names)
+        parts.wait_for_delivery(names, 60)
 
         assert receipts == [IN_REDIS] * len(receipts)
         assert kept == SPOOLED
@@ -124,7 +124,7 @@ def test_a_worker_that_starts_without_the_list_of_queues(
 
         parts.worker()
 
-        parts.wait_for_delivery(f"{queue.name} early" for queue in living)
+        parts.wait_for_delivery((f"{queue.name} early" for queue in living), 60)
         lost.start()  # empty, since it keeps no file: the list of queues is written again
         fleet = Fleet(open_client(group.url, timeout_seconds=5), "vwo")
         wait_until(
@@ -145,7 +145,7 @@ def test_a_first_event_without_the_list_of_queues(
 
         receipts = [queue.enqueue(event(f"{queue.name} first")) for queue in living]
         parts.worker()
-        parts.wait_for_delivery(f"{queue.name} first" for queue in living)
+        parts.wait_for_delivery((f"{queue.name} first" for queue in living), 60)
 
         assert receipts == [IN_REDIS] * 2
         lost.start()
