@@ -146,6 +146,6 @@ def test_two_fleets_share_a_celery_queue(installation: Installation, same_redis:
 
         assert set(Counter(installation.delivered()).values()) == {1}
         logs = [worker.log() for worker in workers]
-        assert all("give each a celery_queue of its own" in log for log in logs)
+        assert any("give each a celery_queue of its own" in log for log in logs)
         assert not any("Traceback" in log for log in logs)
         other.stop()
