@@ -10,11 +10,14 @@ from typing import Any
 
 from lua.reference import Model, ModelBatch
 from lua.world import counted, numbers
+from tools.waiting import wait_until
 from vwo_celery.queue.shard import Shard
 
 #: Largest accepted difference in ms between a time in Redis and the model's: the longest duration
 #: of one test step.
 TOLERANCE_MS = 4_000
+#: Longest time in ms between a look at Redis and the step that follows it, on a busy machine.
+EDGE_MS = 100
 #: Batches that a probe for the newest compares.
 _COMPARED = 16
 _TIMES_IN_META = ("first_ms", "watched", "delivered_ms", "held_until", "free_since_ms")
@@ -45,6 +48,7 @@ class Comparison:
 
         Or the newest first, of the last 16, that was tried least.
         """
+        wait_until(self._nothing_is_about_to_be_due, 10)
         pipe = self.shard.client.pipeline(transaction=False)
         for key in (self.shard.keys.leases, self.shard.keys.ready):
             pipe.zrangebyscore(key, "-inf", self.now() - self.passed_ms)
@@ -54,6 +58,12 @@ class Comparison:
         if newest and last:
             due.insert(len(expired), min(last, key=lambda batch: batch.attempt))
         return due
+
+    def _nothing_is_about_to_be_due(self) -> bool:
+        """Whether no batch becomes due between this look and the step that follows it."""
+        now = self.now() - self.passed_ms
+        keys = (self.shard.keys.leases, self.shard.keys.ready)
+        return not any(self.shard.client.zcount(key, f"({now}", now + EDGE_MS) for key in keys)
 
     def let_time_pass(self, passed_ms: int) -> None:
         """Make every stored time older, or younger if Redis' clock steps back."""

@@ -161,7 +161,7 @@ class RefusedLife(LossyLife):
         assert self.shard.let_go()
         self.model.held_until = None
 
-    @rule(chance=chances)
-    def claim_for_a_probe(self, chance: int) -> None:
+    @rule(chance=chances, newest=st.booleans())
+    def claim_for_a_probe(self, chance: int, newest: bool) -> None:
         """A worker has permission to probe; it may be late."""
-        self.claim(chance, probe=True, newest=chance % 2 == 1)
+        self.claim(chance, probe=True, newest=newest)

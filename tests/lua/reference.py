@@ -249,6 +249,7 @@ class Model:
         if batch is None or batch.lease != lease:
             return False
         batch.state, batch.at, batch.attempt = "ready", min(batch.sealed, now), attempt - 1
+        batch.returned |= batch.sealed > now  # the clock stepped back: it has lost its place
         return True
 
     def split(
@@ -302,7 +303,7 @@ class Model:
     def hasten(self, now: int) -> None:
         """Make released batches due at once."""
         for batch in self.of("ready"):
-            batch.at = min(batch.at, now)
+            batch.at, batch.returned = min(batch.at, now), batch.returned or batch.at > now
 
     def redrive(self, batch_id: str, now: int) -> int:
         """Put a dead batch back."""
@@ -429,7 +430,7 @@ class Model:
         new = ModelBatch(
             name, tuple(events), _size(events), whole.first, whole.sealed,
             (*whole.order, number), at, state=part.state, lost=whole.lost, error=part.error,
-            returned=whole.returned or part.delay > 0,
+            returned=whole.returned or part.delay > 0 or whole.sealed > now,
         )  # fmt: skip
         self.batches[new.id] = new
         if dead:
