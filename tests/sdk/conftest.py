@@ -61,6 +61,8 @@ def capture(captures: Path) -> Callable[[str], dict[str, Any]]:
 class WakefulWorker(threading.Thread):
     """Deliver every batch it is woken for, with the real delivery and the real sender.
 
+    It retries soon, and calls a flush_callback that is one of Python's own functions.
+
     Args:
         redis_url: The Redis to listen on.
         allowed_host: Host and port that it may send to besides VWO's.
@@ -69,7 +71,12 @@ class WakefulWorker(threading.Thread):
     def __init__(self, redis_url: str, allowed_host: str) -> None:
         super().__init__(daemon=True)
         self.fleet = Fleet(open_client(redis_url, timeout_seconds=5), "vwo")
-        self._settings = Settings.load(redis_url=redis_url, allowed_hosts=(allowed_host,))
+        self._settings = Settings.load(
+            redis_url=redis_url,
+            allowed_hosts=(allowed_host,),
+            callback_modules=("builtins",),
+            backoff_base_seconds=0.1,
+        )
         self._own_wakeups: deque[Wakeup] = deque()
         self._stopping = threading.Event()
         self.fleet.note_listener("worker of the tests")

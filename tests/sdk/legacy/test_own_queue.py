@@ -14,7 +14,7 @@ import pytest
 
 import vwo_celery
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.testing import wait_for
+from vwo_celery.testing import Standin, wait_for
 
 pytestmark = pytest.mark.declared_keys("watched")
 
@@ -63,6 +63,19 @@ tell(codes=in_processes(*[lambda number=number: visit_and_die_of(number) for num
 """
 SIGNALS = (signal.SIGTERM, signal.SIGKILL)
 DEATHS = [-number for number in SIGNALS]
+#: Text of an event that VWO answers with 400, whatever else is in the batch.
+UNREADABLE = "unreadable"
+
+
+@pytest.fixture
+def standin():
+    """A stand-in for VWO that cannot read one kind of event."""
+
+    def refuse(request):
+        return 400 if UNREADABLE.encode() in request.body else None
+
+    with Standin(faults=refuse) as running:
+        yield running
 
 
 @pytest.fixture
@@ -224,21 +237,42 @@ def test_what_vwo_refuses_is_dropped_and_reported_as_sent(
     assert [event["t"] for event in standin.events] == ['{"u": {"plan": "silver"}}']
 
 
+@pytest.mark.parametrize("status", [500, 413, 400])
+def test_here_what_vwo_does_not_take_is_sent_again(status, launch, redis_url, standin, worker):
+    """A batch that VWO answers with 500, 413 or 400 is kept, and delivered once VWO takes it."""
+    client = launch()
+    vwo_celery.attach(client, redis_url=redis_url)
+    client.push("plan", "gold", "user-1")
+    assert client.flush_events()
+    standin.fail(status)
+
+    client.push("plan", "silver", "user-1")
+    flushed = client.flush_events()
+
+    assert (bool(flushed), flushed.delivered) == (True, 1)
+    assert [batch.status for batch in standin.batches] == [200, status, 200]
+    assert [event["t"] for event in standin.events] == [
+        '{"u": {"plan": "gold"}}', '{"u": {"plan": "silver"}}'
+    ]  # fmt: skip
+
+
 @pytest.mark.declared_keys("dead", "info", "batch")
-def test_here_what_vwo_refuses_is_kept_and_reported(launch, redis_url, standin, worker):
-    """A batch that VWO answers with 413 is reported as failed and kept; the next one is delivered."""
-    standin.fail(413)
+def test_here_only_the_event_to_blame_is_kept_as_dead(launch, redis_url, standin, worker):
+    """Of a batch that VWO answers with 400, all other events are delivered, and the flush says so."""
     client = launch()
     queue = vwo_celery.attach(client, redis_url=redis_url)
-
     client.push("plan", "gold", "user-1")
-    refused = client.flush_events()
-    client.push("plan", "silver", "user-1")
-
-    assert (refused.failed, bool(refused)) == (1, False)
     assert client.flush_events()
-    assert worker.fleet.client.hlen(producer_of(queue).shards[0].keys.info) == 1
-    assert [event["t"] for event in standin.events] == ['{"u": {"plan": "silver"}}']
+
+    for plan in ("silver", UNREADABLE, "bronze"):
+        client.push("plan", plan, "user-1")
+    flushed = client.flush_events()
+
+    assert (bool(flushed), flushed.delivered, flushed.failed) == (False, 2, 1)
+    assert worker.fleet.client.zcard(producer_of(queue).shards[0].keys.dead) == 1
+    assert [event["t"] for event in standin.events] == [
+        f'{{"u": {{"plan": "{plan}"}}}}' for plan in ("gold", "silver", "bronze")
+    ]
 
 
 # --- one event that JSON cannot carry ------------------------------------------------------------
