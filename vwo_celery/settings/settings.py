@@ -96,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(pattern=_MODULE)], ...],
         _text(
             "a list of module names, such as shop.analytics",
-            "Modules from which a worker may import a `flush_callback`.",
+            "Modules that define each `flush_callback` that a worker may call.",
         ),
     ] = ()
     sweep_interval_seconds: Annotated[
