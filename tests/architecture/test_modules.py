@@ -66,6 +66,18 @@ def test_loggers_are_made_in_one_place() -> None:
     assert making == LOGGERS
 
 
+def test_waits_are_measured_by_a_clock_that_runs() -> None:
+    """A test that freezes time (freezegun) must not make a wait of ours last for ever."""
+    asking = {
+        module
+        for module, path in MODULES.items()
+        if builder.part_of(module) not in {"testing", "demo"}
+        and re.search(r"\btime\.(monotonic|perf_counter)|from time import", path.read_text("utf-8"))
+    }
+
+    assert asking == {"clocks", "logs"}  # the log keeps the real one as its default
+
+
 def test_few_modules_import_by_name() -> None:
     """The rule of the layers does not see a module that is imported by a text."""
     ways = {"import_module", "__import__", "locate", "resolve_name", "import_string"}

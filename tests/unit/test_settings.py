@@ -381,6 +381,19 @@ def test_what_is_written_in_several_forms_is_kept_in_one() -> None:
     assert isinstance(settings.lease_seconds, float)
 
 
+@pytest.mark.parametrize("folder", ["~/spool", "~nobody-of-this-name/spool"])
+def test_a_home_that_is_not_known_is_an_error(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ~ without a home is never taken for the name of a folder, nor for the root folder."""
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+
+    with pytest.raises(SettingsError, match="knows no such home: write the whole path") as wrong:
+        Settings.load(spool_dir=folder)
+
+    assert f"spool_dir must be {describe('spool_dir').expected}; {folder!r} was" in str(wrong.value)
+    assert Settings.load().spool_dir == ""
+
+
 @pytest.mark.parametrize(
     ("state_home", "folder"),
     [("/state", "/state/vwo-celery"), ("relative", f"{FOLDER}/vwo-celery")],

@@ -6,13 +6,13 @@ Redis does not answer, it sends. If it dies in here, one message more or less is
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from weakref import WeakKeyDictionary
 
 from celery import Celery
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.connections import open_client
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue import sweep_messages
@@ -54,10 +54,10 @@ def asking(app: Celery, settings: Settings) -> Iterator[bool]:
 
 
 def _ask(asker: _Asker, settings: Settings) -> bool:
-    if time.monotonic() < asker.resting_until:
+    if monotonic() < asker.resting_until:
         return True
     try:
         return sweep_messages.may_send(asker.fleet, interval_seconds=beat_seconds(settings))
     except QueueUnavailable:
-        asker.resting_until = time.monotonic() + _REST_SECONDS
+        asker.resting_until = monotonic() + _REST_SECONDS
         return True

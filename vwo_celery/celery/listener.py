@@ -29,6 +29,7 @@ from vwo_celery.celery.names import worker_name
 from vwo_celery.celery.setup import is_set_up, settings_of
 from vwo_celery.celery.stopping import stopping
 from vwo_celery.celery.tasks import hand_back_at_end, new_worker, open_fleet, publisher_of
+from vwo_celery.clocks import monotonic
 from vwo_celery.delivering.lane import Lane
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.logs import SeldomLog, log
@@ -137,7 +138,7 @@ class _Loop(threading.Thread):
         self._sends_itself: dict[str, float] = {}  # queue -> time until which it does
         self._note_due = self._sweep_due = 0.0
         # Batches may be old when a worker starts; its tasks, which start after this thread, come first.
-        self._stall_due = time.monotonic() + stalls.silence_seconds(self.settings)
+        self._stall_due = monotonic() + stalls.silence_seconds(self.settings)
 
     def finish(self) -> None:
         """Wait for the POST that is under way in this process, if there is one."""
@@ -158,20 +159,20 @@ class _Loop(threading.Thread):
 
     def _serve_once(self) -> None:
         self._fallback.look()  # an application of this host may have ended with events on its disk
-        now = time.monotonic()
+        now = monotonic()
         self._note_that_it_listens()
         if now >= self._sweep_due:
             self._sweep_due = now + self._sweep_if_overdue()
         if now >= self._stall_due:
             self._stall_due = now + stalls.silence_seconds(self.settings) / _LOOKS_A_SILENCE
             self._look_for_stall()
-        due = min(self._note_due, self._sweep_due, self._stall_due) - time.monotonic()
+        due = min(self._note_due, self._sweep_due, self._stall_due) - monotonic()
         wakeup = self._next_wakeup(max(_SHORTEST_WAIT_SECONDS, min(_WAIT_SECONDS, due)))
         if wakeup is not None:
             self._start(wakeup)
 
     def _note_that_it_listens(self) -> None:
-        now = time.monotonic()
+        now = monotonic()
         if now >= self._note_due:
             self.fleet.note_listener(self.listener)
             self._note_due = now + _NOTE_SECONDS
@@ -194,7 +195,7 @@ class _Loop(threading.Thread):
             self.fleet.try_leaving_wakeups(wakeup.queue, wakeup.shard, [wakeup.token])
             return
         declines = self._look_at_queue(wakeup)
-        if not declines and time.monotonic() < self._sends_itself.get(wakeup.queue, 0.0):
+        if not declines and monotonic() < self._sends_itself.get(wakeup.queue, 0.0):
             self._lane.add(wakeup, for_lack_of_tasks=False)
             return
         # In a stall its messages would only pile up behind those that no task takes.
@@ -241,7 +242,7 @@ class _Loop(threading.Thread):
 
     def _look_for_neglect(self, fleet: Fleet, now_ms: int) -> None:
         """Send what the workers that run our tasks decline, unless this worker declines it, too."""
-        now = time.monotonic()
+        now = monotonic()
         self._sends_itself = {q: until for q, until in self._sends_itself.items() if now < until}
         for shard in stalls.find_neglected(fleet, self.settings, now_ms):
             wakeup = Wakeup(shard.queue, shard.number, "")

@@ -7,7 +7,6 @@ listeners, and nothing is lost.
 
 from __future__ import annotations
 
-import time
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import Any
 from celery import Celery
 from kombu.pools import producers
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import SeldomLog
 from vwo_celery.queue.registration import Wakeup
@@ -68,12 +68,12 @@ class Publisher:
 
     def publish(self, wakeup: Wakeup) -> bool:
         """Publish a `deliver` task; return False, within seconds, if the broker does not take it."""
-        if time.monotonic() < self._resting_until:
+        if monotonic() < self._resting_until:
             return False
         try:
             self._send(wakeup)
         except Exception as exc:  # each transport has errors of its own
-            self._resting_until = time.monotonic() + _REST_SECONDS
+            self._resting_until = monotonic() + _REST_SECONDS
             self._seldom.warn(
                 "broker", "the broker %s takes no task: %s: %s; see whether it runs. Until it does, "
                 "each worker's listener sends by itself, one batch at a time",

@@ -5,7 +5,6 @@ If it dies while it waits, the events are sent nevertheless.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import click
@@ -13,6 +12,7 @@ import click
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, console, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
+from vwo_celery.clocks import monotonic
 from vwo_celery.operating import inspector
 from vwo_celery.operating.inspector import QueueView
 from vwo_celery.queue import flushing
@@ -77,9 +77,9 @@ def _flush(session: Session, held: Sequence[QueueView], wait: float) -> dict[str
         return {}
     if session.json or not wait:
         return run(lambda _: None)
-    deadline = time.monotonic() + wait
+    deadline = monotonic() + wait
     with console(stderr=True).status("waking the workers") as line:
-        return run(lambda counts: line.update(_progress(counts, deadline - time.monotonic())))
+        return run(lambda counts: line.update(_progress(counts, deadline - monotonic())))
 
 
 def _progress(counts: FlushCounts, left_seconds: float) -> str:

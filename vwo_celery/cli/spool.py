@@ -7,13 +7,13 @@ Both concern the host they run on, and the Redis and namespace they are given. I
 from __future__ import annotations
 
 import os
-import time
 
 import click
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, console, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.clocks import unix_ms
 from vwo_celery.receipts import DrainResult
 from vwo_celery.settings import Settings
 from vwo_celery.spool.fallback import fallback_of
@@ -59,7 +59,7 @@ def show(context: click.Context) -> None:
     if not contents:
         say("it holds nothing" if os.path.exists(found.files.database) else "it was never needed")
         return
-    now = time.time()
+    now = unix_ms()
     columns = (
         Column("queue"), Column("events", number=True), Column("size", number=True),
         Column("oldest", number=True),
@@ -67,7 +67,7 @@ def show(context: click.Context) -> None:
     print_rows(
         columns,
         [
-            Row([c.queue, f"{c.events:,}", size(c.bytes), span(max(0.0, now - c.oldest_ms / 1000))])
+            Row([c.queue, f"{c.events:,}", size(c.bytes), span(max(0, now - c.oldest_ms) / 1000)])
             for c in contents
         ],
     )

@@ -7,12 +7,12 @@ that no loop waits for them.
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import redis.asyncio as aio
 from redis.asyncio.sentinel import SentinelConnectionPool
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
 from vwo_celery.connections.pools import MOST_CONNECTIONS, Refusal
 from vwo_celery.connections.sentinels import Address, Sentinels
@@ -30,7 +30,7 @@ class AsyncSharedPool(aio.ConnectionPool):
 
     async def get_connection(self, *words: Any, **options: Any) -> Any:
         """Take a connection; wait for one of those in use where no other can be opened."""
-        end = time.monotonic() + self._wait_seconds
+        end = monotonic() + self._wait_seconds
         while True:
             refused = None if self._available_connections else self._refusal.lasting()
             if refused is None or not self._in_use_connections:
@@ -57,7 +57,7 @@ class AsyncSharedPool(aio.ConnectionPool):
 
     async def _await_release(self, end: float) -> bool:
         """Wait until a connection has come back; False if none will, or in time."""
-        left = end - time.monotonic()
+        left = end - monotonic()
         if left <= 0 or not self._in_use_connections:
             return False
         freed = asyncio.get_running_loop().create_future()

@@ -9,12 +9,12 @@ may take. So a refused connection says nothing about the queues, and no breaker 
 from __future__ import annotations
 
 import threading
-import time
 from copy import copy
 from typing import Any
 
 import redis
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
 
 #: Most connections of one pool; further calls wait. Far more than one process can keep busy.
@@ -32,11 +32,11 @@ class Refusal:
 
     def note(self, error: BaseException) -> None:
         """Remember *error* for a while, without the frames that it came through."""
-        self._error, self._until = copy(error), time.monotonic() + _REST_SECONDS
+        self._error, self._until = copy(error), monotonic() + _REST_SECONDS
 
     def lasting(self) -> BaseException | None:
         """The error that is still believed; None for none."""
-        return copy(self._error) if time.monotonic() < self._until else None
+        return copy(self._error) if monotonic() < self._until else None
 
 
 class SharedPool(redis.ConnectionPool):
@@ -56,7 +56,7 @@ class SharedPool(redis.ConnectionPool):
 
     def get_connection(self, *words: Any, **options: Any) -> Any:
         """Take a connection; wait for one of those in use where no other can be opened."""
-        end = time.monotonic() + self._wait_seconds
+        end = monotonic() + self._wait_seconds
         while True:
             refused = None if self._available_connections else self._refusal.lasting()
             if refused is None or not self._in_use_connections:
@@ -84,7 +84,7 @@ class SharedPool(redis.ConnectionPool):
             if not self._in_use_connections:
                 return False
             while self._in_use_connections and not self._available_connections:
-                left = end - time.monotonic()
+                left = end - monotonic()
                 if left <= 0:
                     return False
                 self._freed.wait(left)

@@ -13,13 +13,13 @@ which asks Sentinel.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
 
 Answer = TypeVar("Answer")
@@ -53,10 +53,10 @@ class Retries:
 
     def run(self, attempt: Callable[[], Answer]) -> Answer:
         """Return what *attempt* returns; raise its last error when the time is over."""
-        end = time.monotonic() + self._seconds
+        end = monotonic() + self._seconds
 
         def fail(error: Exception) -> None:
-            if time.monotonic() >= end:
+            if monotonic() >= end:
                 raise error
 
         pauses = ExponentialBackoff(cap=_LONGEST_PAUSE_SECONDS, base=_SHORTEST_PAUSE_SECONDS)

@@ -11,7 +11,6 @@ all connections to the old one are given up: idle ones at once, others with the 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ import redis
 from redis.exceptions import RedisError
 from redis.sentinel import SentinelConnectionPool
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.connections.errors import MasterUnknown
 from vwo_celery.connections.pools import SharedPool
 from vwo_celery.text.amounts import span
@@ -106,7 +106,7 @@ class Sentinels:
         addresses: Sequence[Address],
         service: str,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         **options: Any,
     ) -> None:
         self.sentinels = [redis.Redis(*address, **options) for address in addresses]

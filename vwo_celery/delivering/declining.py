@@ -11,10 +11,10 @@ If the process dies in here, a wake-up's slot runs out, and the sweep finds the 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import CallbackRefused
 from vwo_celery.logs import log_once
@@ -88,7 +88,7 @@ class Declining:
         fleet: Fleet,
         settings: Settings,
         name: str,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._fleet = fleet
         self._settings = settings

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import random
 import socket
-import time
 from collections.abc import Callable
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.delivering.declining import Declining
 from vwo_celery.delivering.leases import Leases
 from vwo_celery.errors import QueueUnavailable
@@ -54,7 +54,7 @@ class Worker:
         fleet: Fleet,
         settings: Settings,
         wake: Callable[[Wakeup], None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         stopping: Callable[[], bool] = lambda: False,
         interruptions: tuple[type[Exception], ...] = (),
         name: str = "",

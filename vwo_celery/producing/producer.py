@@ -14,11 +14,11 @@ receipt "redis" or "spooled", it is.
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.connections import shared_client
 from vwo_celery.connections.errors import describe, is_without_master
 from vwo_celery.destinations import Destination
@@ -200,7 +200,7 @@ class Producer:
         """Whether this call shall ask Redis, and not go straight to the spool."""
         breakers = [self._breaker_of(shard) for shard in self.shards]
         if all(breaker.is_open for breaker in breakers):
-            return any(breaker.may_probe(time.monotonic()) for breaker in breakers)
+            return any(breaker.may_probe(monotonic()) for breaker in breakers)
         self.host.look()
         return True
 

@@ -7,10 +7,10 @@ its events may or may not be stored; see `producer`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import VwoCeleryError
 from vwo_celery.producing.producer import Producer
@@ -79,7 +79,7 @@ class Queue:
             What was achieved; truthy only if everything was delivered. Events that are still
             pending stay in the queue, and are sent as soon as a worker can.
         """
-        started = time.monotonic()
+        started = monotonic()
         host, registration = self._producer.host, self._producer.registration
         try:
             drained = host.drain(timeout_seconds, give_up=True)
@@ -87,7 +87,7 @@ class Queue:
             why = f"{count(spooled, 'event')} still in this host's spool: {drained.reason}"
             if spooled and not drained.drained:
                 return FlushResult(pending=spooled, reason=why)
-            left_seconds = max(0.0, timeout_seconds - (time.monotonic() - started))
+            left_seconds = max(0.0, timeout_seconds - (monotonic() - started))
             counts = flushing.flush(host.open_fleet(), registration, timeout_seconds=left_seconds)
         except VwoCeleryError as exc:
             return FlushResult(reason=str(exc))

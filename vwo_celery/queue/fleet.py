@@ -7,7 +7,6 @@ sweep makes up for it. A lost registration is written again by the next enqueue.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.connections import unavailable
 from vwo_celery.errors import QueueUnavailable, QueueUnknown
 from vwo_celery.queue import registry
@@ -290,7 +290,7 @@ class Fleet(Signs):
 
     def find_shards(self) -> set[str]:
         """Names of all shards on the parts of a Cluster that answer; looked for now and then."""
-        memory, now = self.memory, time.monotonic()
+        memory, now = self.memory, monotonic()
         if now >= memory.look_again_at:
             memory.found = find_shards(self.reader.client, self.namespace)
             memory.look_again_at = now + _FIND_SECONDS

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue import settlements
 from vwo_celery.queue.batches import as_ms, descends
@@ -227,11 +228,11 @@ def _await(
     watch: Callable[[FlushCounts], None],
 ) -> None:
     """Poll until all batches are settled or the time is over."""
-    started, nudged, pause = time.monotonic(), 0.0, _FIRST_POLL_SECONDS
+    started, nudged, pause = monotonic(), 0.0, _FIRST_POLL_SECONDS
     while True:
         for each in flushes:
             each.look()
-        waited = time.monotonic() - started
+        waited = monotonic() - started
         awaited = [each.shard for each in flushes if each.awaited]
         if not awaited or waited >= timeout_seconds:
             return

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import msgspec
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.forks import PerProcess
 from vwo_celery.queue.keys import new_token
 
@@ -68,7 +69,7 @@ class Mark(msgspec.Struct):
 
 def uptime_seconds() -> float:
     """Seconds that never step back and go on while the machine sleeps, as Redis' expiry does."""
-    return time.monotonic() if _BOOT_CLOCK is None else time.clock_gettime(_BOOT_CLOCK)
+    return monotonic() if _BOOT_CLOCK is None else time.clock_gettime(_BOOT_CLOCK)
 
 
 class Marks:

@@ -10,10 +10,10 @@ process dies.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import ClusterClient
 from vwo_celery.connections.errors import REDIS_ERRORS
@@ -51,9 +51,7 @@ class Hints:
         clock: Seconds that only rise.
     """
 
-    def __init__(
-        self, rest_seconds: float = 0.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, rest_seconds: float = 0.0, clock: Callable[[], float] = monotonic) -> None:
         self._rest_seconds = rest_seconds
         self._clock = clock
         self._resting_until: dict[str, float] = {}

@@ -8,13 +8,13 @@ listening application says so in the shards' meta hash, so that workers publish 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.events import decode, unsendable
 from vwo_celery.logs import seldom
@@ -53,9 +53,9 @@ def listen(
         timeout_seconds: End after this time without a result; None for never.
     """
     queue = registration.destination.queue
-    heard, spoke = time.monotonic(), 0.0
+    heard, spoke = monotonic(), 0.0
     for text in _published(fleet, queue, min(_POLL_SECONDS, timeout_seconds or 1.0)):
-        now = time.monotonic()
+        now = monotonic()
         if now - spoke > INTEREST_SECONDS / 2:
             fleet.want_results(registration, for_seconds=INTEREST_SECONDS)
             spoke = now

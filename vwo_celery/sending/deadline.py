@@ -14,7 +14,6 @@ import errno
 import io
 import socket
 import ssl
-import time
 from http import HTTPStatus
 from http.client import HTTPResponse
 from typing import Any, Final
@@ -27,6 +26,8 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.poolmanager import ProxyManager
 from urllib3.util import Timeout
 from urllib3.util.connection import allowed_gai_family, create_connection
+
+from vwo_celery.clocks import monotonic
 
 #: Shortest timeout given to a socket, in seconds; 0 would mean "do not block".
 _LEAST_SECONDS: Final = 0.001
@@ -41,7 +42,7 @@ class Deadline(Timeout):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(total=seconds)
-        self._began = time.monotonic()
+        self._began = monotonic()
         self._seconds = seconds
 
     def clone(self) -> Deadline:
@@ -55,7 +56,7 @@ class Deadline(Timeout):
     @property
     def elapsed_seconds(self) -> float:
         """Seconds since the start."""
-        return time.monotonic() - self._began
+        return monotonic() - self._began
 
     @property
     def connect_timeout(self) -> float:
@@ -80,12 +81,12 @@ class DeadlineHTTPConnection(HTTPConnection):
         """Seconds left, at least a millisecond; urllib3's own value for "not set" if it is not set."""
         if self._ends_at is None:
             return self._unset
-        return max(self._ends_at - time.monotonic(), _LEAST_SECONDS)
+        return max(self._ends_at - monotonic(), _LEAST_SECONDS)
 
     @timeout.setter
     def timeout(self, seconds: Any) -> None:
         if isinstance(seconds, (int, float)):
-            self._ends_at = time.monotonic() + seconds
+            self._ends_at = monotonic() + seconds
         else:
             self._ends_at, self._unset = None, seconds
 
@@ -210,7 +211,7 @@ class _DeadlineFile(io.RawIOBase):
 
 
 def _seconds_until(ends_at: float) -> float:
-    left = ends_at - time.monotonic()
+    left = ends_at - monotonic()
     if left <= 0:
         raise TimeoutError("the deadline of the request has passed")
     return left

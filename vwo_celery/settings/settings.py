@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from vwo_celery.errors import SettingsError
+from vwo_celery.settings.folders import expanded, state_folder
 from vwo_celery.settings.redis_url import SCHEMES, RedisUrl
 from vwo_celery.settings.sources import Given, from_arguments, from_django, from_environment
 from vwo_celery.text.masking import mask_url, scheme_only
@@ -36,14 +37,6 @@ def _number(low: float, high: float, unit: str, meaning: str) -> Meta:
 
 def _seconds(low: float, high: float, meaning: str) -> Meta:
     return _number(low, high, "seconds", meaning)
-
-
-def _state_folder() -> str:
-    """Our folder among the user's state (XDG Base Directory Specification); "" if there is none."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(state):
-        state = os.path.expanduser("~/.local/state")
-    return os.path.join(state, "vwo-celery") if os.path.isabs(state) else ""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,7 +209,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "empty: no spool, such events are dropped.",
             r"^$|^[/~]",
         ),
-    ] = msgspec.field(default_factory=_state_folder)
+    ] = msgspec.field(default_factory=state_folder)
     max_spool_bytes: Annotated[
         int, _number(100_000, 2**40, "bytes", "Most bytes in the spool of one Redis and namespace.")
     ] = 2**28
@@ -341,7 +334,16 @@ def check(name: str, given: Given) -> Any:
         )
     if name == "allowed_hosts":
         return tuple(host.lower() for host in checked)
-    return os.path.expanduser(checked) if name == "spool_dir" else checked
+    return _folder(checked, given) if name == "spool_dir" else checked
+
+
+def _folder(folder: str, given: Given) -> str:
+    if folder and not expanded(folder):
+        raise SettingsError(
+            f"spool_dir must be {describe('spool_dir').expected}; {shown(folder)} was given "
+            f"({given.origin}), and this process knows no such home: write the whole path"
+        )
+    return expanded(folder)
 
 
 def _plain(name: str, given: Given) -> Any:

@@ -9,10 +9,10 @@ once.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+from vwo_celery.clocks import monotonic, unix_ms
 from vwo_celery.connections.errors import (
     describe,
     is_error_reply,
@@ -74,7 +74,7 @@ class Drain:
         spool: Spool,
         lock: DrainLock,
         open_fleet: Callable[[], Fleet],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._spool = spool
         self._lock = lock
@@ -238,7 +238,7 @@ def _is_forgotten(fleet: Fleet, page: Page) -> bool:
     Under it, all events ever pushed with it would count as lost. If this page was stored under it
     that long ago, it is stored again, since nothing is left that shows it.
     """
-    age_seconds = time.time() - page.spooled_ms / 1000
+    age_seconds = (unix_ms() - page.spooled_ms) / 1000
     if page.sent.sequence == len(page.encoded) or age_seconds < page.mark.ttl_seconds / 2:
         return False
     return not fleet.shard(page.queue, page.sent.shard).mark_is_kept(page.sent.mark)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.forks import PerProcess
 from vwo_celery.logs import log
 from vwo_celery.spool.breaker import Breakers, pause_seconds
@@ -86,7 +87,7 @@ class Drainer:
 
     def _step(self) -> Step:
         for part in self._breakers.open_parts():
-            self._breakers.at(part).leave_to_drainer(time.monotonic())
+            self._breakers.at(part).leave_to_drainer(monotonic())
         step = self._drain.step()
         if step.state != "unavailable":
             for part in self._breakers.open_parts():
@@ -96,9 +97,7 @@ class Drainer:
     def _try(self, part: str) -> None:
         """Close a part's breaker if the part takes writes again; else ask it more and more seldom."""
         failures, due = self._probes.get(part, (0, 0.0))
-        if (
-            part and time.monotonic() < due
-        ):  # a part that hangs must not hold up the drain of others
+        if part and monotonic() < due:  # a part that hangs must not hold up the drain of others
             return
         probe = self._probe()
         if probe is None or probe(part):
@@ -106,7 +105,7 @@ class Drainer:
             self._breakers.at(part).close()
             log.info("Redis takes events again%s", f" at {part}" if part else "")
             return
-        self._probes[part] = failures + 1, time.monotonic() + pause_seconds(failures + 1)
+        self._probes[part] = failures + 1, monotonic() + pause_seconds(failures + 1)
 
     def _end(self) -> bool:
         """Whether nothing is left to do; `ensure` then starts another thread when one is needed."""

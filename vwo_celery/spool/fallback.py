@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.connections import shared_client
 from vwo_celery.connections.errors import describe, is_trouble_of_redis, log_unforeseen
 from vwo_celery.errors import QueueFull, SpoolFull, SpoolUnavailable, VwoCeleryError
@@ -97,7 +98,7 @@ class Fallback:
             SpoolFull: The events do not fit.
             SpoolUnavailable: There is no spool, or it cannot be used.
         """
-        now = time.monotonic()
+        now = monotonic()
         if self.spool is None:
             raise SpoolUnavailable("there is no spool, since spool_dir is empty")
         if now < self._disk_at:
@@ -125,7 +126,7 @@ class Fallback:
         deadline: float,
     ) -> None:
         for puts_left in reversed(range(_MOST_PUTS)):
-            left = max(_SHORTEST_WAIT_SECONDS, deadline - time.monotonic())
+            left = max(_SHORTEST_WAIT_SECONDS, deadline - monotonic())
             try:
                 spool.put(registration, encoded, sent, timeout_seconds=left)
             except SpoolFull:
@@ -149,7 +150,7 @@ class Fallback:
         """
         if is_trouble_of_redis(exc):
             self._failed[part] = registration, shard
-            self.breaker_at(part).open(time.monotonic())
+            self.breaker_at(part).open(monotonic())
 
     def look(self, *, now_and_then: bool = True) -> None:
         """Start the drainer if any process has spooled something; costs one `stat`.
@@ -159,7 +160,7 @@ class Fallback:
         """
         if self.spool is None:
             return
-        now = time.monotonic()
+        now = monotonic()
         if now_and_then and now < self._look_at:
             return
         self._look_at = now + _LOOK_SECONDS
@@ -192,7 +193,7 @@ class Fallback:
         """
         if self.spool is None:
             return DrainResult()
-        deadline, drained = time.monotonic() + timeout_seconds, 0
+        deadline, drained = monotonic() + timeout_seconds, 0
         while True:
             step = self._drain.step()
             drained += step.events
@@ -200,10 +201,10 @@ class Fallback:
             if step.state == "empty":
                 return DrainResult(drained)
             hopeless = give_up and step.state in {"unavailable", "waiting"}
-            if hopeless or time.monotonic() >= deadline:
+            if hopeless or monotonic() >= deadline:
                 return self._left(drained, step.reason)
             if step.state != "moved":
-                time.sleep(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+                time.sleep(min(_POLL_SECONDS, max(0.0, deadline - monotonic())))
 
     def _left(self, drained: int, reason: str) -> DrainResult:
         try:
@@ -217,13 +218,13 @@ class Fallback:
         if part not in self._failed:
             return True
         registration, number = self._failed[part]
-        started = time.monotonic()
+        started = monotonic()
         try:
             shard = self.open_fleet().shard(registration.destination.queue, number)
             shard.set_limits(registration.limits, copy=msgspec.json.encode(registration))
         except VwoCeleryError:
             return False
-        return time.monotonic() - started <= self._enqueue_seconds
+        return monotonic() - started <= self._enqueue_seconds
 
 
 class _LazyFleet:

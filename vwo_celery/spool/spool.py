@@ -12,12 +12,12 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
-import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from vwo_celery.clocks import unix_ms
 from vwo_celery.errors import SpoolFull
 from vwo_celery.logs import seldom
 from vwo_celery.queue.keys import new_token
@@ -114,7 +114,7 @@ class Spool:
         timeout_seconds: float,
     ) -> None:
         under = msgspec.structs.astuple(sent) if sent is not None else (None,) * 4
-        now = time.time_ns() // 1_000_000
+        now = unix_ms()
         try:
             with self._database.transaction("spooling", timeout_seconds) as db:
                 self._check_capacity(db, encoded)

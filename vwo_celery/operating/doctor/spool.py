@@ -5,8 +5,7 @@ Reads the spool and changes nothing: nothing to lose.
 
 from __future__ import annotations
 
-import time
-
+from vwo_celery.clocks import unix_ms
 from vwo_celery.errors import SpoolUnavailable
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.settings import Settings
@@ -41,7 +40,7 @@ def _content(spool: Spool) -> Finding:
         return ok("spool", f"nothing waits on this host, in {spool.files.folder}")
     used, most = spool.used_bytes(), spool.max_bytes
     events = count(sum(each.events for each in contents), "event")
-    age_seconds = max(0.0, time.time() - min(each.oldest_ms for each in contents) / 1000)
+    age_seconds = max(0, unix_ms() - min(each.oldest_ms for each in contents)) / 1000
     grade = problem if used >= _NEARLY_FULL * most else warn
     return grade(
         "spool",
