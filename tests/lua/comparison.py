@@ -1,57 +1,41 @@
-"""Compare a shard in Redis with its model; any difference fails.
-
-Also moves the clock: a test cannot set Redis' time, but for a shard it makes no difference whether
-time passes or every stored time becomes older.
-"""
+"""Compare a shard in Redis with its model; any difference fails."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from lua.clock import Clock
 from lua.reference import Model, ModelBatch
 from lua.world import counted, numbers
-from tools.waiting import wait_until
 from vwo_celery.queue.shard import Shard
 
-#: Largest accepted difference in ms between a time in Redis and the model's: the longest duration
-#: of one test step.
-TOLERANCE_MS = 4_000
-#: Longest time in ms between a look at Redis and the step that follows it, on a busy machine.
-EDGE_MS = 100
 #: Batches that a probe for the newest compares.
 _COMPARED = 16
-_TIMES_IN_META = ("first_ms", "watched", "delivered_ms", "held_until", "free_since_ms")
 _COUNTERS = ("accepted", "events", "bytes", "delivered", "dead", "refused")
 
 
 class Comparison:
-    """One shard in Redis and its model, whose clock is Redis' plus the time that a test let pass."""
+    """One shard in Redis and its model, by one clock."""
 
-    def __init__(self, shard: Shard, model: Model) -> None:
+    def __init__(self, shard: Shard, model: Model, clock: Clock) -> None:
         self.shard = shard
         self.model = model
-        self.passed_ms = 0
+        self.clock = clock
         self.frozen: dict[str, tuple[bytes, ...]] = {}
-
-    def now(self) -> int:
-        """The model's time."""
-        seconds, microseconds = self.shard.client.time()
-        return int(seconds) * 1000 + int(microseconds) // 1000 + self.passed_ms
 
     def watched(self) -> int:
         """The time at which the shard was last noted as busy; 0 for never."""
         noted = self.shard.client.hget(self.shard.keys.meta, "watched")
-        return int(noted) + self.passed_ms if noted else 0
+        return int(noted or 0)
 
     def claim_order(self, *, newest: bool = False) -> list[ModelBatch]:
         """The due batches in Redis' order: expired leases first, then ready batches, oldest first.
 
         Or the newest first, of the last 16, that was tried least.
         """
-        wait_until(self._nothing_is_about_to_be_due, 10)
         pipe = self.shard.client.pipeline(transaction=False)
         for key in (self.shard.keys.leases, self.shard.keys.ready):
-            pipe.zrangebyscore(key, "-inf", self.now() - self.passed_ms)
+            pipe.zrangebyscore(key, "-inf", self.clock.ms)
         expired, ready = pipe.execute()
         due = [self.model.batches[name.decode()] for name in [*expired, *ready]]
         last = due[len(expired) :][: -_COMPARED - 1 : -1]
@@ -59,37 +43,9 @@ class Comparison:
             due.insert(len(expired), min(last, key=lambda batch: batch.attempt))
         return due
 
-    def _nothing_is_about_to_be_due(self) -> bool:
-        """Whether no batch becomes due between this look and the step that follows it."""
-        now = self.now() - self.passed_ms
-        keys = (self.shard.keys.leases, self.shard.keys.ready)
-        return not any(self.shard.client.zcount(key, f"({now}", now + EDGE_MS) for key in keys)
-
-    def let_time_pass(self, passed_ms: int) -> None:
-        """Make every stored time older, or younger if Redis' clock steps back."""
-        self.passed_ms += passed_ms
-        self.age(passed_ms)
-
-    def age(self, passed_ms: int) -> None:
-        """Make every stored time older; leave the model's clock alone."""
-        redis, k = self.dump(), self.shard.keys
-        pipe = self.shard.client.pipeline(transaction=False)
-        for key in (k.ready, k.leases, k.slots, k.dead):
-            if key in redis:
-                pipe.zadd(key, {member: at - passed_ms for member, at in redis[key]})
-        for name, line in redis.get(k.info, {}).items():
-            *numbers, first, sealed, error = line.split(b":", 6)
-            times = [b"%d" % (int(first) - passed_ms), b"%d" % (int(sealed) - passed_ms)]
-            pipe.hset(k.info, name, b":".join([*numbers, *times, error]))
-        for field in _TIMES_IN_META:
-            at = redis[k.meta].get(field.encode())
-            if at is not None:
-                pipe.hset(k.meta, field, int(at) - passed_ms)
-        pipe.execute()
-
     def dump(self) -> dict[str, Any]:
         """Every key of the database; lists with the oldest event first."""
-        names = [name.decode() for name in self.shard.client.keys("*")]
+        names = [name.decode() for name in self.clock.names()]
         pipe = self.shard.client.pipeline(transaction=False)
         k = self.shard.keys
         for name in names:
@@ -124,10 +80,7 @@ class Comparison:
         return name == self.shard.keys.open or name.startswith(self.shard.keys.batch(""))
 
     def _check_times(self, found: list[tuple[bytes, float]], expected: dict[str, int]) -> None:
-        times = {member.decode(): at for member, at in found}
-        assert times.keys() == expected.keys()
-        for member, at in times.items():
-            assert self._near(at, expected[member]), member
+        assert {member.decode(): at for member, at in found} == expected
 
     def _check_lines(self, found: dict[bytes, bytes]) -> None:
         assert {name.decode() for name in found} == self.model.batches.keys()
@@ -137,8 +90,7 @@ class Comparison:
             numbers = (int(attempt), int(lost), int(events), int(size))
             assert numbers == (batch.attempt, batch.lost, len(batch.events), batch.size)
             assert error == batch.error
-            assert self._near(int(first), batch.first)
-            assert self._near(int(sealed), batch.sealed)
+            assert (int(first), int(sealed)) == (batch.first, batch.sealed)
             self._check_frozen(batch)
 
     def _check_frozen(self, batch: ModelBatch) -> None:
@@ -163,14 +115,11 @@ class Comparison:
         assert ("mixed" in meta, "paused" in meta) == (model.mixed, model.paused)
         assert ("held_until" in meta) == (model.held_until is not None)
         if model.held_until is not None:
-            assert self._near(int(meta["held_until"]), model.held_until)
+            assert meta["held_until"] == model.held_until
         assert found[b"life"].decode() == model.life
         assert ("forgotten_ms" in meta) == model.forgotten
         if model.counted and model.first is not None:
-            assert self._near(int(meta["first_ms"]), model.first)
-
-    def _near(self, stored_ms: float, expected_ms: int) -> bool:
-        return abs(stored_ms + self.passed_ms - expected_ms) < TOLERANCE_MS
+            assert meta["first_ms"] == model.first
 
 
 def _without_zeros(counters: dict[str, int]) -> dict[str, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -21,6 +20,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
+from lua.clock import Clock
 from lua.comparison import Comparison
 from lua.reference import Model, ModelBatch
 from lua.world import NAMESPACE, QUEUE
@@ -33,8 +33,6 @@ from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.queue.surveys import due_shards
 
-# Every span ends in a 5 (seconds) and every step of the clock in a 0: no comparison of two times
-# depends on the milliseconds that the test itself takes.
 SECOND = 1_000
 LEASE_SECONDS = 25
 DELAYS_SECONDS = (0, 15, 45)
@@ -66,11 +64,12 @@ limits = st.builds(
 class ShardLife(RuleBasedStateMachine):
     """One shard's life, in Redis and in the model."""
 
-    client: Any
+    clock: Clock
 
     def __init__(self) -> None:
         super().__init__()
-        self.client.flushdb()
+        self.client = self.clock.client
+        self.clock.empty()
         self.shard = Shard(self.client, NAMESPACE, QUEUE, 0)
         self.shard.load_push()
         self.marks: list[Mark] = []
@@ -92,7 +91,7 @@ class ShardLife(RuleBasedStateMachine):
     def register_first(self, given: Limits) -> None:
         """A producer registers the queue."""
         self.model = Model(given, self.shard.set_limits(given))
-        self.pair = Comparison(self.shard, self.model)
+        self.pair = Comparison(self.shard, self.model, self.clock)
         self.knows = [given] * 3
         self.marks = [self._new_mark() for _ in range(3)]
 
@@ -118,7 +117,9 @@ class ShardLife(RuleBasedStateMachine):
         mark = self._take_mark(who, 1)
         stored = self.shard.append(mark, events[0])
         if stored:
-            expected = self.model.push(mark, events, [push_token(mark), "unused"], self.pair.now())
+            expected = self.model.push(
+                mark, events, [push_token(mark), "unused"], self.clock.tick()
+            )
             assert (expected.code, expected.sealed, expected.wakeups) == (STORED, 0, 0)
             assert self.watched
             self._note_stored(mark, events)
@@ -186,7 +187,7 @@ class ShardLife(RuleBasedStateMachine):
     @rule()
     def next_turn(self) -> None:
         """A task ends and asks for others."""
-        now = self.pair.now()
+        now = self.clock.tick()
         token, wakeups = self.shard.next_turn()
         assert wakeups == self.model.next_turn(token, now)
         self._note_tokens(token, wakeups)
@@ -194,7 +195,7 @@ class ShardLife(RuleBasedStateMachine):
     def sweep(self, *, force: bool, all_lost: bool = True) -> bool:
         """Sweep in both; whether another sweep would seal more."""
         lost_until_ms = 10**15 if all_lost else 0
-        now, watched = self.pair.now(), self.pair.watched()
+        now, watched = self.clock.tick(), self.pair.watched()
         names = [self.shard.keys.name]
         due, *_ = due_shards(Fleet(self.client, NAMESPACE), names, IDLE_MS, lost_until_ms)
         swept = self.shard.sweep(force=force, idle_ms=IDLE_MS, lost_until_ms=lost_until_ms)
@@ -233,7 +234,7 @@ class ShardLife(RuleBasedStateMachine):
     def claim(self, chance: int, *, probe: bool = False, newest: bool = False) -> bool:
         """Claim in both; False if there was nothing to claim."""
         token = self.tokens[chance % len(self.tokens)]
-        now, order = self.pair.now(), self.pair.claim_order(newest=newest)
+        now, order = self.clock.tick(), self.pair.claim_order(newest=newest)
         before = self.model.in_flight(now)
         batch = self.shard.claim(
             token=token, lease_seconds=LEASE_SECONDS, probe=probe, newest=newest
@@ -253,7 +254,7 @@ class ShardLife(RuleBasedStateMachine):
         if not newest:
             self._check_order(expected)
         self._note_tokens(batch.help_token, batch.wakeups)
-        self._note_lease(expected, batch, batch.lease_until_ms)
+        self.leases_end[batch.help_token] = batch.lease_until_ms
         self.claims.append((batch, token))
         return True
 
@@ -274,7 +275,7 @@ class ShardLife(RuleBasedStateMachine):
     def release(self, chance: int, delay: int) -> None:
         """A worker, current or not, gives its batch back."""
         batch, _ = self._some_claim(chance)
-        error, at = f"HTTP 503: later\n{chance}", self.pair.now() + delay * SECOND
+        error, at = f"HTTP 503: later\n{chance}", self.clock.tick() + delay * SECOND
         released = self.shard.release(batch, delay_seconds=delay, error=error)
         assert released is self.model.release(batch.id, batch.attempt, at, error)
 
@@ -283,18 +284,18 @@ class ShardLife(RuleBasedStateMachine):
     def extend(self, chance: int) -> None:
         """A worker, current or not, extends its lease."""
         batch, _ = self._some_claim(chance)
-        until = self.pair.now() + LEASE_SECONDS * SECOND
+        until = self.clock.tick() + LEASE_SECONDS * SECOND
         extended = self.shard.extend(batch, lease_seconds=LEASE_SECONDS)
         assert bool(extended) is self.model.extend(batch.id, batch.attempt, until)
         if extended:
-            self._note_lease(self.model.batches[batch.id], batch, extended)
+            self.leases_end[batch.help_token] = extended
 
     @precondition(lambda self: self.claims)
     @rule(chance=chances)
     def dead_letter(self, chance: int) -> None:
         """A worker, current or not, dead-letters its batch."""
         batch, _ = self._some_claim(chance)
-        now = self.pair.now()
+        now = self.clock.tick()
         died = self.shard.dead_letter(batch, error="too old")
         assert died is self.model.dead_letter(batch.id, batch.attempt, now, "too old")
 
@@ -304,14 +305,14 @@ class ShardLife(RuleBasedStateMachine):
     @rule(chance=chances)
     def set_aside(self, chance: int) -> None:
         """An operator dead-letters a batch that no worker holds, or tries to."""
-        name, now = self._some_batch(chance), self.pair.now()
+        name, now = self._some_batch(chance), self.clock.tick()
         assert self.shard.set_aside(name, reason="bad") == self.model.set_aside(name, now, "bad")
 
     @precondition(lambda self: self.pair.frozen)
     @rule(chance=chances)
     def redrive(self, chance: int) -> None:
         """An operator redrives a batch, dead or not."""
-        name, now = self._some_batch(chance), self.pair.now()
+        name, now = self._some_batch(chance), self.clock.tick()
         assert self.shard.redrive(name) == self.model.redrive(name, now)
 
     @precondition(lambda self: self.pair.frozen)
@@ -329,7 +330,7 @@ class ShardLife(RuleBasedStateMachine):
     def pause_or_resume(self) -> None:
         """An operator pauses or resumes the queue."""
         if self.model.paused:
-            self.model.hasten(self.pair.now())
+            self.model.hasten(self.clock.tick())
             assert self.shard.resume()
         else:
             self.shard.pause("401")
@@ -337,8 +338,15 @@ class ShardLife(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([*PASSES_SECONDS, STEP_BACK_SECONDS]))
     def let_time_pass(self, seconds: int) -> None:
-        """Time passes, or Redis' clock steps back: every stored time moves the other way."""
-        self.pair.let_time_pass(seconds * SECOND)
+        """Time passes, or Redis' clock steps back."""
+        self.clock.move(seconds * SECOND)
+
+    @rule(chance=chances, past_ms=st.sampled_from([-1, 0, 1]))
+    def reach(self, chance: int, past_ms: int) -> None:
+        """Time passes until something is due or ends, or just before or after."""
+        ahead = [at - self.clock.ms for at in self.model.times() if at > self.clock.ms + 1]
+        if ahead:
+            self.clock.move(sorted(ahead)[chance % len(ahead)] + past_ms - 1)  # and a step's tick
 
     # -- invariants after every step
 
@@ -376,7 +384,7 @@ class ShardLife(RuleBasedStateMachine):
         self.model.held_until = None
         self.register(0, replace(self.model.limits, parallel=3))
         for name in [batch.id for batch in self.model.of("dead")]:
-            assert self.shard.redrive(name) == self.model.redrive(name, self.pair.now())
+            assert self.shard.redrive(name) == self.model.redrive(name, self.clock.tick())
         rounds = 0
         while self.model.open or self.model.batches:
             self.let_time_pass(PASSES_SECONDS[-1])
@@ -417,7 +425,7 @@ class ShardLife(RuleBasedStateMachine):
             self.register_again(who)
 
     def _send(self, mark: Mark, events: list[bytes], names: int) -> int:
-        command, now = self.shard.push_command(mark, events, names), self.pair.now()
+        command, now = self.shard.push_command(mark, events, names), self.clock.tick()
         seen = int(self.client.get(self.shard.keys.mark(mark.id)) or 0)
         pushed = self.shard.push(command)
         stem = push_token(mark)
@@ -461,10 +469,6 @@ class ShardLife(RuleBasedStateMachine):
         claims = held if held and chance % 4 else self.claims
         return claims[chance // 4 % len(claims)]
 
-    def _note_lease(self, leased: ModelBatch, batch: Batch, until_ms: int) -> None:
-        """Record when a worker's lease ends, to the millisecond, by the model's clock."""
-        leased.lease = self.leases_end[batch.help_token] = until_ms + self.pair.passed_ms
-
     def _some_batch(self, chance: int) -> str:
         names = [batch.id for batch in self.model.of("dead")] or sorted(self.pair.frozen)
         return names[chance % len(names)]
@@ -474,5 +478,5 @@ class ShardLife(RuleBasedStateMachine):
         if claimed.returned or claimed.attempt > 1:
             return
         for other in self.model.of("ready"):
-            if not other.returned and other.at <= claimed.sealed - SECOND:
+            if not other.returned and other.at < claimed.sealed:
                 assert other.order > claimed.order

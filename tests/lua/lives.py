@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from lua.clock import own_clock
 from lua.outages import RefusedLife
 from vwo_celery.queue import shard as store
 
@@ -21,9 +22,8 @@ def live(client: Any, examples: int) -> None:
     class Life(RefusedLife):
         pass
 
-    Life.client = client
     numbers = count()
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, own_clock(client) as Life.clock:
         # Keeps a life reproducible: batches that are sealed in the same millisecond are ordered by
         # name.
         patch.setattr(store, "new_token", lambda: f"token{next(numbers):09}")

@@ -33,7 +33,6 @@ class Saved(NamedTuple):
     delivered: Counter[bytes]
     gone: Counter[bytes]
     watched: bool
-    passed_ms: int
 
 
 class LossyLife(ShardLife):
@@ -48,10 +47,10 @@ class LossyLife(ShardLife):
     @rule()
     def save(self) -> None:
         """Redis saves its present state to disk."""
-        keys = {name: self._key(name) for name in self.client.keys("*")}
+        keys = {name: self._key(name) for name in self.clock.names()}
         self.saved = Saved(
             keys, deepcopy(self.model), self.pushed.copy(), self.delivered.copy(), self.gone.copy(),
-            self.watched, self.pair.passed_ms,
+            self.watched,
         )  # fmt: skip
 
     def _key(self, name: bytes) -> tuple[int, bytes]:
@@ -66,10 +65,9 @@ class LossyLife(ShardLife):
         """
         saved, self.saved = self.saved, None
         assert saved is not None
-        self.client.flushdb()
+        self.clock.empty()
         for name, (ttl_ms, dumped) in saved.keys.items():
             self.client.restore(name, ttl_ms, dumped)
-        self.pair.age(self.pair.passed_ms - saved.passed_ms)
         self._go_on_with(saved.model, watched=saved.watched)
         self.pushed, self.delivered, self.gone = saved.pushed, saved.delivered, saved.gone
         newest = {mark.id: mark.sequence for mark in self.marks}
@@ -86,7 +84,7 @@ class LossyLife(ShardLife):
         if really:
             return
         known = self.marks[who].life if knew else ""
-        self.client.flushdb()
+        self.clock.empty()
         life = self.shard.set_limits(self.knows[who], known_life=known)
         assert life != self.model.life
         self._go_on_with(Model(self.knows[who], life, forgotten=knew), watched=False)

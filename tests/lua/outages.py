@@ -87,7 +87,7 @@ class RefusedLife(LossyLife):
         )
 
     def _split(self, batch: Batch, parts: list[ModelPart], delivered: list[Range]) -> None:
-        events, now = self.pair.frozen[batch.id], self.pair.now()
+        events, now = self.pair.frozen[batch.id], self.clock.tick()
 
         def size(ranges: list[Range] | tuple[Range, ...]) -> int:
             return sum(len(event) + 1 for start, end in ranges for event in events[start:end])
@@ -141,8 +141,8 @@ class RefusedLife(LossyLife):
         self._ack(self.handed_back[chance % len(self.handed_back)])
 
     def _hand_back(self, batch: Batch) -> None:
-        end, now = self.leases_end[batch.help_token], self.pair.now()
-        done = self.shard.hand_back(batch, lease_until_ms=end - self.pair.passed_ms)
+        end, now = self.leases_end[batch.help_token], self.clock.tick()
+        done = self.shard.hand_back(batch, lease_until_ms=end)
         assert done is self.model.hand_back(batch.id, batch.attempt, end, now)
 
     # -- an outage
@@ -150,8 +150,8 @@ class RefusedLife(LossyLife):
     @rule(seconds=st.sampled_from([*DELAYS_SECONDS, *HOLDS_SECONDS]))
     def hold(self, seconds: int) -> None:
         """The circuit opens or stays open: a worker holds the shard."""
-        until = self.pair.now() + seconds * SECOND
-        self.shard.hold(until - self.pair.passed_ms)
+        until = self.clock.tick() + seconds * SECOND
+        self.shard.hold(until)
         self.model.held_until = until
 
     @precondition(lambda self: self.model.held_until is not None)

@@ -30,7 +30,6 @@ class ModelBatch:
     sealed: int
     order: tuple[int, ...]
     at: int
-    lease: int = 0
     state: State = "ready"
     attempt: int = 0
     lost: int = 0
@@ -87,6 +86,12 @@ class Model:
     def of(self, state: State) -> list[ModelBatch]:
         """The batches in the given state."""
         return [batch for batch in self.batches.values() if batch.state == state]
+
+    def times(self) -> list[int]:
+        """All times at which something becomes due or ends."""
+        held = [] if self.held_until is None else [self.held_until]
+        full = [self.first + self.limits.interval_ms] if self.open and self.first else []
+        return [*held, *full, *self.slots.values(), *(b.at for b in self.batches.values())]
 
     def due(self, now: int) -> list[ModelBatch]:
         """The batches that may be claimed: ready and visible, or with an expired lease."""
@@ -186,7 +191,7 @@ class Model:
                 batch.at, batch.returned = batch.at - step, True
         for batch in self.of("leases"):
             if batch.at > now + lease:
-                batch.at, batch.lease = now + lease, 0
+                batch.at = now + lease
         self.slots = {token: at for token, at in self.slots.items() if at <= now}
         if self.held_until is not None:
             self.held_until = now
@@ -246,7 +251,7 @@ class Model:
     def hand_back(self, batch_id: str, attempt: int, lease: int, now: int) -> bool:
         """Undo a claim, if exactly this lease is meant."""
         batch = self.held(batch_id, attempt)
-        if batch is None or batch.lease != lease:
+        if batch is None or batch.at != lease:
             return False
         batch.state, batch.at, batch.attempt = "ready", min(batch.sealed, now), attempt - 1
         batch.returned |= batch.sealed > now  # the clock stepped back: it has lost its place

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from lua.clock import Clock, own_clock
 from lua.world import NAMESPACE, QUEUE
 from vwo_celery import Settings
 from vwo_celery.queue.circuit import LONGEST_PAUSE_SECONDS, Circuit
@@ -32,10 +33,9 @@ EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "60"))
 STEPS = 30
 
 SECOND = 1_000
+#: Longest time by which a wait may have been given in the future and is believed.
+SLIP_MS = 1_000
 FAILURES, PROBE_SECONDS, MOST_FLOOR_SECONDS = 2, 25, 100
-#: Largest accepted difference in ms between a time in Redis and the model's: the longest duration
-#: of one step.
-TOLERANCE_MS = 4_000
 
 SETTINGS: dict[str, Any] = {
     "namespace": NAMESPACE, "circuit_failures": FAILURES, "backoff_base_seconds": 1,
@@ -62,41 +62,36 @@ class Known:
 class CircuitLife(RuleBasedStateMachine):
     """One circuit's life, in Redis and in the model."""
 
-    client: Any
+    clock: Clock
 
     def __init__(self) -> None:
         super().__init__()
-        self.client.flushdb()
+        self.client = self.clock.client
+        self.clock.empty()
         self.key = shard_keys(NAMESPACE, QUEUE, 0).circuit
         self.known: Known | None = None
         self.tokens = ["never a probe"]
         self.out: dict[str, int] = {}
-        self.passed_ms = 0
 
     def circuit(self, random: float = 0.0) -> Circuit:
         """The circuit as any worker uses it."""
         return Circuit(self.client, QUEUE, Settings(**SETTINGS), lambda: random)
-
-    def now(self) -> int:
-        """The model's time."""
-        seconds, microseconds = self.client.time()
-        return int(seconds) * 1000 + int(microseconds) // 1000 + self.passed_ms
 
     # -- steps
 
     @rule()
     def ask(self) -> None:
         """A worker asks whether it may send."""
-        now, known = self.now(), self.known
+        now, known = self.clock.tick(), self.known
         permit = self.circuit().ask()
         if known is None or not known.until:
             assert (permit.answer, permit.token) == ("closed", "")
             return
         waits = ((known.until, known.opened), (known.probe_until, known.probed))
-        wait_until = max((until for until, given in waits if given <= now), default=0)
+        wait_until = max((until for until, given in waits if given <= now + SLIP_MS), default=0)
         if wait_until > now:
             assert (permit.answer, permit.token) == ("open", "")
-            assert self._near(permit.until_ms, wait_until)
+            assert permit.until_ms == wait_until
             return
         assert permit.answer == "probe"
         known.probe, known.probed = permit.token, now
@@ -124,16 +119,13 @@ class CircuitLife(RuleBasedStateMachine):
     def _fail(
         self, random: float, delivered_seconds: int | None, floor_seconds: float | None, probe: str
     ) -> None:
-        now = self.now()
+        now = self.clock.tick()
         delivered = 0 if delivered_seconds is None else now - delivered_seconds * SECOND
         wait = self.circuit(random).note_failure(
-            delivered_ms=delivered - self.passed_ms if delivered else 0,
-            floor_seconds=floor_seconds, probe=probe,
-        )  # fmt: skip
+            delivered_ms=delivered, floor_seconds=floor_seconds, probe=probe
+        )
         expected = self._expected_wait(now, delivered, probe, random, floor_seconds)
-        assert (wait is None) is (expected is None)
-        if wait is not None and expected is not None:
-            assert abs(SECOND * (wait - expected)) < TOLERANCE_MS
+        assert wait == expected
         self.out.pop(probe, None)
 
     def _expected_wait(
@@ -171,14 +163,18 @@ class CircuitLife(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 5, 30, 200, -10_000]))
     def let_time_pass(self, seconds: int) -> None:
-        """Time passes, or Redis' clock steps back: every stored time moves the other way."""
-        self.passed_ms += seconds * SECOND
-        for field in ("since_ms", "until_ms", "opened_ms", "probe_until_ms", "probed_ms"):
-            at = self.client.hget(self.key, field)
-            if at is not None:
-                self.client.hset(self.key, field, int(at) - seconds * SECOND)
+        """Time passes, or Redis' clock steps back."""
+        self.clock.move(seconds * SECOND)
         if seconds < 0:
             self.out.clear()  # every earlier probe has expired, by any clock
+
+    @rule(past_ms=st.sampled_from([-1, 0, 1]))
+    def reach(self, past_ms: int) -> None:
+        """Time passes until the circuit's next wait ends, or just before or after."""
+        ends = (self.known.until, self.known.probe_until) if self.known else ()
+        ahead = [at - self.clock.ms for at in ends if at > self.clock.ms + 1]
+        if ahead:
+            self.clock.move(min(ahead) + past_ms - 1)  # and a step's tick
 
     @rule()
     def flush_scripts(self) -> None:
@@ -201,17 +197,14 @@ class CircuitLife(RuleBasedStateMachine):
         times += [("opened_ms", known.opened), ("probed_ms", known.probed)]
         for name, at in [*times, ("probe_until_ms", known.probe_until)]:
             assert (name in stored) is bool(at)
-            assert not at or self._near(int(stored.pop(name)), at)
+            assert int(stored.pop(name, 0)) == at
         assert stored == {}
 
     @invariant()
     def one_probe_at_a_time(self) -> None:
         """At most one of all allowed probes is neither ended nor expired."""
-        now = self.now()
+        now = self.clock.ms
         assert sum(until > now for until in self.out.values()) <= 1
-
-    def _near(self, stored_ms: int, expected_ms: int) -> bool:
-        return abs(stored_ms + self.passed_ms - expected_ms) < TOLERANCE_MS
 
     def _forget_probe(self, known: Known) -> None:
         known.probe, known.probe_until, known.probed = "", 0, 0
@@ -221,10 +214,11 @@ def test_a_circuit_does_what_the_model_says(redis: redis_py.Redis) -> None:
     """A circuit equals its model, whatever workers and the clock do, in any order."""
 
     class Life(CircuitLife):
-        client = redis
+        pass
 
-    run_state_machine_as_test(
-        Life, settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None)
-    )
+    with own_clock(redis) as Life.clock:
+        run_state_machine_as_test(
+            Life, settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None)
+        )
 
     redis.flushdb()
