@@ -13,16 +13,20 @@ VwoCeleryError
 ├── CallbackRefused        this worker may not import the flush_callback, or cannot
 └── SdkError               the VWO client cannot be attached, or made
 
-Pure: nothing to lose. A message says what failed, what is true now, and what to do; no message
-    holds
+Pure: nothing to lose. A message says what failed, what is true now, and what to do; no message holds
 an SDK key or a password.
 """
 
 from __future__ import annotations
 
+from vwo_celery.text.lines import one_line
+
 
 class VwoCeleryError(Exception):
-    """Base of every error of this package."""
+    """Base of every error of this package; its text is one line, whatever names it quotes."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class SettingsError(VwoCeleryError, ValueError):

@@ -1,7 +1,8 @@
 """The package's loggers, messages that are logged seldom, and the announcement of dropped events.
 
 Beside every stage. Every module logs through `log`, the SDK adapters through `sdk_log`; the
-names `vwo_celery` and `vwo_celery.sdk` are what applications configure.
+names `vwo_celery` and `vwo_celery.sdk` are what applications configure. Both make what a line shows
+safe: names and reasons come from Redis and from VWO, and must not forge lines.
 
 Code that drops events first counts them (the producer in `dropped`, the scripts in the ledger) and
 then calls `announce_drop`. Receivers of the signal live in this process: where nobody has imported
@@ -21,8 +22,32 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from vwo_celery.text.lines import Indented, Shown, traceback_lines
+
+
+class _OneLine(logging.Filter):
+    """Makes each value in a record safe to show, and indents its traceback; the template is ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record; it is always logged."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(map(_shown, record.args))
+        elif record.args:
+            record.msg, record.args = Shown(record.getMessage()), ()
+        if record.exc_info and record.exc_info[1] is not None:
+            record.exc_text = traceback_lines(record.exc_info[1])
+        return True
+
+
+def _shown(value: object) -> object:
+    # A subclass of a number may have a str of its own; a text made by `Indented` is safe.
+    return value if type(value) in (int, float, bool, Indented) else Shown(value)
+
+
 log: Final = logging.getLogger("vwo_celery")
 sdk_log: Final = log.getChild("sdk")
+for _logger in (log, sdk_log):  # a logger's filters do not see what its children log
+    _logger.addFilter(_OneLine())
 
 LOG_EVERY_SECONDS: Final = 60.0
 #: Topics that one SeldomLog remembers; the one logged longest ago is forgotten first.

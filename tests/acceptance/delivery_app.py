@@ -56,6 +56,12 @@ def raise_flush(error: str | None, events: list[Any]) -> None:
     raise RuntimeError("the callback's own fault")
 
 
+def raise_event(error: str | None, events: list[Any]) -> None:
+    """A flush_callback whose error quotes an event."""
+    _write("callback", error=error, events=events)
+    raise RuntimeError(events[0]["u"])
+
+
 def _note(kind: str) -> Any:
     def receiver(sender: str, report: signals.BatchReport, **_: Any) -> None:
         _write(

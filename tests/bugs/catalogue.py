@@ -54,6 +54,18 @@ BUGS: tuple[Bug, ...] = (
         "unit/test_callbacks.py -k imported_is_refused",
     ),
     Bug(
+        "no name or event steers an operator's terminal",
+        "JSON is printed with the control characters that it allows", "cli/documents.py",
+        "click.echo(json_for_terminals(text))", "click.echo(text)",
+        "integration/adapters/test_hostile_text.py -k harms_no_output",
+    ),
+    Bug(
+        "no name forges a line of a log",
+        "a log line shows values as they are", "logs.py",
+        "    _logger.addFilter(_OneLine())\n", "    pass\n",
+        "unit/test_lines.py -k forges_a_line",
+    ),
+    Bug(
         "a worker that lacks a right says so and ends",
         "what Redis denies counts as allowed", "queue/permissions.py",
         "        except ResponseError as exc:\n            text = str(exc)",

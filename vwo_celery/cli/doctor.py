@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vwo_celery.cli.documents import print_json
-from vwo_celery.cli.output import STYLES, console, printable
+from vwo_celery.cli.output import STYLES, console
 from vwo_celery.cli.session import Session, common_options, json_option
 from vwo_celery.errors import SettingsError
 from vwo_celery.operating import doctor
@@ -20,6 +20,7 @@ from vwo_celery.operating.doctor import BrokerFacts, Finding
 from vwo_celery.operating.doctor.finding import problem
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count
+from vwo_celery.text.lines import one_line
 
 _CHECK_WIDTH, _STATE_WIDTH = 12, 7
 
@@ -72,9 +73,9 @@ def _print_each(findings: Iterable[Finding]) -> Iterator[Finding]:
         line.add_column(width=_STATE_WIDTH)
         line.add_column(width=_CHECK_WIDTH)
         line.add_column(overflow="fold")
-        what = Text(printable(finding.what))
+        what = Text(one_line(finding.what))
         if finding.remedy:
-            what.append(f"\n→ {finding.remedy}", "cyan")
+            what.append(f"\n→ {one_line(finding.remedy)}", "cyan")
         line.add_row(Text(finding.state, STYLES[finding.state]), Text(finding.check, "bold"), what)
         out.print(line)
         yield finding

@@ -15,6 +15,7 @@ import click
 from msgspec import structs
 
 from vwo_celery.cli.documents import print_json
+from vwo_celery.cli.lines import print_line
 from vwo_celery.cli.session import START_REDIS, Session, common_options, json_option
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.operating.doctor.sentinel import remedy_of
@@ -53,9 +54,9 @@ def check(context: click.Context, beat: bool) -> None:
     if session.json:
         print_json({"healthy": not answer.problems, **_without_line(answer)})
     else:
-        click.echo(answer.line)
+        print_line(answer.line)
         if answer.remedy:
-            click.echo(f"→ {answer.remedy}")
+            print_line(f"→ {answer.remedy}")
     context.exit(1 if answer.problems else 0)
 
 

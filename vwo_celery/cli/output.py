@@ -15,6 +15,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from vwo_celery.text.lines import one_line
+
 STYLES = {"ok": "green", "warn": "yellow", "problem": "bold red"}
 _GAP = 2
 _NARROWEST_TEXT = 30
@@ -43,12 +45,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def say(text: str = "", style: str = "") -> None:
     """Print a paragraph, or an empty line."""
-    console().print(Text(printable(text), style))
-
-
-def printable(text: str) -> str:
-    """*text* without control characters, which a terminal would obey."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    console().print(Text(one_line(text), style))
 
 
 def moment(unix_ms: int) -> str:
@@ -67,7 +64,7 @@ def print_rows(columns: Sequence[Column], rows: Sequence[Row], joints: Sequence[
     """
     out = console()
     clean = [
-        Row([printable(cell) for cell in row.cells], [(printable(t), s) for t, s in row.notes])
+        Row([one_line(cell) for cell in row.cells], [(one_line(t), s) for t, s in row.notes])
         for row in rows
     ]
     if _table_width(columns, clean) <= out.width:

@@ -17,6 +17,7 @@ import click
 from click.exceptions import Exit
 
 from vwo_celery.cli.documents import print_json
+from vwo_celery.cli.lines import clean_error, print_line
 from vwo_celery.connections import open_client, unavailable
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.operating.doctor.sentinel import remedy_of
@@ -71,7 +72,7 @@ class Session:
         """Print which parts of a Cluster are away, and since when; beside a JSON document."""
         for part in self.away:
             text = describe_away(part, time.time())
-            click.secho(text, err=self.json, fg="red", bold=True)
+            print_line(text, err=self.json, fg="red", bold=True)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
@@ -123,15 +124,23 @@ class Operator(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")  # a terminal may not know every letter
-        if not standalone_mode or "--json" not in words:
+        if not standalone_mode:
             return super().main(words, prog_name, complete_var, standalone_mode, **extra)
+        as_json = "--json" in words
         try:
             sys.exit(super().main(words, prog_name, complete_var, False, **extra) or 0)
         except click.ClickException as exc:
-            print_json({"error": exc.format_message()})
+            clean_error(exc)
+            if as_json:
+                print_json({"error": exc.format_message()})
+            else:
+                exc.show()
             sys.exit(exc.exit_code)
         except click.Abort:
-            print_json({"error": "interrupted"})
+            if as_json:
+                print_json({"error": "interrupted"})
+            else:
+                click.echo("Aborted!", err=True)
             sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -124,9 +124,10 @@ def _say_who_works(fleet: Fleet, settings: Settings) -> None:
     now, sweeps = fleet.now_ms(), _known(fleet, fleet.keys.pulse, fleet.last_sweeps_ms)
     if sweeps is None:
         say(
-            "when queues were last swept is not known, since the part with that note is away\n",
+            "when queues were last swept is not known, since the part with that note is away",
             "yellow",
         )
+        say()
         return
     seen = [f"{by} {span(max(0, now - at) / 1000)} ago" for by, at in sweeps.items()]
     if "beat" not in sweeps:

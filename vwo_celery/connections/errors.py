@@ -27,6 +27,7 @@ from redis.sentinel import MasterNotFoundError
 
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.logs import seldom
+from vwo_celery.text.lines import Indented
 
 #: The places where an error text quotes the command.
 _QUOTED_COMMAND: Final = (
@@ -112,7 +113,7 @@ def log_unforeseen(exc: Exception) -> None:
         f"unforeseen {kind}",
         "the Redis client raised %s, which counts as a command that failed; please report it with "
         "these lines:\n%s",
-        kind, "".join(traceback.format_tb(exc.__traceback__)).rstrip(),
+        kind, Indented("".join(traceback.format_tb(exc.__traceback__)).rstrip().split("\n")),
     )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from vwo_celery.sending.deadline import Deadline, DeadlineAdapter
 from vwo_celery.sending.failures import FORESEEN, BundleUnusable, explain
 from vwo_celery.sending.hosts import host_refusal
 from vwo_celery.sending.outcomes import Answer, Failure
+from vwo_celery.text.lines import one_line
 from vwo_celery.text.masking import mask, scheme_only, without_secrets
 
 #: Longest body of an answer that is read, which is a sentence at most; a longer one closes the
@@ -305,8 +306,7 @@ def _complaint(response: requests.Response, content: bytes, masks: Mapping[str, 
 def _presentable(text: str, masks: Mapping[str, str]) -> str:
     """Put *text* on one line, shorten it, and mask secrets in any spelling and passwords in URLs."""
     text = without_secrets(_USER_AND_PASSWORD.sub("//…@", text), masks)
-    line = "".join(letter if letter.isprintable() else " " for letter in text)
-    return " ".join(line.split())[:_MOST_DETAIL_CHARACTERS]
+    return one_line(" ".join(text.split()))[:_MOST_DETAIL_CHARACTERS]
 
 
 class _KeyFilter(logging.Filter):

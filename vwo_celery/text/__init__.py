@@ -1,5 +1,6 @@
 """The spelling of numbers, names and secrets in messages.
 
-Files: `amounts` (counts, sizes, spans of time), `wording` (values from outside), `masking` (secrets).
+Files: `amounts` (counts, sizes, spans of time), `wording` (values from outside), `lines` (the same, safe
+for terminals and logs), `masking` (secrets).
 Pure functions; nothing to lose.
 """
