@@ -2,8 +2,8 @@
 
 Before stage 1 of an event's way. Finds a client's generation and hands the client to that
 generation's module. Nothing here imports an SDK before a client of it exists. Files, in reading
-order: `hook` (from a client to the queue), `fme`, `legacy`, `builder`. Nothing to lose; `hook` says
-what dies with the process.
+order: `hook` (from a client to the queue), `timers`, `fme`, `legacy`, `builder`. Nothing to lose;
+`hook` says what dies with the process.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from vwo_celery.producing.queue import Queue, connect
 from vwo_celery.sdk import fme, legacy
 from vwo_celery.sdk.builder import BuilderMixin, builder, init
 from vwo_celery.sdk.hook import queue_of
+from vwo_celery.sdk.timers import let_process_end
 from vwo_celery.settings import Settings
 
 __all__ = ["BuilderMixin", "attach", "builder", "init", "queue_of"]
@@ -57,25 +58,27 @@ def attach(
         The queue; `vwo_celery.queue_of(client)` returns it as well.
 
     Raises:
-        SdkError: The client is none of VWO's, or cannot be attached; it is left as it was.
+        SdkError: The client is none of VWO's, or cannot be attached. Like after any error, it works
+            as it did; only the FME SDK's timers no longer keep the process from ending.
         DestinationError: The client's account id, key or host cannot be used.
         SettingsError: A setting is wrong, or with *strict* a batch option.
     """
     open_queue = partial(
         connect, strict=strict, settings=settings, redis=redis, **settings_arguments
     )
+    try:
+        return _attach(client, strict, batch_event_data=batch_event_data, base_url=base_url,
+                       open_queue=open_queue)  # fmt: skip
+    except Exception:
+        let_process_end()
+        raise
+
+
+def _attach(client: Any, strict: bool, **arguments: Any) -> Queue:
     if _is_of_sdk(client) and hasattr(client, "batch_event_queue"):
-        return fme.attach(
-            client,
-            batch_event_data=batch_event_data,
-            base_url=base_url,
-            strict=strict,
-            open_queue=open_queue,
-        )
+        return fme.attach(client, strict=strict, **arguments)
     if _is_of_sdk(client) and hasattr(client, "event_dispatcher"):
-        return legacy.attach(
-            client, batch_event_data=batch_event_data, base_url=base_url, open_queue=open_queue
-        )
+        return legacy.attach(client, **arguments)
     raise SdkError(_unrecognised(client))
 
 

@@ -3,21 +3,23 @@
 Before stage 1 of an event's way. The SDK sends up to two events while it initialises, before its
 client can be attached. It asks a builder given to init to make the client, and `BuilderMixin` makes
 it on the shared queue. A client that cannot be attached keeps the SDK's own queue, so the
-application runs. Nothing to lose; `hook` says what dies with the process.
+application runs; not with `init` of this package, which raises, and leaves no trace of a client in
+the SDK. Nothing to lose; `hook` says what dies with the process.
 """
 
 from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Literal
 
+from vwo_celery.destinations import Destination
 from vwo_celery.errors import SdkError
 from vwo_celery.logs import sdk_log as log
 from vwo_celery.producing.queue import Queue, connect
-from vwo_celery.sdk.fme import BUILDER_OPTIONS, attach
+from vwo_celery.sdk.fme import BUILDER_OPTIONS, attach, forget_client, refuse_second_key
 from vwo_celery.sdk.hook import VENDOR_DEFAULTS, OpenQueue
 from vwo_celery.settings import Settings
 
@@ -36,10 +38,13 @@ class BuilderMixin:
         base_url: As for `vwo_celery.attach`.
         strict: As for `vwo_celery.attach`.
         open_queue: Opens the queue; None for `vwo_celery.connect`.
+        must_attach: Whether a client that tracks, and with *strict* any other, is an error if it
+            cannot be attached.
 
     Attributes:
         queue: The shared queue after init, None if the client could not be attached.
-        failure: The error if it could not; the client then has the SDK's own queue.
+        failure: The error if it could not; the client then has the SDK's own queue, or with
+            *must_attach* is none.
     """
 
     def __init__(
@@ -50,12 +55,16 @@ class BuilderMixin:
         base_url: str = "",
         strict: bool = False,
         open_queue: OpenQueue | None = None,
+        must_attach: bool = False,
     ) -> None:
         # The SDK's builder reads its own options, not those of init: without this flag, events of
         # vwo.init would go to Wingify's hosts under Wingify's name.
         super().__init__({**options, "is_via_vwo": brand == "vwo"})  # type: ignore[call-arg]
         self.queue: Queue | None = None
         self.failure: Exception | None = None
+        self._client: Any = None
+        self._must_attach, self._strict = must_attach, strict
+        self._is_polling_due = False
         self._attach = partial(
             attach,
             batch_event_data=batch_event_data_of(options),
@@ -65,23 +74,37 @@ class BuilderMixin:
         )
 
     def build(self, settings: Any) -> Any:
-        """Return the client, on the shared queue before the SDK's first event."""
-        client = super().build(settings)  # type: ignore[misc]
+        """Return the client, on the shared queue before the SDK's first event.
+
+        Raises:
+            Exception: With *must_attach*, the client cannot be attached; the SDK has none then.
+        """
+        client = self._client = super().build(settings)  # type: ignore[misc]
         try:
             self.queue = self._attach(client, builder_options=self.options)  # type: ignore[attr-defined]
-        except Exception as exc:  # raising would leave the application without a client
+        except Exception as exc:
             self.failure = exc
+            if self._must_attach and (self._strict or client.original_settings):
+                forget_client(client)
+                raise
+            # Raising would leave the application without a client.
             log.error("the client is not on the shared queue: %s", exc)
+        if self._is_polling_due:
+            self._start_polling()
         return client
 
     def init_batching(self) -> Any:
         """Start the SDK's own queue and timer only for a client that tracks and is not attached."""
-        if self.queue is None and self.client_instance.original_settings:  # type: ignore[attr-defined]
+        if self.queue is None and self._client.original_settings:
             return super().init_batching()  # type: ignore[misc]
         self.is_batching_used = self.queue is not None
         return self
 
     def check_and_poll(self) -> None:
+        """Let `build` start the polling: a client that is refused then leaves no thread."""
+        self._is_polling_due = True
+
+    def _start_polling(self) -> None:
         """Poll for settings as the SDK does, from daemon threads, so that the process can end."""
         poll = super().check_and_poll  # type: ignore[misc]
         thread = threading.Thread(target=poll, name="vwo_celery-start-polling", daemon=True)
@@ -112,16 +135,18 @@ def builder(options: Mapping[str, Any], **arguments: Any) -> Any:
     Raises:
         SdkError: No FME SDK is installed.
     """
-    made = type("SharedQueueBuilder", (BuilderMixin, _vendor_builder()), {})
+    made = type("SharedQueueBuilder", (BuilderMixin, _vendor_class(_VENDOR_BUILDERS)), {})
     return made(options, **arguments)
 
 
 #: Module and class of the SDK's builder, in new releases and in those whose core is still `vwo`.
 _VENDOR_BUILDERS = (("wingify", "WingifyBuilder"), ("vwo.vwo_builder", "VWOBuilder"))
+#: The same of its client.
+_VENDOR_CLIENTS = (("wingify.wingify_client", "WingifyClient"), ("vwo.vwo_client", "VWOClient"))
 
 
-def _vendor_builder() -> type[Any]:
-    for module, name in _VENDOR_BUILDERS:
+def _vendor_class(places: Iterable[tuple[str, str]]) -> type[Any]:
+    for module, name in places:
         try:
             found: type[Any] = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError):
@@ -142,6 +167,9 @@ def init(
 ) -> Any:
     """Do `vwo.init(options)`, with the shared queue in place before the SDK's first event.
 
+    It checks before the SDK starts what it can. An error leaves no thread that keeps the process
+    from ending, and `vwo.init` can be called instead.
+
     Args:
         options: The options of `vwo.init`. Their `batch_event_data` is the shared queue's; without
             it, the vendor's defaults apply.
@@ -158,24 +186,46 @@ def init(
         unattached.
 
     Raises:
-        SdkError: The options have a gateway_service or a builder of their own, or the SDK returned
-            no client.
+        SdkError: The options are no mapping, or have a gateway_service or a builder of their own,
+            or the SDK returned no client.
+        DestinationError: The account id, the key or the host cannot be used.
+        SettingsError: A setting is wrong, or with *strict* a batch option.
     """
     options = _checked_options(options)
     sdk = _entry(brand)
     open_queue = partial(
         connect, strict=strict, settings=settings, redis=redis, **settings_arguments
     )
-    made = builder(options, brand=brand, base_url=base_url, strict=strict, open_queue=open_queue)
+    _rehearse(options, base_url=base_url, strict=strict, open_queue=open_queue)
+    made = builder(
+        options, brand=brand, base_url=base_url, strict=strict, open_queue=open_queue,
+        must_attach=True,
+    )  # fmt: skip
     client = sdk.init({**options, "vwoBuilder": made})
     if client is None:
-        raise SdkError(f"{brand}.init returned no client; it printed why")
-    if made.failure is not None and (strict or client.original_settings):
-        raise made.failure
+        raise made.failure or SdkError(f"{brand}.init returned no client; it printed why")
     return client
 
 
+def _rehearse(
+    options: Mapping[str, Any], *, base_url: str, strict: bool, open_queue: OpenQueue
+) -> None:
+    """Open a queue as it will be, but for its region and the SDK's host; connects to nothing."""
+    destination = Destination(
+        account_id=options["account_id"],
+        sdk_key=options["sdk_key"],
+        generation="fme",
+        base_url=base_url,
+    )
+    if strict:
+        refuse_second_key(_vendor_class(_VENDOR_CLIENTS), destination)
+    open_queue(destination, batch_event_data=batch_event_data_of(options))
+
+
 def _checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(options, Mapping):
+        given = "None" if options is None else type(options).__name__
+        raise SdkError(f"init takes the options of vwo.init, a dict; {given} was given")
     for name in ("sdk_key", "account_id"):
         if not options.get(name):
             raise SdkError(f"init needs the option {name}")

@@ -13,7 +13,6 @@ without it.
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,11 +23,14 @@ from vwo_celery.errors import SdkError
 from vwo_celery.logs import sdk_log as log
 from vwo_celery.producing.queue import Queue
 from vwo_celery.receipts import FlushResult
-from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Hook, OpenQueue, remember, stop_timer
+from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Handover, Hook, OpenQueue, remember
+from vwo_celery.sdk.timers import let_process_end, stop_timer
 from vwo_celery.text.masking import mask
 
 #: Names of the SDK's options for a builder of the application's own.
 BUILDER_OPTIONS = ("wingifyBuilder", "vwoBuilder")
+#: Names under which the client's class keeps the first client, in new and older releases.
+_FIRST_CLIENT_NAMES = ("_client_instance", "_vwo_client_instance")
 _USAGE_STATS_EVENT = "vwo_sdkUsageStats"
 
 
@@ -48,7 +50,6 @@ class SharedBatchQueue:
         self, hook: Hook, client: Any, *, builder_options: Mapping[str, Any] | None = None
     ) -> None:
         self.hook = hook
-        self._asleep = bool(client.options.get("isDevelopmentMode"))
         self._identity = _identity(client)
         self._manager_class = _vendor(client, "services.settings_manager").SettingsManager
         self._builder_options = builder_options
@@ -56,7 +57,7 @@ class SharedBatchQueue:
 
     def enqueue(self, event_data: dict[str, Any]) -> None:
         """Take one event from the SDK; never raises, since that would cost the visitor the flag."""
-        if self._asleep:
+        if self.hook.discards:
             return
         try:
             self._report_other_client()
@@ -93,24 +94,6 @@ class SharedBatchQueue:
         config.setdefault("poll_interval", self._builder_options.get("poll_interval"))
 
 
-class _Handover(list[Any]):
-    """The list inside a retired BatchEventQueue: always empty, it passes late events on.
-
-    Two sources reach the shared queue through it: a thread that was about to enqueue, and a POST of
-    the SDK's that fails after the take-over and puts its events back.
-    """
-
-    def __init__(self, hook: Hook) -> None:
-        super().__init__()
-        self._hook = hook
-
-    def append(self, event: Any) -> None:
-        self._hook.put(event)
-
-    def extend(self, events: Iterable[Any]) -> None:
-        self._hook.put_many(list(events))
-
-
 def attach(
     client: Any,
     *,
@@ -125,13 +108,14 @@ def attach(
     _report_mixed(client, strict=strict)
     if batch_event_data is msgspec.UNSET:
         batch_event_data = own_batch_event_data(client)
-    hook = Hook(open_queue(destination, batch_event_data=batch_event_data))
+    queue = open_queue(destination, batch_event_data=batch_event_data)
+    hook = Hook(queue, discards=bool(client.options.get("isDevelopmentMode")))
     shared = SharedBatchQueue(hook, client, builder_options=builder_options)
     for taker in _takers(client):
         _take_over(taker, shared)
-    _release_exit()
+    let_process_end()
     remember(client, hook)
-    return hook.queue
+    return queue
 
 
 def destination_of(client: Any, *, base_url: str = "") -> Destination:
@@ -214,6 +198,24 @@ def _takers(client: Any) -> list[Any]:
     return [first, client]
 
 
+def refuse_second_key(client_class: Any, destination: Destination) -> None:
+    """Raise an SdkError if the process has a client of another account or key."""
+    first = client_class.get_instance()
+    if first is None:
+        return
+    identities = [_identity(first), (str(destination.account_id), destination.sdk_key)]
+    if len(set(identities)) > 1:
+        raise SdkError(_mixed(identities))
+
+
+def forget_client(client: Any) -> None:
+    """Let the SDK's next client be its first, through which it enqueues the events of all."""
+    for kind in type(client).__mro__:
+        for name in _FIRST_CLIENT_NAMES:
+            if vars(kind).get(name) is client:
+                setattr(kind, name, None)
+
+
 def _report_mixed(client: Any, *, strict: bool) -> None:
     manager = _vendor(client, "services.settings_manager").SettingsManager.get_instance()
     identities = [_identity(client), (str(manager.account_id), manager.sdk_key)]
@@ -249,23 +251,6 @@ def _retire(own: Any, hook: Hook) -> list[Any]:
     own.create_new_batch_timer = lambda: None
     stop_timer(own.timer)
     with own.lock:
-        held, own.batch_queue = own.batch_queue, _Handover(hook)
+        held, own.batch_queue = own.batch_queue, Handover(hook)
+    stop_timer(own.timer)  # a thread that had the lock may have started another
     return list(held)
-
-
-def _release_exit() -> None:
-    """Make the SDK's polling timers daemons, so that they do not keep the process from ending.
-
-    A timer that one of them starts is a daemon too, since threads inherit it.
-    """
-    for timer in threading.enumerate():
-        if isinstance(timer, threading.Timer) and not timer.daemon and _is_polling(timer):
-            timer.cancel()
-            again = threading.Timer(timer.interval, timer.function, timer.args, timer.kwargs)
-            again.daemon = True
-            again.start()
-
-
-def _is_polling(timer: threading.Timer) -> bool:
-    qualname: str = getattr(timer.function, "__qualname__", "")
-    return qualname.endswith("Builder.check_and_poll.<locals>.poll")

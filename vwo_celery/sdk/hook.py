@@ -9,7 +9,7 @@ is lost; after that, the event is where its receipt says.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from vwo_celery.destinations import Destination
@@ -20,8 +20,6 @@ from vwo_celery.receipts import FlushResult
 
 #: Batch options of the vendor's SDKs if none are given (vendor's event-batching pages).
 VENDOR_DEFAULTS: Mapping[str, int] = {"events_per_request": 100, "request_time_interval": 600}
-#: Longest wait for a firing timer of the SDK's to hand its batch to its sender.
-TIMER_JOIN_SECONDS = 1.0
 
 
 class OpenQueue(Protocol):
@@ -36,15 +34,19 @@ class Hook:
 
     Attributes:
         queue: The shared queue.
+        discards: Whether events are thrown away, as in development mode.
         failures: Number of unexpected errors in this process, which the queue did not count itself.
     """
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, *, discards: bool = False) -> None:
         self.queue = queue
+        self.discards = discards
         self.failures = 0
 
     def put(self, event: Mapping[str, Any]) -> bool:
         """Enqueue one event; True unless it was dropped."""
+        if self.discards:
+            return True
         try:
             return bool(self.queue.enqueue(event))
         except Exception as exc:
@@ -54,6 +56,9 @@ class Hook:
     def put_many(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Enqueue the events that the SDK's own queue held."""
         if not events:
+            return
+        if self.discards:
+            log.info("development mode: the SDK had queued %d events, not enqueued", len(events))
             return
         try:
             self.queue.enqueue_many(events)
@@ -79,6 +84,26 @@ class Hook:
         self.failures += 1
         if self.failures == 1:
             log.error("%s: %s (logged once, then only counted)", what, exc, exc_info=exc)
+
+
+class Handover(list[Any]):
+    """The list inside a queue of the SDK's that the shared queue replaced: it passes late events on.
+
+    It is always empty. Events reach it from a thread that was about to put one into the SDK's queue,
+    and from a POST of the SDK's that fails after the take-over and puts its events back.
+    """
+
+    def __init__(self, hook: Hook) -> None:
+        super().__init__()
+        self._hook = hook
+
+    def append(self, event: Any) -> None:
+        """Enqueue one event."""
+        self._hook.put(event)
+
+    def extend(self, events: Iterable[Any]) -> None:
+        """Enqueue events."""
+        self._hook.put_many(list(events))
 
 
 _hooks: weakref.WeakKeyDictionary[Any, Hook] = weakref.WeakKeyDictionary()
@@ -109,12 +134,3 @@ def queue_of(client: Any) -> Queue:
             f"this {type(client).__name__} has no shared queue; call vwo_celery.attach(client)"
         )
     return hook.queue
-
-
-def stop_timer(timer: Any) -> None:
-    """Cancel a timer of the SDK's; wait for one that is firing."""
-    if timer is None:
-        return
-    timer.cancel()
-    if timer.is_alive():
-        timer.join(TIMER_JOIN_SECONDS)

@@ -1,11 +1,11 @@
 """The legacy SDK, vwo-python-sdk, on the shared queue.
 
 Before stage 1 of an event's way. The SDK hands each event to `client.event_dispatcher`; each client
-has its own, so several accounts in one process keep apart. `attach` replaces two methods of that
-dispatcher; the events' shape, development mode and return values stay the SDK's. The SDK keeps the
-usage statistics and the host in globals of the last launch, so they are read once, at attach. If
-the process dies during `attach`, events that were held in the SDK's queue and not yet enqueued are
-lost.
+has its own, so several accounts in one process keep apart. `attach` replaces two methods and the
+list of that dispatcher; the events' shape, development mode and return values stay the SDK's. The
+SDK keeps the usage statistics and the host in globals of the last launch, so they are read once, at
+attach. If the process dies during `attach`, events that were held in the SDK's queue and not yet
+enqueued are lost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from vwo_celery.destinations import Destination
 from vwo_celery.errors import SdkError
 from vwo_celery.producing.queue import Queue
 from vwo_celery.receipts import FlushResult
-from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Hook, OpenQueue, hook_of, remember, stop_timer
+from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Handover, Hook, OpenQueue, hook_of, remember
+from vwo_celery.sdk.timers import stop_timer
 
 FlushMode = Literal["sync", "async"]
 #: Usage statistics in the query: "events are batched", and "statistics are reported".
@@ -149,7 +150,36 @@ def _take_over(client: Any, dispatcher: Any, hook: Hook) -> None:
     dispatcher.flush_queue = shared.flush_queue
     stop_timer(dispatcher.timer)
     with dispatcher.lock:
-        held, dispatcher.queue = dispatcher.queue or [], []
+        held = _replace_queue(dispatcher, hook)
+    stop_timer(dispatcher.timer)  # a thread that had the lock may have started another
     dispatcher.event_batching = client.is_event_batching_enabled = True
     client.flush_events = SharedFlush(hook, client)
     hook.put_many(held)
+
+
+def _replace_queue(dispatcher: Any, hook: Hook) -> list[Any]:
+    """Let the dispatcher's list pass late events on, and return the events that it held."""
+    kind = type(dispatcher)
+    if "queue" not in vars(kind):
+        names = {"queue": _LastingQueue(), "__module__": kind.__module__}
+        dispatcher.__class__ = type(kind.__name__, (kind,), names)
+    own, dispatcher.queue = dispatcher.queue, Handover(hook)
+    held = list(own or ())
+    if own:
+        own.clear()  # a flush of the SDK's that is under way has this list, and would send it again
+    return held
+
+
+class _LastingQueue:
+    """Attribute `queue` of an attached dispatcher: only another `Handover` replaces the one there.
+
+    The SDK's `flush_queue` takes no lock: one that is under way at the take-over puts a plain list
+    in the handover's place, in which the next event would be lost.
+    """
+
+    def __get__(self, dispatcher: Any, kind: object = None) -> Any:
+        return vars(dispatcher)["queue"]
+
+    def __set__(self, dispatcher: Any, given: list[Any]) -> None:
+        if isinstance(given, Handover):
+            vars(dispatcher)["queue"] = given

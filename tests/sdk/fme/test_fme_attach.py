@@ -310,6 +310,35 @@ def test_development_mode_sends_nothing(application, worker):
     assert worker.fleet.registrations().readable == {}
 
 
+@pytest.mark.parametrize("own", [{"request_time_interval": 600}, None])
+def test_development_mode_discards_what_the_sdk_had_queued(
+    own, application, standin, worker, settings
+):
+    """Events of before attach, those of init and those on their way included, are test traffic."""
+    settings.update({"sdkMetaInfo": {}, "usageStatsAccountId": 777} if own else {})
+
+    told = application(
+        """
+        import vwo
+        client = vwo.init(OPTIONS)
+        own = client.batch_event_queue
+        if own:
+            client.track_event("purchase", USER)
+            tell(held=len(own.batch_queue))
+        vwo_celery.attach(client, redis_url=REDIS_URL)
+        if own:
+            own.enqueue({"d": "from a thread that still held the old queue"})
+            own.batch_queue.extend([{"d": "of a POST of the SDK's that has failed"}])
+        client.track_event("purchase", USER)
+        """,
+        options={"isDevelopmentMode": True, "batch_event_data": own},
+    )
+
+    assert told.facts == ({"held": 3} if own else {})
+    assert worker.fleet.registrations().readable == {}
+    assert standin.batches == []
+
+
 # --- the visitor comes first ---------------------------------------------------------------------
 
 
@@ -353,6 +382,58 @@ def test_a_failure_of_the_queue_is_logged_once_counted_and_never_raised(applicat
         "enabled": True, "failures": 3, "reason": "RuntimeError: broken on purpose",
     }  # fmt: skip
     assert told.log.count("vwo_celery.sdk ERROR") == 1
+
+
+# --- attach that raises ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mistake", "options"),
+    [
+        ("attach(client, shards='abc')", {"batch_event_data": {"request_time_interval": 600}}),
+        ("attach(None)", {}),
+    ],
+)
+def test_a_process_whose_attach_raised_ends_by_itself(mistake, options, application):
+    """Neither the SDK's queue nor its polling keeps alive the process of which nobody caught it."""
+    told = application(
+        """
+        import threading, vwo
+        client = vwo.init(OPTIONS)
+        timers = [t for t in threading.enumerate() if isinstance(t, threading.Timer)]
+        tell(lasting=[not timer.daemon for timer in timers])
+        try:
+            exec("vwo_celery." + F["mistake"])
+        except vwo_celery.errors.VwoCeleryError as exc:
+            tell(error=type(exc).__name__)
+        """,
+        mistake=mistake,
+        options=options,
+    )
+
+    assert told.facts["error"] in ("SettingsError", "SdkError")
+    assert told.facts["lasting"] == [True] * (2 if options else 1)
+
+
+def test_a_client_whose_attach_raised_goes_on_with_its_own_queue(application, standin):
+    """Its own timer still sends what it holds."""
+    application(
+        """
+        import vwo
+        client = vwo.init(OPTIONS)
+        client.track_event("purchase", USER)
+        try:
+            vwo_celery.attach(client, shards="abc")
+        except vwo_celery.errors.SettingsError:
+            client.track_event("revenueEvent", USER)
+        own = client.batch_event_queue
+        from vwo_celery.testing import wait_for
+        wait_for(lambda: not own.batch_queue and not own.is_batch_processing)
+        """,
+        options={"batch_event_data": {"request_time_interval": 1}},
+    )
+
+    assert names(standin.events) == ["purchase", "revenueEvent"]
 
 
 # --- one client per process ----------------------------------------------------------------------
@@ -429,6 +510,53 @@ def test_a_second_client_with_the_same_key_shares_the_queue(application, standin
     assert told.facts == {"whole": True}
     assert names(standin.events) == ["purchase", "revenueEvent"]
     assert "more than one" not in told.log
+
+
+@pytest.mark.declared_keys("open")
+def test_clients_that_follow_each_other_share_one_connection(application):
+    """A process that inits again and again, as tests and reloaded settings do, opens one connection."""
+    told = application(
+        """
+        from vwo_celery.producing.queue import producer_of
+        redis_clients = []
+        for _ in range(5):
+            client = vwo_celery.init(OPTIONS, redis_url=REDIS_URL)
+            client.track_event("purchase", USER)
+            redis_clients.append(producer_of(vwo_celery.queue_of(client)).fleet.client)
+        tell(different=len(set(map(id, redis_clients))))
+        """
+    )
+
+    assert told.facts == {"different": 1}
+
+
+@pytest.mark.declared_keys("open")
+def test_a_timer_started_by_the_thread_that_had_the_sdks_lock_is_stopped(application, standin):
+    """A flush of the SDK's that ends while attach waits for its lock leaves no timer."""
+    told = application(
+        """
+        import threading, vwo
+        client = vwo.init(OPTIONS)
+        own = client.batch_event_queue
+        lock = own.lock
+
+        class TakenBefore:
+            def __enter__(self):
+                type(own).create_new_batch_timer(own)
+                return lock.__enter__()
+            def __exit__(self, *error):
+                return lock.__exit__(*error)
+
+        own.lock = TakenBefore()
+        vwo_celery.attach(client, redis_url=REDIS_URL)
+        from vwo_celery.testing import wait_for
+        wait_for(lambda: not [t for t in threading.enumerate() if not t.daemon][1:])
+        client.track_event("purchase", USER)
+        """,
+        options={"batch_event_data": {"request_time_interval": 600}},
+    )
+
+    assert told.facts == {}
 
 
 # --- fork ----------------------------------------------------------------------------------------

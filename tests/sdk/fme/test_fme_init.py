@@ -63,9 +63,10 @@ def test_a_builder_of_the_applications_own_can_carry_the_queue(
         """
         from functools import partial
         import vwo
+        from vwo.vwo_builder import VWOBuilder
         from vwo_celery.sdk import BuilderMixin
 
-        class Builder(BuilderMixin, vwo.VWOBuilder):
+        class Builder(BuilderMixin, VWOBuilder):
             def set_logger(self):
                 tell(own=True)
                 return super().set_logger()
@@ -148,31 +149,141 @@ def test_settings_that_cannot_be_fetched_leave_the_application_a_client(applicat
     assert "could not fetch them" in told.facts["strict"]
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"gateway_service": {"url": "http://127.0.0.1:1"}}, "gateway_service"),
-        ({"vwoBuilder": "a builder"}, "BuilderMixin"),
-        ({"sdk_key": ""}, "needs the option sdk_key"),
-        ({"account_id": None}, "needs the option account_id"),
-    ],
-)
-def test_options_that_cannot_work_are_refused_before_the_sdk_starts(
-    options, said, application, standin
-):
-    """The error names the option; nothing was fetched or started."""
+# --- init that raises -----------------------------------------------------------------------------
+
+
+#: Options of init that differ, or no options; further arguments; a part of the error.
+MISTAKES = [
+    ({"gateway_service": {"url": "http://127.0.0.1:1"}}, {}, "gateway_service"),
+    ({"vwoBuilder": "a builder"}, {}, "BuilderMixin"),
+    ({"sdk_key": ""}, {}, "needs the option sdk_key"),
+    ({"account_id": None}, {}, "needs the option account_id"),
+    (None, {}, "init takes the options of vwo.init"),
+    ({"account_id": "888888\n"}, {}, "account_id"),
+    ({}, {"redis_urll": "redis://localhost"}, "redis_urll"),
+    ({}, {"redis_url": "localhost"}, "redis_url"),
+    ({}, {"shards": "abc"}, "shards"),
+    ({}, {"base_url": "localhost"}, "base_url"),
+    ({}, {"brand": "vw0"}, "brand"),
+    ({"batch_event_data": {"events_per_request": 0}}, {"strict": True}, "events_per_request"),
+]
+
+
+def test_errors_come_before_the_sdk_starts(application, standin):
+    """Each names what is wrong; nothing was fetched or started, so the process ends."""
+    told = application(
+        """
+        errors = []
+        for changed, arguments, said in F["mistakes"]:
+            options = None if changed is None else {**OPTIONS, **changed}
+            try:
+                vwo_celery.init(options, **arguments)
+            except vwo_celery.errors.VwoCeleryError as exc:
+                errors.append(str(exc))
+        tell(errors=errors)
+        """,
+        options={"batch_event_data": {"request_time_interval": 600}},
+        mistakes=MISTAKES,
+    )
+
+    for (_, _, said), error in zip(MISTAKES, told.facts["errors"], strict=True):
+        assert said in error
+    assert standin.requests == []
+
+
+def test_an_error_in_the_environment_comes_before_the_sdk_starts(application, standin, monkeypatch):
+    """Settings of the environment are read before the SDK starts, too."""
+    monkeypatch.setenv("VWO_CELERY_SHARDS", "abc")
+
     told = application(
         """
         try:
             vwo_celery.init(OPTIONS)
-        except vwo_celery.errors.SdkError as exc:
+        except vwo_celery.errors.SettingsError as exc:
             tell(error=str(exc))
-        """,
-        options=options,
+        """
     )
 
-    assert said in told.facts["error"]
+    assert "VWO_CELERY_SHARDS" in told.facts["error"]
     assert standin.requests == []
+
+
+@pytest.mark.parametrize("poll_interval", [None, 60_000])
+def test_an_error_after_the_sdk_has_started_leaves_no_thread(
+    poll_interval, application, settings, standin
+):
+    """No queue, timer or polling of the refused client runs, and no event of its init is sent."""
+    settings.update(EVERY_INIT_EVENT)
+
+    told = application(
+        REFUSED,
+        """
+        import threading
+        tell(threads=threading.active_count())
+        """,
+        options={"poll_interval": poll_interval, "batch_event_data": {"events_per_request": 5}},
+    )
+
+    assert told.facts == {"error": "refused on purpose", "threads": 1}
+    assert [request.method for request in standin.requests] == ["GET"]
+
+
+REFUSED = """
+from vwo_celery.sdk import fme
+def refuse(*arguments, **keywords):
+    raise vwo_celery.errors.SdkError("refused on purpose")
+destination_of, fme.destination_of = fme.destination_of, refuse
+try:
+    vwo_celery.init(OPTIONS)
+except vwo_celery.errors.SdkError as exc:
+    tell(error=str(exc))
+fme.destination_of = destination_of
+"""
+
+
+def test_vwo_init_after_it_has_events_that_arrive(application, standin):
+    """The SDK keeps its first client for the events of all: a refused one is not kept."""
+    application(
+        REFUSED,
+        """
+        import vwo
+        client = vwo.init(OPTIONS)
+        for _ in range(3):
+            client.track_event("purchase", USER)
+        client.flush_events()
+        from vwo_celery.testing import wait_for
+        wait_for(lambda: not client.batch_event_queue.is_batch_processing)
+        os._exit(0)
+        """,
+        options={"batch_event_data": {"request_time_interval": 600}},
+    )
+
+    assert names(standin.events) == ["purchase"] * 3
+
+
+def test_a_second_key_is_refused_before_the_sdk_takes_it_for_the_first(
+    application, standin, worker
+):
+    """With strict, an init with another key raises, and the first client's events stay its own."""
+    told = application(
+        """
+        client = vwo_celery.init(OPTIONS, redis_url=REDIS_URL)
+        try:
+            vwo_celery.init({**OPTIONS, "sdk_key": "c" * 32}, redis_url=REDIS_URL, strict=True)
+        except vwo_celery.errors.SdkError as exc:
+            tell(error=str(exc))
+        client.track_event("purchase", USER)
+        tell(whole=bool(client.flush_events()))
+        """
+    )
+
+    assert "more than one VWO FME client" in told.facts["error"]
+    assert told.facts["whole"]
+    assert [event["d"]["event"]["props"]["vwo_envKey"] for event in standin.events] == ["b" * 32]
+    assert [request.method for request in standin.requests] == ["GET", "POST"]
+
+
+# --- a builder that cannot attach -----------------------------------------------------------------
 
 
 def test_an_error_in_attaching_never_costs_the_application_its_client(application, standin):
@@ -193,3 +304,24 @@ def test_an_error_in_attaching_never_costs_the_application_its_client(applicatio
 
     assert told.facts == {"queue": "BatchEventQueue", "failure": "broken on purpose"}
     assert "not on the shared queue" in told.log
+
+
+def test_a_client_that_could_not_be_attached_sends_its_events_by_itself(application, standin):
+    """The SDK's own queue, which such a client keeps, works as without this package."""
+    application(
+        """
+        import vwo
+        from vwo_celery.sdk import builder
+        def broken(*arguments, **keywords):
+            raise RuntimeError("broken on purpose")
+        client = vwo.init({**OPTIONS, "vwoBuilder": builder(OPTIONS, open_queue=broken)})
+        for _ in range(3):
+            client.track_event("purchase", USER)
+        from vwo_celery.testing import wait_for
+        wait_for(lambda: not client.batch_event_queue.is_batch_processing)
+        os._exit(0)
+        """,
+        options={"batch_event_data": {"events_per_request": 3}},
+    )
+
+    assert names(standin.events) == ["purchase"] * 3
