@@ -23,7 +23,7 @@ from vwo_celery.testing import wait_for
 
 DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
 BATCH = {"events_per_request": 40, "request_time_interval": 600}
-CHILD_SECONDS = 20
+CHILD_SECONDS = 50
 THREADS = 6
 
 
@@ -88,7 +88,7 @@ def while_threads_enqueue(children: int = 60) -> None:
 
 def while_redis_is_away(children: int = 12) -> None:
     """Fork while Redis is away and a thread spools; end when everything is drained."""
-    queue = open_queue(enqueue_timeout_seconds=0.5)
+    queue = open_queue(enqueue_timeout_seconds=10)
     store(queue, "before", 10)
     print("Redis may go", flush=True)
     stopping, stored, until = threading.Event(), [0], itertools.count()
