@@ -23,7 +23,7 @@ from vwo_celery.cli.session import (
     operator_name,
     queue_option,
 )
-from vwo_celery.operating import inspector, operations
+from vwo_celery.operating import operations
 from vwo_celery.operating.operations import DeadBatch
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.masking import mask
@@ -64,8 +64,7 @@ def _filters(function: Decorated) -> Decorated:
 def _find(
     session: Session, queues: Sequence[str], batches: Sequence[str], reason: str
 ) -> list[DeadBatch]:
-    registered = session.fleet.registrations().readable
-    chosen = inspector.choose(registered, queues)
+    chosen = session.choose(queues)
     found = operations.find_dead(session.fleet, chosen, batches=batches, reason=reason)
     missing = sorted(set(batches) - {each.batch for each in found})
     if missing:
@@ -199,7 +198,7 @@ def add(
     one of them is not; the others are taken.
     """
     session = context.ensure_object(Session)
-    chosen = inspector.choose(session.fleet.registrations().readable, queues)
+    chosen = session.choose(queues)
     found = operations.find_waiting(session.fleet, chosen, batches)
     waiting = [each for each in found if each.state != "in_flight"]
     added = waiting

@@ -18,6 +18,7 @@ from vwo_celery.operating.inspector import QueueView
 from vwo_celery.queue import flushing
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.flushing import FlushCounts
+from vwo_celery.queue.registration import Registrations
 from vwo_celery.text.amounts import span
 
 
@@ -34,25 +35,33 @@ def flush(context: click.Context, queues: Sequence[str], wait: float | None) -> 
     """Send what the queues hold now, whatever its age.
 
     All queues, unless --queue is given. Without --wait, the command seals the batches, wakes the
-    workers and returns; it exits 1 if that cannot help: no worker listens, a queue is paused, or no
-    worker may send it.
+    workers and returns; it exits 1 if that cannot help: no worker listens, a queue is paused, no
+    worker may send it, or its registration is gone or cannot be read.
     """
     session = context.ensure_object(Session)
-    held = _find_held(session.fleet, queues)
+    found = session.fleet.registrations()
+    held = _find_held(session.fleet, found, queues)
     done = _flush(session, held, wait or 0.0)
+    strays = [] if queues else inspector.view_strays(session.fleet, *found)
+    done |= {view.queue: _untouched(view) for view in strays if view.undelivered}
     if session.json:
         print_json([{"queue": queue, **counts._asdict()} for queue, counts in done.items()])
     else:
-        _say_flushed(done, waited=wait is not None)
+        _say_flushed(done, sealed=bool(held), waited=wait is not None)
     left = any(counts.pending or counts.failed for counts in done.values())
-    if left and (wait is not None or _is_hopeless(session.fleet, held)):
+    hopeless = any(view.undelivered for view in strays) or _is_hopeless(session.fleet, held)
+    if left and (wait is not None or hopeless):
         context.exit(1)
 
 
-def _find_held(fleet: Fleet, queues: Sequence[str]) -> list[QueueView]:
+def _untouched(stray: QueueView) -> FlushCounts:
+    """The outcome for a queue that cannot be flushed, since no worker knows its destination."""
+    return FlushCounts(0, 0, stray.undelivered, f"no worker can send it: {stray.stray}")
+
+
+def _find_held(fleet: Fleet, found: Registrations, queues: Sequence[str]) -> list[QueueView]:
     """The chosen queues that hold something, or all that do."""
-    registered = fleet.registrations().readable
-    views = inspector.view_queues(fleet, inspector.choose(registered, queues))
+    views = inspector.view_queues(fleet, inspector.choose(found.readable, queues, found.unreadable))
     return [view for view in views if view.undelivered]
 
 
@@ -89,7 +98,7 @@ def _progress(counts: FlushCounts, left_seconds: float) -> str:
     )
 
 
-def _say_flushed(done: dict[str, FlushCounts], *, waited: bool) -> None:
+def _say_flushed(done: dict[str, FlushCounts], *, sealed: bool, waited: bool) -> None:
     if not done:
         say("nothing to send: no queue holds anything")
         return
@@ -98,7 +107,7 @@ def _say_flushed(done: dict[str, FlushCounts], *, waited: bool) -> None:
         Column("pending", number=True),
     )  # fmt: skip
     print_rows(columns, [_flushed_row(*item, waited=waited) for item in done.items()])
-    if not waited:
+    if sealed and not waited:
         say("sealed, and the workers woken; --wait SECONDS waits for the delivery", "dim")
 
 

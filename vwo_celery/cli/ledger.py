@@ -27,10 +27,11 @@ def ledger(context: click.Context, queues: Sequence[str]) -> None:
     also if a part of a Redis Cluster is away, whose queues are not shown.
     """
     session = context.ensure_object(Session)
-    registered = session.fleet.registrations().readable
-    views = inspector.view_queues(session.fleet, inspector.choose(registered, queues))
+    found = session.fleet.registrations()
+    chosen = inspector.choose(found.readable, queues, found.unreadable)
+    views = inspector.view_queues(session.fleet, chosen)
     if not queues:
-        views += inspector.view_strays(session.fleet, registered)
+        views += inspector.view_strays(session.fleet, *found)
     views.sort(key=lambda view: view.queue)
     if session.json:
         print_json([view.ledger for view in views])

@@ -16,7 +16,7 @@ from vwo_celery.cli.session import (
     operator_name,
     queue_option,
 )
-from vwo_celery.operating import inspector, operations
+from vwo_celery.operating import operations
 from vwo_celery.queue.registration import Registration
 from vwo_celery.text.amounts import count
 
@@ -33,7 +33,7 @@ def _all_option(function: Callable[..., None]) -> Callable[..., None]:
 def _choose(session: Session, queues: Sequence[str], every: bool) -> dict[str, Registration]:
     if bool(queues) == every:
         raise click.UsageError("give either --queue QUEUE or --all")
-    return inspector.choose(session.fleet.registrations().readable, queues)
+    return session.choose(queues)
 
 
 @click.command()

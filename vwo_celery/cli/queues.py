@@ -29,7 +29,7 @@ def queues(session: Session, queues: Sequence[str]) -> None:
     A program in another language may LPUSH JSON events onto any of a queue's open lists.
     """
     found = session.fleet.registrations()
-    chosen = inspector.choose(found.readable, queues)
+    chosen = inspector.choose(found.readable, queues, found.unreadable)
     views = {view.queue: view for view in inspector.view_queues(session.fleet, chosen)}
     chosen = {queue: each for queue, each in chosen.items() if queue in views}  # others are away
     if session.json:
@@ -42,8 +42,8 @@ def queues(session: Session, queues: Sequence[str]) -> None:
         print_rows(_QUEUE_COLUMNS, rows)
     else:
         say("no queue is registered; an application registers its queue with its first event")
-    for name in found.unreadable:
-        say(f"{name}: its registration cannot be read by this release", "bold red")
+    for name, reason in found.unreadable.items():
+        say(f"{name}: its registration cannot be read by this release: {reason}", "bold red")
 
 
 _QUEUE_COLUMNS = (

@@ -20,9 +20,11 @@ from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.lines import clean_error, print_line
 from vwo_celery.connections import open_client, unavailable
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
+from vwo_celery.operating import inspector
 from vwo_celery.operating.doctor.sentinel import remedy_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.parts import Part, describe_away
+from vwo_celery.queue.registration import Registration
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
 
@@ -67,6 +69,15 @@ class Session:
         fleet = Fleet(client, self.settings.namespace)
         self.away = fleet.leave_parts_away()
         return fleet
+
+    def choose(self, queues: Sequence[str]) -> dict[str, Registration]:
+        """The registered queues of these names; all if no name is given.
+
+        Raises:
+            QueueUnknown: There is no such queue, or its registration cannot be read.
+        """
+        found = self.fleet.registrations()
+        return inspector.choose(found.readable, queues, found.unreadable)
 
     def say_parts_away(self) -> None:
         """Print which parts of a Cluster are away, and since when; beside a JSON document."""

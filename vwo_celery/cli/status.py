@@ -41,9 +41,10 @@ def status(context: click.Context, every: bool, queues: Sequence[str]) -> None:
     Redis Cluster is away; what lies on the others is shown.
     """
     session = context.ensure_object(Session)
-    registered = session.fleet.registrations().readable
-    views = inspector.view_queues(session.fleet, inspector.choose(registered, queues))
-    strays = [] if queues else inspector.view_strays(session.fleet, registered)
+    found = session.fleet.registrations()
+    chosen = inspector.choose(found.readable, queues, found.unreadable)
+    views = inspector.view_queues(session.fleet, chosen)
+    strays = [] if queues else inspector.view_strays(session.fleet, *found)
     shown = _listed([*strays, *views], every=every or bool(queues))
     idle = sum(view.idle for view in views)
     if session.json:
@@ -103,7 +104,7 @@ def _plain(view: QueueView) -> dict[str, object]:
     return {
         **document,
         "interval_seconds": interval,
-        "registered": limits is not None,
+        "registered": limits is not None and not view.stray,
         "limits": limits,
     }
 
@@ -163,7 +164,9 @@ def _status_row(view: QueueView, settings: Settings, now_ms: int) -> Row:
 
 def _status_notes(view: QueueView, settings: Settings) -> list[tuple[str, str]]:
     notes = []
-    if view.limits is None:
+    if view.stray:
+        notes.append((f"no worker can send it: {view.stray}", "bold red"))
+    elif view.limits is None:
         notes.append(("not registered: no worker can send it", "bold red"))
     if view.stopped and not (view.declined_by_all and not view.stopped.needs_person):
         lasts = view.stopped.needs_person or view.stopped.by == "refusal"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -80,6 +81,7 @@ class QueueView(msgspec.Struct, frozen=True):
         ledger: Its ledger.
         declines: Listening workers whose own configuration keeps them from it.
         declined_by_all: Whether that is every listening worker, so that nothing leaves.
+        stray: Why no worker knows its destination, "" if they do; see `view_strays`.
     """
 
     queue: str
@@ -112,6 +114,7 @@ class QueueView(msgspec.Struct, frozen=True):
     ledger: Ledger
     declines: tuple[Decline, ...] = ()
     declined_by_all: bool = False
+    stray: str = ""
 
     @property
     def undelivered(self) -> int:
@@ -130,13 +133,20 @@ class QueueView(msgspec.Struct, frozen=True):
         return None if self.limits is None else self.limits.wait_ms / 1000
 
 
-def choose(registered: Mapping[str, Registration], names: Sequence[str]) -> dict[str, Registration]:
+def choose(
+    registered: Mapping[str, Registration],
+    names: Sequence[str],
+    unreadable: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Registration]:
     """The queues of these names; all queues if no name is given.
 
     Raises:
-        QueueUnknown: There is no such queue; the message names the nearest.
+        QueueUnknown: There is no such queue, and the message names the nearest; or its registration
+            is one of the *unreadable*, and the message says why.
     """
     for name in names:
+        if name in unreadable:
+            raise QueueUnknown(f"queue {name!r}: {_cannot_be_read(unreadable[name])}")
         if name not in registered:
             begun = sorted(queue for queue in registered if queue.startswith(name))
             hint = f" (did you mean {begun[0]!r}?)" if begun else nearest(name, registered)
@@ -189,11 +199,35 @@ def _with_declines(fleet: Fleet, views: list[QueueView]) -> list[QueueView]:
     ]
 
 
-def view_strays(fleet: Fleet, registered: Iterable[str]) -> list[QueueView]:
-    """Views of watched queues that hold something and are not registered: nobody can deliver it."""
+def view_strays(
+    fleet: Fleet,
+    registered: Iterable[str],
+    unreadable: Mapping[str, str] = MappingProxyType({}),
+) -> list[QueueView]:
+    """Views of watched queues that hold something and that nobody can deliver.
+
+    Args:
+        fleet: The queues.
+        registered: Names of the queues whose registration can be read.
+        unreadable: Why each other registration cannot be read, by the queue's name.
+    """
     known = set(registered)
     shards = _living(fleet, [shard for shard in fleet.watched() if shard.queue not in known])
-    return [view for view in views_of(take_snapshots(shards)) if not view.idle]
+    views = [view for view in views_of(take_snapshots(shards)) if not view.idle]
+    return [replace(view, stray=_why_stray(unreadable.get(view.queue))) for view in views]
+
+
+def _why_stray(unreadable: str | None) -> str:
+    if unreadable is None:
+        return "it is not registered; its application's next first event registers it"
+    return _cannot_be_read(unreadable)
+
+
+def _cannot_be_read(reason: str) -> str:
+    return (
+        f"its registration cannot be read by this release: {reason}; vwo-celery doctor says what "
+        "to do"
+    )
 
 
 def views_of(snapshots: Iterable[Snapshot]) -> list[QueueView]:

@@ -152,7 +152,7 @@ class Fleet(Signs):
                 pipe.hget(self.keys.queues, queue)
                 pipe.hget(self.keys.shards, queue)
                 text, shards = pipe.execute()
-            return None if text is None else registry.decode(text, shards)
+            return None if text is None else registry.decode(queue, text, shards)
 
         if not self.in_cluster:
             return look()
@@ -166,7 +166,7 @@ class Fleet(Signs):
         """
         copy = self.shard(queue, shard).registration_copy()
         if copy is not None:
-            found = registry.decode(copy, None)
+            found = registry.decode(queue, copy, None)
             self.memory.registrations.setdefault(queue, found)
             return found
         if self.hints.is_resting(self.keys.queues):

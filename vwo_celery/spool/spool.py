@@ -20,9 +20,10 @@ import msgspec
 from vwo_celery.clocks import unix_ms
 from vwo_celery.errors import SpoolFull
 from vwo_celery.logs import seldom
+from vwo_celery.queue import registry
 from vwo_celery.queue.keys import new_token
 from vwo_celery.queue.pushes import PUSH_EVENTS
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.registration import UNREADABLE, Registration
 from vwo_celery.spool.database import Database, SpoolDamaged, used_bytes
 from vwo_celery.spool.files import FILE_MODE, SpoolFiles
 from vwo_celery.spool.pages import Content, Page, Sent, read_page
@@ -299,12 +300,12 @@ class Spool:
 
 
 def _readable(queue: str, text: bytes) -> Registration | None:
-    """Read a queue's registration; None, and a warning, if a newer release wrote it."""
+    """Read a queue's registration; None, and a warning, if this release cannot."""
     try:
-        return msgspec.json.decode(text, type=Registration)
-    except (msgspec.MsgspecError, ValueError) as exc:
+        return registry.decode(queue, text, None)
+    except UNREADABLE as exc:
         seldom.warn(
             f"registration of {queue}", "queue %s stays in the spool: this release cannot read its "
-            "registration (%s); run the release that wrote it", queue, exc,
+            "registration (%s); if a later release wrote it, run that one", queue, exc,
         )  # fmt: skip
         return None

@@ -34,11 +34,11 @@ def queue_findings(fleet: Fleet, settings: Settings) -> Iterator[Finding]:
         QueueUnavailable: Redis did not answer.
     """
     found = fleet.registrations()
-    yield _registered(found, settings)
+    views, strays = view_queues(fleet, found.readable), view_strays(fleet, *found)
+    yield _registered(fleet, found, strays, settings)
     yield _hosts(found.readable, settings)
     yield from _callbacks(found.readable, settings)
-    views = view_queues(fleet, found.readable)
-    yield from _strays(view_strays(fleet, [*found.readable, *found.unreadable]))
+    yield from _strays([view for view in strays if view.queue not in found.unreadable])
     yield _declined(views)
     yield _paused(views)
     yield _stopped(views)
@@ -51,14 +51,22 @@ def queue_findings(fleet: Fleet, settings: Settings) -> Iterator[Finding]:
     yield _balance(views)
 
 
-def _registered(found: Registrations, settings: Settings) -> Finding:
+def _registered(
+    fleet: Fleet, found: Registrations, strays: list[QueueView], settings: Settings
+) -> Finding:
     if found.unreadable:
-        reason = next(iter(found.unreadable.values()))
+        name, reason = next(iter(found.unreadable.items()))
+        held = sum(view.undelivered for view in strays if view.queue in found.unreadable)
+        list_of_queues = fleet.keys.queues
         return problem(
             "queues",
-            f"the registration of {_names(found.unreadable)} cannot be read by this release: "
-            f"{reason}",
-            "upgrade workers and this command to the release that the applications run",
+            f"the registration of {_names(found.unreadable)} cannot be read by this release, and "
+            f"{count(held, 'event')} of theirs cannot be sent: {reason}",
+            "if a later release wrote it, upgrade the workers and this command; else restart its "
+            "application, whose first event registers the queue again; if that changes nothing, "
+            "give it the registration of the queue that the application uses now (vwo-celery "
+            f'queues): redis-cli HSET {list_of_queues} {name} "$(redis-cli HGET {list_of_queues} '
+            'QUEUE)"',
         )
     if not found.readable:
         return warn(
