@@ -10,7 +10,6 @@ import pytest
 
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import DestinationError
-from vwo_celery.text.wording import shown
 
 KEY = "0123456789abcdef0123456789abcdef"
 PARTS: dict[str, Any] = {"account_id": 888888, "sdk_key": KEY, "generation": "fme"}
@@ -170,7 +169,7 @@ def test_whole_numbers_of_other_libraries_are_made_plain() -> None:
         ("usage_stats", (("eb", "\ud800"),)),
         ("usage_stats", 1),
     ],
-    ids=lambda part: shown(part)[:30].encode("ascii", "replace").decode(),
+    ids=lambda part: ascii(part)[:30] if isinstance(part, str) else type(part).__name__,
 )
 def test_what_a_request_cannot_carry_is_refused_by_name(name: str, given: Any) -> None:
     """Any other type or character is a DestinationError that names the part, whatever is given."""
