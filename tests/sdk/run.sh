@@ -81,6 +81,6 @@ for generation in $generations; do
     fi
     echo "== SDK generation: $generation"
     VWO_CELERY_SDK=$generation VWO_CELERY_WHEEL=$(wheel) ".venv-sdk-$generation/bin/pytest" \
-        -q -o pythonpath=tests tests/sdk "$@" || failed=1
+        -q -o pythonpath=tests -o testpaths=tests/sdk "$@" || failed=1
 done
 exit $failed
