@@ -13,17 +13,27 @@ import msgspec
 
 from vwo_celery.settings import Settings, describe
 from vwo_celery.settings.batch_event_data import SPELLINGS, Reading
+from vwo_celery.settings.redis_options import OPTIONS
 from vwo_celery.settings.sources import environment_variable
 from vwo_celery.text.amounts import size
 
 PAGE = Path(__file__).parent / "reference" / "settings.md"
 _DEFAULT_SPOOL_DIR = "`$XDG_STATE_HOME/vwo-celery`, else `~/.local/state/vwo-celery`"
+#: Words for those whom an option of a Redis URL concerns, by its group and whether the broker obeys.
+_HOLDS = {
+    ("client", True): "all",
+    ("client", False): "applications, workers, commands",
+    ("tls", True): "all, with `rediss…`",
+    ("sentinel", False): "the Sentinels",
+    ("aside", False): "nobody: set aside",
+}
 _UNNAMED = {"": "empty", (): "none"}
 
 
 def build(page: str) -> str:
     """Return *page* with the tables between its marks made anew."""
-    for name, table in (("settings", settings_table()), ("options", options_table())):
+    tables = {"settings": settings_table(), "url": url_table(), "options": options_table()}
+    for name, table in tables.items():
         before, start, rest = page.partition(f"<!-- table: {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
         if not end:
@@ -54,6 +64,15 @@ def options_table() -> str:
         for each, names in spellings.items()
     ]
     return _table(("Option", "Default", "Range", "Unit", "Meaning"), rows)
+
+
+def url_table() -> str:
+    """List every option of a Redis URL, and for whom it holds."""
+    rows = [
+        (f"`{name}`", each.kind.range, _HOLDS[each.group, each.broker], each.meaning)
+        for name, each in OPTIONS.items()
+    ]
+    return _table(("Option", "Values", "Holds for", "Meaning"), rows)
 
 
 def _default(field: Any) -> str:

@@ -7,6 +7,7 @@ import pytest
 from tools.docs import load_builder
 from vwo_celery.settings import Settings
 from vwo_celery.settings.batch_event_data import SPELLINGS
+from vwo_celery.settings.redis_options import OPTIONS
 from vwo_celery.settings.sources import environment_variable
 
 builder = load_builder("build_reference")
@@ -21,10 +22,10 @@ def test_the_page_equals_the_code() -> None:
 
 
 def test_every_setting_and_spelling_is_on_the_page() -> None:
-    """Every setting and every spelling is on the page."""
+    """Every setting, every spelling and every option of a URL is on the page."""
     page = PAGE.read_text(encoding="utf-8")
 
-    wanted = [*Settings.__struct_fields__, *SPELLINGS]
+    wanted = [*Settings.__struct_fields__, *SPELLINGS, *OPTIONS]
     wanted += [environment_variable(name) for name in Settings.__struct_fields__]
     assert [name for name in wanted if f"`{name}`" not in page] == []
 

@@ -10,12 +10,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 from celery import Celery
 from celery.app.utils import find_app
 from kombu.transport import TRANSPORT_ALIASES
 
+from vwo_celery.celery import broker_tls
 from vwo_celery.celery.options import DELIVER, is_accepted, shortest_limit_seconds
-from vwo_celery.connections import open_client
 from vwo_celery.errors import SettingsError
 from vwo_celery.operating.doctor.broker import BrokerFacts
 from vwo_celery.queue.servers import is_cluster
@@ -63,10 +64,11 @@ def _look(apps: list[Celery], settings: Settings, url: str, *, app_given: bool) 
         return BrokerFacts(url=masked, error=f"Celery knows no transport {scheme!r}")
     if scheme not in (*_REDIS, *_RABBITMQ) and not app_given:
         return BrokerFacts(url=masked, unchecked=f"name your Celery app with --app to try {scheme}")
-    _connect(apps[0])
-    if scheme in _REDIS and _is_cluster(url):
+    if _connect(apps[0], is_redis=scheme in _REDIS) == "cluster":
         return BrokerFacts(url=masked, cluster=True)
-    return _ask(apps, settings, masked)
+    gap = broker_tls.gap_in_tls(apps[0])
+    facts = _ask(apps, settings, masked)
+    return msgspec.structs.replace(facts, gap=(gap, broker_tls.REMEDY if gap else ""))
 
 
 def _likely_apps(settings: Settings) -> Iterator[Celery]:
@@ -85,18 +87,12 @@ def _likely_apps(settings: Settings) -> Iterator[Celery]:
         yield app
 
 
-def _connect(app: Celery) -> None:
+def _connect(app: Celery, *, is_redis: bool) -> str:
+    """Connect to the broker; return "cluster" if it is a Redis Cluster."""
     with app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=1, timeout=_CONNECT_SECONDS)
-        connection.default_channel  # noqa: B018  reading it connects to Redis
-
-
-def _is_cluster(url: str) -> bool:
-    client = open_client(url, timeout_seconds=_CONNECT_SECONDS)
-    try:
-        return is_cluster(client)
-    finally:
-        client.close()
+        channel: Any = connection.default_channel  # reading it connects to Redis
+        return "cluster" if is_redis and is_cluster(channel.client) else ""
 
 
 def _ask(apps: list[Celery], settings: Settings, masked: str) -> BrokerFacts:

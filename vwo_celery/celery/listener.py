@@ -25,6 +25,7 @@ from typing import Any
 from celery import bootsteps
 from kombu.utils import functional
 
+from vwo_celery.celery.broker_tls import warn_of_gap
 from vwo_celery.celery.names import worker_name
 from vwo_celery.celery.setup import is_set_up, settings_of
 from vwo_celery.celery.stopping import stopping
@@ -75,6 +76,7 @@ class Listener(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         """Start the listener; called once, after the pool has forked and before the broker connects."""
         _let_greenlets_run()
+        warn_of_gap(parent.app)
         stopping.watch_signals()
         self._loop = _Loop(parent.app)
         _end_without_permissions(self._loop.fleet)

@@ -10,6 +10,8 @@ asks Sentinels where the master is, and sends no other command; it holds nothing
 from __future__ import annotations
 
 from vwo_celery.connections.clients import (
+    CHECKS_NAME_BY_ITSELF,
+    check_async_url,
     open_async_client,
     open_client,
     open_hint_client,
@@ -24,7 +26,9 @@ from vwo_celery.connections.sharing import (
 )
 
 __all__ = [
+    "CHECKS_NAME_BY_ITSELF",
     "AsyncShare",
+    "check_async_url",
     "leave_async_client",
     "open_async_client",
     "open_client",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import encodings.idna  # noqa: F401
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import redis
@@ -37,6 +38,10 @@ WORKER_RETRY_SECONDS = 13.0
 _SHARE_TO_WAIT = 0.5
 #: First major version of redis-py whose Cluster client takes its number of retries from a Retry.
 _CLUSTER_TAKES_RETRY = 6
+#: Whether this redis-py checks, unless told otherwise, that a certificate is for the host's name.
+CHECKS_NAME_BY_ITSELF: bool = (
+    signature(redis.SSLConnection).parameters["ssl_check_hostname"].default
+)
 
 
 def open_worker_client(url: str) -> Any:
@@ -84,7 +89,7 @@ def open_client(url: str, *, timeout_seconds: float, retry_seconds: float = 0.0)
     if parsed.kind == "sentinel":
         open_pool = partial(_open_sentinel_pool, parsed, options)
     else:
-        open_pool = partial(SharedPool.from_url, url, **options)
+        open_pool = partial(SharedPool.from_url, parsed.for_first_server, **options)
     return _Client.of(open_pool, Retries(retry_seconds))
 
 
@@ -163,11 +168,11 @@ def open_async_client(url: str, *, timeout_seconds: float) -> Any:
     parsed = usable_url(url)
     errors: Any = WORTH_A_NEW_CONNECTION
     retry = AsyncRetry(NoBackoff(), 0, errors)
-    options = _options(parsed, timeout_seconds)
     if parsed.kind == "cluster":
         from vwo_celery.connections.async_cluster import AsyncCluster
 
-        others = [AsyncClusterNode(*each, **options) for each in parsed.addresses[1:]]
+        options = _options(parsed, timeout_seconds)
+        others = [AsyncClusterNode(*each) for each in parsed.addresses[1:]]
         return AsyncCluster.from_url(
             parsed.for_first_server,
             startup_nodes=others or None,
@@ -183,13 +188,38 @@ def open_async_client(url: str, *, timeout_seconds: float) -> Any:
             **_service_options(parsed, options),
         )
     else:
-        pool = AsyncSharedPool.from_url(url, **options)
+        pool = AsyncSharedPool.from_url(parsed.for_first_server, **options)
     client: Any = aio.Redis(connection_pool=pool)
     client.auto_close_connection_pool = True
     return client
 
 
+def check_async_url(url: str) -> None:
+    """Return if clients for asyncio can be opened for *url*; nothing is connected.
+
+    Raises:
+        SettingsError: The URL cannot be used, or not with asyncio in this redis-py.
+    """
+    try:
+        client = open_async_client(url, timeout_seconds=_WORKER_TIMEOUT_SECONDS)
+        if usable_url(url).kind != "cluster":
+            client.connection_pool.make_connection()
+    except TypeError:
+        raise SettingsError(
+            f"redis_url cannot be used: {scheme_only(url)} was given, with an option of TLS that "
+            f"asyncio in redis-py {redis.__version__} does not understand; use ssl_ca_certs instead "
+            "of ssl_ca_path, and a key without ssl_password"
+        ) from None
+
+
 def _options(url: RedisUrl, timeout_seconds: float) -> dict[str, Any]:
+    """Options of each connection to the data."""
+    return {
+        **_times(url, timeout_seconds), **url.client_options, **url.tls_options, **url.login_options
+    }  # fmt: skip
+
+
+def _times(url: RedisUrl, timeout_seconds: float) -> dict[str, Any]:
     options = {
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,
@@ -212,31 +242,28 @@ def _open_sentinel_pool(url: RedisUrl, options: dict[str, Any]) -> Any:
 
 def _sentinels(url: RedisUrl, timeout_seconds: float) -> Sentinels:
     # A silent Sentinel must not use up the time of the others.
-    asking: dict[str, Any] = _options(url, timeout_seconds / len(url.addresses))
-    if url.scheme == "rediss":
-        asking["ssl"] = True
-    for name in ("username", "password"):
-        if given := url.options.get(f"sentinel_{name}"):
-            asking[name] = given
+    times = _times(url, timeout_seconds / len(url.addresses))
+    asking = {**times, **url.tls_options, **url.sentinel_options, "ssl": url.scheme == "rediss"}
     return Sentinels(url.addresses, url.service, retry=never(), **asking)
 
 
 def _service_options(url: RedisUrl, options: dict[str, Any]) -> dict[str, Any]:
     """Options of a pool of connections to the master."""
-    security: dict[str, Any] = {"ssl": True} if url.scheme == "rediss" else {}
-    if url.password:
-        security |= {"username": url.user or None, "password": url.password}
-    return {**options, **security, "service_name": url.service, "db": url.service_db}
+    tls: dict[str, Any] = {"ssl": True} if url.scheme == "rediss" else {}
+    return {"db": url.service_db, **options, **tls, "service_name": url.service}
 
 
 def _connect_cluster(url: RedisUrl, timeout_seconds: float) -> redis.RedisCluster:
     others = [ClusterNode(*each) for each in url.addresses[1:]]  # type: ignore[no-untyped-call]
+    # Given to the pools, since redis-py 5's Cluster client drops those that it does not know, such
+    # as the check of the host's name.
+    open_pool = partial(SharedPool, **_pool_options(url, timeout_seconds))
     return SyncCluster.from_url(
         url.for_first_server,
         startup_nodes=others,
         require_full_coverage=False,  # the slots of a missing node must not stop the others
-        connection_pool_class=partial(SharedPool, wait_seconds=_SHARE_TO_WAIT * timeout_seconds),
-        **_options(url, timeout_seconds),
+        connection_pool_class=open_pool,
+        **_times(url, timeout_seconds),
         **_no_cluster_retries(never()),
     )
 
@@ -259,18 +286,18 @@ def usable_url(url: str) -> RedisUrl:
     """
     parsed = RedisUrl.parse(url)
     problem = parsed.problem()
-    if not problem and not _options_are_readable(parsed):
-        problem = "but an option after its ? is unknown or has a wrong value"
+    if not problem and not _is_understood(parsed):
+        problem = f"which redis-py {redis.__version__} does not understand"
     if problem:
         raise SettingsError(f"redis_url cannot be used: {scheme_only(url)} was given, {problem}")
     return parsed
 
 
-def _options_are_readable(url: RedisUrl) -> bool:
-    if url.kind == "sentinel":
-        return True  # only the options that we know are read
+def _is_understood(url: RedisUrl) -> bool:
+    """Whether redis-py makes a connection with these options; it opens none."""
+    options = {**url.client_options, **url.tls_options, **url.login_options}
     try:
-        redis.ConnectionPool.from_url(url.for_first_server).make_connection()
+        redis.ConnectionPool.from_url(url.for_first_server, **options).make_connection()
     except (ValueError, TypeError, RedisError):
         return False
     return True

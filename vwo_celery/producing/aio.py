@@ -16,7 +16,12 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from vwo_celery.connections import AsyncShare, leave_async_client, share_async_client
+from vwo_celery.connections import (
+    AsyncShare,
+    check_async_url,
+    leave_async_client,
+    share_async_client,
+)
 from vwo_celery.connections.errors import lacks_script
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError
@@ -198,12 +203,12 @@ def connect(
     **arguments: Any,
 ) -> AioQueue:
     """Return the queue of *destination*; see `vwo_celery.connect`. Connects to nothing yet."""
-    return AioQueue(
-        connect_sync(
-            destination,
-            batch_event_data=batch_event_data,
-            strict=strict,
-            settings=settings,
-            **arguments,
-        )
+    queue = connect_sync(
+        destination,
+        batch_event_data=batch_event_data,
+        strict=strict,
+        settings=settings,
+        **arguments,
     )
+    check_async_url(queue.settings.redis_url)
+    return AioQueue(queue)

@@ -2,8 +2,8 @@
 
 Files, in reading order: `settings` (every setting with its range), `sources` (arguments, Django,
 environment), `batch_event_data` (the SDKs' own option in all its spellings), `callbacks` (from a
-`flush_callback` to its name and back), `redis_url` (Redis URLs, taken apart),
-`folders` (the user's home). No I/O; nothing to lose.
+`flush_callback` to its name and back), `redis_url` (Redis URLs, taken apart), `redis_options` (what
+may follow a "?" there), `folders` (the user's home). No I/O; nothing to lose.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ half of a password. So a URL is checked when the settings are made, before a lib
 
 redis:// and rediss://HOST:PORT/DB, unix://PATH, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB,
 redis+cluster://HOST:PORT,HOST:PORT (rediss+… for TLS). A password in the URL is that of the servers;
-that of the Sentinels, if they have one, is the option `sentinel_password`.
+that of the Sentinels, if they have one, is the option `sentinel_password`. What may follow a "?" is in
+`redis_options`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import msgspec
 
+from vwo_celery.settings.redis_options import NO_DATABASE, OPTIONS, problem_of, read_options
 from vwo_celery.text.masking import mask_url
 
 SCHEMES: Final = (
@@ -77,13 +79,17 @@ class RedisUrl(msgspec.Struct, frozen=True):
             urlsplit(self.for_first_server)
         except ValueError:
             return f"but its host cannot be read; {_ENCODE}"
-        if self.scheme == "unix":
-            return ""
+        problem = "" if self.scheme == "unix" else self._problem_of_servers()
+        return problem or problem_of(self.query, tls=self.scheme == "rediss", kind=self.kind)
+
+    def _problem_of_servers(self) -> str:
         if not self._hosts_are_readable():
             return f"but its host and port cannot be read; {_ENCODE}"
         if self.fragment or not re.fullmatch(_PATHS.get(self.kind, ""), self.path):
             return f"but the part after its host is no database number; {_ENCODE}"
-        return ""
+        if not all(_may_be_host(host) for host, _ in self.addresses):
+            return "but a part of its host, between two dots, is empty or too long for a name"
+        return NO_DATABASE if self.kind == "cluster" and int(self.path.strip("/") or 0) else ""
 
     def _hosts_are_readable(self) -> bool:
         hosts = self.hosts.split(",")
@@ -102,16 +108,6 @@ class RedisUrl(msgspec.Struct, frozen=True):
         return [(each[1].strip("[]"), int(each[2] or default)) for each in found if each]
 
     @property
-    def user(self) -> str:
-        """The user, decoded; "" for the default one."""
-        return unquote(self.login.partition(":")[0])
-
-    @property
-    def password(self) -> str:
-        """The servers' password, decoded; "" for none."""
-        return unquote(self.login.partition(":")[2])
-
-    @property
     def service(self) -> str:
         """The name under which the Sentinels know the master."""
         return self.path.strip("/").partition("/")[0] or _DEFAULT_SERVICE
@@ -122,32 +118,68 @@ class RedisUrl(msgspec.Struct, frozen=True):
         return int(self.path.strip("/").partition("/")[2] or 0)
 
     @property
-    def options(self) -> dict[str, str]:
-        """The options of the query, decoded; of several with one name, the last."""
-        return dict(parse_qsl(self.query, keep_blank_values=True))
+    def login_options(self) -> dict[str, Any]:
+        """User and password, decoded, for redis-py; those before the host win, as in redis-py."""
+        user, _, password = self.login.partition(":")
+        given = {"username": unquote(user), "password": unquote(password)}
+        options = read_options(self.query)
+        found = {name: text or options.get(name, "") for name, text in given.items()}
+        return {name: text for name, text in found.items() if text}
+
+    @property
+    def client_options(self) -> dict[str, Any]:
+        """Options for each connection to the data but its login and TLS, for redis-py."""
+        return self._options_of("client", "username", "password")
+
+    @property
+    def tls_options(self) -> dict[str, Any]:
+        """Options of TLS, for redis-py: the host's name is checked unless the URL says otherwise."""
+        if self.scheme != "rediss":
+            return {}
+        given = self._options_of("tls")
+        required = given.get("ssl_cert_reqs", "required")
+        return {
+            "ssl_cert_reqs": required, "ssl_check_hostname": required != "none", **given
+        }  # fmt: skip
+
+    @property
+    def sentinel_options(self) -> dict[str, Any]:
+        """User and password of the Sentinels, for redis-py."""
+        given = self._options_of("sentinel")
+        return {name.removeprefix("sentinel_"): text for name, text in given.items()}
+
+    def _options_of(self, group: str, *but: str) -> dict[str, Any]:
+        options = read_options(self.query)
+        return {
+            name: value
+            for name, value in options.items()
+            if OPTIONS[name].group == group and name not in but
+        }
 
     @property
     def for_first_server(self) -> str:
-        """The URL in redis-py's spelling; of several Sentinels or nodes, only the first."""
+        """The URL in redis-py's spelling, without options; of several hosts, only the first."""
         login = f"{self.login}@" if self.login else ""
-        query = f"?{self.query}" if self.query else ""
         hosts = self.hosts.partition(",")[0] if self.kind else self.hosts
-        return f"{self.scheme}://{login}{hosts}{self.path}{query}"
+        return f"{self.scheme}://{login}{hosts}{self.path}"
 
     def as_broker_url(self) -> str:
-        """Spell the URL of a single server as Celery does.
+        """Spell the URL of a single server as Celery does, with what Celery understands of it.
 
-        A password in the query moves before the host: Celery reads it there, and masks it only there.
+        Login and database move to where Celery reads them, and masks them. TLS is spelled out, since
+        Celery checks neither certificate nor name by itself.
         """
-        scheme, login, options = self.scheme, self.login, self.options
-        user, password = options.pop("username", ""), options.pop("password", "")
-        if password and not login:
-            login = f"{quote(user, safe='')}:{quote(password, safe='')}"
-        if scheme == "unix":
-            scheme = "redis+socket"
-            options = {"virtual_host" if name == "db" else name: of for name, of in options.items()}
-        url = f"{scheme}://{login}{'@' if login else ''}{self.hosts}{self.path}"
-        return f"{url}?{urlencode(options)}" if options else url
+        login, db = self.login_options, self.client_options.get("db")
+        user, password = (quote(login.get(each, ""), safe="") for each in ("username", "password"))
+        prefix = f"{user}:{password}@" if password else f"{user}@" if user else ""
+        if self.scheme == "unix":
+            database = "" if db is None else f"?virtual_host={db}"
+            return f"redis+socket://{prefix}{self.hosts}{self.path}{database}"
+        path = self.path if db is None else f"/{db}"
+        tls = {name: str(value).lower() if value in (True, False) else value
+               for name, value in self.tls_options.items()}  # fmt: skip
+        query = f"?{urlencode(tls)}" if tls else ""
+        return f"{self.scheme}://{prefix}{self.hosts}{path}{query}"
 
     def address(self) -> str:
         """Identify the Redis by servers, user and database, without the password.
@@ -164,6 +196,15 @@ class RedisUrl(msgspec.Struct, frozen=True):
         has_port = self.hosts.rpartition(":")[2].isdecimal()
         hosts = self.hosts if has_port else f"{self.hosts}:{_DEFAULT_PORT}"
         return _address("", user, hosts, "", db or path)
+
+
+def _may_be_host(host: str) -> bool:
+    """Whether a name can be looked up at all: Python refuses one such as "redis..svc"."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def address_of_server(options: Mapping[str, Any]) -> str:

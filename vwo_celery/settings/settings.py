@@ -261,9 +261,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             SettingsError: `broker_url` is not set, and `redis_url` cannot be a broker.
         """
+        url = RedisUrl.parse(self.broker_url or self.redis_url)
         if self.broker_url:
-            return self.broker_url
-        url = RedisUrl.parse(self.redis_url)
+            is_redis = url.scheme in ("redis", "rediss") and not url.kind
+            return url.as_broker_url() if is_redis and not url.problem() else self.broker_url
         if url.kind:
             raise SettingsError(
                 f"broker_url must be set where redis_url is {url.scheme}+{url.kind}://…: Celery cannot "

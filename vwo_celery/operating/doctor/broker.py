@@ -26,6 +26,7 @@ class BrokerFacts(msgspec.Struct, frozen=True, kw_only=True):
         error: Why it could not be reached, "" if it was.
         cluster: Whether it is a Redis Cluster, which Celery cannot use.
         unchecked: Why it was not tried, "" if it was.
+        gap: The check that TLS to it leaves out, and the remedy; both empty for none.
         queue: The Celery queue that our tasks go to.
         workers: Names of the workers that answered.
         consumers: Those of them that consume that queue.
@@ -38,6 +39,7 @@ class BrokerFacts(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     cluster: bool = False
     unchecked: str = ""
+    gap: tuple[str, str] = ("", "")
     queue: str = ""
     workers: tuple[str, ...] = ()
     consumers: tuple[str, ...] = ()
@@ -71,6 +73,8 @@ def broker_findings(broker: BrokerFacts, listeners: Sequence[str] | None) -> Ite
         yield ok("broker", f"{broker.url} was not tried: {broker.unchecked}")
     else:
         yield ok("broker", f"{broker.url} answers")
+        if broker.gap[0]:
+            yield warn("broker security", f"{broker.url} {broker.gap[0]}", broker.gap[1])
         yield _consumers(broker, listeners)
         yield from _settings_of_consumers(broker)
 
