@@ -1,6 +1,7 @@
-"""The private names of urllib3 that sending/deadline.py relies on exist in the installed release.
+"""The private names of urllib3 and http.client that sending/ relies on exist in what is installed.
 
-Without one of them, in a new urllib3, a POST's deadline would fail or silently not hold.
+Without one of them, in a new release, a POST's deadline would fail or silently not hold, or VWO would
+not get the key.
 """
 
 from __future__ import annotations
@@ -97,3 +98,8 @@ def test_a_method_that_is_no_longer_called_is_told() -> None:
         "_new_conn",
         "_tunnel",
     ]
+
+
+def test_http_client_makes_the_request_line_where_we_look() -> None:
+    """Its `putrequest` calls `_encode_request`, by which sending/request_line.py writes the key."""
+    assert "_encode_request" in StandardConnection.putrequest.__code__.co_names

@@ -28,6 +28,7 @@ from urllib3.util import Timeout
 from urllib3.util.connection import allowed_gai_family, create_connection
 
 from vwo_celery.clocks import monotonic
+from vwo_celery.sending.request_line import KeyedHTTPConnection
 
 #: Shortest timeout given to a socket, in seconds; 0 would mean "do not block".
 _LEAST_SECONDS: Final = 0.001
@@ -69,7 +70,7 @@ class Deadline(Timeout):
         return self.connect_timeout
 
 
-class DeadlineHTTPConnection(HTTPConnection):
+class DeadlineHTTPConnection(KeyedHTTPConnection):
     """A connection whose `timeout` starts when it is set, and covers every later step."""
 
     _ends_at: float | None = None

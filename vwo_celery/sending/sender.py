@@ -10,7 +10,6 @@ batch is sent again: VWO may then get it twice.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import ssl
@@ -35,6 +34,7 @@ from vwo_celery.sending.deadline import Deadline, DeadlineAdapter
 from vwo_celery.sending.failures import FORESEEN, BundleUnusable, explain
 from vwo_celery.sending.hosts import host_refusal
 from vwo_celery.sending.outcomes import Answer, Failure
+from vwo_celery.sending.request_line import masked
 from vwo_celery.text.lines import one_line
 from vwo_celery.text.masking import mask, scheme_only, without_secrets
 
@@ -85,7 +85,6 @@ class Sender:
         self._timeout_seconds = request_timeout_seconds
         self._connections = connections if connections is not None else Connections()
         self._clients = PerProcess(partial(_Client, destination))
-        _keep_keys_out_of_logs()
 
     def send(self, body: bytes, *, events: int) -> Answer:
         """POST *body* once.
@@ -203,6 +202,7 @@ class _Client:
         self._request = session.prepare_request(
             requests.Request("POST", destination.url, headers=destination.headers)
         )
+        self._request.url = masked(str(self._request.url), destination.sdk_key)
 
     def post(self, body: bytes, deadline: Deadline, adapter: DeadlineAdapter) -> Answer:
         """POST *body*; raises the exceptions of `failures.FORESEEN`."""
@@ -307,24 +307,3 @@ def _presentable(text: str, masks: Mapping[str, str]) -> str:
     """Put *text* on one line, shorten it, and mask secrets in any spelling and passwords in URLs."""
     text = without_secrets(_USER_AND_PASSWORD.sub("//…@", text), masks)
     return one_line(" ".join(text.split()))[:_MOST_DETAIL_CHARACTERS]
-
-
-class _KeyFilter(logging.Filter):
-    """Mask the key in urllib3's log, which has whole URLs: at DEBUG, and for odd headers at WARNING."""
-
-    _KEY = re.compile(r"([?&]env=)[^&\s\"']+")
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(
-                self._KEY.sub(r"\1…", arg) if isinstance(arg, str) else arg for arg in record.args
-            )
-        return True
-
-
-_KEY_FILTER: Final = _KeyFilter()
-
-
-def _keep_keys_out_of_logs() -> None:
-    for name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry"):
-        logging.getLogger(name).addFilter(_KEY_FILTER)

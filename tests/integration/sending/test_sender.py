@@ -26,7 +26,7 @@ import urllib3.exceptions
 
 from tools import http_servers as servers
 from vwo_celery.destinations import Destination, Generation
-from vwo_celery.errors import HostRefused
+from vwo_celery.errors import DestinationError, HostRefused
 from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST
 from vwo_celery.sending import sender as sender_module
 from vwo_celery.sending.failures import FAILURES, explain
@@ -35,7 +35,7 @@ from vwo_celery.sending.outcomes import Answer, Failure
 from vwo_celery.sending.sender import Sender, Senders
 
 #: Has characters that a URL must encode, and some special to regular expressions.
-KEY = r"0123456789abcdef/+ .*0123456789ABC\1F"
+KEY = r"0123456789abcdef/+.*0123456789ABC\1F"
 BODY = b'{"ev":[{"d":{}}]}'
 BIG_BODY = b"x" * (MAX_BODY_BYTES - 1)
 DEADLINE_SECONDS = 0.5
@@ -666,30 +666,24 @@ def test_urllib3_does_not_log_the_key(
         sender = make_sender(server.url, seconds=DEADLINE_SECONDS)
         sender.send(BODY, events=1)
 
-    assert "env=…" in caplog.text
+    assert "env=***" in caplog.text
     assert "456789" not in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("key", "host"),
+    ("key", "base_url"),
     [
-        (f" {KEY}", "127.0.0.1:9"),  # requests' error for this header quotes its value
-        (f"\N{GREEK SMALL LETTER ALPHA}{KEY}", "127.0.0.1:9"),
-        (KEY, "a" * 64),
+        (f" {KEY}", ""),  # requests' error for this header would quote its value
+        (f"\N{GREEK SMALL LETTER ALPHA}{KEY}", ""),
+        (KEY, f"http://{'a' * 64}"),
     ],
 )
-def test_what_http_cannot_carry_is_configuration(key: str, host: str) -> None:
-    """A key or host that HTTP cannot carry is a configuration error, which does not show the key."""
-    destination = Destination(
-        account_id=1, sdk_key=key, generation="fme", base_url=f"http://{host}"
-    )
-    sender = Sender(destination, request_timeout_seconds=20, allowed_hosts=[host])
+def test_what_http_cannot_carry_reaches_no_sender(key: str, base_url: str) -> None:
+    """A key or host that HTTP cannot carry is refused as a destination, without showing the key."""
+    with pytest.raises(DestinationError) as refused:
+        Destination(account_id=1, sdk_key=key, generation="fme", base_url=base_url)
 
-    answer = sender.send(BODY, events=1)
-
-    assert answer.failure is Failure.CONFIGURATION
-    assert answer.detail
-    assert "456789" not in answer.detail
+    assert "456789" not in str(refused.value)
 
 
 # --- allowed hosts ---------------------------------------------------------------------------
@@ -706,8 +700,6 @@ def test_what_http_cannot_carry_is_configuration(key: str, host: str) -> None:
         ("http://dev.visualwebsiteoptimizer.com", ["dev.visualwebsiteoptimizer.com"], True),
         ("https://evil.dev.visualwebsiteoptimizer.com", [], False),
         ("https://dev.visualwebsiteoptimizer.com.evil.example", [], False),
-        ("https://dev.visualwebsiteoptimizer.com\\.evil.example", [], False),
-        ("https://:x@dev.visualwebsiteoptimizer.com@evil.example", [], False),
         ("https://evil.example", ["other.example"], False),
         ("https://evil.example", ["vil.example"], False),
         ("https://ours.example", ["OURS.example "], True),
@@ -719,7 +711,6 @@ def test_what_http_cannot_carry_is_configuration(key: str, host: str) -> None:
         ("http://[::1]:8080", ["[::1]:8080"], True),
         ("http://[::1]:8080", ["::1"], True),
         ("http://[::1]:8080", [], False),
-        ("http://ours.example:99999", ["ours.example"], False),
     ],
 )
 def test_only_allowed_hosts_are_sent_to(
@@ -729,6 +720,20 @@ def test_only_allowed_hosts_are_sent_to(
     destination = Destination(account_id=1, sdk_key=KEY, generation="fme", base_url=base_url)
 
     assert host_allowed(destination, allowed_hosts) is allowed
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://dev.visualwebsiteoptimizer.com\\.evil.example",
+        "https://:x@dev.visualwebsiteoptimizer.com@evil.example",
+        "http://ours.example:99999",
+    ],
+)
+def test_a_url_made_to_deceive_is_no_destination(base_url: str) -> None:
+    """A URL of which two parsers read different hosts, or no port, is refused before a sender sees it."""
+    with pytest.raises(DestinationError):
+        Destination(account_id=1, sdk_key=KEY, generation="fme", base_url=base_url)
 
 
 def test_a_refused_host_is_named_with_the_remedy() -> None:
