@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("connections", "event_kinds", "signals"),
     ("settings", "sending"),
     ("destinations", "events", "testing"),
-    ("errors", "receipts", "logs", "forks"),
+    ("errors", "receipts", "logs", "forks", "threads"),
     ("text", "clocks"),
 )
 #: Parts that nearly every other imports; their arrows would hide all others in the picture.

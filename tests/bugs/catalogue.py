@@ -654,6 +654,38 @@ BUGS: tuple[Bug, ...] = (
         f"{_SENTINEL} -k planned_switch_over",
     ),
     Bug(
+        "event loops in several threads share nothing but the producer",
+        "they share what waits", "producing/aio.py",
+        "        key = (os.getpid(), asyncio.get_running_loop())\n        found",
+        "        key: Any = os.getpid()\n        found",
+        "integration/producing/test_aio_loops.py -k loops_of_their_own",
+    ),
+    Bug(
+        "whoever cancels the task that sends leaves no await without an answer",
+        "what it has not stored is forgotten", "producing/gathering.py",
+        "        if page or rest:\n", "        if False:\n",
+        "integration/producing/test_aio_loops.py -k 'whoever and sends'",
+    ),
+    Bug(
+        "a push whose task was cancelled is stored once",
+        "it is stored again", "producing/gathering.py",
+        "        self._go_on = partial(self._push_again, push)\n", "",
+        "integration/producing/test_aio_loops.py -k 'whoever and sends'",
+    ),
+    Bug(
+        "a busy executor of the application delays no event",
+        "the event waits for it", "threads.py",
+        "    return await result_of(start_in_thread(call, *args, **kwargs))",
+        "    return await asyncio.to_thread(call, *args, **kwargs)",
+        "integration/producing/test_aio_loops.py -k 'busy and first'",
+    ),
+    Bug(
+        "in a Cluster, too, asyncio opens few connections",
+        "as many as commands run at once", "connections/async_cluster.py",
+        "asyncio.Semaphore(max_connections)", "asyncio.Semaphore(1000)",
+        "integration/connections/test_cluster.py -k asyncio_bounds",
+    ),
+    Bug(
         "in asyncio, too, a master that Sentinel has replaced is left at once",
         "its connections are kept", "connections/async_pools.py",
         "address is not None and address != self.master_address", "False",

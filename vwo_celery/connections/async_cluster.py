@@ -1,4 +1,4 @@
-"""redis-py's Cluster client for asyncio, which also follows an ASK to a node it had not heard of.
+"""redis-py's Cluster client for asyncio: few connections, and it follows an ASK to an unknown node.
 
 Beneath the clients; nothing to lose. See `cluster`, which does the same for threads. Imported only
 where asyncio is used.
@@ -6,25 +6,64 @@ where asyncio is used.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import redis.asyncio as aio
 from redis._parsers import AsyncCommandsParser
 from redis.asyncio.cluster import ClusterNode, PipelineCommand
 from redis.cluster import PRIMARY
+from redis.exceptions import MaxConnectionsError
 
 from vwo_celery.connections.cluster import MOST_REDIRECTIONS, host_and_port
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
+from vwo_celery.connections.pools import MOST_CONNECTIONS
 
 
 class AsyncCluster(aio.RedisCluster):
-    """redis-py's client, with fewer attempts on a slot that lies between two nodes."""
+    """redis-py's client, with fewer attempts on a slot that lies between two nodes.
+
+    It runs as many commands at once as it may open connections to one node; further ones wait, since
+    redis-py has no pool whose connections they could wait for.
+
+    Args:
+        wait_seconds: Longest wait of a command.
+        max_connections: Most connections to one node.
+        args, options: redis-py's.
+    """
 
     RedisClusterRequestTTL = MOST_REDIRECTIONS
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        wait_seconds: float,
+        max_connections: int = MOST_CONNECTIONS,
+        **options: Any,
+    ) -> None:
+        options["max_connections"] = max_connections
         super().__init__(*args, **options)
         self.commands_parser = _CommandsParser(self.nodes_manager)
+        self._wait_seconds = wait_seconds
+        self._turns = asyncio.Semaphore(max_connections)
+
+    async def execute_command(self, *words: Any, **options: Any) -> Any:
+        """Run one command on the node of its keys, when its turn has come.
+
+        Raises:
+            MaxConnectionsError: All connections were in use for too long.
+        """
+        if self._turns.locked():
+            try:
+                await asyncio.wait_for(self._turns.acquire(), self._wait_seconds)
+            except asyncio.TimeoutError:
+                raise MaxConnectionsError("no connection became free in time") from None
+        else:
+            await self._turns.acquire()
+        try:
+            return await super().execute_command(*words, **options)
+        finally:
+            self._turns.release()
 
     def get_node(self, host: Any = None, port: Any = None, node_name: Any = None) -> Any:
         """Return a node; one that is asked for by name, as by an ASK, is added if it is missing."""

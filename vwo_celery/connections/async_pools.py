@@ -16,6 +16,7 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
 from vwo_celery.connections.pools import MOST_CONNECTIONS, Refusal
 from vwo_celery.connections.sentinels import Address, Sentinels
+from vwo_celery.threads import in_thread
 
 
 class AsyncSharedPool(aio.ConnectionPool):
@@ -93,7 +94,7 @@ class AsyncSentinelPool(AsyncSharedPool, SentinelConnectionPool):
 
     async def discover_master(self, service: str) -> Address:
         """Return the master, for a new connection."""
-        return await asyncio.to_thread(self._sentinels.discover_master, service)
+        return await in_thread(self._sentinels.discover_master, service)
 
     async def get_connection(self, *words: Any, **options: Any) -> Any:
         """Take a connection to the master, and give up those to another.
@@ -102,7 +103,7 @@ class AsyncSentinelPool(AsyncSharedPool, SentinelConnectionPool):
             MasterUnknown: There is none at the moment.
         """
         look = self._sentinels.look
-        address = await asyncio.to_thread(look) if self._sentinels.is_due else look()
+        address = await in_thread(look) if self._sentinels.is_due else look()
         if address is not None and address != self.master_address:
             self.master_address = address
             await self.disconnect(inuse_connections=False)

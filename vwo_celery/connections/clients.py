@@ -177,6 +177,7 @@ def open_async_client(url: str, *, timeout_seconds: float) -> Any:
             parsed.for_first_server,
             startup_nodes=others or None,
             require_full_coverage=False,
+            wait_seconds=_SHARE_TO_WAIT * timeout_seconds,
             **options,
             **_no_cluster_retries(retry, "connection_error_retry_attempts"),
         )

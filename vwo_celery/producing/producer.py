@@ -162,7 +162,7 @@ class Producer:
             failure = exc
         push = Push(shard, mark, (encoded,), names_needed(self.limits, (encoded,)), part=part)
         if failure is not None:
-            return self._push_again(push, failure)
+            return self.push_again(push, failure)
         self.host.look()
         if not self.is_registered:
             self.register()
@@ -172,17 +172,18 @@ class Producer:
         try:
             pushed = push.send()
         except Exception as exc:
-            return self._push_again(push, exc)
+            return self.push_again(push, exc)
         return self.conclude(push, pushed, once_more=once_more)
 
-    def _push_again(self, push: Push, exc: Exception) -> Receipt:
+    # -- the steps that `aio` takes one by one
+
+    def push_again(self, push: Push, exc: Exception) -> Receipt:
+        """Send a push again that failed with *exc*, if that can help; return its events' receipt."""
         try:
             pushed = send_again(push, exc)
         except Exception as again:
             return self.keep_unanswered(push, again)
         return self.conclude(push, pushed)
-
-    # -- the steps that `aio` takes one by one
 
     def keep_unanswered(self, push: Push, exc: Exception) -> Receipt:
         """Spool the events of a push that failed with *exc*.

@@ -124,6 +124,11 @@ class Repeats:
         return True
 
 
+def cut_off() -> Exception:
+    """The failure of a push whose caller stopped waiting: it may be stored, or may still arrive."""
+    return RedisConnectionError("the answer to the push was not waited for")
+
+
 def send_again(push: Push, exc: Exception) -> Pushed:
     """Send a push again after *exc*, if that can help.
 

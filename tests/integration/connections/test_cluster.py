@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import MaxConnectionsError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 import vwo_celery
 from tools.command_line import run_command
@@ -19,6 +21,7 @@ from tools.redis_groups import ClusterGroup, client_of, cluster_port
 from tools.under_load import LoadedInstallation
 from tools.waiting import wait_until
 from vwo_celery.connections import open_async_client, open_client, open_worker_client
+from vwo_celery.connections.pools import MOST_CONNECTIONS
 from vwo_celery.operating.inspector import view_queues
 from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
@@ -300,6 +303,50 @@ def test_asyncio_in_a_cluster_that_grows(
     assert {receipt.where for receipt in receipts} <= {"redis", "spooled"}
     wait_until(lambda: queue.sync.spooled() == 0, 20, what="an empty spool")
     assert sorted(events_in(shard)) == numbers(4)
+
+
+def test_asyncio_bounds_its_connections(group: ClusterGroup) -> None:
+    """Of a hundred commands at once each gets its answer, by few connections to a node."""
+    import asyncio
+
+    with client_of(group.masters[0]) as observer:
+        before = len(observer.client_list())
+
+        async def run() -> tuple[list[Any], int]:
+            client = open_async_client(group.url, timeout_seconds=60)
+            await client.execute_command("GET", "vwo:1:{x}:mark:1")  # connects
+            answers = await asyncio.gather(
+                *(client.execute_command("GET", f"vwo:1:{{{n}}}:mark:1") for n in range(400))
+            )
+            more = len(observer.client_list()) - before
+            await client.aclose()
+            return answers, more
+
+        answers, more = asyncio.run(run())
+
+    assert answers == [None] * 400
+    assert more <= MOST_CONNECTIONS + 1
+
+
+def test_asyncio_gives_up_on_a_turn_in_time(group: ClusterGroup) -> None:
+    """A command that finds all connections in use for too long raises what a full pool raises."""
+    import asyncio
+
+    async def run() -> list[Any]:
+        client = open_async_client(f"{group.url}?max_connections=1", timeout_seconds=1)
+        await client.execute_command("GET", "vwo:1:{x}:mark:1")
+        blocked = asyncio.ensure_future(client.execute_command("BLPOP", "vwo:1:{x}:list", 0))
+        await asyncio.sleep(0)
+        answers = await asyncio.gather(
+            client.execute_command("GET", "vwo:1:{x}:mark:1"), blocked, return_exceptions=True
+        )
+        await client.aclose()
+        return list(answers)
+
+    refused, unanswered = asyncio.run(run())
+
+    assert isinstance(refused, MaxConnectionsError)
+    assert isinstance(unanswered, RedisTimeoutError)
 
 
 def test_asyncio_reaches_a_node_that_owns_no_slot(

@@ -279,7 +279,8 @@ def test_an_exception_that_no_client_documents_leaves_no_await(
 
     async def run() -> list[Receipt]:
         first = await queue.enqueue({"n": 0})
-        monkeypatch.setattr(queue._client, "execute_command", raising("UnforeseenByAsyncio"))
+        unforeseen = raising("UnforeseenByAsyncio")
+        monkeypatch.setattr(redis_py.asyncio.Redis, "execute_command", unforeseen)
         second = await queue.enqueue({"n": 1})
         await queue.aclose()
         return [first, second]
