@@ -14,6 +14,7 @@ from celery import Celery
 import vwo_celery
 from tools.installation import Installation, event
 from tools.processes import Process
+from tools.waiting import PATIENCE
 from vwo_celery import Settings
 from vwo_celery.operating.health import health
 from vwo_celery.producing.queue import producer_of
@@ -54,7 +55,7 @@ def test_events_leave_while_the_broker_is_away(
     broker.kill()
     queue.enqueue_many([event(name) for name in "defg"])
     # Shorter than the silence that counts as a stall: the broker's refusal is enough.
-    worker.wait_until(lambda: len(installation.delivered()) == 7, 8)
+    worker.wait_until(lambda: len(installation.delivered()) == 7, 8 / PATIENCE)
     assert producer_of(queue).fleet.signs_ms()["rescue"] > last_task_ms(queue)
     broker.start()
     before = last_task_ms(queue)

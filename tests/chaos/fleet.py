@@ -29,11 +29,10 @@ from chaos.stores import STORES, SingleStore
 from chaos.vendor import Vendor
 from tools.installation import KEY
 from tools.processes import Process
-from tools.waiting import wait_until
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.snapshots import Snapshot, take_snapshot, take_snapshots
-from vwo_celery.testing import RedisServer
+from vwo_celery.testing import RedisServer, wait_for
 
 EVENTS_PER_REQUEST = 20
 PARALLEL_SENDS = 4
@@ -271,7 +270,7 @@ class Fleet:
             self._start_again()
             return predicate()
 
-        wait_until(look, timeout_seconds, what=what, every_seconds=_POLL_SECONDS)
+        wait_for(look, timeout_seconds, what=what, every_seconds=_POLL_SECONDS)
 
     def _start_again(self) -> None:
         for process in [self.worker, self.steady, *self.beats, *self.applications]:

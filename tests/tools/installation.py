@@ -13,10 +13,9 @@ import redis as redis_py
 
 import vwo_celery
 from tools.processes import Process
-from tools.waiting import wait_until
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.snapshots import Snapshot, take_snapshot
-from vwo_celery.testing import Standin
+from vwo_celery.testing import Standin, wait_for
 
 #: Folder of the Celery app and the programs that installations run.
 ACCEPTANCE = Path(__file__).parents[1] / "acceptance"
@@ -134,7 +133,7 @@ class Installation:
         """End everything that was started, once no task message is on its way."""
         if any(process.exit_code is None for process in self.started):
             with suppress(TimeoutError):  # a test may leave some on purpose
-                wait_until(self._is_quiet, _QUIET_SECONDS)
+                wait_for(self._is_quiet, _QUIET_SECONDS)
         for process in reversed(self.started):
             process.stop()
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import vwo_celery
-from tools.waiting import wait_until
+from tools.waiting import PATIENCE, wait_until
 from vwo_celery.testing.redis_server import death_bound_launcher
 
 Found = TypeVar("Found")
@@ -151,10 +151,11 @@ class Process:
         Raises:
             AssertionError: It still runs when time is up; it then goes on running.
         """
+        longest = PATIENCE * timeout_seconds
         try:
-            return self._started().wait(timeout_seconds)
+            return self._started().wait(longest)
         except subprocess.TimeoutExpired as exc:
-            raise AssertionError(self._describe(f"still ran after {timeout_seconds:g} s")) from exc
+            raise AssertionError(self._describe(f"still ran after {longest:g} s")) from exc
 
     def ask_to_end(self) -> None:
         """Send SIGTERM if it still runs; further calls do nothing."""
@@ -179,7 +180,7 @@ class Process:
             return
         self.ask_to_end()
         try:
-            process.wait(self._stop_timeout_seconds)
+            process.wait(PATIENCE * self._stop_timeout_seconds)
             wait_until(lambda: not _members(self.pid), self._stop_timeout_seconds)
         except (subprocess.TimeoutExpired, TimeoutError) as exc:
             running = ", ".join(_members(self.pid))
