@@ -125,7 +125,7 @@ def test_only_one_module_makes_loggers() -> None:
         if "getLogger(" in path.read_text("utf-8") or "getChild(" in path.read_text("utf-8")
     }
 
-    assert makers == {"logs.py", "celery/quiet.py", "sending/sender.py"}
+    assert makers == {"logs.py", "celery/quiet.py"}
 
 
 def test_only_three_modules_of_the_commands_print() -> None:
