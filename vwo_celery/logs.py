@@ -17,9 +17,10 @@ import math
 import os
 import sys
 import time
-from _thread import RLock  # in C, also under gevent: see _Memory
+from _thread import RLock, _count  # the lock in C, also under gevent: see _Memory
 from collections import OrderedDict
 from collections.abc import Callable
+from sys import is_finalizing
 from typing import Final
 
 from vwo_celery.text.lines import Indented, Shown, traceback_lines
@@ -106,7 +107,7 @@ class SeldomLog:
         return self._log(logging.ERROR, topic, message, details)
 
     def _log(self, level: int, topic: str, message: str, details: tuple[object, ...]) -> bool:
-        if not self._is_due(topic):
+        if not _can_log() or not self._is_due(topic):
             return False
         log.log(level, message, *details)
         return True
@@ -121,6 +122,14 @@ class SeldomLog:
             if len(self._logged_at) > MOST_TOPICS:
                 self._logged_at.popitem(last=False)
         return True
+
+
+def _can_log() -> bool:
+    """Whether to log: not at the interpreter's end beside threads, since it has stopped them.
+
+    One of them may hold the lock of a handler, for which this one would wait for ever.
+    """
+    return not is_finalizing() or _count() == 0
 
 
 def log_once() -> SeldomLog:

@@ -727,4 +727,22 @@ BUGS: tuple[Bug, ...] = (
         "if not is_without_master(exc) or push.mark.in_doubt:", "if True:",
         f"{_SENTINEL} -k hides_no_loss",
     ),
+    Bug(
+        "a call that interrupts a spool write starts a transaction of its own",
+        "both share one, which neither can begin", "spool/database.py",
+        "            self._end_interrupted()\n", "",
+        "integration/producing/test_reentry.py -k 'event_is_spooled and steady'",
+    ),
+    Bug(
+        "a write to the spool that was interrupted starts again",
+        "what is left of it is written outside of a transaction", "spool/database.py",
+        '            connection.execute("PRAGMA query_only = ON")', "            pass",
+        "integration/producing/test_reentry.py -k 'event_is_spooled and steady'",
+    ),
+    Bug(
+        "a process that enqueues while its interpreter ends does end",
+        "it starts a drainer and waits for it", "spool/drainer.py",
+        "if not is_finalizing() and place.take():", "if place.take():",
+        "integration/producing/test_interpreter_end.py -k without_redis",
+    ),
 )  # fmt: skip

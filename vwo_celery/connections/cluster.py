@@ -10,6 +10,7 @@ reports it.
 
 from __future__ import annotations
 
+from _thread import RLock
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from redis.commands import RedisClusterCommands
 from redis.exceptions import ClusterError, RedisClusterException, RedisError, TryAgainError
 
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
+from vwo_celery.connections.pools import let_reenter
 from vwo_celery.connections.retries import Retries
 from vwo_celery.forks import PerProcess
 
@@ -44,8 +46,14 @@ class SyncCluster(redis.RedisCluster):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        nodes = self.nodes_manager  # shared with the pipelines, which look nodes up in it as well
-        nodes.get_node = partial(_get_or_add_node, nodes, nodes.get_node)  # type: ignore[method-assign]
+        nodes: Any = self.nodes_manager  # shared with the pipelines, which look nodes up in it
+        nodes.get_node = partial(_get_or_add_node, nodes, nodes.get_node)
+        # A signal handler may come here while its thread holds any of these locks.
+        self._lock = nodes._lock = RLock()
+        nodes.create_redis_node = partial(_create_reentrant, nodes.create_redis_node)
+        for node in nodes.nodes_cache.values():
+            if node.redis_connection is not None:
+                let_reenter(node.redis_connection.connection_pool)
 
     def command(self, **options: Any) -> Any:
         """Ask for the list of commands; redis-py does so as it connects, of the first master alone.
@@ -62,6 +70,13 @@ class SyncCluster(redis.RedisCluster):
             self.nodes_manager.default_node = node
             return found
         raise failure or RedisClusterException("the cluster has no master")
+
+
+def _create_reentrant(create: Callable[..., Any], *address: Any, **options: Any) -> Any:
+    """Create a node's client with a pool whose lock a thread may take again."""
+    client = create(*address, **options)
+    let_reenter(client.connection_pool)
+    return client
 
 
 def _get_or_add_node(

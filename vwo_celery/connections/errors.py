@@ -12,6 +12,7 @@ import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from sys import is_finalizing
 from typing import Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -104,9 +105,10 @@ def describe(exc: Exception) -> str:
 def log_unforeseen(exc: Exception) -> None:
     """Log, at most once a minute for each type, an exception that redis-py does not document.
 
-    Its text is left out, since it may quote a command.
+    Its text is left out, since it may quote a command. While the interpreter ends, any client fails
+    in its own ways, and the lines of its code cannot be read any more.
     """
-    if is_foreseen(exc):
+    if is_foreseen(exc) or is_finalizing():
         return
     kind = type(exc).__name__
     seldom.error(

@@ -4,11 +4,15 @@ Beneath the clients; nothing to lose. All queues of a process share a pool, whic
 the calls that run at once. Where a new connection cannot be opened (`maxclients`, the limit of a
 proxy or of the process) while others work, the caller waits for one of them, as long as an attempt
 may take. So a refused connection says nothing about the queues, and no breaker opens.
+
+Every lock here may be taken again by its own thread: a signal handler or a `__del__` that enqueues
+may come in the middle of a call.
 """
 
 from __future__ import annotations
 
 import threading
+from _thread import RLock  # in C, also under gevent, whose own is taken in steps
 from copy import copy
 from typing import Any
 
@@ -39,6 +43,14 @@ class Refusal:
         return copy(self._error) if monotonic() < self._until else None
 
 
+def let_reenter(pool: Any) -> None:
+    """Let a thread that holds the lock of one of redis-py's pools take it again.
+
+    Releases before 6 make one of which the thread would wait for itself.
+    """
+    pool._lock = RLock()
+
+
 class SharedPool(redis.ConnectionPool):
     """A pool for threads and greenlets.
 
@@ -49,10 +61,15 @@ class SharedPool(redis.ConnectionPool):
 
     def __init__(self, *, wait_seconds: float, **options: Any) -> None:
         self._wait_seconds = wait_seconds
-        self._freed = threading.Condition()
+        self._freed = threading.Condition(RLock())
         self._refusal = Refusal()
         options.setdefault("max_connections", MOST_CONNECTIONS)
         super().__init__(**options)
+
+    def reset(self) -> None:
+        """Start without connections, in this process."""
+        super().reset()
+        let_reenter(self)
 
     def get_connection(self, *words: Any, **options: Any) -> Any:
         """Take a connection; wait for one of those in use where no other can be opened."""

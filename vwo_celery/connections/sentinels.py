@@ -20,7 +20,7 @@ from redis.sentinel import SentinelConnectionPool
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.connections.errors import MasterUnknown
-from vwo_celery.connections.pools import SharedPool
+from vwo_celery.connections.pools import SharedPool, let_reenter
 from vwo_celery.text.amounts import span
 
 Address = tuple[str, int]
@@ -110,12 +110,14 @@ class Sentinels:
         **options: Any,
     ) -> None:
         self.sentinels = [redis.Redis(*address, **options) for address in addresses]
+        for each in self.sentinels:
+            let_reenter(each.connection_pool)
         # In several words, since redis-py's releases read the answers to its own differently.
         self._state_of = ("SENTINEL", "MASTER", service)
         self._named = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
         self._service = service
         self._clock = clock
-        self._asking = threading.Lock()
+        self._asking = threading.RLock()  # a signal handler may connect while its thread asks
         self._rests_until = [0.0] * len(self.sentinels)
         self._asked_at = self._electing_since = float("-inf")
         self._word: Word | None = None

@@ -34,6 +34,7 @@ from vwo_celery.queue.parts import part_of
 from vwo_celery.queue.pushes import Push, names_needed, pages, send_again, send_with_room
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.replication import replicas_of
+from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.sweeping import tell_workers
 from vwo_celery.receipts import IN_REDIS, NOT_REPLICATED, Receipt
@@ -48,6 +49,9 @@ _APPEND_FROM_EVENTS = 20
 #: Share of `enqueue_timeout_seconds` for each of the two attempts on Redis; the rest is left for
 #: the disk.
 ATTEMPT_SHARE = 0.45
+#: Scripts that are read before the first use, which may come when the interpreter ends and no file
+#: of the package can be found any more; those that store events are read as well.
+_SCRIPTS = ("limit", "register", "make_room")
 
 
 class Producer:
@@ -91,6 +95,8 @@ class Producer:
         self._appends = batch.events_per_request >= _APPEND_FROM_EVENTS and self._replicas is None
         self._registered: PerProcess[set[int]] = PerProcess(set)  # numbers of shards
         self.fallback = QueueFallback(self.registration, settings, self.host)
+        for name in _SCRIPTS:
+            script(name)
 
     # -- storing
 
@@ -290,7 +296,8 @@ class Producer:
 
     def _note_not_replicated(self, push: Push) -> Receipt:
         """Count events that too few replicas confirmed, and warn now and then."""
-        self.not_replicated += len(push.encoded)
+        events = len(push.encoded)
+        self.not_replicated += events  # in one step: a signal handler may do the same
         seldom.warn(
             f"not_replicated {self.name}",
             "events of queue %s are in Redis, but fewer than %d replicas confirmed them in time "

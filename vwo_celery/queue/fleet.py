@@ -112,7 +112,7 @@ class Fleet(Signs):
             for queue, found in registrations.items():
                 most[queue] = registry.record(self.client, self.namespace, self.keys, found)
                 if memory.registrations.get(queue) is found:
-                    del memory.registrations[queue]
+                    memory.registrations.pop(queue, None)
             pipe = self.client.pipeline(transaction=False)
             for name in sorted(names):
                 self._add_watch(pipe, self.shard(*split_shard_name(name)))

@@ -4,19 +4,26 @@ Beneath the spool. WAL with synchronous=NORMAL: a commit outlives a SIGKILL of e
 but is not fsynced, so a power cut may lose the last moments. A new file is made under another name
 and then linked to its own, so a process that dies leaves no half-made database. SQLite's locks do
 not survive a fork, so each connection is closed before one, and opened again at the next use.
+
+A signal handler, a `__del__` or another greenlet may come here in the middle of a transaction of
+its own thread, which cannot go on before it returns. It ends that transaction, which changes
+nothing, and runs its own; the interrupted one finds itself without its connection, and starts
+again.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 import time
 import weakref
+from _thread import RLock  # in C, also under gevent, whose own is taken in steps
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache, partial
+from functools import cache, partial, wraps
+from typing import ParamSpec, TypeVar
 from urllib.parse import quote
+from uuid import uuid4
 
 from vwo_celery.errors import SpoolUnavailable
 from vwo_celery.logs import log
@@ -40,6 +47,11 @@ _WAL_KEPT_BYTES = 2**22
 _FREED_AT_ONCE_PAGES = 1000
 #: Longest wait of a fork for a transaction that is under way.
 _FORK_WAIT_SECONDS = 1.0
+#: Most times that a transaction begins which others of its own thread keep ending.
+_MOST_BEGINNINGS = 100
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 
 class SpoolBusy(SpoolUnavailable):
@@ -48,6 +60,23 @@ class SpoolBusy(SpoolUnavailable):
 
 class SpoolDamaged(SpoolUnavailable):
     """The file was damaged and has been put aside; the next call starts a new one."""
+
+
+class SpoolInterrupted(SpoolBusy):
+    """A call that interrupted this one in its thread ended its transaction; nothing is changed."""
+
+
+def begins_again(method: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+    """Let *method* start again when its transaction was ended by a call that interrupted it."""
+
+    @wraps(method)
+    def run(*args: Arguments.args, **options: Arguments.kwargs) -> Answer:
+        for _ in range(_MOST_BEGINNINGS - 1):
+            with suppress(SpoolInterrupted):
+                return method(*args, **options)
+        return method(*args, **options)
+
+    return run
 
 
 class Database:
@@ -82,24 +111,46 @@ class Database:
             writing: Whether the transaction writes.
 
         Raises:
+            SpoolInterrupted: See `begins_again`.
             SpoolUnavailable: The file cannot be used, or others wrote for too long; nothing is
                 changed.
         """
         if not self._lock.acquire(timeout=timeout_seconds):
             raise SpoolBusy(f"{doing}: other threads wrote to the spool for too long")
+        db = None
         try:
+            self._end_interrupted()
             db = self._open(timeout_seconds)
             db.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
             yield db
             db.execute("COMMIT")
         except (sqlite3.Error, OSError) as exc:
+            if db is not None and db is not self._connection:
+                db.close()
+                raise SpoolInterrupted(f"{doing}: interrupted again and again") from exc
+            if isinstance(exc, sqlite3.ProgrammingError):  # closed, as by the interpreter's end
+                self.close()
+                raise SpoolInterrupted(f"{doing}: closed again and again") from exc
             self._roll_back()
             raise self._explained(doing, exc) from exc
         except BaseException:
-            self._roll_back()
+            if db is self._connection:
+                self._roll_back()
+            elif db is not None:
+                db.close()
             raise
         finally:
             self._lock.release()
+
+    def _end_interrupted(self) -> None:
+        """End the transaction that this call interrupted in its own thread, if there is one."""
+        connection = self._connection
+        if connection is None or self._is_inherited or not connection.in_transaction:
+            return
+        self._connection = None
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+            connection.execute("PRAGMA query_only = ON")  # what is left of it changes nothing
 
     def checkpoint(self) -> None:
         """Copy the WAL into the database, without holding up writers."""
@@ -137,8 +188,10 @@ class Database:
             self.close()  # the file was moved or deleted
         if self._connection is None:
             self._inode = _inode(self.files.database)
-            self._connection = _connect(self.files, self._checkpoint_pages)
-            self._inode = _inode(self.files.database)
+            connection = _connect(self.files, self._checkpoint_pages)
+            if self._connection is not None:  # opened by a call that interrupted this one
+                self._connection.close()
+            self._connection, self._inode = connection, _inode(self.files.database)
             self._pid, self.opened = os.getpid(), self.opened + 1
         self._connection.execute(f"PRAGMA busy_timeout = {max(1, int(1000 * timeout_seconds))}")
         return self._connection
@@ -182,7 +235,7 @@ class Database:
 
     def start_afresh(self) -> None:
         """Belong to this process, with nothing open."""
-        self._pid, self._lock = os.getpid(), threading.RLock()
+        self._pid, self._lock = os.getpid(), RLock()
 
     def before_fork(self) -> None:
         """Close the connection while this process forks."""
@@ -267,7 +320,7 @@ def _check_version(files: SpoolFiles, version: int) -> None:
 
 def _make(files: SpoolFiles) -> None:
     files.make_folder()
-    path = f"{files.database}.new-{os.getpid()}-{threading.get_ident()}"
+    path = f"{files.database}.new-{uuid4().hex}"
     # Closed to other users; SQLite gives the WAL and its index the same mode.
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
     try:

@@ -2,8 +2,9 @@
 
 Beside stage 1 of an event's way. The thread tests Redis by moving the oldest page, and closes the
 breaker when that works, so no request has to wait for the test. It ends when the spool is empty and
-the breaker closed. A fork does not copy it: a child starts its own when it needs one. If the
-process dies, the pages that it had not moved are on disk, for the drainer of any other process.
+the breaker closed. A fork does not copy it: a child starts its own when it needs one. Nothing here
+waits for a lock: a signal handler may interrupt its own thread anywhere. If the process dies, the
+pages that it had not moved are on disk, for the drainer of any other process.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from sys import is_finalizing
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.forks import PerProcess
@@ -19,12 +21,25 @@ from vwo_celery.spool.breaker import Breakers, pause_seconds
 from vwo_celery.spool.drain import Drain, Step
 
 
-class _Running:
-    """A process' drainer thread, and the lock under which it starts and ends."""
+class _Place:
+    """The place of a process' one drainer thread; taking it is one step of a dict, and so atomic.
+
+    Attributes:
+        wanted: Whether anyone has asked for the thread since it last looked whether it may end.
+    """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.thread: threading.Thread | None = None
+        self.wanted = False
+        self._taken: dict[str, object] = {}
+
+    def take(self) -> bool:
+        """Take the place; False if another thread runs, or is about to."""
+        me = object()
+        return self._taken.setdefault("drainer", me) is me
+
+    def leave(self) -> None:
+        """Let another thread take the place."""
+        self._taken.pop("drainer", None)
 
 
 class Drainer:
@@ -47,29 +62,39 @@ class Drainer:
         self._breakers = breakers
         self._probe = probe
         self._probes: dict[str, tuple[int, float]] = {}  # failures, and when the next may be
-        self._running = PerProcess(_Running)
+        self._place = PerProcess(_Place)
 
     def ensure(self) -> None:
         """Start the thread unless it runs.
 
         If this process cannot start one, other processes drain, or `drain_spool`.
         """
-        running = self._running.get()
-        # Without the lock `_end` may look just before an event is spooled, and the thread end just after.
-        with running.lock:
-            if running.thread is None or not running.thread.is_alive():
-                running.thread = self._start()
+        place = self._place.get()
+        place.wanted = True
+        # While the interpreter ends no thread begins, and Python 3.10 and 3.11 wait for it for ever.
+        if not is_finalizing() and place.take():
+            self._start(place)
 
-    def _start(self) -> threading.Thread | None:
+    def _start(self, place: _Place) -> None:
         thread = threading.Thread(target=self._run, name="vwo-celery-drainer", daemon=True)
         try:
             thread.start()
         except RuntimeError as exc:  # no more threads, or the interpreter is ending
+            place.leave()
             log.warning("the spool is not drained by this process: %s", exc)
-            return None
-        return thread
+        except BaseException:  # raised by a signal handler
+            if thread.ident is None:
+                place.leave()
+            raise
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException:  # such as the end of a greenlet
+            self._place.get().leave()
+            raise
+
+    def _work(self) -> None:
         failures = 0
         while True:
             try:
@@ -108,10 +133,14 @@ class Drainer:
         self._probes[part] = failures + 1, monotonic() + pause_seconds(failures + 1)
 
     def _end(self) -> bool:
-        """Whether nothing is left to do; `ensure` then starts another thread when one is needed."""
-        running = self._running.get()
-        with running.lock:
-            if self._breakers.open_parts() or self._drain.holds_something:
-                return False
-            running.thread = None
-            return True
+        """Whether this thread ends, since nothing is left to do; it has left its place then.
+
+        An event that is spooled after the look is followed by an `ensure`, which either finds the
+        place free or makes the thread go on.
+        """
+        place = self._place.get()
+        place.wanted = False
+        if self._breakers.open_parts() or self._drain.holds_something:
+            return False
+        place.leave()
+        return not (place.wanted and place.take())

@@ -13,7 +13,8 @@ import os
 import random
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,7 +25,7 @@ from vwo_celery.queue import registry
 from vwo_celery.queue.keys import new_token
 from vwo_celery.queue.pushes import PUSH_EVENTS
 from vwo_celery.queue.registration import UNREADABLE, Registration
-from vwo_celery.spool.database import Database, SpoolDamaged, used_bytes
+from vwo_celery.spool.database import Database, SpoolDamaged, begins_again, used_bytes
 from vwo_celery.spool.files import FILE_MODE, SpoolFiles
 from vwo_celery.spool.pages import Content, Page, Sent, read_page
 from vwo_celery.text.amounts import size
@@ -57,6 +58,13 @@ _FORGET = "DELETE FROM events "
 _OF_PAGE = "WHERE queue = ? AND id BETWEEN ? AND ? AND mark IS ? AND sequence IS ?"
 
 
+class _Row(NamedTuple):
+    """The row of a queue: its registration as it stands there, and its number."""
+
+    registration: Registration
+    number: int
+
+
 class Spool:
     """One spool, opened at the first use; safe under threads, greenlets and forks.
 
@@ -73,8 +81,7 @@ class Spool:
         self.max_bytes = max_bytes
         pages = _CHECKPOINT_OF_REQUESTS_PAGES if for_requests else _CHECKPOINT_PAGES
         self._database = Database(files, checkpoint_pages=pages)
-        self._filling: tuple[int, ...] = ()
-        self._queue_ids: dict[str, tuple[Registration, int]] = {}
+        self._known: tuple[tuple[int, ...], dict[str, _Row]] = (), {}
 
     @property
     def holds_something(self) -> bool:
@@ -107,6 +114,7 @@ class Spool:
         except SpoolDamaged:  # the damaged file is put aside, so a new one takes them
             self._put(registration, encoded, sent, timeout_seconds)
 
+    @begins_again
     def _put(
         self,
         registration: Registration,
@@ -116,15 +124,12 @@ class Spool:
     ) -> None:
         under = msgspec.structs.astuple(sent) if sent is not None else (None,) * 4
         now = unix_ms()
-        try:
-            with self._database.transaction("spooling", timeout_seconds) as db:
-                self._check_capacity(db, encoded)
-                self._note_filling()
-                queue = self._queue_id(db, registration)
-                db.executemany(_ADD, [(queue, now, *under, event) for event in encoded])
-        except BaseException:
-            self._filling = ()  # the row numbers may have been rolled back
-            raise
+        with self._database.transaction("spooling", timeout_seconds) as db:
+            self._check_capacity(db, encoded)
+            known = self._rows_of_this_filling()
+            row = self._row(db, registration, known)
+            db.executemany(_ADD, [(row.number, now, *under, event) for event in encoded])
+        known[registration.destination.queue] = row  # not before: it may have been rolled back
 
     def _check_capacity(self, db: sqlite3.Connection, encoded: Sequence[bytes]) -> None:
         wanted = sum(map(len, encoded)) + _ROW_BYTES * len(encoded)
@@ -134,6 +139,7 @@ class Spool:
                 f"{size(self.max_bytes)})"
             )
 
+    @begins_again
     def make_room(
         self, encoded: Sequence[bytes], *, timeout_seconds: float = LOCK_TIMEOUT_SECONDS
     ) -> dict[str, int]:
@@ -165,34 +171,44 @@ class Spool:
             raise SpoolFull("all that the spool holds is on its way already")
         return deleted
 
-    def _note_filling(self) -> None:
-        """Make the `.pending` file; forget row numbers from before the spool was last empty.
+    def _rows_of_this_filling(self) -> dict[str, _Row]:
+        """Make the `.pending` file; return the rows known since the spool was last empty.
 
         Both this and the removal of the file run inside a transaction, so they cannot cross.
         """
         try:
             found = os.stat(self.files.pending)
         except FileNotFoundError:
-            os.close(os.open(self.files.pending, os.O_CREAT | os.O_WRONLY, FILE_MODE))
+            self._make_pending()
             found = os.stat(self.files.pending)
         filling = (found.st_ino, found.st_mtime_ns, self._database.opened)
-        if filling != self._filling:
-            self._filling, self._queue_ids = filling, {}
+        of_filling, known = self._known
+        if filling != of_filling:
+            known = {}
+            self._known = filling, known
+        return known
 
-    def _queue_id(self, db: sqlite3.Connection, registration: Registration) -> int:
+    def _make_pending(self) -> None:
+        """Make the `.pending` file unless it exists."""
+        os.close(os.open(self.files.pending, os.O_CREAT | os.O_WRONLY, FILE_MODE))
+
+    def _row(
+        self, db: sqlite3.Connection, registration: Registration, known: Mapping[str, _Row]
+    ) -> _Row:
+        """The row of a queue, made or renewed where it is not known."""
         name = registration.destination.queue
-        known = self._queue_ids.get(name)
-        if known is not None and known[0] is registration:
-            return known[1]
+        row = known.get(name)
+        if row is not None and row.registration is registration:
+            return row
         text = msgspec.json.encode(registration)
         db.execute("INSERT OR IGNORE INTO queues (name, registration) VALUES (?, ?)", (name, text))
         db.execute("UPDATE queues SET registration = ? WHERE name = ?", (text, name))
         number: int = db.execute("SELECT id FROM queues WHERE name = ?", (name,)).fetchone()[0]
-        self._queue_ids[name] = (registration, number)
-        return number
+        return _Row(registration, number)
 
     # -- draining
 
+    @begins_again
     def take(
         self, *, skip: Collection[str] = (), most_events: Mapping[str, int] | None = None
     ) -> Page | None:
@@ -224,12 +240,14 @@ class Spool:
         db.execute(_MARK + _OF_PAGE, (*msgspec.structs.astuple(sent), *page.place, None, None))
         return msgspec.structs.replace(page, sent=sent, is_new=True)
 
+    @begins_again
     def mark_anew(self, page: Page) -> Page:
         """Give a page another mark, since nothing can be stored under its own."""
         with self._transaction("marking a page") as db:
             self._unmark(db, page)
             return self._marked(db, page)
 
+    @begins_again
     def put_back(self, page: Page) -> None:
         """Unmark a refused page; the next `take` may split its events differently."""
         with self._transaction("putting a page back") as db:
@@ -239,20 +257,27 @@ class Spool:
         key = (*page.place, page.sent.mark, page.sent.sequence)
         db.execute(_MARK + _OF_PAGE, (None, None, None, None, *key))
 
+    @begins_again
     def remove(self, page: Page) -> None:
         """Delete a page that Redis has stored."""
         with self._transaction("removing a page") as db:
             db.execute(_FORGET + _OF_PAGE, (*page.place, page.sent.mark, page.sent.sequence))
 
+    @begins_again
     def tidy(self) -> bool:
         """Delete the queues of an empty spool and free its space; False if it is not empty."""
         if not self.holds_something:
             return True
-        with self._transaction("tidying up") as db:
-            if db.execute("SELECT 1 FROM events LIMIT 1").fetchone():
-                return False
-            db.execute("DELETE FROM queues")
-            os.unlink(self.files.pending)
+        try:
+            with self._transaction("tidying up") as db:
+                if db.execute("SELECT 1 FROM events LIMIT 1").fetchone():
+                    return False
+                db.execute("DELETE FROM queues")
+                os.unlink(self.files.pending)
+        except BaseException:
+            with suppress(OSError):
+                self._make_pending()  # a call that ended this transaction may have spooled an event
+            raise
         self._database.shrink()
         return True
 
@@ -262,6 +287,7 @@ class Spool:
 
     # -- looking
 
+    @begins_again
     def count(self, queue: str | None = None) -> int:
         """Count the events of one queue, or of all."""
         if not self.holds_something:
@@ -273,6 +299,7 @@ class Spool:
                 found = db.execute(_COUNT_OF, (queue,))
             return int(found.fetchone()[0])
 
+    @begins_again
     def contents(self) -> list[Content]:
         """List each queue's share of the spool; reads all of it."""
         if not self.holds_something:
@@ -284,6 +311,7 @@ class Spool:
             )
             return [Content(*row) for row in rows]
 
+    @begins_again
     def used_bytes(self) -> int:
         """Bytes of the capacity in use; 0 if the spool is empty."""
         if not self.holds_something:
