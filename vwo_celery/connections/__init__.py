@@ -1,10 +1,11 @@
 """Clients for Redis: one server, Sentinel or Cluster; their retries and the meaning of their errors.
 
 Files, in reading order: `sharing` (one client for all queues of a process), `clients` (open every
-client), `pools` (connections that calls share), `sentinels` (follow the master), `cluster` (the
-Cluster client), `async_pools` and `async_cluster` (the same for asyncio), `retries` (when a command
-is sent again), `errors` (the client's exceptions turned into ours). This package opens connections,
-asks Sentinels where the master is, and sends no other command; it holds nothing that could be lost.
+client), `given` (a client that the application passes), `pools` (connections that calls share),
+`sentinels` (follow the master), `cluster` (the Cluster client), `async_pools` and `async_cluster`
+(the same for asyncio), `retries` (when a command is sent again), `errors` (the client's exceptions
+turned into ours). This package opens connections, asks Sentinels where the master is, and sends no
+other command; it holds nothing that could be lost.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from vwo_celery.connections.clients import (
     open_worker_client,
 )
 from vwo_celery.connections.errors import unavailable
+from vwo_celery.connections.given import twin_of
 from vwo_celery.connections.sharing import (
     AsyncShare,
     leave_async_client,
@@ -36,5 +38,6 @@ __all__ = [
     "open_worker_client",
     "share_async_client",
     "shared_client",
+    "twin_of",
     "unavailable",
 ]

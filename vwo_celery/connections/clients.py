@@ -10,7 +10,7 @@ from __future__ import annotations
 
 # Imported now: else the first connection imports it, under a lock that a fork may leave locked.
 import encodings.idna  # noqa: F401
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -84,16 +84,19 @@ def open_client(url: str, *, timeout_seconds: float, retry_seconds: float = 0.0)
     parsed = usable_url(url)
     if parsed.kind == "cluster":
         retries = Retries(retry_seconds, UNSETTLED)
-        return ClusterClient(partial(_connect_cluster, parsed, timeout_seconds), retries)
+        nodes = parsed.for_first_server, parsed.addresses[1:]
+        options = _options(parsed, timeout_seconds)
+        connect = partial(connect_cluster, *nodes, options, timeout_seconds)
+        return ClusterClient(connect, retries)
     options = {**_pool_options(parsed, timeout_seconds), "retry": never()}
     if parsed.kind == "sentinel":
         open_pool = partial(_open_sentinel_pool, parsed, options)
     else:
         open_pool = partial(SharedPool.from_url, parsed.for_first_server, **options)
-    return _Client.of(open_pool, Retries(retry_seconds))
+    return Client.of(open_pool, Retries(retry_seconds))
 
 
-class _Client(redis.Redis):
+class Client(redis.Redis):
     """A client of one server, or of Sentinel's master, which each new connection asks for.
 
     It has a pool for each process. Made by `of`.
@@ -215,25 +218,27 @@ def check_async_url(url: str) -> None:
 
 def _options(url: RedisUrl, timeout_seconds: float) -> dict[str, Any]:
     """Options of each connection to the data."""
-    return {
-        **_times(url, timeout_seconds), **url.client_options, **url.tls_options, **url.login_options
-    }  # fmt: skip
+    ours = times(timeout_seconds, unix=url.scheme == "unix")
+    return {**ours, **url.client_options, **url.tls_options, **url.login_options}
 
 
-def _times(url: RedisUrl, timeout_seconds: float) -> dict[str, Any]:
+def times(timeout_seconds: float, *, unix: bool = False) -> dict[str, Any]:
+    """Options of every connection that are ours to choose."""
     options = {
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,
         "protocol": 2,
     }
-    return options if url.scheme == "unix" else {**options, "socket_keepalive": True}
+    return options if unix else {**options, "socket_keepalive": True}
+
+
+def share_of(timeout_seconds: float) -> float:
+    """Longest wait in a pool for a connection that others use."""
+    return _SHARE_TO_WAIT * timeout_seconds
 
 
 def _pool_options(url: RedisUrl, timeout_seconds: float) -> dict[str, Any]:
-    return {
-        **_options(url, timeout_seconds),
-        "wait_seconds": _SHARE_TO_WAIT * timeout_seconds,
-    }
+    return {**_options(url, timeout_seconds), "wait_seconds": share_of(timeout_seconds)}
 
 
 def _open_sentinel_pool(url: RedisUrl, options: dict[str, Any]) -> Any:
@@ -243,8 +248,13 @@ def _open_sentinel_pool(url: RedisUrl, options: dict[str, Any]) -> Any:
 
 def _sentinels(url: RedisUrl, timeout_seconds: float) -> Sentinels:
     # A silent Sentinel must not use up the time of the others.
-    times = _times(url, timeout_seconds / len(url.addresses))
-    asking = {**times, **url.tls_options, **url.sentinel_options, "ssl": url.scheme == "rediss"}
+    seconds = timeout_seconds / len(url.addresses)
+    asking = {
+        **times(seconds),
+        **url.tls_options,
+        **url.sentinel_options,
+        "ssl": url.scheme == "rediss",
+    }
     return Sentinels(url.addresses, url.service, retry=never(), **asking)
 
 
@@ -254,17 +264,29 @@ def _service_options(url: RedisUrl, options: dict[str, Any]) -> dict[str, Any]:
     return {"db": url.service_db, **options, **tls, "service_name": url.service}
 
 
-def _connect_cluster(url: RedisUrl, timeout_seconds: float) -> redis.RedisCluster:
-    others = [ClusterNode(*each) for each in url.addresses[1:]]  # type: ignore[no-untyped-call]
+def connect_cluster(
+    first: str,
+    others: Sequence[tuple[str, int]],
+    options: Mapping[str, Any],
+    timeout_seconds: float,
+) -> redis.RedisCluster:
+    """Connect redis-py's client of a Cluster, which retries nothing.
+
+    Args:
+        first: URL of one node, without options.
+        others: Host and port of others.
+        options: Of each connection.
+        timeout_seconds: See `open_client`.
+    """
     # Given to the pools, since redis-py 5's Cluster client drops those that it does not know, such
     # as the check of the host's name.
-    open_pool = partial(SharedPool, **_pool_options(url, timeout_seconds))
+    open_pool = partial(SharedPool, **{**options, "wait_seconds": share_of(timeout_seconds)})
     return SyncCluster.from_url(
-        url.for_first_server,
-        startup_nodes=others,
+        first,
+        startup_nodes=[ClusterNode(*each) for each in others],  # type: ignore[no-untyped-call]
         require_full_coverage=False,  # the slots of a missing node must not stop the others
         connection_pool_class=open_pool,
-        **_times(url, timeout_seconds),
+        **times(timeout_seconds),
         **_no_cluster_retries(never()),
     )
 

@@ -22,7 +22,7 @@ from vwo_celery.connections import (
     share_async_client,
 )
 from vwo_celery.destinations import Destination
-from vwo_celery.errors import EventError
+from vwo_celery.errors import EventError, SettingsError
 from vwo_celery.events import encode
 from vwo_celery.producing.gathering import Gathering
 from vwo_celery.producing.producer import ATTEMPT_SHARE
@@ -130,7 +130,16 @@ def connect(
     settings: Settings | None = None,
     **arguments: Any,
 ) -> AioQueue:
-    """Return the queue of *destination*; see `vwo_celery.connect`. Connects to nothing yet."""
+    """Return the queue of *destination*; see `vwo_celery.connect`. Connects to nothing yet.
+
+    Raises:
+        SettingsError: A setting is wrong; or, with *strict*, a batch option; or `redis` is given.
+    """
+    if arguments.get("redis") is not None:
+        raise SettingsError(
+            "aio.connect takes no redis: it opens clients of its own in each event loop; name the "
+            "server with redis_url="
+        )
     queue = connect_sync(
         destination,
         batch_event_data=batch_event_data,

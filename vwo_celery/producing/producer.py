@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Any
 
 from vwo_celery.clocks import monotonic
-from vwo_celery.connections import shared_client
+from vwo_celery.connections import shared_client, twin_of
 from vwo_celery.connections.errors import describe, is_without_master
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError, QueueFull, QueueUnavailable, VwoCeleryError
@@ -79,9 +79,11 @@ class Producer:
         attempt_seconds = ATTEMPT_SHARE * settings.enqueue_timeout_seconds
         self.host = fallback_of(settings, client)
         self._breaker = self.host.breaker  # of a single server
-        self._replicas = replicas_of(settings, client, answer_seconds=attempt_seconds)
+        self._replicas = replicas_of(settings, answer_seconds=attempt_seconds)
         if client is None:
             client = shared_client(settings.redis_url, timeout_seconds=attempt_seconds)
+        else:
+            client = twin_of(client, timeout_seconds=attempt_seconds)
         self.destination = destination
         self.batch = batch
         self.settings = settings

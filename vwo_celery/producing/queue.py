@@ -182,11 +182,12 @@ def connect(
             neither number, every event leaves at once.
         strict: Raise for a wrong batch option instead of logging it and using its default.
         settings: Ready-made settings; else they come from *arguments*, Django, the environment.
-        redis: A client to use instead of one made from `redis_url`; it must not retry by itself.
+        redis: A client of redis-py for threads; the queue uses the server that it leads to, with
+            its login and TLS, on connections and with timeouts of its own.
         arguments: Single settings, see docs/reference/settings.md.
 
     Raises:
-        SettingsError: A setting is wrong; or, with *strict*, a batch option.
+        SettingsError: A setting is wrong, or *redis*; or, with *strict*, a batch option.
     """
     batch = parse_batch_event_data(batch_event_data, strict=strict)
     settings = settings if settings is not None else Settings.load(**arguments)

@@ -12,12 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import redis
 from redis.exceptions import AskError, ResponseError, TryAgainError
 
 from vwo_celery.connections.cluster import ClusterClient
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
-from vwo_celery.errors import SettingsError
 from vwo_celery.queue.answers import Pushed
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.marks import Mark
@@ -62,25 +60,15 @@ class Replicas(NamedTuple):
         return Pushed(*answer)._replace(replicated=replicated)
 
 
-def replicas_of(settings: Settings, client: Any, *, answer_seconds: float) -> Replicas | None:
+def replicas_of(settings: Settings, *, answer_seconds: float) -> Replicas | None:
     """The replicas that pushes wait for; None for none.
 
     Args:
         settings: A producer's settings.
-        client: Its Redis client.
-        answer_seconds: Time for which the client waits for one answer.
-
-    Raises:
-        SettingsError: The client cannot send WAIT on the connection of the push.
+        answer_seconds: Time for which the producer's client waits for one answer.
     """
     if not settings.wait_replicas:
         return None
-    if isinstance(client, redis.RedisCluster):
-        raise SettingsError(
-            "wait_replicas cannot be used with a Redis Cluster client of your own: WAIT must "
-            "follow the push on its connection, which such a client does not tell; give redis_url "
-            "instead"
-        )
     return Replicas(settings.wait_replicas, max(1, as_ms(_SHARE_OF_AN_ANSWER * answer_seconds)))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from vwo_celery.clocks import monotonic
-from vwo_celery.connections import shared_client
+from vwo_celery.connections import shared_client, twin_of
 from vwo_celery.connections.errors import describe, is_trouble_of_redis, log_unforeseen
 from vwo_celery.errors import QueueFull, SpoolFull, SpoolUnavailable, VwoCeleryError
 from vwo_celery.logs import announce_drop
@@ -242,6 +242,8 @@ class _LazyFleet:
                 client = shared_client(
                     self._settings.redis_url, timeout_seconds=_ANSWER_TIMEOUT_SECONDS
                 )
+            else:
+                client = twin_of(client, timeout_seconds=_ANSWER_TIMEOUT_SECONDS)
             self._fleet = Fleet(client, self._settings.namespace)
         return self._fleet
 

@@ -264,13 +264,13 @@ def test_closing_a_queue_leaves_the_others_their_connection(
 def test_a_client_of_the_application_stays_its_own(
     server: RedisServer, observer: redis_py.Redis
 ) -> None:
-    """A client that the application passes is used by that queue alone."""
+    """A queue opens connections of its own beside those of a client that the application passes."""
     with redis_py.Redis.from_url(server.url) as own:
         queue = vwo_celery.connect(destination(0), redis=own, **PATIENT)
         other = vwo_celery.connect(destination(1), redis_url=server.url, **PATIENT)
 
-        assert producer_of(queue).fleet.client is own
-        assert producer_of(other).fleet.client is not own
+        assert producer_of(queue).fleet.client is not producer_of(other).fleet.client
+        assert own.connection_pool._available_connections == []
         assert queue.enqueue({"n": 1}) == other.enqueue({"n": 1}) == IN_REDIS
 
 

@@ -250,11 +250,13 @@ def test_an_exception_that_no_client_documents_leaves_no_call(
     queue = vwo_celery.connect(DESTINATION, redis=client, spool_dir=str(tmp_path))
     events = [{"n": 0}] if pushed else []
     assert all(queue.enqueue_many(events))
+    clients = producer_of(queue).fleet.client, producer_of(queue).host.open_fleet().client
     kind = f"Unforeseen{len(events)}"  # each kind is logged once a minute
 
     with monkeypatch.context() as failing:
-        failing.setattr(client, "execute_command", raising(kind))
-        failing.setattr(client, "pipeline", raising(kind))
+        for each in clients:
+            failing.setattr(each, "execute_command", raising(kind))
+            failing.setattr(each, "pipeline", raising(kind))
         receipts = [queue.enqueue({"n": "secret"}), *queue.enqueue_many([{"n": "secret"}] * 2)]
         flushed = queue.flush_events(0)
         drained = queue.drain_spool(0)
@@ -303,7 +305,7 @@ def test_what_ends_the_program_passes(
     def interrupt(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(client, "execute_command", interrupt)
+    monkeypatch.setattr(producer_of(queue).fleet.client, "execute_command", interrupt)
 
     with pytest.raises(KeyboardInterrupt):
         queue.enqueue({"n": 1})

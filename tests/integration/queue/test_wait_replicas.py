@@ -15,9 +15,8 @@ import pytest
 import redis as redis_py
 
 import vwo_celery
-from tools.producers import BATCH, SOON_SECONDS, connect, numbers
+from tools.producers import BATCH, DESTINATION, SOON_SECONDS, connect, numbers
 from tools.redis_groups import ClusterGroup, Replicated, SentinelGroup, client_of
-from vwo_celery.errors import SettingsError
 from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.receipts import IN_REDIS, NOT_REPLICATED
@@ -197,14 +196,15 @@ def _move(cluster: ClusterGroup, slot: int, source: RedisServer, target: RedisSe
     cluster.end_move(slot, source, target)
 
 
-def test_a_cluster_client_of_ones_own_is_refused(cluster: ClusterGroup) -> None:
-    """A cluster client of the application is refused, since it hides the connection of a push; the
-    error names the remedy.
-    """
+def test_a_cluster_client_of_ones_own_waits(cluster: ClusterGroup) -> None:
+    """With a cluster client of the application, a push waits for replicas as with a URL."""
     client = redis_py.RedisCluster.from_url(cluster.url.replace("+cluster", "").split(",")[0])
+    settings = connect_to(cluster.url, 1).settings
+    queue = vwo_celery.connect(DESTINATION, redis=client, settings=settings)
+    slot = cluster.slot_of(producer_of(queue).shards[0].keys.meta)
+    has_replica = cluster.owner_of(slot) is cluster.nodes[0]
 
-    with pytest.raises(SettingsError, match="give redis_url instead"):
-        vwo_celery.connect(connect("redis://h").destination, redis=client, wait_replicas=1)
+    assert queue.enqueue(EVENTS[0]) == (IN_REDIS if has_replica else NOT_REPLICATED)
 
     client.close()
 
