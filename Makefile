@@ -17,7 +17,7 @@
 PYTHON ?= python3
 ARGS ?=
 # Test processes at a time; most tests wait for others more than they compute.
-JOBS ?= 2
+JOBS ?= 3
 MINUTES ?= 30
 SEED ?=
 
@@ -58,7 +58,7 @@ suite: $(VENV_TEST)/wheel
 	@$(VENV_TEST)/bin/python tests/copy_checkout.py $(BUILD)/checkout
 	@echo "== pytest $(or $(ARGS),with all tests: about eight minutes)"
 	@cd $(BUILD)/checkout && VWO_CELERY_TEST_WHEEL=1 PYTHONDONTWRITEBYTECODE=1 \
-		$(abspath $(VENV_TEST))/bin/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
+		$(abspath $(VENV_TEST))/bin/python -m pytest -q -n $(JOBS) --dist worksteal $(ARGS)
 
 sdk-test:
 	@PYTHON="$(PYTHON)" sh tests/sdk/run.sh $(ARGS)

@@ -14,7 +14,7 @@ BATCH = {"events_per_request": 100, "request_time_interval": 600}
 #: Key families that such a queue leaves in Redis.
 KEPT = ("open", "watched", "ready", "info", "batch", "slots", "wakeups")
 #: Longest time of a call with TIMEOUT_SECONDS, on a busy machine too.
-SOON_SECONDS = 2.5
+SOON_SECONDS = 5.0
 TIMEOUT_SECONDS = 0.5
 
 

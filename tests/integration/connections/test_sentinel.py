@@ -22,7 +22,7 @@ from tools.command_line import run_command
 from tools.producers import BATCH, DESTINATION, connect, stored
 from tools.redis_groups import Replicated, SentinelGroup, client_of
 from tools.under_load import LoadedInstallation
-from tools.waiting import wait_until
+from tools.waiting import PATIENCE, wait_until
 from vwo_celery.connections import open_client
 from vwo_celery.events import encode
 from vwo_celery.producing.queue import producer_of
@@ -78,7 +78,7 @@ def test_failover_while_events_flow(
 
         for stream in streams:
             stream.wait_for_more()
-        installation.wait_for_delivery(streams[0].stored()[-30:], SOON_SECONDS)
+        installation.wait_for_delivery(streams[0].stored()[-30:], SOON_SECONDS / PATIENCE)
         stored = {name for stream in streams for name in stream.finish()}
         queue = installation.queue()
         assert queue.flush_events(15)
