@@ -20,7 +20,7 @@ from vwo_celery.testing.standin.faults import Fault
 
 SWEEP_SECONDS, INTERVAL_SECONDS = 1.0, 1
 #: Extra time in seconds for a busy machine.
-MARGIN_SECONDS = 3.0
+MARGIN_SECONDS = 6.0
 SWEEPS = {"VWO_CELERY_SWEEP_INTERVAL_SECONDS": str(SWEEP_SECONDS)}
 HOUR = 3600.0
 
