@@ -2,8 +2,8 @@
 
 Before stage 1 of an event's way. Finds a client's generation and hands the client to that
 generation's module. Nothing here imports an SDK before a client of it exists. Files, in reading
-order: `hook` (from a client to the queue), `timers`, `fme`, `legacy`, `builder`. Nothing to lose;
-`hook` says what dies with the process.
+order: `hook` (from a client to the queue), `timers`, `flags`, `fme`, `legacy`, `builder`. Nothing to
+lose; `hook` and `flags` say what dies with the process.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from vwo_celery.errors import SdkError
 from vwo_celery.logs import sdk_log as log
 from vwo_celery.producing.queue import Queue
 from vwo_celery.receipts import FlushResult
+from vwo_celery.sdk.flags import SharedGetFlag, Together
 from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Handover, Hook, OpenQueue, remember
 from vwo_celery.sdk.timers import let_process_end, stop_timer
 from vwo_celery.text.masking import mask
@@ -54,6 +55,7 @@ class SharedBatchQueue:
         self._manager_class = _vendor(client, "services.settings_manager").SettingsManager
         self._builder_options = builder_options
         self._other_reported = False
+        self.together = Together(hook)
 
     def enqueue(self, event_data: dict[str, Any]) -> None:
         """Take one event from the SDK; never raises, since that would cost the visitor the flag."""
@@ -64,7 +66,7 @@ class SharedBatchQueue:
             self._restore_init_config(event_data)
         except Exception as exc:
             self.hook.note(exc, "an event was enqueued without a look at the SDK's state")
-        self.hook.put(event_data)
+        self.together.put(event_data)
 
     def flush_and_clear_timer(self) -> FlushResult:
         """Flush the shared queue, and return its result from the client's `flush_events()`."""
@@ -242,6 +244,7 @@ def _mixed(identities: Iterable[tuple[str, str]]) -> str:
 def _take_over(client: Any, shared: SharedBatchQueue) -> None:
     own = client.batch_event_queue
     client.batch_event_queue = shared
+    client.get_flag = SharedGetFlag(client, shared.together)
     if own is not None and not isinstance(own, SharedBatchQueue):
         shared.hook.put_many(_retire(own, shared.hook))
 

@@ -54,16 +54,18 @@ class Hook:
             return False
 
     def put_many(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Enqueue the events that the SDK's own queue held."""
+        """Enqueue events in one round trip."""
         if not events:
             return
         if self.discards:
-            log.info("development mode: the SDK had queued %d events, not enqueued", len(events))
+            log.info(
+                "development mode: %d events that the SDK had queued are discarded", len(events)
+            )
             return
         try:
             self.queue.enqueue_many(events)
         except Exception as exc:
-            self.note(exc, f"{len(events)} events of the SDK's own queue were not enqueued")
+            self.note(exc, f"{len(events)} events were not enqueued")
 
     def flush(self, timeout_seconds: float | None = None) -> FlushResult:
         """Flush the queue; an unexpected error becomes the result's reason.

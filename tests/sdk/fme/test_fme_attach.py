@@ -371,7 +371,7 @@ def test_a_failure_of_the_queue_is_logged_once_counted_and_never_raised(applicat
         from vwo_celery.sdk.hook import hook_of
         def broken(*arguments, **keywords):
             raise RuntimeError("broken on purpose")
-        queue.enqueue = queue.flush_events = broken
+        queue.enqueue = queue.enqueue_many = queue.flush_events = broken
         flag = client.get_flag("checkout", USER)
         result = client.flush_events()
         tell(enabled=flag.is_enabled(), failures=hook_of(client).failures, reason=result.reason)
@@ -379,9 +379,73 @@ def test_a_failure_of_the_queue_is_logged_once_counted_and_never_raised(applicat
     )
 
     assert told.facts == {
-        "enabled": True, "failures": 3, "reason": "RuntimeError: broken on purpose",
+        "enabled": True, "failures": 2, "reason": "RuntimeError: broken on purpose",
     }  # fmt: skip
     assert told.log.count("vwo_celery.sdk ERROR") == 1
+
+
+# --- one decision, one round trip ----------------------------------------------------------------
+
+
+@pytest.mark.declared_keys("open")
+def test_the_events_of_one_get_flag_take_one_round_trip(application, worker):
+    """A decision with two events asks Redis once; with one event, too, and a track_event likewise."""
+    told = application(
+        ATTACHED,
+        """
+        from redis import Redis
+        redis = Redis.from_url(REDIS_URL)
+
+        def scripts(work):
+            def run():
+                return sum(
+                    each["calls"] for name, each in redis.info("commandstats").items()
+                    if name.startswith("cmdstat_eval")
+                )
+            before = run()
+            work()
+            return run() - before
+
+        client.track_event("purchase", USER)  # registers
+        tell(
+            flag=scripts(lambda: client.get_flag("checkout", USER)),
+            track=scripts(lambda: client.track_event("purchase", USER)),
+        )
+        """,
+    )
+
+    assert told.facts == {"flag": 1, "track": 1}
+    [shard] = worker.fleet.watched()
+    assert worker.fleet.client.llen(shard.keys.open) == 4
+
+
+def test_calls_within_calls_and_other_threads_keep_their_events(application, standin, worker):
+    """What an integration tracks inside get_flag, or another thread meanwhile, is enqueued as well."""
+    told = application(
+        """
+        import threading, vwo
+        called = []
+        def callback(properties):
+            if called:
+                return
+            called.append(properties)
+            thread = threading.Thread(target=client.track_event, args=("purchase", USER))
+            thread.start()
+            thread.join()
+            client.track_event("revenueEvent", USER)
+            client.get_flag("plain_off", USER)
+        client = vwo.init({**OPTIONS, "integrations": {"callback": callback}})
+        vwo_celery.attach(client, redis_url=REDIS_URL)
+        enabled = client.get_flag("checkout", USER).is_enabled()
+        tell(enabled=enabled, whole=bool(client.flush_events()))
+        """,
+    )
+
+    assert told.facts["enabled"]
+    assert told.facts["whole"]
+    assert sorted(names(standin.events)) == (
+        ["purchase", "revenueEvent"] + ["vwo_variationShown"] * 2
+    )
 
 
 # --- attach that raises ---------------------------------------------------------------------------
