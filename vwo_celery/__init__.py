@@ -6,7 +6,7 @@ nothing, starts nothing, and imports neither Celery nor an HTTP library.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import VwoCeleryError
@@ -14,21 +14,25 @@ from vwo_celery.producing.queue import Queue, connect
 from vwo_celery.receipts import DrainResult, FlushResult, Receipt
 from vwo_celery.sdk import attach, init, queue_of
 from vwo_celery.settings import Settings
+from vwo_celery.settings.arguments import BatchEventData, SettingsArguments, with_settings
 
 if TYPE_CHECKING:
     from celery import Celery
+    from typing_extensions import Unpack
 
     from vwo_celery.operating.health import Health
 
 __version__ = "0.2.0"
 _HEALTH_TIMEOUT_SECONDS = 5.0
 __all__ = [
+    "BatchEventData",
     "Destination",
     "DrainResult",
     "FlushResult",
     "Queue",
     "Receipt",
     "Settings",
+    "SettingsArguments",
     "VwoCeleryError",
     "attach",
     "connect",
@@ -39,13 +43,16 @@ __all__ = [
 ]
 
 
-def setup(app: Celery, settings: Settings | None = None, **arguments: Any) -> Settings:
+@with_settings
+def setup(
+    app: Celery, settings: Settings | None = None, **arguments: Unpack[SettingsArguments]
+) -> Settings:
     """Add vwo_celery to a Celery app: tasks, listener, beat entry, routing.
 
     Args:
         app: The app that workers and beat run.
         settings: Ready-made settings; else they come from *arguments*, Django, the environment.
-        arguments: Single settings, see docs/reference/settings.md.
+        arguments: Single settings, listed below.
 
     Returns:
         The settings that the app's workers use.
@@ -58,12 +65,13 @@ def setup(app: Celery, settings: Settings | None = None, **arguments: Any) -> Se
     return set_up(app, settings, **arguments)
 
 
-def health(settings: Settings | None = None, **arguments: Any) -> Health:
+@with_settings
+def health(settings: Settings | None = None, **arguments: Unpack[SettingsArguments]) -> Health:
     """Check whether events leave in time; falsy if they do not, with what is stuck.
 
     Args:
         settings: Ready-made settings; else they come from *arguments*, Django, the environment.
-        arguments: Single settings, see docs/reference/settings.md.
+        arguments: Single settings, listed below.
 
     Raises:
         QueueUnavailable: Redis did not answer.

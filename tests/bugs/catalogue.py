@@ -78,6 +78,12 @@ BUGS: tuple[Bug, ...] = (
         "integration/sending/test_instrumentation.py -k recorded",
     ),
     Bug(
+        "type checkers find a misspelled setting",
+        "connect takes any keyword argument", "producing/queue.py",
+        "    **arguments: Unpack[SettingsArguments],\n", "    **arguments: Any,\n",
+        "typed/test_typing.py -k mypy",
+    ),
+    Bug(
         "no name or event steers an operator's terminal",
         "JSON is printed with the control characters that it allows", "cli/documents.py",
         "click.echo(json_for_terminals(text))", "click.echo(text)",

@@ -117,17 +117,6 @@ def _place_of_template(call: ast.Call) -> int:
     return int(owner not in ("log", "sdk_log"))
 
 
-def test_only_one_module_makes_loggers() -> None:
-    """Another logger of ours would write without the filter; urllib3's and Celery's are not ours."""
-    makers = {
-        str(path.relative_to(PACKAGE))
-        for path in PACKAGE.rglob("*.py")
-        if "getLogger(" in path.read_text("utf-8") or "getChild(" in path.read_text("utf-8")
-    }
-
-    assert makers == {"logs.py", "celery/quiet.py"}
-
-
 def test_only_three_modules_of_the_commands_print() -> None:
     """What commands print goes through what makes it safe; the doctor lays out its own table."""
     printers = set()

@@ -7,7 +7,7 @@ where nobody called `setup`, every app is set up that has the tasks. Nothing is 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from celery import Celery
@@ -18,6 +18,10 @@ from vwo_celery.celery.options import DELIVER, SWEEP, routing
 from vwo_celery.logs import log
 from vwo_celery.queue.sweep_messages import beat_seconds
 from vwo_celery.settings import Settings
+from vwo_celery.settings.arguments import SettingsArguments
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 BEAT_ENTRY = "vwo-celery-sweep"
 #: Name of the bootstep, which only workers import.
@@ -45,13 +49,15 @@ class _Apps:
 _apps = _Apps()
 
 
-def setup(app: Celery, settings: Settings | None = None, **arguments: Any) -> Settings:
+def setup(
+    app: Celery, settings: Settings | None = None, **arguments: Unpack[SettingsArguments]
+) -> Settings:
     """Add vwo_celery to a Celery app: tasks, listener, beat entry, routing.
 
     Args:
         app: The app that workers and beat run.
         settings: Ready-made settings; else they come from *arguments*, Django, the environment.
-        arguments: Single settings, see docs/reference/settings.md.
+        arguments: Single settings, listed by `help(vwo_celery.setup)`.
 
     Returns:
         The settings that the app's workers use.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vwo_celery.connections import (
     AsyncShare,
@@ -30,7 +30,11 @@ from vwo_celery.producing.queue import Queue, producer_of
 from vwo_celery.producing.queue import connect as connect_sync
 from vwo_celery.receipts import DrainResult, FlushResult, Receipt
 from vwo_celery.settings import Settings
+from vwo_celery.settings.arguments import BatchOptions, SettingsArguments, with_options
 from vwo_celery.threads import in_thread
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: Gatherings inherited over a fork, kept for the life of the child. The child shares its parent's
 #: epoll: a connection closed here, even by garbage collection, would vanish from the parent's event
@@ -122,20 +126,32 @@ class AioQueue:
         return share_async_client(user, settings.redis_url, timeout_seconds=seconds)
 
 
+@with_options
 def connect(
     destination: Destination,
     *,
-    batch_event_data: Any = None,
+    batch_event_data: BatchOptions = None,
     strict: bool = False,
     settings: Settings | None = None,
-    **arguments: Any,
+    redis: None = None,
+    **arguments: Unpack[SettingsArguments],
 ) -> AioQueue:
-    """Return the queue of *destination*; see `vwo_celery.connect`. Connects to nothing yet.
+    """Return the queue of *destination*, for asyncio. Connects to nothing yet.
+
+    Args:
+        destination: Where the events go.
+        batch_event_data: The SDKs' batch options, listed below: when a batch leaves, and whom to
+            tell of it. With neither number, every event leaves at once.
+        strict: Raise for a wrong batch option instead of logging it and using its default.
+        settings: Ready-made settings; else they come from *arguments*, Django, the environment.
+        redis: Nothing: each event loop gets clients of its own.
+        arguments: Single settings, listed below.
 
     Raises:
-        SettingsError: A setting is wrong; or, with *strict*, a batch option; or `redis` is given.
+        SettingsError: A setting is wrong, or asyncio cannot use the Redis URL; or, with *strict*, a
+            batch option; or *redis* is given.
     """
-    if arguments.get("redis") is not None:
+    if redis is not None:
         raise SettingsError(
             "aio.connect takes no redis: it opens clients of its own in each event loop; name the "
             "server with redis_url="

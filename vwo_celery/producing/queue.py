@@ -8,7 +8,7 @@ its events may or may not be stored; see `producer`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.destinations import Destination
@@ -17,8 +17,12 @@ from vwo_celery.producing.producer import Producer
 from vwo_celery.queue import flushing
 from vwo_celery.receipts import DrainResult, FlushResult, Receipt
 from vwo_celery.settings import Settings
+from vwo_celery.settings.arguments import BatchOptions, SettingsArguments, with_options
 from vwo_celery.settings.batch_event_data import parse_batch_event_data
 from vwo_celery.text.amounts import count
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Queue:
@@ -164,27 +168,27 @@ def producer_of(queue: Queue) -> Producer:
     return queue._producer
 
 
+@with_options
 def connect(
     destination: Destination,
     *,
-    batch_event_data: Any = None,
+    batch_event_data: BatchOptions = None,
     strict: bool = False,
     settings: Settings | None = None,
     redis: Any = None,
-    **arguments: Any,
+    **arguments: Unpack[SettingsArguments],
 ) -> Queue:
     """Return the queue of *destination*, without an SDK. Connects to nothing yet.
 
     Args:
         destination: Where the events go.
-        batch_event_data: The SDKs' batch options: `events_per_request` (1 to 5000, default 100),
-            `request_time_interval` (seconds, 1 and up, default 600), `flush_callback`. With
-            neither number, every event leaves at once.
+        batch_event_data: The SDKs' batch options, listed below: when a batch leaves, and whom to
+            tell of it. With neither number, every event leaves at once.
         strict: Raise for a wrong batch option instead of logging it and using its default.
         settings: Ready-made settings; else they come from *arguments*, Django, the environment.
         redis: A client of redis-py for threads; the queue uses the server that it leads to, with
             its login and TLS, on connections and with timeouts of its own.
-        arguments: Single settings, see docs/reference/settings.md.
+        arguments: Single settings, listed below.
 
     Raises:
         SettingsError: A setting is wrong, or *redis*; or, with *strict*, a batch option.

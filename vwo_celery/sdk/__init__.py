@@ -9,7 +9,7 @@ lose; `hook` and `flags` say what dies with the process.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,6 +20,10 @@ from vwo_celery.sdk.builder import BuilderMixin, builder, init
 from vwo_celery.sdk.hook import queue_of
 from vwo_celery.sdk.timers import let_process_end
 from vwo_celery.settings import Settings
+from vwo_celery.settings.arguments import BatchOptions, SettingsArguments, with_options
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["BuilderMixin", "attach", "builder", "init", "queue_of"]
 
@@ -29,15 +33,16 @@ _ACCEPTED = (
 )
 
 
+@with_options
 def attach(
     client: Any,
     *,
-    batch_event_data: Any = msgspec.UNSET,
+    batch_event_data: BatchOptions | msgspec.UnsetType = msgspec.UNSET,
     base_url: str = "",
     strict: bool = False,
     settings: Settings | None = None,
     redis: Any = None,
-    **settings_arguments: Any,
+    **settings_arguments: Unpack[SettingsArguments],
 ) -> Queue:
     """Put a VWO client's events onto the shared queue: those it holds, and all from now on.
 
@@ -52,7 +57,7 @@ def attach(
             logging it.
         settings: Ready-made settings, as for `vwo_celery.connect`.
         redis: A Redis client to use, as for `vwo_celery.connect`.
-        **settings_arguments: Single settings, such as redis_url.
+        **settings_arguments: Single settings, listed below.
 
     Returns:
         The queue; `vwo_celery.queue_of(client)` returns it as well.

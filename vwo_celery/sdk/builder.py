@@ -13,7 +13,7 @@ import importlib
 import threading
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import SdkError
@@ -22,6 +22,10 @@ from vwo_celery.producing.queue import Queue, connect
 from vwo_celery.sdk.fme import BUILDER_OPTIONS, attach, forget_client, refuse_second_key
 from vwo_celery.sdk.hook import VENDOR_DEFAULTS, OpenQueue
 from vwo_celery.settings import Settings
+from vwo_celery.settings.arguments import SettingsArguments, with_options
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Brand = Literal["vwo", "wingify"]
 
@@ -155,6 +159,7 @@ def _vendor_class(places: Iterable[tuple[str, str]]) -> type[Any]:
     raise SdkError("no FME SDK is installed; pip install vwo-fme-python-sdk")
 
 
+@with_options
 def init(
     options: Mapping[str, Any],
     *,
@@ -163,7 +168,7 @@ def init(
     strict: bool = False,
     settings: Settings | None = None,
     redis: Any = None,
-    **settings_arguments: Any,
+    **settings_arguments: Unpack[SettingsArguments],
 ) -> Any:
     """Do `vwo.init(options)`, with the shared queue in place before the SDK's first event.
 
@@ -178,7 +183,7 @@ def init(
         strict: Raise for a wrong option instead of using its default.
         settings: Ready-made settings, as for `vwo_celery.connect`.
         redis: A Redis client to use, as for `vwo_celery.connect`.
-        **settings_arguments: Single settings, such as redis_url.
+        **settings_arguments: Single settings, listed below.
 
     Returns:
         The SDK's client; its queue is `vwo_celery.queue_of(client)`. If the SDK could not fetch its

@@ -10,17 +10,30 @@ from __future__ import annotations
 import functools
 import os
 import re
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 from msgspec import Meta
 
 from vwo_celery.errors import SettingsError
+from vwo_celery.settings.arguments import SettingsArguments, with_settings
 from vwo_celery.settings.folders import expanded, state_folder
 from vwo_celery.settings.redis_url import SCHEMES, RedisUrl
 from vwo_celery.settings.sources import Given, from_arguments, from_django, from_environment
 from vwo_celery.text.masking import mask_url, scheme_only
 from vwo_celery.text.wording import shown
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _REDIS_URL = rf"^({'|'.join(map(re.escape, SCHEMES))})://"
 _HOST = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?\Z"
@@ -230,11 +243,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _check_order(self)
 
     @classmethod
-    def load(cls, **arguments: Any) -> Settings:
+    @with_settings
+    def load(cls, **arguments: Unpack[SettingsArguments]) -> Settings:
         """Read each setting from *arguments*, else Django's VWO_CELERY, else VWO_CELERY_… variables.
 
         Args:
-            arguments: Settings by name; None counts as not given.
+            arguments: Settings by name, listed below; None counts as not given.
 
         Raises:
             SettingsError: A value is wrong, or there is no such setting. Names the setting, its
