@@ -163,6 +163,7 @@ MISTAKES = [
     ({}, {"redis_urll": "redis://localhost"}, "redis_urll"),
     ({}, {"redis_url": "localhost"}, "redis_url"),
     ({}, {"shards": "abc"}, "shards"),
+    ({}, {"redis": "redis://localhost"}, "redis"),
     ({}, {"base_url": "localhost"}, "base_url"),
     ({}, {"brand": "vw0"}, "brand"),
     ({"batch_event_data": {"events_per_request": 0}}, {"strict": True}, "events_per_request"),
