@@ -26,7 +26,7 @@ from vwo_celery.signals import BatchReport
 from vwo_celery.text.masking import secrets_of
 
 #: redis-py cuts a command only at a space: this one would be quoted in full.
-KEY = "s3cret and s3cret again"
+KEY = "s3cret-and-s3cret-again"
 LIMITS = Limits(100, 60_000, 1_000_000, 1_000, 1_000_000, 8, 60_000)
 REGISTRATION = Registration(replace(DESTINATION, sdk_key=KEY), LIMITS)
 
