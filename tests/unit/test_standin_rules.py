@@ -108,6 +108,19 @@ def test_the_rules(sent: Request, status: int) -> None:
         assert json.loads(answer.body)["error" if status == 413 else "message"]
 
 
+def test_a_lone_surrogate_is_taken_as_the_sdks_send_it() -> None:
+    """The escape of half an emoji is JSON: the event is taken byte for byte, beside its neighbours."""
+    odd = {**VISIT, "ua": "cut \ud83d", "ip": "a pair \U0001f600 and a \\ud83d of letters"}
+    sent = request(events=[VISIT, odd, VISIT])
+
+    answer = judge_batch(sent, {"7": "KEY"})
+
+    assert b"cut \\ud83d" in sent.body
+    assert answer.status == 200
+    assert list(answer.events) == [json.dumps(each).encode() for each in (VISIT, odd, VISIT)]
+    assert sent.events == [VISIT, odd, VISIT]
+
+
 def test_a_wrong_account_is_named_as_vwo_names_it() -> None:
     """The text of the 400 tells a wrong account from a refused event."""
     answer = judge_batch(request(query="a=8&env=KEY"), {"7": "KEY"})

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 import redis as redis_py
 
+import vwo_celery
 from tools.producers import (
     KEPT,
     connect,
@@ -51,6 +52,20 @@ def test_many_events_get_a_receipt_each(redis: redis_py.Redis, redis_url: str) -
     assert all(receipt.reason for receipt in receipts if not receipt)
     assert stored(redis) == numbers(2)
     assert sum(queue.dropped.values()) == 2
+
+
+def test_the_log_names_what_keeps_an_event_from_being_sent(
+    redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The warning about a dropped event names the place in it and the type there, and no value."""
+    destination = vwo_celery.Destination(account_id=30_905, sdk_key="k" * 32, generation="fme")
+    queue = vwo_celery.connect(destination, redis_url=redis_url)
+
+    receipt = queue.enqueue({"d": {"props": {"paid": ["secret", 1 + 2j], "a\nb": 1}}})
+
+    assert (receipt.where, receipt.reason) == ("dropped", "not_json")
+    assert "d.props.paid[1] a value of type complex" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_no_events_are_no_round_trip(redis: redis_py.Redis, redis_url: str) -> None:
