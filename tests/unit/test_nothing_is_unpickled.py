@@ -89,7 +89,9 @@ def test_the_search_finds_what_it_is_for(source: str) -> None:
 
 def test_this_search_sees_the_whole_package() -> None:
     """The search reads every module, the deployable ones included."""
-    assert {"vwo_celery/events/encoding.py", "vwo_celery/celery/app.py", "workers/app.py"} <= set(SOURCES)
+    assert {"vwo_celery/events/encoding.py", "vwo_celery/celery/app.py", "workers/app.py"} <= set(
+        SOURCES
+    )
 
 
 @pytest.fixture
