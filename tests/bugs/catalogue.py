@@ -649,8 +649,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "the queues of a process share one client",
         "each opens its own", "producing/producer.py",
-        "from vwo_celery.connections import shared_client\n",
-        "from vwo_celery.connections import open_client as shared_client\n",
+        "import shared_client, twin_of\n", "import open_client as shared_client, twin_of\n",
         f"{_SHARED} -k process_share_a_connection",
     ),
     Bug(
