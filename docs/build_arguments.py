@@ -13,10 +13,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
+import vwo_celery
 from vwo_celery.settings import Settings, describe
 from vwo_celery.settings.batch_event_data import SPELLINGS, Reading
 
-MODULE = Path(__file__).parents[1] / "vwo_celery" / "settings" / "arguments.py"
+MODULE = Path(vwo_celery.__file__).parent / "settings" / "arguments.py"
 _WIDTH = 100
 _BEGIN, _END = "# -- made by `make docs`\n", "# -- end\n"
 _TEXTS = {
