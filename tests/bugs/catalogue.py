@@ -401,8 +401,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a shard that ever was a queue's is not forgotten",
-        "those of a release that kept no number are not looked for", "queue/registry.py",
-        "    if not look:", "    if True:",
+        "those of a release that kept no number are not looked for", "queue/registering.py",
+        "max([number, *used])", "number",
         "integration/queue/test_shards_lowered.py -k did_not_keep_the_number_are_found",
     ),
     Bug(
@@ -592,7 +592,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a worker that starts without the list of queues serves them",
         "shards have no copy of their registration", "queue/shard.py",
-        '            fields += ["registration", copy]', "            pass",
+        '("registration", copy) if copy else ()', "()",
         "integration/connections/test_cluster_parts.py -k starts_without",
     ),
     Bug(
@@ -737,6 +737,19 @@ BUGS: tuple[Bug, ...] = (
         "everybody is", "operating/doctor/sentinel.py",
         "WAIT_FOR_SENTINEL if is_without_master(exc) else otherwise", "otherwise",
         f"{_SENTINEL} -k told_to_start_redis",
+    ),
+    Bug(
+        "a registration takes few round trips",
+        "its scripts are given to Redis when it asks for them", "queue/registering.py",
+        '_SCRIPTS = ("limit", "register", "enqueue", "append")', "_SCRIPTS = ()",
+        "integration/producing/test_registering.py -k 'first_call and 64'",
+    ),
+    Bug(
+        "in a Cluster, too, a registration takes as many round trips for any number of shards",
+        "each shard's limits are set alone", "queue/pipelining.py",
+        "    answers = _send(client, commands, scripts)\n",
+        "    answers = [_send(client, [each], scripts)[0] for each in commands]\n",
+        "integration/producing/test_registering.py -k each_node",
     ),
     Bug(
         "a sweep asks for many shards at once",

@@ -19,13 +19,12 @@ from redis.exceptions import ResponseError
 from lua.world import LEASE_SECONDS, LIFE, LIMITS, NAMESPACE, QUEUE, ROOM, Line, World
 from vwo_celery import Destination, Settings
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue import evidence, registry
+from vwo_celery.queue import evidence
 from vwo_celery.queue.batches import Part
 from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.declines import note_decline
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import fleet_keys
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.scripts import names, script
@@ -286,7 +285,9 @@ def _register(case: Denied) -> None:
     registration = Registration(
         Destination(account_id=1, sdk_key="k" * 32, generation="fme"), LIMITS
     )
-    case.act(registry.record, case.user, NAMESPACE, fleet_keys(NAMESPACE), registration)
+    fleet = Fleet(case.user, NAMESPACE)
+    case.act(fleet.register, registration)
+    case.world.client.delete(fleet.keys.watched)  # no shard's key
 
 
 SCENARIOS: dict[str, tuple[Scenario, ...]] = {

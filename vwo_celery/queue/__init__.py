@@ -5,10 +5,10 @@ The only package that sends commands to Redis. Files, in reading order:
 - words: `keys`, `registration` (how a queue is announced), `batches`, `answers` (of scripts),
   `marks` (which make a repeated push harmless);
 - changes: `scripts` loads `lua/`, `pipelining` runs one for many shards, `shard` has one method for
-  each script, `registry` records registrations, `fleet` is all queues together, `signs` its signs of
-  life, `parts` what goes on while a part of a Cluster is away, `circuit` one destination's circuit,
-  `evidence` its answers so far, `declines` the workers that leave a queue to others, `capacity`
-  drops events to make room;
+  each script, `registering` writes registrations and `registry` reads them, `fleet` is all queues
+  together, `signs` its signs of life, `parts` what goes on while a part of a Cluster is away,
+  `circuit` one destination's circuit, `evidence` its answers so far, `declines` the workers that
+  leave a queue to others, `capacity` drops events to make room;
 - work made of these: `pushes` (one round trip of a producer), `replication` (waits for replicas),
   `sweeping` (seals by age, wakes workers), `stranded` (batches that are in no state),
   `sweep_messages` (which beat sends), `settlements` (the fate of single batches), `flushing` (seals

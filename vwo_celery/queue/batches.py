@@ -51,6 +51,10 @@ class Limits(msgspec.Struct, frozen=True):
         """Longest wait of an event for others; 0 where every event is a batch of its own."""
         return 0 if self.events_per_request == 1 else self.interval_ms
 
+    def fields(self) -> list[Any]:
+        """Field, value, field, value, …, as limit.lua takes them."""
+        return [word for field in msgspec.structs.asdict(self).items() for word in field]
+
 
 class Batch(msgspec.Struct, frozen=True):
     """A claimed batch; nobody else can claim it until it is settled or its lease runs out.

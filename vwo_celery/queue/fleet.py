@@ -7,10 +7,9 @@ sweep makes up for it. A lost registration is written again by the next enqueue.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import msgspec
 
@@ -22,16 +21,16 @@ from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.keys import as_text, split_shard_name
 from vwo_celery.queue.parts import find_shards
 from vwo_celery.queue.pipelining import Call, run_all
+from vwo_celery.queue.registering import Registering
 from vwo_celery.queue.registration import (
     UNREADABLE,
-    Registered,
     Registration,
     Registrations,
     Wakeup,
 )
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.signs import Signs, number
+from vwo_celery.queue.signs import number
 
 #: Most wake-ups kept while no worker listens; more would not speed up the first worker.
 MOST_WAKEUPS = 1000
@@ -40,7 +39,7 @@ _AUDIT_CURSOR = "audit_cursor"
 _FIND_SECONDS = 10.0
 
 
-class Fleet(Signs):
+class Fleet(Registering):
     """All queues of one namespace.
 
     A method raises QueueUnavailable if Redis does not answer; but signs of life, results and the
@@ -49,76 +48,6 @@ class Fleet(Signs):
     """
 
     # -- registrations
-
-    def register(self, registration: Registration, lives: Sequence[str] = ()) -> Registered:
-        """Make a queue known to every worker, and its limits to the scripts.
-
-        Args:
-            registration: The queue, with the number of shards that the caller pushes to.
-            lives: The lives of the last answer that the caller got, if any.
-
-        Returns:
-            The name of each of these shards' lives, a new one if Redis had forgotten the shard, "" if
-            it is on a part of a Cluster that is away; and the number of shards that the queue ever
-            had, as far as that is known.
-        """
-        queue = registration.destination.queue
-        shards = [self.shard(queue, number) for number in range(registration.shards)]
-        renewed = self._set_limits(shards, registration, lives or [""] * len(shards))
-        self.memory.registrations[queue] = registration
-        self.memory.unannounced |= {
-            shard.keys.name for shard, life in zip(shards, renewed, strict=True) if life
-        }
-        numbers = self.announce() if self.in_cluster else self._announce()
-        most = numbers.get(queue, len(shards))
-        # Shards of a higher number that other producers have, or had, drain one batch at a time.
-        further = msgspec.structs.replace(registration.limits, parallel=1)
-        for i in range(len(shards), most):
-            shard = self.shard(queue, i)
-            self.on_part_of(shard, partial(shard.set_limits, further), "")
-        return Registered(renewed, most)
-
-    def _set_limits(
-        self, shards: Sequence[Shard], registration: Registration, lives: Sequence[str]
-    ) -> list[str]:
-        """Set the limits of each shard; its life, "" on a part of a Cluster that is away.
-
-        Raises:
-            QueueUnavailable: None could be set.
-        """
-        text = msgspec.json.encode(registration)
-        renewed, failures = [], []
-        for shard, life in zip(shards, lives, strict=True):
-            try:
-                renewed.append(shard.set_limits(registration.limits, known_life=life, copy=text))
-            except QueueUnavailable as exc:
-                failures.append(exc)
-                renewed.append("")
-        if failures and (not self.in_cluster or not any(renewed)):
-            raise failures[0]
-        return renewed
-
-    def announce(self) -> dict[str, int]:
-        """List and watch what could not be announced so far; what still cannot stays noted."""
-        if not self.memory.is_behind:
-            return {}
-        return self.hints.attempt(self.keys.queues, "an announcement", self._announce, {})
-
-    def _announce(self) -> dict[str, int]:
-        """Announce all that is noted; the number of shards that each registered queue ever had."""
-        memory, most = self.memory, {}
-        names, registrations = set(memory.unannounced), dict(memory.registrations)
-        with unavailable(f"registration of {', '.join(registrations) or 'shards'}"):
-            for queue, found in registrations.items():
-                most[queue] = registry.record(self.client, self.namespace, self.keys, found)
-                if memory.registrations.get(queue) is found:
-                    memory.registrations.pop(queue, None)
-            pipe = self.client.pipeline(transaction=False)
-            for name in sorted(names):
-                self._add_watch(pipe, self.shard(*split_shard_name(name)))
-            pipe.execute()
-        memory.unannounced -= names
-        return most
 
     def registration(self, queue: str, shard: int = 0) -> Registration:
         """The registration of a queue, with the number of shards that it ever had.
@@ -231,19 +160,6 @@ class Fleet(Signs):
         return [self.shard(queue, each) for each in range(most)]
 
     # -- watched shards
-
-    def watch(self, *shard_names: str) -> None:
-        """Make the sweep look at shards."""
-        with unavailable(f"watch of {', '.join(shard_names[:3])}"):
-            pipe = self.client.pipeline(transaction=False)
-            for name in shard_names:
-                self._add_watch(pipe, self.shard(*split_shard_name(name)))
-            pipe.execute()
-
-    def _add_watch(self, pipe: Any, shard: Shard) -> None:
-        # The note first: an `unwatch` in between then takes back both or neither.
-        shard.add_watched(pipe)
-        pipe.sadd(self.keys.watched, shard.keys.name)
 
     def unwatch(self, *shards: Shard) -> None:
         """Make the sweep forget shards that hold nothing.

@@ -1,8 +1,8 @@
-"""One script for many shards, in few round trips.
+"""Commands for many shards in few round trips: one script for each, or all that a registration needs.
 
-Beneath the sweep. An error of one shard is that shard's answer, and harms no other; in a Cluster also
-that of a node that is away. Answers are taken in parts, so that their size is bounded. If the process
-dies here, each call has run as a whole or not at all.
+Beneath the sweep and a producer's registration. An error of one shard is that shard's answer, and harms
+no other; in a Cluster also that of a node that is away. Answers are taken in parts, so that their size
+is bounded. If the process dies here, each call has run as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import ClusterError, NoScriptError, RedisClusterException, RedisError
 
 from vwo_celery.connections.cluster import is_cluster_client
+from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
 from vwo_celery.queue.scripts import Script, load
 
 #: Most calls in one round trip.
@@ -37,7 +38,7 @@ def run_all(client: Any, script: Script, calls: Sequence[Call]) -> Iterator[Any]
     """
     for start in range(0, len(calls), _CALLS):
         part = calls[start : start + _CALLS]
-        answers = _send(client, script, part)
+        answers = _send_to_living(client, _commands(script, part))
         if any(isinstance(answer, NoScriptError) for answer in answers):
             load(client, script.text)
             _send_again(client, script, part, answers)
@@ -48,7 +49,7 @@ def run_all(client: Any, script: Script, calls: Sequence[Call]) -> Iterator[Any]
 def _send_again(client: Any, script: Script, calls: Sequence[Call], answers: list[Any]) -> None:
     """Send those calls again, in place of their answers, for which the script was missing."""
     missing = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-    found = _send(client, script, [calls[number] for number in missing])
+    found = _send_to_living(client, _commands(script, [calls[number] for number in missing]))
     for number, answer in zip(missing, found, strict=True):
         answers[number] = answer
 
@@ -60,32 +61,96 @@ def _repeat(client: Any, script: Script, call: Call) -> Any:
         return exc
 
 
-def _send(client: Any, script: Script, calls: Sequence[Call]) -> list[Any]:
+def _commands(script: Script, calls: Sequence[Call]) -> list[Command]:
+    return [Command(each.keys[0], script.command(each.keys, each.arguments)) for each in calls]
+
+
+class Command(NamedTuple):
+    """One command, and the key by which a Cluster finds its node."""
+
+    key: str
+    words: tuple[Any, ...]
+
+
+def send_all(client: Any, commands: Sequence[Command], scripts: Sequence[Script]) -> list[Any]:
+    """Send commands, which may run twice, in one round trip; in a Cluster, in one for each node.
+
+    Args:
+        client: Any client of the queue.
+        commands: The commands, in the order in which a server runs them.
+        scripts: Scripts that each server is given before.
+
+    Returns:
+        The answers in their order, an error being one of them.
+
+    Raises:
+        redis.exceptions.RedisError: The server did not answer; of a Cluster, no node did.
+    """
+    answers = _send(client, commands, scripts)
+    for numbers in _same_error(answers, WORTH_A_NEW_CONNECTION).values():
+        # The slots may have gone to another node, as after a failover: redis-py asks where they are
+        # when a single command fails, and not when a pipeline does.
+        if not isinstance(_send_alone(client, commands[numbers[0]]), WORTH_A_NEW_CONNECTION):
+            found = _send(client, [commands[number] for number in numbers], scripts)
+            for number, answer in zip(numbers, found, strict=True):
+                answers[number] = answer
+    for number, answer in enumerate(answers):
+        if isinstance(answer, _NOT_RUN):
+            answers[number] = _send_alone(client, commands[number])
+            if isinstance(answers[number], NoScriptError):
+                load(client, *(each.text for each in scripts))
+                answers[number] = _send_alone(client, commands[number])
+    if answers and all(isinstance(answer, WORTH_A_NEW_CONNECTION) for answer in answers):
+        raise answers[0]
+    return answers
+
+
+def _same_error(answers: Sequence[Any], kinds: tuple[type[Exception], ...]) -> dict[int, list[int]]:
+    """The numbers of the answers that are one and the same error: all those of one node."""
+    found: dict[int, list[int]] = {}
+    for number, answer in enumerate(answers):
+        if isinstance(answer, kinds):
+            found.setdefault(id(answer), []).append(number)
+    return found
+
+
+def _send_alone(client: Any, command: Command) -> Any:
+    try:
+        return client.execute_command(*command.words)
+    except (RedisError, RedisClusterException) as exc:
+        return exc
+
+
+def _send_to_living(client: Any, commands: Sequence[Command]) -> list[Any]:
+    """Send commands to their nodes; raise if none of them answers."""
+    answers = _send(client, commands)
+    if answers and all(isinstance(answer, WORTH_A_NEW_CONNECTION) for answer in answers):
+        raise answers[0]
+    return answers
+
+
+def _send(client: Any, commands: Sequence[Command], scripts: Sequence[Script] = ()) -> list[Any]:
+    """Send commands; what a node of a Cluster that is away should have answered is its error."""
     if not is_cluster_client(client):
-        return _send_to(client, script, calls)
+        return _send_to(client, commands, scripts)
     answers: dict[int, Any] = {}
-    nodes = _by_node(getattr(client, "cluster", client), calls, answers)
-    failures = []
-    for node, numbers in nodes:
+    for node, numbers in _by_node(getattr(client, "cluster", client), commands, answers):
         try:
-            found = _send_to(node, script, [calls[number] for number in numbers])
+            found = _send_to(node, [commands[number] for number in numbers], scripts)
         except RedisError as exc:
-            failures.append(exc)
             found = [exc] * len(numbers)
         answers.update(zip(numbers, found, strict=True))
-    if failures and len(failures) == len(nodes):
-        raise failures[0]
-    return [answers[number] for number in range(len(calls))]
+    return [answers[number] for number in range(len(commands))]
 
 
 def _by_node(
-    cluster: Any, calls: Sequence[Call], answers: dict[int, Any]
+    cluster: Any, commands: Sequence[Command], answers: dict[int, Any]
 ) -> list[tuple[Any, list[int]]]:
-    """The numbers of the calls for each node; a slot that no node serves is an answer."""
+    """The numbers of the commands for each node; a slot that no node serves is an answer."""
     nodes: dict[str, tuple[Any, list[int]]] = {}
-    for number, call in enumerate(calls):
+    for number, command in enumerate(commands):
         try:
-            node = cluster.get_node_from_key(call.keys[0])
+            node = cluster.get_node_from_key(command.key)
         except (RedisError, RedisClusterException) as exc:
             answers[number] = exc
             continue
@@ -94,9 +159,13 @@ def _by_node(
     return list(nodes.values())
 
 
-def _send_to(client: Any, script: Script, calls: Sequence[Call]) -> list[Any]:
+def _send_to(client: Any, commands: Sequence[Command], scripts: Sequence[Script]) -> list[Any]:
     pipe = client.pipeline(transaction=False)
-    for call in calls:
-        pipe.execute_command(*script.command(call.keys, call.arguments))
-    found: list[Any] = pipe.execute(raise_on_error=False)
+    for script in scripts:
+        pipe.script_load(script.text)
+    for command in commands:
+        pipe.execute_command(*command.words)
+    found: list[Any] = pipe.execute(raise_on_error=False)[len(scripts) :]
+    if any(isinstance(answer, Exception) and is_demoted(answer) for answer in found):
+        client.connection_pool.disconnect(inuse_connections=False)  # they lead to the same server
     return found

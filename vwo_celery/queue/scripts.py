@@ -15,6 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
+import redis
 from redis.exceptions import NoScriptError, RedisError
 
 from vwo_celery.connections.cluster import ClusterClient
@@ -55,24 +56,35 @@ class Script(NamedTuple):
             return client.execute_command("EVAL", self.text, *command[2:])
 
 
-def load(client: Any, text: str) -> None:
-    """Load a script into the server, or into every master of a Cluster that answers.
+def load(client: Any, *texts: str) -> None:
+    """Load scripts into the server, or into every master of a Cluster that answers.
 
     Raises:
-        redis.exceptions.RedisError: No server took it.
+        redis.exceptions.RedisError: No server took them.
     """
     if not isinstance(client, ClusterClient):
-        client.script_load(text)
+        _load(client, texts)
         return
     failures = []
     nodes = client.masters()
     for _, node in nodes:
         try:
-            node.script_load(text)
+            _load(node, texts)
         except RedisError as exc:
             failures.append(exc)
     if nodes and len(failures) == len(nodes):
         raise failures[0]
+
+
+def _load(client: Any, texts: Sequence[str]) -> None:
+    if len(texts) == 1 or isinstance(client, redis.RedisCluster):
+        for text in texts:
+            client.script_load(text)
+        return
+    pipe = client.pipeline(transaction=False)  # in one round trip
+    for text in texts:
+        pipe.script_load(text)
+    pipe.execute()
 
 
 @cache

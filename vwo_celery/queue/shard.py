@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.answers import STORED, Pushed, Swept
 from vwo_celery.queue.batches import (
@@ -34,8 +32,6 @@ from vwo_celery.queue.scripts import load, script
 READ_PAGE_EVENTS = 1000
 #: Most batches that one call of the sweep script seals; the next call seals the others.
 _SWEEP_NAMES = 8
-#: Placeholder for `watched`: the sweep replaces it by the time when the shard last held something.
-_SEEN_LONG_AGO = 1
 #: Reason under which purged events are counted as dropped.
 PURGED = "purged"
 
@@ -120,8 +116,7 @@ class Shard:
 
     def load_push(self) -> None:
         """Load the scripts that store events into the server."""
-        load(self.client, self._enqueue.text)
-        load(self.client, script("append").text)
+        load(self.client, self._enqueue.text, script("append").text)
 
     def mark_is_kept(self, mark_id: str) -> bool:
         """Whether Redis still knows a producer's mark.
@@ -160,10 +155,6 @@ class Shard:
         with unavailable(f"turn of {k.name}"):
             keys = (k.meta, k.ready, k.leases, k.slots)
             return token, int(script("turn").run(self.client, keys, (token,)))
-
-    def add_watched(self, pipe: Any) -> None:
-        """Add to *pipe* the note that the sweep looks at this shard; an older note stays."""
-        pipe.hsetnx(self.keys.meta, "watched", _SEEN_LONG_AGO)
 
     @property
     def unwatch_keys(self) -> tuple[str, ...]:
@@ -354,12 +345,15 @@ class Shard:
             The name of the state's life. It is a new one after Redis forgot the shard; a caller
             that knew the old one has that noted.
         """
-        fields = [word for field in msgspec.structs.asdict(limits).items() for word in field]
-        if copy:
-            fields += ["registration", copy]
+        arguments = self.limit_arguments(limits, known_life, copy)
         with unavailable(f"limits of {self.keys.name}"):
-            arguments = (known_life, new_token(), *fields)
             return as_text(script("limit").run(self.client, (self.keys.meta,), arguments))
+
+    @staticmethod
+    def limit_arguments(limits: Limits, known_life: str, copy: bytes) -> tuple[Any, ...]:
+        """The arguments of limit.lua; see `set_limits`."""
+        more = ("registration", copy) if copy else ()
+        return (known_life, new_token(), *limits.fields(), *more)
 
     def registration_copy(self) -> bytes | None:
         """The copy of the registration that lies with the shard; None if it has none."""
