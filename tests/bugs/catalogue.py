@@ -9,6 +9,7 @@ _SENTINEL = "integration/connections/test_sentinel.py"
 _LARGE = "integration/delivering/test_too_large.py"
 _REFUSED = "integration/delivering/test_refused.py"
 _SHARED = "integration/connections/test_shared_clients.py"
+_SPOOL = "integration/spool"
 _DECLINING = "integration/delivering/test_declining.py"
 
 BUGS: tuple[Bug, ...] = (
@@ -786,5 +787,49 @@ BUGS: tuple[Bug, ...] = (
         "it starts a drainer and waits for it", "spool/drainer.py",
         "if not is_finalizing() and place.take():", "if place.take():",
         "integration/producing/test_interpreter_end.py -k without_redis",
+    ),
+    # -- the spool's files
+    Bug(
+        "a process that stands still in a write of the spool holds up no other",
+        "a file that is kept locked is tried again", "spool/spool.py",
+        "                self._leave(file)\n", "",
+        f"{_SPOOL}/test_spool_policies.py -k kept_locked",
+    ),
+    Bug(
+        "a drain that stands still is taken over",
+        "the lock of a drain never ends", "spool/locks.py",
+        "unix_ms() // _PERIOD_MS", "0",
+        f"{_SPOOL}/test_spool_frozen.py -k taken_over",
+    ),
+    Bug(
+        "a drainer that was overtaken changes nothing",
+        "it unmarks the page that another is sending", "spool/spool_file.py",
+        "        if db.execute(_TAKEN_BY).fetchone() != (page.taking,):", "        if False:",
+        f"{_SPOOL}/test_spool_file.py -k overtaken",
+    ),
+    Bug(
+        "no event goes into a spool file that was deleted",
+        "a transaction does not look for its file", "spool/database.py",
+        "if writing and self._inode != _inode(self.path):", "if False:",
+        f"{_SPOOL}/test_spool_file.py -k was_deleted",
+    ),
+    Bug(
+        "a spool that others may write is not used",
+        "the folder's mode is not looked at", "spool/trust.py",
+        "if found.st_mode & _WRITABLE_BY_OTHERS:", "if False:",
+        f"{_SPOOL}/test_spool_trust.py -k fsGroup",
+    ),
+    Bug(
+        "links of the spool are not followed",
+        "a file is judged by what it leads to", "spool/trust.py",
+        "    found = os.lstat(path)\n", "    found = os.stat(path)\n",
+        f"{_SPOOL}/test_spool_trust.py -k 'left_alone and link'",
+    ),
+    Bug(
+        "a wait ends though a test freezes time",
+        "it is measured by the clock that is frozen", "clocks.py",
+        "return time.monotonic() if _STEADY is None else time.clock_gettime(_STEADY)",
+        "return time.monotonic()",
+        "integration/producing/test_frozen_time.py -k flush_events",
     ),
 )  # fmt: skip

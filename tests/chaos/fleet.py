@@ -224,6 +224,10 @@ class Fleet:
             process.stop()
         self.applications.clear()
 
+    def spool_files(self) -> list[Path]:
+        """Spool files of the applications."""
+        return sorted((self._run_folder / "spool").glob("*.sqlite3"))
+
     def start_worker(self, **env: str) -> None:
         """Start the worker, and return when it accepts tasks."""
         self.worker = self.installation.worker(f"--pool={self.kit.pool}", **env)

@@ -103,7 +103,7 @@ def test_a_spool_file_keeps_its_name() -> None:
     """A spool file keeps its name, spelled out here."""
     files = spool_files("/spool", "vwo", address_of("redis://localhost:6379/0"))
 
-    assert files.database == "/spool/vwo-c12b0dd6024c.sqlite3"
+    assert files.pattern == "/spool/vwo-c12b0dd6024c*.sqlite3"
 
 
 @pytest.mark.parametrize(

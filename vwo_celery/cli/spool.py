@@ -6,8 +6,6 @@ Both concern the host they run on, and the Redis and namespace they are given. I
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from vwo_celery.cli.documents import print_json
@@ -47,7 +45,8 @@ def show(context: click.Context) -> None:
     if session.json:
         print_json(
             {
-                "path": found.files.database,
+                "path": found.files.pattern,
+                "files": found.paths(),
                 "events": sum(each.events for each in contents),
                 "used_bytes": found.used_bytes(),
                 "max_bytes": found.max_bytes,
@@ -55,9 +54,11 @@ def show(context: click.Context) -> None:
             }
         )
         return
-    say(f"{found.files.database}, {size(found.used_bytes())} of {size(found.max_bytes)} used")
+    say(f"{found.files.pattern}, {size(found.used_bytes())} of {size(found.max_bytes)} used")
+    for why in found.refused():
+        say(why, "yellow")
     if not contents:
-        say("it holds nothing" if os.path.exists(found.files.database) else "it was never needed")
+        say("it holds nothing")
         return
     now = unix_ms()
     columns = (

@@ -1,9 +1,10 @@
-"""The spool's SQLite database: made, opened, closed before a fork, and put aside if it is damaged.
+"""The SQLite database of a spool file: opened, closed before a fork, put aside if damaged.
 
 Beneath the spool. WAL with synchronous=NORMAL: a commit outlives a SIGKILL of every process here,
-but is not fsynced, so a power cut may lose the last moments. A new file is made under another name
-and then linked to its own, so a process that dies leaves no half-made database. SQLite's locks do
-not survive a fork, so each connection is closed before one, and opened again at the next use.
+but is not fsynced, so a power cut may lose the last moments. An empty file is deleted inside a
+transaction, and every transaction sees whether its file is still there, so nothing is written into
+a file that is gone. SQLite's locks do not survive a fork, so each connection is closed before one,
+and opened again at the next use.
 
 A signal handler, a `__del__` or another greenlet may come here in the middle of a transaction of
 its own thread, which cannot go on before it returns. It ends that transaction, which changes
@@ -15,36 +16,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 import weakref
 from _thread import RLock  # in C, also under gevent, whose own is taken in steps
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, partial, wraps
 from typing import ParamSpec, TypeVar
-from urllib.parse import quote
-from uuid import uuid4
 
+from vwo_celery.clocks import unix_ms
 from vwo_celery.errors import SpoolUnavailable
 from vwo_celery.logs import log
-from vwo_celery.spool.files import FILE_MODE, SpoolFiles
+from vwo_celery.spool.tables import check_version, open_sqlite
+from vwo_celery.spool.trust import SUFFIXES, check_file, check_folder
 
-#: Version of the tables below; a file with a higher one is left alone.
-SCHEMA_VERSION = 1
-_SCHEMA = f"""
-CREATE TABLE queues (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, registration BLOB NOT NULL);
-CREATE TABLE events (
-    id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, spooled_ms INTEGER NOT NULL,
-    shard INTEGER, mark TEXT, sequence INTEGER, life TEXT, text BLOB NOT NULL
-);
-CREATE INDEX events_of_queue ON events (queue);
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
-#: Suffixes of a database's files, in the order in which they are renamed. The WAL comes first:
-#: SQLite would replay a stale WAL into a new database of the same name.
-_SUFFIXES = ("-shm", "-wal", "")
 _WAL_KEPT_BYTES = 2**22
-_FREED_AT_ONCE_PAGES = 1000
 #: Longest wait of a fork for a transaction that is under way.
 _FORK_WAIT_SECONDS = 1.0
 #: Most times that a transaction begins which others of its own thread keep ending.
@@ -58,8 +43,16 @@ class SpoolBusy(SpoolUnavailable):
     """Other threads or processes wrote for longer than the caller could wait."""
 
 
+class ThreadsBusy(SpoolBusy):
+    """Other threads of this process wrote for too long, so its disk is slow."""
+
+
 class SpoolDamaged(SpoolUnavailable):
-    """The file was damaged and has been put aside; the next call starts a new one."""
+    """The file was damaged and has been put aside."""
+
+
+class SpoolGone(SpoolUnavailable):
+    """The file was drained and deleted, or moved away; nothing is changed."""
 
 
 class SpoolInterrupted(SpoolBusy):
@@ -80,10 +73,10 @@ def begins_again(method: Callable[Arguments, Answer]) -> Callable[Arguments, Ans
 
 
 class Database:
-    """One connection to a spool's file, opened at the first use; safe under threads and forks.
+    """One connection to a spool file, opened at the first use; safe under threads and forks.
 
     Args:
-        files: The spool's files.
+        path: The spool file.
         checkpoint_pages: Number of WAL pages from which a commit copies them into the database,
             which can take long.
 
@@ -91,8 +84,8 @@ class Database:
         opened: Number of connections opened so far.
     """
 
-    def __init__(self, files: SpoolFiles, *, checkpoint_pages: int) -> None:
-        self.files = files
+    def __init__(self, path: str, *, checkpoint_pages: int) -> None:
+        self.path = path
         self._checkpoint_pages = checkpoint_pages
         self._connection: sqlite3.Connection | None = None
         self._inode = self.opened = 0
@@ -112,16 +105,17 @@ class Database:
 
         Raises:
             SpoolInterrupted: See `begins_again`.
+            SpoolGone: There is no such file any more.
             SpoolUnavailable: The file cannot be used, or others wrote for too long; nothing is
                 changed.
         """
         if not self._lock.acquire(timeout=timeout_seconds):
-            raise SpoolBusy(f"{doing}: other threads wrote to the spool for too long")
+            raise ThreadsBusy(f"{doing}: other threads wrote to the spool for too long")
         db = None
         try:
             self._end_interrupted()
             db = self._open(timeout_seconds)
-            db.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+            self._begin(db, doing, writing=writing)
             yield db
             db.execute("COMMIT")
         except (sqlite3.Error, OSError) as exc:
@@ -142,6 +136,11 @@ class Database:
         finally:
             self._lock.release()
 
+    def _begin(self, db: sqlite3.Connection, doing: str, *, writing: bool) -> None:
+        db.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+        if writing and self._inode != _inode(self.path):  # deleted while this one waited
+            raise SpoolGone(f"{doing}: {self.path} is gone")
+
     def _end_interrupted(self) -> None:
         """End the transaction that this call interrupted in its own thread, if there is one."""
         connection = self._connection
@@ -154,22 +153,22 @@ class Database:
 
     def checkpoint(self) -> None:
         """Copy the WAL into the database, without holding up writers."""
-        self._run("wal_checkpoint(PASSIVE)")
-
-    def shrink(self) -> None:
-        """Give free space back to the disk, in small steps between which others can write."""
-        while self._run(f"incremental_vacuum({_FREED_AT_ONCE_PAGES})"):
-            pass
-        self._run("wal_checkpoint(TRUNCATE)")
-
-    def _run(self, pragma: str) -> bool:
-        """Run a pragma that may fail, outside of a transaction; whether free pages are left."""
         with self._lock, suppress(sqlite3.Error):
             if self._connection is not None and not self._is_inherited:
-                # Not execute(), which ends incremental_vacuum after its first page.
-                self._connection.executescript(f"PRAGMA {pragma}")
-                return bool(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
-        return False
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def delete(self) -> None:
+        """Delete the file, inside a transaction that writes."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+    def forget(self) -> None:
+        """Close the connection of a file that was deleted, and delete what SQLite kept beside it."""
+        with self._lock:
+            self.close()
+            for suffix in SUFFIXES[1:]:  # of a name that is never used again
+                with suppress(OSError):
+                    os.unlink(self.path + suffix)
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""
@@ -184,17 +183,25 @@ class Database:
                 "this process was forked while the spool was open, and without Python's fork hooks; "
                 "its parent must not enqueue before it forks"
             )
-        if self._connection is not None and self._inode != _inode(self.files.database):
+        if self._connection is not None and self._inode != _inode(self.path):
             self.close()  # the file was moved or deleted
         if self._connection is None:
-            self._inode = _inode(self.files.database)
-            connection = _connect(self.files, self._checkpoint_pages)
+            self._check()
+            connection = _connect(self.path, self._checkpoint_pages, timeout_seconds)
             if self._connection is not None:  # opened by a call that interrupted this one
                 self._connection.close()
-            self._connection, self._inode = connection, _inode(self.files.database)
+            self._connection, self._inode = connection, _inode(self.path)
             self._pid, self.opened = os.getpid(), self.opened + 1
         self._connection.execute(f"PRAGMA busy_timeout = {max(1, int(1000 * timeout_seconds))}")
         return self._connection
+
+    def _check(self) -> None:
+        try:
+            check_folder(os.path.dirname(self.path))
+            check_file(self.path)
+        except (FileNotFoundError, NotADirectoryError) as exc:
+            raise SpoolGone(f"{self.path} is gone") from exc
+        self._inode = _inode(self.path)
 
     @property
     def _is_inherited(self) -> bool:
@@ -208,22 +215,22 @@ class Database:
     def _explained(self, doing: str, exc: Exception) -> SpoolUnavailable:
         if _is_damage(exc):
             self._put_aside(exc)
-            return SpoolDamaged(f"{doing}: {self.files.database} was damaged: {exc}")
+            return SpoolDamaged(f"{doing}: {self.path} was damaged: {exc}")
         if "locked" in str(exc):
-            return SpoolBusy(
-                f"{doing}: other processes wrote to {self.files.database} for too long"
-            )
+            return SpoolBusy(f"{doing}: other processes wrote to {self.path} for too long")
         self.close()  # another connection may work
-        return SpoolUnavailable(f"{doing}: {self.files.database}: {exc}")
+        if not _inode(self.path):
+            return SpoolGone(f"{doing}: {self.path} is gone")
+        return SpoolUnavailable(f"{doing}: {self.path}: {exc}")
 
     def _put_aside(self, exc: Exception) -> None:
         """Keep a damaged file under another name, so that the next event starts a new one."""
         self.close()
-        path = self.files.database
+        path = self.path
         if self._inode != _inode(path):
             return  # another process has put it aside
-        aside = f"{path}.damaged-{time.time_ns() // 1_000_000}"
-        for suffix in _SUFFIXES:
+        aside = f"{path}.damaged-{unix_ms()}"
+        for suffix in SUFFIXES:
             with suppress(OSError):
                 os.rename(path + suffix, aside + suffix)
         log.error(
@@ -293,12 +300,11 @@ def _inode(path: str) -> int:
         return 0
 
 
-def _connect(files: SpoolFiles, checkpoint_pages: int) -> sqlite3.Connection:
-    if not os.path.exists(files.database):
-        _make(files)
-    db = _sqlite(files.database)
+def _connect(path: str, checkpoint_pages: int, timeout_seconds: float) -> sqlite3.Connection:
+    db = open_sqlite(path)
     try:
-        _check_version(files, db.execute("PRAGMA user_version").fetchone()[0])
+        db.execute(f"PRAGMA busy_timeout = {max(1, int(1000 * timeout_seconds))}")
+        check_version(path, db)
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}").fetchall()
         db.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}").fetchall()
@@ -306,51 +312,6 @@ def _connect(files: SpoolFiles, checkpoint_pages: int) -> sqlite3.Connection:
         db.close()
         raise
     return db
-
-
-def _check_version(files: SpoolFiles, version: int) -> None:
-    if version > SCHEMA_VERSION:
-        raise SpoolUnavailable(
-            f"the spool {files.database} was written by a newer release, and is left alone; run that "
-            "release to drain it, or name another spool_dir"
-        )
-    if version < SCHEMA_VERSION:
-        raise sqlite3.DatabaseError("file is not a database of a spool")
-
-
-def _make(files: SpoolFiles) -> None:
-    files.make_folder()
-    path = f"{files.database}.new-{uuid4().hex}"
-    # Closed to other users; SQLite gives the WAL and its index the same mode.
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
-    try:
-        db = _sqlite(path)
-        db.execute("PRAGMA synchronous = OFF")  # the file is still empty, and a request waits
-        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        db.execute("PRAGMA journal_mode = WAL").fetchall()
-        db.executescript(_SCHEMA)
-        db.close()
-        _give_name(path, files.database)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(path)
-
-
-def _give_name(path: str, name: str) -> None:
-    """Link the new file to its final name, unless another process was quicker."""
-    try:
-        os.link(path, name)
-    except FileExistsError:
-        return
-    except OSError:  # a file system without hard links
-        if not os.path.exists(name):
-            os.rename(path, name)
-
-
-def _sqlite(path: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"file:{quote(path)}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
-    )
 
 
 def _is_damage(exc: Exception) -> bool:

@@ -1,14 +1,16 @@
 """A drain: the pages of this host's spool go to Redis, in order, and each is stored once.
 
-Stage 1 of an event's way, delayed. Any process may do it that holds the drain lock. A page is
-pushed under its mark on disk. After a queue's last page its open events are sealed at once, since
-events that have waited for Redis shall not wait for a batch to fill too. Only then is the page
-removed: if the process dies before that, the next drainer repeats the page, and Redis stores it
-once.
+Stage 1 of an event's way, delayed. Any process may do it, for a file at a time whose lock it holds;
+the lock ends after some seconds, so that one that stands still holds up nobody. A page is pushed
+under its mark on disk, so two drainers may do the same page. After a queue's last page in a file
+its open events are sealed at once, since events that have waited for Redis shall not wait for a
+batch to fill too. Only then is the page removed: if the process dies before that, the next drainer
+repeats the page, and Redis stores it once.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -21,6 +23,7 @@ from vwo_celery.connections.errors import (
     log_unforeseen,
 )
 from vwo_celery.errors import QueueUnavailable, SpoolUnavailable
+from vwo_celery.forks import PerProcess
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.answers import (
     DUPLICATE,
@@ -31,14 +34,18 @@ from vwo_celery.queue.answers import (
     Pushed,
 )
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.marks import uptime_seconds
 from vwo_celery.queue.parts import part_of
 from vwo_celery.queue.pushes import PUSH_EVENTS, Push, names_needed, send_again
 from vwo_celery.queue.sweeping import tell_workers
 from vwo_celery.spool.breaker import longest_pause_seconds
-from vwo_celery.spool.files import DrainLock
+from vwo_celery.spool.locks import locks_at, place_of_draining
 from vwo_celery.spool.pages import Page
 from vwo_celery.spool.spool import Spool
+from vwo_celery.spool.spool_file import PageTaken
 
+#: Longest wait for other writers of a file; those of other files wait meanwhile.
+_TAKE_TIMEOUT_SECONDS = 0.5
 _STORED = (STORED, DUPLICATE)
 
 
@@ -46,9 +53,9 @@ class Step(NamedTuple):
     """The result of one step of a drain.
 
     Attributes:
-        state: "moved": a page went to Redis; "empty"; "elsewhere": another drainer holds the lock;
-            "waiting": the remaining pages belong to queues that Redis refuses at the moment;
-            "unavailable": Redis or the spool cannot be used.
+        state: "moved": a page went to Redis; "empty"; "elsewhere": another drainer is at work;
+            "waiting": the remaining pages belong to queues that Redis refuses at the moment, or are
+            in files that cannot be used; "unavailable": Redis cannot be used.
         events: Number of events moved.
         reason: Why the spool is not empty, "" for none.
     """
@@ -63,7 +70,6 @@ class Drain:
 
     Args:
         spool: The spool to drain.
-        lock: The lock that every drainer of that spool takes.
         open_fleet: Returns the queues in Redis, through a client that waits longer than a request
             may.
         clock: Seconds, from any start.
@@ -72,17 +78,18 @@ class Drain:
     def __init__(
         self,
         spool: Spool,
-        lock: DrainLock,
         open_fleet: Callable[[], Fleet],
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._spool = spool
-        self._lock = lock
+        self._locks = locks_at(spool.files.lock)
+        self._turn = PerProcess(threading.Lock)  # keeps out this process' other threads
         self._open_fleet = open_fleet
         self._clock = clock
         self._redis_answers = False
         self._most_events: dict[str, int] = {}
         self._waiting: dict[str, tuple[int, float, str]] = {}
+        self._resting: dict[str, tuple[int, float, str]] = {}
 
     @property
     def holds_something(self) -> bool:
@@ -94,13 +101,16 @@ class Drain:
         try:
             if not self._spool.holds_something:
                 return Step("empty")
-            if not self._lock.acquire():
-                return Step("elsewhere", reason="another process drains it")
+            turn = self._turn.get()
+            if not turn.acquire(blocking=False):
+                return Step("elsewhere", reason="another thread drains it")
             try:
                 return self._step()
             finally:
-                self._lock.release()
-        except (SpoolUnavailable, QueueUnavailable) as exc:
+                turn.release()
+        except SpoolUnavailable as exc:
+            return Step("waiting", reason=str(exc))
+        except QueueUnavailable as exc:
             self._redis_answers = False
             return Step("unavailable", reason=str(exc))
         except Exception as exc:
@@ -113,13 +123,53 @@ class Drain:
         self._spool.checkpoint()
 
     def _step(self) -> Step:
-        now = self._clock()
         self._check_redis()
+        left = []
+        for path in self._spool.paths():
+            step = self._step_of(path)
+            if step.state == "moved":
+                return step
+            if step.state != "empty":
+                left.append(step)
+        if not left:
+            return Step("empty")
+        reason = "; ".join(dict.fromkeys(step.reason for step in left))
+        is_elsewhere = all(step.state == "elsewhere" for step in left)
+        return Step("elsewhere" if is_elsewhere else "waiting", reason=reason)
+
+    def _step_of(self, path: str) -> Step:
+        """Move a page of one file, under its lock; a file that cannot be used rests for a while."""
+        failures, until, why = self._resting.get(path, (0, 0.0, ""))
+        if until > self._clock():
+            return Step("waiting", reason=why)
+        place = place_of_draining(path)
+        if not self._locks.acquire(place):
+            return Step("elsewhere", reason="another process drains it")
+        try:
+            step = self._step_in(path)
+        except PageTaken as exc:
+            return Step("elsewhere", reason=str(exc))
+        except SpoolUnavailable as exc:
+            until = self._clock() + longest_pause_seconds(failures + 1)
+            self._resting[path] = failures + 1, until, str(exc)
+            return Step("waiting", reason=str(exc))
+        finally:
+            self._locks.release(place)
+        self._resting.pop(path, None)
+        return step
+
+    def _step_in(self, path: str) -> Step:
+        now = self._clock()
         waiting = {queue: why for queue, (_, until, why) in self._waiting.items() if until > now}
-        page = self._spool.take(skip=waiting, most_events=self._most_events)
+        page = self._spool.take(
+            skip=waiting,
+            most_events=self._most_events,
+            path=path,
+            timeout_seconds=_TAKE_TIMEOUT_SECONDS,
+        )
         if page is not None:
             return self._move(page)
-        if not waiting and self._spool.tidy():
+        if self._spool.tidy(path):
             return Step("empty")
         return Step("waiting", reason="; ".join(waiting.values()) or "a queue cannot be read")
 
@@ -212,7 +262,14 @@ class Drain:
 
 
 def _send(fleet: Fleet, page: Page) -> tuple[Push, Pushed]:
-    """Send a page under its mark; return the push and its answer."""
+    """Send a page under its mark; return the push and its answer.
+
+    Raises:
+        PageTaken: This process stood still for so long that another has taken the page, and Redis
+            may forget its mark.
+    """
+    if uptime_seconds() - page.taken_at > page.mark.ttl_seconds / 2:
+        raise PageTaken("another drainer has taken the page, since this one stood still")
     shard = fleet.shard(page.queue, page.sent.shard)
     names = names_needed(page.registration.limits, page.encoded)
     push = Push(shard, page.mark, page.encoded, names, spooled=True)

@@ -1,8 +1,8 @@
 """The fallback for events that Redis does not take: breaker, spool and drainer working together.
 
 Beside stage 1 of an event's way. A process has one `Fallback` for each Redis, namespace and folder,
-shared by its queues: a Redis in trouble is in trouble for all of them, and a file has one drainer
-at a time. If the process dies, spooled events are on disk for any other process of this host.
+shared by its queues: a Redis in trouble is in trouble for all of them. If the process dies, spooled
+events are on disk for any other process of this host.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from vwo_celery.spool.breaker import Breakers
 from vwo_celery.spool.database import SpoolBusy
 from vwo_celery.spool.drain import Drain
 from vwo_celery.spool.drainer import Drainer
-from vwo_celery.spool.files import address_of, drain_lock, spool_files
+from vwo_celery.spool.files import address_of, spool_files
 from vwo_celery.spool.pages import Sent
 from vwo_celery.spool.spool import Spool
 
@@ -73,7 +73,7 @@ class Fallback:
             files = spool_files(settings.spool_dir, settings.namespace, address)
             most = settings.max_spool_bytes
             self.spool = Spool(files, max_bytes=most, for_requests=True)
-            self._drain = Drain(Spool(files, max_bytes=most), drain_lock(files), self.open_fleet)
+            self._drain = Drain(Spool(files, max_bytes=most), self.open_fleet)
             self._drainer = Drainer(self._drain, self._breakers, weakref.WeakMethod(self._probe))
 
     # -- within a request
@@ -153,7 +153,7 @@ class Fallback:
             self.breaker_at(part).open(monotonic())
 
     def look(self, *, now_and_then: bool = True) -> None:
-        """Start the drainer if any process has spooled something; costs one `stat`.
+        """Start the drainer if any process has spooled something; costs a listing of the folder.
 
         Args:
             now_and_then: Whether to do nothing shortly after the last look.
@@ -199,7 +199,7 @@ class Fallback:
             drained += step.events
             watch(drained)
             if step.state == "empty":
-                return DrainResult(drained)
+                return self._left(drained, "")
             hopeless = give_up and step.state in {"unavailable", "waiting"}
             if hopeless or monotonic() >= deadline:
                 return self._left(drained, step.reason)

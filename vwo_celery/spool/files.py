@@ -1,81 +1,109 @@
-"""The files of a spool on this host: one set for each Redis and namespace.
+"""The files of a spool on this host: one set for each Redis and namespace, a file for each writer.
 
-Beneath the spool. All processes of a host that use the same Redis and namespace share one spool,
-and any of them drains it. Its name holds a digest of the Redis address without the password, so a
-spool filled under a wrong password is drained under the right one. Only the user may read the
-folder, since the files hold the SDK key. If a process dies, the kernel frees the drain lock that it
-held; the files stay.
+Beneath the spool. Each process that spools fills a file of its own, so that one that stands still
+in a write holds up no other; any process drains any of them, and deletes it once it is empty. So a
+spool holds something if it has a file: to know that costs a listing of the folder. A file that an
+operator puts there is drained like any other, if its name begins and ends like theirs. The names
+hold a digest of the Redis address without the password, so a spool filled under a wrong password is
+drained under the right one. The files hold the SDK key; see `trust`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import threading
+import re
 from typing import Any, NamedTuple
 
+from vwo_celery.clocks import unix_ms
 from vwo_celery.errors import SpoolUnavailable
-from vwo_celery.forks import PerProcess
+from vwo_celery.queue.keys import new_token
 from vwo_celery.settings.redis_url import RedisUrl, address_of_server
+from vwo_celery.spool.locks import HAS_LOCKS
+from vwo_celery.spool.trust import SUFFIXES, make_folder, try_folder
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-_FOLDER_MODE, FILE_MODE = 0o700, 0o600
+_ENDING = ".sqlite3"
 
 
 class SpoolFiles(NamedTuple):
-    """The files of one spool."""
+    """The files of one spool: what their paths begin with."""
 
-    database: str
-    pending: str
-    lock: str
+    stem: str
 
     @property
     def folder(self) -> str:
         """Folder of the files."""
-        return os.path.dirname(self.database)
+        return os.path.dirname(self.stem)
 
-    def make_folder(self) -> None:
-        """Make the folder, closed to other users, unless it exists.
+    @property
+    def pattern(self) -> str:
+        """Their paths, as a shell writes several of them."""
+        return f"{self.stem}*{_ENDING}"
+
+    @property
+    def lock(self) -> str:
+        """Path of the file whose bytes are locked; see `locks`."""
+        return f"{self.stem}.lock"
+
+    def paths(self) -> list[str]:
+        """The spool files there are, oldest first.
 
         Raises:
-            SpoolUnavailable: The folder cannot be made, or this system has no POSIX file locks.
+            SpoolUnavailable: The folder cannot be read.
         """
-        if fcntl is None:
+        try:
+            names = os.listdir(self.folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as exc:
+            raise SpoolUnavailable(f"the folder {self.folder} cannot be read: {exc}") from exc
+        stem, ending = map(re.escape, (os.path.basename(self.stem), _ENDING))
+        ours = re.compile(rf"{stem}(\..*)?{ending}")  # others may share the folder
+        return [os.path.join(self.folder, name) for name in sorted(filter(ours.fullmatch, names))]
+
+    def new_path(self) -> str:
+        """A path for a new spool file: such a name sorts by age, and is never used again."""
+        return f"{self.stem}.{unix_ms():012x}-{new_token()[:12]}{_ENDING}"
+
+    def make_folder(self) -> None:
+        """Make the folder, closed to other users, unless it exists; check who may use it.
+
+        Raises:
+            SpoolUnavailable: It cannot be made or trusted, or this system has no POSIX file locks.
+        """
+        if not HAS_LOCKS:
             raise SpoolUnavailable(
                 "the spool needs POSIX file locks, which this system does not have; "
                 "set spool_dir to nothing"
             )
-        try:
-            os.makedirs(self.folder, mode=_FOLDER_MODE, exist_ok=True)
-        except OSError as exc:
-            raise SpoolUnavailable(f"the folder {self.folder} cannot be made: {exc}") from exc
+        make_folder(self.folder)
 
     @property
     def hindrance(self) -> str:
-        """Reason why this user could not keep events here, "" for none; changes nothing."""
-        folder = self.folder
-        while folder != os.path.dirname(folder) and not os.path.exists(folder):
-            folder = os.path.dirname(folder)
-        if not os.path.isdir(folder):
-            return f"{folder} is no folder"
-        if not os.access(folder, os.W_OK | os.X_OK):
-            return f"{folder} may not be written by this user"
+        """Reason why this user could not keep events here, "" for none; leaves no trace."""
+        try:
+            try_folder(self.folder)
+        except SpoolUnavailable as exc:
+            return str(exc)
         return ""
-
-    @property
-    def hold_something(self) -> bool:
-        """Whether the spool may hold events; costs one `stat`."""
-        return os.path.exists(self.pending)
 
 
 def spool_files(spool_dir: str, namespace: str, address: str) -> SpoolFiles:
     """Return the files for one namespace of the Redis at *address*, see `address_of`."""
     digest = hashlib.sha256(address.encode()).hexdigest()[:12]
-    stem = os.path.join(spool_dir, f"{namespace}-{digest}")
-    return SpoolFiles(f"{stem}.sqlite3", f"{stem}.pending", f"{stem}.lock")
+    return SpoolFiles(os.path.join(spool_dir, f"{namespace}-{digest}"))
+
+
+def bytes_on_disk(path: str) -> int:
+    """Size of a spool file with its log; 0 if it is gone."""
+    return sum(_size(path + suffix) for suffix in SUFFIXES[:2])
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def address_of(url: str, client: Any = None) -> str:
@@ -90,60 +118,3 @@ def address_of(url: str, client: Any = None) -> str:
     if options is not None and not hasattr(pool, "service_name"):
         return address_of_server(options)
     return ("" if client is None else "given ") + RedisUrl.parse(url).address()
-
-
-class DrainLock:
-    """A lock that at most one drainer of a spool holds, over all processes. Made by `drain_lock`.
-
-    A POSIX record lock (`fcntl.lockf`): the kernel frees it when the process dies, and a forked
-    child does not inherit it, as it would a lock of `flock`. The process also loses it by closing
-    any descriptor of the file, so there is one DrainLock for a file in a process.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._inside = PerProcess(threading.Lock)  # keeps out this process' other threads
-        self._descriptor = -1
-
-    def acquire(self) -> bool:
-        """Take the lock unless another thread or process holds it; whether it was taken.
-
-        Raises:
-            SpoolUnavailable: The lock file cannot be opened.
-        """
-        inside = self._inside.get()
-        if not inside.acquire(blocking=False):
-            return False
-        try:
-            locked = self._lock_file()
-        except OSError as exc:
-            inside.release()
-            raise SpoolUnavailable(f"the lock {self._path} cannot be used: {exc}") from exc
-        if not locked:
-            inside.release()
-        return locked
-
-    def _lock_file(self) -> bool:
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            os.close(self._descriptor)
-            return False
-        except OSError:
-            os.close(self._descriptor)
-            raise
-        return True
-
-    def release(self) -> None:
-        """Release the lock."""
-        os.close(self._descriptor)
-        self._inside.get().release()
-
-
-_drain_locks: dict[str, DrainLock] = {}
-
-
-def drain_lock(files: SpoolFiles) -> DrainLock:
-    """Return this process' only drain lock for a spool."""
-    return _drain_locks.setdefault(files.lock, DrainLock(files.lock))

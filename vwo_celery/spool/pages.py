@@ -44,6 +44,9 @@ class Page(msgspec.Struct, frozen=True):
         place: Queue row, first and last event row in the file.
         is_new: Whether this take marked the page, so nobody has sent it before.
         sending: Tells this sending from earlier ones, see `Mark`.
+        path: The spool file that it is in.
+        taking: Tells this take from those of other drainers.
+        taken_at: Time of the take, see `uptime_seconds`.
     """
 
     registration: Registration
@@ -54,6 +57,9 @@ class Page(msgspec.Struct, frozen=True):
     place: tuple[int, int, int]
     is_new: bool = False
     sending: str = ""
+    path: str = ""
+    taking: str = ""
+    taken_at: float = 0.0
 
     @property
     def queue(self) -> str:
@@ -74,6 +80,15 @@ class Content(msgspec.Struct, frozen=True):
     events: int
     bytes: int
     oldest_ms: int
+
+    def __add__(self, other: Content) -> Content:
+        """The queue's share of two files."""
+        return Content(
+            self.queue,
+            self.events + other.events,
+            self.bytes + other.bytes,
+            min(self.oldest_ms, other.oldest_ms),
+        )
 
 
 def read_page(

@@ -1,74 +1,60 @@
-"""The spool: one SQLite file on this host that holds events while Redis does not take them.
+"""The spool: the files of one Redis and namespace that hold events while Redis does not take them.
 
-Beside stage 1; owns the file. Each method is one transaction, so the process may die at any point:
-events for which `put` has returned outlive a SIGKILL of every process here. A page gets its
-idempotency mark on disk before it is sent, and is removed once Redis has it; if it is taken again,
-Redis stores it once. A `.pending` file beside the database shows that it holds something, so an
-idle process need not open it.
+Beside stage 1; nothing is lost if the process dies, see `spool_file`. A process fills a file of its
+own, which it makes, or takes over from one that has ended. Where its file is kept locked, as by a
+process that stands still, it goes on in a new one. All files together are bounded, counted and
+drained; each is deleted once it is empty.
 """
 
 from __future__ import annotations
 
 import os
-import random
-import sqlite3
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TypeVar
 
-import msgspec
-
-from vwo_celery.clocks import unix_ms
-from vwo_celery.errors import SpoolFull
+from vwo_celery.clocks import monotonic
+from vwo_celery.errors import SpoolFull, SpoolUnavailable
 from vwo_celery.logs import seldom
-from vwo_celery.queue import registry
-from vwo_celery.queue.keys import new_token
-from vwo_celery.queue.pushes import PUSH_EVENTS
-from vwo_celery.queue.registration import UNREADABLE, Registration
-from vwo_celery.spool.database import Database, SpoolDamaged, begins_again, used_bytes
-from vwo_celery.spool.files import FILE_MODE, SpoolFiles
-from vwo_celery.spool.pages import Content, Page, Sent, read_page
+from vwo_celery.queue.registration import Registration
+from vwo_celery.spool.database import (
+    SpoolBusy,
+    SpoolDamaged,
+    SpoolGone,
+    ThreadsBusy,
+)
+from vwo_celery.spool.files import SpoolFiles, bytes_on_disk
+from vwo_celery.spool.locks import locks_at, place_of_filling
+from vwo_celery.spool.pages import Content, Page, Sent
+from vwo_celery.spool.spool_file import SpoolFile, size_of
+from vwo_celery.spool.tables import make_database
+from vwo_celery.spool.trust import FileLeftAlone, check_file, check_folder
 from vwo_celery.text.amounts import size
 
+Found = TypeVar("Found")
+
 #: Longest wait for other writers, where no request waits.
-LOCK_TIMEOUT_SECONDS = 5.0
+LOCK_TIMEOUT_SECONDS = 2.0
 #: Size of the WAL in pages from which a commit copies it into the database: higher for requests,
 #: since the drainer can copy it while no request waits.
-_CHECKPOINT_OF_REQUESTS_PAGES, _CHECKPOINT_PAGES = 4000, 1000
-#: Approximate size of a row besides its event.
-_ROW_BYTES = 64
+_CHECKPOINT_OF_REQUESTS_PAGES, _CHECKPOINT_PAGES = 2000, 1000
 #: Least space that `make_room` frees: this part of the capacity, and this many bytes.
 _ROOM_SHARE, _LEAST_ROOM_BYTES = 100, 16_384
-
-_ADD = (
-    "INSERT INTO events (queue, spooled_ms, shard, mark, sequence, life, text) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
-_QUEUES_BY_AGE = (
-    "SELECT id, name, registration, (SELECT min(id) FROM events WHERE queue = queues.id) AS first "
-    "FROM queues WHERE first IS NOT NULL ORDER BY first"
-)
-_OLDEST = (
-    "SELECT events.id, name, length(text) FROM events JOIN queues ON queues.id = queue "
-    "WHERE mark IS NULL ORDER BY events.id"
-)
-_MARK = "UPDATE events SET shard = ?, mark = ?, sequence = ?, life = ? "
-_COUNT_OF = "SELECT count(*) FROM events WHERE queue = (SELECT id FROM queues WHERE name = ?)"
-_FORGET = "DELETE FROM events "
-_OF_PAGE = "WHERE queue = ? AND id BETWEEN ? AND ? AND mark IS ? AND sequence IS ?"
-
-
-class _Row(NamedTuple):
-    """The row of a queue: its registration as it stands there, and its number."""
-
-    registration: Registration
-    number: int
+#: Most files that one `put` tries.
+_MOST_TRIES = 4
+#: Number of files from which a process shares one of them, instead of making another.
+_MOST_FILES = 256
+#: Time for which the size of other processes' files is believed.
+_SIZES_SECONDS = 1.0
+_SHORTEST_WAIT_SECONDS = 0.005
 
 
 class Spool:
-    """One spool, opened at the first use; safe under threads, greenlets and forks.
+    """One spool; nothing is opened before the first use. Safe under threads, greenlets and forks.
 
-    Every method raises SpoolUnavailable if the file cannot be used; nothing was changed then.
+    Every method raises SpoolUnavailable if its files cannot be used; nothing was changed then. A
+    file that somebody else made, or may read or write, is left alone, and reported.
 
     Args:
         files: The spool's files.
@@ -79,14 +65,35 @@ class Spool:
     def __init__(self, files: SpoolFiles, *, max_bytes: int, for_requests: bool = False) -> None:
         self.files = files
         self.max_bytes = max_bytes
-        pages = _CHECKPOINT_OF_REQUESTS_PAGES if for_requests else _CHECKPOINT_PAGES
-        self._database = Database(files, checkpoint_pages=pages)
-        self._known: tuple[tuple[int, ...], dict[str, _Row]] = (), {}
+        self._pages = _CHECKPOINT_OF_REQUESTS_PAGES if for_requests else _CHECKPOINT_PAGES
+        # By process id. What a fork inherited is kept, since SQLite must not close it in the child.
+        self._own: dict[int, SpoolFile] = {}
+        self._drained: dict[int, dict[str, SpoolFile]] = {}
+        self._others: tuple[float, int] = 0.0, 0
 
     @property
     def holds_something(self) -> bool:
-        """Whether it may hold events; costs one `stat`, and opens nothing."""
-        return self.files.hold_something
+        """Whether it may hold events; costs a listing of the folder, and opens nothing."""
+        try:
+            return bool(self.paths())
+        except SpoolUnavailable as exc:
+            seldom.warn(f"spool {self.files.stem}", "the spool cannot be used: %s", exc)
+            return False
+
+    def paths(self) -> list[str]:
+        """The files that can be trusted, oldest first; the log names others now and then."""
+        paths = self.files.paths()
+        if not paths:
+            return []
+        check_folder(self.files.folder)
+        refused = _refused(paths)
+        for why in refused.values():
+            seldom.warn(f"spool file {why}", "a file of the spool is not drained: %s", why)
+        return [path for path in paths if path not in refused]
+
+    def refused(self) -> list[str]:
+        """Why files of the spool are left alone, one text for each."""
+        return list(_refused(self.files.paths()).values())
 
     # -- filling
 
@@ -109,37 +116,90 @@ class Spool:
         Raises:
             SpoolFull: The events do not fit.
         """
-        try:
-            self._put(registration, encoded, sent, timeout_seconds)
-        except SpoolDamaged:  # the damaged file is put aside, so a new one takes them
-            self._put(registration, encoded, sent, timeout_seconds)
+        deadline, may_adopt = monotonic() + timeout_seconds, True
+        for tries_left in reversed(range(_MOST_TRIES)):
+            file = self._filled(may_adopt=may_adopt)
+            left = max(_SHORTEST_WAIT_SECONDS, deadline - monotonic())
+            try:
+                return self._put(
+                    file, registration, encoded, sent, left / 2 if tries_left else left
+                )
+            except ThreadsBusy:
+                if not tries_left or deadline <= monotonic():
+                    raise
+            except (SpoolBusy, SpoolDamaged, SpoolGone, FileLeftAlone) as exc:
+                # A new file is nobody else's; one that was only drained may be taken over again.
+                may_adopt = may_adopt and isinstance(exc, SpoolGone)
+                self._leave(file)
+                if not tries_left:
+                    raise
+        return None
 
-    @begins_again
     def _put(
         self,
+        file: SpoolFile,
         registration: Registration,
         encoded: Sequence[bytes],
         sent: Sent | None,
         timeout_seconds: float,
     ) -> None:
-        under = msgspec.structs.astuple(sent) if sent is not None else (None,) * 4
-        now = unix_ms()
-        with self._database.transaction("spooling", timeout_seconds) as db:
-            self._check_capacity(db, encoded)
-            known = self._rows_of_this_filling()
-            row = self._row(db, registration, known)
-            db.executemany(_ADD, [(row.number, now, *under, event) for event in encoded])
-        known[registration.destination.queue] = row  # not before: it may have been rolled back
+        try:
+            most = self.max_bytes - self._others_bytes(file)
+            file.put(registration, encoded, sent, most_bytes=most, timeout_seconds=timeout_seconds)
+        except SpoolFull:
+            most = self.max_bytes - self._others_bytes(file, exactly=True)
+            try:
+                file.put(
+                    registration, encoded, sent, most_bytes=most, timeout_seconds=timeout_seconds
+                )
+            except SpoolFull as exc:
+                raise SpoolFull(
+                    f"the spool {self.files.pattern} is at its capacity (max_spool_bytes, "
+                    f"{size(self.max_bytes)})"
+                ) from exc
 
-    def _check_capacity(self, db: sqlite3.Connection, encoded: Sequence[bytes]) -> None:
-        wanted = sum(map(len, encoded)) + _ROW_BYTES * len(encoded)
-        if used_bytes(db) + wanted > self.max_bytes:
-            raise SpoolFull(
-                f"the spool {self.files.database} is at its capacity (max_spool_bytes, "
-                f"{size(self.max_bytes)})"
-            )
+    def _filled(self, *, may_adopt: bool) -> SpoolFile:
+        """The file that this process fills; else one whose process has ended, or a new one."""
+        own = self._own.get(os.getpid())
+        if own is not None:
+            return own
+        self.files.make_folder()
+        paths = self.paths()
+        is_crowded = len(paths) >= _MOST_FILES
+        for path in paths if may_adopt or is_crowded else []:
+            if is_crowded or locks_at(self.files.lock).acquire(place_of_filling(path)):
+                return self._keep(path)
+        path = self.files.new_path()
+        make_database(path)
+        locks_at(self.files.lock).acquire(place_of_filling(path))
+        return self._keep(path)
 
-    @begins_again
+    def _keep(self, path: str) -> SpoolFile:
+        file = SpoolFile(path, checkpoint_pages=self._pages)
+        return self._own.setdefault(os.getpid(), file)
+
+    def _leave(self, file: SpoolFile) -> None:
+        """Fill another file from now on. The lock stays, so that nobody takes the file over."""
+        if self._own.get(os.getpid()) is file:
+            self._own.pop(os.getpid(), None)
+
+    def _others_bytes(self, own: SpoolFile, *, exactly: bool = False) -> int:
+        """Size of the other files: at most what they have on disk, with their logs; or exactly."""
+        known_until, known = self._others
+        if not exactly and monotonic() < known_until:
+            return known
+        others = [path for path in self.files.paths() if path != own.path]
+        known = sum(map(self._used_bytes if exactly else bytes_on_disk, others))
+        self._others = monotonic() + _SIZES_SECONDS, known
+        return known
+
+    def _used_bytes(self, path: str) -> int:
+        try:
+            with self._visit(path) as file:
+                return file.used_bytes(timeout_seconds=_SHORTEST_WAIT_SECONDS)
+        except SpoolUnavailable:
+            return bytes_on_disk(path)
+
     def make_room(
         self, encoded: Sequence[bytes], *, timeout_seconds: float = LOCK_TIMEOUT_SECONDS
     ) -> dict[str, int]:
@@ -153,187 +213,155 @@ class Spool:
         Raises:
             SpoolFull: All events were sent, or *encoded* would need more than half of the spool.
         """
-        wanted = sum(map(len, encoded)) + _ROW_BYTES * len(encoded)
+        wanted = size_of(encoded)
         if 2 * wanted > self.max_bytes:
             raise SpoolFull(f"{size(wanted)} at once are more than half of the spool's capacity")
         wanted = max(wanted, self.max_bytes // _ROOM_SHARE, _LEAST_ROOM_BYTES)
-        deleted: dict[str, int] = {}
-        with self._database.transaction("making room", timeout_seconds) as db:
-            last = 0
-            for event, queue, length in db.execute(_OLDEST):
-                last = event
-                deleted[queue] = deleted.get(queue, 0) + 1
-                wanted -= length + _ROW_BYTES
-                if wanted <= 0:
-                    break
-            db.execute("DELETE FROM events WHERE mark IS NULL AND id <= ?", (last,))
-        if not deleted:
+        dropped: Counter[str] = Counter()
+        for path in self.paths():
+            if wanted > 0:
+                freed, of_file = self._drop_oldest(path, wanted, timeout_seconds)
+                wanted -= freed
+                dropped.update(of_file)
+        self._others = 0.0, 0
+        if not dropped:
             raise SpoolFull("all that the spool holds is on its way already")
-        return deleted
+        return dict(dropped)
 
-    def _rows_of_this_filling(self) -> dict[str, _Row]:
-        """Make the `.pending` file; return the rows known since the spool was last empty.
-
-        Both this and the removal of the file run inside a transaction, so they cannot cross.
-        """
+    def _drop_oldest(
+        self, path: str, wanted_bytes: int, timeout_seconds: float
+    ) -> tuple[int, dict[str, int]]:
         try:
-            found = os.stat(self.files.pending)
-        except FileNotFoundError:
-            self._make_pending()
-            found = os.stat(self.files.pending)
-        filling = (found.st_ino, found.st_mtime_ns, self._database.opened)
-        of_filling, known = self._known
-        if filling != of_filling:
-            known = {}
-            self._known = filling, known
-        return known
-
-    def _make_pending(self) -> None:
-        """Make the `.pending` file unless it exists."""
-        os.close(os.open(self.files.pending, os.O_CREAT | os.O_WRONLY, FILE_MODE))
-
-    def _row(
-        self, db: sqlite3.Connection, registration: Registration, known: Mapping[str, _Row]
-    ) -> _Row:
-        """The row of a queue, made or renewed where it is not known."""
-        name = registration.destination.queue
-        row = known.get(name)
-        if row is not None and row.registration is registration:
-            return row
-        text = msgspec.json.encode(registration)
-        db.execute("INSERT OR IGNORE INTO queues (name, registration) VALUES (?, ?)", (name, text))
-        db.execute("UPDATE queues SET registration = ? WHERE name = ?", (text, name))
-        number: int = db.execute("SELECT id FROM queues WHERE name = ?", (name,)).fetchone()[0]
-        return _Row(registration, number)
+            with self._visit(path) as file:
+                if not self._is_own(path):
+                    timeout_seconds = _SHORTEST_WAIT_SECONDS
+                return file.drop_oldest(wanted_bytes, timeout_seconds=timeout_seconds)
+        except SpoolUnavailable:
+            return 0, {}  # the next oldest make room
 
     # -- draining
 
-    @begins_again
     def take(
-        self, *, skip: Collection[str] = (), most_events: Mapping[str, int] | None = None
+        self,
+        *,
+        skip: Collection[str] = (),
+        most_events: Mapping[str, int] | None = None,
+        path: str | None = None,
+        timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     ) -> Page | None:
         """Take the oldest page; a page that was taken before and is still here comes again.
 
         Args:
             skip: Queues to leave alone.
             most_events: Most events of a page, by queue, where it is less than usual.
+            path: The file to look into; None for all.
+            timeout_seconds: Longest wait for other writers.
 
         Returns:
             The page, or None if there is none.
         """
-        if not self.holds_something:
-            return None
-        with self._transaction("taking a page") as db:
-            for queue, name, text, first in db.execute(_QUEUES_BY_AGE).fetchall():
-                registration = None if name in skip else _readable(name, text)
-                if registration is not None:
-                    most = (most_events or {}).get(name, PUSH_EVENTS)
-                    page = read_page(db, registration, (queue, first), most)
-                    if not page.sent.mark:
-                        return self._marked(db, page)
-                    return msgspec.structs.replace(page, sending=f"d{new_token()[:6]}")
+        for each in self.paths() if path is None else (path,):
+            with suppress(SpoolGone):
+                page = self._at(each).take(
+                    skip=skip, most_events=most_events, timeout_seconds=timeout_seconds
+                )
+                if page is not None:
+                    return page
         return None
 
-    def _marked(self, db: sqlite3.Connection, page: Page) -> Page:
-        registration = page.registration
-        sent = Sent(random.randrange(registration.shards), new_token(), len(page.encoded))
-        db.execute(_MARK + _OF_PAGE, (*msgspec.structs.astuple(sent), *page.place, None, None))
-        return msgspec.structs.replace(page, sent=sent, is_new=True)
-
-    @begins_again
     def mark_anew(self, page: Page) -> Page:
-        """Give a page another mark, since nothing can be stored under its own."""
-        with self._transaction("marking a page") as db:
-            self._unmark(db, page)
-            return self._marked(db, page)
+        """Give a page another mark; see `SpoolFile.mark_anew`."""
+        return self._at(page.path).mark_anew(page, timeout_seconds=LOCK_TIMEOUT_SECONDS)
 
-    @begins_again
     def put_back(self, page: Page) -> None:
-        """Unmark a refused page; the next `take` may split its events differently."""
-        with self._transaction("putting a page back") as db:
-            self._unmark(db, page)
+        """Unmark a refused page; see `SpoolFile.put_back`."""
+        self._at(page.path).put_back(page, timeout_seconds=LOCK_TIMEOUT_SECONDS)
 
-    def _unmark(self, db: sqlite3.Connection, page: Page) -> None:
-        key = (*page.place, page.sent.mark, page.sent.sequence)
-        db.execute(_MARK + _OF_PAGE, (None, None, None, None, *key))
-
-    @begins_again
     def remove(self, page: Page) -> None:
         """Delete a page that Redis has stored."""
-        with self._transaction("removing a page") as db:
-            db.execute(_FORGET + _OF_PAGE, (*page.place, page.sent.mark, page.sent.sequence))
+        self._at(page.path).remove(page, timeout_seconds=LOCK_TIMEOUT_SECONDS)
 
-    @begins_again
-    def tidy(self) -> bool:
-        """Delete the queues of an empty spool and free its space; False if it is not empty."""
-        if not self.holds_something:
-            return True
-        try:
-            with self._transaction("tidying up") as db:
-                if db.execute("SELECT 1 FROM events LIMIT 1").fetchone():
-                    return False
-                db.execute("DELETE FROM queues")
-                os.unlink(self.files.pending)
-        except BaseException:
-            with suppress(OSError):
-                self._make_pending()  # a call that ended this transaction may have spooled an event
-            raise
-        self._database.shrink()
-        return True
+    def tidy(self, path: str | None = None) -> bool:
+        """Delete the files that are empty, of all or one; False if one is not empty."""
+        is_empty = True
+        for each in self.paths() if path is None else (path,):
+            with suppress(SpoolGone):
+                is_empty &= self._at(each).delete_if_empty(timeout_seconds=LOCK_TIMEOUT_SECONDS)
+        return is_empty
 
     def checkpoint(self) -> None:
-        """Copy the WAL into the database, without holding up writers."""
-        self._database.checkpoint()
+        """Copy the logs of the files under drain into them, without holding up writers."""
+        for file in list(self._drained.get(os.getpid(), {}).values()):
+            file.checkpoint()
+
+    def _at(self, path: str) -> SpoolFile:
+        """A file that is drained; it stays open until it is deleted."""
+        files = self._drained.setdefault(os.getpid(), {})
+        for each in [each for each in files if not os.path.exists(each)]:
+            files.pop(each, None)
+        return files.setdefault(path, SpoolFile(path, checkpoint_pages=self._pages))
 
     # -- looking
 
-    @begins_again
     def count(self, queue: str | None = None) -> int:
         """Count the events of one queue, or of all."""
-        if not self.holds_something:
-            return 0
-        with self._transaction("counting", writing=False) as db:
-            if queue is None:
-                found = db.execute("SELECT count(*) FROM events")
-            else:
-                found = db.execute(_COUNT_OF, (queue,))
-            return int(found.fetchone()[0])
+        return sum(self._look(lambda file, wait: file.count(queue, timeout_seconds=wait)))
 
-    @begins_again
     def contents(self) -> list[Content]:
-        """List each queue's share of the spool; reads all of it."""
-        if not self.holds_something:
-            return []
-        with self._transaction("looking", writing=False) as db:
-            rows = db.execute(
-                "SELECT name, count(*), sum(length(text)), min(spooled_ms) FROM events "
-                "JOIN queues ON queues.id = queue GROUP BY queue ORDER BY min(events.id)"
-            )
-            return [Content(*row) for row in rows]
+        """List each queue's share of the spool, the oldest first; reads all of it."""
+        of_queue: dict[str, Content] = {}
+        for contents in self._look(lambda file, wait: file.contents(timeout_seconds=wait)):
+            for each in contents:
+                had = of_queue.get(each.queue)
+                of_queue[each.queue] = each if had is None else had + each
+        return sorted(of_queue.values(), key=lambda content: content.oldest_ms)
 
-    @begins_again
     def used_bytes(self) -> int:
         """Bytes of the capacity in use; 0 if the spool is empty."""
-        if not self.holds_something:
-            return 0
-        with self._transaction("looking", writing=False) as db:
-            return used_bytes(db)
+        return sum(self._look(lambda file, wait: file.used_bytes(timeout_seconds=wait)))
+
+    def _look(self, look: Callable[[SpoolFile, float], Found]) -> list[Found]:
+        """What each file shows that is still there."""
+        found = []
+        for path in self.paths():
+            with suppress(SpoolGone), self._visit(path) as file:
+                found.append(look(file, LOCK_TIMEOUT_SECONDS))
+        return found
+
+    @contextmanager
+    def _visit(self, path: str) -> Iterator[SpoolFile]:
+        """A file for one use: that of this process, or one that is closed again."""
+        if self._is_own(path):
+            yield self._own[os.getpid()]
+            return
+        file = SpoolFile(path, checkpoint_pages=self._pages)
+        try:
+            yield file
+        finally:
+            file.close()
+
+    def _is_own(self, path: str) -> bool:
+        own = self._own.get(os.getpid())
+        return own is not None and own.path == path
 
     def close(self) -> None:
-        """Close the file; the next use opens it again."""
-        self._database.close()
+        """Close the files, and let other processes fill that of this one; the next use opens some."""
+        own = self._own.pop(os.getpid(), None)
+        if own is not None:
+            own.close()
+            locks_at(self.files.lock).release(place_of_filling(own.path))
+        for file in self._drained.pop(os.getpid(), {}).values():
+            file.close()
 
-    def _transaction(self, doing: str, *, writing: bool = True) -> Any:
-        return self._database.transaction(doing, LOCK_TIMEOUT_SECONDS, writing=writing)
 
-
-def _readable(queue: str, text: bytes) -> Registration | None:
-    """Read a queue's registration; None, and a warning, if this release cannot."""
-    try:
-        return registry.decode(queue, text, None)
-    except UNREADABLE as exc:
-        seldom.warn(
-            f"registration of {queue}", "queue %s stays in the spool: this release cannot read its "
-            "registration (%s); if a later release wrote it, run that one", queue, exc,
-        )  # fmt: skip
-        return None
+def _refused(paths: Iterable[str]) -> dict[str, str]:
+    """Those of *paths* that cannot be trusted, and why."""
+    refused = {}
+    for path in paths:
+        try:
+            check_file(path)
+        except SpoolUnavailable as exc:
+            refused[path] = str(exc)
+        except FileNotFoundError:
+            continue
+    return refused

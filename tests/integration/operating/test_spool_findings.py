@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,24 @@ def test_a_file_that_cannot_be_read_is_a_problem(settings: Settings) -> None:
 
     assert state == "problem"
     assert "cannot be read" in what
+
+
+def test_a_file_that_others_may_write_is_a_problem(settings: Settings) -> None:
+    """A file that is left alone is a problem that names it and the remedy."""
+    fill(settings, numbers(1))
+    (database,) = Path(settings.spool_dir).glob("*.sqlite3")
+    database.chmod(0o666)
+
+    state, what = found(settings)
+
+    assert state == "problem"
+    assert f"chmod 600 {database}" in what
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux'")
+def test_a_file_system_that_takes_no_folder_is_a_problem() -> None:
+    """A folder that can never be made is found out by trying, also for root; nothing is left."""
+    state, what = found(Settings(spool_dir="/proc/nope"))
+
+    assert state == "problem"
+    assert "/proc cannot be written by this user" in what

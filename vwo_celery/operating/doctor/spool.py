@@ -28,6 +28,10 @@ def spool_finding(settings: Settings) -> Finding:
         remedy = "give the application's user a folder of its own: spool_dir (VWO_CELERY_SPOOL_DIR)"
         return problem("spool", what, remedy)
     try:
+        refused = spool.refused()
+        if refused:
+            remedy = "see who made it; its events are not sent, and new ones wait in other files"
+            return problem("spool", f"a file is not drained: {'; '.join(refused)}", remedy)
         return _content(spool)
     except SpoolUnavailable as exc:
         remedy = "run this as the application's user; see spool_dir (VWO_CELERY_SPOOL_DIR)"
