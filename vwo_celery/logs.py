@@ -17,9 +17,11 @@ import math
 import os
 import sys
 import time
+import traceback
 from _thread import RLock, _count  # the lock in C, also under gevent: see _Memory
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from sys import is_finalizing
 from typing import Final
 
@@ -109,7 +111,8 @@ class SeldomLog:
     def _log(self, level: int, topic: str, message: str, details: tuple[object, ...]) -> bool:
         if not _can_log() or not self._is_due(topic):
             return False
-        log.log(level, message, *details)
+        with suppress(Exception):  # raised by a handler or a filter of the application's
+            log.log(level, message, *details)
         return True
 
     def _is_due(self, topic: str) -> bool:
@@ -141,6 +144,21 @@ def log_once() -> SeldomLog:
 seldom: Final = SeldomLog()
 
 
+def log_surprise(exc: Exception, meaning: str) -> None:
+    """Log, at most once a minute for each type, an exception that no code here expects.
+
+    Args:
+        exc: The exception; its text is left out, since it may quote an event.
+        meaning: What is true now.
+    """
+    kind = type(exc).__name__
+    seldom.error(
+        f"surprise {kind}",
+        "vwo_celery met %s, and %s; please report it with these lines:\n%s",
+        kind, meaning, Indented("".join(traceback.format_tb(exc.__traceback__)).rstrip().split("\n")),
+    )  # fmt: skip
+
+
 def announce_drop(queue: str, reason: str, count: int, detail: str = "") -> None:
     """Send `event_dropped` and, at most once a minute for each queue and reason, log; never raises.
 
@@ -158,7 +176,8 @@ def announce_drop(queue: str, reason: str, count: int, detail: str = "") -> None
     try:
         event_dropped.send(sender=queue, queue=queue, reason=reason, count=count)
     except Exception:
-        log.exception("a receiver of event_dropped could not be told of %d events", count)
+        with suppress(Exception):  # see `SeldomLog`
+            log.exception("a receiver of event_dropped could not be told of %d events", count)
 
 
 def _log_drop(queue: str, reason: str, count: int, detail: str) -> None:

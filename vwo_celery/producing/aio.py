@@ -68,11 +68,15 @@ class AioQueue:
             encoded = encode(event)
         except EventError as exc:
             return self._producer.drop(exc.reason, 1, str(exc))
-        return await self._gathering().submit(encoded)
+        try:
+            answer = self._gathering().submit(encoded)
+        except Exception as exc:
+            return self._producer.give_up(exc, 1)
+        return await answer
 
     async def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
         """Store events in their order; see `Queue.enqueue_many`."""
-        return list(await asyncio.gather(*(self.enqueue(event) for event in events)))
+        return list(await asyncio.gather(*(self.enqueue(event) for event in list(events))))
 
     def __reduce__(self) -> NoReturn:
         """Refuse, as `Queue` does, to be pickled or copied."""

@@ -16,6 +16,7 @@ from functools import partial
 
 from vwo_celery.connections import AsyncShare
 from vwo_celery.connections.errors import lacks_script
+from vwo_celery.errors import QueueFull
 from vwo_celery.producing.producer import Producer
 from vwo_celery.queue.answers import PLAIN, Pushed
 from vwo_celery.queue.pushes import Push, Repeats, cut_off, pages, send_again
@@ -73,7 +74,7 @@ class Gathering:
                 try:
                     receipt = await self._store(page)
                 except Exception as exc:
-                    _answer(self._page, exc)
+                    _answer(self._page, self._outcome(exc, len(page)))
                 else:
                     _answer(self._page, receipt)
                 self._page = []
@@ -107,9 +108,13 @@ class Gathering:
         try:
             answer = store()
         except Exception as exc:
-            answer = exc
+            answer = self._outcome(exc, len(page))
         with suppress(RuntimeError):  # the loop is closed, and nobody waits
             self._loop.call_soon_threadsafe(_answer, page, answer)
+
+    def _outcome(self, exc: Exception, count: int) -> Receipt | Exception:
+        """What an await gets for an exception: only QueueFull reaches it."""
+        return exc if isinstance(exc, QueueFull) else self._producer.give_up(exc, count)
 
     def _store_in_thread(self, encoded: Sequence[bytes]) -> Receipt:
         return self._producer.store_encoded(encoded, [IN_REDIS] * len(encoded))[0]

@@ -25,7 +25,7 @@ from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError, QueueFull, QueueUnavailable, VwoCeleryError
 from vwo_celery.events import encode
 from vwo_celery.forks import PerProcess
-from vwo_celery.logs import seldom
+from vwo_celery.logs import log_surprise, seldom
 from vwo_celery.producing.limits import limits_of
 from vwo_celery.queue.answers import DUPLICATE, NOT_REGISTERED, REFUSALS, STORED, Pushed
 from vwo_celery.queue.fleet import Fleet
@@ -33,7 +33,7 @@ from vwo_celery.queue.marks import Marks
 from vwo_celery.queue.parts import part_of
 from vwo_celery.queue.pushes import Push, names_needed, pages, send_again, send_with_room
 from vwo_celery.queue.registration import Registration
-from vwo_celery.queue.replication import replicas_of
+from vwo_celery.queue.replication import replicas_of, warn_of_lag
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.sweeping import tell_workers
@@ -108,10 +108,15 @@ class Producer:
             encoded = encode(event)
         except EventError as exc:
             return self.drop(exc.reason, 1, str(exc))
-        if self._appends:
-            shard = self._ready_shard()
-            if shard is not None:
-                return self._append(shard, encoded)
+        try:
+            if self._appends:
+                shard = self._ready_shard()
+                if shard is not None:
+                    return self._append(shard, encoded)
+        except QueueFull:
+            raise
+        except Exception as exc:
+            return self.give_up(exc, 1)
         return self._store((encoded,))
 
     def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
@@ -152,11 +157,23 @@ class Producer:
         return [next(answers) if receipt is IN_REDIS else receipt for receipt in receipts]
 
     def _store(self, encoded: Sequence[bytes]) -> Receipt:
-        if not self.asks_redis():
-            return self.fallback.keep(encoded)
-        if not self.is_registered and not self.register():
-            return self.fallback.keep(encoded)
-        return self._push(self.prepare(encoded))
+        try:
+            push = self._prepare_if_ready(encoded)
+            return self.fallback.keep(encoded) if push is None else self._push(push)
+        except QueueFull:
+            raise
+        except Exception as exc:
+            return self.give_up(exc, len(encoded))
+
+    def _prepare_if_ready(self, encoded: Sequence[bytes]) -> Push | None:
+        """Return a push of *encoded*; None if Redis is not to be asked. Nothing is sent yet."""
+        try:
+            if not self.asks_redis() or (not self.is_registered and not self.register()):
+                return None
+            return self.prepare(encoded)
+        except Exception as exc:
+            log_surprise(exc, "its events go to the spool")
+            return None
 
     def _append(self, shard: Shard, encoded: bytes) -> Receipt:
         """Store a single event by the shortest way; where that cannot be, push it."""
@@ -255,15 +272,14 @@ class Producer:
             pushed: The answer.
             once_more: Whether a push that stored nothing may be sent again.
         """
-        breaker = self.host.breaker_at(push.part)
-        if breaker.is_open:
-            breaker.close()
-        token, marks = push.token, self._marks[push.shard.number]
+        marks = self._marks[push.shard.number]
         if pushed.code in (STORED, DUPLICATE):
-            marks.give_back(push.mark)
-            if pushed.wakeups or pushed.watch:
-                tell_workers(self.fleet, push.shard, token, pushed)
+            try:
+                self._note_stored(push, pushed)
+            except Exception as exc:
+                log_surprise(exc, "its events are in Redis; a sweep finds them")
             return IN_REDIS if pushed.replicated else self._note_not_replicated(push)
+        self._close_breaker(push)
         if pushed.code in REFUSALS:
             return self._conclude_refused(push, pushed)
         marks.give_back_unused(push.mark)
@@ -272,6 +288,18 @@ class Producer:
         # Another process may have registered smaller batches, of which more than expected are
         # sealed.
         return self._push(self.prepare(push.encoded, len(push.encoded) + 1), once_more=False)
+
+    def _note_stored(self, push: Push, pushed: Pushed) -> None:
+        token = push.token
+        self._marks[push.shard.number].give_back(push.mark)
+        self._close_breaker(push)
+        if pushed.wakeups or pushed.watch:
+            tell_workers(self.fleet, push.shard, token, pushed)
+
+    def _close_breaker(self, push: Push) -> None:
+        breaker = self.host.breaker_at(push.part)
+        if breaker.is_open:
+            breaker.close()
 
     def _conclude_refused(self, push: Push, pushed: Pushed) -> Receipt:
         """Follow `when_full` for a push that a full queue refused."""
@@ -300,14 +328,13 @@ class Producer:
         """Count events that too few replicas confirmed, and warn now and then."""
         events = len(push.encoded)
         self.not_replicated += events  # in one step: a signal handler may do the same
-        seldom.warn(
-            f"not_replicated {self.name}",
-            "events of queue %s are in Redis, but fewer than %d replicas confirmed them in time "
-            "(wait_replicas; %d so far): they are lost if this master is lost now; see whether its "
-            "replicas keep up",
-            self.name, self.settings.wait_replicas, self.not_replicated,
-        )  # fmt: skip
+        warn_of_lag(self.name, self.settings.wait_replicas, self.not_replicated)
         return NOT_REPLICATED
+
+    def give_up(self, exc: Exception, count: int) -> Receipt:
+        """Return the receipt of events that met a fault of ours: nothing else may reach a request."""
+        log_surprise(exc, "its events count as dropped")
+        return self.drop("internal_error", count, f"vwo_celery met {type(exc).__name__}")
 
     def drop(self, reason: str, count: int, detail: str) -> Receipt:
         """Count and announce events that are not stored, and return their receipt."""

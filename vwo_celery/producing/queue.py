@@ -56,7 +56,7 @@ class Queue:
 
         Raises:
             QueueFull: Only with `when_full="raise"`: queue and spool are full, and the event is not
-                stored.
+                stored. Nothing else, whatever goes wrong; what ends the program passes.
         """
         return self._producer.enqueue(event)
 
@@ -67,7 +67,8 @@ class Queue:
             A receipt for each event, in order. An event that cannot be encoded is dropped alone.
 
         Raises:
-            QueueFull: Only with `when_full="raise"`; events of earlier thousands are stored.
+            QueueFull: Only with `when_full="raise"`; events of earlier thousands are stored. An
+                exception of *events* itself passes before anything is stored; no other is raised.
         """
         return self._producer.enqueue_many(events)
 

@@ -16,6 +16,7 @@ from redis.exceptions import AskError, ResponseError, TryAgainError
 
 from vwo_celery.connections.cluster import ClusterClient
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
+from vwo_celery.logs import seldom
 from vwo_celery.queue.answers import Pushed
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.marks import Mark
@@ -70,6 +71,17 @@ def replicas_of(settings: Settings, *, answer_seconds: float) -> Replicas | None
     if not settings.wait_replicas:
         return None
     return Replicas(settings.wait_replicas, max(1, as_ms(_SHARE_OF_AN_ANSWER * answer_seconds)))
+
+
+def warn_of_lag(queue: str, number: int, so_far: int) -> None:
+    """Warn now and then that too few replicas confirmed events, *so_far* of them in this process."""
+    seldom.warn(
+        f"not_replicated {queue}",
+        "events of queue %s are in Redis, but fewer than %d replicas confirmed them in time "
+        "(wait_replicas; %d so far): they are lost if this master is lost now; see whether its "
+        "replicas keep up",
+        queue, number, so_far,
+    )  # fmt: skip
 
 
 def _send_together(shard: Shard, commands: Sequence[tuple[Any, ...]]) -> list[Any]:

@@ -19,7 +19,7 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.connections import shared_client, twin_of
 from vwo_celery.connections.errors import describe, is_trouble_of_redis, log_unforeseen
 from vwo_celery.errors import QueueFull, SpoolFull, SpoolUnavailable, VwoCeleryError
-from vwo_celery.logs import announce_drop
+from vwo_celery.logs import announce_drop, log_surprise
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.pushes import Push
 from vwo_celery.queue.registration import Registration
@@ -107,14 +107,14 @@ class Fallback:
         try:
             self._put(self.spool, registration, encoded, sent, on_drop, deadline)
         except SpoolFull:
-            self._drainer.ensure()
+            self._start_drainer()
             raise
         except SpoolBusy:
             raise
         except SpoolUnavailable:
             self._disk_at = now + _DISK_PAUSE_SECONDS
             raise
-        self._drainer.ensure()
+        self._start_drainer()
 
     def _put(
         self,
@@ -165,7 +165,13 @@ class Fallback:
             return
         self._look_at = now + _LOOK_SECONDS
         if self.spool.holds_something:
+            self._start_drainer()
+
+    def _start_drainer(self) -> None:
+        try:
             self._drainer.ensure()
+        except Exception as exc:  # the events are stored by now
+            log_surprise(exc, "this process does not drain the spool now")
 
     # -- outside of requests
 
@@ -324,6 +330,9 @@ class QueueFallback:
             return self.drop("spool_full", len(encoded), f"{why}{exc}")
         except SpoolUnavailable as exc:
             return self.drop(reason, len(encoded), f"{why}{exc}")
+        except Exception as exc:
+            log_surprise(exc, "its events are not spooled")
+            return self.drop(reason, len(encoded), f"{why}the spool met {type(exc).__name__}")
         return SPOOLED
 
     def drop(self, reason: str, count: int, detail: str) -> Receipt:
