@@ -460,7 +460,11 @@ class Model:
                 return sealed, 1
             self._slice(names[sealed], now)
             sealed += 1
-        self.mixed = bool(self.open)
+        size = _size(self.open)
+        self.mixed = size > self.limits.batch_bytes
+        if not self.mixed:
+            self.counted_bytes = size
+            self.count("bytes", size)
         return sealed, 0
 
     def _slice(self, name: str, now: int) -> None:

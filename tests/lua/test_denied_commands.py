@@ -203,6 +203,13 @@ def _sweep_mixed(case: Denied) -> None:
     _sweep(case)
 
 
+def _sweep_adopted(case: Denied) -> None:
+    """A foreign event that is not due yet."""
+    case.given(limits=MANY)
+    case.world.client.lpush(case.world.shard.keys.open, b"foreign")
+    case.act(case.shard.sweep, force=False, idle_ms=600_000)
+
+
 def _sweep_room(case: Denied) -> None:
     _room(case)
     case.world.client.hset(case.world.shard.keys.meta, "watched", 1)
@@ -386,6 +393,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "sweep": (
         lambda case: (case.given(state="ready", at=-2), _sweep(case))[0],
         _sweep_mixed,
+        _sweep_adopted,
         _sweep_room,
     ),
     "trip": (_trip, _trip_after_an_acceptance),

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from lua.world import HORIZON_MS, IDLE_MS, LEASE_MS, LIMITS, Line, World
 from vwo_celery.queue.answers import Swept
 from vwo_celery.queue.batches import HELD
+from vwo_celery.queue.marks import Mark
 
 SECOND = 1_000
 YOUNG = -10 * SECOND
@@ -157,8 +158,8 @@ def test_foreign_events_are_adopted(world: World) -> None:
     assert swept.sealed == 0
     assert world.changes() == {
         "meta": {
-            "accepted": 2, "events": 2, "bytes": 0, "open_events": 2, "open_bytes": 0,
-            "first_ms": world.now(), "mixed": 1,
+            "accepted": 2, "events": 2, "bytes": 6, "open_events": 2, "open_bytes": 6,
+            "first_ms": world.now(),
         }
     }  # fmt: skip
     assert world.snapshot().balanced
@@ -175,12 +176,38 @@ def test_foreign_events_behind_ours_keep_our_timer(world: World) -> None:
         "meta": {
             "accepted": 2,
             "events": 2,
-            "bytes": 0,
+            "bytes": 5,
             "open_events": 2,
-            "open_bytes": 0,
-            "mixed": 1,
+            "open_bytes": 5,
         }
     }
+
+
+def test_a_list_with_foreign_events_is_ours_again(world: World) -> None:
+    """Once a sweep has seen them, the next events take one script, and fill a batch, as ever."""
+    state = own(world, YOUNG, b"1")
+    limits = replace(LIMITS, events_per_request=5)
+    world.given(limits=limits, meta=state["meta"], open=[b"1", b"f1"])
+    world.sweep()
+
+    opened = world.push(Mark("m", 1), b"2")
+    appended = world.shard.append(Mark("m", 2), b"3")
+    sealed = world.push(Mark("m", 3), b"4")
+
+    assert (opened.sealed, appended, sealed.sealed) == (0, True, 1)
+    assert [batch.events for batch in world.snapshot().batches] == [5]
+    assert world.snapshot().balanced
+
+
+def test_a_list_larger_than_a_batch_stays_foreign(world: World) -> None:
+    """More bytes than a batch may have are only sliced, once they are due."""
+    limits = replace(LIMITS, batch_bytes=15)
+    world.given(limits=limits, meta=watched(world), open=[b"x" * 10, b"y" * 10])
+
+    world.sweep()
+
+    meta = world.changes()["meta"]
+    assert (meta["mixed"], meta["open_bytes"], meta["bytes"]) == (1, 0, 0)
 
 
 def test_adopted_events_are_sealed_at_their_age(world: World) -> None:
@@ -215,8 +242,8 @@ def test_many_foreign_events_are_sliced(world: World) -> None:
     assert changes[f"batch:{name_of(swept, 1)}"] == events[3:6]
     assert changes["open"] == events[6:]
     assert changes["meta"] == {
-        "accepted": 8, "events": 8, "bytes": 18, "open_events": 2, "open_bytes": 0,
-        "first_ms": world.now(), "mixed": 1,
+        "accepted": 8, "events": 8, "bytes": 24, "open_events": 2, "open_bytes": 6,
+        "first_ms": world.now(),
     }  # fmt: skip
     assert world.snapshot().balanced
 
@@ -376,7 +403,7 @@ def test_events_taken_out_are_counted_as_vanished(world: World) -> None:
     world.sweep()
 
     assert world.changes()["meta"] == {
-        "dropped:vanished": 1, "events": 2, "bytes": 0, "open_events": 2, "open_bytes": 0, "mixed": 1,
+        "dropped:vanished": 1, "events": 2, "bytes": 4, "open_events": 2, "open_bytes": 4,
     }  # fmt: skip
     assert world.snapshot().balanced
 

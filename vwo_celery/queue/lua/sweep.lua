@@ -13,9 +13,9 @@
 -- ARGV[4]  time at which slots were given out, Unix ms, up to which wake-ups without a task are lost
 -- Returns  {registered, sealed, wakeups, more, idle, overdue}; more 1 if another call would seal or make
 --          visible more, overdue 1 if batches are due and a wake-up that has waited for long may be lost.
--- Cost     O(log n); for events of another program O(n), n = moved: at most MOST_MOVES and those that
---          complete the last batch; after a step of the clock O(b log n), b = batches with a delay or lease,
---          and at most MOST_SHOWN others.
+-- Cost     O(log n); for events of another program O(n), n = moved, at most MOST_MOVES and those that
+--          complete the last batch, and n = left, less than a batch; after a step of the clock O(b log n),
+--          b = batches with a delay or lease, and at most MOST_SHOWN others.
 --@include adopt
 --@include clock
 --@include notes
@@ -91,6 +91,20 @@ local function slice()
   open_events, moves = open_events - events, moves + events
 end
 
+-- The list is ours again once its size is known: append.lua and enqueue.lua go on with it as usual.
+local function measure()
+  local bytes = 0
+  for from = 0, length - 1, CHUNK do
+    local events = redis.pcall('LRANGE', KEYS[1], from, from + CHUNK - 1)
+    if events.err then return end -- denied to this user: it stays mixed
+    for _, event in ipairs(events) do bytes = bytes + #event + 1 end
+    if bytes > tonumber(m[2]) then return end -- more than one batch, which only a slice divides
+  end
+  redis.call('HSET', KEYS[2], 'open_bytes', bytes)
+  redis.call('HINCRBY', KEYS[2], 'bytes', bytes)
+  redis.call('HDEL', KEYS[2], 'mixed')
+end
+
 local mixed = m[10] or length ~= open_events or length > limit or open_bytes > tonumber(m[2])
 local due = length > 0 and (ARGV[1] == '1' or now - first >= tonumber(m[3]))
 if length > 0 and not mixed then
@@ -112,6 +126,7 @@ elseif length > 0 then
   -- The rest may be as old as the first event was, so the timer goes on.
   redis.call('HSET', KEYS[2], 'open_events', length)
   if length == 0 then redis.call('HDEL', KEYS[2], 'mixed') end
+  if length > 0 and more == 0 then measure() end
 elseif open_events > 0 then
   -- The open list is gone though events were counted in it: somebody deleted the key.
   adopt_open(KEYS[1], KEYS[2], open_events, open_bytes)
