@@ -1,17 +1,29 @@
-"""A value made anew in each process: connections, locks and marks must not be shared over a fork.
+"""What one process does not share with another: values over a fork, and numbers with its clones.
 
 Beside every stage. The process is recognised by its id, not by Python's fork hooks, which a server
-that forks in C may not run. There is no lock inside, which a fork could leave locked. Nothing is
-lost here if the process dies.
+that forks in C may not run. There is no lock inside, which a fork could leave locked. A clone (of a
+virtual machine, or restored from a snapshot) has even the same id and memory, and nothing tells it
+that it is one: it only differs in what it asks of the kernel from then on. Nothing is lost here if
+the process dies.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from os import getpid
+from os import getpid, urandom
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
+
+
+def unshared_number() -> int:
+    """A number of 64 bits that no clone of this process draws as well.
+
+    Machines that start from one snapshot may have the kernel's random numbers in common for a
+    while; their clocks have gone on for different times.
+    """
+    return int.from_bytes(urandom(8), "big") ^ time.time_ns()
 
 
 class PerProcess(Generic[Value]):

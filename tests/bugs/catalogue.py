@@ -876,4 +876,23 @@ BUGS: tuple[Bug, ...] = (
         "return time.monotonic()",
         "unit/test_clocks.py -k clocks_run",
     ),
+    Bug(
+        "clones do not take one another's pushes for repeats",
+        "they do", "queue/lua/enqueue.lua",
+        "if has_digits and differs then", "if false then",
+        "integration/producing/test_clones.py -k singly-silent",
+    ),
+    Bug(
+        "the same holds for pushes that went to a spool",
+        "the spool forgets which clone's they are", "spool/fallback.py",
+        "mark.life, mark.nonce)", "mark.life)",
+        "integration/producing/test_clones.py -k drained",
+    ),
+    Bug(
+        "a clone of an old snapshot uses no mark that Redis has forgotten",
+        "it does, if its machine stood still", "queue/marks.py",
+        "return max(self._clock() - mark.used_at, (unix_ms() - mark.used_ms) / 1000)",
+        "return self._clock() - mark.used_at",
+        "unit/test_marks.py -k old_snapshot",
+    ),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from lua.world import LIFE, LIMITS, Line, World
 from vwo_celery.queue.answers import (
+    CLONED,
     DUPLICATE,
     NOT_REGISTERED,
     STORED,
@@ -703,3 +704,54 @@ def test_a_push_that_seals_nothing_wakes_nobody(world: World) -> None:
 
     assert pushed == stored()
     assert "slots" not in world.changes()
+
+
+# -- clones
+
+OURS, THEIRS = "000000000000001", "999999999999999"
+
+
+def numbered(sequence: int, nonce: str) -> str:
+    """A mark's value after a push with that nonce, "" for one without."""
+    return Mark("m", sequence, nonce=nonce).number
+
+
+@pytest.mark.parametrize(
+    ("kept", "sequence", "nonce", "code"),
+    [
+        (numbered(5, OURS), 5, OURS, DUPLICATE),
+        (numbered(5, THEIRS), 5, OURS, CLONED),
+        (numbered(9, THEIRS), 5, OURS, CLONED),
+        (numbered(5, ""), 5, OURS, DUPLICATE),
+        (numbered(5, THEIRS), 5, "", DUPLICATE),
+        (numbered(9, THEIRS), 5, "", DUPLICATE),
+    ],
+    ids=[
+        "our own push again", "a clone's push", "later pushes of a clone",
+        "stored without nonce", "spooled by an earlier release",
+        "spooled by an earlier release, and later pushes",
+    ],
+)  # fmt: skip
+def test_a_number_that_is_seen_stores_nothing(
+    world: World, kept: str, sequence: int, nonce: str, code: int
+) -> None:
+    """A clone's push under the same number is told from a repeat, and neither changes anything."""
+    world.given(meta=KNOWN | {"events": 9, "open_events": 9, "accepted": 9})
+    world.client.set(world.shard.keys.mark("m"), kept)
+
+    pushed = world.push(Mark("m", sequence, life=LIFE, nonce=nonce), NINE)
+
+    assert pushed.code == code
+    assert world.changes() == {}
+
+
+def test_clones_that_take_turns_lose_nothing(world: World) -> None:
+    """A push of which a clone has used some numbers is stored, and none counts as lost."""
+    world.given(meta=KNOWN | {"accepted": 6})
+    world.client.set(world.shard.keys.mark("m"), numbered(6, THEIRS))
+
+    pushed = world.push(Mark("m", 8, life=LIFE, nonce=OURS), b"1", b"2", b"3")
+
+    assert pushed.code == STORED
+    assert world.changes()[MARK] == numbered(8, OURS).encode()
+    assert world.changes()["meta"]["accepted"] == 9

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 
 from vwo_celery.queue.marks import (
@@ -176,3 +178,30 @@ def test_the_same_life_goes_on_with_its_marks(marks: Marks) -> None:
     marks.renew("first life")
 
     assert marks.take(1).id == mark.id
+
+
+def test_a_clone_is_told_from_its_original(marks: Marks) -> None:
+    """Two copies of a process push under one mark and sequence, with numbers that differ."""
+    mark = stored(marks, 3)
+    clone = Marks()
+    clone.renew(marks.life)
+    clone.give_back(deepcopy(mark))
+
+    ours, theirs = marks.take(1), clone.take(1)
+
+    assert (theirs.sequence, float(theirs.number)) == (ours.sequence, float(ours.number))
+    assert theirs.number != ours.number
+    assert push_token(theirs) != push_token(ours)
+
+
+def test_a_clone_of_an_old_snapshot_uses_no_mark_of_it(marks: Marks) -> None:
+    """A mark is given up if the host's date has gone on since, though the machine has stood still."""
+    mark = stored(marks, 3)
+    mark.used_ms -= int(1000 * YOUNG_TTL_SECONDS)
+
+    assert marks.take(1).id != mark.id
+
+
+def test_nonces_change_no_number() -> None:
+    """The longest nonce after the smallest sequence is too small to change it, in Lua as in Python."""
+    assert float(Mark("m", 1, nonce="9" * 15).number) == 1.0

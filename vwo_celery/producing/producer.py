@@ -27,7 +27,7 @@ from vwo_celery.events import encode
 from vwo_celery.forks import PerProcess
 from vwo_celery.logs import log_surprise, seldom
 from vwo_celery.producing.limits import limits_of
-from vwo_celery.queue.answers import DUPLICATE, NOT_REGISTERED, REFUSALS, STORED, Pushed
+from vwo_celery.queue.answers import CLONED, DUPLICATE, NOT_REGISTERED, REFUSALS, STORED, Pushed
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.marks import Marks
 from vwo_celery.queue.parts import part_of
@@ -282,9 +282,13 @@ class Producer:
         self._close_breaker(push)
         if pushed.code in REFUSALS:
             return self._conclude_refused(push, pushed)
-        marks.give_back_unused(push.mark)
+        if pushed.code == CLONED:
+            marks.start_afresh()
+        else:
+            marks.give_back_unused(push.mark)
         if not once_more or (pushed.code == NOT_REGISTERED and not self.register()):
             return self.fallback.keep(push.encoded, "Redis keeps losing the registration")
+        # A clone of this process may have used the mark: nothing is stored, and another mark is new.
         # Another process may have registered smaller batches, of which more than expected are
         # sealed.
         return self._push(self.prepare(push.encoded, len(push.encoded) + 1), once_more=False)

@@ -12,6 +12,8 @@ from uuid import uuid4
 
 import msgspec
 
+from vwo_celery.forks import unshared_number
+
 #: Version of the stored data; the releases before and after can read it.
 KEY_VERSION = 1
 
@@ -53,7 +55,8 @@ SHARD_FAMILIES = (
     KeyFamily(
         "mark:*",
         "string",
-        "events stored under a producer's mark: shows repeats, and what was lost",
+        "events stored under a producer's mark, and the last push's nonce far behind the point: shows "
+        "repeats, clones, and what was lost",
     ),
 )
 FLEET_FAMILIES = (
@@ -161,8 +164,8 @@ def split_shard_name(name: str) -> tuple[str, int]:
 
 
 def new_token() -> str:
-    """A random name that no other call returns."""
-    return uuid4().hex[:20]
+    """A random name that no other call returns, in a clone of this process either."""
+    return f"{uuid4().hex[:4]}{unshared_number():016x}"
 
 
 def as_text(value: Any) -> str:

@@ -5,6 +5,10 @@ and a number that is k higher than that of the push before. The script remembers
 each mark for a while: a number that it has seen stores nothing, and a gap is what Redis lost. The
 events of neither generation carry an id that could serve instead. If the process dies, Redis
 forgets its marks after a while, and events that Redis lost under them go unnoticed.
+
+A clone of this process (see `forks`) counts on from the same number. So each push also has a nonce,
+which Redis keeps with the number: the same number with another nonce is a clone's push. Whoever
+comes second is told so, and takes new marks.
 """
 
 from __future__ import annotations
@@ -16,8 +20,8 @@ from uuid import uuid4
 
 import msgspec
 
-from vwo_celery.clocks import monotonic
-from vwo_celery.forks import PerProcess
+from vwo_celery.clocks import monotonic, unix_ms
+from vwo_celery.forks import PerProcess, unshared_number
 from vwo_celery.queue.keys import new_token
 
 #: Time for which Redis keeps a mark after a push, as in lua/shared/mark.lua: shorter for a process
@@ -26,6 +30,9 @@ YOUNG_TTL_SECONDS = 3_600.0
 OLD_TTL_SECONDS = 86_400.0
 #: Events stored under a mark from which it is kept for longer.
 OLD_FROM_SEQUENCE = 100
+#: Zeros between the point and the nonce: with them it is too small to change a number of Lua's.
+_ZEROS = 18 * "0"
+_NONCE_BITS = 48
 _BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
@@ -39,6 +46,9 @@ class Mark(msgspec.Struct):
         life: The shard's life that it belongs to; see `Marks.renew`.
         sending: Name of a repeated sending of the push under way, "" for the first; see `doubt`.
         used_at: Time at which it was last given back, seconds of the clock of `Marks`.
+        nonce: Digits that tell the push under way from one of a clone; "" for a page that a spool has
+            marked, under a mark that nobody else has.
+        used_ms: The same time as `used_at`, Unix ms.
     """
 
     id: str
@@ -47,6 +57,15 @@ class Mark(msgspec.Struct):
     life: str = ""
     sending: str = ""
     used_at: float = 0.0
+    nonce: str = ""
+    used_ms: int = 0
+
+    @property
+    def number(self) -> str:
+        """The sequence with the nonce, as the scripts compare it; they count with it as with the
+        sequence.
+        """
+        return f"{self.sequence}.{_ZEROS}{self.nonce}" if self.nonce else f"{self.sequence}"
 
     def doubt(self) -> None:
         """Note, before a repeat, that an earlier sending may be stored or may still arrive.
@@ -106,6 +125,7 @@ class Marks:
         mark = self._free_one() or Mark(new_token(), life=self._life)
         mark.sequence += events
         mark.events = events
+        mark.nonce = f"{unshared_number() % 2**_NONCE_BITS:015d}"
         return mark
 
     def _free_one(self) -> Mark | None:
@@ -116,14 +136,22 @@ class Marks:
                 mark = free.pop()
             except IndexError:
                 return None
-            if self._clock() - mark.used_at < mark.ttl_seconds / 2:
+            if self._age_seconds(mark) < mark.ttl_seconds / 2:
                 return mark
+
+    def _age_seconds(self, mark: Mark) -> float:
+        """Time since its last use; a clone's clock may have stood still while its snapshot lay."""
+        return max(self._clock() - mark.used_at, (unix_ms() - mark.used_ms) / 1000)
 
     def give_back(self, mark: Mark) -> None:
         """Let the next push use the mark: its push is stored."""
         if mark.life == self._life:
-            mark.sending, mark.used_at = "", self._clock()
+            mark.sending, mark.used_at, mark.used_ms = "", self._clock(), unix_ms()
             self._free.get().append(mark)
+
+    def start_afresh(self) -> None:
+        """Give up all free marks, since a clone of this process uses them."""
+        self._free = PerProcess(deque)
 
     def give_back_unused(self, mark: Mark) -> None:
         """Let the next push use the mark: nothing of its push is stored, nor will be.
@@ -137,4 +165,4 @@ class Marks:
 
 def push_token(mark: Mark) -> str:
     """Name of the first batch that a push may seal; also the stem of its wake-up tokens."""
-    return f"{mark.id}.{mark.sequence:08d}{mark.sending}"
+    return f"{mark.id}.{mark.sequence:08d}{mark.nonce}{mark.sending}"

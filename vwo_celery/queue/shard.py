@@ -76,7 +76,7 @@ class Shard:
             redis.exceptions.RedisError: As redis-py raises it; the producer decides about a repeat.
         """
         answer = self.client.execute_command(
-            *self._append_start, self.keys.mark(mark.id), mark.sequence, event
+            *self._append_start, self.keys.mark(mark.id), mark.number, event
         )
         return bool(answer == STORED)
 
@@ -99,7 +99,7 @@ class Shard:
         batches = (stem,) if names == 1 else [stem, *(f"{stem}.{i:04d}" for i in range(1, names))]
         return (
             "EVALSHA", self._enqueue.sha, count, *self._enqueue_keys, self.keys.mark(mark.id),
-            *batches, mark.sequence, mark.life, int(count_refusal), *events,
+            *batches, mark.number, mark.life, int(count_refusal), *events,
         )  # fmt: skip
 
     def with_text(self, command: tuple[Any, ...]) -> tuple[Any, ...]:

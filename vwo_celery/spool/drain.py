@@ -26,6 +26,7 @@ from vwo_celery.errors import QueueUnavailable, SpoolUnavailable
 from vwo_celery.forks import PerProcess
 from vwo_celery.queue import sweeping
 from vwo_celery.queue.answers import (
+    CLONED,
     DUPLICATE,
     NOT_REGISTERED,
     REFUSALS,
@@ -231,7 +232,8 @@ class Drain:
         if pushed.code == NOT_REGISTERED:
             fleet.register(page.registration)
             push, pushed = _send(fleet, page)
-        if pushed.code == NOT_REGISTERED:  # its mark belongs to a life that Redis forgot
+        # Its mark belongs to a life that Redis forgot, or a clone of its process has used the mark.
+        if pushed.code in (NOT_REGISTERED, CLONED):
             page = self._spool.mark_anew(page)
             push, pushed = _send(fleet, page)
         return page, push, pushed

@@ -298,7 +298,7 @@ class QueueFallback:
         log_unforeseen(exc)
         self._fallback.note_failure(exc, self._registration, push.shard.number, push.part)
         mark = push.mark
-        sent = Sent(push.shard.number, mark.id, mark.sequence, mark.life)
+        sent = Sent(push.shard.number, mark.id, mark.sequence, mark.life, mark.nonce)
         return self.keep(push.encoded, describe(exc), sent)
 
     def keep(

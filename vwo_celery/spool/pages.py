@@ -18,7 +18,7 @@ from vwo_celery.queue.pushes import PUSH_BYTES
 from vwo_celery.queue.registration import Registration
 
 _EVENTS_OF = (
-    "SELECT id, text, spooled_ms, shard, mark, sequence, life FROM events "
+    "SELECT id, text, spooled_ms, shard, mark, sequence, life, ifnull(nonce, '') FROM events "
     "WHERE queue = ? AND id >= ? ORDER BY id"
 )
 
@@ -30,6 +30,7 @@ class Sent(msgspec.Struct, frozen=True):
     mark: str
     sequence: int
     life: str = ""
+    nonce: str = ""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -70,7 +71,9 @@ class Page(msgspec.Struct, frozen=True):
     def mark(self) -> Mark:
         """Mark of the push."""
         sent = self.sent
-        return Mark(sent.mark, sent.sequence, len(self.encoded), sent.life, self.sending)
+        return Mark(
+            sent.mark, sent.sequence, len(self.encoded), sent.life, self.sending, nonce=sent.nonce
+        )
 
 
 class Content(msgspec.Struct, frozen=True):

@@ -31,8 +31,8 @@ from vwo_celery.spool.pages import Content, Page, Sent, read_page
 _ROW_BYTES = 64
 
 _ADD = (
-    "INSERT INTO events (queue, spooled_ms, shard, mark, sequence, life, text) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO events (queue, spooled_ms, shard, mark, sequence, life, nonce, text) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _QUEUES_BY_AGE = (
     "SELECT id, name, registration, (SELECT min(id) FROM events WHERE queue = queues.id) AS first "
@@ -42,7 +42,7 @@ _OLDEST = (
     "SELECT events.id, name, length(text) FROM events JOIN queues ON queues.id = queue "
     "WHERE mark IS NULL ORDER BY events.id"
 )
-_MARK = "UPDATE events SET shard = ?, mark = ?, sequence = ?, life = ? "
+_MARK = "UPDATE events SET shard = ?, mark = ?, sequence = ?, life = ?, nonce = ? "
 _COUNT_OF = "SELECT count(*) FROM events WHERE queue = (SELECT id FROM queues WHERE name = ?)"
 _TAKE = "INSERT OR REPLACE INTO drainer (id, taking) VALUES (1, ?)"
 _TAKEN_BY = "SELECT taking FROM drainer"
@@ -100,7 +100,7 @@ class SpoolFile:
         Raises:
             SpoolFull: The events do not fit.
         """
-        under = msgspec.structs.astuple(sent) if sent is not None else (None,) * 4
+        under = msgspec.structs.astuple(sent) if sent is not None else (None,) * 5
         now = unix_ms()
         with self._database.transaction("spooling", timeout_seconds) as db:
             if used_bytes(db) + size_of(encoded) > most_bytes:
@@ -224,7 +224,7 @@ class SpoolFile:
         if db.execute(_TAKEN_BY).fetchone() != (page.taking,):
             raise PageTaken(f"another drainer has taken the page since, of {self.path}")
         key = (*page.place, page.sent.mark, page.sent.sequence)
-        unmarked = db.execute(_MARK + _OF_PAGE, (None, None, None, None, *key)).rowcount
+        unmarked = db.execute(_MARK + _OF_PAGE, (None, None, None, None, None, *key)).rowcount
         if unmarked != len(page.encoded):
             raise PageTaken(f"another drainer has removed the page, of {self.path}")
 

@@ -27,7 +27,8 @@ _SCHEMA = f"""
 CREATE TABLE queues (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, registration BLOB NOT NULL);
 CREATE TABLE events (
     id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, spooled_ms INTEGER NOT NULL,
-    shard INTEGER, mark TEXT, sequence INTEGER, life TEXT, text BLOB NOT NULL
+    shard INTEGER, mark TEXT, sequence INTEGER, life TEXT, nonce TEXT,
+    text BLOB NOT NULL
 );
 CREATE INDEX events_of_queue ON events (queue);
 {_LATER}

@@ -9,12 +9,14 @@
 -- KEYS[6]  leases  ZSET    batch id -> lease expiry, Unix ms
 -- KEYS[7]  mark    STRING  number of events stored under this producer's mark
 -- KEYS[8+] batch   LIST    names of the batches that this call may seal, in order
--- ARGV[1]  that number with these events included; a gap is what Redis lost
+-- ARGV[1]  that number with these events included; a gap is what Redis lost. Digits far behind the point, too small
+--          to change a number of Lua's, tell apart the pushes of clones, which count on from the same number
 -- ARGV[2]  the shard's life that the mark belongs to, see limit.lua
 -- ARGV[3]  1 to count the events as refused if there is no room; 0 for those that wait elsewhere and come again
 -- ARGV[4+] events, JSON
 -- Returns  {code, sealed, wakeups, watch}; code 1 stored, 0 stored before, -1 too many events,
---          -2 too many bytes, -3 not registered in this life, -4 too few names given; wakeups slots
+--          -2 too many bytes, -3 not registered in this life, -4 too few names given, -5 a clone has
+--          used the mark; wakeups slots
 --          taken under the first batch name as token; watch 1 if the caller must have the shard watched:
 --          only one caller is asked, and if it dies before, the audit finds the shard.
 -- Cost     O(k), k = events given; a seal costs the same for any number of events.
@@ -29,7 +31,12 @@ local last = #ARGV
 local count = last - FIRST_EVENT + 1
 local seen = redis.call('GET', KEYS[7])
 local missing = tonumber(ARGV[1]) - (seen or 0) -- these events, and any that Redis lost under this mark
-if missing <= 0 then return { 0, 0, 0, 1 } end
+if missing <= 0 then
+  local has_digits = string.find(ARGV[1], '.', 1, true)
+  local differs = missing < 0 or seen ~= ARGV[1] and string.find(seen, '.', 1, true)
+  if has_digits and differs then return { -5, 0, 0, 0 } end
+  return { 0, 0, 0, 1 }
+end
 local lost = math.max(0, missing - count)
 if lost > 0 and not seen and ARGV[2] ~= m[16] then return { -3, 0, 0, 0 } end
 
