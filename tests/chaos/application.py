@@ -4,10 +4,15 @@ next event is made: after a SIGKILL the file is still true. The lines are read b
     FIRST COUNT WHERE REASON MILLISECONDS
 for COUNT events from number FIRST on, in one call. Once the file QUIET exists it makes no further
 events and stays alive; it never ends by itself.
+
+SIGUSR1 makes it enqueue one more event at once, in the middle of whatever it does. SIGUSR2 makes a
+clone of it: a process with the same memory, which believes to have the same id, and has no other
+name than its receipts.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import signal
@@ -19,7 +24,11 @@ from typing import Any
 
 import msgspec
 
+if own := os.getpid():  # before anything else takes the function
+    os.getpid = lambda: own
+
 import vwo_celery
+from tools.dead_sockets import kill_sockets
 
 _IDLE_SECONDS = 0.05
 _LONGEST_SLEEP_SECONDS = 0.02
@@ -67,18 +76,22 @@ POISON = "poison"
 class Application:
     """Makes events and records their receipts."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, queue: vwo_celery.Queue | None = None) -> None:
         self._load = load
+        self._queue = queue or self._connect(load)
+        self._next = load.first
+        self._interrupts = False
+        self._random = random.Random(load.seed)
+        self._file = os.open(load.receipts, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def _connect(self, load: Load) -> vwo_celery.Queue:
         destination = vwo_celery.Destination(
             account_id=load.account,
             sdk_key=load.sdk_key,
             generation="legacy",
             base_url=load.base_url,
         )
-        self._queue = vwo_celery.connect(destination, batch_event_data=load.batch, strict=True)
-        self._next = load.first
-        self._random = random.Random(load.seed)
-        self._file = os.open(load.receipts, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        return vwo_celery.connect(destination, batch_event_data=load.batch, strict=True)
 
     def run(self) -> None:
         """Make events until told to be quiet, and stay alive."""
@@ -98,6 +111,19 @@ class Application:
             singles = max(singles, int((time.monotonic() - started - 1) * load.per_second))
         while True:
             _rest(_IDLE_SECONDS)
+
+    def interrupt(self, *_: object) -> None:
+        """Enqueue an event, as a signal handler, unless one does so already."""
+        if not self._interrupts:
+            self._interrupts = True
+            self._enqueue_one(1)
+            self._interrupts = False
+
+    def another(self, name: str) -> Application:
+        """The same with other numbers, names and receipts, and with the same queue."""
+        receipts = Path(self._load.receipts).with_name(f"{name}.receipts")
+        load = msgspec.structs.replace(self._load, name=name, receipts=str(receipts), first=0)
+        return Application(load, self._queue)
 
     def _enqueue_one(self, number: int) -> None:
         every = self._load.poison_every
@@ -139,6 +165,31 @@ def _rest(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
+clones: list[int] = []
+
+
+def clone(application: Application, name: str) -> None:
+    """Fork without Python's knowledge; the clone goes on under another name for its receipts."""
+    pid = ctypes.PyDLL(None).fork()
+    if pid:
+        clones.append(pid)
+        return
+    clones.clear()
+    kill_sockets()
+    application.another(name).run()
+
+
+def end(*_: object) -> None:
+    """End, after the clones were told to."""
+    for pid in clones:
+        os.kill(pid, signal.SIGTERM)
+    sys.exit()
+
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    Application(msgspec.json.decode(sys.argv[1], type=Load)).run()
+    signal.signal(signal.SIGTERM, end)
+    load = msgspec.json.decode(sys.argv[1], type=Load)
+    application = Application(load)
+    signal.signal(signal.SIGUSR1, application.another(f"{load.name}-signal").interrupt)
+    signal.signal(signal.SIGUSR2, lambda *_: clone(application, f"{load.name}-clone"))
+    application.run()

@@ -13,8 +13,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
-import socket
-import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,30 +23,13 @@ if own := os.getpid():  # before anything else takes the function
     os.getpid = lambda: own
 
 import vwo_celery.aio
+from tools.dead_sockets import kill_sockets
 from tools.producers import DESTINATION, connect
 from tools.waiting import wait_until
 
 url, spool, how, sockets = sys.argv[1:5]
 clones, events = int(sys.argv[5]), int(sys.argv[6])
 options: dict[str, Any] = {"spool_dir": spool, "enqueue_timeout_seconds": 1.0}
-kept: list[socket.socket] = []
-
-
-def replace_sockets() -> None:
-    """Let each connection of this process lead nowhere; those of the original stay as they are."""
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            is_socket = stat.S_ISSOCK(os.fstat(int(name)).st_mode)
-        except OSError:
-            continue  # the listing's own
-        if is_socket:
-            near, far = socket.socketpair()
-            os.dup2(near.fileno(), int(name))
-            near.close()
-            if sockets == "silent":
-                kept.append(far)
-            else:
-                far.close()
 
 
 def enqueue(first: int, count: int) -> None:
@@ -83,7 +64,7 @@ children = []
 for clone in range(1, clones + 1):
     child = ctypes.PyDLL(None).fork()
     if child == 0:
-        replace_sockets()
+        kill_sockets(closed=sockets == "closed")
         enqueue(1000 * clone, events)
         os._exit(0)
     children.append(child)

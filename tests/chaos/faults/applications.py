@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from chaos.faults.network import on_line
-from chaos.faults.row import SOON_SECONDS, Row
+from chaos.faults.row import SOON_SECONDS, Row, again_and_again
 from chaos.fleet import SHARDS, Fleet
 from tools.processes import Process
 from tools.tcpproxy import TcpProxy
@@ -25,6 +25,9 @@ from tools.waiting import wait_until
 _FROZEN_ENQUEUE_MS = 60_000.0
 #: Looks at a lock that no running process can hold for so long.
 _LOOKS = 100
+
+#: Pause between two signals to each application.
+_SIGNAL_SECONDS = 0.01
 
 
 @contextmanager
@@ -118,6 +121,26 @@ def shards_lowered(fleet: Fleet) -> Iterator[None]:
         process.kill()
 
 
+@contextmanager
+def signals(fleet: Fleet) -> Iterator[None]:
+    """Redis is away, and signal handlers enqueue in the middle of what the applications do."""
+
+    def strike() -> None:
+        for process in fleet.applications:
+            os.kill(process.pid, signal.SIGUSR1)
+
+    with on_line("applications", TcpProxy.reset)(fleet), again_and_again(strike, _SIGNAL_SECONDS):
+        yield
+
+
+@contextmanager
+def cloned(fleet: Fleet) -> Iterator[None]:
+    """Each application is cloned, as by the start of a snapshot; both go on."""
+    for process in fleet.applications:
+        os.kill(process.pid, signal.SIGUSR2)
+    yield
+
+
 #: Rows of the fault matrix.
 ROWS = (
     Row(
@@ -142,6 +165,17 @@ ROWS = (
         fault="Redis away, and an application that has spooled stopped (SIGSTOP); others drain it",
         inflict=application_frozen_with_a_spool,
         longest_enqueue_ms=_FROZEN_ENQUEUE_MS,
+    ),
+    Row(
+        name="applications-signalled",
+        fault="signal handlers of applications enqueue while Redis is away",
+        inflict=signals,
+    ),
+    Row(
+        name="applications-cloned",
+        fault="applications cloned, with memory and process id, as from a snapshot",
+        inflict=cloned,
+        soak=False,
     ),
     Row(
         name="shards-lowered",
