@@ -114,7 +114,8 @@ def test_a_spooled_registration_of_an_older_release_is_read(queues: Queues, tmp_
     """What a host has spooled for such a destination is drained under the same name."""
     spool = Spool(spool_files(str(tmp_path), "vwo", "here"), max_bytes=1_000_000)
     spool.put(stored(region="eu01"), [b"{}"])
-    with sqlite3.connect(spool.files.database) as database:
+    (path,) = spool.files.paths()
+    with sqlite3.connect(path) as database:
         database.execute(
             "UPDATE queues SET registration = replace(registration, '\"eu01\"', 'null')"
         )
