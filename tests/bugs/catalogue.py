@@ -891,8 +891,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a clone of an old snapshot uses no mark that Redis has forgotten",
         "it does, if its machine stood still", "queue/marks.py",
-        "return max(self._clock() - mark.used_at, (unix_ms() - mark.used_ms) / 1000)",
-        "return self._clock() - mark.used_at",
+        "by_date = now - mark.taken_ns < most_seconds * 1_000_000_000", "by_date = True",
         "unit/test_marks.py -k old_snapshot",
     ),
 )  # fmt: skip

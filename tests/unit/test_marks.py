@@ -197,7 +197,7 @@ def test_a_clone_is_told_from_its_original(marks: Marks) -> None:
 def test_a_clone_of_an_old_snapshot_uses_no_mark_of_it(marks: Marks) -> None:
     """A mark is given up if the host's date has gone on since, though the machine has stood still."""
     mark = stored(marks, 3)
-    mark.used_ms -= int(1000 * YOUNG_TTL_SECONDS)
+    mark.taken_ns -= int(1e9 * YOUNG_TTL_SECONDS)
 
     assert marks.take(1).id != mark.id
 

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import msgspec
 
-from vwo_celery.clocks import monotonic, unix_ms
+from vwo_celery.clocks import monotonic
 from vwo_celery.forks import PerProcess, unshared_number
 from vwo_celery.queue.keys import new_token
 
@@ -32,7 +32,9 @@ OLD_TTL_SECONDS = 86_400.0
 OLD_FROM_SEQUENCE = 100
 #: Zeros between the point and the nonce: with them it is too small to change a number of Lua's.
 _ZEROS = 18 * "0"
-_NONCE_BITS = 48
+_NONCE_MASK = 2**48 - 1
+#: Time for which a random part of nonces is used again, ns; far shorter than a clone needs to start.
+_DRAW_NS = 1_000_000
 _BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
@@ -48,7 +50,7 @@ class Mark(msgspec.Struct):
         used_at: Time at which it was last given back, seconds of the clock of `Marks`.
         nonce: Digits that tell the push under way from one of a clone; "" for a page that a spool has
             marked, under a mark that nobody else has.
-        used_ms: The same time as `used_at`, Unix ms.
+        taken_ns: Time at which it was last taken, Unix ns.
     """
 
     id: str
@@ -58,7 +60,7 @@ class Mark(msgspec.Struct):
     sending: str = ""
     used_at: float = 0.0
     nonce: str = ""
-    used_ms: int = 0
+    taken_ns: int = 0
 
     @property
     def number(self) -> str:
@@ -104,6 +106,7 @@ class Marks:
     def __init__(self, clock: Callable[[], float] = uptime_seconds) -> None:
         self._free: PerProcess[deque[Mark]] = PerProcess(deque)
         self._clock = clock
+        self._part = self._drawn_ns = 0  # the random part of nonces, and when it was drawn
         self._life = ""
 
     @property
@@ -122,31 +125,36 @@ class Marks:
 
     def take(self, events: int) -> Mark:
         """Take a mark, its sequence raised for a push of *events* events."""
-        mark = self._free_one() or Mark(new_token(), life=self._life)
+        now = time.time_ns()
+        mark = self._free_one(now) or Mark(new_token(), life=self._life)
         mark.sequence += events
         mark.events = events
-        mark.nonce = f"{unshared_number() % 2**_NONCE_BITS:015d}"
+        mark.taken_ns = now
+        if not 0 <= now - self._drawn_ns < _DRAW_NS:
+            self._part, self._drawn_ns = unshared_number(), now
+        mark.nonce = str((now ^ self._part) & _NONCE_MASK)
         return mark
 
-    def _free_one(self) -> Mark | None:
-        """The mark given back last, unless Redis may forget it soon; older ones are given up."""
+    def _free_one(self, now: int) -> Mark | None:
+        """The mark given back last, unless Redis may forget it soon; older ones are given up.
+
+        The date counts too: a clone's clock may have stood still while its snapshot lay.
+        """
         free = self._free.get()
         while True:
             try:
                 mark = free.pop()
             except IndexError:
                 return None
-            if self._age_seconds(mark) < mark.ttl_seconds / 2:
+            most_seconds = mark.ttl_seconds / 2
+            by_date = now - mark.taken_ns < most_seconds * 1_000_000_000
+            if by_date and self._clock() - mark.used_at < most_seconds:
                 return mark
-
-    def _age_seconds(self, mark: Mark) -> float:
-        """Time since its last use; a clone's clock may have stood still while its snapshot lay."""
-        return max(self._clock() - mark.used_at, (unix_ms() - mark.used_ms) / 1000)
 
     def give_back(self, mark: Mark) -> None:
         """Let the next push use the mark: its push is stored."""
         if mark.life == self._life:
-            mark.sending, mark.used_at, mark.used_ms = "", self._clock(), unix_ms()
+            mark.sending, mark.used_at = "", self._clock()
             self._free.get().append(mark)
 
     def start_afresh(self) -> None:

@@ -27,7 +27,7 @@ local function undo(answer)
   return answer
 end
 
-if (seen or 0) + 1 ~= tonumber(ARGV[1]) then return undo(0) end -- seen before, or Redis lost some
+if (seen or 0) + 1 ~= mark_number then return undo(0) end -- seen before, or Redis lost some
 local taken = redis.pcall('HSET', KEYS[2], 'room_events', string.format('%d', events - 1),
   'room_bytes', string.format('%d', bytes))
 if type(taken) == 'table' then return undo(taken) end
