@@ -8,6 +8,7 @@ a request meets it.
 
 from __future__ import annotations
 
+import ssl
 import weakref
 from functools import partial
 from typing import Any, Final
@@ -95,7 +96,7 @@ def _twin_of_server(client: Any, timeout_seconds: float) -> Any:
     options = {
         "connection_class": pool.connection_class,
         "max_connections": min(pool.max_connections, MOST_CONNECTIONS),
-        **_taken(pool.connection_kwargs),
+        **_checked(pool.connection_class, _taken(pool.connection_kwargs)),
         **times(timeout_seconds, unix="path" in pool.connection_kwargs),
         "wait_seconds": share_of(timeout_seconds),
         "retry": never(),
@@ -109,18 +110,19 @@ def _twin_of_server(client: Any, timeout_seconds: float) -> Any:
 
 def _open_sentinel_pool(pool: Any, options: dict[str, Any]) -> Any:
     known = [each.connection_pool for each in pool.sentinel_manager.sentinels]
+    kind = known[0].connection_class
     addresses = [
         (each.connection_kwargs["host"], int(each.connection_kwargs["port"])) for each in known
     ]
     asking = {
         name: value
-        for name, value in _taken(known[0].connection_kwargs).items()
+        for name, value in _checked(kind, _taken(known[0].connection_kwargs)).items()
         if name in _OF_A_CLUSTER or name.startswith("ssl_")
     }
     sentinels = Sentinels(
         addresses, pool.service_name, retry=never(),
-        ssl=issubclass(known[0].connection_class, redis.SSLConnection),
-        **asking, **times(options["socket_timeout"] / len(addresses)),
+        ssl=issubclass(kind, redis.SSLConnection), **asking,
+        **times(options["socket_timeout"] / len(addresses)),
     )  # fmt: skip
     return SentinelPool(sentinel_manager=sentinels, service_name=pool.service_name, **options)
 
@@ -134,6 +136,8 @@ def _twin_of_cluster(client: Any, timeout_seconds: float) -> Any:
         for name, value in given.items()
         if name in _OF_A_CLUSTER or (has_tls and name.startswith("ssl_"))
     }
+    if has_tls:
+        options = _checked(redis.SSLConnection, options)
     host, port = nodes[0]
     first = f"{'rediss' if has_tls else 'redis'}://{f'[{host}]' if ':' in host else host}:{port}"
     options |= times(timeout_seconds)
@@ -148,3 +152,11 @@ def _taken(options: dict[str, Any]) -> dict[str, Any]:
         for name, value in options.items()
         if name not in _NOT_TAKEN and not name.startswith(_PREFIXES_NOT_TAKEN)
     }
+
+
+def _checked(connection_class: type, options: dict[str, Any]) -> dict[str, Any]:
+    """Check the host's name where the client says nothing of it; redis-py 5 would not."""
+    if not issubclass(connection_class, redis.SSLConnection):
+        return options
+    checks = options.get("ssl_cert_reqs", "required") in ("required", ssl.CERT_REQUIRED)
+    return {"ssl_check_hostname": checks, **options}

@@ -24,6 +24,7 @@ from tools.redis_groups import SERVICE, cluster_port, serve_all_slots
 from tools.tls_front import TlsFront
 from tools.waiting import wait_until
 from vwo_celery.celery.broker import look_at_broker
+from vwo_celery.connections import twin_of
 from vwo_celery.connections.clients import open_async_client, open_client
 from vwo_celery.operating.doctor.broker import broker_findings
 from vwo_celery.settings import Settings
@@ -129,6 +130,12 @@ def ask(url: str) -> Any:
     return open_client(url, timeout_seconds=PATIENT_SECONDS).execute_command("GET", "a key")
 
 
+def ask_as_given(url: str) -> Any:
+    """Run a command by the twin of a client that the application made of the URL."""
+    client = redis_py.Redis.from_url(url)
+    return twin_of(client, timeout_seconds=PATIENT_SECONDS).execute_command("GET", "a key")
+
+
 def ask_async(url: str) -> Any:
     """Run a command by a client for asyncio."""
 
@@ -166,6 +173,18 @@ def test_a_certificate_for_another_name_is_refused(
 
     assert [front.taken for front in servers.fronts] == before
     wait_until(lambda: servers.fronts[0].refused)
+
+
+def test_the_twin_of_a_client_checks_the_name_too(stage: dict[str, Servers]) -> None:
+    """A client passed as redis= that says nothing of names is as safe; redis-py 5's would not be."""
+    wrong, right = stage["single"], stage["single right"]
+    before = wrong.fronts[0].taken
+
+    with pytest.raises(RedisError, match="certificate"):
+        ask_as_given(wrong.url)
+
+    assert wrong.fronts[0].taken == before
+    assert ask_as_given(right.url) is None
 
 
 @pytest.mark.parametrize("run", CLIENTS)
