@@ -24,7 +24,8 @@ from typing import Any
 
 import msgspec
 
-if own := os.getpid():  # before anything else takes the function
+if __name__ == "__main__":  # only in the application, and before anything else takes the function
+    own = os.getpid()
     os.getpid = lambda: own
 
 import vwo_celery

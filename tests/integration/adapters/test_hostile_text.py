@@ -84,7 +84,8 @@ def _spool(queues: Queues) -> None:
     spool = fallback_of(queues.settings).spool
     assert spool is not None
     spool.put(registration, [b"{}"])
-    with sqlite3.connect(spool.files.database) as connection:
+    (path,) = spool.files.paths()
+    with sqlite3.connect(path) as connection:
         connection.execute("UPDATE queues SET name = ?", (NAME,))
     connection.close()
 
