@@ -9,6 +9,7 @@ drained; each is deleted once it is empty.
 from __future__ import annotations
 
 import os
+import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -117,8 +118,10 @@ class Spool:
             SpoolFull: The events do not fit.
         """
         deadline, may_adopt = monotonic() + timeout_seconds, True
+        tried: set[str] = set()
         for tries_left in reversed(range(_MOST_TRIES)):
-            file = self._filled(may_adopt=may_adopt)
+            file = self._filled(may_adopt=may_adopt, tried=tried)
+            tried.add(file.path)
             left = max(_SHORTEST_WAIT_SECONDS, deadline - monotonic())
             try:
                 return self._put(
@@ -158,17 +161,22 @@ class Spool:
                     f"{size(self.max_bytes)})"
                 ) from exc
 
-    def _filled(self, *, may_adopt: bool) -> SpoolFile:
-        """The file that this process fills; else one whose process has ended, or a new one."""
+    def _filled(self, *, may_adopt: bool, tried: Collection[str]) -> SpoolFile:
+        """The file that this process fills; else one whose process has ended, or a new one.
+
+        Where there are many, it shares one that it has not *tried*.
+        """
         own = self._own.get(os.getpid())
         if own is not None:
             return own
         self.files.make_folder()
         paths = self.paths()
-        is_crowded = len(paths) >= _MOST_FILES
-        for path in paths if may_adopt or is_crowded else []:
-            if is_crowded or locks_at(self.files.lock).acquire(place_of_filling(path)):
+        for path in paths if may_adopt else []:
+            if locks_at(self.files.lock).acquire(place_of_filling(path)):
                 return self._keep(path)
+        untried = [path for path in paths if path not in tried]
+        if untried and len(paths) >= _MOST_FILES:
+            return self._keep(random.choice(untried))
         path = self.files.new_path()
         make_database(path)
         locks_at(self.files.lock).acquire(place_of_filling(path))

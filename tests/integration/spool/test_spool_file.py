@@ -53,6 +53,26 @@ def fill(spool: Spool, start: int = 0) -> None:
         spool.put(registration(), [padded(n)])
 
 
+def test_many_files_are_shared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a spool has many files, a process fills one of them, whichever is not kept locked."""
+    monkeypatch.setattr("vwo_celery.spool.spool._MOST_FILES", 2)
+    spools = [open_spool(folder) for _ in range(3)]
+    for n, spool in enumerate(spools[:2]):
+        spool.put(registration(), numbers(1, n))
+    paths = spools[0].paths()
+    still = sqlite3.connect(paths[0], isolation_level=None)
+    still.execute("BEGIN IMMEDIATE")
+
+    spools[2].put(registration(), numbers(1, 2), timeout_seconds=0.1)
+
+    still.execute("ROLLBACK")
+    still.close()
+    assert spools[2].paths() == paths
+    assert spools[2].count() == 3
+    for spool in spools:
+        spool.close()
+
+
 # -- order, pages and marks
 
 
