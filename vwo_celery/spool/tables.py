@@ -66,9 +66,9 @@ def make_database(path: str) -> None:
     unfinished = f"{path}.new"
     try:
         check_folder(os.path.dirname(path))
-        with os.fdopen(new_file(unfinished), "wb") as file:
-            file.write(_empty.get("database", b""))
         try:
+            with os.fdopen(new_file(unfinished), "wb") as file:
+                file.write(_empty.get("database", b""))
             if "database" not in _empty:
                 _empty["database"] = _fill(unfinished)
             os.rename(unfinished, path)

@@ -602,6 +602,23 @@ def test_a_registration_of_a_newer_release_waits(spool: Spool) -> None:
     assert not spool.tidy()
 
 
+def test_a_full_disk_is_left_without_half_made_files(spool: Spool, folder: Path) -> None:
+    """A new file that the disk does not take leaves nothing behind, however often that happens."""
+    spool.put(registration(), numbers(1))
+    assert drained(spool) == numbers(1)
+    assert spool.tidy()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+
+    try:
+        with pytest.raises(SpoolUnavailable):
+            open_spool(folder).put(registration(), numbers(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert [path.name for path in folder.iterdir() if path.suffix != ".lock"] == []
+
+
 # -- the file's name
 
 
