@@ -15,6 +15,7 @@ def print_line(text: str, *, err: bool = False, **style: Any) -> None:
 
 
 def clean_error(exc: click.ClickException) -> None:
-    """Make the error's text safe to print; click's own texts, such as its help, keep their lines."""
-    lines = exc.message.split("\n") if isinstance(exc, click.UsageError) else [exc.message]
+    """Make the error's text safe to print; only click's help keeps its lines, where it is an error."""
+    help_text = getattr(click.exceptions, "NoArgsIsHelpError", ())  # of click 8.2 and newer
+    lines = exc.message.split("\n") if isinstance(exc, help_text) else [exc.message]
     exc.message = "\n".join(map(one_line, lines))  # type: ignore[misc]  # final to type checkers only
