@@ -159,10 +159,17 @@ def test_the_url_of_the_first_server(url: str, first: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["unix://a,b]/run/a.sock", "re\tdis://h", "REDIS://h", "redis://a]b"]
-)
+    "url",
+    [
+        "unix://a,b]/run/a.sock", "re\tdis://h", "REDIS://h", "redis://a]b", "redis://h%2e%2e",
+        "redis://h%00", "unix://run.sock", "unix://run/a.sock", "unix://", "unix:///run/a.sock#1",
+        "redis+sentinel://a,,b", "redis+cluster://a,b,",
+    ],
+)  # fmt: skip
 def test_a_url_that_redis_py_cannot_read_is_refused(url: str) -> None:
-    """A URL that redis-py cannot read is refused: redis-py's own error may quote a password."""
+    """A URL that redis-py cannot read is refused: redis-py's own error may quote a password, or come
+    in a request, or it silently asks another server.
+    """
     assert RedisUrl.parse(url).problem()
 
 

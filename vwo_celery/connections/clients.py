@@ -269,6 +269,7 @@ def connect_cluster(
     others: Sequence[tuple[str, int]],
     options: Mapping[str, Any],
     timeout_seconds: float,
+    address_remap: Callable[..., tuple[str, int]] | None = None,
 ) -> redis.RedisCluster:
     """Connect redis-py's client of a Cluster, which retries nothing.
 
@@ -277,6 +278,7 @@ def connect_cluster(
         others: Host and port of others.
         options: Of each connection.
         timeout_seconds: See `open_client`.
+        address_remap: The application's way from a node's address to the one that it is reached at.
     """
     # Given to the pools, since redis-py 5's Cluster client drops those that it does not know, such
     # as the check of the host's name.
@@ -286,6 +288,7 @@ def connect_cluster(
         startup_nodes=[ClusterNode(*each) for each in others],  # type: ignore[no-untyped-call]
         require_full_coverage=False,  # the slots of a missing node must not stop the others
         connection_pool_class=open_pool,
+        address_remap=address_remap,
         **times(timeout_seconds),
         **_no_cluster_retries(never()),
     )

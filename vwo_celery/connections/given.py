@@ -16,7 +16,7 @@ from typing import Any, Final
 import redis
 from redis.client import Pipeline
 from redis.cluster import ClusterPipeline
-from redis.sentinel import SentinelConnectionPool
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from vwo_celery.connections.clients import Client, connect_cluster, share_of, times
 from vwo_celery.connections.cluster import ClusterClient
@@ -53,12 +53,18 @@ def twin_of(client: Any, *, timeout_seconds: float) -> Any:
     if isinstance(client, (Client, ClusterClient)):
         return client
     refuse_unusable(client)
-    twins = _twins.setdefault(client, {})
-    twin = twins.get(timeout_seconds)
-    if twin is None:
-        is_cluster = isinstance(client, redis.RedisCluster)
-        make = _twin_of_cluster if is_cluster else _twin_of_server
-        twin = twins.setdefault(timeout_seconds, make(client, timeout_seconds))
+    try:
+        twins = _twins.setdefault(client, {})
+        twin = twins.get(timeout_seconds)
+        if twin is None:
+            is_cluster = isinstance(client, redis.RedisCluster)
+            make = _twin_of_cluster if is_cluster else _twin_of_server
+            twin = twins.setdefault(timeout_seconds, make(client, timeout_seconds))
+    except Exception as exc:  # its text may quote a password
+        raise SettingsError(
+            f"redis leads nowhere that can be read: {_kind(client)} was given, and reading it raised "
+            f"{type(exc).__name__}; {_REMEDY}"
+        ) from exc
     return twin
 
 
@@ -68,7 +74,7 @@ def refuse_unusable(client: Any) -> None:
     Raises:
         SettingsError: Its message quotes nothing of *client*: a URL may hold a password.
     """
-    kind = f"{type(client).__module__}.{type(client).__qualname__}"
+    kind = _kind(client)
     if isinstance(client, (str, bytes)):
         raise SettingsError("redis must be a client, and a text was given: pass it as redis_url=")
     if any(each.__module__.startswith("redis.asyncio") for each in type(client).__mro__):
@@ -81,6 +87,10 @@ def refuse_unusable(client: Any) -> None:
             f"redis must be a client, and {kind} was given, which only collects commands: pass the "
             "client that it was made of"
         )
+    if isinstance(client, Sentinel):
+        raise SettingsError(
+            f"redis must be a client, and {kind} was given: pass what its master_for returns"
+        )
     if not isinstance(client, (redis.Redis, redis.RedisCluster)):
         raise SettingsError(f"redis must be a client of redis-py, and {kind} was given: {_REMEDY}")
     pool = getattr(client, "connection_pool", None)
@@ -89,6 +99,10 @@ def refuse_unusable(client: Any) -> None:
             "redis must lead to the master, and a client from slave_for was given: pass one from "
             "master_for"
         )
+
+
+def _kind(client: Any) -> str:
+    return f"{type(client).__module__}.{type(client).__qualname__}"
 
 
 def _twin_of_server(client: Any, timeout_seconds: float) -> Any:
@@ -141,9 +155,9 @@ def _twin_of_cluster(client: Any, timeout_seconds: float) -> Any:
     host, port = nodes[0]
     first = f"{'rediss' if has_tls else 'redis'}://{f'[{host}]' if ':' in host else host}:{port}"
     options |= times(timeout_seconds)
-    return ClusterClient(
-        partial(connect_cluster, first, nodes[1:], options, timeout_seconds), Retries(0)
-    )
+    connect = partial(connect_cluster, first, nodes[1:], options, timeout_seconds,
+                      address_remap=client.nodes_manager.address_remap)  # fmt: skip
+    return ClusterClient(connect, Retries(0))
 
 
 def _taken(options: dict[str, Any]) -> dict[str, Any]:

@@ -79,8 +79,13 @@ class RedisUrl(msgspec.Struct, frozen=True):
             urlsplit(self.for_first_server)
         except ValueError:
             return f"but its host cannot be read; {_ENCODE}"
-        problem = "" if self.scheme == "unix" else self._problem_of_servers()
+        problem = self._problem_of_socket() if self.scheme == "unix" else self._problem_of_servers()
         return problem or problem_of(self.query, tls=self.scheme == "rediss", kind=self.kind)
+
+    def _problem_of_socket(self) -> str:
+        if self.hosts or not self.path or self.fragment:
+            return "but it must be unix:///PATH, with the whole path of a socket and %23 for a #"
+        return ""
 
     def _problem_of_servers(self) -> str:
         if not self._hosts_are_readable():
@@ -88,7 +93,11 @@ class RedisUrl(msgspec.Struct, frozen=True):
         if self.fragment or not re.fullmatch(_PATHS.get(self.kind, ""), self.path):
             return f"but the part after its host is no database number; {_ENCODE}"
         if not all(_may_be_host(host) for host, _ in self.addresses):
-            return "but a part of its host, between two dots, is empty or too long for a name"
+            return (
+                "but a part of its host, between two dots, is empty, too long for a name or has a %"
+            )
+        if len(self.addresses) > 1 and not all(host for host, _ in self.addresses):
+            return "but one of its hosts, between two commas, is empty"
         return NO_DATABASE if self.kind == "cluster" and int(self.path.strip("/") or 0) else ""
 
     def _hosts_are_readable(self) -> bool:
@@ -204,7 +213,7 @@ def _may_be_host(host: str) -> bool:
         host.encode("idna")
     except UnicodeError:
         return False
-    return True
+    return "%" not in host or ":" in host  # redis-py decodes it; after a ":" it is IPv6's zone
 
 
 def address_of_server(options: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import redis as redis_py
@@ -99,6 +100,22 @@ def test_a_client_in_any_form_leads_to_its_server(servers: dict[str, Any], form:
     client.close()
 
 
+def test_a_cluster_is_reached_where_its_client_reaches_it(servers: dict[str, Any]) -> None:
+    """Nodes behind another address, as those of a container, are asked at the client's address."""
+    with TcpProxy(servers["node"]) as proxy:
+        client = redis_py.RedisCluster(
+            "127.0.0.1", proxy.port, address_remap=lambda *_: ("127.0.0.1", proxy.port)
+        )
+        queue = vwo_celery.connect(DESTINATION, redis=client, **PATIENT)
+
+        assert queue.enqueue(EVENT) == IN_REDIS
+        assert [name for name, _ in producer_of(queue).fleet.client.masters()] == [
+            f"127.0.0.1:{proxy.port}"
+        ]
+        assert client.flushdb()
+        client.close()
+
+
 def test_queues_share_the_twin_of_a_client(servers: dict[str, Any]) -> None:
     """Queues that are given one client share connections, which are not that client's."""
     client = redis_py.Redis(port=servers["single"])
@@ -138,6 +155,8 @@ def test_a_frozen_redis_holds_up_no_call(servers: dict[str, Any], tmp_path: Path
             "the client that it was",
         ),
         (lambda at: sentinel_of(at).slave_for(SERVICE), "one from master_for"),
+        (sentinel_of, "what its master_for returns"),
+        (lambda at: Mock(spec=redis_py.Redis), "raised AttributeError; pass a redis.Redis"),
         (lambda at: redis_py.ConnectionPool(), "pass a redis.Redis"),
         (lambda at: redis_py.Redis, "pass a redis.Redis"),
         (lambda at: {"host": "h"}, "pass a redis.Redis"),
