@@ -125,7 +125,10 @@ def _missing(fleet: Fleet, row: Row, owed: frozenset[str]) -> frozenset[str]:
 def _is_settled(fleet: Fleet, row: Row) -> bool:
     """Whether no event waits any more, in Redis or on a disk."""
     fleet.receipts.read()
-    dead, waiting = fleet.held()
+    try:
+        dead, waiting = fleet.held()
+    except QueueUnavailable:  # Redis is busy with what an outage held up
+        return False
     missing = fleet.undelivered() - dead if row.loss == "none" else ()
     return not (missing or waiting or fleet.snapshot().events("in_flight"))
 

@@ -1,7 +1,8 @@
 """A program that enqueues while its interpreter ends: `ending_program.py URL SPOOL WHEN`.
 
 It does so from atexit, from the `__del__` of a global, of an attribute of `builtins`, of a module,
-and of a cycle. WHEN is "first" for a queue that has not been used before, or "later".
+and of a cycle. WHEN is "first" for a queue that has not been used before, "later" for one that has,
+or "last" for a queue that is first used when no thread can be started any more, after atexit.
 
 Prints the number, place and reason of each event, one a line.
 """
@@ -47,7 +48,8 @@ class Ending:
 queue = connect(sys.argv[1], spool_dir=sys.argv[2], enqueue_timeout_seconds=1.0)
 if sys.argv[3] == "later":
     Ending(0, queue).enqueue()
-atexit.register(Ending(1, queue).enqueue)
+if sys.argv[3] != "last":
+    atexit.register(Ending(1, queue).enqueue)
 last = Ending(2, queue)
 builtins.last = Ending(3, queue)  # type: ignore[attr-defined]
 module: Any = types.ModuleType("last")

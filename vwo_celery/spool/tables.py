@@ -67,8 +67,7 @@ def make_database(path: str) -> None:
     try:
         check_folder(os.path.dirname(path))
         try:
-            with os.fdopen(new_file(unfinished), "wb") as file:
-                file.write(_empty.get("database", b""))
+            _write_new(unfinished, _empty.get("database", b""))
             if "database" not in _empty:
                 _empty["database"] = _fill(unfinished)
             os.rename(unfinished, path)
@@ -78,6 +77,16 @@ def make_database(path: str) -> None:
             raise
     except (OSError, sqlite3.Error) as exc:
         raise SpoolUnavailable(f"{path} cannot be made: {exc}") from exc
+
+
+def _write_new(path: str, content: bytes) -> None:
+    """Write a new file without `open`, which an interpreter that is ending has no more."""
+    file = new_file(path)
+    try:
+        while content:
+            content = content[os.write(file, content) :]
+    finally:
+        os.close(file)
 
 
 #: The bytes of a spool file without events, once one was made: to write them is quick.
@@ -93,8 +102,11 @@ def _fill(path: str) -> bytes:
         db.executescript(_SCHEMA)
     finally:
         db.close()
-    with open(path, "rb") as file:
-        return file.read()
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(file, os.fstat(file).st_size)
+    finally:
+        os.close(file)
 
 
 def open_sqlite(path: str) -> sqlite3.Connection:

@@ -45,7 +45,7 @@ def test_with_redis(when: str, redis: redis_py.Redis, redis_url: str, tmp_path: 
     assert sorted(stored(redis)) == sorted(numbers(6)[6 - len(places) :])
 
 
-@pytest.mark.parametrize("when", ["first", "later"])
+@pytest.mark.parametrize("when", ["first", "later", "last"])
 def test_without_redis(when: str, tmp_path: Path) -> None:
     """Each event is spooled, though no thread can be started any more."""
     url = f"redis://127.0.0.1:{free_port()}/0"
