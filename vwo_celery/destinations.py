@@ -241,12 +241,12 @@ def _check_base_url(name: str, url: str) -> None:
         )
     if parts.query or parts.fragment:
         raise DestinationError(f"{name} must have no query and no fragment")
-    if not _WORD.fullmatch(url) or not _HOST.fullmatch(parts.hostname) or port == 0:
+    if not _HOST.fullmatch(parts.hostname) or port == 0:
         raise DestinationError(
             f"{needed}; its host {shown(parts.hostname)} or its port cannot be used (a name with "
             "letters beyond ASCII has a form in ASCII that begins with xn--)"
         )
-    if not _PATH.fullmatch(parts.path):
+    if not _WORD.fullmatch(url) or not _PATH.fullmatch(parts.path):
         raise DestinationError(f"{name} must have a path that needs no further quoting (%20)")
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+import vwo_celery
+from vwo_celery import aio
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import DestinationError
 
@@ -209,3 +211,20 @@ def test_the_names_of_queues_stay() -> None:
 
     assert fme.queue == "fme-888888-ee1482bded7b"
     assert legacy.queue == "legacy-60781-dd65da1ddef6"
+
+
+def test_a_space_in_a_path_is_not_blamed_on_the_host() -> None:
+    """A character that its path cannot carry is told of the path, not of the host or port."""
+    with pytest.raises(DestinationError, match="path that needs no further quoting"):
+        Destination(**PARTS, base_url="https://proxy.example/a b")
+
+
+@pytest.mark.parametrize("given", [None, PARTS], ids=["None", "a dict"])
+def test_connect_says_what_a_destination_is(given: Any) -> None:
+    """What is no Destination is refused by its type; its values, such as a key, do not show."""
+    for connect in (vwo_celery.connect, aio.connect):
+        with pytest.raises(DestinationError, match=r"takes a vwo_celery\.Destination") as caught:
+            connect(given)
+
+        assert type(given).__name__ in str(caught.value)
+        assert KEY not in str(caught.value)

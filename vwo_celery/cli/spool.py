@@ -55,10 +55,11 @@ def show(context: click.Context) -> None:
         )
         return
     say(f"{found.files.pattern}, {size(found.used_bytes())} of {size(found.max_bytes)} used")
-    for why in found.refused():
+    refused = found.refused()
+    for why in refused:
         say(why, "yellow")
     if not contents:
-        say("it holds nothing")
+        say("the other files hold nothing" if refused else "it holds nothing")
         return
     now = unix_ms()
     columns = (

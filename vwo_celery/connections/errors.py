@@ -99,6 +99,8 @@ def describe(exc: Exception) -> str:
         return f"the Redis client raised {type(exc).__name__}"
     if isinstance(exc, MasterUnknown):
         return str(exc)
+    if type(exc) in (RedisConnectionError, RedisTimeoutError):  # subclasses stand for answers
+        return f"the connection to Redis failed with {type(exc).__name__}: {exc}"
     return f"Redis answered {type(exc).__name__}: {exc}"
 
 

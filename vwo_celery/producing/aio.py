@@ -152,6 +152,7 @@ def connect(
         arguments: Single settings, listed below.
 
     Raises:
+        DestinationError: *destination* is something else.
         SettingsError: A setting is wrong, or asyncio cannot use the Redis URL; or, with *strict*, a
             batch option; or *redis* is given.
     """

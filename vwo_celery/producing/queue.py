@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.destinations import Destination
-from vwo_celery.errors import VwoCeleryError
+from vwo_celery.errors import DestinationError, VwoCeleryError
 from vwo_celery.producing.producer import Producer
 from vwo_celery.queue import flushing
 from vwo_celery.receipts import DrainResult, FlushResult, Receipt
@@ -192,8 +192,14 @@ def connect(
         arguments: Single settings, listed below.
 
     Raises:
+        DestinationError: *destination* is something else.
         SettingsError: A setting is wrong, or *redis*; or, with *strict*, a batch option.
     """
+    if not isinstance(destination, Destination):
+        raise DestinationError(
+            "connect takes a vwo_celery.Destination(account_id=…, sdk_key=…, generation=…); a value "
+            f"of type {type(destination).__name__} was given"
+        )
     batch = parse_batch_event_data(batch_event_data, strict=strict)
     settings = settings if settings is not None else Settings.load(**arguments)
     return Queue(Producer(destination, batch, settings, redis))

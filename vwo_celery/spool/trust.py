@@ -21,6 +21,9 @@ _WRITABLE_BY_OTHERS, _OPEN_TO_OTHERS = 0o022, 0o077
 SUFFIXES = ("", "-wal", "-shm")
 
 
+_REMEDY = "set spool_dir (VWO_CELERY_SPOOL_DIR) to a folder that this user may write"
+
+
 class FileLeftAlone(SpoolUnavailable):
     """A spool file that is not ours to read or write."""
 
@@ -36,13 +39,13 @@ def check_folder(folder: str) -> None:
         remedy = f"set spool_dir to the folder itself, {os.path.realpath(folder)}"
         raise SpoolUnavailable(f"{folder} is a symbolic link; {remedy}")
     if not stat.S_ISDIR(found.st_mode):
-        raise SpoolUnavailable(f"{folder} is no folder")
+        raise SpoolUnavailable(f"{folder} is no folder; set spool_dir to one, or remove it")
     inside = f"set spool_dir to a folder inside it, such as {os.path.join(folder, 'spool')}"
     if found.st_uid not in (_user(), _SUPERUSER):
         raise SpoolUnavailable(
             f"the folder {folder} belongs to another user (uid {found.st_uid}, this process runs as "
-            f"{_user()}), who could read events or plant some; run this as that user, or {inside}, "
-            "which is made then"
+            f"{_user()}), who could read events or plant some; run this as that user, chown -R it, "
+            f"or, if this user may write there, {inside}, which is made then"
         )
     if found.st_mode & _WRITABLE_BY_OTHERS:
         who = "every user" if found.st_mode & stat.S_IWOTH else f"the group {found.st_gid}"
@@ -93,7 +96,7 @@ def make_folder(folder: str) -> None:
         _make(folder)
         check_folder(folder)
     except OSError as exc:
-        raise SpoolUnavailable(f"the folder {folder} cannot be made: {exc}") from exc
+        raise SpoolUnavailable(f"the folder {folder} cannot be made: {exc}; {_REMEDY}") from exc
 
 
 def _make(folder: str) -> None:

@@ -7,8 +7,9 @@ import traceback
 import pytest
 import redis as redis_py
 from msgspec.structs import replace
+from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import ConnectionError as Refused
-from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as Late
 
 import vwo_celery
 from tools.producers import DESTINATION
@@ -62,7 +63,7 @@ def test_a_failed_command_is_cut_out_of_the_error(text: str, kind: type[Exceptio
     with pytest.raises(QueueUnavailable) as caught, unavailable("a test"):
         raise kind(text)
 
-    assert str(caught.value) == f"a test: Redis answered {kind.__name__}: OOM"
+    assert str(caught.value).endswith(f" {kind.__name__}: OOM")
     assert "s3cret" not in traceback_of(caught)
 
 
@@ -125,3 +126,17 @@ def test_no_repr_shows_a_key_or_a_password() -> None:
 
     assert [text for text in map(repr, shown) if "s3cret" in text] == []
     assert "s3cret" not in f"{destination} {settings} {queue!s} {vars(BatchReport)}"
+
+
+@pytest.mark.parametrize("kind", [Refused, Late])
+def test_an_error_does_not_say_that_redis_answered_where_it_did_not(kind: type[Exception]) -> None:
+    """A connection that failed is told as such; what Redis answered, such as a refusal, is as before."""
+    with pytest.raises(QueueUnavailable) as away, unavailable("a test"):
+        raise kind("refused")
+    with pytest.raises(QueueUnavailable) as answered, unavailable("a test"):
+        raise AuthenticationError("wrong password")
+
+    assert (
+        str(away.value) == f"a test: the connection to Redis failed with {kind.__name__}: refused"
+    )
+    assert str(answered.value) == "a test: Redis answered AuthenticationError: wrong password"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.command_line import run_command
 from tools.producers import TIMEOUT_SECONDS, connect, numbers
 from tools.spools import database, drained, open_spool, registration
 from vwo_celery.errors import SpoolUnavailable
@@ -170,3 +171,20 @@ def test_spools_in_a_test_are_of_this_user(folder: Path) -> None:
 
     assert drained(spool) == numbers(3)
     spool.close()
+
+
+def test_the_command_does_not_call_a_spool_empty_whose_file_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`spool status` names the file, and says that only the other files hold nothing."""
+    folder = tmp_path / "spool"
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    queue = connect(url, spool_dir=str(folder), enqueue_timeout_seconds=TIMEOUT_SECONDS)
+    assert queue.enqueue({"n": 0}).where == "spooled"
+    next(folder.glob("*.sqlite3")).chmod(0o644)
+    monkeypatch.setenv("VWO_CELERY_SPOOL_DIR", str(folder))
+
+    shown = run_command(["spool", "status", "--redis-url", url])
+
+    assert "chmod 600" in shown.stdout
+    assert "the other files hold nothing" in shown.stdout
