@@ -10,6 +10,7 @@ import msgspec
 from chaos.faults import Row
 from chaos.fleet import Fleet
 from chaos.oracle import Evidence, Judgement, judge
+from vwo_celery.errors import QueueUnavailable
 
 _WARM_EVENTS = 20
 _WARM_SECONDS = 30.0
