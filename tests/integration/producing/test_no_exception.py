@@ -13,7 +13,7 @@ import pytest
 import redis as redis_py
 
 import vwo_celery
-from tools.producers import DESTINATION, stored
+from tools.producers import DESTINATION, numbers, stored
 from vwo_celery import aio
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.receipts import IN_REDIS, SPOOLED, Receipt
@@ -59,15 +59,20 @@ def raising(error: type[BaseException]) -> Any:
 
 
 @pytest.fixture
-def queue(redis_server: RedisServer, tmp_path: Path) -> vwo_celery.Queue:
-    """A queue whose single events are appended, or open and fill batches, in turn."""
-    return vwo_celery.connect(
+def queue(redis_server: RedisServer, tmp_path: Path) -> Iterator[vwo_celery.Queue]:
+    """A queue whose single events are appended, or open and fill batches, in turn.
+
+    Events that a test left in its spool would be drained into the Redis of later tests.
+    """
+    queue = vwo_celery.connect(
         DESTINATION,
         batch_event_data={"events_per_request": 20, "request_time_interval": 60},
         redis_url=redis_server.url,
         spool_dir=str(tmp_path),
         enqueue_timeout_seconds=5.0,
     )
+    yield queue
+    assert queue.spooled() == 0
 
 
 def enqueue_all(queue: vwo_celery.Queue) -> list[Receipt]:
@@ -125,7 +130,7 @@ def test_whatever_a_step_raises_ends_as_a_receipt_for_an_await(
 
 
 def test_a_name_that_cannot_be_looked_up_any_more(
-    queue: vwo_celery.Queue, redis_server: RedisServer, tmp_path: Path,
+    redis: redis_py.Redis, queue: vwo_celery.Queue, redis_server: RedisServer, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """UnicodeError of a name such as "redis..svc", as a Sentinel may give it, is an outage."""
@@ -139,6 +144,8 @@ def test_a_name_that_cannot_be_looked_up_any_more(
         receipts.append(asyncio.run(awaited.enqueue({"n": 3})))
 
     assert receipts == [SPOOLED] * 3
+    assert queue.drain_spool(20)
+    assert sorted(stored(redis)) == numbers(4)
 
 
 @pytest.fixture
