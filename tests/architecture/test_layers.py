@@ -69,6 +69,25 @@ def test_imports_point_down(module: str) -> None:
     )
 
 
+#: The rooms inside of queue, from the top down: work takes looks, and both take the changes.
+QUEUE_ROOMS = ("queue.work", "queue.looks")
+
+
+def _floor_in_queue(module: str) -> int:
+    """0 for the top room of queue; its own modules are beneath all rooms."""
+    floors = [i for i, room in enumerate(QUEUE_ROOMS) if f"{module}.".startswith(f"{room}.")]
+    return floors[0] if floors else len(QUEUE_ROOMS)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if part_of(name) == "queue"])
+def test_imports_in_queue_point_down(module: str) -> None:
+    """The queue's changes know neither of its rooms, and its looks change nothing by its work."""
+    owned = [own for name in imports(module, MODULES[module]) if (own := own_module(name))]
+
+    wrong = [own for own in owned if _floor_in_queue(own) < _floor_in_queue(module)]
+    assert wrong == []
+
+
 def test_the_import_rule_sees_imports_in_functions(tmp_path: Path) -> None:
     """An import inside a function, a relative one, or one for types only, is an import."""
     sample = tmp_path / "settings.py"

@@ -123,7 +123,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "garbage in one queue's keys hides no other queue",
-        "its view raises", "queue/snapshots.py",
+        "its view raises", "queue/looks/snapshots.py",
         "            if _WRONG_TYPE not in str(exc):\n                raise\n", "            raise\n",
         "integration/queue/test_hostile_keys.py -k wrong_type",
     ),
@@ -160,14 +160,14 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a worker that lacks a right says so and ends",
-        "what Redis denies counts as allowed", "queue/permissions.py",
+        "what Redis denies counts as allowed", "queue/looks/permissions.py",
         "        except ResponseError as exc:\n            text = str(exc)",
         "        except ResponseError as exc:\n            return\n            text = str(exc)",
         "integration/connections/test_permissions.py -k 'named and COPY'",
     ),
     Bug(
         "a stranded batch is found",
-        "nobody looks for it", "queue/sweeping.py",
+        "nobody looks for it", "queue/work/sweeping.py",
         "            stranded.restore(shard)\n", "            pass\n",
         "integration/queue/test_sweeping.py -k stranded_batch_is_found",
     ),
@@ -232,14 +232,14 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a flush counts delivered events only",
         "a batch that was split counts as delivered",
-        "queue/flushing.py",
+        "queue/work/flushing.py",
         "self.awaited |= settlements.parts_of(self.shard, gone)", "pass",
         f"{_LARGE} -k flush_waits",
     ),
     Bug(
         "a flush counts delivered events only",
         "what is gone counts as delivered",
-        "queue/flushing.py",
+        "queue/work/flushing.py",
         "return self._noted + self._untold", "return self._noted + self._unaccounted",
         "integration/producing/test_producer_flush.py -k gone_is_not_taken",
     ),
@@ -253,7 +253,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a flush counts delivered events only",
         "what a search found out counts as one with its batch",
-        "queue/flushing.py",
+        "queue/work/flushing.py",
         "self.dropped[note.outcome] += note.events", "self._noted += note.events",
         "integration/producing/test_producer_flush.py -k own_fate",
     ),
@@ -306,13 +306,13 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "few sweeps wait while no worker runs",
-        "beat sends one at each interval", "queue/sweep_messages.py",
+        "beat sends one at each interval", "queue/work/sweep_messages.py",
         "    if unanswered and 0 <= ", "    if False and 0 <= ",
         "integration/adapters/test_beat.py -k few_messages",
     ),
     Bug(
         "a sweep that comes late does nothing",
-        "each is run", "queue/sweep_messages.py",
+        "each is run", "queue/work/sweep_messages.py",
         "_RECENT_SHARE = 0.5", "_RECENT_SHARE = 0.0",
         "integration/adapters/test_beat.py -k comes_late",
     ),
@@ -446,7 +446,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a flush covers every shard",
-        "only those that its own process pushes to", "queue/flushing.py",
+        "only those that its own process pushes to", "queue/work/flushing.py",
         "shards = fleet.all_shards(registration)",
         "shards = fleet.all_shards(registration)[: registration.shards]",
         "integration/queue/test_shards_lowered.py -k flush_covers",
@@ -662,7 +662,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "if all task messages are lost, that is noticed",
-        "nothing is sent to find out", "queue/sweeping.py",
+        "nothing is sent to find out", "queue/work/sweeping.py",
         "    if overdue and probe_is_due(routes, now_ms):\n", "    if False:\n",
         "integration/queue/test_sweeping.py -k given_out_again",
     ),

@@ -30,8 +30,8 @@ from chaos.vendor import Vendor
 from tools.installation import KEY
 from tools.processes import Process
 from vwo_celery.producing.queue import producer_of
+from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshot, take_snapshots
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.snapshots import Snapshot, take_snapshot, take_snapshots
 from vwo_celery.testing import RedisServer, wait_for
 
 EVENTS_PER_REQUEST = 20

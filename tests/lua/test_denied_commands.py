@@ -25,13 +25,13 @@ from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.declines import note_decline
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.snapshots import REDIS_LOST, _read_by_script
+from vwo_celery.queue.looks.surveys import due_shards
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.scripts import names, script
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.snapshots import REDIS_LOST, _read_by_script
-from vwo_celery.queue.stranded import restore
-from vwo_celery.queue.surveys import due_shards
+from vwo_celery.queue.work.stranded import restore
 from vwo_celery.testing import RedisServer
 
 USER, PASSWORD = "narrow", "p"

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from lua.world import LIMITS, NAMESPACE, Line, World
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.surveys import due_shards
+from vwo_celery.queue.looks.surveys import due_shards
 
 SECOND = 1_000
 IDLE_MS = 600 * SECOND

@@ -20,7 +20,7 @@ from vwo_celery.queue.answers import (
 )
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.marks import OLD_FROM_SEQUENCE, Mark, push_token
-from vwo_celery.queue.pushes import names_needed
+from vwo_celery.queue.work.pushes import names_needed
 
 MARK = "mark:m"
 #: A shard that the sweep already watches: a push announces nothing.

@@ -11,12 +11,12 @@ from redis.exceptions import ResponseError
 
 from lua.world import LIMITS, QUEUE, ROOM, Line, World
 from vwo_celery import Settings
-from vwo_celery.queue import settlements
 from vwo_celery.queue.batches import HELD, Part, Passed, part_id
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room, trim_dead
 from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.evidence import note_passed, suspect
 from vwo_celery.queue.marks import Mark, push_token
+from vwo_celery.queue.work import settlements
 from vwo_celery.testing import RedisServer
 
 #: Small enough that Redis refuses every command that it may refuse for lack of memory.

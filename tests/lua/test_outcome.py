@@ -10,7 +10,7 @@ import pytest
 from lua.world import LIMITS, Line, World
 from vwo_celery.queue.batches import Part
 from vwo_celery.queue.capacity import make_room, trim_dead
-from vwo_celery.queue.settlements import Note, ask_for_notes, read_notes
+from vwo_celery.queue.work.settlements import Note, ask_for_notes, read_notes
 
 ENDS: list[tuple[str, str, Callable[[World], Any], Note]] = [
     ("ack", "leases", lambda world: world.shard.ack("b"), Note("b", "delivered", 3)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lua.world import Line, World
-from vwo_celery.queue.stranded import restore
+from vwo_celery.queue.work.stranded import restore
 
 
 def test_a_stranded_batch_is_ready_again(world: World) -> None:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from vwo_celery.queue.answers import Pushed
 from vwo_celery.queue.batches import Batch, Held, Limits
+from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshot
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.snapshots import Snapshot, take_snapshot
 
 NAMESPACE = "vwo"
 QUEUE = "fme-1-test"

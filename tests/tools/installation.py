@@ -14,7 +14,7 @@ import redis as redis_py
 import vwo_celery
 from tools.processes import Process
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.snapshots import Snapshot, take_snapshot
+from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshot
 from vwo_celery.testing import Standin, wait_for
 
 #: Folder of the Celery app and the programs that installations run.

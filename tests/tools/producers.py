@@ -6,7 +6,7 @@ from typing import Any
 
 import vwo_celery
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.snapshots import Snapshot, take_snapshot
+from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshot
 from vwo_celery.testing import wait_for
 
 DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")

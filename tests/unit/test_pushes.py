@@ -8,7 +8,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.queue.marks import Mark
-from vwo_celery.queue.pushes import PUSH_BYTES, PUSH_EVENTS, Repeats, pages
+from vwo_celery.queue.work.pushes import PUSH_BYTES, PUSH_EVENTS, Repeats, pages
 
 LOST, SLOW, FORGOTTEN = (
     RedisConnectionError("cut"),

@@ -15,9 +15,9 @@ from celery import Celery
 from vwo_celery.clocks import monotonic
 from vwo_celery.connections import open_client
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue import sweep_messages
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.sweep_messages import beat_seconds
+from vwo_celery.queue.work import sweep_messages
+from vwo_celery.queue.work.sweep_messages import beat_seconds
 from vwo_celery.settings import Settings
 
 #: Longest wait for Redis, in seconds: beat has other tasks to send.

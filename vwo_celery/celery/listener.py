@@ -35,11 +35,12 @@ from vwo_celery.delivering.lane import Lane
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.logs import SeldomLog, log
 from vwo_celery.operating import stalls
-from vwo_celery.queue import permissions, sweeping
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks import permissions
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.routes import probe_is_due
 from vwo_celery.queue.signs import SWEEPERS
+from vwo_celery.queue.work import sweeping
 from vwo_celery.spool.fallback import fallback_of
 
 #: Longest wait for a wake-up, and so the longest delay until a shutdown is noticed.

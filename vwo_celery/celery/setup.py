@@ -16,7 +16,7 @@ from celery.signals import beat_init, celeryd_after_setup
 from vwo_celery.celery import quiet
 from vwo_celery.celery.options import DELIVER, SWEEP, routing
 from vwo_celery.logs import log
-from vwo_celery.queue.sweep_messages import beat_seconds
+from vwo_celery.queue.work.sweep_messages import beat_seconds
 from vwo_celery.settings import Settings
 from vwo_celery.settings.arguments import SettingsArguments
 

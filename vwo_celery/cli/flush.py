@@ -15,10 +15,10 @@ from vwo_celery.cli.session import Session, common_options, json_option, queue_o
 from vwo_celery.clocks import monotonic
 from vwo_celery.operating import inspector
 from vwo_celery.operating.inspector import QueueView
-from vwo_celery.queue import flushing
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.flushing import FlushCounts
 from vwo_celery.queue.registration import Registrations
+from vwo_celery.queue.work import flushing
+from vwo_celery.queue.work.flushing import FlushCounts
 from vwo_celery.text.amounts import span
 
 

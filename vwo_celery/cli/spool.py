@@ -86,18 +86,22 @@ def show(context: click.Context) -> None:
 def drain(context: click.Context, timeout: float) -> None:
     """Move what this host's spool holds to Redis, now.
 
-    Safe beside applications that drain it themselves. Exits 1 if something is left.
+    Safe beside applications that drain it themselves. Exits 1 if something is left, or if a file
+    cannot be trusted and so may hold more.
     """
     session = context.ensure_object(Session)
-    _open(session.settings)
+    found = _open(session.settings)
     result = _drain(session, timeout)
+    refused = found.refused()
     if session.json:
         print_json(result)
     else:
         say(f"{count(result.drained, 'event')} went to Redis, {result.left:,} left")
         if result.reason:
             say(result.reason, "yellow")
-    if not result:
+        for why in refused:
+            say(why, "yellow")
+    if refused or not result:
         context.exit(1)
 
 

@@ -16,7 +16,7 @@ from vwo_celery.operating.doctor.queues import recent_loss
 from vwo_celery.operating.doctor.sentinel import describe_master
 from vwo_celery.operating.inspector import QueueView
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.mastership import read_mastership
+from vwo_celery.queue.looks.mastership import read_mastership
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.masking import mask_url

@@ -13,7 +13,7 @@ from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import CallbackRefused
 from vwo_celery.logs import log
 from vwo_celery.queue.registration import Registration
-from vwo_celery.queue.results import result_text
+from vwo_celery.queue.work.results import result_text
 from vwo_celery.settings.callbacks import find_callback
 from vwo_celery.signals import BatchReport
 

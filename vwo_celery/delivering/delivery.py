@@ -29,7 +29,7 @@ from vwo_celery.errors import QueueUnavailable
 from vwo_celery.events import MAX_BODY_BYTES, unsendable
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.sweeping import tokens
+from vwo_celery.queue.work.sweeping import tokens
 from vwo_celery.sending.outcomes import Answer, Verdict, judge
 
 #: Longest run of one task, in seconds. It then asks for another, so that a shutdown and other tasks

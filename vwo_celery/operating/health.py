@@ -12,7 +12,7 @@ from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.inspector import QueueView, views_of
 from vwo_celery.operating.stalls import find_stall, silence_seconds
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.snapshots import take_snapshots
+from vwo_celery.queue.looks.snapshots import take_snapshots
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
 

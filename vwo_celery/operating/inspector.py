@@ -21,9 +21,9 @@ from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.declines import Decline, declines_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.keys import split_shard_name
+from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshots
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.snapshots import Snapshot, take_snapshots
 from vwo_celery.text.wording import nearest
 
 

@@ -13,12 +13,12 @@ import msgspec
 
 from vwo_celery.logs import announce_drop
 from vwo_celery.operating.inspector import shards_of
-from vwo_celery.queue import sweeping
 from vwo_celery.queue.circuit import forget_circuit
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.snapshots import BatchView, Snapshot, take_snapshots
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import PURGED, Shard
-from vwo_celery.queue.snapshots import BatchView, Snapshot, take_snapshots
+from vwo_celery.queue.work import sweeping
 
 
 class DeadBatch(msgspec.Struct, frozen=True):

@@ -14,13 +14,13 @@ from functools import partial
 
 import msgspec
 
-from vwo_celery.queue import sweeping
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.declines import declined_queues
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.keys import split_shard_name
+from vwo_celery.queue.looks.surveys import Overdue, due_shards, overdue
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.surveys import Overdue, due_shards, overdue
+from vwo_celery.queue.work import sweeping
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import span
 

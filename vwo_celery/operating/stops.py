@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vwo_celery.queue.snapshots import BatchView, Snapshot
+from vwo_celery.queue.looks.snapshots import BatchView, Snapshot
 from vwo_celery.text.amounts import count, span
 
 #: Causes in words; of an older release's pause the cause is not known.

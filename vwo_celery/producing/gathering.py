@@ -19,7 +19,7 @@ from vwo_celery.connections.errors import lacks_script
 from vwo_celery.errors import QueueFull
 from vwo_celery.producing.producer import Producer
 from vwo_celery.queue.answers import PLAIN, Pushed
-from vwo_celery.queue.pushes import Push, Repeats, cut_off, pages, send_again
+from vwo_celery.queue.work.pushes import Push, Repeats, cut_off, pages, send_again
 from vwo_celery.receipts import IN_REDIS, Receipt
 from vwo_celery.threads import done_of, in_thread, result_of, start_in_thread
 

@@ -31,12 +31,12 @@ from vwo_celery.queue.answers import CLONED, DUPLICATE, NOT_REGISTERED, REFUSALS
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.marks import Marks
 from vwo_celery.queue.parts import part_of
-from vwo_celery.queue.pushes import Push, names_needed, pages, send_again, send_with_room
 from vwo_celery.queue.registration import Registration
-from vwo_celery.queue.replication import replicas_of, warn_of_lag
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.sweeping import tell_workers
+from vwo_celery.queue.work.pushes import Push, names_needed, pages, send_again, send_with_room
+from vwo_celery.queue.work.replication import replicas_of, warn_of_lag
+from vwo_celery.queue.work.sweeping import tell_workers
 from vwo_celery.receipts import IN_REDIS, NOT_REPLICATED, Receipt
 from vwo_celery.settings import Settings
 from vwo_celery.settings.batch_event_data import BatchSettings

@@ -14,7 +14,7 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import DestinationError, VwoCeleryError
 from vwo_celery.producing.producer import Producer
-from vwo_celery.queue import flushing
+from vwo_celery.queue.work import flushing
 from vwo_celery.receipts import DrainResult, FlushResult, Receipt
 from vwo_celery.settings import Settings
 from vwo_celery.settings.arguments import BatchOptions, SettingsArguments, with_options
@@ -111,7 +111,7 @@ class Queue:
         Args:
             timeout_seconds: Longest wait for a report before the iteration ends; None for no end.
         """
-        from vwo_celery.queue.results import listen
+        from vwo_celery.queue.work.results import listen
 
         return listen(
             self._producer.host.open_fleet(), self._producer.registration, timeout_seconds

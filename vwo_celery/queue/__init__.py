@@ -8,15 +8,9 @@ The only package that sends commands to Redis. Files, in reading order:
   each script, `registering` writes registrations and `registry` reads them, `fleet` is all queues
   together, `signs` its signs of life, `parts` what goes on while a part of a Cluster is away,
   `circuit` one destination's circuit, `evidence` its answers so far, `declines` the workers that
-  leave a queue to others, `capacity` drops events to make room;
-- work made of these: `pushes` (one round trip of a producer), `replication` (waits for replicas),
-  `sweeping` (seals by age, wakes workers), `stranded` (batches that are in no state),
-  `sweep_messages` (which beat sends), `settlements` (the fate of single batches), `flushing` (seals
-  now, watches until delivered), `results` (published by workers);
-- decisions: `routes` (how far task messages have come, and which are lost);
-- looks, which change nothing: `snapshots` (one shard at one moment; its counters by `numbers`),
-  `surveys` (many shards in one round trip), `servers` (facts about a Redis server), `mastership`
-  (what Sentinels say of it), `permissions` (rights of a Redis user).
+  leave a queue to others, `routes` how far task messages have come, `capacity` drops events to make
+  room;
+- rooms: `work` (what takes several of these changes), `looks` (which change nothing).
 
 A script runs as a whole or not at all, so a process that dies here leaves no half change. Marks
 make up for a lost answer to a push, leases for one to a claim, the next sweep for a lost wake-up.

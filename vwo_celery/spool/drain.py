@@ -24,7 +24,6 @@ from vwo_celery.connections.errors import (
 )
 from vwo_celery.errors import QueueUnavailable, SpoolUnavailable
 from vwo_celery.forks import PerProcess
-from vwo_celery.queue import sweeping
 from vwo_celery.queue.answers import (
     CLONED,
     DUPLICATE,
@@ -37,8 +36,9 @@ from vwo_celery.queue.answers import (
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.marks import uptime_seconds
 from vwo_celery.queue.parts import part_of
-from vwo_celery.queue.pushes import PUSH_EVENTS, Push, names_needed, send_again
-from vwo_celery.queue.sweeping import tell_workers
+from vwo_celery.queue.work import sweeping
+from vwo_celery.queue.work.pushes import PUSH_EVENTS, Push, names_needed, send_again
+from vwo_celery.queue.work.sweeping import tell_workers
 from vwo_celery.spool.breaker import longest_pause_seconds
 from vwo_celery.spool.locks import locks_at, place_of_draining
 from vwo_celery.spool.pages import Page

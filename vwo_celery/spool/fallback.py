@@ -21,8 +21,8 @@ from vwo_celery.connections.errors import describe, is_trouble_of_redis, log_unf
 from vwo_celery.errors import QueueFull, SpoolFull, SpoolUnavailable, VwoCeleryError
 from vwo_celery.logs import announce_drop, log_surprise
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.pushes import Push
 from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.work.pushes import Push
 from vwo_celery.receipts import SPOOLED, DrainResult, Receipt
 from vwo_celery.settings import Settings
 from vwo_celery.spool.breaker import Breakers

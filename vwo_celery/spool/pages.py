@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from vwo_celery.queue.marks import Mark
-from vwo_celery.queue.pushes import PUSH_BYTES
 from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.work.pushes import PUSH_BYTES
 
 _EVENTS_OF = (
     "SELECT id, text, spooled_ms, shard, mark, sequence, life, ifnull(nonce, '') FROM events "

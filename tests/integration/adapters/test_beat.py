@@ -16,8 +16,8 @@ import vwo_celery
 from vwo_celery.celery.options import NAMESPACE_HEADER, SWEEP, limits
 from vwo_celery.celery.quiet import SweepFilter
 from vwo_celery.celery.setup import BEAT_ENTRY
-from vwo_celery.queue import sweep_messages
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.work import sweep_messages
 from vwo_celery.settings import Settings
 from vwo_celery.testing import free_port
 

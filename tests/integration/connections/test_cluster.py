@@ -26,8 +26,8 @@ from vwo_celery.operating.inspector import view_queues
 from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.batches import Batch
+from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS, SPOOLED
 from vwo_celery.testing import RedisServer, Standin
 

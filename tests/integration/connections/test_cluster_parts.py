@@ -21,9 +21,9 @@ from tools.waiting import wait_until
 from vwo_celery.connections import open_client, open_hint_client, open_worker_client
 from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue import sweeping
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.keys import fleet_keys, shard_keys
+from vwo_celery.queue.work import sweeping
 from vwo_celery.receipts import IN_REDIS, SPOOLED
 from vwo_celery.testing import RedisServer, Standin
 

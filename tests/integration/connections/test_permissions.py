@@ -27,21 +27,22 @@ from vwo_celery.operating import operations
 from vwo_celery.operating.doctor.permissions import permission_finding
 from vwo_celery.operating.inspector import view_queues
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue import capacity, stranded, sweeping
+from vwo_celery.queue import capacity
 from vwo_celery.queue.batches import Batch, Part
 from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.permissions import (
+from vwo_celery.queue.looks.permissions import (
     Missing,
     acl_rules,
     missing,
     producer_needs,
     worker_needs,
 )
+from vwo_celery.queue.looks.servers import read_servers
+from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.registration import Wakeup
-from vwo_celery.queue.results import result_text
-from vwo_celery.queue.servers import read_servers
-from vwo_celery.queue.snapshots import take_snapshot
+from vwo_celery.queue.work import stranded, sweeping
+from vwo_celery.queue.work.results import result_text
 from vwo_celery.testing import RedisServer
 
 pytestmark = pytest.mark.declared_keys(*KEPT, "dead", "leases")

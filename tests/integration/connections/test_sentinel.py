@@ -26,7 +26,7 @@ from tools.waiting import PATIENCE, wait_until
 from vwo_celery.connections import open_client
 from vwo_celery.events import encode
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.snapshots import take_snapshot
+from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS
 from vwo_celery.testing import RedisServer, Standin
 

@@ -18,7 +18,7 @@ from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.declines import declines_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
-from vwo_celery.queue.sweeping import sweep
+from vwo_celery.queue.work.sweeping import sweep
 from vwo_celery.testing import Standin
 
 KEPT = (

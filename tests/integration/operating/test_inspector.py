@@ -9,8 +9,8 @@ import redis as redis_py
 from tools.queue_states import HOLDS_SOMETHING, Queues
 from vwo_celery.errors import QueueUnavailable, QueueUnknown
 from vwo_celery.operating import health, inspector
-from vwo_celery.queue import sweeping
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.work import sweeping
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
 

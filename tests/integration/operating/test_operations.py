@@ -6,8 +6,8 @@ import pytest
 
 from tools.queue_states import HOLDS_SOMETHING, Queues
 from vwo_celery.operating import operations
-from vwo_celery.queue import flushing
-from vwo_celery.queue.flushing import FlushCounts
+from vwo_celery.queue.work import flushing
+from vwo_celery.queue.work.flushing import FlushCounts
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
 

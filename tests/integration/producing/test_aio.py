@@ -13,7 +13,7 @@ import vwo_celery
 import vwo_celery.aio
 from tools.tcpproxy import TcpProxy
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.snapshots import take_snapshot
+from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS
 from vwo_celery.testing import RedisServer
 

@@ -24,13 +24,13 @@ from tools.producers import (
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue import settlements
 from vwo_celery.queue.batches import Batch, Part
 from vwo_celery.queue.capacity import make_room, trim_dead
-from vwo_celery.queue.results import result_text
+from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.snapshots import take_snapshot
-from vwo_celery.queue.sweeping import sweep_shard
+from vwo_celery.queue.work import settlements
+from vwo_celery.queue.work.results import result_text
+from vwo_celery.queue.work.sweeping import sweep_shard
 from vwo_celery.testing import Standin, free_port, wait_for
 
 pytestmark = pytest.mark.declared_keys(*KEPT)

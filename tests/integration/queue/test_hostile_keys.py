@@ -13,10 +13,10 @@ from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, Queues
 from vwo_celery.operating import doctor, operations
 from vwo_celery.operating.doctor import BrokerFacts
-from vwo_celery.queue import sweeping
 from vwo_celery.queue.batches import Batch
+from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.snapshots import take_snapshot
+from vwo_celery.queue.work import sweeping
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
 

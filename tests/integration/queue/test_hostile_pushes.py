@@ -24,10 +24,10 @@ from vwo_celery.events import MAX_NESTING
 from vwo_celery.operating.health import health
 from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue import sweeping
+from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.registration import Wakeup
-from vwo_celery.queue.results import listen, result_text
-from vwo_celery.queue.snapshots import take_snapshot
+from vwo_celery.queue.work import sweeping
+from vwo_celery.queue.work.results import listen, result_text
 from vwo_celery.signals import BatchReport
 from vwo_celery.testing import wait_for
 

@@ -15,7 +15,7 @@ from tools.producers import connect
 from tools.under_load import LoadedInstallation
 from tools.waiting import wait_until
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.snapshots import take_snapshot
+from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.testing import RedisServer, Standin
 
 pytestmark = pytest.mark.declared_keys("broker:*")

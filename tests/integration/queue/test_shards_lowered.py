@@ -12,10 +12,10 @@ from tools.producers import stored
 from tools.queue_states import HOLDS_SOMETHING, Queues
 from vwo_celery.operating import operations
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue import sweeping
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, trim_dead
+from vwo_celery.queue.looks.snapshots import take_snapshots
 from vwo_celery.queue.registration import MOST_SHARDS
-from vwo_celery.queue.snapshots import take_snapshots
+from vwo_celery.queue.work import sweeping
 from vwo_celery.spool.drain import seal
 from vwo_celery.spool.pages import Page, Sent
 

@@ -23,11 +23,11 @@ from tools.redis_groups import ClusterGroup
 from tools.waiting import wait_until
 from vwo_celery.connections import open_worker_client
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue import sweeping
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.work import sweeping
 from vwo_celery.testing import RedisServer
 
 SECOND = 1_000

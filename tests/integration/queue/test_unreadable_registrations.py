@@ -18,9 +18,9 @@ from vwo_celery.delivering.worker import Worker
 from vwo_celery.destinations import StoredDestination
 from vwo_celery.operating.doctor.queues import queue_findings
 from vwo_celery.operating.inspector import QueueView
-from vwo_celery.queue import sweeping
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.registration import Registration, Wakeup
+from vwo_celery.queue.work import sweeping
 from vwo_celery.settings import Settings
 from vwo_celery.spool.files import spool_files
 from vwo_celery.spool.spool import Spool

@@ -19,7 +19,7 @@ from tools.redis_outages import OUTAGES, Outage, blackhole, hung, refused, serve
 from tools.tcpproxy import TcpProxy
 from vwo_celery.connections import open_client
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.snapshots import take_snapshot
+from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS, SPOOLED
 from vwo_celery.testing import RedisServer, free_port, wait_for
 from vwo_celery.testing.redis_binary import find_redis_server

@@ -17,7 +17,7 @@ import pytest
 from tools.producers import DESTINATION, numbers
 from tools.spools import MAX_BYTES, database, drained, open_spool, registration
 from vwo_celery.errors import SpoolFull, SpoolUnavailable
-from vwo_celery.queue.pushes import PUSH_EVENTS
+from vwo_celery.queue.work.pushes import PUSH_EVENTS
 from vwo_celery.spool.database import Database
 from vwo_celery.spool.files import address_of
 from vwo_celery.spool.locks import locks_at

@@ -16,7 +16,7 @@ import vwo_celery
 from tools.producers import KEPT, TIMEOUT_SECONDS, connect, numbers, snapshot, stored
 from vwo_celery.errors import QueueFull
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.sweeping import sweep_shard
+from vwo_celery.queue.work.sweeping import sweep_shard
 from vwo_celery.receipts import IN_REDIS, SPOOLED, Receipt
 from vwo_celery.signals import event_dropped
 from vwo_celery.testing import RedisServer, free_port, wait_for

@@ -176,7 +176,7 @@ def test_spools_in_a_test_are_of_this_user(folder: Path) -> None:
 def test_the_command_does_not_call_a_spool_empty_whose_file_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`spool status` names the file, and says that only the other files hold nothing."""
+    """`spool status` names the file, and says that only the other files hold nothing; a drain fails."""
     folder = tmp_path / "spool"
     url = f"redis://127.0.0.1:{free_port()}/0"
     queue = connect(url, spool_dir=str(folder), enqueue_timeout_seconds=TIMEOUT_SECONDS)
@@ -188,3 +188,8 @@ def test_the_command_does_not_call_a_spool_empty_whose_file_is_left_alone(
 
     assert "chmod 600" in shown.stdout
     assert "the other files hold nothing" in shown.stdout
+
+    drained = run_command(["spool", "drain", "--redis-url", url])
+
+    assert drained.exit_code == 1
+    assert "chmod 600" in drained.stdout

@@ -12,8 +12,8 @@ from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.operating.health import is_stuck
 from vwo_celery.operating.inspector import QueueView, view_queues, view_strays
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.snapshots import REDIS_LOST
 from vwo_celery.queue.registration import Registration, Registrations
-from vwo_celery.queue.snapshots import REDIS_LOST
 from vwo_celery.sending.hosts import host_allowed
 from vwo_celery.settings import Settings
 from vwo_celery.settings.callbacks import find_callback
@@ -138,7 +138,8 @@ def _declined(views: list[QueueView]) -> Finding:
         return problem(
             "declined",
             f"{count(len(worst), 'queue')} declined by every listening worker: {which}",
-            "mend it in one of them, or start one that may; the queue then goes on by itself",
+            "mend it in one of them, or start one that may; the queue then goes on by itself (where it "
+            "is only the callback, its events are sent without it meanwhile)",
         )
     return warn(
         "declined",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vwo_celery.connections.errors import is_denied, is_without_master
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
-from vwo_celery.queue.mastership import Mastership
+from vwo_celery.queue.looks.mastership import Mastership
 from vwo_celery.text.amounts import count, span
 
 #: Time for which a failover deserves a word.

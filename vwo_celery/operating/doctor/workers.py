@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
-from vwo_celery.queue.sweep_messages import beat_seconds
+from vwo_celery.queue.work.sweep_messages import beat_seconds
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
 

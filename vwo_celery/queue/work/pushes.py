@@ -18,8 +18,8 @@ from vwo_celery.queue.answers import REFUSALS, Pushed
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room
 from vwo_celery.queue.marks import Mark, push_token
-from vwo_celery.queue.replication import Replicas
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.work.replication import Replicas
 
 #: Most events and bytes of one command, since a longer one would hold up Redis.
 PUSH_EVENTS = 1000

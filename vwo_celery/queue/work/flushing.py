@@ -14,15 +14,15 @@ from typing import NamedTuple
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue import settlements
 from vwo_celery.queue.batches import as_ms, descends
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, OLDEST
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.registration import Registration, Wakeup
-from vwo_celery.queue.settlements import DELIVERED, Note
 from vwo_celery.queue.shard import PURGED, Shard
-from vwo_celery.queue.snapshots import take_snapshot
-from vwo_celery.queue.sweeping import sweep_shard
+from vwo_celery.queue.work import settlements
+from vwo_celery.queue.work.settlements import DELIVERED, Note
+from vwo_celery.queue.work.sweeping import sweep_shard
 from vwo_celery.text.amounts import count
 
 _FIRST_POLL_SECONDS = 0.01

@@ -20,7 +20,7 @@ from vwo_celery.connections.cluster import ClusterClient
 from vwo_celery.connections.errors import without_command
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.keys import as_text
-from vwo_celery.queue.numbers import Numbers
+from vwo_celery.queue.looks.numbers import Numbers
 from vwo_celery.queue.parts import first_answer
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
