@@ -10,6 +10,7 @@ import pytest
 from celery import Celery
 
 from tools.installation import Installation, event
+from tools.waiting import wait_until
 from vwo_celery.testing import RedisServer
 from vwo_celery.testing.standin.faults import Fault
 
@@ -140,13 +141,22 @@ def test_two_fleets_share_a_celery_queue(installation: Installation, same_redis:
             other.connect_with(settings, events_per_request=1),
         ]
 
-        for number in range(20):
+        stored = 0
+
+        def is_noticed() -> bool:
+            nonlocal stored
             for owner, queue in zip("ab", queues, strict=True):
-                queue.enqueue(event(f"{owner}{number}"))
-        workers[0].wait_until(lambda: len(installation.delivered()) == 40)
+                queue.enqueue(event(f"{owner}{stored}"))
+                stored += 1
+            return any("give each a celery_queue of its own" in each.log() for each in workers)
+
+        # Who meets whose message is chance.
+        wait_until(
+            is_noticed, 20, what="a worker that meets the other's message", every_seconds=0.1
+        )
+        workers[0].wait_until(lambda: len(installation.delivered()) == stored)
 
         assert set(Counter(installation.delivered()).values()) == {1}
         logs = [worker.log() for worker in workers]
-        assert any("give each a celery_queue of its own" in log for log in logs)
         assert not any("Traceback" in log for log in logs)
         other.stop()

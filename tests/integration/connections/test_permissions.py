@@ -46,7 +46,7 @@ from vwo_celery.queue.work.results import result_text
 from vwo_celery.testing import RedisServer
 
 pytestmark = pytest.mark.declared_keys(*KEPT, "dead", "leases")
-QUEUE_FILES = sorted((Path(vwo_celery.__file__).parent / "queue").glob("*.py"))
+QUEUE_FILES = sorted((Path(vwo_celery.__file__).parent / "queue").rglob("*.py"))
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "redis.md"
 USER, PASSWORD = "monkey", "p"
 #: Rules of a user that may do everything.
