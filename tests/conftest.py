@@ -31,6 +31,7 @@ LASTING_FAMILIES = (
     "circuit",
     "suspect",
     "settled",
+    "audit",
 )
 #: Patterns of keys that any test may leave in Redis; it must declare all others.
 ALLOWED_KEYS = [*LASTING_FAMILIES, "_kombu.binding.*"]

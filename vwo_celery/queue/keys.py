@@ -78,6 +78,12 @@ FLEET_FAMILIES = (
         "zset",
         "queue -> Unix ms until which a worker's note counts that it declines it",
     ),
+    KeyFamily(
+        "audit",
+        "stream",
+        "two entries for each change that an operator made, before and after it: who, host, door, "
+        "command, filter, reason, queues, what matched and what was done",
+    ),
 )
 
 
@@ -124,6 +130,7 @@ class FleetKeys(msgspec.Struct, frozen=True):
     pulse: str
     listeners: str
     declined_queues: str
+    audit: str
 
     def results(self, queue: str) -> str:
         """Pub/sub channel on which a queue's outcomes are announced."""

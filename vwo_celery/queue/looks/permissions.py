@@ -34,8 +34,8 @@ PRODUCER_COMMANDS: Final = (
 )  # fmt: skip
 #: Commands that only workers and operators send themselves.
 WORKER_COMMANDS: Final = (
-    "BRPOP", "HINCRBY", "HLEN", "HSCAN", "INFO", "LRANGE", "PUBLISH", "SMEMBERS", "SREM", "ZADD",
-    "ZCOUNT", "ZREM", "ZREMRANGEBYSCORE",
+    "BRPOP", "HINCRBY", "HLEN", "HSCAN", "INFO", "LRANGE", "PUBLISH", "SMEMBERS", "SREM", "XADD",
+    "XRANGE", "ZADD", "ZCOUNT", "ZREM", "ZREMRANGEBYSCORE",
 )  # fmt: skip
 #: A try of each command, which changes nothing but the scratch keys K and O; C is a channel.
 _TRIES: Final = {
@@ -49,7 +49,8 @@ _TRIES: Final = {
     "PEXPIRE": "PEXPIRE K 1", "PING": "PING", "PUBLISH": "PUBLISH C v", "RENAME": "RENAME K K",
     "RPOP": "RPOP K", "RPUSH": "RPUSH K v", "SADD": "SADD K v", "SCRIPT LOAD": "SCRIPT LOAD return",
     "SET": "SET K v XX", "SMEMBERS": "SMEMBERS K", "SREM": "SREM K v", "TIME": "TIME",
-    "UNLINK": "UNLINK K O", "WAIT": "WAIT 0 1", "ZADD": "ZADD K XX 0 v", "ZCARD": "ZCARD K",
+    "UNLINK": "UNLINK K O", "WAIT": "WAIT 0 1", "XADD": "XADD K NOMKSTREAM * f v",
+    "XRANGE": "XRANGE K - +", "ZADD": "ZADD K XX 0 v", "ZCARD": "ZCARD K",
     "ZCOUNT": "ZCOUNT K 0 0", "ZMSCORE": "ZMSCORE K v", "ZRANGE": "ZRANGE K 0 0",
     "ZRANGEBYSCORE": "ZRANGEBYSCORE K 0 0", "ZREM": "ZREM K v",
     "ZREMRANGEBYSCORE": "ZREMRANGEBYSCORE K 0 0", "ZSCORE": "ZSCORE K v",

@@ -1,0 +1,241 @@
+"""The audit of operators' changes: who did what, through which door, and what came of it.
+
+Beside an event's way. Each change is recorded twice, under one id: before it begins, and when it has
+ended. A process that is killed in between leaves the first entry alone, and the change is shown as
+unfinished. A change never fails for want of its entry: Redis refuses one when it is full, which is
+when an operator must act. It goes on, and a warning says what the audit does not hold.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from vwo_celery.clocks import monotonic
+from vwo_celery.connections.errors import is_error_reply
+from vwo_celery.errors import QueueUnavailable, VwoCeleryError
+from vwo_celery.logs import log
+from vwo_celery.queue.audits import AuditEntry, note_change, read_audit
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.keys import new_token
+
+#: Ways in which an operator reaches the queues.
+DOORS = ("cli", "django", "celery", "api", "console", "top")
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who asks for a change.
+
+    Attributes:
+        name: The person, or the program.
+        door: One of `DOORS`.
+        host: The host where they ask.
+    """
+
+    name: str
+    door: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.host}"
+
+
+def actor_of_cli(door: str = "cli") -> Actor:
+    """Who runs this process, and where."""
+    return Actor(_user(), door, socket.gethostname())
+
+
+def _user() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a user id without a name, as containers have
+        return f"user {os.getuid()}"
+    person = os.environ.get("SUDO_USER", user)
+    return user if person == user else f"{person} as {user}"
+
+
+class Recording:
+    """The change that is going on; the operation tells it what it has done.
+
+    Attributes:
+        done: What has been changed so far: events, or queues.
+        result: "" while it goes on; set by `interrupt`.
+    """
+
+    def __init__(self, begun: AuditEntry) -> None:
+        self._begun = begun
+        self._begun_at = monotonic()
+        self.done = 0
+        self.result = ""
+        self.error = ""
+
+    def interrupt(self) -> None:
+        """Note that it ends before its time, because somebody stopped it."""
+        self.result = "interrupted"
+
+    def fail(self, error: str) -> None:
+        """Note that it did not reach its end, and why."""
+        self.result, self.error = "failed", error
+
+    def entry(self) -> AuditEntry:
+        """The entry of its outcome."""
+        return msgspec.structs.replace(
+            self._begun,
+            phase="outcome",
+            done=self.done,
+            result=self.result or "ok",
+            error=self.error,
+            duration_ms=int(1000 * (monotonic() - self._begun_at)),
+        )
+
+
+@contextmanager
+def recorded(
+    fleet: Fleet,
+    actor: Actor,
+    command: str,
+    *,
+    queues: Iterable[str] = (),
+    filter: str = "",
+    reason: str = "",
+    matched: int | None = None,
+) -> Iterator[Recording]:
+    """Record one change: an entry before the block, and one with its outcome after it.
+
+    Args:
+        fleet: The queues.
+        actor: Who asked for it.
+        command: Its name, as the command line spells it.
+        queues: The queues that it concerns.
+        filter: What it is restricted to, as it was typed.
+        reason: The operator's reason.
+        matched: What it is about to change, as it was shown; None if nobody counted.
+
+    Raises:
+        QueueUnavailable: Redis does not answer; nothing was changed. A Redis that answers and
+            refuses the entry is only warned of.
+    """
+    begun = AuditEntry(
+        change=new_token(), phase="intent", who=actor.name, host=actor.host, door=actor.door,
+        command=command, filter=filter, reason=reason, queues=tuple(queues), matched=matched,
+    )  # fmt: skip
+    _begin(fleet, begun)
+    recording = Recording(begun)
+    try:
+        yield recording
+    except Exception as exc:
+        # Text of ours holds no secret; that of others may.
+        recording.fail(str(exc) if isinstance(exc, VwoCeleryError) else type(exc).__name__)
+        raise
+    except BaseException:
+        recording.interrupt()
+        raise
+    finally:
+        _end(fleet, recording.entry())
+
+
+def _begin(fleet: Fleet, begun: AuditEntry) -> None:
+    try:
+        note_change(fleet, begun)
+    except QueueUnavailable as exc:
+        if not is_error_reply(exc.__cause__) and not fleet.in_cluster:
+            raise
+        log.warning(
+            "%s goes on, although its beginning is not in the audit: %s", begun.command, exc
+        )
+
+
+def _end(fleet: Fleet, ended: AuditEntry) -> None:
+    try:
+        note_change(fleet, ended)
+    except QueueUnavailable as exc:
+        log.warning(
+            "the end of %s is not in the audit (%s, %d done): %s",
+            ended.command, ended.result, ended.done, exc,
+        )  # fmt: skip
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One change that an operator made, made of its two entries.
+
+    Attributes:
+        change: Its id.
+        at_ms: Unix ms at which it began.
+        who: The person or program that asked for it.
+        host: The host where they did.
+        door: The way in; see `DOORS`.
+        command: Its name.
+        filter: What it was restricted to, as it was typed.
+        reason: The operator's reason.
+        queues: The queues that it concerned, the first ones of many.
+        more_queues: How many others it concerned.
+        matched: What it was about to change, events or queues; None if nobody counted.
+        done: What it has changed; None if that is not known.
+        result: ok, failed, interrupted; or "unfinished" where there is no second entry: it still goes
+            on, or its process was killed.
+        error: Why it failed.
+        duration_seconds: How long it took; None if that is not known.
+    """
+
+    change: str
+    at_ms: int
+    who: str
+    host: str
+    door: str
+    command: str
+    filter: str
+    reason: str
+    queues: tuple[str, ...]
+    more_queues: int
+    matched: int | None
+    done: int | None
+    result: str
+    error: str
+    duration_seconds: float | None
+
+    def concerns(self, queue: str) -> bool:
+        """Whether it concerned a queue, or may have: not all names of many are kept."""
+        return queue in self.queues or self.more_queues > 0
+
+
+def changes(fleet: Fleet, *, since_ms: int = 0, queue: str = "") -> list[Change]:
+    """The changes that ended since, or go on, the oldest first.
+
+    Args:
+        fleet: The queues.
+        since_ms: Unix ms; 0 for all that are kept.
+        queue: The queue that they concern; "" for all.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    entries: dict[str, AuditEntry] = {}
+    for entry in read_audit(fleet, since_ms=since_ms):
+        entries[entry.change] = entry  # the outcome holds all that the intent does
+    found = sorted(map(change_of, entries.values()), key=lambda each: each.at_ms)
+    return [each for each in found if not queue or each.concerns(queue)]
+
+
+def change_of(entry: AuditEntry) -> Change:
+    """The change as far as *entry* tells."""
+    known = entry.phase == "outcome"
+    facts: dict[str, Any] = {
+        name: getattr(entry, name)
+        for name in ("change", "who", "host", "door", "command", "filter", "reason", "queues")
+    }
+    return Change(
+        **facts,
+        at_ms=entry.at_ms - entry.duration_ms,
+        more_queues=entry.more_queues,
+        matched=entry.matched,
+        done=entry.done if known else None,
+        result=entry.result if known else "unfinished",
+        error=entry.error,
+        duration_seconds=entry.duration_ms / 1000 if known else None,
+    )
