@@ -3,6 +3,7 @@
 VwoCeleryError
 ├── SettingsError          a setting or batch option has a wrong value (also a ValueError)
 ├── DestinationError       the destination is incomplete or contradictory (also a ValueError)
+├── FilterError            a filter of batches cannot be read (also a ValueError)
 ├── EventError             JSON or VWO's limits cannot carry the event (also a ValueError)
 ├── QueueUnavailable       Redis did not answer, or refused
 ├── QueueFull              a queue is at its capacity, and `when_full` is "raise"
@@ -35,6 +36,10 @@ class SettingsError(VwoCeleryError, ValueError):
 
 class DestinationError(VwoCeleryError, ValueError):
     """The destination is incomplete or contradictory."""
+
+
+class FilterError(VwoCeleryError, ValueError):
+    """A filter of batches cannot be read; names the word, what is allowed and an example."""
 
 
 class EventError(VwoCeleryError, ValueError):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from vwo_celery.sending.outcomes import (
     MOST_RETRY_AFTER_SECONDS,
@@ -17,6 +18,7 @@ from vwo_celery.sending.outcomes import (
     Failure,
     Outcome,
     Verdict,
+    answer_of,
     backoff_seconds,
     judge,
     retry_after_seconds,
@@ -211,3 +213,37 @@ def test_the_page_is_the_table() -> None:
     assert rows == [
         (key, row.verdict.value, row.meaning, row.remedy) for key, row in OUTCOMES.items()
     ]
+
+
+ANSWERS = [Answer(status=status) for status in range(300, 600)] + [
+    Answer(failure=failure) for failure in Failure
+]
+
+
+@pytest.mark.parametrize("detail", ["", "VWO answered 500; timeout: no answer"])
+def test_the_answer_is_told_from_the_stored_error(detail: str) -> None:
+    """A filter finds a batch by the answer that VWO gave, whatever words came with it."""
+    for answer in ANSWERS:
+        said = replace(answer, detail=detail)
+        error = judge(said, now=NOVEMBER_1994).error or ""
+
+        assert answer_of(error) == (
+            str(said.status) if said.failure is None else said.failure.value
+        )
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["", "by ann on host, 2026-11-27", "2 of 5 events are gone from Redis; not sent", "VWO answered",
+     "3 workers went silent while they held this batch; not sent again", "VWO answered 4130",
+     "VWO answered 413th", "no answer within request_timeout_seconds, it seems"],
+)  # fmt: skip
+def test_a_reason_that_is_no_answer_tells_none(reason: str) -> None:
+    """Operators, lost events and silent workers give no answer of VWO's."""
+    assert answer_of(reason) == ""
+
+
+def test_an_answer_is_told_as_the_release_before_wrote_it() -> None:
+    """A dead letter of release 0.1.0 is found by its answer, too."""
+    assert answer_of("the proxy could not be used: refused") == "proxy"
+    assert answer_of("VWO answered 413 (Request Entity Too Large)") == "413"

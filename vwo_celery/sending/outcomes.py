@@ -9,6 +9,7 @@ docs/reference/outcomes.md. Pure decisions, no state: nothing to lose with the p
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from datetime import timezone
 from email.utils import parsedate_to_datetime
@@ -150,6 +151,11 @@ OUTCOMES: Final[dict[str, Row]] = {
     "unknown": Row(Verdict.RELEASE, "the HTTP library failed in a way this release does not know"),
 }
 
+#: Meanings as the release before wrote them, where they differ.
+_EARLIER: Final = (("the proxy could not be used", Failure.PROXY),)
+#: The beginning of an error that tells of an HTTP status, as `_in_words` writes it.
+_ANSWERED: Final = re.compile(r"VWO answered (\d{3})(?: \(|: |; |$)", re.ASCII)
+
 
 def judge(answer: Answer, *, now: float) -> Outcome:
     """Decide what becomes of a batch that got this answer.
@@ -188,6 +194,25 @@ def _in_words(answer: Answer, row: Row) -> str:
     if answer.detail:
         words += f": {answer.detail}"
     return f"{words}; {row.remedy}" if row.remedy else words
+
+
+def answer_of(error: str) -> str:
+    """Return the answer that a batch's stored error tells of: "413", a word of `Failure`, or "".
+
+    It reads what `judge` wrote, in this release or an earlier one; only the words before VWO's own
+    count, since those may say anything. "" is for a reason that is no answer: an operator's, events
+    that are gone, workers that went silent.
+    """
+    status = _ANSWERED.match(error)
+    if status is not None:
+        return status[1]
+    meanings = [(OUTCOMES[each.value].meaning, each) for each in Failure]
+    told = (each.value for meaning, each in (*meanings, *_EARLIER) if _begins(error, meaning))
+    return next(told, "")
+
+
+def _begins(error: str, meaning: str) -> bool:
+    return error.startswith(meaning) and error[len(meaning) :][:1] in ("", ":", ";")
 
 
 def _phrase(status: int) -> str:
