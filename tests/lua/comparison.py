@@ -6,7 +6,7 @@ from typing import Any
 
 from lua.clock import Clock
 from lua.reference import Model, ModelBatch
-from lua.world import counted, numbers
+from lua.world import RELEASED_UNIT, counted, numbers
 from vwo_celery.queue.shard import Shard
 
 #: Batches that a probe for the newest compares.
@@ -51,7 +51,7 @@ class Comparison:
         for name in names:
             if name in (k.meta, k.info):
                 pipe.hgetall(name)
-            elif name in (k.ready, k.leases, k.slots, k.dead):
+            elif name in (k.ready, k.leases, k.slots, k.dead, *k.indexes):
                 pipe.zrange(name, 0, -1, withscores=True)
             elif self._is_list(name):
                 pipe.lrange(name, 0, -1)
@@ -71,6 +71,13 @@ class Comparison:
             self._check_times(redis.pop(getattr(k, state), []), times)
         self._check_times(redis.pop(k.slots, []), model.slots)
         self._check_lines(redis.pop(k.info, {}))
+        alive = {batch.id: batch.first for batch in model.batches.values() if batch.state != "dead"}
+        self._check_times(redis.pop(k.births, []), alive)
+        scores = {
+            batch.id: batch.attempt * RELEASED_UNIT + len(batch.events)
+            for batch in model.released()
+        }
+        self._check_times(redis.pop(k.released, []), scores)
         for mark, sequence in model.marks.items():
             assert redis.pop(k.mark(mark)) == b"%d" % sequence
         self._check_meta(redis.pop(k.meta))
@@ -103,6 +110,8 @@ class Comparison:
 
     def _check_meta(self, found: dict[bytes, bytes]) -> None:
         model = self.model
+        released = sum(len(batch.events) for batch in model.released())
+        assert int(found.get(b"released_events", 0)) == released
         meta = counted(numbers({name.decode(): text.decode() for name, text in found.items()}))
         counters = {
             name: count

@@ -87,6 +87,10 @@ class Model:
         """The batches in the given state."""
         return [batch for batch in self.batches.values() if batch.state == state]
 
+    def released(self) -> list[ModelBatch]:
+        """The batches that wait after a failed attempt, due or not."""
+        return [batch for batch in self.of("ready") if batch.attempt and batch.error]
+
     def times(self) -> list[int]:
         """All times at which something becomes due or ends."""
         held = [] if self.held_until is None else [self.held_until]
@@ -316,7 +320,7 @@ class Model:
         if batch is None or batch.state != "dead":
             return 0
         batch.state, batch.at, batch.lost, batch.sealed = "ready", now, 0, now
-        batch.returned = True
+        batch.error, batch.returned = "", True
         for counter, sign in (("events", 1), ("dead", -1)):
             self.count(counter, sign * len(batch.events))
         self.count("bytes", batch.size)
@@ -434,7 +438,8 @@ class Model:
         at = now + part.delay if dead or part.delay else min(whole.sealed, now)
         new = ModelBatch(
             name, tuple(events), _size(events), whole.first, whole.sealed,
-            (*whole.order, number), at, state=part.state, lost=whole.lost, error=part.error,
+            (*whole.order, number), at, state=part.state, attempt=int(not dead and part.delay > 0),
+            lost=whole.lost, error=part.error,
             returned=whole.returned or part.delay > 0 or whole.sealed > now,
         )  # fmt: skip
         self.batches[new.id] = new

@@ -57,6 +57,10 @@ class Denied:
         texts = [b"%03d" % n for n in range(events)]
         open_events = more.pop("open", [b"open1", b"open2"])
         undelivered = len(open_events) + (0 if state == "dead" else events)
+        line = Line(
+            attempt=more.pop("attempt", 1), events=events, bytes=4 * events, sealed=self.world.at(-5),
+            error="" if state == "dead" else "HTTP 503",
+        )  # fmt: skip
         counts = {
             "accepted": len(open_events) + events,
             "events": undelivered,
@@ -72,7 +76,7 @@ class Denied:
             meta={**counts, **more.pop("meta", {})},
             open=open_events,
             batches={"b": texts},
-            info={"b": Line(attempt=1, events=events, bytes=4 * events, sealed=self.world.at(-5))},
+            info={"b": line},
             members={state: {"b": self.world.at(at)}},
         )
 
@@ -287,6 +291,14 @@ def _restore(case: Denied) -> None:
     restore(case.world.shard)
 
 
+def _restore_released(case: Denied) -> None:
+    """A worker of 0.1 has released a batch."""
+    case.given(state="ready", at=9_000)
+    case.world.client.delete(*case.world.shard.keys.indexes)
+    case.world.client.hset(case.world.shard.keys.meta, "released_events", 0)
+    case.act(restore, case.shard)
+
+
 def _register(case: Denied) -> None:
     case.given()
     registration = Registration(
@@ -335,6 +347,13 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         ),
     ),
     "hand_back": (
+        _on_batch(attempt=2)(
+            lambda case: case.act(
+                case.shard.hand_back,
+                replace(case.batch(), attempt=2),
+                lease_until_ms=case.batch().lease_until_ms,
+            )
+        ),
         _on_batch()(
             lambda case: case.act(
                 case.shard.hand_back, case.batch(), lease_until_ms=case.batch().lease_until_ms
@@ -374,7 +393,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         )[0],
     ),
     "register": (_register,),
-    "restore": (_restore,),
+    "restore": (_restore, _restore_released),
     "release": (
         _on_batch()(
             lambda case: case.act(case.shard.release, case.batch(), delay_seconds=9, error="503")
@@ -400,8 +419,8 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "turn": (_on_batch(state="ready", at=-2)(lambda case: case.act(case.shard.next_turn)),),
     "unwatch": (_unwatch,),
 }  # fmt: skip
-#: Commands of an included function that the script does not call; and one for a list that was deleted.
-NEVER_RUN = {("extend", "HSET"), ("purge", "HSET"), ("unwatch", "HINCRBY")}
+#: Commands of an included function that the script does not call; and those for a list that was deleted.
+NEVER_RUN = {("extend", "HSET"), ("sweep", "HSETNX"), ("unwatch", "HINCRBY")}
 CASES = [
     (name, command)
     for name in names()

@@ -13,7 +13,7 @@ META = {"accepted": 5, "events": 2, "bytes": 20, "dead": 3}
 
 
 def test_a_dead_letter_is_ready_again(world: World) -> None:
-    """A redriven batch is pending at once, with a new age and the same id, events and attempts."""
+    """A redriven batch is pending at once, with a new age and no error, and the same attempts."""
     line = Line(
         attempt=4, lost=11, events=3, bytes=30, first=world.at(-9_000), sealed=world.at(-8_000),
         error="workers went silent",
@@ -26,7 +26,7 @@ def test_a_dead_letter_is_ready_again(world: World) -> None:
     assert world.changes() == {
         "dead": None,
         "ready": {"b": world.now()},
-        "info": {"b": line._replace(lost=0, sealed=world.now())},
+        "info": {"b": line._replace(lost=0, sealed=world.now(), error="")},
         "meta": {"events": 5, "bytes": 50, "dead": 0},
     }
 

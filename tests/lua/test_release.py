@@ -23,7 +23,10 @@ def test_a_lease_is_given_back(world: World) -> None:
         "leases": None,
         "ready": {"b": world.now(2_500)},
         "info": {"b": line._replace(error="HTTP 503: busy")},
-    }
+        "meta": {
+            "failing_ms": world.now(), "failed_ms": world.now(), "failed_why": "HTTP 503: busy",
+        },
+    }  # fmt: skip
 
 
 def test_without_a_delay_it_is_ready_at_once(world: World) -> None:

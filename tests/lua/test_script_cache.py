@@ -131,9 +131,8 @@ def test_a_script_that_is_forgotten_at_once_runs_all_the_same(world: World) -> N
     k = world.shard.keys
     world.client.script_flush()
 
-    answer = script("ack").run(
-        Forgetful(world.client), (k.meta, k.ready, k.leases, k.info, k.dead, k.batch("b")), ("b",)
-    )
+    keys = (*k.sets, k.batch("b"), k.settled, *k.indexes)
+    answer = script("ack").run(Forgetful(world.client), keys, ("b",))
 
     assert answer == 1
 

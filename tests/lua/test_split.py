@@ -170,7 +170,7 @@ def test_delivered_dead_and_ready_parts(world: World) -> None:
     )
 
     assert done is True
-    rest = line._replace(attempt=0, events=3, bytes=3 * SIZE, error="HTTP 503")
+    rest = line._replace(attempt=1, events=3, bytes=3 * SIZE, error="HTTP 503")
     dead = line._replace(attempt=0, events=2, bytes=2 * SIZE, error="HTTP 400: bad")
     assert world.changes() == {
         "leases": None,

@@ -8,6 +8,7 @@ that the script read from the clock.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -39,6 +40,8 @@ LEASE_SECONDS = LEASE_MS / 1000
 #: Longest time for which anything may be given: a day, as the settings allow, and a minute.
 HORIZON_MS = 86_460_000
 IDLE_MS = 600_000
+#: Factor of the attempts in a score of released; see lua/shared/indexes.lua.
+RELEASED_UNIT = 1_000_000
 
 Answer = TypeVar("Answer")
 Dump = dict[str, Any]
@@ -128,6 +131,7 @@ class World:
             self.client.hset(k.info, batch_id, ":".join(map(str, line)))
         for family, times in {**zsets, **(members or {})}.items():
             self.client.zadd(getattr(k, family), dict(times))
+        enter_indexes(self.shard)
 
     def batch(self, batch_id: str, *, attempt: int = 1, lease_until_ms: int = 0) -> Batch:
         """A batch as its holder at the given attempt has it."""
@@ -139,11 +143,16 @@ class World:
     # -- the call
 
     def call(self, method: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
-        """Call it; record the database before the call and the clock around it."""
+        """Call it; record the database before the call and the clock around it.
+
+        Where births and released say what the lines say, they must do so afterwards as well.
+        """
         self._before = self.dump()
+        kept = read_indexes(self.shard) == expected_indexes(self.shard)
         called = self._clock_ms()
         answer = method(*arguments, **options)
         self.window = (called, self._clock_ms())
+        assert not kept or read_indexes(self.shard) == expected_indexes(self.shard)
         return answer
 
     def push(self, mark: Mark, *events: bytes, names: int | None = None) -> Pushed:
@@ -187,8 +196,9 @@ class World:
         }
 
     def dump(self) -> Dump:
-        """Every key of the database, those of the shard by their short names."""
-        names = sorted(key.decode() for key in self.client.scan_iter(count=1_000))
+        """Every key of the database but births and released, those of the shard by short names."""
+        found = {key.decode() for key in self.client.scan_iter(count=1_000)}
+        names = sorted(found.difference(self.shard.keys.indexes))
         return {name.removeprefix(self.shard.keys.prefix): self._content(name) for name in names}
 
     def snapshot(self) -> Snapshot:
@@ -233,8 +243,50 @@ def _line(text: str) -> Line:
     return Line(attempt, lost, events, size, first, sealed, error)
 
 
+def expected_indexes(shard: Shard) -> tuple[dict[str, int], dict[str, int], int]:
+    """The births, the released and the sum of their events, by the lines and the sets of a shard."""
+    k = shard.keys
+    ready, leases = (set(shard.client.zrange(key, 0, -1)) for key in (k.ready, k.leases))
+    births, released, events = {}, {}, 0
+    for name, text in shard.client.hgetall(k.info).items():
+        if re.fullmatch(rb"(\d+:){6}.*", text, re.DOTALL) and name in ready | leases:
+            line = _line(text.decode())
+            births[name.decode()] = int(line.first)
+            if name in ready and line.attempt and line.error:
+                released[name.decode()] = line.attempt * RELEASED_UNIT + line.events
+                events += line.events
+    return births, released, events
+
+
+def read_indexes(shard: Shard) -> tuple[dict[str, int], dict[str, int], int]:
+    """The births, the released and the sum of their events, as they stand in Redis."""
+    births, released = (
+        {name.decode(): int(score) for name, score in found}
+        for found in (
+            shard.client.zrange(key, 0, -1, withscores=True) for key in shard.keys.indexes
+        )
+    )
+    return births, released, int(shard.client.hget(shard.keys.meta, "released_events") or 0)
+
+
+def enter_indexes(shard: Shard) -> None:
+    """Make births and released say what the lines say."""
+    *sets, events = expected_indexes(shard)
+    shard.client.delete(*shard.keys.indexes)
+    for key, members in zip(shard.keys.indexes, sets, strict=True):
+        if members:
+            shard.client.zadd(key, members)
+    if events:
+        shard.client.hset(shard.keys.meta, "released_events", events)
+
+
 def counted(meta: dict[str, Any]) -> dict[str, Any]:
     """A meta hash with append.lua's counters merged and without the room that was granted."""
+    meta = {
+        name: value
+        for name, value in meta.items()
+        if name != "released_events" and not name.startswith(("drop_first_ms:", "drop_last_ms:"))
+    }
     room = {name: meta.pop(name, 0) for name in ROOM}
     events = room["granted_events"] - room["room_events"]
     size = room["granted_bytes"] - room["room_bytes"]

@@ -128,6 +128,7 @@ def release_after(attempt: Attempt, exc: Exception) -> None:
     error = f"the worker failed: {type(exc).__name__}"
     outcome = Outcome(verdict=Verdict.RELEASE, error=error)
     try:
-        attempt.lease.release(delay_seconds=delay_seconds(attempt, outcome), error=error)
+        delay = delay_seconds(attempt, outcome)
+        attempt.lease.release(delay_seconds=delay, error=error, refused=False)
     except QueueUnavailable as gone:
         log.warning("batch %s is claimed again after its lease: %s", attempt.batch.id, gone)

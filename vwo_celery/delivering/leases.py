@@ -56,12 +56,14 @@ class Lease:
         with self._lock:
             return self.shard.ack(self.batch.id, claimed_ms=self.batch.claimed_ms)
 
-    def release(self, *, delay_seconds: float, error: str) -> bool:
-        """Release the batch, to be claimed again after a delay."""
+    def release(self, *, delay_seconds: float, error: str, refused: bool = True) -> bool:
+        """Release the batch, to be claimed again after a delay; see `Shard.release`."""
         with self._lock:
             if self.handed_back:
                 return False
-            return self.shard.release(self.batch, delay_seconds=delay_seconds, error=error)
+            return self.shard.release(
+                self.batch, delay_seconds=delay_seconds, error=error, refused=refused
+            )
 
     def dead_letter(self, *, error: str) -> bool:
         """Take the batch out of delivery and keep it for the operator."""

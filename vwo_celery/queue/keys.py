@@ -52,6 +52,12 @@ SHARD_FAMILIES = (
     KeyFamily(
         "settled", "zset", "while a flush waits: outcome:events:batch id -> Unix ms of the settling"
     ),
+    KeyFamily("births", "zset", "batch id -> Unix ms of its oldest event, while it is not dead"),
+    KeyFamily(
+        "released",
+        "zset",
+        "batch id -> attempts * 1,000,000 + events, while it waits after a failed attempt",
+    ),
     KeyFamily(
         "mark:*",
         "string",
@@ -102,6 +108,18 @@ class ShardKeys(msgspec.Struct, frozen=True):
     circuit: str
     declined: str
     settled: str
+    births: str
+    released: str
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The counters, the three sets that a batch is in, and the lines, as the scripts take them."""
+        return self.meta, self.ready, self.leases, self.info, self.dead
+
+    @property
+    def indexes(self) -> tuple[str, str]:
+        """The sets by which a look costs the same at any backlog; see lua/shared/indexes.lua."""
+        return self.births, self.released
 
     def batch(self, batch_id: str) -> str:
         """Key of a sealed batch."""

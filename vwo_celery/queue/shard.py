@@ -55,7 +55,7 @@ class Shard:
         self.keys: ShardKeys = shard_keys(namespace, queue, shard)
         k = self.keys
         self._enqueue_keys = (k.open, k.meta, k.ready, k.info, k.slots, k.leases)
-        self._sweep_keys = self._enqueue_keys
+        self._sweep_keys = (*self._enqueue_keys, k.births)
         self._enqueue = script("enqueue")
         self._append_start = ("EVALSHA", script("append").sha, 3, k.open, k.meta)
 
@@ -95,11 +95,11 @@ class Shard:
             count_refusal: Whether the events count as refused if there is no room for them.
         """
         stem = f"{self.keys.prefix}batch:{push_token(mark)}"
-        count = len(self._enqueue_keys) + 1 + names
+        count = len(self._enqueue_keys) + 2 + names
         batches = (stem,) if names == 1 else [stem, *(f"{stem}.{i:04d}" for i in range(1, names))]
         return (
             "EVALSHA", self._enqueue.sha, count, *self._enqueue_keys, self.keys.mark(mark.id),
-            *batches, mark.number, mark.life, int(count_refusal), *events,
+            self.keys.births, *batches, mark.number, mark.life, int(count_refusal), *events,
         )  # fmt: skip
 
     def with_text(self, command: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -193,7 +193,7 @@ class Shard:
         with unavailable(f"claim from {k.name}"):
             answer = script("claim").run(
                 self.client,
-                (k.meta, k.ready, k.leases, k.info, k.slots),
+                (k.meta, k.ready, k.leases, k.info, k.slots, *k.indexes),
                 (token, as_ms(lease_seconds), help_token, probe + (probe and newest)),
             )
         if not answer:
@@ -221,17 +221,24 @@ class Shard:
         With *claimed_ms*, the Unix ms of its claim, note that as a proof: see `evidence`.
         """
         k = self.keys
-        keys = (k.meta, k.ready, k.leases, k.info, k.dead, k.batch(batch_id), k.settled)
+        keys = (*k.sets, k.batch(batch_id), k.settled, *k.indexes)
         with unavailable(f"ack of batch {batch_id}"):
             proof = () if claimed_ms is None else (claimed_ms,)
             return bool(script("ack").run(self.client, keys, (batch_id, *proof)))
 
-    def release(self, batch: Batch, *, delay_seconds: float, error: str) -> bool:
-        """Give the lease back, due again after a delay; False if the lease has moved on."""
+    def release(
+        self, batch: Batch, *, delay_seconds: float, error: str, refused: bool = True
+    ) -> bool:
+        """Give the lease back, due again after a delay; False if the lease has moved on.
+
+        With *refused*, VWO did not accept the batch: since when it accepts nothing is noted.
+        """
         k = self.keys
-        arguments = (batch.id, batch.attempt, as_ms(delay_seconds), error[:LONGEST_ERROR])
+        delay_ms, error = as_ms(delay_seconds), error[:LONGEST_ERROR]
         with unavailable(f"release of batch {batch.id}"):
-            return bool(script("release").run(self.client, (k.ready, k.leases, k.info), arguments))
+            keys = (k.ready, k.leases, k.info, k.meta, k.released)
+            arguments = (batch.id, batch.attempt, delay_ms, error, int(refused))
+            return bool(script("release").run(self.client, keys, arguments))
 
     def hand_back(self, batch: Batch, *, lease_until_ms: int) -> bool:
         """Undo the claim because this worker is stopping; False if the lease has moved on.
@@ -243,7 +250,7 @@ class Shard:
         k = self.keys
         arguments = (batch.id, batch.attempt, lease_until_ms)
         with unavailable(f"hand-back of batch {batch.id}"):
-            keys = (k.ready, k.leases, k.info)
+            keys = (k.ready, k.leases, k.info, k.meta, k.released)
             return bool(script("hand_back").run(self.client, keys, arguments))
 
     def extend(self, batch: Batch, *, lease_seconds: float) -> int:
@@ -269,15 +276,15 @@ class Shard:
         for part in parts:
             arguments += part.arguments()
         with unavailable(f"split of batch {batch.id}"):
-            keys = (k.meta, k.ready, k.leases, k.info, k.dead, k.batch(batch.id), k.settled)
-            return bool(script("split").run(self.client, (*keys, *names), arguments))
+            keys = (*k.sets, k.batch(batch.id), k.settled, *k.indexes, *names)
+            return bool(script("split").run(self.client, keys, arguments))
 
     def dead_letter(self, batch: Batch, *, error: str) -> bool:
         """Take the batch out of delivery, for the operator; False if the lease has moved on."""
         k = self.keys
         arguments = (batch.id, batch.attempt, error[:LONGEST_ERROR])
         with unavailable(f"dead-letter of batch {batch.id}"):
-            keys = (k.meta, k.leases, k.info, k.dead)
+            keys = (k.meta, k.leases, k.info, k.dead, *k.indexes)
             return bool(script("dead_letter").run(self.client, keys, arguments))
 
     # -- holds, pauses
@@ -365,15 +372,14 @@ class Shard:
         """Make a batch that no worker holds a dead letter; its number of events, 0 if none waits."""
         k = self.keys
         with unavailable(f"dead-letter of batch {batch_id}"):
-            keys = (k.meta, k.ready, k.leases, k.info, k.dead)
             arguments = (batch_id, reason[:LONGEST_ERROR])
-            return int(script("set_aside").run(self.client, keys, arguments))
+            return int(script("set_aside").run(self.client, (*k.sets, *k.indexes), arguments))
 
     def redrive(self, batch_id: str) -> int:
         """Make a dead letter ready again; its number of events, 0 if it was not dead."""
         k = self.keys
         with unavailable(f"redrive of batch {batch_id}"):
-            keys = (k.meta, k.ready, k.info, k.dead)
+            keys = (k.meta, k.ready, k.info, k.dead, k.births)
             return int(script("redrive").run(self.client, keys, (batch_id,)))
 
     def purge(self, batch_id: str, *, reason: str = PURGED, most_events: int = -1) -> int:

@@ -52,7 +52,7 @@ _TRIES: Final = {
     "UNLINK": "UNLINK K O", "WAIT": "WAIT 0 1", "XADD": "XADD K NOMKSTREAM * f v",
     "XRANGE": "XRANGE K - +", "ZADD": "ZADD K XX 0 v", "ZCARD": "ZCARD K",
     "ZCOUNT": "ZCOUNT K 0 0", "ZMSCORE": "ZMSCORE K v", "ZRANGE": "ZRANGE K 0 0",
-    "ZRANGEBYSCORE": "ZRANGEBYSCORE K 0 0", "ZREM": "ZREM K v",
+    "ZRANGEBYSCORE": "ZRANGEBYSCORE K 0 0", "ZREM": "ZREM K v", "ZSCAN": "ZSCAN K 0",
     "ZREMRANGEBYSCORE": "ZREMRANGEBYSCORE K 0 0", "ZSCORE": "ZSCORE K v",
 }  # fmt: skip
 #: Commands that are tried one after the other on a connection of their own.

@@ -8,11 +8,14 @@
 -- KEYS[5]  dead    ZSET  batch id -> dead-lettered at
 -- KEYS[6]  batch   LIST  its events
 -- KEYS[7]  settled ZSET  outcome:events:batch id -> when, Unix ms
+-- KEYS[8]  births  ZSET  see shared/indexes.lua
+-- KEYS[9]  released ZSET see shared/indexes.lua
 -- ARGV[1]  batch id
 -- ARGV[2]  Unix ms of the claim after which it was sent; left out if it is not known
 -- Returns  1 if it was still there, 0 if it had been settled before.
 -- Cost     O(log n); the events are freed in the background.
 --@include clock
+--@include indexes
 --@include info
 --@include outcome
 local batch = read_info(KEYS[4], ARGV[1])
@@ -22,12 +25,15 @@ redis.call('HDEL', KEYS[4], '') -- allowed when out of memory, as are all writes
 redis.call('ZREM', KEYS[3], '')
 redis.call('HSET', KEYS[1], 'delivered_ms', now_ms())
 redis.call('HINCRBY', KEYS[1], 'delivered', 0)
+leave_released(KEYS[9], KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[1], 'failing_ms')
 note_outcome(KEYS[1], KEYS[7], ARGV[1], 'delivered', batch.events)
 redis.call('UNLINK', KEYS[6])
 redis.call('HINCRBY', KEYS[1], 'delivered', batch.events)
 redis.call('HDEL', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[8], ARGV[1])
 if redis.call('ZREM', KEYS[5], ARGV[1]) == 1 then
   redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)
 else

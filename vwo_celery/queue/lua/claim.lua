@@ -5,6 +5,8 @@
 -- KEYS[3]  leases  ZSET  batch id -> lease expiry, Unix ms
 -- KEYS[4]  info    HASH  batch id -> its line
 -- KEYS[5]  slots   ZSET  wake-up token -> time from which it may be lost, Unix ms
+-- KEYS[6]  births  ZSET  see shared/indexes.lua
+-- KEYS[7]  released ZSET see shared/indexes.lua
 -- ARGV[1]  the caller's wake-up token, '' for none or from the second claim on
 -- ARGV[2]  lease, ms
 -- ARGV[3]  token under which further wake-ups may be handed out, unique to this call
@@ -17,6 +19,7 @@
 -- Cost     O(log n), n = batches, O(n) for a probe with the newest; the same for any number of events in them.
 -- A batch whose line cannot be read is hidden for a while, so that the others go on; nothing of it changes.
 --@include clock
+--@include indexes
 --@include info
 --@include wake
 local m = redis.call('HMGET', KEYS[1], 'parallel', 'slot_ttl_ms', 'paused', 'held_until', 'results_until',
@@ -49,7 +52,13 @@ end
 
 local function put_aside(id, line)
   redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes after it
-  if line then redis.call('ZADD', KEYS[2], now + HIDDEN_MS, id) else redis.call('ZREM', KEYS[2], id) end
+  if line then
+    redis.call('ZADD', KEYS[2], now + HIDDEN_MS, id)
+  else
+    redis.call('ZREM', KEYS[2], id)
+    redis.call('ZREM', KEYS[6], id)
+    leave_released(KEYS[7], KEYS[1], id)
+  end
   redis.call('ZREM', KEYS[3], id)
 end
 
@@ -66,6 +75,8 @@ if not batch then return {} end
 
 -- Until the batch is leased, a command that Redis denies leaves it as it was.
 redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes after it
+local released = redis.call('ZSCORE', KEYS[7], id)
+if released then redis.call('HINCRBY', KEYS[1], 'released_events', 0) end
 local lease, longest = tonumber(ARGV[2]), tonumber(m[10] or 0)
 local k = { ready = KEYS[2], leases = KEYS[3], slots = KEYS[5] }
 local wakeups = m[4] and 0 or hand_out_slots(k, now, ARGV[3], tonumber(m[2]), parallel, nil, 1)
@@ -80,6 +91,7 @@ if type(leased) == 'table' then
   return leased
 end
 redis.call('ZREM', KEYS[2], id)
+if released then leave_released(KEYS[7], KEYS[1], id) end
 return { id, batch.attempt, batch.lost, batch.events, batch.bytes, tonumber(batch.first),
   tonumber(batch.sealed), now, wakeups, tonumber(m[5] or 0) > now and 1 or 0, tonumber(m[6] or 0),
   tonumber(m[7] or 0), tonumber(m[8] or 0), tonumber(m[9] or 0), tonumber(m[11] or 0) }

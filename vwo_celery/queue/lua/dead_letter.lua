@@ -3,12 +3,15 @@
 -- KEYS[2]  leases  ZSET  batch id -> lease expiry
 -- KEYS[3]  info    HASH  batch id -> its line
 -- KEYS[4]  dead    ZSET  batch id -> dead-lettered at, Unix ms
+-- KEYS[5]  births  ZSET  see shared/indexes.lua
+-- KEYS[6]  released ZSET see shared/indexes.lua
 -- ARGV[1]  batch id
 -- ARGV[2]  attempt under which the caller claimed it
 -- ARGV[3]  why, shown to operators
 -- Returns  1 if it was the caller's, 0 if it had been settled or reclaimed.
 -- Cost     O(log n), n = batches.
 --@include clock
+--@include indexes
 --@include info
 local batch = read_info(KEYS[3], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
@@ -19,6 +22,8 @@ write_info(KEYS[3], ARGV[1], batch)
 redis.call('HINCRBY', KEYS[1], 'dead', 0) -- if this or the next is denied, it is still leased
 redis.call('ZADD', KEYS[4], now_ms(), ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[5], ARGV[1])
+leave_released(KEYS[6], KEYS[1], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
 redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
 redis.call('HINCRBY', KEYS[1], 'dead', batch.events)

@@ -8,7 +8,8 @@
 -- KEYS[5]  slots   ZSET    wake-up token -> time from which it may be lost, Unix ms
 -- KEYS[6]  leases  ZSET    batch id -> lease expiry, Unix ms
 -- KEYS[7]  mark    STRING  number of events stored under this producer's mark
--- KEYS[8+] batch   LIST    names of the batches that this call may seal, in order
+-- KEYS[8]  births  ZSET    see shared/indexes.lua
+-- KEYS[9+] batch   LIST    names of the batches that this call may seal, in order
 -- ARGV[1]  that number with these events included; a gap is what Redis lost. Digits far behind the point, too small
 --          to change a number of Lua's, tell apart the pushes of clones, which count on from the same number
 -- ARGV[2]  the shard's life that the mark belongs to, see limit.lua
@@ -21,7 +22,7 @@
 --          only one caller is asked, and if it dies before, the audit finds the shard.
 -- Cost     O(k), k = events given; a seal costs the same for any number of events.
 local LARGEST_UNPACK = 1000
-local FIRST_EVENT, FIRST_NAME = 4, 8
+local FIRST_EVENT, FIRST_NAME = 4, 9
 
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'capacity_events',
   'capacity_bytes', 'events', 'bytes', 'open_events', 'open_bytes', 'accepted', 'watched', 'mixed',
@@ -50,6 +51,7 @@ end
 if lost > 0 and not seen and has_evicted() then lost = 0 end
 
 --@include clock
+--@include drops
 --@include mark
 --@include wake
 local limit, batch_bytes = tonumber(m[1]), tonumber(m[2])
@@ -101,6 +103,7 @@ local function seal()
     return
   end
   redis.call('ZADD', KEYS[3], now, id)
+  redis.call('ZADD', KEYS[8], first, id)
   redis.call('HSET', KEYS[4], id,
     '0:0:' .. open_events .. ':' .. open_bytes .. ':' .. first .. ':' .. now .. ':')
   names, sealed, open_events, open_bytes, first = names + 1, sealed + 1, 0, 0, nil
@@ -152,7 +155,7 @@ if not m[10] then
 end
 redis.call('HSET', KEYS[2], unpack(changes))
 if lost > 0 then
-  redis.call('HINCRBY', KEYS[2], 'dropped:redis_lost', lost)
+  count_drop(KEYS[2], 'redis_lost', lost)
   redis.call('HSET', KEYS[2], 'redis_lost_ms', now)
 end
 local wakeups = 0

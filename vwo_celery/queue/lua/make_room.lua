@@ -7,14 +7,18 @@
 -- KEYS[4]  leases  ZSET  batch id -> lease expiry
 -- KEYS[5]  info    HASH  batch id -> its line
 -- KEYS[6]  settled ZSET  outcome:events:batch id -> when, Unix ms
--- KEYS[7+] batch   LIST  the ready batches that this call may drop, in order
+-- KEYS[7]  births  ZSET  see shared/indexes.lua
+-- KEYS[8]  released ZSET see shared/indexes.lua
+-- KEYS[9+] batch   LIST  the ready batches that this call may drop, in order
 -- ARGV[1]  number of events of the push
 -- ARGV[2]  their size, separators included
 -- Returns  {dropped, fits}: number of events dropped; fits 1 if the push fits now, and no longer counts as
 --          refused; 0 if another call may drop more, -1 if it never fits.
 -- Cost     O(b log n + m), b = batches named, m = events dropped from the open list, at most MOST_MOVES.
---@include adopt
 --@include clock
+--@include drops
+--@include adopt
+--@include indexes
 --@include info
 --@include outcome
 --@include room
@@ -45,11 +49,11 @@ local function forget(count, size)
   events, bytes, dropped = events - count, bytes - size, dropped + count
   redis.call('HINCRBY', KEYS[2], 'events', 0 - count)
   redis.call('HINCRBY', KEYS[2], 'bytes', 0 - size)
-  redis.call('HINCRBY', KEYS[2], 'dropped:oldest', count)
+  if count > 0 then count_drop(KEYS[2], 'oldest', count) end
 end
 
 local function drop_batches()
-  for i = 7, #KEYS do
+  for i = 9, #KEYS do
     if fits() then return end
     local id = string.match(KEYS[i], 'batch:(.*)$')
     local batch = redis.call('ZSCORE', KEYS[3], id) and read_info(KEYS[5], id)
@@ -58,6 +62,8 @@ local function drop_batches()
       redis.call('UNLINK', KEYS[i])
       redis.call('HDEL', KEYS[5], id)
       redis.call('ZREM', KEYS[3], id)
+      redis.call('ZREM', KEYS[7], id)
+      leave_released(KEYS[8], KEYS[2], id)
       forget(batch.events, batch.bytes)
     end
   end

@@ -10,6 +10,7 @@
 -- Returns  the number of events dropped; 0 if it was not among the dead letters; -1 if not more are kept.
 -- Cost     O(log n); the events are freed in the background.
 --@include clock
+--@include drops
 --@include info
 --@include outcome
 if tonumber(redis.call('HGET', KEYS[1], 'dead') or 0) <= tonumber(ARGV[3]) then return -1 end
@@ -23,5 +24,5 @@ redis.call('UNLINK', KEYS[4]) -- if this or one before it is denied, nothing has
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)
-redis.call('HINCRBY', KEYS[1], 'dropped:' .. ARGV[2], batch.events)
+count_drop(KEYS[1], ARGV[2], batch.events)
 return batch.events

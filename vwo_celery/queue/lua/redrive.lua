@@ -1,8 +1,9 @@
--- redrive.lua: put a dead-lettered batch back to be sent, with its count of lost leases cleared.
+-- redrive.lua: put a dead-lettered batch back to be sent; its lost leases and its error are forgotten.
 -- KEYS[1]  meta   HASH  counters
 -- KEYS[2]  ready  ZSET  batch id -> visible from, Unix ms
 -- KEYS[3]  info   HASH  batch id -> its line
 -- KEYS[4]  dead   ZSET  batch id -> dead-lettered at
+-- KEYS[5]  births ZSET  see shared/indexes.lua
 -- ARGV[1]  batch id
 -- Returns  the number of events put back, 0 if it was not among the dead letters.
 -- Cost     O(log n), n = batches.
@@ -15,9 +16,10 @@ redis.call('ZREM', KEYS[4], '') -- allowed when out of memory, as are all writes
 take_room_back(KEYS[1]) -- the queue is fuller now than when it was granted
 redis.call('HINCRBY', KEYS[1], 'dead', 0) -- if this or one of the next two is denied, it is still dead
 local now = now_ms()
-batch.lost, batch.sealed = 0, now -- its age is counted from here, or it would die of age again
+batch.lost, batch.sealed, batch.error = 0, now, '' -- its age is counted from here, or it would die of age again
 write_info(KEYS[3], ARGV[1], batch)
 redis.call('ZADD', KEYS[2], now, ARGV[1])
+redis.call('ZADD', KEYS[5], batch.first, ARGV[1])
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'events', batch.events)
 redis.call('HINCRBY', KEYS[1], 'bytes', batch.bytes)

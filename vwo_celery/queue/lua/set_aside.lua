@@ -4,11 +4,14 @@
 -- KEYS[3]  leases  ZSET  batch id -> lease expiry, Unix ms
 -- KEYS[4]  info    HASH  batch id -> its line
 -- KEYS[5]  dead    ZSET  batch id -> dead-lettered at, Unix ms
+-- KEYS[6]  births  ZSET  see shared/indexes.lua
+-- KEYS[7]  released ZSET see shared/indexes.lua
 -- ARGV[1]  batch id
 -- ARGV[2]  why, shown to operators
 -- Returns  the number of events set aside; 0 if it was neither ready nor released: in flight, dead, settled.
 -- Cost     O(log n), n = batches.
 --@include clock
+--@include indexes
 --@include info
 local batch, now = read_info(KEYS[4], ARGV[1]), now_ms()
 if not batch then return 0 end
@@ -22,6 +25,8 @@ redis.call('HINCRBY', KEYS[1], 'dead', 0) -- if this or the next is denied, it w
 redis.call('ZADD', KEYS[5], now, ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[6], ARGV[1])
+leave_released(KEYS[7], KEYS[1], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
 redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
 redis.call('HINCRBY', KEYS[1], 'dead', batch.events)

@@ -8,7 +8,9 @@
 -- KEYS[5]  dead    ZSET  batch id -> dead-lettered at, Unix ms
 -- KEYS[6]  batch   LIST  its events
 -- KEYS[7]  settled ZSET  outcome:events:batch id -> when, Unix ms
--- KEYS[8+] batch   LIST  names for the parts, in order
+-- KEYS[8]  births  ZSET  see shared/indexes.lua
+-- KEYS[9]  released ZSET see shared/indexes.lua
+-- KEYS[10+] batch  LIST  names for the parts, in order
 -- ARGV[1]  batch id
 -- ARGV[2]  attempt under which the caller claimed it
 -- ARGV[3]  number of events delivered
@@ -18,6 +20,7 @@
 -- Returns  1 if it was the caller's, 0 if it had been settled or reclaimed.
 -- Cost     O(n), n = events of the batch; those of a part that is one long range do not pass through Lua.
 --@include clock
+--@include indexes
 --@include info
 --@include outcome
 local LARGEST_UNPACK, LONG = 1000, 64
@@ -26,7 +29,7 @@ if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
 
 local parts, i, sum = {}, 5, tonumber(ARGV[3])
-for name = 8, #KEYS do
+for name = 10, #KEYS do
   local part = { key = KEYS[name], fate = ARGV[i], events = tonumber(ARGV[i + 1]), bytes = ARGV[i + 2],
                  delay = tonumber(ARGV[i + 3]), error = ARGV[i + 4], ranges = {} }
   for j = 1, tonumber(ARGV[i + 5]) do
@@ -77,8 +80,11 @@ end
 
 for _, part in ipairs(parts) do
   local id = string.match(part.key, 'batch:(.*)$')
-  write_info(KEYS[4], id, { attempt = 0, lost = batch.lost, events = part.events, bytes = part.bytes,
-                            first = batch.first, sealed = batch.sealed, error = part.error })
+  -- What waits for a delay has failed with the whole.
+  local new = { attempt = part.fate == 'ready' and part.delay > 0 and 1 or 0, lost = batch.lost,
+                events = part.events, bytes = part.bytes, first = batch.first, sealed = batch.sealed,
+                error = part.error }
+  write_info(KEYS[4], id, new)
   if part.fate == 'dead' then
     redis.call('ZADD', KEYS[5], now, id)
     redis.call('HINCRBY', KEYS[1], 'dead', part.events)
@@ -86,9 +92,13 @@ for _, part in ipairs(parts) do
   else
     -- Without a delay, in its old place among the ready batches.
     redis.call('ZADD', KEYS[2], part.delay > 0 and now + part.delay or math.min(now, batch.sealed), id)
+    redis.call('ZADD', KEYS[8], batch.first, id)
+    if has_failed(new) then enter_released(KEYS[9], KEYS[1], id, new) end
   end
 end
 redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[8], ARGV[1])
+leave_released(KEYS[9], KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[4], ARGV[1])
 redis.call('UNLINK', KEYS[6])
 redis.call('HINCRBY', KEYS[1], 'events', 0 - gone) -- "-0" is no integer to Redis
@@ -96,5 +106,6 @@ redis.call('HINCRBY', KEYS[1], 'bytes', 0 - bytes)
 if tonumber(ARGV[3]) > 0 then
   redis.call('HINCRBY', KEYS[1], 'delivered', ARGV[3])
   redis.call('HSET', KEYS[1], 'delivered_ms', now)
+  redis.call('HDEL', KEYS[1], 'failing_ms')
 end
 return 1

@@ -6,7 +6,8 @@
 -- KEYS[4]  info    HASH  batch id -> its line
 -- KEYS[5]  slots   ZSET  wake-up token -> time from which it may be lost, Unix ms
 -- KEYS[6]  leases  ZSET  batch id -> lease expiry, Unix ms
--- KEYS[7+] batch   LIST  names of the batches that this call may seal, in order
+-- KEYS[7]  births  ZSET  see shared/indexes.lua
+-- KEYS[8+] batch   LIST  names of the batches that this call may seal, in order
 -- ARGV[1]  1 to seal the open list whatever its age
 -- ARGV[2]  wake-up token, unique to this call
 -- ARGV[3]  time without events after which a shard counts as idle, ms
@@ -16,8 +17,9 @@
 -- Cost     O(log n); for events of another program O(n), n = moved, at most MOST_MOVES and those that
 --          complete the last batch, and n = left, less than a batch; after a step of the clock O(b log n),
 --          b = batches with a delay or lease, and at most MOST_SHOWN others.
---@include adopt
 --@include clock
+--@include drops
+--@include adopt
 --@include notes
 --@include room
 --@include wake
@@ -38,11 +40,12 @@ if first > now then -- Redis' clock stepped back: else the list would wait until
   if open_events > 0 then redis.call('HSET', KEYS[2], 'first_ms', now) end
 end
 local length = redis.call('LLEN', KEYS[1])
-local name, sealed, moves, more = 7, 0, 0, 0
+local name, sealed, moves, more = 8, 0, 0, 0
 
 local function add_batch(events, bytes, since)
   local id = string.match(KEYS[name], 'batch:(.*)$')
   redis.call('ZADD', KEYS[3], now, id)
+  redis.call('ZADD', KEYS[7], since, id)
   redis.call('HSET', KEYS[4], id, '0:0:' .. events .. ':' .. bytes .. ':' .. since .. ':' .. now .. ':')
   name, sealed = name + 1, sealed + 1
 end

@@ -188,7 +188,7 @@ def audit(fleet: Fleet, watched: Container[str] = ()) -> list[str]:
     """Watch shards that hold something although nobody announced it, some queues at a time.
 
     This notices events of programs that only LPUSH, and makes up for a lost watch. Stranded batches
-    are made ready again.
+    are made ready again, and the sets by which a look is cheap are put right.
 
     Args:
         fleet: The queues.

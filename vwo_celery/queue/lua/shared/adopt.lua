@@ -6,7 +6,7 @@ local function adopt_open(open, meta, counted_events, counted_bytes)
   redis.call('HDEL', meta, '') -- what is denied comes before what counts
   redis.call('HSET', meta, 'open_bytes', counted_bytes)
   if foreign > 0 then redis.call('HINCRBY', meta, 'accepted', foreign) end
-  if foreign < 0 then redis.call('HINCRBY', meta, 'dropped:vanished', -foreign) end
+  if foreign < 0 then count_drop(meta, 'vanished', -foreign) end
   redis.call('HINCRBY', meta, 'events', foreign)
   redis.call('HINCRBY', meta, 'bytes', 0 - counted_bytes)
   redis.call('HSET', meta, 'open_events', length, 'open_bytes', 0)

@@ -3,17 +3,21 @@
 -- another shape, as of a later release, is left alone: no script but those of its own release settles its batch.
 local MOST_DIGITS = 15 -- of a number that Lua holds without loss
 
+local function parse_info(line)
+  local attempt, lost, events, bytes, first, sealed, err =
+    string.match(line, '^(%d+):(%d+):(%d+):(%d+):(%d+):(%d+):(.*)$')
+  if not err or math.max(#attempt, #lost, #events, #bytes, #first, #sealed) > MOST_DIGITS then
+    return nil
+  end
+  return { attempt = tonumber(attempt), lost = tonumber(lost), events = tonumber(events),
+           bytes = tonumber(bytes), first = first, sealed = sealed, error = err }
+end
+
 -- The batch and its line; no batch if the line cannot be read, and no line either if there is none.
 local function read_info(key, id)
   local line = redis.call('HGET', key, id)
   if not line then return nil end
-  local attempt, lost, events, bytes, first, sealed, err =
-    string.match(line, '^(%d+):(%d+):(%d+):(%d+):(%d+):(%d+):(.*)$')
-  if not err or math.max(#attempt, #lost, #events, #bytes, #first, #sealed) > MOST_DIGITS then
-    return nil, line
-  end
-  return { attempt = tonumber(attempt), lost = tonumber(lost), events = tonumber(events),
-           bytes = tonumber(bytes), first = first, sealed = sealed, error = err }, line
+  return parse_info(line), line
 end
 
 local function write_info(key, id, b)
