@@ -18,7 +18,7 @@ import vwo_celery
 from tools.installation import ACCOUNT, KEY, event
 from tools.processes import Processes
 from tools.waiting import wait_until
-from vwo_celery.testing import Standin
+from vwo_celery.testing import Standin, wait_for
 
 PACKAGE = Path(vwo_celery.__file__).parent
 README = Path(__file__).parents[2] / "README.md"
@@ -109,17 +109,19 @@ def test_the_doctor_names_commands_that_deliver(
         redis_url=redis_url,
     )
     assert queue.enqueue(event("one"))
-    remedies = empty_folder.remedies()
+    listener = only_command(empty_folder.remedies()["listener"])
     ill = empty_folder.vwo_celery("health"), empty_folder.vwo_celery("health", "--beat")
 
-    empty_folder.start(only_command(remedies["listener"]))
-    empty_folder.start(only_command(remedies["beat"]))
+    empty_folder.start(listener)
+    # Whether a beat runs is known only once a worker does.
+    told = wait_for(lambda: empty_folder.remedies().get("beat"), START_SECONDS, what="its remedy")
+    empty_folder.start(only_command(told))
 
     wait_until(lambda: standin.events, START_SECONDS, what="the event at the stand-in")
     assert [each["u"] for each in standin.events] == ["one"]
     for each in ill:
         assert each.returncode == 1
-        assert only_command(each.stdout) in remedies["listener"] + remedies["beat"]
+        assert only_command(each.stdout) in listener + told
     for words in (("health",), ("health", "--beat")):
         wait_until(
             lambda words=words: empty_folder.vwo_celery(*words).returncode == 0,

@@ -22,7 +22,7 @@ from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count
 from vwo_celery.text.lines import one_line
 
-_CHECK_WIDTH, _STATE_WIDTH = 12, 7
+_STATE_WIDTH, _ID_WIDTH, _CHECK_WIDTH = 7, 5, 12
 
 
 @click.command("doctor")
@@ -54,7 +54,7 @@ def _findings(session: Session, app: str) -> Iterator[Finding]:
     try:
         settings = session.settings
     except SettingsError as exc:
-        yield problem("settings", str(exc), "correct it; nothing else can be checked before")
+        yield problem("VC101", str(exc), "correct it; nothing else can be checked before")
         return
     yield from doctor.examine(settings, lambda: session.fleet, lambda given: _look(given, app))
     session.away = ()  # told in the findings
@@ -71,12 +71,14 @@ def _print_each(findings: Iterable[Finding]) -> Iterator[Finding]:
     for finding in findings:
         line = Table.grid(padding=(0, 2, 0, 0))
         line.add_column(width=_STATE_WIDTH)
+        line.add_column(width=_ID_WIDTH)
         line.add_column(width=_CHECK_WIDTH)
         line.add_column(overflow="fold")
         what = Text(one_line(finding.what))
         if finding.remedy:
             what.append(f"\n→ {one_line(finding.remedy)}", "cyan")
-        line.add_row(Text(finding.state, STYLES[finding.state]), Text(finding.check, "bold"), what)
+        state, check = Text(finding.state, STYLES[finding.state]), Text(finding.check, "bold")
+        line.add_row(state, finding.id, check, what)
         out.print(line)
         yield finding
 

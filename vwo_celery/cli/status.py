@@ -12,7 +12,7 @@ from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import health, inspector
-from vwo_celery.operating.doctor.queues import recent_loss
+from vwo_celery.operating.doctor.losses import recent_loss
 from vwo_celery.operating.doctor.sentinel import describe_master
 from vwo_celery.operating.inspector import QueueView
 from vwo_celery.queue.fleet import Fleet

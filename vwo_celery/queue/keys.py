@@ -73,10 +73,11 @@ FLEET_FAMILIES = (
     KeyFamily(
         "pulse",
         "hash",
-        "Unix ms of the last sweep by beat and by a listener, of the last task, of the last batch "
-        "that a listener sent itself, of the last misdirected message (and whose it was), and of "
-        "beat's last message while it is unanswered (and for how long that counts); of each route "
-        "the newest task message published, the newest started, and how long the last one waited",
+        "Unix ms of the last sweep by beat and by a listener, of the last task, of the last time that "
+        "any worker listened, of the last batch that a listener sent itself, of the last misdirected "
+        "message (and whose it was), and of beat's last message while it is unanswered (and for how "
+        "long that counts); of each route the newest task message published, the newest started, and "
+        "how long the last one waited",
     ),
     KeyFamily("listeners", "zset", "worker -> Unix ms at which it last listened"),
     KeyFamily(

@@ -39,6 +39,8 @@ SWEEPERS = ("beat", "listener")
 _SIGNS = (*SWEEPERS, "task", "rescue")
 #: Fields of the pulse: Unix ms of the last task message that came to the wrong fleet, and whose it was.
 _MISDIRECTED, _FROM = "misdirected", "misdirected_from"
+#: Field of the pulse: Unix ms at which a worker last noted that it listens.
+_LISTENED = "listened"
 
 
 class Signs:
@@ -272,11 +274,21 @@ class Signs:
             pipe.zadd(self.keys.listeners, {name: now})
             pipe.zremrangebyscore(self.keys.listeners, "-inf", now - as_ms(LISTENER_TTL_SECONDS))
             pipe.execute()
+        self.hints.attempt(
+            self.keys.pulse, "a sign of life", lambda: self._write({_LISTENED: now}), None
+        )
 
     def forget_listener(self, name: str) -> None:
         """Forget this worker, as it shuts down."""
         with unavailable("forgetting a listener"):
             self.brief.client.zrem(self.keys.listeners, name)
+
+    def last_listened_ms(self) -> int:
+        """Unix ms at which any worker was last known to listen; 0 for never, or if it is not known."""
+        with unavailable("look-up of listeners"):
+            noted = self.client.hget(self.keys.pulse, _LISTENED)
+            latest = self.client.zrange(self.keys.listeners, -1, -1, withscores=True)
+        return max([number(noted), *(int(at) for _, at in latest)])
 
     def listeners(self) -> list[str]:
         """Names of the workers that listen now."""

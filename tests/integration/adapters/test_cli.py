@@ -614,11 +614,11 @@ def test_doctor_prints_each_check_with_its_remedy(queues: Queues, run: Run) -> N
     text, shape = run("doctor", width=100), run("doctor", "--json")
 
     assert (text.exit_code, shape.exit_code) == (1, 1)
-    assert re.search(r"problem +listener +no worker listens", text.stdout)
+    assert re.search(r"problem +VC401 +listener +no worker listens", text.stdout)
     assert "→ start one: celery -A vwo_celery.celery.app worker" in flat(text.stdout)
     assert re.search(r"\d+ problems, \d+ warnings? in \d+ checks", text.stdout)
     for finding in document(shape):
-        assert set(finding) == {"check", "state", "what", "remedy"}
+        assert set(finding) == {"id", "check", "state", "what", "remedy"}
         assert finding["state"] in ("ok", "warn", "problem")
 
 
@@ -641,7 +641,7 @@ def test_doctor_without_redis_says_so(bare: Run) -> None:
     result = bare("doctor", "--redis-url", NOWHERE)
 
     assert result.exit_code == 1
-    assert re.search(r"problem +redis", result.stdout)
+    assert re.search(r"problem +VC2\d\d +redis", result.stdout)
     assert "sekrit" not in result.output
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import pytest
@@ -21,11 +22,13 @@ pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "declined", "declined_q
 BROKER = BrokerFacts(url="redis://broker", queue="q", workers=("w",), consumers=("w",))
 
 
-def examine(queues: Queues, **settings: Any) -> dict[str, list[Finding]]:
-    """All findings, by check; the broker is healthy."""
+def examine(
+    queues: Queues, broker: BrokerFacts = BROKER, **settings: Any
+) -> dict[str, list[Finding]]:
+    """All findings, by check; the broker is healthy unless said otherwise."""
     given = Settings(redis_url=queues.settings.redis_url, **settings)
     found: dict[str, list[Finding]] = {}
-    for finding in doctor.examine(given, lambda: queues.fleet, lambda _: BROKER):
+    for finding in doctor.examine(given, lambda: queues.fleet, lambda _: broker):
         found.setdefault(finding.check, []).append(finding)
     return found
 
@@ -40,8 +43,26 @@ def test_a_working_fleet_has_no_problem(queues: Queues) -> None:
 
     assert [name for name, (first, *_) in found.items() if first.state != "ok"] == ["persistence"]
     assert {"settings", "redis", "eviction", "memory", "listener", "beat", "lanes", "queues", "hosts",
-            "paused", "stopped", "lateness", "answers", "capacity", "dead letters", "ledger", "broker",
-            "consumers"} < set(found)  # fmt: skip
+            "paused", "stopped", "circuit", "lateness", "answers", "capacity", "dead letters",
+            "ledger", "broker", "consumers"} < set(found)  # fmt: skip
+
+
+def test_no_worker_is_one_problem(queues: Queues) -> None:
+    """Without workers nothing is swept or sent: one problem, with since when and how many events wait.
+
+    Whether beat runs is not known then, so nobody is told to start one.
+    """
+    queue = queues.add()
+    queues.fill(queue, 7)
+    queues.age_open(queue, 500)
+    queues.fleet.note_listener("web:1")
+    queues.fleet.forget_listener("web:1")
+
+    found = examine(queues, broker=BrokerFacts(url="redis://broker", queue="q"))
+
+    troubles = [f for each in found.values() for f in each if f.state != "ok"]
+    assert [f.id for f in troubles] == ["VC235", "VC401"]
+    assert re.search(r"since [\d:]{8} \(.*\): .*7 events wait", troubles[1].what)
 
 
 def test_an_empty_namespace_is_a_warning(queues: Queues) -> None:
@@ -112,6 +133,7 @@ def test_each_trouble_of_the_queues_is_found(queues: Queues) -> None:
     queues.kill(refused, "HTTP 413")
     queues.client.hincrby(queues.shard(broken).keys.meta, "accepted", 3)
     queues.client.hset(queues.shard(full).keys.meta, "capacity_events", 1)
+    queues.fleet.note_listener("web:1")
 
     found = examine(queues)
 
@@ -145,7 +167,7 @@ def test_a_stop_that_lasts_is_a_problem(
     shard.hold(now + 600_000, by=by, why="VWO answered 4xx")
     queues.client.hset(shard.keys.meta, "held_ms", now - 60_000 * minutes)
 
-    (finding,) = examine(queues)["stopped"]
+    (finding,) = examine(queues)["circuit" if by == "outage" else "stopped"]
 
     assert finding.state == state
     assert "VWO answered 4xx" in finding.what

@@ -1,10 +1,11 @@
 """The doctor: finds everything that commonly keeps events from leaving, each with its remedy.
 
-Beside an event's way; delivery never imports it. Each file holds the checks of one thing,
-which are pure decisions on facts: `servers` (Redis itself), `sentinel`, `permissions` (of its user),
-`workers` (listeners and beat), `queues`, `broker` (Celery's) and `spool` (this host's); each answers
-with a `finding`. The doctor changes nothing: nothing to lose. A fault is a finding, never an
-exception, so one fault hides no other.
+Beside an event's way; delivery never imports it. `kinds` is the table of all troubles, with their
+ids; a `finding` is one of them, found. Each other file holds the checks of one thing, which are pure
+decisions on facts: `spool` (this host's), `servers` (Redis itself), `sentinel`, `permissions` (of
+its user), `workers` (listeners and beat), `queues` with `registrations`, `holds`, `losses` and their
+`wording`, and `broker` (Celery's). The doctor changes nothing: nothing to lose. A fault is a
+finding, never an exception, so one fault hides no other.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from vwo_celery.operating.doctor.broker import (
 )
 from vwo_celery.operating.doctor.finding import Finding, ok, problem
 from vwo_celery.operating.doctor.permissions import permission_finding
-from vwo_celery.operating.doctor.queues import queue_findings
+from vwo_celery.operating.doctor.queues import Queues, look_at_queues, queue_findings
 from vwo_celery.operating.doctor.sentinel import remedy_of, sentinel_finding
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.spool import spool_finding
@@ -43,6 +44,26 @@ def _permissions(fleet: Fleet) -> Iterator[Finding]:
     yield permission_finding(
         missing(fleet, worker_needs()), missing(fleet, producer_needs()).commands
     )
+
+
+def _listener(fleet: Fleet, listeners: Sequence[str], queues: Queues) -> Finding:
+    if listeners or fleet.hints.is_resting(fleet.keys.pulse):
+        return listener_finding(listeners, held=queues.undelivered)
+    last = fleet.last_listened_ms()
+    silent = max(0, fleet.now_ms() - last) / 1000 if last else None
+    return listener_finding(listeners, silent, queues.undelivered)
+
+
+def _signs(fleet: Fleet, settings: Settings, listeners: Sequence[str] | None) -> Iterator[Finding]:
+    """Findings on beat, lanes and messages; without workers it is not known whether beat runs."""
+    if fleet.hints.is_resting(fleet.keys.pulse):
+        return
+    now = fleet.now_ms()
+    beat = beat_finding(fleet.last_sweeps_ms(), now, settings)
+    if listeners != [] or beat.state == "ok":
+        yield beat
+    yield lanes_finding(wait_seconds(fleet.routes(), now))
+    yield from misdirected_finding(*fleet.last_misdirected(), now)
 
 
 def _unless_away(parts: Sequence[Part], findings: Iterator[Finding]) -> Iterator[Finding]:
@@ -77,19 +98,17 @@ def examine(
             yield sentinel_finding(mastership)
         parts = fleet.leave_parts_away()
         for part in parts:
-            yield problem("redis", describe_away(part, time.time()), _START_PART)
+            yield problem("VC208", describe_away(part, time.time()), _START_PART)
         for facts in read_servers(fleet.client):
             yield from server_findings(facts)
         yield from _unless_away(parts, _permissions(fleet))
+        queues = look_at_queues(fleet)
         if not fleet.hints.is_resting(fleet.keys.listeners):
             listeners = fleet.listeners()
-            yield listener_finding(listeners)
-        if not fleet.hints.is_resting(fleet.keys.pulse):
-            yield beat_finding(fleet.last_sweeps_ms(), fleet.now_ms(), settings)
-            yield lanes_finding(wait_seconds(fleet.routes(), fleet.now_ms()))
-            yield from misdirected_finding(*fleet.last_misdirected(), fleet.now_ms())
-        yield from queue_findings(fleet, settings)
+            yield _listener(fleet, listeners, queues)
+        yield from _signs(fleet, settings, listeners)
+        yield from queue_findings(fleet, settings, queues, explained=listeners == [])
     except QueueUnavailable as exc:
         remedy = "start it, or correct redis_url (VWO_CELERY_REDIS_URL, --redis-url)"
-        yield problem("redis", f"{url} cannot be used: {exc}", remedy_of(exc, remedy))
+        yield problem("VC209", f"{url} cannot be used: {exc}", remedy_of(exc, remedy))
     yield from broker_findings(look_at_broker(settings), listeners)

@@ -58,7 +58,7 @@ def broker_findings(broker: BrokerFacts, listeners: Sequence[str] | None) -> Ite
     if broker.cluster:
         what = f"{broker.url} is a Redis Cluster, which Celery cannot use as broker"
         remedy = "set broker_url (VWO_CELERY_BROKER_URL) to a single Redis, Sentinel or RabbitMQ"
-        yield problem("broker", what, remedy)
+        yield problem("VC502", what, remedy)
     elif broker.error:
         denied = is_denied(broker.error)
         remedy = "start it, or correct broker_url (VWO_CELERY_BROKER_URL)"
@@ -68,14 +68,16 @@ def broker_findings(broker: BrokerFacts, listeners: Sequence[str] | None) -> Ite
             )
         remedy += "; until then only the workers' listeners send, one batch at a time"
         failed = "refuses what Celery does" if denied else "cannot be reached"
-        yield problem("broker", f"{broker.url} {failed}: {broker.error}", remedy)
+        yield problem(
+            "VC503" if denied else "VC501", f"{broker.url} {failed}: {broker.error}", remedy
+        )
     elif broker.unchecked:
         yield ok("broker", f"{broker.url} was not tried: {broker.unchecked}")
     else:
         yield ok("broker", f"{broker.url} answers")
         if broker.gap[0]:
-            yield warn("broker security", f"{broker.url} {broker.gap[0]}", broker.gap[1])
-        yield _consumers(broker, listeners)
+            yield warn("VC505", f"{broker.url} {broker.gap[0]}", broker.gap[1])
+        yield from _consumers(broker, listeners)
         yield from _settings_of_consumers(broker)
 
 
@@ -83,14 +85,14 @@ def _settings_of_consumers(broker: BrokerFacts) -> Iterator[Finding]:
     if broker.hasty:
         which = ", ".join(f"{name} after {span(limit)}" for name, limit in broker.hasty.items())
         yield problem(
-            "time limits",
+            "VC514",
             f"a delivery is cut off in its POST by {which}: what VWO had accepted is sent again",
             "upgrade these workers: from 0.2.0 on our tasks state limits of their own; or raise "
             "task_time_limit and task_soft_time_limit",
         )
     if broker.refusing:
         yield problem(
-            "serializers",
+            "VC515",
             f"{', '.join(broker.refusing)} does not accept the task messages of other workers of "
             f"Celery queue {broker.queue!r}, and throws them away",
             "give all workers of that queue the same accept_content, one release of vwo_celery, or "
@@ -111,14 +113,14 @@ def misdirected_finding(last_ms: int, namespace: str, now_ms: int) -> Iterator[F
         return
     whose = f"namespace {namespace!r}" if namespace else "another fleet, or of a deleted queue,"
     yield warn(
-        "misdirected",
+        "VC405",
         f"{span(max(0.0, age_seconds))} ago a worker got a task message of {whose}: fleets that share "
         "a Celery queue get each other's messages, and batches may wait for a sweep",
         "give each fleet a celery_queue of its own (VWO_CELERY_CELERY_QUEUE), and workers with -Q",
     )
 
 
-def _consumers(broker: BrokerFacts, listeners: Sequence[str] | None) -> Finding:
+def _consumers(broker: BrokerFacts, listeners: Sequence[str] | None) -> Iterator[Finding]:
     queue = f"Celery queue {broker.queue!r}"
     if broker.strangers:
         what = (
@@ -129,28 +131,28 @@ def _consumers(broker: BrokerFacts, listeners: Sequence[str] | None) -> Finding:
             "call vwo_celery.setup(app) in that worker's app, or set celery_queue "
             "(VWO_CELERY_CELERY_QUEUE) to a queue that only our workers consume"
         )
-        return problem("consumers", what, remedy)
-    if broker.consumers:
+        yield problem("VC512", what, remedy)
+    elif broker.consumers:
         names = count(len(broker.consumers), "worker consumes", "workers consume")
-        return ok("consumers", f"{names} {queue}")
-    if not broker.workers and listeners:
+        yield ok("consumers", f"{names} {queue}")
+    elif broker.workers:
+        others = count(len(broker.workers), "worker consumes", "workers consume")
+        what = f"nobody consumes {queue}; {others} other queues: our tasks are never run"
+        remedy = (
+            f"celery -A vwo_celery.celery.app worker -Q {broker.queue}; or correct celery_queue"
+        )
+        yield problem("VC511", what, remedy)
+    elif listeners:
         listen = count(len(listeners), "worker listens", "workers listen")
         remedy = (
             "workers of the pool solo answer only between tasks, and workers that accept no JSON only "
             "to --app; else see whether the workers' broker is the one named here"
         )
-        return warn("consumers", f"no worker answered, though {listen}", remedy)
-    if not broker.workers and listeners is None:
-        return warn(
-            "consumers",
+        yield warn("VC513", f"no worker answered, though {listen}", remedy)
+    elif listeners is None:
+        yield warn(
+            "VC513",
             "no worker answered; whether one listens cannot be read from Redis",
             f"mend Redis first; if no worker runs, {START_WORKER}",
         )
-    if not broker.workers:  # nor is it known which queue they would consume
-        return problem(
-            "consumers", "no worker answered or listens: our tasks are never run", START_WORKER
-        )
-    others = count(len(broker.workers), "worker consumes", "workers consume")
-    what = f"nobody consumes {queue}; {others} other queues: our tasks are never run"
-    remedy = f"celery -A vwo_celery.celery.app worker -Q {broker.queue}; or correct celery_queue"
-    return problem("consumers", what, remedy)
+    # That no worker listens is told already, and it is the cause.

@@ -23,4 +23,4 @@ def permission_finding(missing: Missing, of_producers: Sequence[str]) -> Finding
         return ok("permissions", what)
     who = "workers and applications" if of_producers or missing.keys else "workers"
     what = f"{missing}, which {who} need"
-    return problem("permissions", what, f"if they connect as this user, run: {missing.remedy}")
+    return problem("VC301", what, f"if they connect as this user, run: {missing.remedy}")

@@ -46,14 +46,14 @@ def sentinel_finding(facts: Mastership) -> Finding:
     """Judge the Sentinels' word."""
     what = describe_master(facts)
     if not facts.master:
-        return problem("sentinel", what, "start them, or correct the hosts and ports in redis_url")
+        return problem("VC221", what, "start them, or correct the hosts and ports in redis_url")
     if facts.electing or facts.down_seconds is not None:
-        return problem("sentinel", what, WAIT_FOR_SENTINEL)
+        return problem("VC222", what, WAIT_FOR_SENTINEL)
     others = facts.sentinels - facts.silent - facts.agreeing
     if others:
         what += f"; {count(others, 'Sentinel names', 'Sentinels name')} another"
-        return warn("sentinel", what, "they are cut off from the others: see their logs")
+        return warn("VC223", what, "they are cut off from the others: see their logs")
     if facts.silent:
         what += f"; {facts.silent} of {count(facts.sentinels, 'Sentinel')} give no answer"
-        return warn("sentinel", what, "start them: too few of them elect no master")
+        return warn("VC224", what, "start them: too few of them elect no master")
     return ok("sentinel", f"{what}; all of {count(facts.sentinels, 'Sentinel')} name it")

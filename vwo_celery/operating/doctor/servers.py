@@ -31,10 +31,10 @@ def _server(facts: ServerFacts) -> Finding:
     if facts.version < OLDEST_REDIS:
         what = f"{facts.label} lacks commands that our scripts need"
         oldest = ".".join(map(str, OLDEST_REDIS))
-        return problem("redis", what, f"upgrade to Redis {oldest} or newer, or to Valkey")
+        return problem("VC216", what, f"upgrade to Redis {oldest} or newer, or to Valkey")
     if facts.role != "master":
         what = f"{facts.label} is a replica, which takes no writes"
-        return problem("redis", what, "name the primary in redis_url, or use redis+sentinel://")
+        return problem("VC210", what, "name the primary in redis_url, or use redis+sentinel://")
     return ok("redis", f"{facts.label} answers")
 
 
@@ -44,7 +44,7 @@ def _eviction(facts: ServerFacts) -> Finding:
     if facts.policy.startswith("allkeys"):
         grade = problem if facts.limit_bytes else warn
         limit = f"at {size(facts.limit_bytes)}" if facts.limit_bytes else "once maxmemory is set"
-        return grade("eviction", f"{policy}: {limit}, Redis throws queued events away", remedy)
+        return grade("VC231", f"{policy}: {limit}, Redis throws queued events away", remedy)
     if facts.policy.startswith("volatile"):
         grade = problem if facts.limit_bytes else warn
         when = f"at {size(facts.limit_bytes)}" if facts.limit_bytes else "once maxmemory is set"
@@ -52,7 +52,7 @@ def _eviction(facts: ServerFacts) -> Finding:
             f"{policy}: events are safe, but {when} Redis evicts the marks; without its mark a push "
             "that is repeated is stored twice, and events that Redis loses may not be noticed"
         )
-        return grade("eviction", what, remedy)
+        return grade("VC232", what, remedy)
     return ok("eviction", policy)
 
 
@@ -65,10 +65,10 @@ def _append_only_file(facts: ServerFacts) -> Finding:
         what = (
             "the last write to the append-only file failed; Redis refuses events until one succeeds"
         )
-        return problem("persistence", what, "look at the server's disk and log")
+        return problem("VC233", what, "look at the server's disk and log")
     if facts.fsync == "no":
         what = "append-only file, but appendfsync is no: a power cut loses what the kernel holds"
-        return warn("persistence", what, "CONFIG SET appendfsync everysec")
+        return warn("VC234", what, "CONFIG SET appendfsync everysec")
     return ok("persistence", f"append-only file, appendfsync {facts.fsync or 'not told'}")
 
 
@@ -76,14 +76,14 @@ def _snapshots(facts: ServerFacts) -> Finding:
     remedy = "CONFIG SET appendonly yes, and the same in redis.conf"
     if facts.snapshots is False:
         what = "neither append-only file nor snapshots: a restart of Redis loses all that is queued"
-        return problem("persistence", what, remedy)
+        return problem("VC235", what, remedy)
     if not facts.snapshot_ok:
         what = "no append-only file, and the last snapshot failed"
-        return problem("persistence", what, f"{remedy}; look at the server's disk and log")
+        return problem("VC236", what, f"{remedy}; look at the server's disk and log")
     kept = "only snapshots" if facts.snapshots else "whether there are snapshots is not told"
     unsaved = count(facts.unsaved_changes, "change")
     what = f"no append-only file, {kept}: a crash loses all since the last one, {unsaved} now"
-    return warn("persistence", what, remedy)
+    return warn("VC237", what, remedy)
 
 
 def _memory(facts: ServerFacts) -> Finding:
@@ -94,7 +94,7 @@ def _memory(facts: ServerFacts) -> Finding:
     what = f"{size(facts.used_bytes)} in use, {facts.used_bytes / limit:.0%} of {of}"
     remedy = "give Redis more memory, or lower max_queue_bytes; see: vwo-celery status"
     if facts.used_bytes >= _TOO_MUCH_MEMORY * limit:
-        return problem("memory", f"{what}; events are refused when it is full", remedy)
+        return problem("VC238", f"{what}; events are refused when it is full", remedy)
     if facts.used_bytes >= _MUCH_MEMORY * limit:
-        return warn("memory", what, remedy)
+        return warn("VC238", what, remedy)
     return ok("memory", what)

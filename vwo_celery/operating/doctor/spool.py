@@ -26,16 +26,16 @@ def spool_finding(settings: Settings) -> Finding:
     if spool.files.hindrance:
         what = f"cannot be used on this host: {spool.files.hindrance}; {dropped}"
         remedy = "give the application's user a folder of its own: spool_dir (VWO_CELERY_SPOOL_DIR)"
-        return problem("spool", what, remedy)
+        return problem("VC111", what, remedy)
     try:
         refused = spool.refused()
         if refused:
             remedy = "see who made it; its events are not sent, and new ones wait in other files"
-            return problem("spool", f"a file is not drained: {'; '.join(refused)}", remedy)
+            return problem("VC112", f"a file is not drained: {'; '.join(refused)}", remedy)
         return _content(spool)
     except SpoolUnavailable as exc:
         remedy = "run this as the application's user; see spool_dir (VWO_CELERY_SPOOL_DIR)"
-        return problem("spool", f"cannot be read: {exc}", remedy)
+        return problem("VC113", f"cannot be read: {exc}", remedy)
 
 
 def _content(spool: Spool) -> Finding:
@@ -45,9 +45,9 @@ def _content(spool: Spool) -> Finding:
     used, most = spool.used_bytes(), spool.max_bytes
     events = count(sum(each.events for each in contents), "event")
     age_seconds = max(0, unix_ms() - min(each.oldest_ms for each in contents)) / 1000
-    grade = problem if used >= _NEARLY_FULL * most else warn
-    return grade(
-        "spool",
+    is_full = used >= _NEARLY_FULL * most
+    return (problem if is_full else warn)(
+        "VC115" if is_full else "VC114",
         f"{events} on this host's disk, {size(used)} of {size(most)}, the oldest for "
         f"{span(age_seconds)}",
         "they go to Redis by themselves once it takes them and an application runs here; else: "

@@ -11,6 +11,7 @@ from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.queue.work.sweep_messages import beat_seconds
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
+from vwo_celery.text.moments import since
 
 #: Intervals of beat, and of the listeners' sweeps, after which they count as silent; and the shortest
 #: silence of listeners that does.
@@ -26,12 +27,23 @@ START_WORKER = (
 _START_BEAT = "start one: celery -A vwo_celery.celery.app beat"
 
 
-def listener_finding(listeners: Sequence[str]) -> Finding:
-    """Judge whether any worker listens for wake-ups."""
+def listener_finding(
+    listeners: Sequence[str], silent_seconds: float | None = None, held: int = 0
+) -> Finding:
+    """Judge whether any worker listens for wake-ups; where none does, the consequences are told, too.
+
+    Args:
+        listeners: Names of those that do.
+        silent_seconds: Time since the last one did; None for never, or if it is not known.
+        held: Number of events that wait.
+    """
     if listeners:
         names = count(len(listeners), "worker listens", "workers listen")
         return ok("listener", f"{names} for wake-ups: {', '.join(listeners)}")
-    return problem("listener", "no worker listens for wake-ups", START_WORKER)
+    when = "" if silent_seconds is None else f" {since(silent_seconds)}"
+    waiting = f"; {count(held, 'event waits', 'events wait')}" if held else ""
+    what = f"no worker listens{when}: nothing is sent or swept, whether or not beat runs{waiting}"
+    return problem("VC401", what, START_WORKER)
 
 
 def lanes_finding(wait_seconds: float) -> Finding:
@@ -51,7 +63,7 @@ def lanes_finding(wait_seconds: float) -> Finding:
         "others waiting, give ours a Celery queue and workers of their own: celery_queue "
         "(VWO_CELERY_CELERY_QUEUE), and celery … worker -Q with its name"
     )
-    return warn("lanes", what, remedy)
+    return warn("VC404", what, remedy)
 
 
 def beat_finding(sweeps_ms: Mapping[str, int], now_ms: int, settings: Settings) -> Finding:
@@ -65,6 +77,6 @@ def beat_finding(sweeps_ms: Mapping[str, int], now_ms: int, settings: Settings) 
     remedy = f"{_START_BEAT}; if one runs, see why no worker runs its tasks"
     if listener is not None and listener <= silence:
         what = f"{seen}; the workers' listeners sweep without it, last {span(listener)} ago"
-        return warn("beat", what, remedy)
+        return warn("VC403", what, remedy)
     what = f"{seen}, and nobody sweeps: a batch that is not full does not leave"
-    return problem("beat", what, remedy)
+    return problem("VC402", what, remedy)
