@@ -32,6 +32,9 @@ LASTING_FAMILIES = (
     "suspect",
     "settled",
     "audit",
+    "history:minute",
+    "history:ten_minutes",
+    "history:hour",
 )
 #: Patterns of keys that any test may leave in Redis; it must declare all others.
 ALLOWED_KEYS = [*LASTING_FAMILIES, "_kombu.binding.*"]

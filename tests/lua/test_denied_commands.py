@@ -25,6 +25,7 @@ from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.declines import note_decline
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.histories import sample
 from vwo_celery.queue.looks.snapshots import REDIS_LOST, _read_by_script
 from vwo_celery.queue.looks.surveys import due_shards
 from vwo_celery.queue.marks import Mark
@@ -405,6 +406,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         )
         for state in ("ready", "leases")
     ),
+    "sample": (_on_batch()(lambda case: case.act(sample, Fleet(case.user, NAMESPACE), [case.shard])),),
     "snapshot": (_on_batch()(lambda case: case.act(_read_by_script, case.shard)),),
     "split": (_split,),
     "stop": (_on_batch()(lambda case: case.act(case.shard.hold, 5)),),

@@ -221,7 +221,7 @@ class World:
                 key.decode(): text.decode() for key, text in self.client.hgetall(name).items()
             }
             return _lines(fields) if name == self.shard.keys.info else counted(numbers(fields))
-        return self.client.get(name)
+        return self.client.xrange(name) if kind == b"stream" else self.client.get(name)
 
     def _batches(
         self, batches: Mapping[str, Sequence[bytes]]

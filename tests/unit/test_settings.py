@@ -46,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
     "spool_dir": f"{FOLDER}/vwo-celery",
     "max_spool_bytes": 256 * 1024**2,
     "max_dead_events": 100_000,
+    "history": "full",
 }
 #: Another valid value of each setting, and its text in the environment.
 CHANGED: dict[str, tuple[Any, str]] = {
@@ -73,6 +74,7 @@ CHANGED: dict[str, tuple[Any, str]] = {
     "spool_dir": ("/var/spool/vwo", "/var/spool/vwo"),
     "max_spool_bytes": (1_000_000, "1000000"),
     "max_dead_events": (0, "0"),
+    "history": ("short", "short"),
 }
 
 
@@ -214,6 +216,7 @@ WRONG: list[tuple[str, Any]] = [
     ("spool_dir", "relative/folder"),
     ("max_spool_bytes", 1),
     ("max_dead_events", -1),
+    ("history", "long"),
 ]
 
 

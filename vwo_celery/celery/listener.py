@@ -35,6 +35,7 @@ from vwo_celery.delivering.lane import Lane
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.logs import SeldomLog, log
 from vwo_celery.operating import stalls
+from vwo_celery.queue import histories
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks import permissions
 from vwo_celery.queue.registration import Wakeup
@@ -224,6 +225,7 @@ class _Loop(threading.Thread):
         for found in sweeping.sweep_step_by_step(self.fleet, by="listener"):
             self._start(found)
             self._note_that_it_listens()  # a thousand messages may take a while
+        histories.sample_if_due(self.fleet, self.settings.history)
         return silence
 
     def _look_for_stall(self) -> None:

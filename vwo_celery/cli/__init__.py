@@ -3,8 +3,8 @@
 Beside an event's way; translates words into calls of the inspector, the operations and the doctor.
 Files, in reading order: `session` (what all commands share: options, settings, errors as one line),
 `output` (tables), `lines` (single lines), `documents` (what `--json` prints); then one for each
-command: `status`, `doctor`, `health`, `ledger`, `queues`, `flush`, `pause` (and `resume`), `dead`,
-`spool`.
+command: `status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`, `flush`, `pause` (and
+`resume`), `dead`, `spool`.
 
 Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """
@@ -26,8 +26,10 @@ _COMMANDS = {
     "doctor": "vwo_celery.cli.doctor:examine",
     "flush": "vwo_celery.cli.flush:flush",
     "health": "vwo_celery.cli.health:check",
+    "history": "vwo_celery.cli.history:history",
     "ledger": "vwo_celery.cli.ledger:ledger",
     "pause": "vwo_celery.cli.pause:pause",
+    "plan": "vwo_celery.cli.plan:plan",
     "queues": "vwo_celery.cli.queues:queues",
     "resume": "vwo_celery.cli.pause:resume",
     "spool": "vwo_celery.cli.spool:spool",

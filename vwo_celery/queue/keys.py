@@ -58,6 +58,9 @@ SHARD_FAMILIES = (
         "zset",
         "batch id -> attempts * 1,000,000 + events, while it waits after a failed attempt",
     ),
+    KeyFamily("history:minute", "stream", "a sample of the counters each minute, for 8 hours"),
+    KeyFamily("history:ten_minutes", "stream", "the same each ten minutes, for 7 days"),
+    KeyFamily("history:hour", "stream", "the same each hour, for 90 days"),
     KeyFamily(
         "mark:*",
         "string",
@@ -74,7 +77,8 @@ FLEET_FAMILIES = (
         "pulse",
         "hash",
         "Unix ms of the last sweep by beat and by a listener, of the last task, of the last time that "
-        "any worker listened, of the last batch that a listener sent itself, of the last misdirected "
+        "any worker listened, of the last batch that a listener sent itself, of the last minute that "
+        "was sampled, of the last misdirected "
         "message (and whose it was), and of beat's last message while it is unanswered (and for how "
         "long that counts); of each route the newest task message published, the newest started, and "
         "how long the last one waited",
@@ -121,6 +125,9 @@ class ShardKeys(msgspec.Struct, frozen=True):
     def indexes(self) -> tuple[str, str]:
         """The sets by which a look costs the same at any backlog; see lua/shared/indexes.lua."""
         return self.births, self.released
+    minutes: str
+    ten_minutes: str
+    hours: str
 
     def batch(self, batch_id: str) -> str:
         """Key of a sealed batch."""

@@ -99,6 +99,7 @@ class Memory:
         unannounced: Shards that are to be watched as soon as that can be written.
         registrations: Registrations that are to be listed as soon as that can be written.
         audit_cursor: Place at which the audit goes on.
+        sampled_ms: Unix ms of the last minute of which this process knows samples.
     """
 
     def __init__(self) -> None:
@@ -106,6 +107,7 @@ class Memory:
         self.unannounced: set[str] = set()
         self.registrations: dict[str, Registration] = {}
         self.audit_cursor = 0
+        self.sampled_ms = 0
         self.found: set[str] = set()
         self.look_again_at = 0.0
         self._away = False

@@ -105,6 +105,10 @@ class SettingsArguments(TypedDict, total=False):
         Most dead letters kept of one queue, set in the workers; beyond it the oldest batches are
         dropped and counted. 0 keeps none. It must be a whole number of events from 0 to
         100,000,000. Default: 100000.
+    history:
+        How long samples of each queue's counters are kept, set in the workers: a sample a minute
+        for 8 hours, and with full, up to 200 queues, coarser ones for 90 days. It must be full,
+        short or off. Default: full.
     """
 
     redis_url: str | None
@@ -131,6 +135,7 @@ class SettingsArguments(TypedDict, total=False):
     spool_dir: str | os.PathLike[str] | None
     max_spool_bytes: int | None
     max_dead_events: int | None
+    history: Literal["full", "short", "off"] | None
 
 
 class DjangoSettings(SettingsArguments, total=False):
@@ -160,6 +165,7 @@ class DjangoSettings(SettingsArguments, total=False):
     SPOOL_DIR: str | os.PathLike[str] | None
     MAX_SPOOL_BYTES: int | None
     MAX_DEAD_EVENTS: int | None
+    HISTORY: Literal["full", "short", "off"] | None
 
 
 class BatchEventData(TypedDict, total=False):

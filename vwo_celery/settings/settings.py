@@ -236,6 +236,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "dropped and counted. 0 keeps none.",
         ),
     ] = 100_000
+    history: Annotated[
+        Literal["full", "short", "off"],
+        _text(
+            "`full`, `short` or `off`",
+            "How long samples of each queue's counters are kept, set in the workers: a sample a minute "
+            "for 8 hours, and with `full`, up to 200 queues, coarser ones for 90 days.",
+        ),
+    ] = "full"
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 
 from vwo_celery.connections import unavailable
+from vwo_celery.queue import histories
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
@@ -87,3 +88,4 @@ def sweep_if_due(fleet: Fleet, settings: Settings) -> Iterator[Wakeup]:
         fleet.note_sweep("beat", at_ms=last_ms)
         return
     yield from sweeping.sweep_step_by_step(fleet, by="beat")
+    histories.sample_if_due(fleet, settings.history)

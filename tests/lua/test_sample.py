@@ -1,0 +1,153 @@
+"""sample.lua: a queue's history is its counters, once a minute, ten minutes and hour."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+import redis as redis_py
+from redis.exceptions import ResponseError
+
+from lua.clock import KEY, Clock, own_clock
+from lua.world import QUEUE, World
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.histories import PERIODS, Sample, read_samples, sample
+
+pytestmark = pytest.mark.declared_keys(KEY, "open", "births")
+MINUTE_MS = 60_000
+#: Most bytes that the full history of one queue may take, and one queue's bytes as measured below.
+MOST_BYTES = 400 * 1024
+#: Counters that grow in the simulated 90 days, and by how much at most in a minute.
+GROWTH = {"accepted": 6_000, "delivered": 6_000, "dropped:purged": 1, "refused": 1}
+
+
+@pytest.fixture
+def clock(redis: redis_py.Redis) -> Iterator[Clock]:
+    """The scripts' clock, which only a test moves, at the beginning of an hour."""
+    with own_clock(redis) as clock:
+        clock.move(3_600_000 - clock.ms % 3_600_000)
+        yield clock
+
+
+@pytest.fixture
+def world(redis: redis_py.Redis, clock: Clock) -> World:
+    """A shard in a database whose scripts go by *clock*."""
+    return World(redis)
+
+
+def samples_of(world: World, period: int = 0) -> list[Sample]:
+    """All samples of one kind."""
+    (found,) = read_samples(Fleet(world.client, "vwo"), [world.shard], PERIODS[period], 0)
+    return found
+
+
+def take(world: World, *, full: bool = True) -> None:
+    """Take a sample."""
+    sample(Fleet(world.client, "vwo"), [world.shard], full=full)
+
+
+def test_a_sample_is_the_counters_as_they_stand(world: World, clock: Clock) -> None:
+    """Counters, with what append.lua stored since, the oldest event's age, and whether it is sent."""
+    world.given(
+        meta={
+            "accepted": 20, "delivered": 7, "dead": 2, "dropped:purged": 3, "dropped:vanished": 1,
+            "refused": 4, "events": 7, "bytes": 70, "first_ms": clock.ms - 5_000, "paused": "by me",
+            "granted_events": 9, "room_events": 6, "granted_bytes": 90, "room_bytes": 60,
+        },
+        open=[b"1", b"2", b"3"],
+        births={"b": clock.ms - 8_000},
+    )  # fmt: skip
+
+    take(world)
+
+    expected = Sample(
+        clock.ms, accepted=23, delivered=7, dead=2, dropped=4, refused=4, undelivered=10, bytes=100,
+        oldest_ms=8_000, stopped=1,
+    )  # fmt: skip
+    assert [samples_of(world, period) for period in range(3)] == [[expected]] * 3
+
+
+def test_an_empty_queue_has_no_oldest_event(world: World, clock: Clock) -> None:
+    """The time of a first event that has left counts no more."""
+    world.given(meta={"first_ms": clock.ms - 5_000, "accepted": 1, "delivered": 1})
+
+    take(world)
+
+    assert samples_of(world) == [Sample(clock.ms, accepted=1, delivered=1)]
+
+
+def test_each_period_has_one_sample(world: World, clock: Clock) -> None:
+    """Any number of sweepers may sample: Redis keeps the first of each minute and ten minutes."""
+    start = clock.ms
+    world.given()
+
+    for _ in range(25):
+        take(world)
+        clock.move(30_000)
+        take(world)
+        clock.move(30_000)
+
+    assert [each.at_ms for each in samples_of(world)] == [start + n * MINUTE_MS for n in range(25)]
+    assert [each.at_ms - start for each in samples_of(world, 1)] == [0, 600_000, 1_200_000]
+    assert [each.at_ms - start for each in samples_of(world, 2)] == [0]
+
+
+def test_a_short_history_has_minutes_only(world: World) -> None:
+    """Where only the short history is kept, nothing is written for longer."""
+    world.given()
+
+    take(world, full=False)
+
+    assert [len(samples_of(world, period)) for period in range(3)] == [1, 0, 0]
+
+
+def test_after_a_step_back_of_the_clock_samples_go_on(world: World, clock: Clock) -> None:
+    """While Redis' clock is behind the last sample nothing is written, and nothing fails."""
+    world.given()
+    take(world)
+    start = clock.ms
+
+    for step in (-3_600_000, MINUTE_MS, 3_540_000, MINUTE_MS):
+        clock.move(step)
+        take(world)
+
+    assert [each.at_ms for each in samples_of(world)] == [start, start + MINUTE_MS]
+
+
+def test_a_broken_history_harms_no_other(world: World) -> None:
+    """A key of another type costs that shard its samples; the others have theirs."""
+    world.given()
+    fleet = Fleet(world.client, "vwo")
+    broken, well = fleet.shard("fme-2-broken", 0), world.shard
+    world.client.set(broken.keys.minutes, "not a stream")
+
+    sample(fleet, [broken, well])
+
+    found = read_samples(fleet, [broken, well], PERIODS[0], 0)
+    assert [len(each) for each in found] == [0, 1]
+    with pytest.raises(ResponseError):
+        world.client.xlen(broken.keys.minutes)
+
+
+def test_ninety_days_stay_small(world: World, clock: Clock) -> None:
+    """The streams keep 8 hours, 7 days and 90 days, in at most 400 KiB a queue."""
+    chance = random.Random(90)
+    world.given(meta=dict.fromkeys(GROWTH, 10**9))
+    for period in reversed(PERIODS):
+        minutes = period.period_ms // MINUTE_MS
+        pipe = world.client.pipeline(transaction=False)
+        for _ in range(period.most + 5):
+            for field, most in GROWTH.items():
+                pipe.hincrby(world.shard.keys.meta, field, chance.randint(0, most * minutes))
+            pipe.hset(world.shard.keys.meta, "events", chance.randint(0, 50_000))
+            pipe.execute()
+            take(world)
+            clock.move(period.period_ms)
+
+    keys = [getattr(world.shard.keys, period.key) for period in PERIODS]
+    taken = [world.client.memory_usage(key, samples=0) for key in keys]
+    print(f"history of queue {QUEUE} after 90 days: {sum(taken) / 1024:.0f} KiB, {taken}")
+    assert [world.client.xlen(key) for key in keys] == [period.most for period in PERIODS]
+    assert sum(taken) <= MOST_BYTES
+    assert all(world.client.pttl(key) > 0 for key in keys)

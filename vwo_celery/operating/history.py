@@ -1,0 +1,176 @@
+"""A queue's past: what came, what left and what waited, step by step, from its samples.
+
+Beside an event's way. Samples are cumulative, so a step whose samples are missing is told as one
+longer step, never as zero. Reads only: nothing to lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import msgspec
+
+from vwo_celery.operating import planning
+from vwo_celery.operating.inspector import shards_of
+from vwo_celery.operating.planning import Plan
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.histories import PERIODS, Period, Sample, read_samples
+from vwo_celery.queue.registration import Registration
+
+#: Counters that only grow; where one falls, Redis lost it or the queue was forgotten.
+_GROWING = ("accepted", "delivered", "dropped", "refused")
+#: Time that a plan goes by, ms.
+_PLANNED_MS = 3_600_000
+_SUMMED = (*_GROWING, "dead", "undelivered", "bytes")
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step of a queue's history; numbers are events, unless said otherwise.
+
+    Attributes:
+        at_ms: Unix ms of its end.
+        seconds: Its length; longer than usual where samples are missing.
+        accepted: Accepted in it; None, as the next three, if the counters began anew in it.
+        delivered: Delivered in it.
+        dropped: Dropped in it.
+        refused: Refused in it, since the queue was full.
+        dead: In dead letters at its end.
+        undelivered: Open, ready, released or in flight at its end.
+        bytes: Size of the undelivered events.
+        oldest_seconds: Age of the oldest of them; 0 if there was none.
+        stopped: Whether the queue was paused or its circuit open at its end.
+    """
+
+    at_ms: int
+    seconds: float
+    accepted: int | None
+    delivered: int | None
+    dropped: int | None
+    refused: int | None
+    dead: int
+    undelivered: int
+    bytes: int
+    oldest_seconds: float
+    stopped: bool
+
+
+class QueueHistory(msgspec.Struct, frozen=True):
+    """The history of one queue.
+
+    Attributes:
+        queue: Its name.
+        period_seconds: Time between two samples.
+        steps: Its steps, the oldest first; none if there are less than two samples.
+    """
+
+    queue: str
+    period_seconds: float
+    steps: tuple[Step, ...]
+
+
+def period_for(span_seconds: float) -> Period:
+    """The finest samples that cover such a span; the coarsest if none does."""
+    return next((each for each in PERIODS if each.span_seconds >= span_seconds), PERIODS[-1])
+
+
+def view_history(
+    fleet: Fleet, registered: Mapping[str, Registration], *, span_seconds: float
+) -> list[QueueHistory]:
+    """The history of these queues over the span that ends now.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    period = period_for(span_seconds)
+    since_ms = max(0, fleet.now_ms() - int(span_seconds * 1000) - period.period_ms)
+    shards = shards_of(fleet, registered)
+    found = iter(
+        read_samples(fleet, [shard for each in shards.values() for shard in each], period, since_ms)
+    )
+    return [
+        QueueHistory(
+            queue, period.period_ms / 1000, tuple(steps_of(summed([next(found) for _ in those])))
+        )
+        for queue, those in shards.items()
+    ]
+
+
+def view_plans(
+    fleet: Fleet, registered: Mapping[str, Registration], *, age_seconds: float | None = None
+) -> list[Plan]:
+    """What other sizes and intervals would have meant for the last hour; see `planning.plan`.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    since_ms = max(0, fleet.now_ms() - _PLANNED_MS)
+    plans = []
+    for queue, shards in shards_of(fleet, registered).items():
+        samples = read_samples(fleet, shards, PERIODS[0], since_ms)
+        limits = registered[queue].limits
+        plans.append(planning.plan(queue, samples, limits, age_seconds=age_seconds))
+    return plans
+
+
+def summed(shards: Sequence[Sequence[Sample]]) -> list[Sample]:
+    """The samples of a queue: at each time, the sum over its shards of their last samples.
+
+    A shard is not sampled while it holds nothing for long; nothing of it changes then.
+    """
+    at = sorted({each.at_ms for samples in shards for each in samples})
+    total = []
+    places = [0] * len(shards)
+    for at_ms in at:
+        last = []
+        for number, samples in enumerate(shards):
+            while places[number] < len(samples) and samples[places[number]].at_ms <= at_ms:
+                places[number] += 1
+            if samples:
+                last.append(samples[max(0, places[number] - 1)])
+        sums = {name: sum(getattr(each, name) for each in last) for name in _SUMMED}
+        oldest_ms = max(each.oldest_ms for each in last)
+        stopped = max(each.stopped for each in last)
+        total.append(Sample(at_ms, oldest_ms=oldest_ms, stopped=stopped, **sums))
+    return total
+
+
+def steps_of(samples: Sequence[Sample]) -> list[Step]:
+    """The steps between successive samples."""
+    return [_step(before, after) for before, after in pairwise(samples)]
+
+
+def _step(before: Sample, after: Sample) -> Step:
+    grown = {name: getattr(after, name) - getattr(before, name) for name in _GROWING}
+    anew = min(grown.values()) < 0
+    return Step(
+        at_ms=after.at_ms,
+        seconds=(after.at_ms - before.at_ms) / 1000,
+        dead=after.dead,
+        undelivered=after.undelivered,
+        bytes=after.bytes,
+        oldest_seconds=after.oldest_ms / 1000,
+        stopped=bool(after.stopped),
+        **{name: None if anew else more for name, more in grown.items()},
+    )
+
+
+def coarser(steps: Sequence[Step], most: int) -> list[Step]:
+    """The same history in at most *most* steps, the last one ending where the last one ended."""
+    size = -(-len(steps) // most) if steps else 1
+    first = len(steps) % size
+    parts = [steps[:first]] if first else []
+    parts += [steps[start : start + size] for start in range(first, len(steps), size)]
+    return [_joined(part) for part in parts]
+
+
+def _joined(part: Sequence[Step]) -> Step:
+    grown = {name: [getattr(step, name) for step in part] for name in _GROWING}
+    sums = {name: None if None in those else sum(those) for name, those in grown.items()}
+    return msgspec.structs.replace(
+        part[-1],
+        seconds=sum(step.seconds for step in part),
+        oldest_seconds=max(step.oldest_seconds for step in part),
+        stopped=any(step.stopped for step in part),
+        **sums,
+    )

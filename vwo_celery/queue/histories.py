@@ -1,0 +1,174 @@
+"""A queue's history: samples of its counters, one a minute, which need no other database.
+
+Beside an event's way. The sweep writes them and operators read them. Counters are cumulative, so a
+missing sample loses no event of the sums, only when they came. If the process dies here, a sample
+may be missing, which is shown as a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from vwo_celery.connections import unavailable
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.keys import as_text, split_shard_name
+from vwo_celery.queue.pipelining import Call, Command, run_all, send_all
+from vwo_celery.queue.scripts import script
+from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.signs import number
+
+#: How much history a worker keeps, as its setting says.
+Keeping = Literal["full", "short", "off"]
+Answer = TypeVar("Answer")
+
+_MINUTE_MS = 60_000
+#: Most watched shards of which the coarser samples are kept, too.
+MOST_IN_FULL = 200
+#: Field of the pulse: Unix ms of the minute of which all watched shards were sampled last.
+_SAMPLED = "sampled"
+
+
+class Period(NamedTuple):
+    """One kind of history: how far its samples are apart, and how many are kept."""
+
+    name: str
+    key: str
+    period_ms: int
+    most: int
+
+    @property
+    def span_seconds(self) -> float:
+        """Time that the samples cover."""
+        return self.period_ms * self.most / 1000
+
+
+#: From the finest to the coarsest: 8 hours, 7 days, 90 days.
+PERIODS = (
+    Period("minute", "minutes", _MINUTE_MS, 480),
+    Period("ten_minutes", "ten_minutes", 10 * _MINUTE_MS, 1_008),
+    Period("hour", "hours", 60 * _MINUTE_MS, 2_160),
+)
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """The counters of one shard as they stood at one time.
+
+    Attributes:
+        at_ms: Unix ms of the beginning of its minute, ten minutes or hour.
+        accepted: Events accepted so far.
+        delivered: Events delivered so far.
+        dead: Events in dead letters then.
+        dropped: Events dropped so far.
+        refused: Events refused so far, since the queue was full.
+        undelivered: Events open, ready, released or in flight then.
+        bytes: Their size.
+        oldest_ms: Age of the oldest of them, 0 if there was none.
+        stopped: 1 if the queue was paused or its circuit open, else 0.
+    """
+
+    at_ms: int
+    accepted: int = 0
+    delivered: int = 0
+    dead: int = 0
+    dropped: int = 0
+    refused: int = 0
+    undelivered: int = 0
+    bytes: int = 0
+    oldest_ms: int = 0
+    stopped: int = 0
+
+
+def sample_if_due(fleet: Fleet, keeping: Keeping) -> None:
+    """Sample every watched shard, once in each minute of the whole fleet.
+
+    A shard that holds nothing is watched for ten minutes more; after that nothing of it changes, and
+    nothing is written. What Redis refuses is logged now and then, and missing.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    if keeping == "off":
+        return
+    fleet = fleet.reader
+    minute_ms = fleet.now_ms() // _MINUTE_MS * _MINUTE_MS
+    if fleet.memory.sampled_ms == minute_ms:
+        return
+    fleet.memory.sampled_ms = minute_ms
+    if _attempt(fleet, partial(_last_sampled_ms, fleet), 0) == minute_ms:
+        return
+    names = fleet.on_living_parts(fleet.watched_names())
+    full = keeping == "full" and len(names) <= MOST_IN_FULL
+    sample(fleet, [fleet.shard(*split_shard_name(name)) for name in names], full=full)
+    _attempt(fleet, partial(_note_sampled, fleet, minute_ms), None)
+
+
+def _attempt(fleet: Fleet, act: Callable[[], Answer], otherwise: Answer) -> Answer:
+    return fleet.hints.attempt(fleet.keys.pulse, "the note of the last samples", act, otherwise)
+
+
+def _last_sampled_ms(fleet: Fleet) -> int:
+    with unavailable("look-up of the last samples"):
+        return number(fleet.client.hget(fleet.keys.pulse, _SAMPLED))
+
+
+def _note_sampled(fleet: Fleet, minute_ms: int) -> None:
+    with unavailable("note of the last samples"):
+        fleet.client.hset(fleet.keys.pulse, _SAMPLED, minute_ms)
+
+
+def sample(fleet: Fleet, shards: Sequence[Shard], *, full: bool = True) -> None:
+    """Write a sample of each shard, with *full* the coarser ones as well.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    periods = PERIODS if full else PERIODS[:1]
+    numbers = [word for each in periods for word in (each.period_ms, each.most)]
+    calls = [
+        Call([*_sources(s), *(getattr(s.keys, p.key) for p in periods)], numbers) for s in shards
+    ]
+    with unavailable("samples of the counters"):
+        answers = run_all(fleet.client, script("sample"), calls)
+        for shard, answer in zip(shards, answers, strict=True):
+            if isinstance(answer, Exception):
+                fleet.hints.warn(_SAMPLED, f"samples of {shard.keys.name} and maybe others", answer)
+
+
+def _sources(shard: Shard) -> tuple[str, str, str]:
+    return shard.keys.meta, shard.keys.open, shard.keys.births
+
+
+def read_samples(
+    fleet: Fleet, shards: Sequence[Shard], period: Period, since_ms: int
+) -> list[list[Sample]]:
+    """The samples of each shard since that Unix ms, the oldest first.
+
+    A shard whose key cannot be read, or that is on a part of a Cluster that is away, has none.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    keys = [getattr(shard.keys, period.key) for shard in shards]
+    with unavailable("look-up of the history"):
+        commands = [Command(key, ("XRANGE", key, since_ms, "+")) for key in keys]
+        answers = send_all(fleet.client, commands, ())
+    return [[] if isinstance(found, Exception) else _samples(found) for found in answers]
+
+
+def _samples(entries: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> list[Sample]:
+    known = set(Sample.__struct_fields__)
+    return [
+        Sample(
+            number(entry_id.partition(b"-")[0]),
+            **{
+                name: number(text)
+                for raw, text in fields.items()
+                if (name := as_text(raw)) in known
+            },
+        )
+        for entry_id, fields in entries
+    ]

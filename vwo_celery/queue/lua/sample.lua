@@ -1,0 +1,51 @@
+-- sample.lua: write a shard's numbers as they stand into its history.
+-- The id of a sample is the beginning of its minute, ten minutes or hour, so that Redis itself refuses a second
+-- one: any number of sweepers may sample. Counters are cumulative, so that a coarser stream is one that is
+-- written less often.
+-- KEYS[1]  meta     HASH    limits and counters
+-- KEYS[2]  open     LIST    the list being filled
+-- KEYS[3]  births   ZSET    batch id -> first ms of each batch that is not dead
+-- KEYS[4+] history  STREAM  one for each period, see HISTORY in keys.py
+-- ARGV     for each stream: its period, ms, and the most samples that it keeps
+-- Returns  the number of streams that took the sample; fewer if others have one of this period.
+-- Cost     O(log n), n = batches.
+--@include clock
+local KEPT_MS = 90 * 86400000 -- after the last sample
+local m, now = {}, now_ms()
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do m[all[i]] = all[i + 1] end
+
+local function number(field) return tonumber(m[field] or 0) or 0 end
+
+-- What append.lua stored since the counters were last brought up to date; see shared/room.lua.
+local room_events = number('granted_events') - number('room_events')
+local room_bytes = number('granted_bytes') - number('room_bytes')
+local dropped = 0
+for field in pairs(m) do
+  if string.sub(field, 1, 8) == 'dropped:' then dropped = dropped + number(field) end
+end
+local first = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2]
+if redis.call('LLEN', KEYS[2]) > 0 then first = math.min(tonumber(first or now), number('first_ms')) end
+local oldest_ms = math.max(0, now - tonumber(first or now))
+
+local sample = {
+  'accepted', number('accepted') + room_events, 'delivered', number('delivered'), 'dead', number('dead'),
+  'dropped', dropped, 'refused', number('refused'), 'undelivered', number('events') + room_events,
+  'bytes', number('bytes') + room_bytes, 'oldest_ms', oldest_ms,
+  'stopped', (m['paused'] or m['held_until']) and 1 or 0,
+}
+for i = 2, #sample, 2 do sample[i] = string.format('%d', sample[i]) end
+
+local taken = 0
+for i = 4, #KEYS do
+  local period, most = tonumber(ARGV[2 * i - 7]), ARGV[2 * i - 6]
+  local id = string.format('%d-0', now - now % period)
+  local added = redis.pcall('XADD', KEYS[i], 'MAXLEN', most, id, unpack(sample))
+  if type(added) ~= 'table' then
+    redis.call('PEXPIRE', KEYS[i], string.format('%d', KEPT_MS))
+    taken = taken + 1
+  elseif not string.find(added.err, 'equal or smaller', 1, true) then
+    return added
+  end
+end
+return taken
