@@ -10,11 +10,11 @@ import redis as redis_py
 from redis.exceptions import ResponseError
 
 from lua.clock import KEY, Clock, own_clock
-from lua.world import QUEUE, World
+from lua.world import QUEUE, Line, World
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.histories import PERIODS, Sample, read_samples, sample
 
-pytestmark = pytest.mark.declared_keys(KEY, "open", "births")
+pytestmark = pytest.mark.declared_keys(KEY, "open", "ready", "info", "births")
 MINUTE_MS = 60_000
 #: Most bytes that the full history of one queue may take, and one queue's bytes as measured below.
 MOST_BYTES = 400 * 1024
@@ -56,7 +56,8 @@ def test_a_sample_is_the_counters_as_they_stand(world: World, clock: Clock) -> N
             "granted_events": 9, "room_events": 6, "granted_bytes": 90, "room_bytes": 60,
         },
         open=[b"1", b"2", b"3"],
-        births={"b": clock.ms - 8_000},
+        ready={"b": clock.ms},
+        info={"b": Line(first=clock.ms - 8_000)},
     )  # fmt: skip
 
     take(world)

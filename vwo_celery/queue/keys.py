@@ -125,6 +125,7 @@ class ShardKeys(msgspec.Struct, frozen=True):
     def indexes(self) -> tuple[str, str]:
         """The sets by which a look costs the same at any backlog; see lua/shared/indexes.lua."""
         return self.births, self.released
+
     minutes: str
     ten_minutes: str
     hours: str
