@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import redis as redis_py
@@ -13,6 +13,7 @@ from celery.beat import Scheduler
 from celery.schedules import schedule
 
 import vwo_celery
+from lua.world import LIMITS
 from vwo_celery.celery.options import NAMESPACE_HEADER, SWEEP, limits
 from vwo_celery.celery.quiet import SweepFilter
 from vwo_celery.celery.setup import BEAT_ENTRY
@@ -165,6 +166,22 @@ def test_a_sweep_that_comes_late_does_nothing(redis: redis_py.Redis, make: Make)
 
     assert skipped == {"listener": at_ms, "beat": at_ms}
     assert fleet.last_sweeps_ms()["beat"] >= at_ms
+
+
+@pytest.mark.declared_keys("watched")
+@pytest.mark.parametrize(("keeping", "samples"), [("full", 1), ("off", 0)])
+def test_a_sweep_samples_the_counters(
+    redis: redis_py.Redis, keeping: Literal["full", "off"], samples: int
+) -> None:
+    """The sweep that beat sends writes each watched queue's history, unless the setting says no."""
+    fleet, settings = Fleet(redis, "vwo"), Settings(history=keeping)
+    shard = fleet.shard("fme-1-a", 0)
+    shard.set_limits(LIMITS)
+    fleet.watch(shard.keys.name)
+
+    list(sweep_messages.sweep_if_due(fleet, settings))
+
+    assert redis.xlen(shard.keys.minutes) == samples
 
 
 # --- logs ----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 import redis as redis_py
 from celery import Celery
 
+from lua.world import LIMITS
 from tools.waiting import wait_until
 from vwo_celery.celery.listener import Listener
 from vwo_celery.celery.setup import setup
@@ -67,6 +68,19 @@ def test_it_sweeps_before_a_sweep_is_late(
     start()
 
     wait_until(lambda: "listener" in fleet.last_sweeps_ms(), 10)
+
+
+@pytest.mark.declared_keys("watched")
+def test_its_sweep_samples_the_counters(redis: redis_py.Redis, start: Any) -> None:
+    """The listener's sweep writes each watched queue's history."""
+    fleet = Fleet(redis, "vwo")
+    shard = fleet.shard("fme-1-a", 0)
+    shard.set_limits(LIMITS)
+    fleet.watch(shard.keys.name)
+
+    start()
+
+    wait_until(lambda: redis.xlen(shard.keys.minutes) == 1, 10)
 
 
 @pytest.mark.declared_keys("wakeups")
