@@ -168,7 +168,7 @@ def test_a_sweep_that_comes_late_does_nothing(redis: redis_py.Redis, make: Make)
     assert fleet.last_sweeps_ms()["beat"] >= at_ms
 
 
-@pytest.mark.declared_keys("watched")
+@pytest.mark.declared_keys("watched", "open")
 @pytest.mark.parametrize(("keeping", "samples"), [("full", 1), ("off", 0)])
 def test_a_sweep_samples_the_counters(
     redis: redis_py.Redis, keeping: Literal["full", "off"], samples: int
@@ -178,6 +178,7 @@ def test_a_sweep_samples_the_counters(
     shard = fleet.shard("fme-1-a", 0)
     shard.set_limits(LIMITS)
     fleet.watch(shard.keys.name)
+    redis.lpush(shard.keys.open, "{}")
 
     list(sweep_messages.sweep_if_due(fleet, settings))
 

@@ -70,13 +70,14 @@ def test_it_sweeps_before_a_sweep_is_late(
     wait_until(lambda: "listener" in fleet.last_sweeps_ms(), 10)
 
 
-@pytest.mark.declared_keys("watched")
+@pytest.mark.declared_keys("watched", "open")
 def test_its_sweep_samples_the_counters(redis: redis_py.Redis, start: Any) -> None:
     """The listener's sweep writes each watched queue's history."""
     fleet = Fleet(redis, "vwo")
     shard = fleet.shard("fme-1-a", 0)
     shard.set_limits(LIMITS)
     fleet.watch(shard.keys.name)
+    redis.lpush(shard.keys.open, "{}")
 
     start()
 
