@@ -30,6 +30,7 @@ from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.looks.surveys import due_shards
 from vwo_celery.queue.marks import Mark, push_token
+from vwo_celery.queue.picking import pick_out, ranges
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work.pushes import names_needed
 
@@ -325,6 +326,20 @@ class ShardLife(RuleBasedStateMachine):
         assert self.shard.purge(name) == purged
         if purged and held:
             self.gone.update(held.events)
+
+    @precondition(lambda self: self.pair.frozen)
+    @rule(chance=chances, fates=st.lists(st.booleans(), min_size=1, max_size=6), drop=st.booleans())
+    def pick_out(self, chance: int, fates: list[bool], drop: bool) -> None:
+        """An operator picks events out of a batch, dead or not, to send them again or to drop them."""
+        name, reason = self._some_batch(chance), "purged" if drop else ""
+        places = [n for n in range(len(self.pair.frozen[name])) if fates[n % len(fates)]] or [0]
+        now = self.clock.tick()
+        done = pick_out(self.shard, name, places, drop=reason)
+        names = done.batch, done.rest
+        picked = self.model.pick_out(name, ranges(places), reason, names, now)
+        assert (done.events, done.missing) == (len(picked), 0)
+        if drop:
+            self.gone.update(picked)
 
     @rule()
     def pause_or_resume(self) -> None:

@@ -11,6 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from lua.clock import own_clock
 from lua.outages import RefusedLife
+from vwo_celery.queue import picking
 from vwo_celery.queue import shard as store
 
 STEPS = 40
@@ -27,6 +28,7 @@ def live(client: Any, examples: int) -> None:
         # Keeps a life reproducible: batches that are sealed in the same millisecond are ordered by
         # name.
         patch.setattr(store, "new_token", lambda: f"token{next(numbers):09}")
+        patch.setattr(picking, "new_token", lambda: f"{next(numbers) % 10_000:04}")
         run_state_machine_as_test(
             Life,
             settings=settings(

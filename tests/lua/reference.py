@@ -7,7 +7,7 @@ no short cuts. Times are virtual milliseconds that the caller passes in.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from vwo_celery.queue.batches import HELD, Held, Limits, part_id
@@ -335,6 +335,32 @@ class Model:
         self.count("dead", -len(batch.events))
         self.count(f"dropped:{reason}", len(batch.events))
         return len(batch.events)
+
+    def pick_out(
+        self, batch_id: str, ranges: Sequence[Range], drop: str, names: tuple[str, str], now: int
+    ) -> list[bytes]:
+        """Take events out of a dead batch; the rest stays dead, under another name."""
+        whole = self.batches.get(batch_id)
+        if whole is None or whole.state != "dead":
+            return []
+        del self.batches[batch_id]
+        picked = _pick(whole.events, ranges)
+        rest = [each for each in whole.events if each not in picked]  # no two events are alike
+        if rest:
+            self.batches[names[1]] = replace(
+                whole, id=names[1], events=tuple(rest), size=_size(rest), order=(*whole.order, 2)
+            )
+        self.count("dead", -len(picked))
+        if drop:
+            self.count(f"dropped:{drop}", len(picked))
+            return picked
+        self.batches[names[0]] = ModelBatch(
+            names[0], tuple(picked), _size(picked), whole.first, now, (*whole.order, 1), now,
+            attempt=whole.attempt, returned=True,
+        )  # fmt: skip
+        self.count("events", len(picked))
+        self.count("bytes", _size(picked))
+        return picked
 
     def trim_dead(self, most_events: int, oldest_first: Iterable[str]) -> list[bytes]:
         """Drop dead batches until at most this many events are left; the number of events dropped."""

@@ -29,9 +29,10 @@ from vwo_celery.queue.histories import sample
 from vwo_celery.queue.looks.snapshots import REDIS_LOST, _read_by_script
 from vwo_celery.queue.looks.surveys import due_shards
 from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.picking import pick_out
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.scripts import names, script
-from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.shard import PURGED, Shard
 from vwo_celery.queue.work.stranded import restore
 from vwo_celery.testing import RedisServer
 
@@ -181,6 +182,14 @@ def _on_batch(**state: Any) -> Callable[[Callable[[Denied], None]], Scenario]:
         return run
 
     return scenario
+
+
+def _pick_out(case: Denied, places: list[int], drop: str = "") -> None:
+    case.given(events=LONG, state="dead", at=-1, limits=MANY, meta={
+        "granted_events": 9, "room_events": 7, "granted_bytes": 99, "room_bytes": 87,
+        "accepted": LONG, "events": 0, "bytes": 0, "open_events": 0, "open_bytes": 0,
+    })  # fmt: skip
+    case.act(pick_out, case.shard, "b", places, drop=drop)
 
 
 def _split(case: Denied) -> None:
@@ -378,6 +387,11 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     ),
     "note": (_on_batch()(lambda case: case.act(evidence.note_proof, case.shard, 5)),),
     "permit": (_permit,),
+    "pick_out": (
+        lambda case: _pick_out(case, [0, 2]),
+        lambda case: _pick_out(case, [0, 2], drop=PURGED),
+        lambda case: _pick_out(case, [0]),
+    ),
     "pulse": (
         lambda case: (case.given(), case.act(Fleet(case.user, NAMESPACE).note_task, "r@1", 5))[0],
     ),

@@ -16,6 +16,7 @@ from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room, trim_dead
 from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.evidence import note_passed, suspect
 from vwo_celery.queue.marks import Mark, push_token
+from vwo_celery.queue.picking import pick_out
 from vwo_celery.queue.work import settlements
 from vwo_celery.testing import RedisServer
 
@@ -135,6 +136,15 @@ def test_a_batch_is_settled(world: World, memory: str) -> None:
     assert shard.ack(second.id)
     assert shard.redrive("dead") == 1
     assert shard.purge(first.id) == 1
+    assert world.snapshot().balanced
+
+
+@pytest.mark.parametrize("drop", ["", "purged"])
+def test_events_are_picked_out(world: World, drop: str) -> None:
+    """Single dead letters are sent again or dropped: that makes room, or is what an operator can do."""
+    begun(world)
+
+    assert pick_out(world.shard, "dead", [0], drop=drop).events == 1
     assert world.snapshot().balanced
 
 

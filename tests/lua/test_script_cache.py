@@ -14,6 +14,7 @@ from vwo_celery.queue.batches import Part, Passed
 from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.evidence import note_passed, suspect
 from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.picking import pick_out
 from vwo_celery.queue.scripts import script
 from vwo_celery.testing import RedisServer
 
@@ -61,6 +62,7 @@ METHODS: dict[str, Callable[[World], object]] = {
     "free": lambda world: world.call(world.shard.let_go),
     "suspect": lambda world: world.call(suspect, world.shard, "leased") == 0,
     "set_aside": lambda world: world.call(world.shard.set_aside, "ready", reason="bad"),
+    "pick_out": lambda world: world.call(pick_out, world.shard, "dead", [0]).events,
     "redrive": lambda world: world.call(world.shard.redrive, "dead"),
     "purge": lambda world: world.call(world.shard.purge, "dead"),
 }

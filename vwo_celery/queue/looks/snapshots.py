@@ -29,7 +29,7 @@ _DROPPED = "dropped:"
 #: A batch's line, as in lua/shared/info.lua.
 _LINE = re.compile(":".join([r"(\d{1,15})"] * 6) + r":(.*)", re.DOTALL | re.ASCII)
 #: Error shown of a batch whose line cannot be read.
-_UNREAD = "its line in info cannot be read by this release"
+UNREAD = "its line in info cannot be read by this release"
 #: Latest time that is shown, Unix ms: in the year 9892, since Python's dates end with 9999.
 _LATEST_MS = 2.5e14
 _WRONG_TYPE = "WRONGTYPE"
@@ -355,12 +355,24 @@ def _batches(raw: _Raw, now_ms: int) -> list[BatchView]:
 
 
 def _view(raw: _Raw, batch_id: bytes, at: float, state: State) -> BatchView:
-    name, at_ms = as_text(batch_id), int(min(max(0.0, at), _LATEST_MS))
-    line = _line(raw.info.get(batch_id))
-    if line is None:
-        events = raw.lengths.get(name, 0)
-        return BatchView(name, state, 0, 0, events, 0, at_ms, at_ms, at_ms, _UNREAD)
-    (attempt, lost, events, size, first, sealed), error = line
+    name = as_text(batch_id)
+    return view_of(name, state, at, raw.info.get(batch_id), raw.lengths.get(name, 0))
+
+
+def view_of(name: str, state: State, at: float, line: bytes | None, length: int = 0) -> BatchView:
+    """A batch as its score and its line tell it.
+
+    Args:
+        name: Its id.
+        state: Its state.
+        at: Its score in the sorted set of that state.
+        line: Its line in info, if it has one.
+        length: The length of its list, which counts where the line cannot be read.
+    """
+    at_ms, read = int(min(max(0.0, at), _LATEST_MS)), _line(line)
+    if read is None:
+        return BatchView(name, state, 0, 0, length, 0, at_ms, at_ms, at_ms, UNREAD)
+    (attempt, lost, events, size, first, sealed), error = read
     return BatchView(name, state, attempt, lost, events, size, first, sealed, at_ms, error)
 
 

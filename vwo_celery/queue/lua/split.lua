@@ -23,7 +23,7 @@
 --@include indexes
 --@include info
 --@include outcome
-local LARGEST_UNPACK, LONG = 1000, 64
+--@include ranges
 local batch, line = read_info(KEYS[4], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
@@ -42,23 +42,6 @@ if sum ~= batch.events then return redis.error_reply('ERR the parts are not the 
 local missing = batch.events - redis.call('LLEN', KEYS[6])
 if missing ~= 0 then return redis.error_reply('ERR ' .. missing .. ' events of it are gone') end
 
-local function copy(part)
-  -- The head of a list is its newest event, so the newest range goes first.
-  local first = part.ranges[1]
-  if #part.ranges == 1 and first[2] - first[1] > LONG then
-    redis.call('COPY', KEYS[6], part.key)
-    redis.call('LTRIM', part.key, batch.events - first[2], batch.events - 1 - first[1])
-    return
-  end
-  for j = #part.ranges, 1, -1 do
-    local from, to = batch.events - part.ranges[j][2], batch.events - 1 - part.ranges[j][1]
-    for start = from, to, LARGEST_UNPACK do
-      local events = redis.call('LRANGE', KEYS[6], start, math.min(start + LARGEST_UNPACK - 1, to))
-      redis.call('RPUSH', part.key, unpack(events))
-    end
-  end
-end
-
 local now, gone, bytes = now_ms(), tonumber(ARGV[3]), tonumber(ARGV[4])
 -- A command that Redis denies must leave the batch as it was: each is tried before the first part counts.
 redis.call('ZREM', KEYS[3], '') -- allowed when out of memory, as are all writes after it
@@ -72,7 +55,9 @@ local function drop_copies()
   for _, part in ipairs(parts) do redis.call('UNLINK', part.key) end
 end
 drop_copies()
-local copied, denied = pcall(function() for _, part in ipairs(parts) do copy(part) end end)
+local copied, denied = pcall(function()
+  for _, part in ipairs(parts) do copy_ranges(KEYS[6], part.key, batch.events, part.ranges) end
+end)
 if not copied then
   drop_copies()
   error(denied)
