@@ -70,6 +70,12 @@ def is_trouble_of_redis(exc: BaseException | None) -> bool:
     return "WRONGTYPE" not in text and "user_script" not in text
 
 
+def is_wrong_type(exc: BaseException) -> bool:
+    """Whether a key is of another type than ours: that is one queue's trouble, not all of Redis'."""
+    cause = exc.__cause__ if isinstance(exc, QueueUnavailable) else exc
+    return isinstance(cause, ResponseError) and "WRONGTYPE" in str(cause)
+
+
 #: All exceptions of redis-py; some of Cluster's are no RedisError.
 REDIS_ERRORS = (RedisError, RedisClusterException)
 

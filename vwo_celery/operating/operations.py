@@ -35,6 +35,7 @@ class DeadBatch(msgspec.Struct, frozen=True):
         died_ms: Unix ms of its dead-lettering.
         died_age_seconds: Time since then.
         first_ms: Unix ms at which its oldest event was enqueued.
+        matching_events: Places, from 1, of its events of which a filter's words on events are true.
     """
 
     queue: str
@@ -47,6 +48,7 @@ class DeadBatch(msgspec.Struct, frozen=True):
     died_ms: int
     died_age_seconds: float
     first_ms: int
+    matching_events: tuple[int, ...] = ()
 
 
 def pause(fleet: Fleet, registered: Mapping[str, Registration], reason: str) -> list[str]:
