@@ -84,7 +84,7 @@ class _Measure:
 
     def _extend(self, claimed: list[Any]) -> None:
         for batch in claimed:
-            self.shard.extend(batch, lease_seconds=600, token="")
+            self.shard.extend(batch, lease_seconds=600)
 
     def _release(self, claimed: list[Any]) -> None:
         for batch in claimed:
