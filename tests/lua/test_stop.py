@@ -16,6 +16,41 @@ def test_a_pause_tells_who_why_and_since_when(world: World) -> None:
     }
 
 
+def test_a_pause_of_another_cause_is_noted_beside_the_first(world: World) -> None:
+    """Neither cause hides the other; the same cause again renews its reason, and keeps its time."""
+    world.given()
+    world.shard.pause("VWO answered 401", by="refusal")
+    began = world.client.hget(world.shard.keys.meta, "paused_ms")
+
+    world.call(world.shard.pause, "maintenance", by="operator")
+    told = world.changes()
+    world.call(world.shard.pause, "VWO answered 403", by="refusal")
+
+    also = {"paused_also": "maintenance", "paused_also_by": "operator"}
+    assert told == {"meta": {**also, "paused_also_ms": began}}
+    assert world.changes() == {"meta": {"paused": "VWO answered 403"}}
+    assert world.client.hget(world.shard.keys.meta, "paused_ms") == began
+
+
+def test_a_new_pause_has_nothing_of_one_that_an_older_release_ended(world: World) -> None:
+    """An older release ends a pause without its other fields, which tell nothing of the next one."""
+    world.given()
+    world.shard.pause("VWO answered 401", by="refusal")
+    world.shard.pause("maintenance", by="operator")
+    world.client.hdel(world.shard.keys.meta, "paused")
+    before = world.client.hget(world.shard.keys.meta, "paused_ms")
+
+    world.shard.pause("lunch", by="operator")
+
+    meta = world.client.hgetall(world.shard.keys.meta)
+    assert {k.decode() for k in meta if k.startswith(b"paused")} == {
+        "paused",
+        "paused_by",
+        "paused_ms",
+    }
+    assert int(meta[b"paused_ms"]) >= int(before or 0)
+
+
 def test_a_hold_that_is_renewed_keeps_its_beginning(world: World) -> None:
     """Each failed probe renews the hold: its reason is the latest, its beginning the first."""
     world.given()

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import redis as redis_py
 
 import vwo_celery
 from vwo_celery import Settings
+from vwo_celery.operating.audit import Actor
+from vwo_celery.operating.batches import DeadBatch
 from vwo_celery.operating.inspector import QueueView, view_queues
+from vwo_celery.operating.operations import Order, count_dead
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
 
+#: Who asks for the changes of a test.
+OPERATOR = Actor("alice", "cli", "ops1")
 KEY = "0123456789abcdef0123456789abcdef"
 LEASE_SECONDS = 60.0
 #: Families of the keys that exist only while a queue holds something.
 HOLDS_SOMETHING = (
     "watched", "open", "ready", "leases", "info", "dead", "batch", "wakeups", "slots",
 )  # fmt: skip
+
+
+def everything(found: Sequence[DeadBatch], **options: Any) -> Order:
+    """An order to change all of *found*, as somebody gives who has just counted them."""
+    latest_ms = max((each.died_ms for each in found), default=0)
+    return Order(count_dead(found, latest_ms), **options)
 
 
 class Queues:

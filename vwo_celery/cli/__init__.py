@@ -2,9 +2,9 @@
 
 Beside an event's way; translates words into calls of the inspector, the operations and the doctor.
 Files, in reading order: `session` (what all commands share: options, settings, errors as one line),
-`output` (tables), `lines` (single lines), `documents` (what `--json` prints); then one for each
-command: `status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`, `flush`, `pause` (and
-`resume`), `dead`, `spool`.
+`brakes` (Ctrl-C), `output` (tables), `lines` (single lines), `documents` (what `--json` prints);
+then one for each command: `status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`,
+`flush`, `pause` (and `resume`), `dead`, `spool`.
 
 Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """

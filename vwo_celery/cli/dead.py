@@ -6,25 +6,21 @@ batches it has not come to are unchanged.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import click
 import msgspec
 from rich.progress import Progress
 
+from vwo_celery.cli.brakes import brake_by_signal
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, console, moment, print_rows, say
-from vwo_celery.cli.session import (
-    Session,
-    common_options,
-    json_option,
-    operator_name,
-    queue_option,
-)
+from vwo_celery.cli.session import Session, common_options, json_option, queue_option
+from vwo_celery.operating import batches as finding
 from vwo_celery.operating import operations
-from vwo_celery.operating.operations import DeadBatch
+from vwo_celery.operating.batches import DeadBatch
+from vwo_celery.operating.operations import Amount, Counted, Done, Order, Pace
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.masking import mask
 
@@ -65,7 +61,7 @@ def _find(
     session: Session, queues: Sequence[str], batches: Sequence[str], reason: str
 ) -> list[DeadBatch]:
     chosen = session.choose(queues)
-    found = operations.find_dead(session.fleet, chosen, batches=batches, reason=reason)
+    found = finding.find_dead(session.fleet, chosen, batches=batches, reason=reason)
     missing = sorted(set(batches) - {each.batch for each in found})
     if missing:
         raise click.ClickException(
@@ -161,7 +157,7 @@ def _decoded(event: str) -> Any:
 def _events(session: Session, each: DeadBatch) -> list[str]:
     """The first events of a batch; the SDK key, which SDKs write into some of them, is masked."""
     key = session.fleet.registration(each.queue).destination.sdk_key
-    texts = operations.first_events(session.fleet, each, _SHOWN_EVENTS)
+    texts = finding.first_events(session.fleet, each, _SHOWN_EVENTS)
     return [text.decode("utf-8", "replace").replace(key, mask(key)) for text in texts]
 
 
@@ -180,7 +176,9 @@ _dry_run_option = click.option(
     metavar="ID",
     help="The batch, as status names it; may be repeated.",
 )
-@click.option("--reason", metavar="TEXT", help="Shown by dead list; by default, who added it.")
+@click.option(
+    "--reason", default="", metavar="TEXT", help="Shown by dead list, beside who added it."
+)
 @_dry_run_option
 @common_options
 @json_option
@@ -189,7 +187,7 @@ def add(
     context: click.Context,
     queues: Sequence[str],
     batches: Sequence[str],
-    reason: str | None,
+    reason: str,
     dry_run: bool,
 ) -> None:
     """Take batches out of delivery, and keep them as dead letters.
@@ -199,13 +197,12 @@ def add(
     """
     session = context.ensure_object(Session)
     chosen = session.choose(queues)
-    found = operations.find_waiting(session.fleet, chosen, batches)
+    found = finding.find_waiting(session.fleet, chosen, batches)
     waiting = [each for each in found if each.state != "in_flight"]
     added = waiting
     if not dry_run:
-        why = reason or f"by {operator_name()}, {moment(int(1000 * time.time()))}"
-        added = operations.add_dead(session.fleet, waiting, why)
-    done = _Done(len(added), sum(each.events for each in added))
+        added = operations.add_dead(session.fleet, session.actor, waiting, reason)
+    done = Amount(len(added), sum(each.events for each in added))
     _report(session, "would_be_added" if dry_run else "added", done)
     missing = sorted(set(batches) - {each.batch for each in added})
     if missing:
@@ -215,9 +212,26 @@ def add(
         )
 
 
+def _pace_options(function: Decorated) -> Decorated:
+    options = (
+        click.option(
+            "--rate", type=click.FloatRange(min=0, min_open=True), metavar="EVENTS/S",
+            help="Most events a second.  [default: as fast as Redis allows]",
+        ),
+        click.option(
+            "--most", type=click.IntRange(min=1), metavar="N",
+            help="Most batches to change; the others stay as they are.",
+        ),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 @dead.command()
 @_filters
 @_dry_run_option
+@_pace_options
 @common_options
 @json_option
 @click.pass_context
@@ -227,27 +241,33 @@ def redrive(
     batches: Sequence[str],
     reason: str,
     dry_run: bool,
+    rate: float | None,
+    most: int | None,
 ) -> None:
     """Put dead letters back to be sent.
 
     All of them, unless filtered. A batch goes back unchanged, with a new age. If VWO still refuses
-    it, it becomes a dead letter again.
+    it, it becomes a dead letter again, and is left alone. Ctrl-C ends the work after the batch that
+    it is at; the same command goes on from there.
     """
     session = context.ensure_object(Session)
+    now_ms = session.fleet.now_ms()
     found = _find(session, queues, batches, reason)
+    counted = operations.count_dead(found, now_ms)
     if dry_run:
-        _report(session, "would_be_redriven", _all_of(found))
+        _report(session, "would_be_redriven", counted.amount)
         return
-    done = _with_progress(
-        session, found,
-        lambda each: operations.redrive(session.fleet, found, each=each),
+    done = _work(
+        session, counted, _typed(queues, batches, reason), Pace(rate, most),
+        lambda order: operations.redrive(session.fleet, session.actor, found, order),
     )  # fmt: skip
-    _report(session, "redriven", done)
+    _report_done(context, session, "redriven", done)
 
 
 @dead.command()
 @_filters
 @_dry_run_option
+@_pace_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @common_options
 @json_option
@@ -258,57 +278,74 @@ def purge(
     batches: Sequence[str],
     reason: str,
     dry_run: bool,
+    rate: float | None,
+    most: int | None,
     yes: bool,
 ) -> None:
     """Drop dead letters for good, after asking.
 
-    All of them, unless filtered. They are counted in the ledger as dropped.
+    All of them, unless filtered; those that die after they were counted stay. They are counted in
+    the ledger as dropped. Ctrl-C ends the work after the batch that it is at.
     """
     session = context.ensure_object(Session)
+    now_ms = session.fleet.now_ms()
     found = _find(session, queues, batches, reason)
+    counted = operations.count_dead(found, now_ms)
     if dry_run:
-        _report(session, "would_be_purged", _all_of(found))
+        _report(session, "would_be_purged", counted.amount)
         return
-    if found and not yes:
-        names = count(len({each.queue for each in found}), "queue")
-        click.confirm(f"Drop {_sum(found)} of {names} for good?", abort=True, err=True)
-    done = _with_progress(
-        session, found, lambda each: operations.purge(session.fleet, found, each=each)
-    )
-    _report(session, "purged", done)
+    if counted.amount.batches and not yes:
+        names = count(len(counted.queues), "queue")
+        click.confirm(f"Drop {_spelled(counted.amount)} of {names} for good?", abort=True, err=True)
+    done = _work(
+        session, counted, _typed(queues, batches, reason), Pace(rate, most),
+        lambda order: operations.purge(session.fleet, session.actor, found, order),
+    )  # fmt: skip
+    _report_done(context, session, "purged", done)
 
 
-class _Done(NamedTuple):
-    """Batches, and their events, that a command changed."""
-
-    batches: int
-    events: int
-
-
-def _all_of(found: Sequence[DeadBatch]) -> _Done:
-    return _Done(len(found), sum(each.events for each in found))
+def _typed(queues: Sequence[str], batches: Sequence[str], reason: str) -> str:
+    """The options as one filter, for the audit."""
+    words = [*(f"queue:{each}" for each in queues), *(f"batch:{each}" for each in batches)]
+    return " ".join([*words, f'reason:"{reason}"'] if reason else words)
 
 
-def _with_progress(
-    session: Session, found: Sequence[DeadBatch], work: Callable[[Callable[[int], None]], int]
-) -> _Done:
-    """Do the work on all of *found*; one that somebody else changed meanwhile does not count."""
-    out, changed = console(stderr=True), 0
+def _work(
+    session: Session, counted: Counted, typed: str, pace: Pace, work: Callable[[Order], Done]
+) -> Done:
+    """Do the work on what was counted, with progress, until it is done or Ctrl-C stops it."""
+    out = console(stderr=True)
+    quiet = session.json or not out.is_terminal
+    with Progress(console=out, transient=True, disable=quiet) as bar, brake_by_signal() as brake:
+        line = bar.add_task("batches", total=counted.amount.batches)
 
-    def step(events: int) -> None:
-        nonlocal changed
-        changed += events > 0
-        bar.advance(line)
+        def step(changed: Amount) -> None:
+            bar.update(line, completed=changed.batches)
 
-    with Progress(console=out, transient=True, disable=session.json or not out.is_terminal) as bar:
-        line = bar.add_task("batches", total=len(found))
-        events = work(step)
-    return _Done(changed, events)
+        return work(Order(counted, filter=typed, pace=pace, brake=brake, watch=step))
 
 
-def _report(session: Session, what: str, done: _Done) -> None:
+def _report(session: Session, what: str, amount: Amount) -> None:
     if session.json:
-        print_json({what: done._asdict()})
+        print_json({what: amount})
     else:
-        batches = count(done.batches, "batch", "batches")
-        say(f"{count(done.events, 'event')} in {batches} {what.replace('_', ' ')}")
+        say(f"{_spelled(amount)} {what.replace('_', ' ')}")
+
+
+def _report_done(context: click.Context, session: Session, what: str, done: Done) -> None:
+    """Say what was done and what is left; exit 1 if it was stopped."""
+    if session.json:
+        print_json({what: done.changed, "left": done.left, "stopped": done.stopped})
+    else:
+        say(f"{_spelled(done.changed)} {what}")
+        if done.left.batches:
+            stopped = "stopped: " if done.stopped else ""
+            say(
+                f"{stopped}{_spelled(done.left)} left; the same command goes on with them", "yellow"
+            )
+    if done.stopped:
+        context.exit(1)
+
+
+def _spelled(amount: Amount) -> str:
+    return f"{count(amount.events, 'event')} in {count(amount.batches, 'batch', 'batches')}"

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import click
 
 from vwo_celery.cli.documents import print_json
-from vwo_celery.cli.output import moment, say
-from vwo_celery.cli.session import (
-    Session,
-    common_options,
-    json_option,
-    operator_name,
-    queue_option,
-)
+from vwo_celery.cli.output import say
+from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import operations
 from vwo_celery.queue.registration import Registration
 from vwo_celery.text.amounts import count
@@ -39,20 +32,22 @@ def _choose(session: Session, queues: Sequence[str], every: bool) -> dict[str, R
 @click.command()
 @queue_option
 @_all_option
-@click.option("--reason", metavar="TEXT", help="Shown by status; by default, who paused it.")
+@click.option(
+    "--reason", default="", metavar="TEXT", help="Shown by status, beside who paused it and when."
+)
 @common_options
 @json_option
 @click.pass_context
-def pause(context: click.Context, queues: Sequence[str], every: bool, reason: str | None) -> None:
+def pause(context: click.Context, queues: Sequence[str], every: bool, reason: str) -> None:
     """Send nothing of a queue until it is resumed.
 
     Applications go on filling it, up to its capacity. Batches in flight are settled as usual. A
-    queue that is already paused keeps its reason.
+    queue that an operator has paused already keeps their name, reason and time; one that VWO refuses
+    keeps that reason, too.
     """
     session = context.ensure_object(Session)
     chosen = _choose(session, queues, every)
-    why = reason or f"by {operator_name()}, {_now()}"
-    _report(session, "paused", operations.pause(session.fleet, chosen, why))
+    _report(session, "paused", operations.pause(session.fleet, session.actor, chosen, reason))
 
 
 @click.command()
@@ -69,7 +64,7 @@ def resume(context: click.Context, queues: Sequence[str], every: bool) -> None:
     """
     session = context.ensure_object(Session)
     chosen = _choose(session, queues, every)
-    _report(session, "resumed", operations.resume(session.fleet, chosen))
+    _report(session, "resumed", operations.resume(session.fleet, session.actor, chosen))
 
 
 def _report(session: Session, done: str, names: list[str]) -> None:
@@ -82,7 +77,3 @@ def _report(session: Session, done: str, names: list[str]) -> None:
         say(f"  {name}")
     if len(names) > _MOST_NAMES:
         say(f"  and {len(names) - _MOST_NAMES} more")
-
-
-def _now() -> str:
-    return moment(int(1000 * time.time()))

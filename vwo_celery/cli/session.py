@@ -5,8 +5,6 @@ It connects only when a command asks for the queues.
 
 from __future__ import annotations
 
-import getpass
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +19,7 @@ from vwo_celery.cli.lines import clean_error, print_line
 from vwo_celery.connections import open_client, unavailable
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.operating import inspector
+from vwo_celery.operating.audit import Actor, actor_of_cli
 from vwo_celery.operating.doctor.sentinel import remedy_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.parts import Part, describe_away
@@ -36,13 +35,23 @@ Decorated = TypeVar("Decorated", bound=Any)
 
 
 class Session:
-    """One command line: its common options, the settings and the queues that they lead to."""
+    """One command line: its common options, the settings and the queues that they lead to.
 
-    def __init__(self) -> None:
+    Args:
+        door: The way in by which the command was reached; see `audit.DOORS`.
+    """
+
+    def __init__(self, door: str = "cli") -> None:
+        self.door = door
         self.redis_url: str | None = None
         self.namespace: str | None = None
         self.json = False
         self.away: Sequence[Part] = ()
+
+    @cached_property
+    def actor(self) -> Actor:
+        """Who runs this command, and where, for the audit."""
+        return actor_of_cli(self.door)
 
     @cached_property
     def settings(self) -> Settings:
@@ -183,11 +192,3 @@ class Operator(click.Group):
 queue_option = click.option(
     "--queue", "queues", multiple=True, metavar="QUEUE", help="Only this queue; may be repeated."
 )
-
-
-def operator_name() -> str:
-    """Who runs this command, and where."""
-    try:
-        return f"{getpass.getuser()} on {socket.gethostname()}"
-    except (OSError, KeyError):  # a user id without a name, as containers have
-        return f"an operator on {socket.gethostname()}"

@@ -6,12 +6,15 @@ Both concern the host they run on, and the Redis and namespace they are given. I
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, console, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option
 from vwo_celery.clocks import unix_ms
+from vwo_celery.operating import operations
 from vwo_celery.receipts import DrainResult
 from vwo_celery.settings import Settings
 from vwo_celery.spool.fallback import fallback_of
@@ -114,10 +117,12 @@ def _open(settings: Settings) -> Spool:
 
 def _drain(session: Session, timeout: float) -> DrainResult:
     fallback = fallback_of(session.settings)
+
+    def run(watch: Callable[[int], None]) -> DrainResult:
+        return operations.drain_spool(session.fleet, session.actor, fallback, timeout, watch)
+
     if session.json:
-        return fallback.drain(timeout)
+        return run(lambda _: None)
     total = fallback.count()
     with console(stderr=True).status("draining") as line:
-        return fallback.drain(
-            timeout, lambda moved: line.update(f"{moved:,} of {max(moved, total):,} events")
-        )
+        return run(lambda moved: line.update(f"{moved:,} of {max(moved, total):,} events"))

@@ -105,6 +105,8 @@ def recorded(
     filter: str = "",
     reason: str = "",
     matched: int | None = None,
+    unit: str = "events",
+    waits_for_redis: bool = False,
 ) -> Iterator[Recording]:
     """Record one change: an entry before the block, and one with its outcome after it.
 
@@ -116,6 +118,8 @@ def recorded(
         filter: What it is restricted to, as it was typed.
         reason: The operator's reason.
         matched: What it is about to change, as it was shown; None if nobody counted.
+        unit: The unit of this number and of the one done: "events" or "queues".
+        waits_for_redis: Whether the change itself waits for a Redis that does not answer.
 
     Raises:
         QueueUnavailable: Redis does not answer; nothing was changed. A Redis that answers and
@@ -124,8 +128,9 @@ def recorded(
     begun = AuditEntry(
         change=new_token(), phase="intent", who=actor.name, host=actor.host, door=actor.door,
         command=command, filter=filter, reason=reason, queues=tuple(queues), matched=matched,
+        unit=unit,
     )  # fmt: skip
-    _begin(fleet, begun)
+    _begin(fleet, begun, waits_for_redis=waits_for_redis)
     recording = Recording(begun)
     try:
         yield recording
@@ -140,11 +145,11 @@ def recorded(
         _end(fleet, recording.entry())
 
 
-def _begin(fleet: Fleet, begun: AuditEntry) -> None:
+def _begin(fleet: Fleet, begun: AuditEntry, *, waits_for_redis: bool) -> None:
     try:
         note_change(fleet, begun)
     except QueueUnavailable as exc:
-        if not is_error_reply(exc.__cause__) and not fleet.in_cluster:
+        if not (waits_for_redis or is_error_reply(exc.__cause__) or fleet.in_cluster):
             raise
         log.warning(
             "%s goes on, although its beginning is not in the audit: %s", begun.command, exc
@@ -175,7 +180,8 @@ class Change(msgspec.Struct, frozen=True):
         reason: The operator's reason.
         queues: The queues that it concerned, the first ones of many.
         more_queues: How many others it concerned.
-        matched: What it was about to change, events or queues; None if nobody counted.
+        matched: What it was about to change; None if nobody counted.
+        unit: The unit of `matched` and `done`, "events" or "queues".
         done: What it has changed; None if that is not known.
         result: ok, failed, interrupted; or "unfinished" where there is no second entry: it still goes
             on, or its process was killed.
@@ -194,6 +200,7 @@ class Change(msgspec.Struct, frozen=True):
     queues: tuple[str, ...]
     more_queues: int
     matched: int | None
+    unit: str
     done: int | None
     result: str
     error: str
@@ -227,7 +234,17 @@ def change_of(entry: AuditEntry) -> Change:
     known = entry.phase == "outcome"
     facts: dict[str, Any] = {
         name: getattr(entry, name)
-        for name in ("change", "who", "host", "door", "command", "filter", "reason", "queues")
+        for name in (
+            "change",
+            "who",
+            "host",
+            "door",
+            "command",
+            "filter",
+            "reason",
+            "queues",
+            "unit",
+        )
     }
     return Change(
         **facts,

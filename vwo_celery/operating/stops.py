@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from vwo_celery.queue.looks.snapshots import BatchView, Snapshot
+from vwo_celery.queue.pauses import Pause
 from vwo_celery.text.amounts import count, span
 
 #: Causes in words; of an older release's pause the cause is not known.
@@ -34,12 +36,17 @@ class Stop(msgspec.Struct, frozen=True):
         next_try_seconds: Time until a batch is sent as a probe, 0 if it is due; None if nothing is
             sent until an operator resumes the queue. Where no worker may send it, the time until
             that is looked at again.
+        who: The operator, by name and host; "" where it was a worker, or is not known.
+        also: Another cause at the same time, such as VWO's refusal of a queue that an operator has
+            paused besides; None if there is none.
     """
 
     by: str
     why: str
     for_seconds: float | None
     next_try_seconds: float | None
+    who: str = ""
+    also: Stop | None = None
 
     @property
     def needs_person(self) -> bool:
@@ -52,8 +59,11 @@ class Stop(msgspec.Struct, frozen=True):
         return (self.for_seconds or 0.0) >= LONG_STOP_SECONDS
 
     def __str__(self) -> str:
+        return self._spelled() + (f"; besides, {self.also}" if self.also else "")
+
+    def _spelled(self) -> str:
         since = "" if self.for_seconds is None else f"for {span(self.for_seconds)}, "
-        by = f"({since}{_CAUSES.get(self.by, self.by)})"
+        by = f"({since}{f'by {self.who}' if self.who else _CAUSES.get(self.by, self.by)})"
         if self.next_try_seconds is None:
             return f"paused: {self.why} {by}"
         if self.by == "workers":
@@ -64,14 +74,43 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 def stop_of(shards: Sequence[Snapshot]) -> Stop | None:
-    """The stop of a queue; None while it is sent from. A pause is stronger than an open circuit."""
+    """The stop of a queue; None while it is sent from.
+
+    A pause is stronger than an open circuit: that one's cause is told beside it, and nothing is sent
+    as a probe.
+    """
+    hold, stops = _hold(shards), _paused(shards)
+    if not stops:
+        return hold
+    if hold is not None and hold.by not in {stop.by for stop in stops}:
+        stops.append(replace(hold, next_try_seconds=None))
+    first = stops.pop()
+    while stops:
+        first = replace(stops.pop(), also=first)
+    return first
+
+
+def _paused(shards: Sequence[Snapshot]) -> list[Stop]:
+    """One stop for each cause of a pause, with its first reason and the time since its first shard."""
+    causes: dict[str, list[Pause]] = {}
+    for shard in shards:
+        for pause in shard.pauses:
+            causes.setdefault(pause.by, []).append(pause)
     now_ms = shards[0].now_ms
-    paused = [shard for shard in shards if shard.paused]
-    if paused:
-        by = next((shard.paused_by for shard in paused if shard.paused_by), "")
-        since = [shard.paused_ms for shard in paused]
-        return Stop(by, paused[0].paused, _age_seconds(now_ms, since), None)
-    held = [shard for shard in shards if shard.held_until_ms]
+    return [
+        Stop(
+            by,
+            those[0].why,
+            _age_seconds(now_ms, [each.since_ms for each in those]),
+            None,
+            those[0].who,
+        )
+        for by, those in causes.items()
+    ]
+
+
+def _hold(shards: Sequence[Snapshot]) -> Stop | None:
+    now_ms, held = shards[0].now_ms, [shard for shard in shards if shard.held_until_ms]
     if not held:
         return None
     known = next((shard for shard in held if shard.held_why), held[0])

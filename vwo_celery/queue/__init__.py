@@ -9,8 +9,8 @@ The only package that sends commands to Redis. Files, in reading order:
   together, `signs` its signs of life, `parts` what goes on while a part of a Cluster is away,
   `circuit` one destination's circuit, `evidence` its answers so far, `declines` the workers that
   leave a queue to others, `routes` how far task messages have come, `capacity` drops events to make
-  room, `picking` takes single events out of dead letters, `audits` keeps who changed what,
-  `histories` samples of the counters;
+  room, `picking` takes single events out of dead letters, `pauses` stops queues for an operator,
+  `audits` keeps who changed what, `histories` samples of the counters;
 - rooms: `work` (what takes several of these changes), `looks` (which change nothing).
 
 A script runs as a whole or not at all, so a process that dies here leaves no half change. Marks

@@ -39,8 +39,8 @@ class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
         reason: The operator's reason.
         queues: The queues that it concerned, the first ones of many.
         more_queues: How many others it concerned.
-        matched: What it was about to change, as it was shown before: events, or queues; None if
-            nobody counted.
+        matched: What it was about to change, as it was shown before; None if nobody counted.
+        unit: The unit of `matched` and `done`: "events" or "queues".
         done: What it has changed.
         result: ok, failed or interrupted; "" in an intent.
         error: Why it failed.
@@ -59,6 +59,7 @@ class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     queues: tuple[str, ...] = ()
     more_queues: int = 0
     matched: int | None = None
+    unit: str = "events"
     done: int = 0
     result: str = ""
     error: str = ""

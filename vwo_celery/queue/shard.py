@@ -320,7 +320,7 @@ class Shard:
 
     def pause(self, reason: str, *, by: Cause = "operator") -> None:
         """Let nothing be claimed until `resume`; batches in flight are settled as usual."""
-        self._stop("pause", "paused", reason[:LONGEST_ERROR], "paused_by", by)
+        self._stop("pause", "paused", reason[:LONGEST_ERROR], "_by", by)
 
     def resume(self) -> bool:
         """End a pause, and the delays of released batches; False if there was none."""

@@ -17,6 +17,7 @@ import vwo_celery
 from tools.command_line import run_command
 from tools.http_servers import Server, answering
 from tools.producers import DESTINATION, KEPT
+from tools.queue_states import OPERATOR, everything
 from vwo_celery import Settings
 from vwo_celery.celery.listener import _end_without_permissions
 from vwo_celery.connections import open_worker_client
@@ -24,6 +25,7 @@ from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating import operations
+from vwo_celery.operating.batches import find_dead
 from vwo_celery.operating.doctor.permissions import permission_finding
 from vwo_celery.operating.inspector import view_queues
 from vwo_celery.producing.queue import producer_of
@@ -305,12 +307,12 @@ def _settle_in_every_way(shard: Any, settings: Settings) -> None:
 def _operate(fleet: Fleet) -> None:
     registered = fleet.registrations().readable
     assert view_queues(fleet, registered)
-    operations.pause(fleet, registered, "by hand")
-    operations.resume(fleet, registered)
-    dead = operations.find_dead(fleet, registered)
-    assert operations.redrive(fleet, dead[:1])
+    operations.pause(fleet, OPERATOR, registered, "by hand")
+    operations.resume(fleet, OPERATOR, registered)
+    dead = find_dead(fleet, registered)
+    assert operations.redrive(fleet, OPERATOR, dead[:1], everything(dead[:1])).changed.events
     capacity.trim_dead([fleet.shard(next(iter(registered)), 0)], 0)
-    operations.purge(fleet, dead)
+    operations.purge(fleet, OPERATOR, dead, everything(dead))
     fleet.note_listener("worker")
     fleet.listeners()
     fleet.forget_listener("worker")

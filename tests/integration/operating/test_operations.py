@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from tools.queue_states import HOLDS_SOMETHING, Queues
+from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues, everything
 from vwo_celery.operating import operations
+from vwo_celery.operating.audit import Actor
+from vwo_celery.operating.batches import find_dead, first_events
+from vwo_celery.operating.operations import Amount, Done
 from vwo_celery.queue.work import flushing
 from vwo_celery.queue.work.flushing import FlushCounts
 
@@ -19,10 +24,10 @@ def test_a_paused_queue_is_not_claimed_from_until_resumed(queues: Queues) -> Non
     while queues.fleet.next_wakeup(0.01):
         pass
 
-    paused = operations.pause(queues.fleet, queues.registered, "maintenance")
+    paused = operations.pause(queues.fleet, OPERATOR, queues.registered, "maintenance")
     nothing = queues.shard(queue).claim(token="", lease_seconds=60)
     queues.client.delete(queues.shard(queue).keys.slots)
-    resumed = operations.resume(queues.fleet, queues.registered)
+    resumed = operations.resume(queues.fleet, OPERATOR, queues.registered)
     wakeup = queues.fleet.next_wakeup(1)
 
     assert (paused, resumed) == ([queue.name], [queue.name])
@@ -32,16 +37,72 @@ def test_a_paused_queue_is_not_claimed_from_until_resumed(queues: Queues) -> Non
     assert queues.claim(queue).events == 5
 
 
-def test_a_pause_keeps_an_earlier_reason(queues: Queues) -> None:
-    """A pause keeps the reason of an earlier one, such as VWO's refusal."""
-    refused, fine = queues.add(1), queues.add(2)
-    queues.shard(refused).pause("HTTP 401")
+def test_a_pause_keeps_who_when_and_why_apart(queues: Queues) -> None:
+    """A reason replaces neither the operator nor the time; the next operator replaces none of them."""
+    queue = queues.add()
+    bob = Actor("bob", "cli", "ops2")
 
-    paused = operations.pause(queues.fleet, queues.registered, "by an operator")
+    first = operations.pause(queues.fleet, OPERATOR, queues.registered, "VWO's maintenance")
+    second = operations.pause(queues.fleet, bob, queues.registered, "another")
 
-    assert paused == [fine.name]
-    assert queues.view(refused).paused == "HTTP 401"
-    assert queues.view(fine).paused == "by an operator"
+    assert (first, second) == ([queue.name], [])
+    stopped = queues.view(queue).stopped
+    assert stopped is not None
+    assert (stopped.by, stopped.who, stopped.why) == (
+        "operator",
+        "alice on ops1",
+        "VWO's maintenance",
+    )
+    assert stopped.for_seconds is not None
+    assert stopped.also is None
+    assert re.fullmatch(r"paused: VWO's maintenance \(for \S+ s, by alice on ops1\)", str(stopped))
+
+
+@pytest.mark.parametrize("by", ["refusal", "hold"])
+@pytest.mark.parametrize("operator_first", [True, False])
+def test_an_automatic_stop_and_a_pause_are_both_told(
+    queues: Queues, by: str, operator_first: bool
+) -> None:
+    """Whichever was first, VWO's refusal and the operator's pause are both told; resume ends both."""
+    queue = queues.add()
+    shard = queues.shard(queue)
+
+    def refuse() -> None:
+        if by == "hold":
+            shard.hold(queues.fleet.now_ms() + 60_000, by="refusal", why="VWO answered 401")
+        else:
+            shard.pause("VWO answered 401", by="refusal")
+
+    if operator_first:
+        operations.pause(queues.fleet, OPERATOR, queues.registered, "lunch")
+        refuse()
+    else:
+        refuse()
+        assert operations.pause(queues.fleet, OPERATOR, queues.registered, "lunch") == [queue.name]
+
+    stopped = queues.view(queue).stopped
+    assert stopped is not None
+    assert stopped.also is not None
+    both = {each.by: (each.why, each.who) for each in (stopped, stopped.also)}
+    assert both == {"operator": ("lunch", "alice on ops1"), "refusal": ("VWO answered 401", "")}
+    assert stopped.needs_person
+    assert {"lunch", "VWO answered 401", "alice on ops1"} == {
+        word for word in ("lunch", "VWO answered 401", "alice on ops1") if word in str(stopped)
+    }
+    assert operations.resume(queues.fleet, OPERATOR, queues.registered) == [queue.name]
+    assert queues.view(queue).stopped is None
+
+
+def test_a_pause_of_an_older_release_is_told_beside(queues: Queues) -> None:
+    """An older release notes a reason only; who paused it since is told with it."""
+    queue = queues.add()
+    queues.client.hset(queues.shard(queue).keys.meta, "paused", "of old")
+
+    operations.pause(queues.fleet, OPERATOR, queues.registered)
+
+    assert str(queues.view(queue).stopped).startswith(
+        "paused: of old (by an operator or a worker); besides, paused: no reason given (for "
+    )
 
 
 def test_resuming_names_only_what_was_paused(queues: Queues) -> None:
@@ -51,7 +112,7 @@ def test_resuming_names_only_what_was_paused(queues: Queues) -> None:
     for number in range(2):
         queues.shard(paused, number).pause("HTTP 401")
 
-    resumed = operations.resume(queues.fleet, queues.registered)
+    resumed = operations.resume(queues.fleet, OPERATOR, queues.registered)
 
     assert resumed == [paused.name]
     assert queues.view(paused).paused == ""
@@ -70,7 +131,7 @@ def test_dead_letters_are_found_by_queue_batch_and_reason(queues: Queues) -> Non
 
     def found(queue: str = "", batches: tuple[str, ...] = (), reason: str = "") -> list[str]:
         chosen = {n: r for n, r in queues.registered.items() if queue in (n, "")}
-        dead = operations.find_dead(queues.fleet, chosen, batches=batches, reason=reason)
+        dead = find_dead(queues.fleet, chosen, batches=batches, reason=reason)
         return [each.batch for each in dead]
 
     assert found()[-1] == old.id
@@ -87,13 +148,13 @@ def test_a_dead_letter_tells_its_story(queues: Queues) -> None:
     queues.release(queue, "HTTP 503", delay_seconds=0)
     queues.kill(queue, "too old")
 
-    (dead,) = operations.find_dead(queues.fleet, queues.registered)
+    (dead,) = find_dead(queues.fleet, queues.registered)
 
     assert (dead.queue, dead.events, dead.attempts) == (queue.name, 5, 2)
     assert dead.reason == "too old"
     assert 0 <= dead.died_age_seconds < 10
-    assert operations.first_events(queues.fleet, dead, 2) == [b'{"n":0}', b'{"n":1}']
-    assert len(operations.first_events(queues.fleet, dead, 99)) == 5
+    assert first_events(queues.fleet, dead, 2) == [b'{"n":0}', b'{"n":1}']
+    assert len(first_events(queues.fleet, dead, 99)) == 5
 
 
 def test_a_redriven_batch_is_sent_again(queues: Queues) -> None:
@@ -105,11 +166,11 @@ def test_a_redriven_batch_is_sent_again(queues: Queues) -> None:
         queues.fleet.keys.watched, queues.fleet.keys.wakeups, queues.shard(queue).keys.slots
     )
 
-    dead = operations.find_dead(queues.fleet, queues.registered)
-    done: list[int] = []
-    events = operations.redrive(queues.fleet, dead, each=done.append)
+    dead = find_dead(queues.fleet, queues.registered)
+    seen: list[Amount] = []
+    done = operations.redrive(queues.fleet, OPERATOR, dead, everything(dead, watch=seen.append))
 
-    assert (events, done) == (5, [5])
+    assert (done.changed, seen) == (Amount(1, 5), [Amount(1, 5)])
     assert [shard.queue for shard in queues.fleet.watched()] == [queue.name]
     assert queues.fleet.next_wakeup(1) is not None
     assert queues.claim(queue).id == batch.id
@@ -122,10 +183,11 @@ def test_a_purged_batch_is_counted_as_dropped(queues: Queues) -> None:
     queues.fill(queue, 5)
     queues.kill(queue, "HTTP 413")
 
-    events = operations.purge(queues.fleet, operations.find_dead(queues.fleet, queues.registered))
+    dead = find_dead(queues.fleet, queues.registered)
+    done = operations.purge(queues.fleet, OPERATOR, dead, everything(dead))
 
     view = queues.view(queue)
-    assert events == 5
+    assert done.changed.events == 5
     assert view.dropped == {"purged": 5}
     assert (view.dead, view.ledger.dropped, view.ledger.balanced) == (0, 5, True)
 
@@ -135,13 +197,15 @@ def test_what_is_dead_no_more_is_left_alone(queues: Queues) -> None:
     queue = queues.add()
     queues.fill(queue, 5)
     queues.kill(queue, "HTTP 413")
-    dead = operations.find_dead(queues.fleet, queues.registered)
+    dead = find_dead(queues.fleet, queues.registered)
 
-    first = operations.redrive(queues.fleet, dead)
-    second = operations.redrive(queues.fleet, dead)
-    purged = operations.purge(queues.fleet, dead)
+    order = everything(dead)
+    first = operations.redrive(queues.fleet, OPERATOR, dead, order)
+    second = operations.redrive(queues.fleet, OPERATOR, dead, order)
+    purged = operations.purge(queues.fleet, OPERATOR, dead, order)
 
-    assert (first, second, purged) == (5, 0, 0)
+    assert first == Done(Amount(1, 5))
+    assert second == purged == Done()
     assert queues.view(queue).ready == 5
 
 

@@ -18,8 +18,9 @@ import redis as redis_py
 import vwo_celery
 from tools import producers
 from tools.producers import KEPT, numbers, snapshot, stored
-from tools.queue_states import Queues
+from tools.queue_states import OPERATOR, Queues, everything
 from vwo_celery.operating import doctor, operations
+from vwo_celery.operating.batches import find_dead
 from vwo_celery.operating.doctor import BrokerFacts, Finding
 from vwo_celery.producing.aio import AioQueue
 from vwo_celery.producing.queue import producer_of
@@ -242,10 +243,10 @@ def test_a_redrive_is_never_refused(redis: redis_py.Redis, redis_url: str, queue
     queues.kill(queue, "too old")
     queue.enqueue_many({"n": n} for n in range(3, 7))
 
-    dead = operations.find_dead(queues.fleet, queues.registered)
-    redriven = operations.redrive(queues.fleet, dead)
+    dead = find_dead(queues.fleet, queues.registered)
+    redriven = operations.redrive(queues.fleet, OPERATOR, dead, everything(dead))
 
-    assert redriven == 3
+    assert redriven.changed.events == 3
     assert queues.view(queue).undelivered == 7
     assert queue.enqueue({"n": 7}) == FULL
     queues.deliver(queue)

@@ -11,7 +11,8 @@ import redis as redis_py
 
 from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, Queues
-from vwo_celery.operating import doctor, operations
+from vwo_celery.operating import doctor
+from vwo_celery.operating.batches import find_dead
 from vwo_celery.operating.doctor import BrokerFacts
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.looks.snapshots import take_snapshot
@@ -152,7 +153,7 @@ def test_garbage_among_ids_and_times_is_seen(queues: Queues, redis: redis_py.Red
         redis.zadd(key, {b"\xff\xfe": "inf", b"": "-inf", b"x" * 10_000: 5})
 
     snapshot = take_snapshot(shard)
-    dead = operations.find_dead(queues.fleet, queues.registered)
+    dead = find_dead(queues.fleet, queues.registered)
     shown = run_command(["--redis-url", queues.settings.redis_url, "dead", "list"])
 
     assert snapshot.events("dead") == 5

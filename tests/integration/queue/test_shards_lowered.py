@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 import vwo_celery
 from tools.producers import stored
-from tools.queue_states import HOLDS_SOMETHING, Queues
+from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues, everything
 from vwo_celery.operating import operations
+from vwo_celery.operating.batches import find_dead
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, trim_dead
 from vwo_celery.queue.looks.snapshots import take_snapshots
@@ -56,11 +57,12 @@ def test_dead_letters_of_all_shards_stay_in_sight(queues: Queues) -> None:
 
     lowered = lower(queues)
 
-    dead = operations.find_dead(queues.fleet, queues.registered)
+    dead = find_dead(queues.fleet, queues.registered)
     assert sum(each.events for each in dead) == 40
     view = queues.view(lowered)
     assert (view.ledger.accepted, view.ledger.dead, view.ledger.balanced) == (40, 40, True)
-    assert operations.redrive(queues.fleet, dead) == 40
+    done = operations.redrive(queues.fleet, OPERATOR, dead, everything(dead))
+    assert done.changed.events == 40
 
 
 def test_counters_of_all_shards_stay_in_the_ledger(queues: Queues) -> None:

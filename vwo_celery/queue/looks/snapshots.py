@@ -22,6 +22,7 @@ from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.looks.numbers import Numbers
 from vwo_celery.queue.parts import first_answer
+from vwo_celery.queue.pauses import Pause, pauses_of
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 
@@ -90,6 +91,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         paused: Why the queue is paused, "" if it is not.
         paused_by: The cause of the pause, "" if it is not known.
         paused_ms: Unix ms of the pause, 0 if it is not known.
+        pauses: Each cause of the pause, with who and when; the first one is the one above.
         held_until_ms: Unix ms before which nothing is claimed, as the circuit is open; else 0.
         held_by: The cause of the open circuit, "" if it is not known.
         held_why: The last failure that keeps it open, "" if it is not known.
@@ -132,6 +134,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     forgotten_ms: int
     unreadable: tuple[str, ...] = ()
     unusable: bool = False
+    pauses: tuple[Pause, ...] = ()
 
     @property
     def registered(self) -> bool:
@@ -337,6 +340,7 @@ def _snapshot(name: str, raw: _Raw) -> Snapshot:
         redis_lost_ms=numbers["redis_lost_ms"],
         forgotten_ms=numbers["forgotten_ms"],
         unreadable=(*lines, *(f"the field {field}" for field in sorted({*numbers.strange}))),
+        pauses=pauses_of(texts),
     )
 
 

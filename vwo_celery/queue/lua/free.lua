@@ -13,7 +13,8 @@ local now = now_ms()
 redis.call('HSET', KEYS[1], 'free_since_ms', now)
 redis.call('HDEL', KEYS[1], ARGV[1])
 if ARGV[1] == 'paused' then
-  redis.call('HDEL', KEYS[1], 'paused_ms', 'paused_by')
+  redis.call('HDEL', KEYS[1], 'paused_ms', 'paused_by', 'paused_who')
+  redis.call('HDEL', KEYS[1], 'paused_also', 'paused_also_ms', 'paused_also_by', 'paused_also_who')
 else
   redis.call('HDEL', KEYS[1], 'held_ms', 'held_by', 'held_why')
 end

@@ -1,0 +1,29 @@
+"""Every change that an operator can make: one function each, which every door calls.
+
+The command line, Django's management command and Celery's control commands translate words into
+these calls, and print what they return. Each takes the `Actor` who asks for it, and records itself in
+the audit, before and after. Files, in reading order: `pausing` (pause, resume), `bulk` (many batches:
+count, pace and brake), `dead_letters` (add_dead, redrive, purge), `draining` (drain_spool), `waking`
+(workers, for what is due now).
+
+Each change is one script a batch or queue, and may be repeated: a process that dies here leaves the
+rest as it was, and the same call goes on from there.
+"""
+
+from vwo_celery.operating.operations.bulk import (
+    Amount,
+    Brake,
+    Counted,
+    Done,
+    Order,
+    Pace,
+    count_dead,
+)
+from vwo_celery.operating.operations.dead_letters import add_dead, purge, redrive
+from vwo_celery.operating.operations.draining import drain_spool
+from vwo_celery.operating.operations.pausing import pause, resume
+
+__all__ = [
+    "Amount", "Brake", "Counted", "Done", "Order", "Pace",
+    "add_dead", "count_dead", "drain_spool", "pause", "purge", "redrive", "resume",
+]  # fmt: skip

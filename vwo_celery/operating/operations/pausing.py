@@ -1,0 +1,75 @@
+"""Pause and resume: stop and restart the sending of whole queues.
+
+One script stops one shard: if the process dies in between, the others are as they were, and the
+same command does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vwo_celery.operating.audit import Actor, recorded
+from vwo_celery.operating.inspector import shards_of
+from vwo_celery.operating.operations.waking import wake
+from vwo_celery.queue.circuit import forget_circuit
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.pauses import pause_all
+from vwo_celery.queue.registration import Registration
+
+#: The reason of an operator who gives none; a pause without a text would be none to older releases.
+NO_REASON = "no reason given"
+
+
+def pause(
+    fleet: Fleet, actor: Actor, registered: Mapping[str, Registration], reason: str = ""
+) -> list[str]:
+    """Pause these queues; the names of those that no operator had paused before.
+
+    Batches in flight are settled as usual. A queue that an operator has paused before keeps that one's
+    name, reason and time; one that VWO refuses keeps that reason, and gets this one beside it.
+
+    Args:
+        fleet: The queues.
+        actor: Who asks for it; kept with the queue.
+        registered: The queues.
+        reason: Their reason.
+
+    Raises:
+        QueueUnavailable: Redis did not answer; some queues may be paused.
+    """
+    with recorded(
+        fleet, actor, "pause", queues=registered, reason=reason, matched=len(registered),
+        unit="queues",
+    ) as entry:  # fmt: skip
+        shards = [shard for those in shards_of(fleet, registered).values() for shard in those]
+        paused = sorted(pause_all(fleet, shards, reason or NO_REASON, str(actor)))
+        entry.done = len(paused)
+    return paused
+
+
+def resume(fleet: Fleet, actor: Actor, registered: Mapping[str, Registration]) -> list[str]:
+    """End the stop of these queues and wake the workers; the names of those that were stopped.
+
+    Whether an operator or a worker paused them, or the circuit is open: released batches are due at
+    once, too.
+
+    Args:
+        fleet: The queues.
+        actor: Who asks for it.
+        registered: The queues.
+
+    Raises:
+        QueueUnavailable: Redis did not answer; some queues may be resumed.
+    """
+    resumed = []
+    with recorded(
+        fleet, actor, "resume", queues=registered, matched=len(registered), unit="queues"
+    ) as entry:
+        for queue, shards in shards_of(fleet, registered).items():
+            forget_circuit(shards[0])  # else a shard that is let go would be held again
+            if sum(shard.resume() + shard.let_go(hasten=True) for shard in shards):
+                resumed.append(queue)
+                entry.done += 1
+                for shard in shards:
+                    wake(fleet, shard)
+    return resumed
