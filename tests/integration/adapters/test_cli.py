@@ -342,7 +342,9 @@ def test_pause_all_says_who_and_when(queues: Queues, run: Run) -> None:
     assert "1 queue paused" in result.stdout
     assert "all were paused before" in run("pause", "--all", "--reason", "dinner").stdout
     who = str(actor_of_cli())
-    assert all(re.search(rf"paused: lunch \(for \S+ s, by {re.escape(who)}\)", text) for text in told)
+    assert all(
+        re.search(rf"paused: lunch \(for \S+ s, by {re.escape(who)}\)", text) for text in told
+    )
     assert queues.view(queue).paused == "lunch"
     stop = view["stopped"]
     assert (stop["by"], stop["who"], stop["why"], stop["also"]) == ("operator", who, "lunch", None)
