@@ -35,6 +35,7 @@ LASTING_FAMILIES = (
     "history:minute",
     "history:ten_minutes",
     "history:hour",
+    "tally",
 )
 #: Patterns of keys that any test may leave in Redis; it must declare all others.
 ALLOWED_KEYS = [*LASTING_FAMILIES, "_kombu.binding.*"]

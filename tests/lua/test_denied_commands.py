@@ -28,9 +28,11 @@ from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.histories import sample
 from vwo_celery.queue.looks.snapshots import REDIS_LOST, _read_by_script
 from vwo_celery.queue.looks.surveys import due_shards
+from vwo_celery.queue.looks.tallies import read_tallies
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.picking import pick_out
 from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.reports import Count, new_report, report
 from vwo_celery.queue.scripts import names, script
 from vwo_celery.queue.shard import PURGED, Shard
 from vwo_celery.queue.work.stranded import restore
@@ -319,6 +321,15 @@ def _register(case: Denied) -> None:
     case.world.client.delete(fleet.keys.watched)  # no shard's key
 
 
+def _report(case: Denied) -> None:
+    """The report is counted once: as soon as the command is allowed, or at once."""
+    case.given()
+    told = new_report(0, {"spooled": Count(7, 1.0, 1.0)})
+    case.act(report, case.shard, told, now=2.0)
+    report(case.world.shard, told, now=3.0)
+    assert read_tallies([case.world.shard])[0].spooled.events == 7
+
+
 SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "ack": tuple(
         _on_batch(state=state, at=at)(lambda case: case.act(case.shard.ack, "b", claimed_ms=5))
@@ -408,6 +419,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         )[0],
     ),
     "register": (_register,),
+    "report": (_report,),
     "restore": (_restore, _restore_released),
     "release": (
         _on_batch()(

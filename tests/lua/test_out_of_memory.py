@@ -11,12 +11,15 @@ from redis.exceptions import ResponseError
 
 from lua.world import LIMITS, QUEUE, ROOM, Line, World
 from vwo_celery import Settings
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.batches import HELD, Part, Passed, part_id
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room, trim_dead
 from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.evidence import note_passed, suspect
+from vwo_celery.queue.looks.tallies import read_tallies
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.picking import pick_out
+from vwo_celery.queue.reports import Count, new_report, report
 from vwo_celery.queue.work import settlements
 from vwo_celery.testing import RedisServer
 
@@ -290,6 +293,20 @@ def test_the_ledger_is_the_same_with_and_without_memory(world: World) -> None:
     assert replace(snapshot, now_ms=0) == replace(expected, now_ms=0)
     assert snapshot.now_ms == world.now()
     assert snapshot.balanced
+
+
+def test_a_report_waits_for_memory(world: World) -> None:
+    """What a process counted is not half told: the same report is counted once there is memory."""
+    begun(world)
+    told = new_report(0, {"spooled": Count(7, 1.0, 1.0)})
+
+    with pytest.raises(QueueUnavailable, match="OutOfMemory"):
+        world.call(report, world.shard, told, now=2.0)
+
+    assert world.changes() == {}
+    world.client.config_set("maxmemory", 0)
+    assert report(world.shard, told, now=2.0)
+    assert read_tallies([world.shard])[0].spooled.events == 7
 
 
 def test_a_flush_sees_what_was_settled(world: World) -> None:

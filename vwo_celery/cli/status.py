@@ -11,12 +11,13 @@ import msgspec
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
-from vwo_celery.operating import health, inspector
+from vwo_celery.operating import health, inspector, outside
 from vwo_celery.operating.doctor.losses import recent_loss
 from vwo_celery.operating.doctor.sentinel import describe_master
 from vwo_celery.operating.inspector import QueueView
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.mastership import read_mastership
+from vwo_celery.queue.looks.tallies import Tally, sum_tallies
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.masking import mask_url
@@ -44,19 +45,26 @@ def status(context: click.Context, every: bool, queues: Sequence[str]) -> None:
     found = session.fleet.registrations()
     chosen = inspector.choose(found.readable, queues, found.unreadable)
     views = inspector.view_queues(session.fleet, chosen)
+    tallies = outside.view_tallies(session.fleet, chosen)
     strays = [] if queues else inspector.view_strays(session.fleet, *found)
     shown = _listed([*strays, *views], every=every or bool(queues))
     idle = sum(view.idle for view in views)
     if session.json:
         fleet = _fleet_document(session)
         parts = [part._asdict() for part in session.away]
-        queued = {"idle_queues": idle, "queues": list(map(_plain, shown))}
-        print_json({**fleet, "parts_away": parts, **queued})
+        told = {"producers": sum_tallies(tallies.values())}
+        listed = [{**_plain(view), "producers": tallies.get(view.queue, Tally())} for view in shown]
+        queued = {"idle_queues": idle, "queues": listed}
+        print_json({**fleet, "parts_away": parts, **told, **queued})
         return
     _say_who_works(session.fleet, session.settings)
+    _say_what_is_outside(sum_tallies(tallies.values()), session.fleet.now_ms())
     if shown:
         now_ms = session.fleet.now_ms()
-        rows = [_status_row(view, session.settings, now_ms) for view in shown]
+        rows = [
+            _status_row(view, session.settings, now_ms, tallies.get(view.queue, Tally()))
+            for view in shown
+        ]
         print_rows(_STATUS_COLUMNS, rows)
     elif not views:
         say("no queue is registered; an application registers its queue with its first event")
@@ -148,7 +156,17 @@ def _declines(view: QueueView, now_ms: int) -> list[tuple[str, str]]:
     return [(text, "bold red" if view.declined_by_all else "yellow")]
 
 
-def _status_row(view: QueueView, settings: Settings, now_ms: int) -> Row:
+def _say_what_is_outside(tally: Tally, now_ms: int) -> None:
+    """Tell of events that are in no queue: on hosts' disks, or lost on the way."""
+    if tally.on_disk:
+        say(f"{count(tally.on_disk, 'event')} on hosts' disks, as their processes told", "yellow")
+    if outside.is_recent(tally, now_ms):
+        say(outside.describe_unaccepted(tally, now_ms), "bold red")
+    if tally.on_disk or outside.is_recent(tally, now_ms):
+        say()
+
+
+def _status_row(view: QueueView, settings: Settings, now_ms: int, tally: Tally) -> Row:
     oldest, interval = view.oldest_age_seconds, view.interval_seconds
     cells = [
         view.queue,
@@ -159,7 +177,10 @@ def _status_row(view: QueueView, settings: Settings, now_ms: int) -> Row:
         f"{view.released:,}",
         f"{view.dead:,}",
     ]
-    return Row(cells, [*_declines(view, now_ms), *_status_notes(view, settings)])
+    notes = [*_declines(view, now_ms), *_status_notes(view, settings)]
+    if outside.is_recent(tally, now_ms):
+        notes.append((outside.describe_unaccepted(tally, now_ms), "bold red"))
+    return Row(cells, notes)
 
 
 def _status_notes(view: QueueView, settings: Settings) -> list[tuple[str, str]]:

@@ -1,9 +1,9 @@
 """Stage 1 of an event's way: encode it, store it, answer truthfully.
 
 Files, in reading order: `queue` (what an application holds), `producer` (from an event to its
-receipt), `limits` (from settings to what the scripts obey), `aio` (the same for asyncio),
-`gathering` (its awaits in one event loop). Imports neither Celery nor an HTTP library, so that a web
-process stays light.
+receipt), `registrant` (its place in the fleet), `limits` (from settings to what the scripts obey),
+`aio` (the same for asyncio), `gathering` (its awaits in one event loop). Imports neither Celery nor
+an HTTP library, so that a web process stays light.
 
 If the process dies before an event's receipt, the event may be lost; with the receipt `redis` or
 `spooled`, it is stored.

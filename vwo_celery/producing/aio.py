@@ -25,9 +25,9 @@ from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError, SettingsError
 from vwo_celery.events import encode
 from vwo_celery.producing.gathering import Gathering
-from vwo_celery.producing.producer import ATTEMPT_SHARE
 from vwo_celery.producing.queue import Queue, producer_of
 from vwo_celery.producing.queue import connect as connect_sync
+from vwo_celery.producing.registrant import ATTEMPT_SHARE
 from vwo_celery.receipts import DrainResult, FlushResult, Receipt
 from vwo_celery.settings import Settings
 from vwo_celery.settings.arguments import BatchOptions, SettingsArguments, with_options

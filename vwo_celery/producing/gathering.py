@@ -136,9 +136,9 @@ class Gathering:
             pushed = await self._push(push)
         except Exception as exc:
             return await self._conclude(partial(producer.keep_unanswered, push, exc))
-        if pushed == PLAIN:
+        if pushed == PLAIN and not producer.reporter.is_due(producer.name):
             return producer.conclude(push, pushed)
-        return await self._conclude(partial(producer.conclude, push, pushed))
+        return await self._conclude(partial(producer.conclude_and_tell, push, pushed))
 
     async def _conclude(self, store: Callable[[], Receipt]) -> Receipt:
         """Let a thread do what comes last for a page: it uses the disk, or calls Redis again."""

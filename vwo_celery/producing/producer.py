@@ -14,91 +14,29 @@ receipt "redis" or "spooled", it is.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from typing import Any
 
-from vwo_celery.clocks import monotonic
-from vwo_celery.connections import shared_client, twin_of
 from vwo_celery.connections.errors import describe, is_without_master
-from vwo_celery.destinations import Destination
-from vwo_celery.errors import EventError, QueueFull, QueueUnavailable, VwoCeleryError
+from vwo_celery.errors import EventError, QueueFull, QueueUnavailable
 from vwo_celery.events import encode
-from vwo_celery.forks import PerProcess
-from vwo_celery.logs import log_surprise, seldom
-from vwo_celery.producing.limits import limits_of
+from vwo_celery.logs import log_surprise
+from vwo_celery.producing.registrant import ATTEMPT_SHARE, Registrant
 from vwo_celery.queue.answers import CLONED, DUPLICATE, NOT_REGISTERED, REFUSALS, STORED, Pushed
-from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.marks import Marks
-from vwo_celery.queue.parts import part_of
-from vwo_celery.queue.registration import Registration
-from vwo_celery.queue.scripts import script
+from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work.pushes import Push, names_needed, pages, send_again, send_with_room
-from vwo_celery.queue.work.replication import replicas_of, warn_of_lag
+from vwo_celery.queue.work.replication import warn_of_lag
 from vwo_celery.queue.work.sweeping import tell_workers
 from vwo_celery.receipts import IN_REDIS, NOT_REPLICATED, Receipt
-from vwo_celery.settings import Settings
-from vwo_celery.settings.batch_event_data import BatchSettings
-from vwo_celery.spool.breaker import Breaker
-from vwo_celery.spool.fallback import QueueFallback, fallback_of
-
-#: Batch size in events from which `append` pays: only an event that opens or fills a batch needs a
-#: second call.
-_APPEND_FROM_EVENTS = 20
-#: Share of `enqueue_timeout_seconds` for each of the two attempts on Redis; the rest is left for
-#: the disk.
-ATTEMPT_SHARE = 0.45
-#: Scripts that are read before the first use, which may come when the interpreter ends and no file
-#: of the package can be found any more; those that store events are read as well.
-_SCRIPTS = ("limit", "register", "make_room")
 
 
-class Producer:
+class Producer(Registrant):
     """Stores the events of one destination. Safe under threads, greenlets and forks.
 
     Nothing is connected before the first use.
-
-    Attributes:
-        name: The queue's name.
-        fleet: The queues in Redis, through a client as quick as a request needs it.
-        shards: This queue's shards.
-        limits: What the scripts of each shard obey.
-        fallback: Takes this queue's events where Redis does not, and counts the dropped ones.
-        host: Breaker, spool and drainer, shared with this process' other queues of the same Redis.
-        not_replicated: Events stored that fewer replicas than `wait_replicas` confirmed in time.
     """
-
-    def __init__(
-        self,
-        destination: Destination,
-        batch: BatchSettings,
-        settings: Settings,
-        client: Any = None,
-    ) -> None:
-        attempt_seconds = ATTEMPT_SHARE * settings.enqueue_timeout_seconds
-        self.host = fallback_of(settings, client)
-        self._breaker = self.host.breaker  # of a single server
-        self._replicas = replicas_of(settings, answer_seconds=attempt_seconds)
-        if client is None:
-            client = shared_client(settings.redis_url, timeout_seconds=attempt_seconds)
-        else:
-            client = twin_of(client, timeout_seconds=attempt_seconds)
-        self.destination = destination
-        self.batch = batch
-        self.settings = settings
-        self.name = destination.queue
-        self.fleet = Fleet(client, settings.namespace)
-        self._in_cluster = self.fleet.in_cluster
-        self.limits = limits_of(batch, settings)
-        self.shards = [self.fleet.shard(self.name, i) for i in range(settings.shards)]
-        self.not_replicated = 0
-        self._marks = [Marks() for _ in self.shards]
-        self._appends = batch.events_per_request >= _APPEND_FROM_EVENTS and self._replicas is None
-        self._registered: PerProcess[set[int]] = PerProcess(set)  # numbers of shards
-        self.fallback = QueueFallback(self.registration, settings, self.host)
-        for name in _SCRIPTS:
-            script(name)
 
     # -- storing
 
@@ -181,6 +119,8 @@ class Producer:
         mark, part = marks.take(1), self._part_of(shard)
         try:
             if shard.append(mark, encoded):
+                if self.reporter.has_news:
+                    self._tell(shard, mark)
                 marks.give_back(mark)
                 return IN_REDIS
         except Exception as exc:
@@ -198,7 +138,7 @@ class Producer:
             pushed = push.send()
         except Exception as exc:
             return self.push_again(push, exc)
-        return self.conclude(push, pushed, once_more=once_more)
+        return self.conclude_and_tell(push, pushed, once_more=once_more)
 
     # -- the steps that `aio` takes one by one
 
@@ -222,14 +162,6 @@ class Producer:
         self._note_failure(exc, push.shard)
         return self.fallback.keep(push.encoded, describe(exc))
 
-    def asks_redis(self) -> bool:
-        """Whether this call shall ask Redis, and not go straight to the spool."""
-        breakers = [self._breaker_of(shard) for shard in self.shards]
-        if all(breaker.is_open for breaker in breakers):
-            return any(breaker.may_probe(monotonic()) for breaker in breakers)
-        self.host.look()
-        return True
-
     def prepare(self, encoded: Sequence[bytes], names: int | None = None) -> Push:
         """Return a push of *encoded*; it may be sent again if its answer is lost.
 
@@ -242,25 +174,6 @@ class Producer:
         shard = self._ready_shard() or random.choice(self.shards)
         mark = self._marks[shard.number].take(len(encoded))
         return Push(shard, mark, encoded, names, self._replicas, part=self._part_of(shard))
-
-    def _ready_shard(self) -> Shard | None:
-        """A registered shard with no open breaker in the way; None if there is none."""
-        registered, shards = self._registered.get(), self.shards
-        if self._in_cluster:
-            shards = [shard for shard in shards if shard.number in registered]
-            shards = [shard for shard in shards if not self._breaker_of(shard).is_open]
-        elif self._breaker.is_open or not registered:
-            return None
-        if len(shards) == 1:
-            return shards[0]
-        return random.choice(shards) if shards else None
-
-    def _breaker_of(self, shard: Shard) -> Breaker:
-        return self.host.breaker_at(self._part_of(shard))
-
-    def _part_of(self, shard: Shard) -> str:
-        """The part of a Cluster that a shard lies on; "" for a single server, or if it is not known."""
-        return part_of(self.fleet.client, shard.keys.meta) if self._in_cluster else ""
 
     def conclude(self, push: Push, pushed: Pushed, *, once_more: bool = True) -> Receipt:
         """Do what the answer to a push asks for, and return the receipt of its events.
@@ -292,6 +205,19 @@ class Producer:
         # Another process may have registered smaller batches, of which more than expected are
         # sealed.
         return self._push(self.prepare(push.encoded, len(push.encoded) + 1), once_more=False)
+
+    def conclude_and_tell(self, push: Push, pushed: Pushed, *, once_more: bool = True) -> Receipt:
+        """Conclude, and tell Redis, which has just answered, what this process has counted."""
+        receipt = self.conclude(push, pushed, once_more=once_more)
+        if self.reporter.has_news:
+            self._tell(push.shard, push.mark)
+        return receipt
+
+    def _tell(self, shard: Shard, mark: Mark) -> None:
+        """Tell it unless the call might then take too long."""
+        taken_seconds = (time.time_ns() - mark.taken_ns) / 1e9
+        if taken_seconds <= (1 - ATTEMPT_SHARE) * self.settings.enqueue_timeout_seconds:
+            self.reporter.tell_of(self.fleet, self.name, shard.number)
 
     def _note_stored(self, push: Push, pushed: Pushed) -> None:
         token = push.token
@@ -343,53 +269,6 @@ class Producer:
     def drop(self, reason: str, count: int, detail: str) -> Receipt:
         """Count and announce events that are not stored, and return their receipt."""
         return self.fallback.drop(reason, count, detail)
-
-    # -- registering
-
-    @property
-    def is_registered(self) -> bool:
-        """Whether this process has registered the queue, as far as that can be done now."""
-        registered = self._registered.get()
-        if len(registered) >= self.settings.shards and not self.fleet.memory.is_behind:
-            return True
-        return bool(registered) and self.fleet.hints.is_resting(self.name)
-
-    def register(self) -> bool:
-        """Make the queue known to workers and scripts; False if Redis did not answer.
-
-        In a Cluster the shards whose part is away are left for later.
-        """
-        self.fleet.hints.rest(self.name)
-        try:
-            try:
-                lives = self._register()
-            except QueueUnavailable:  # a new connection may work; to register twice does no harm
-                lives = self._register()
-        except VwoCeleryError as exc:
-            for shard in self.shards:
-                self._note_failure(exc.__cause__, shard)
-            seldom.warn(f"register {self.name}", "%s", exc)
-            return False
-        for marks, life in zip(self._marks, lives, strict=True):
-            if life:
-                marks.renew(life)
-        self._registered.set({number for number, life in enumerate(lives) if life})
-        self.host.look(now_and_then=False)
-        return True
-
-    def _note_failure(self, exc: BaseException | None, shard: Shard) -> None:
-        self.host.note_failure(exc, self.registration, shard.number, self._part_of(shard))
-
-    def _register(self) -> list[str]:
-        lives = [marks.life for marks in self._marks]
-        return self.fleet.register(self.registration, lives).lives
-
-    @cached_property
-    def registration(self) -> Registration:
-        """The registration that this producer leaves in Redis."""
-        return Registration(
-            self.destination, self.limits, self.settings.shards, self.batch.flush_callback
-        )
 
     def __repr__(self) -> str:
         return f"<Producer {self.name} of {self.destination!r}>"

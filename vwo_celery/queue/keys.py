@@ -62,10 +62,16 @@ SHARD_FAMILIES = (
     KeyFamily("history:ten_minutes", "stream", "the same each ten minutes, for 7 days"),
     KeyFamily("history:hour", "stream", "the same each hour, for 90 days"),
     KeyFamily(
+        "tally",
+        "hash",
+        "what processes told of events that no script saw: unaccepted:<reason>, spooled, drained -> "
+        "events; of the latest run recent:, since_ms: and last_ms: of each",
+    ),
+    KeyFamily(
         "mark:*",
         "string",
         "events stored under a producer's mark, and the last push's nonce far behind the point: shows "
-        "repeats, clones, and what was lost",
+        "repeats, clones, and what was lost; 1 for a report that is in the tally",
     ),
 )
 FLEET_FAMILIES = (
@@ -115,6 +121,10 @@ class ShardKeys(msgspec.Struct, frozen=True):
     settled: str
     births: str
     released: str
+    minutes: str
+    ten_minutes: str
+    hours: str
+    tally: str
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -126,10 +136,6 @@ class ShardKeys(msgspec.Struct, frozen=True):
         """The sets by which a look costs the same at any backlog; see lua/shared/indexes.lua."""
         return self.births, self.released
 
-    minutes: str
-    ten_minutes: str
-    hours: str
-
     def batch(self, batch_id: str) -> str:
         """Key of a sealed batch."""
         return f"{self.prefix}batch:{batch_id}"
@@ -139,7 +145,7 @@ class ShardKeys(msgspec.Struct, frozen=True):
         return f"{self.prefix}suspect:{batch_id}"
 
     def mark(self, producer: str) -> str:
-        """Key of a producer's idempotency mark."""
+        """Key of a producer's idempotency mark, or of a report's."""
         return f"{self.prefix}mark:{producer}"
 
 

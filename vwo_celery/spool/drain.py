@@ -36,12 +36,14 @@ from vwo_celery.queue.answers import (
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.marks import uptime_seconds
 from vwo_celery.queue.parts import part_of
+from vwo_celery.queue.reports import DRAINED
 from vwo_celery.queue.work import sweeping
 from vwo_celery.queue.work.pushes import PUSH_EVENTS, Push, names_needed, send_again
 from vwo_celery.queue.work.sweeping import tell_workers
 from vwo_celery.spool.breaker import longest_pause_seconds
 from vwo_celery.spool.locks import locks_at, place_of_draining
 from vwo_celery.spool.pages import Page
+from vwo_celery.spool.reporter import Reporter
 from vwo_celery.spool.spool import Spool
 from vwo_celery.spool.spool_file import PageTaken
 
@@ -73,6 +75,7 @@ class Drain:
         spool: The spool to drain.
         open_fleet: Returns the queues in Redis, through a client that waits longer than a request
             may.
+        reporter: Is told of what was drained, and tells Redis of that and more.
         clock: Seconds, from any start.
     """
 
@@ -80,12 +83,14 @@ class Drain:
         self,
         spool: Spool,
         open_fleet: Callable[[], Fleet],
+        reporter: Reporter,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._spool = spool
         self._locks = locks_at(spool.files.lock)
         self._turn = PerProcess(threading.Lock)  # keeps out this process' other threads
         self._open_fleet = open_fleet
+        self._reporter = reporter
         self._clock = clock
         self._redis_answers = False
         self._most_events: dict[str, int] = {}
@@ -106,7 +111,10 @@ class Drain:
             if not turn.acquire(blocking=False):
                 return Step("elsewhere", reason="another thread drains it")
             try:
-                return self._step()
+                step = self._step()
+                if self._reporter.has_news:  # Redis has just answered
+                    self._reporter.tell(self._open_fleet(), at_once=step.state == "empty")
+                return step
             finally:
                 turn.release()
         except SpoolUnavailable as exc:
@@ -241,7 +249,8 @@ class Drain:
     def _forget_page(self, fleet: Fleet, page: Page) -> None:
         if page.is_last:
             seal(fleet, page)
-        self._spool.remove(page)
+        if self._spool.remove(page):
+            self._reporter.note(page.queue, DRAINED, len(page.encoded))
         self._waiting.pop(page.queue, None)
         most = self._most_events.pop(page.queue, PUSH_EVENTS)
         if most < PUSH_EVENTS:

@@ -20,6 +20,7 @@ from vwo_celery.connections import shared_client, twin_of
 from vwo_celery.connections.errors import describe, is_trouble_of_redis, log_unforeseen
 from vwo_celery.errors import QueueFull, SpoolFull, SpoolUnavailable, VwoCeleryError
 from vwo_celery.logs import announce_drop, log_surprise
+from vwo_celery.queue import reports
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.work.pushes import Push
@@ -31,6 +32,7 @@ from vwo_celery.spool.drain import Drain
 from vwo_celery.spool.drainer import Drainer
 from vwo_celery.spool.files import address_of, spool_files
 from vwo_celery.spool.pages import Sent
+from vwo_celery.spool.reporter import Reporter
 from vwo_celery.spool.spool import Spool
 
 #: Longest wait for one answer of Redis, where no request waits.
@@ -55,6 +57,7 @@ class Fallback:
         breaker: Open while calls go straight to the spool; in a Cluster there is one for each part,
             see `breaker_at`.
         spool: None if `spool_dir` is empty.
+        reporter: Tells Redis of what this process drops, spools and drains.
         open_fleet: Returns the queues in Redis, through a client that waits longer than a request
             may.
     """
@@ -65,7 +68,9 @@ class Fallback:
         self.breaker_at = self._breakers.at
         self._failed: dict[str, tuple[Registration, int]] = {}
         self.spool: Spool | None = None
-        self.open_fleet = _LazyFleet(settings, client)
+        self.open_fleet = _LazyFleet(settings, client, _ANSWER_TIMEOUT_SECONDS)
+        at_exit = _LazyFleet(settings, client, settings.enqueue_timeout_seconds)
+        self.reporter = Reporter(at_exit)
         self._enqueue_seconds = settings.enqueue_timeout_seconds
         self._look_at = self._disk_at = 0.0
         if settings.spool_dir:
@@ -73,7 +78,7 @@ class Fallback:
             files = spool_files(settings.spool_dir, settings.namespace, address)
             most = settings.max_spool_bytes
             self.spool = Spool(files, max_bytes=most, for_requests=True)
-            self._drain = Drain(Spool(files, max_bytes=most), self.open_fleet)
+            self._drain = Drain(Spool(files, max_bytes=most), self.open_fleet, self.reporter)
             self._drainer = Drainer(self._drain, self._breakers, weakref.WeakMethod(self._probe))
 
     # -- within a request
@@ -234,22 +239,22 @@ class Fallback:
 
 
 class _LazyFleet:
-    """Opens the queues in Redis at the first call; its client waits longer than a request may."""
+    """Opens the queues in Redis at the first call, through a client with a timeout of its own."""
 
-    def __init__(self, settings: Settings, client: Any) -> None:
+    def __init__(self, settings: Settings, client: Any, timeout_seconds: float) -> None:
         self._settings = settings
         self._client = client
+        self._timeout_seconds = timeout_seconds
         self._fleet: Fleet | None = None
 
     def __call__(self) -> Fleet:
         if self._fleet is None:
             client = self._client
             if client is None:
-                client = shared_client(
-                    self._settings.redis_url, timeout_seconds=_ANSWER_TIMEOUT_SECONDS
-                )
+                url = self._settings.redis_url
+                client = shared_client(url, timeout_seconds=self._timeout_seconds)
             else:
-                client = twin_of(client, timeout_seconds=_ANSWER_TIMEOUT_SECONDS)
+                client = twin_of(client, timeout_seconds=self._timeout_seconds)
             self._fleet = Fleet(client, self._settings.namespace)
         return self._fleet
 
@@ -333,18 +338,23 @@ class QueueFallback:
         except Exception as exc:
             log_surprise(exc, "its events are not spooled")
             return self.drop(reason, len(encoded), f"{why}the spool met {type(exc).__name__}")
+        self._fallback.reporter.note(self._queue, reports.SPOOLED, len(encoded))
         return SPOOLED
 
     def drop(self, reason: str, count: int, detail: str) -> Receipt:
         """Count and announce events that are kept nowhere; return their receipt."""
-        self.dropped[reason] += count
+        self._count_dropped(self._queue, reason, count)
         announce_drop(self._queue, reason, count, detail)
         return Receipt(where="dropped", reason=reason)
 
+    def _count_dropped(self, queue: str, reason: str, count: int) -> None:
+        self.dropped[reason] += count
+        self._fallback.reporter.note(queue, f"{reports.UNACCEPTED}{reason}", count)
+
     def _drop_oldest(self, queue: str, count: int) -> None:
-        self.dropped["spool_oldest"] += count
+        self._count_dropped(queue, reports.SPOOL_OLDEST, count)
         announce_drop(
-            queue, "spool_oldest", count,
+            queue, reports.SPOOL_OLDEST, count,
             "the spool is full, and when_full is drop_oldest; see why Redis is away, or raise "
             "max_spool_bytes",
         )  # fmt: skip

@@ -285,9 +285,9 @@ class Spool:
         """Unmark a refused page; see `SpoolFile.put_back`."""
         self._at(page.path).put_back(page, timeout_seconds=LOCK_TIMEOUT_SECONDS)
 
-    def remove(self, page: Page) -> None:
-        """Delete a page that Redis has stored."""
-        self._at(page.path).remove(page, timeout_seconds=LOCK_TIMEOUT_SECONDS)
+    def remove(self, page: Page) -> bool:
+        """Delete a page that Redis has stored; False if another drainer has done so."""
+        return self._at(page.path).remove(page, timeout_seconds=LOCK_TIMEOUT_SECONDS)
 
     def tidy(self, path: str | None = None) -> bool:
         """Delete the files that are empty, of all or one; False if one is not empty."""

@@ -229,10 +229,11 @@ class SpoolFile:
             raise PageTaken(f"another drainer has removed the page, of {self.path}")
 
     @begins_again
-    def remove(self, page: Page, *, timeout_seconds: float) -> None:
-        """Delete a page that Redis has stored."""
+    def remove(self, page: Page, *, timeout_seconds: float) -> bool:
+        """Delete a page that Redis has stored; False if another drainer has done so."""
         with self._database.transaction("removing a page", timeout_seconds) as db:
-            db.execute(_FORGET + _OF_PAGE, (*page.place, page.sent.mark, page.sent.sequence))
+            place = (*page.place, page.sent.mark, page.sent.sequence)
+            return db.execute(_FORGET + _OF_PAGE, place).rowcount > 0
 
     @begins_again
     def delete_if_empty(self, *, timeout_seconds: float) -> bool:

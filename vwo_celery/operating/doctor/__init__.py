@@ -3,8 +3,8 @@
 Beside an event's way; delivery never imports it. `kinds` is the table of all troubles, with their
 ids; a `finding` is one of them, found. Each other file holds the checks of one thing, which are pure
 decisions on facts: `spool` (this host's), `servers` (Redis itself), `sentinel`, `permissions` (of
-its user), `workers` (listeners and beat), `queues` with `registrations`, `holds`, `losses` and their
-`wording`, and `broker` (Celery's). The doctor changes nothing: nothing to lose. A fault is a
+its user), `workers` (listeners and beat), `queues` with `registrations`, `holds`, `losses`, `outside` and
+their `wording`, and `broker` (Celery's). The doctor changes nothing: nothing to lose. A fault is a
 finding, never an exception, so one fault hides no other.
 """
 

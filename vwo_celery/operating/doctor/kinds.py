@@ -93,6 +93,8 @@ KINDS: Final[dict[str, Kind]] = {
     "VC622": Kind("capacity", "A queue is full", alert="EventsLost"),
     "VC631": Kind("dead letters", "There are dead letters", alert="DeadLetters"),
     "VC634": Kind("ledger", "A ledger is out of balance", alert="LedgerUnbalanced"),
+    "VC641": Kind("unaccepted", "Events were dropped on their way to Redis", alert="EventsLost"),
+    "VC642": Kind("unaccepted", "Events that cannot be sent were dropped", quiet="seen in the log"),
 }  # fmt: skip
 
 

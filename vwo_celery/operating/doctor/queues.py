@@ -18,6 +18,7 @@ from vwo_celery.operating.doctor.holds import (
     stopped_finding,
 )
 from vwo_celery.operating.doctor.losses import balance_finding, dead_finding, lost_finding
+from vwo_celery.operating.doctor.outside import unaccepted_finding
 from vwo_celery.operating.doctor.registrations import (
     callback_findings,
     declined_finding,
@@ -27,6 +28,7 @@ from vwo_celery.operating.doctor.registrations import (
     unreadable_findings,
 )
 from vwo_celery.operating.inspector import QueueView, view_queues, view_strays
+from vwo_celery.operating.outside import view_tallies
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registrations
 from vwo_celery.settings import Settings
@@ -88,6 +90,7 @@ def queue_findings(
     yield answers_finding(views)
     yield capacity_finding(views)
     yield dead_finding(views)
+    yield unaccepted_finding(view_tallies(fleet, found.readable), fleet.now_ms())
     yield lost_finding(views)
     yield from unreadable_findings(views)
     yield balance_finding(views)
