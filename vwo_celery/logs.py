@@ -1,8 +1,9 @@
 """The package's loggers, messages that are logged seldom, and the announcement of dropped events.
 
-Beside every stage. Every module logs through `log`, the SDK adapters through `sdk_log`; the
-names `vwo_celery` and `vwo_celery.sdk` are what applications configure. Both make what a line shows
-safe: names and reasons come from Redis and from VWO, and must not forge lines.
+Beside every stage. Every module logs through `log`, the SDK adapters through `sdk_log`, workers tell of
+each batch through `batch_log`; the names `vwo_celery`, `vwo_celery.sdk` and `vwo_celery.batches` are
+what applications configure. All make what a line shows safe: names and reasons come from Redis and
+from VWO, and must not forge lines.
 
 Code that drops events first counts them (the producer in `dropped`, the scripts in the ledger) and
 then calls `announce_drop`. Receivers of the signal live in this process: where nobody has imported
@@ -12,6 +13,7 @@ dies in here, a log line or a signal is lost, and no event.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -20,10 +22,11 @@ import time
 import traceback
 from _thread import RLock, _count  # the lock in C, also under gevent: see _Memory
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime, timezone
 from sys import is_finalizing
-from typing import Final
+from typing import Any, Final
 
 from vwo_celery.text.lines import Indented, Shown, traceback_lines
 
@@ -49,12 +52,43 @@ def _shown(value: object) -> object:
 
 log: Final = logging.getLogger("vwo_celery")
 sdk_log: Final = log.getChild("sdk")
-for _logger in (log, sdk_log):  # a logger's filters do not see what its children log
+batch_log: Final = log.getChild("batches")
+for _logger in (log, sdk_log, batch_log):  # a logger's filters do not see what its children log
     _logger.addFilter(_OneLine())
 
 LOG_EVERY_SECONDS: Final = 60.0
+#: Attribute of a log record that holds the facts of its line by name; see `json_lines`.
+FIELDS: Final = "vwo_fields"
 #: Topics that one SeldomLog remembers; the one logged longest ago is forgotten first.
 MOST_TOPICS: Final = 1000
+
+
+def with_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Argument `extra` of a call that logs, for a line whose facts are *fields*."""
+    return {FIELDS: dict(fields)}
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a log record, of ours or of anybody else, as one JSON document on one line.
+
+    Its fields are `time`, `level`, `logger`, `process` and `message`; those of the line, such as `queue`
+    and `batch`; and `traceback`, if there is one.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line, in ASCII."""
+        at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        document = {
+            "time": at,
+            "level": record.levelname,
+            "logger": record.name,
+            "process": record.process,
+            "message": record.getMessage(),
+            **getattr(record, FIELDS, {}),
+        }
+        if record.exc_info:
+            document["traceback"] = record.exc_text or self.formatException(record.exc_info)
+        return json.dumps(document, default=str)
 
 
 class _Memory:

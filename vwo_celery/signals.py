@@ -56,6 +56,8 @@ class BatchReport:
         size_bytes: Their size, a separator for each included.
         verdict: What VWO's answer means for the batch; None if nothing was sent.
         status: HTTP status; None if there was no answer.
+        answer: The status, or the word of docs/reference/outcomes.md for what came instead; "" if
+            nothing was sent.
         error: Why the events were not delivered; None if VWO accepted them. With `batch_split` it
             may be None, too.
         retry_in_seconds: Delay until the next attempt at a released batch, or of a stopped queue;
@@ -90,6 +92,7 @@ class BatchReport:
         self.oldest_age_seconds = oldest_age_seconds
         self.verdict = verdict
         self.status = status
+        self.answer = "" if status is None else str(int(status))
         self.error = error
         self.retry_in_seconds = retry_in_seconds
         self.elapsed_seconds = elapsed_seconds

@@ -52,7 +52,7 @@ def test_no_text_forges_a_line_in_a_workers_log(
     queue.enqueue(event(HOSTILE))
     wait_until(lambda: HOSTILE in installation.delivered(), 30)
     worker.wait_for_log("RuntimeError: name")
-    worker.wait_for_log("the circuit of queue")
+    worker.wait_for_log("VWO has not accepted queue")
     for name in ("callback", "unreadable", "stray"):
         worker.wait_for_log(f"{name}-odd-name")
 

@@ -247,6 +247,9 @@ def _check_that_something_was_said(said: dict[str, str], messages: list[str]) ->
     """Check that the texts report the test's actions; otherwise the lack of secrets proves nothing."""
     assert "…cdef" in said["all is well"]
     assert "RuntimeError: the callback's own fault" in said["worker"]
+    assert "outcome=released answer=500" in said["worker"]
+    assert "VWO has not accepted queue" in said["worker"]
+    assert "'released': {'batches':" in said["worker"]
     assert "invalid username-password pair" in said["the password is wrong"]
     assert "Connection refused" in said["Redis is gone"]
     assert r"who is \u2026cdef?" in said["reports"]

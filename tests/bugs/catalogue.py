@@ -912,4 +912,41 @@ BUGS: tuple[Bug, ...] = (
         "by_date = now - mark.taken_ns < most_seconds * 1_000_000_000", "by_date = True",
         "unit/test_marks.py -k old_snapshot",
     ),
+    # -- the operator is told
+    Bug(
+        "since when VWO does not accept is the fleet's",
+        "each telling begins anew", "queue/lua/tell.lua",
+        "return { tonumber(c[1]), now }", "return { now, now }",
+        "integration/delivering/test_told.py -k fleets_since",
+    ),
+    Bug(
+        "one worker of the fleet tells of an outage",
+        "every attempt that fails does", "queue/lua/tell.lua",
+        "if c[3] and c[4] == open and passed >= 0", "if false and passed >= 0",
+        "lua/test_circuit.py -k told_when_it_begins",
+    ),
+    Bug(
+        "the end of an outage is told",
+        "only a probe's is", "delivering/troubles.py",
+        "attempt.batch.attempt > 1 and not attempt.probe", "attempt.probe",
+        "integration/delivering/test_told.py -k single_failure",
+    ),
+    Bug(
+        "what failed is never left out of the log",
+        "it is bounded as what is delivered", "delivering/batch_log.py",
+        'if fields["outcome"] == "delivered":', "if fields:",
+        "unit/test_batch_log.py -k never_left_out",
+    ),
+    Bug(
+        "a line of the log tells any text unchanged",
+        "texts with an escape are left as they are", "delivering/batch_log.py",
+        """for sign in ' "=\\\\')""", """for sign in ' "=')""",
+        "unit/test_batch_log.py -k unchanged",
+    ),
+    Bug(
+        "a quiet fleet's log is quiet",
+        "beat's sweeps are logged", "celery/quiet.py",
+        "        return args.get(\"name\") == SWEEP\n", "        return False\n",
+        "acceptance/test_worker_log.py",
+    ),
 )  # fmt: skip

@@ -65,7 +65,7 @@ def opened(world: World, **options: Any) -> Circuit:
 def let_time_pass(world: World, passed_ms: int) -> None:
     """Make the circuit older, or younger if Redis' clock steps back."""
     key = world.shard.keys.circuit
-    for field in ("since_ms", "until_ms", "opened_ms", "probe_until_ms", "probed_ms"):
+    for field in ("since_ms", "until_ms", "opened_ms", "probe_until_ms", "probed_ms", "told_ms"):
         at = world.client.hget(key, field)
         if at is not None:
             world.client.hset(key, field, int(at) - passed_ms)
@@ -256,7 +256,7 @@ def test_a_probe_that_passes_closes_it(world: World) -> None:
     seen = opened(world)
     probe = probing(world, seen)
 
-    closed = world.call(seen.end_probe, probe.token, answered=True)
+    closed = world.call(seen.end_probe, probe.token, answered=True).closed
 
     assert closed is True
     assert world.changes() == {"circuit": None}
@@ -305,7 +305,7 @@ def test_a_probe_that_came_to_nothing_lets_the_next_one_through(world: World) ->
     seen = opened(world)
     probe = probing(world, seen)
 
-    closed = world.call(seen.end_probe, probe.token, answered=False)
+    closed = world.call(seen.end_probe, probe.token, answered=False).closed
 
     assert closed is False
     assert world.changes() == {
@@ -363,7 +363,7 @@ def test_a_probe_whose_time_was_over_ends_nothing(world: World, answered: bool) 
     first = probing(world, seen)
     probing(world, seen)
 
-    closed = world.call(seen.end_probe, first.token, answered=answered)
+    closed = world.call(seen.end_probe, first.token, answered=answered).closed
 
     assert closed is False
     assert world.changes() == {}
@@ -375,17 +375,17 @@ def test_a_slow_probe_that_nobody_replaced_counts(world: World) -> None:
     probe = probing(world, seen)
     let_time_pass(world, FAR)
 
-    assert seen.end_probe(probe.token, answered=True) is True
+    assert seen.end_probe(probe.token, answered=True)
     assert seen.ask().answer == "closed"
 
 
 def test_ending_a_probe_of_a_closed_circuit_tells_that_it_is_closed(world: World) -> None:
     """A probe that ends after the circuit was closed finds it so, even if failures were counted since."""
     seen = circuit(world)
-    assert seen.end_probe("late", answered=True) is True
+    assert seen.end_probe("late", answered=True)
     fail(world, seen)
 
-    closed = world.call(seen.end_probe, "late", answered=True)
+    closed = world.call(seen.end_probe, "late", answered=True).closed
 
     assert closed is True
     assert world.changes() == {}
@@ -569,3 +569,62 @@ def test_an_acceptance_ends_the_count_of_refused_batches(world: World) -> None:
 
     assert wait is None
     assert world.client.hget(world.shard.keys.circuit, "failures") == b"1"
+
+
+# -- tell.lua, and the end of what it told of
+
+
+def test_trouble_is_told_when_it_begins_when_it_opens_and_once_a_minute(world: World) -> None:
+    """Of all workers one is asked to tell, with the fleet's time since when VWO does not accept."""
+    seen, others = circuit(world), circuit(world)
+    told: list[int] = []
+
+    def ask() -> None:
+        found = [world.call(each.worth_telling) for each in (seen, others)]
+        told.extend(trouble.since_ms for trouble in found if trouble)
+
+    ask()
+    assert told == []
+    for _ in range(FAILURES):
+        fail(world, seen)
+        ask()
+    begun = told[0]
+    assert told == [begun, begun], "as it begins, and as it opens"
+    let_time_pass(world, 5 * SECOND)
+    ask()
+    assert len(told) == 2
+    let_time_pass(world, 60 * SECOND)
+    ask()
+    assert told[2:] == [begun - 65 * SECOND]
+
+
+@pytest.mark.parametrize("opens", [True, False], ids=["open", "closed"])
+def test_the_end_of_trouble_that_was_told_is_told_once(world: World, opens: bool) -> None:
+    """The acceptance that ends it has the time since when VWO did not accept; a later one has none."""
+    seen = opened(world) if opens else circuit(world)
+    if not opens:
+        fail(world, seen)
+    probe = probing(world, seen).token if opens else ""
+    trouble = world.call(seen.worth_telling)
+
+    ended = world.call(seen.end_probe, probe, answered=True)
+    again = world.call(seen.end_probe, probe, answered=True)
+
+    assert trouble is not None
+    assert ended.closed
+    assert ended.trouble is not None
+    assert ended.trouble.since_ms == trouble.since_ms
+    assert again.trouble is None
+    assert not world.client.exists(world.shard.keys.circuit)
+
+
+def test_an_acceptance_that_was_no_probe_leaves_an_open_circuit_alone(world: World) -> None:
+    """A batch that was in flight as the circuit opened may be accepted: that closes nothing."""
+    seen = opened(world)
+    world.call(seen.worth_telling)
+
+    ended = world.call(seen.end_probe, "", answered=True)
+
+    assert not ended.closed
+    assert ended.trouble is None
+    assert seen.ask().answer != "closed"

@@ -152,7 +152,7 @@ class CircuitLife(RuleBasedStateMachine):
     def end_probe(self, chance: int, answered: bool) -> None:
         """A probe succeeds or finds nothing to send, in time or late."""
         probe = self.tokens[-1 - chance % len(self.tokens)]
-        closed = self.circuit().end_probe(probe, answered=answered)
+        closed = self.circuit().end_probe(probe, answered=answered).closed
         self.out.pop(probe, None)
         if self.known and self.known.probe == probe:
             if answered:

@@ -291,6 +291,18 @@ def _mend(case: Denied, *, answered: bool) -> None:
     case.act(circuit.end_probe, "p", answered=answered)
 
 
+def _mend_without_probe(case: Denied) -> None:
+    circuit = _circuit(case)
+    case.world.client.hset(case.world.shard.keys.circuit, mapping={"since_ms": 1, "told_ms": 2})
+    case.act(circuit.end_probe, "", answered=True)
+
+
+def _tell(case: Denied) -> None:
+    circuit = _circuit(case)
+    case.world.client.hset(case.world.shard.keys.circuit, mapping={"since_ms": 1})
+    case.act(circuit.worth_telling)
+
+
 def _mend_another(case: Denied) -> None:
     case.act(_circuit(case).end_probe, "p", answered=True)
 
@@ -395,6 +407,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         lambda case: _mend(case, answered=True),
         lambda case: _mend(case, answered=False),
         _mend_another,
+        _mend_without_probe,
     ),
     "note": (_on_batch()(lambda case: case.act(evidence.note_proof, case.shard, 5)),),
     "permit": (_permit,),
@@ -443,6 +456,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         _sweep_adopted,
         _sweep_room,
     ),
+    "tell": (_tell,),
     "trip": (_trip, _trip_after_an_acceptance),
     "turn": (_on_batch(state="ready", at=-2)(lambda case: case.act(case.shard.next_turn)),),
     "unwatch": (_unwatch,),

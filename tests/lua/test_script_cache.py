@@ -57,6 +57,7 @@ METHODS: dict[str, Callable[[World], object]] = {
         circuit_of(world).note_failure, delivered_ms=0, floor_seconds=None, probe=""
     ),
     "mend": lambda world: world.call(circuit_of(world).end_probe, "probe", answered=True),
+    "tell": lambda world: world.call(circuit_of(world).worth_telling) is None,
     "note": lambda world: world.call(note_passed, world.shard, Passed(1, 2, 3)) or True,
     "stop": lambda world: world.call(world.shard.pause, "401") or True,
     "free": lambda world: world.call(world.shard.let_go),

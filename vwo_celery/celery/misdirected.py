@@ -31,27 +31,32 @@ def is_misdirected(task: Any) -> bool:
     return namespace is not None and namespace != settings_of(task.app).namespace
 
 
-def pass_on(task: Any, worker: Worker, why: str) -> None:
+def pass_on(task: Any, worker: Worker, why: str) -> dict[str, Any]:
     """Give the message of the task that runs now to another worker; drop it if that did not help.
 
     Args:
         task: The task.
         worker: The worker of this process.
         why: What is wrong with the message here, for the log.
+
+    Returns:
+        The task's return value.
     """
     _report(task, worker, why)
     request = task.request
     passed = int(request.get(_PASSED_HEADER) or 0)
     if passed >= MOST_PASSES:
         log.debug("a task message was dropped after %d workers: %s", passed, why)
-        return
+        return {"why": f"dropped, as not this worker's own: {why}"}
     kept = {name: request.get(name) for name in _KEPT_HEADERS}
     headers = {name: value for name, value in kept.items() if value is not None}
     headers[_PASSED_HEADER] = passed + 1
     try:
-        task.publish(request.args, request.kwargs, headers=headers, **_origin(request))
+        shown = {"argsrepr": request.argsrepr} if request.argsrepr else {}
+        task.publish(request.args, request.kwargs, headers=headers, **shown, **_origin(request))
     except Exception as exc:  # each transport has errors of its own
         log.debug("a task message could not be passed on: %s: %s", type(exc).__name__, exc)
+    return {"why": f"passed on, as not this worker's own: {why}"}
 
 
 def _origin(request: Any) -> dict[str, str]:

@@ -89,6 +89,7 @@ class Publisher:
                 self._app.send_task(
                     self._task,
                     args=(wakeup.queue, wakeup.shard, wakeup.token),
+                    argsrepr=f"({wakeup.queue!r}, {wakeup.shard})",  # the token tells nobody anything
                     producer=producer,
                     retry=False,
                     ignore_result=True,

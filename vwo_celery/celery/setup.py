@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from celery import Celery
 from celery.signals import beat_init, celeryd_after_setup
 
-from vwo_celery.celery import quiet
+from vwo_celery.celery import log_lines, quiet
 from vwo_celery.celery.options import DELIVER, SWEEP, routing
 from vwo_celery.logs import log
 from vwo_celery.queue.work.sweep_messages import beat_seconds
@@ -111,7 +111,7 @@ def settings_of(app: Celery) -> Settings:
 
 
 def _add_to(app: Celery) -> None:
-    settings_of(app)
+    log_lines.install(settings_of(app))
     quiet.install()
     app.steps["worker"].add(LISTENER)
     for started in (celeryd_after_setup, beat_init):

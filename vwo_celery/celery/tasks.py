@@ -2,7 +2,8 @@
 
 Translates, decides nothing. A task message is only a hint: it holds names, no
 event and no key. If one is lost, the sweep makes up for it; if one comes twice, the second claims
-nothing. So tasks are acknowledged early, keep no result, and are published without retries.
+nothing. So tasks are acknowledged early, keep no result, and are published without retries. What they
+return, as JSON, is for Celery's log, Flower and receivers of `task_success`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from vwo_celery.celery.stopping import stopping
 from vwo_celery.celery.task import OwnTask, SweepTask
 from vwo_celery.connections import open_hint_client, open_worker_client
 from vwo_celery.delivering import delivery
+from vwo_celery.delivering.batch_log import Summary
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnknown
 from vwo_celery.forks import PerProcess
@@ -41,56 +43,80 @@ _made: PerProcess[WeakSet[Worker]] = PerProcess(WeakSet)
 
 
 @shared_task(base=OwnTask, bind=True, name=DELIVER)
-def deliver(self: Any, queue: str, shard: int, token: str) -> None:
-    """Send the batches of one shard; the first claim gives the wake-up's slot back."""
+def deliver(self: Any, queue: str, shard: int, token: str) -> dict[str, Any]:
+    """Send the batches of one shard; the first claim gives the wake-up's slot back.
+
+    Returns:
+        Batches and events by what became of them, and why none was sent or one was not accepted.
+    """
     worker = worker_of(self.app)
     wakeup = Wakeup(queue, shard, token)
     if misdirected.is_misdirected(self):
         worker.fleet.note_task()  # without the time of publishing, which the other fleet waits for
-        misdirected.pass_on(self, worker, f"queue {queue} of another namespace")
-        return
+        return misdirected.pass_on(self, worker, f"queue {queue} of another namespace")
     route = str(self.request.get(ROUTE_HEADER) or "")
     worker.fleet.note_task(route, int(self.request.get(PUBLISHED_HEADER) or 0))
+    summary = Summary()
     try:
-        delivery.deliver(worker, wakeup, lambda: bool(route) and worker.fleet.others_wait(route))
+        delivery.deliver(
+            worker, wakeup, lambda: bool(route) and worker.fleet.others_wait(route), summary
+        )
     except QueueUnknown as exc:
-        misdirected.pass_on(self, worker, str(exc))
+        return misdirected.pass_on(self, worker, str(exc))
     except BaseException as exc:
         if stopping() or not isinstance(exc, Exception) or worker.is_interruption(exc):
             _leave(worker.fleet, wakeup)  # another worker sends what was handed back
         raise
+    return summary.document()
 
 
 @shared_task(base=SweepTask, bind=True, name=SWEEP)
-def sweep(self: Any) -> None:
-    """Seal what is old enough and start `deliver` for what is ready, in every queue."""
+def sweep(self: Any) -> dict[str, Any] | None:
+    """Seal what is old enough and start `deliver` for what is ready, in every queue.
+
+    Returns:
+        The number of tasks started; None if nothing was due.
+    """
     worker = worker_of(self.app)
     if misdirected.is_misdirected(self):
-        misdirected.pass_on(self, worker, "a sweep of another namespace")
-        return
+        return misdirected.pass_on(self, worker, "a sweep of another namespace")
     with sweeping.skipping_refusals("the answer to a sweep"):
         sweep_messages.answer(worker.fleet)
+    started = 0
     for wakeup in sweep_messages.sweep_if_due(worker.fleet, worker.settings):
         worker.wake(wakeup)
+        started += 1
+    return _started(started) if started else None
 
 
 @shared_task(base=OwnTask, bind=True, name=FLUSH)
-def flush(self: Any, queue: str | None = None) -> None:
-    """Send what one queue holds now, or what all queues hold, whatever its age."""
+def flush(self: Any, queue: str | None = None) -> dict[str, Any]:
+    """Send what one queue holds now, or what all queues hold, whatever its age.
+
+    Returns:
+        The number of tasks started.
+    """
     worker = worker_of(self.app)
     worker.fleet.note_task()
     try:
-        _flush(worker, [queue] if queue else list(worker.fleet.registrations().readable))
+        return _flush(worker, [queue] if queue else list(worker.fleet.registrations().readable))
     except QueueUnknown as exc:
-        misdirected.pass_on(self, worker, str(exc))
+        return misdirected.pass_on(self, worker, str(exc))
 
 
-def _flush(worker: Worker, queues: list[str]) -> None:
+def _flush(worker: Worker, queues: list[str]) -> dict[str, Any]:
+    started = 0
     for name in queues:
         for number in range(worker.fleet.registration(name).shards):
             shard = worker.fleet.shard(name, number)
             for wakeup in sweeping.sweep_shard(shard, force=True):
                 worker.wake(wakeup)
+                started += 1
+    return _started(started)
+
+
+def _started(tasks: int) -> dict[str, Any]:
+    return {"started": {"tasks": tasks}}
 
 
 def worker_of(app: Celery) -> Worker:
@@ -131,9 +157,13 @@ def publisher_of(app: Celery, fleet: Fleet) -> Publisher:
 
 
 def hand_back_all(**_: Any) -> None:
-    """Hand back the leases of this process, which is about to end; its parent keeps its own."""
+    """Hand back the leases of this process, which is about to end, and say the last of its log.
+
+    Its parent keeps its own.
+    """
     for worker in list(_made.get()):
         worker.leases.hand_back_all()
+        worker.batch_log.end()
 
 
 def hand_back_at_end() -> None:

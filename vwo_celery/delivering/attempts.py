@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from vwo_celery import signals
 from vwo_celery.delivering.leases import Lease
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
@@ -127,8 +128,15 @@ def release_after(attempt: Attempt, exc: Exception) -> None:
         return
     error = f"the worker failed: {type(exc).__name__}"
     outcome = Outcome(verdict=Verdict.RELEASE, error=error)
+    delay, batch = delay_seconds(attempt, outcome), attempt.batch
     try:
-        delay = delay_seconds(attempt, outcome)
-        attempt.lease.release(delay_seconds=delay, error=error, refused=False)
+        released = attempt.lease.release(delay_seconds=delay, error=error, refused=False)
     except QueueUnavailable as gone:
-        log.warning("batch %s is claimed again after its lease: %s", attempt.batch.id, gone)
+        log.warning("batch %s is claimed again after its lease: %s", batch.id, gone)
+        return
+    if released:
+        failed = attempt.announcement(
+            signals.batch_released, (), error=error, retry_in_seconds=delay
+        )
+        failed.report.count, failed.report.size_bytes = batch.events, batch.bytes
+        attempt.worker.batch_log.write(failed)  # no signal: the error goes to Celery

@@ -23,7 +23,9 @@ from vwo_celery.delivering.attempts import (
     release_after,
     send,
 )
+from vwo_celery.delivering.batch_log import Summary
 from vwo_celery.delivering.probing import claim, end_probe, note_failure, note_success
+from vwo_celery.delivering.troubles import tell
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.events import MAX_BODY_BYTES, unsendable
@@ -40,13 +42,19 @@ BUDGET_SECONDS = 5.0
 TURN_SECONDS = 0.25
 
 
-def deliver(worker: Worker, wakeup: Wakeup, others_wait: Callable[[], bool] = lambda: False) -> int:
+def deliver(
+    worker: Worker,
+    wakeup: Wakeup,
+    others_wait: Callable[[], bool] = lambda: False,
+    summary: Summary | None = None,
+) -> int:
     """Send the batches of one shard until none is left to claim, or its turn is over.
 
     Args:
         worker: The worker of this process.
         wakeup: The shard, and the slot that the first claim gives back.
         others_wait: Whether other wake-ups wait for a lane.
+        summary: Takes note of what becomes of each batch.
 
     Returns:
         The number of attempts made, one for each batch claimed.
@@ -57,18 +65,25 @@ def deliver(worker: Worker, wakeup: Wakeup, others_wait: Callable[[], bool] = la
     """
     shard = worker.fleet.shard(wakeup.queue, wakeup.shard)
     turn, token, attempts = Turn(worker.clock, others_wait), wakeup.token, 0
+    summary = summary if summary is not None else Summary()
     while not turn.is_over() and not worker.stopping():
         registration = worker.registration(wakeup.queue, wakeup.shard)
         if worker.declining.leaves(registration, shard, token):
+            summary.end("this worker leaves the queue to others")
             return attempts
         asked = worker.clock()  # the lease begins later, by Redis' clock
         batch, probe = claim(worker, shard, token)
         if batch is None:
+            summary.end("no batch could be claimed: none is due, or the queue is stopped")
             return attempts
         token, attempts = "", attempts + 1
         with worker.leases.holding(shard, batch, asked) as lease:
-            announcements = _carry_out(Attempt(worker, registration, lease, probe))
+            attempt = Attempt(worker, registration, lease, probe)
+            announcements = _carry_out(attempt)
         for announcement in announcements:
+            summary.add(announcement)
+            worker.batch_log.write(announcement)
+            tell(attempt, announcement)
             announce(worker, registration, announcement, wanted=batch.results_wanted)
     _wake(worker, shard, *shard.next_turn())
     return attempts
@@ -168,4 +183,12 @@ def settle(attempt: Attempt, encoded: list[bytes], answer: Answer) -> list[Annou
     for report, _ in announcements:
         if report.status is None:
             report.status, report.elapsed_seconds = answer.status, answer.elapsed_seconds
+        report.answer = _word_of(report.status, answer)
     return announcements
+
+
+def _word_of(status: int | None, answer: Answer) -> str:
+    """The answer in one word: the status, or the failure instead of one."""
+    if status is not None:
+        return str(int(status))
+    return answer.failure.value if answer.failure is not None else ""

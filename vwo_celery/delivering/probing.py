@@ -16,12 +16,19 @@ from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue.batches import Batch, Cause, Held
-from vwo_celery.queue.circuit import Permit, Waits, outage_waits, refusal_waits
+from vwo_celery.queue.circuit import (
+    Permit,
+    Recovery,
+    Waits,
+    outage_waits,
+    refusal_waits,
+)
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.numbers import undelivered_events
 from vwo_celery.queue.shard import Shard
 from vwo_celery.sending.outcomes import Outcome, Verdict
 from vwo_celery.settings import Settings
-from vwo_celery.text.amounts import span
+from vwo_celery.text.moments import since
 
 Answer = TypeVar("Answer")
 #: Share of the probes that take the newest batch.
@@ -67,10 +74,31 @@ def note_success(attempt: Attempt) -> None:
     """Note that VWO accepted something: the queue is proven, and a probe closes the circuit."""
     worker, queue = attempt.worker, attempt.registration.destination.queue
     worker.proven.add(queue)
+    if attempt.probe:
+        note_recovery(attempt)
+
+
+def note_recovery(attempt: Attempt) -> None:
+    """Forget failures in a row, since VWO accepts again; log that, if a log told of the failures.
+
+    Raises:
+        QueueUnavailable: Redis did not answer; the failures count until a later acceptance.
+    """
+    worker, queue = attempt.worker, attempt.registration.destination.queue
     end = partial(worker.circuit(queue).end_probe, attempt.probe, answered=True)
-    if attempt.probe and at_circuit(worker, queue, end, False):
+    closed, trouble = at_circuit(worker, queue, end, Recovery(False, None))
+    if attempt.probe and closed:
         attempt.at_each_shard(Shard.let_go)
-        log.info("VWO accepts batches of queue %s again; what waited is sent", queue)
+    if trouble is not None:
+        log.info(
+            "VWO accepts queue %s again, which it had not %s; events kept and sent now: %s",
+            queue, since(trouble.seconds), f"{kept(attempt):,}",
+        )  # fmt: skip
+
+
+def kept(attempt: Attempt) -> int:
+    """The number of the queue's events that are neither delivered nor dead."""
+    return sum(attempt.at_each_shard(undelivered_events))
 
 
 def note_failure(attempt: Attempt, outcome: Outcome) -> float | None:
@@ -106,25 +134,11 @@ def waits_after(settings: Settings, outcome: Outcome) -> Waits:
 
 
 def _hold_all(attempt: Attempt, wait_seconds: float, outcome: Outcome) -> None:
-    """Hold every shard of the queue until the next probe is due, and say so at most once a minute."""
+    """Hold every shard of the queue until the next probe is due."""
     until_ms = attempt.worker.fleet.now_ms() + int(1000 * wait_seconds)
     error = outcome.error or ""
     by: Cause = "outage" if outcome.verdict is Verdict.RELEASE else "refusal"
     attempt.at_each_shard(lambda shard: shard.hold(until_ms, by=by, why=error))
-    queue = attempt.registration.destination.queue
-    if by == "refusal":
-        attempt.worker.seldom.warn(
-            f"refusal {queue}",
-            "queue %s is stopped, its events are kept: %s; one batch is sent in %s to find out "
-            "whether VWO accepts again; at once: vwo-celery resume --queue %s",
-            queue, error, span(wait_seconds), queue,
-        )  # fmt: skip
-        return
-    attempt.worker.seldom.warn(
-        f"circuit {queue}",
-        "the circuit of queue %s is open, its events are kept: %s; one batch at a time is sent to "
-        "find out whether it is over, the next in %.1f s", queue, error, wait_seconds,
-    )  # fmt: skip
 
 
 def end_probe(attempt: Attempt) -> None:

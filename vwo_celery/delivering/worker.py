@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 
 from vwo_celery.clocks import monotonic
+from vwo_celery.delivering.batch_log import BatchLog, Unsaid
 from vwo_celery.delivering.declining import Declining
 from vwo_celery.delivering.leases import Leases
 from vwo_celery.errors import QueueUnavailable
@@ -47,6 +48,8 @@ class Worker:
     Attributes:
         proven: Names of the queues of which VWO accepted something from this process. It outlives a
             Redis that comes back empty.
+        batch_log: The log's lines on the batches of this process.
+        dead: Dead letters of this process that no error has told of yet.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class Worker:
         self._interruptions = interruptions
         self.name = name or process_name()
         self.declining = Declining(fleet, settings, self.name, clock)
+        self.batch_log = BatchLog(self.name, clock)
+        self.dead = Unsaid()
         self.leases = Leases()
         self.proven: set[str] = set()
         self.seldom = SeldomLog()

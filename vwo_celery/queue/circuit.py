@@ -27,6 +27,8 @@ LONGEST_REFUSAL_SECONDS = 3600.0
 #: default, ten for a refused key; of its maximum for the longest, an hour by default.
 _FIRST_REFUSAL_BASES, _FIRST_KEY_BASES, _LONGEST_REFUSAL_MAXIMA = 60, 600, 12
 _PROBE_MARGIN_SECONDS = 5.0
+#: Time after which the fleet's log tells again of a destination that still does not accept.
+_TELL_AGAIN_SECONDS = 60.0
 _CLOSED, _PROBE = 1, 2
 
 
@@ -68,6 +70,34 @@ def refusal_waits(settings: Settings, *, key: bool = False) -> Waits:
 def longest_refusal_seconds(settings: Settings) -> float:
     """The longest wait for a probe of a destination that refuses."""
     return min(LONGEST_REFUSAL_SECONDS, _LONGEST_REFUSAL_MAXIMA * settings.backoff_max_seconds)
+
+
+class Trouble(NamedTuple):
+    """The time since when a destination does not accept, and Redis' time now; Unix ms."""
+
+    since_ms: int
+    now_ms: int
+
+    @property
+    def seconds(self) -> float:
+        """How long that is."""
+        return max(0, self.now_ms - self.since_ms) / 1000
+
+
+class Recovery(NamedTuple):
+    """The circuit after an acceptance.
+
+    Attributes:
+        closed: Whether it is closed now.
+        trouble: Since when the destination had not accepted; None where no log has told of that, and
+            where it is not over.
+    """
+
+    closed: bool
+    trouble: Trouble | None
+
+    def __bool__(self) -> bool:
+        return self.closed
 
 
 class Circuit:
@@ -134,10 +164,26 @@ class Circuit:
             wait_ms = script("trip").run(self._client, (self._key,), arguments)
         return wait_ms / 1000 if wait_ms else None
 
-    def end_probe(self, probe: str, *, answered: bool) -> bool:
-        """Give back the leave to probe; whether the circuit is closed now."""
+    def end_probe(self, probe: str, *, answered: bool) -> Recovery:
+        """Give back the leave to probe, or forget failures in a row; truthy if the circuit is closed now.
+
+        Args:
+            probe: Token of the caller's probe, "" if it was none: then an open circuit stays open.
+            answered: Whether VWO answered, and accepted; else nothing was sent after all.
+        """
         with unavailable(f"end of a probe of {self.queue}"):
-            return bool(script("mend").run(self._client, (self._key,), (probe, int(answered))))
+            found = script("mend").run(self._client, (self._key,), (probe, int(answered)))
+        closed, since_ms, now_ms = found
+        return Recovery(bool(closed), Trouble(since_ms, now_ms) if since_ms else None)
+
+    def worth_telling(self) -> Trouble | None:
+        """The destination's trouble, if a log is to tell of it now; one worker of the fleet is asked to.
+
+        Once when it begins, once when the circuit opens, then once in a while.
+        """
+        with unavailable(f"look at the circuit of {self.queue}"):
+            found = script("tell").run(self._client, (self._key,), (as_ms(_TELL_AGAIN_SECONDS),))
+        return Trouble(*found) if found else None
 
     def note_search(self, at_ms: int) -> None:
         """Note that VWO refused all that a search sent, at a time by Redis' clock."""

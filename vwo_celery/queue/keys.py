@@ -42,7 +42,10 @@ SHARD_FAMILIES = (
     KeyFamily("batch:*", "list", "a sealed batch, never changed, newest event at the head"),
     KeyFamily("suspect:*", "string", "Unix ms at which VWO last refused a batch"),
     KeyFamily(
-        "circuit", "hash", "with shard 0: failures in a row, open until when, whose probe is out"
+        "circuit",
+        "hash",
+        "with shard 0: failures in a row and since when, open until when, whose probe is out, when a "
+        "log last told of it",
     ),
     KeyFamily(
         "declined",

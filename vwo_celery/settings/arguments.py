@@ -45,6 +45,8 @@ class SettingsArguments(TypedDict, total=False):
     callback_modules:
         Modules that define each flush_callback that a worker may call. It must be a list of module
         names, such as shop.analytics. Default: none.
+    log_format:
+        The form of the lines that workers and beat log. It must be text or json. Default: text.
     sweep_interval_seconds:
         Time between two sweeps, which find the batches that are due; those that beat sends as a
         backstop are at least ten seconds apart. It must be a number of seconds from 0.05 to 3,600.
@@ -117,6 +119,7 @@ class SettingsArguments(TypedDict, total=False):
     celery_queue: str | None
     allowed_hosts: list[str] | tuple[str, ...] | None
     callback_modules: list[str] | tuple[str, ...] | None
+    log_format: Literal["text", "json"] | None
     sweep_interval_seconds: float | None
     enqueue_timeout_seconds: float | None
     request_timeout_seconds: float | None
@@ -147,6 +150,7 @@ class DjangoSettings(SettingsArguments, total=False):
     CELERY_QUEUE: str | None
     ALLOWED_HOSTS: list[str] | tuple[str, ...] | None
     CALLBACK_MODULES: list[str] | tuple[str, ...] | None
+    LOG_FORMAT: Literal["text", "json"] | None
     SWEEP_INTERVAL_SECONDS: float | None
     ENQUEUE_TIMEOUT_SECONDS: float | None
     REQUEST_TIMEOUT_SECONDS: float | None

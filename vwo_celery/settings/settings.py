@@ -105,6 +105,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Modules that define each `flush_callback` that a worker may call.",
         ),
     ] = ()
+    log_format: Annotated[
+        Literal["text", "json"],
+        _text("`text` or `json`", "The form of the lines that workers and beat log."),
+    ] = "text"
     sweep_interval_seconds: Annotated[
         float,
         _seconds(

@@ -112,3 +112,18 @@ def test_it_looks_for_a_stall_only_after_the_silence_that_makes_one(
 
     wait_until(lambda: looks, 20)
     assert looks[0] - started >= 1.0
+
+
+@pytest.mark.declared_keys("wakeups")
+def test_the_message_shows_queue_and_shard_only(redis: redis_py.Redis, start: Any) -> None:
+    """Flower shows a message's repr of its arguments: names that a person knows, and no token."""
+    fleet = Fleet(redis, "vwo")
+    app = start()
+
+    fleet.leave_wakeups("legacy-1-a", 3, ["token"])
+
+    with app.connection_for_read() as connection:
+        message = connection.SimpleQueue("celery").get(timeout=10)
+        message.ack()
+    assert message.headers["argsrepr"] == "('legacy-1-a', 3)"
+    assert message.payload[0] == ["legacy-1-a", 3, "token"]

@@ -1,0 +1,57 @@
+"""The logs of a real worker and beat: quiet while nothing happens, and one document a line as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import redis as redis_py
+
+from tools.installation import Installation, event
+from tools.waiting import wait_until
+from vwo_celery.queue.fleet import Fleet
+
+#: Sweeps of the listener that a quiet run has, at least.
+QUIET_SWEEPS = 5
+
+
+def documents(log: str) -> list[dict[str, Any]]:
+    """The lines of a log that are JSON; the others are the banner that Celery prints."""
+    return [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+
+
+def wait_for_sweeps(fleet: Fleet, count: int) -> None:
+    """Wait until beat's sweep was run, and then so many of the listener."""
+    wait_until(lambda: "beat" in fleet.last_sweeps_ms(), 30)
+    for _ in range(count):
+        last = fleet.last_sweeps_ms().get("listener", 0)
+        wait_until(lambda last=last: fleet.last_sweeps_ms().get("listener", 0) > last, 20)
+
+
+def test_a_quiet_fleet_logs_nothing_and_a_batch_one_document(
+    installation: Installation, redis: redis_py.Redis
+) -> None:
+    """Sweeps that find nothing leave no line at INFO, of ours or of Celery's, in worker and beat.
+
+    As JSON every line is a document, a batch's has its facts, and Celery's line on the task, which has
+    what Flower shows, says what it did.
+    """
+    installation.env["VWO_CELERY_LOG_FORMAT"] = "json"
+    worker = installation.worker()
+    beat = installation.beat()
+    beat.wait_for_log("Starting...")
+    started = len(documents(worker.log())), len(documents(beat.log()))
+
+    wait_for_sweeps(Fleet(redis, "vwo"), QUIET_SWEEPS)
+    quiet = len(documents(worker.log())), len(documents(beat.log()))
+    queue = installation.connect(events_per_request=2, request_time_interval=60)
+    for name in ("a", "b"):
+        queue.enqueue(event(name))
+    worker.wait_for_log("succeeded in")
+
+    assert quiet == started
+    lines = [each for each in documents(worker.log()) if each["logger"] == "vwo_celery.batches"]
+    (line,) = lines
+    assert (line["queue"], line["events"], line["outcome"]) == (queue.name, 2, "delivered")
+    result = "{'delivered': {'batches': 1, 'events': 2}}"
+    assert any(result in each["message"] for each in documents(worker.log()))
