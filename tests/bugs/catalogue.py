@@ -505,7 +505,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "the circuit closes after an acceptance",
         "it stays open", "queue/lua/mend.lua",
-        "if ARGV[2] == '1' then return redis.call('DEL', KEYS[1]) end", "",
+        "local now = now_ms()\nredis.call('DEL', KEYS[1])", "local now = now_ms()",
         f"{_SETTLING} -k backlog_leaves",
     ),
     Bug(
@@ -543,8 +543,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "what a worker's own settings forbid, it leaves to others",
         "it claims it", "delivering/delivery.py",
-        "        if worker.declining.leaves(registration, shard, token):\n            return attempts\n",
-        "",
+        "        if worker.declining.leaves(registration, shard, token):", "        if False:",
         f"{_DECLINING} -k wakeup_for_another_host",
     ),
     Bug(

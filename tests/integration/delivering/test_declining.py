@@ -180,7 +180,9 @@ def test_a_way_that_fails_for_all_is_an_outage(
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     fleet.forget_listener("other:2")
-    made = made_by(redis_url, standin, circuit_failures=1)
+    made = made_by(
+        redis_url, standin, circuit_failures=1, backoff_base_seconds=60, backoff_max_seconds=600
+    )
     ends = made.listen()
     made.enqueue(0)
 
