@@ -790,8 +790,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "while Sentinel elects, nobody is told to start Redis",
-        "everybody is", "operating/doctor/sentinel.py",
-        "WAIT_FOR_SENTINEL if is_without_master(exc) else otherwise", "otherwise",
+        "everybody is", "connections/troubles.py",
+        '    (MasterUnknown, "master"),\n', "",
         f"{_SENTINEL} -k told_to_start_redis",
     ),
     Bug(

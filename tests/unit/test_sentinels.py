@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from vwo_celery.connections.errors import MasterUnknown
 from vwo_celery.connections.sentinels import LOOK_SECONDS, Sentinels, Word, best, read_word
+from vwo_celery.connections.troubles import MasterUnknown
 
 OLD, NEW = ("10.0.0.1", 6379), ("10.0.0.2", 6379)
 #: Longer than a master is left because another one is being elected.

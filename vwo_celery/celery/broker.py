@@ -16,7 +16,10 @@ from celery.app.utils import find_app
 from kombu.transport import TRANSPORT_ALIASES
 
 from vwo_celery.celery import broker_tls
+from vwo_celery.celery.broker_alarm import alarm_of
 from vwo_celery.celery.options import DELIVER, is_accepted, shortest_limit_seconds
+from vwo_celery.celery.target import first_target, route_of
+from vwo_celery.connections.troubles import trouble_of
 from vwo_celery.errors import SettingsError
 from vwo_celery.operating.doctor.broker import BrokerFacts
 from vwo_celery.queue.looks.servers import is_cluster
@@ -25,9 +28,12 @@ from vwo_celery.settings.redis_url import RedisUrl, scheme_of
 from vwo_celery.text.masking import mask_url, secrets_of, without_secrets
 
 _CONNECT_SECONDS = 2
+#: Longest wait for one answer of a broker in Redis; longer than kombu's waits for a message.
+_REPLY_SECONDS = 5.0
 _ANSWER_SECONDS = 1.0
-_REDIS, _RABBITMQ = ("redis", "rediss"), ("amqp", "amqps", "pyamqp")
-_CELERYS_DEFAULT_QUEUE = "celery"
+_REDIS, _RABBITMQ = ("redis", "rediss"), ("amqp", "amqps", "pyamqp", "pyamqps")
+#: Celery's scheme for a Redis behind a socket that is a file, which is no transport of its own.
+_SOCKET = "redis+socket"
 #: Options of our tasks that workers are asked for.
 _OPTIONS = ("serializer", "soft_time_limit", "time_limit")
 
@@ -51,7 +57,21 @@ def look_at_broker(settings: Settings, app_name: str = "") -> BrokerFacts:
         )
     except Exception as exc:
         # Any error of a transport, or of the user's app, is a fact for the operator.
-        return BrokerFacts(url=mask_url(url), error=_without_secrets(exc, url))
+        return BrokerFacts(
+            url=mask_url(url),
+            error=_without_secrets(exc, url),
+            trouble=trouble_of(exc).word,
+            has_queues=_has_queues(settings, url),
+        )
+
+
+def _has_queues(settings: Settings, url: str) -> bool:
+    """Whether the broker is the Redis that holds the queues."""
+    ours = RedisUrl.parse(settings.redis_url)
+    if url in (settings.redis_url, ours.as_broker_url()):
+        return True
+    theirs = RedisUrl.parse(url)
+    return scheme_of(url) in _REDIS and not ours.kind and ours.addresses == theirs.addresses
 
 
 def _url_of(app: Celery) -> str:
@@ -60,20 +80,24 @@ def _url_of(app: Celery) -> str:
 
 def _look(apps: list[Celery], settings: Settings, url: str, *, app_given: bool) -> BrokerFacts:
     masked, scheme = mask_url(url), scheme_of(url)
+    scheme = "redis" if scheme == _SOCKET else scheme
     if scheme not in TRANSPORT_ALIASES:
         return BrokerFacts(url=masked, error=f"Celery knows no transport {scheme!r}")
     if scheme not in (*_REDIS, *_RABBITMQ) and not app_given:
         return BrokerFacts(url=masked, unchecked=f"name your Celery app with --app to try {scheme}")
     if _connect(apps[0], is_redis=scheme in _REDIS) == "cluster":
         return BrokerFacts(url=masked, cluster=True)
+    if alarm := alarm_of(apps[0], _CONNECT_SECONDS):
+        return BrokerFacts(url=masked, blocked=alarm)
     gap = broker_tls.gap_in_tls(apps[0])
-    facts = _ask(apps, settings, masked)
+    facts = _ask(apps, settings, masked, route_of(apps[0]) if app_given else "")
     return msgspec.structs.replace(facts, gap=(gap, broker_tls.REMEDY if gap else ""))
 
 
 def _likely_apps(settings: Settings) -> Iterator[Celery]:
     """Apps that connect as `vwo_celery.celery.app` does, with its key prefix, and as plain ones do."""
     scheme = scheme_of(settings.effective_broker_url)
+    scheme = "redis" if scheme == _SOCKET else scheme
     for prefix in (f"{settings.namespace}:broker:", "") if scheme in _REDIS else ("",):
         app = Celery(
             "vwo_celery_doctor", broker=settings.effective_broker_url, set_as_current=False
@@ -82,6 +106,7 @@ def _likely_apps(settings: Settings) -> Iterator[Celery]:
         if scheme in _REDIS:
             app.conf.broker_transport_options = {
                 "socket_connect_timeout": _CONNECT_SECONDS,
+                "socket_timeout": _REPLY_SECONDS,
                 "global_keyprefix": prefix,
             }
         yield app
@@ -95,7 +120,7 @@ def _connect(app: Celery, *, is_redis: bool) -> str:
         return "cluster" if is_redis and is_cluster(channel.client) else ""
 
 
-def _ask(apps: list[Celery], settings: Settings, masked: str) -> BrokerFacts:
+def _ask(apps: list[Celery], settings: Settings, masked: str, route: str) -> BrokerFacts:
     """Ask the workers of *apps* which queues they consume, and how they would run our tasks."""
     consumed: dict[str, set[str]] = {}
     tasks: dict[str, dict[str, str]] = {}
@@ -109,7 +134,11 @@ def _ask(apps: list[Celery], settings: Settings, masked: str) -> BrokerFacts:
         registered = inspect.registered(*_OPTIONS) or {}
         tasks |= {worker: _deliver_options(those) for worker, those in registered.items()}
         configurations |= inspect.conf() or {}
-    target = settings.celery_queue or _default_queue(configurations, tasks)
+    target: str | None = settings.celery_queue or route
+    target = target or first_target(configurations, lambda worker: bool(tasks.get(worker)))
+    if target is None:  # a function decides: whoever knows our tasks and consumes counts
+        ours = [worker for worker in consumed if tasks.get(worker)]
+        return BrokerFacts(url=masked, workers=tuple(sorted(consumed)), consumers=tuple(ours))
     return _facts(masked, target, settings, consumed, tasks, configurations)
 
 
@@ -168,16 +197,6 @@ def _limit_seconds(options: dict[str, str], configuration: dict[str, Any]) -> fl
 def _accepted(configuration: dict[str, Any]) -> list[str]:
     given = configuration.get("accept_content")
     return [str(each) for each in given] if isinstance(given, list | tuple) else ["json"]
-
-
-def _default_queue(
-    configurations: dict[str, dict[str, Any]], tasks: dict[str, dict[str, str]]
-) -> str:
-    """The default queue of the workers that know our tasks; Celery's own if no worker does."""
-    for worker, configuration in configurations.items():
-        if tasks.get(worker):
-            return str(configuration.get("task_default_queue") or _CELERYS_DEFAULT_QUEUE)
-    return _CELERYS_DEFAULT_QUEUE
 
 
 def _without_secrets(exc: Exception, url: str) -> str:

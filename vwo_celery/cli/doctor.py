@@ -12,14 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from vwo_celery.cli.documents import print_json
-from vwo_celery.cli.output import STYLES, console
+from vwo_celery.cli.lines import print_line
+from vwo_celery.cli.output import STYLES, console, say
 from vwo_celery.cli.session import Session, common_options, json_option
 from vwo_celery.errors import SettingsError
 from vwo_celery.operating import doctor
 from vwo_celery.operating.doctor import BrokerFacts, Finding
 from vwo_celery.operating.doctor.finding import problem
+from vwo_celery.operating.doctor.kinds import RUNBOOK
 from vwo_celery.settings import Settings
-from vwo_celery.text.amounts import count
+from vwo_celery.text.amounts import count, span
 from vwo_celery.text.lines import one_line
 
 _STATE_WIDTH, _ID_WIDTH, _CHECK_WIDTH = 7, 5, 12
@@ -31,13 +33,15 @@ _STATE_WIDTH, _ID_WIDTH, _CHECK_WIDTH = 7, 5, 12
     help="Your Celery app, as `celery -A` takes it; needed only where it connects to the broker in "
     "a way of its own.",
 )  # fmt: skip
+@click.option("--strict", is_flag=True, help="Exit 1 for a warning, too.")
 @common_options
 @json_option
 @click.pass_context
-def examine(context: click.Context, app: str) -> None:
+def examine(context: click.Context, app: str, *, strict: bool) -> None:
     """Find what keeps events from leaving, and say what to do.
 
-    Exits 1 if there is a problem. Warnings are worth a look, and do not stop deliveries.
+    Each trouble has an id for good, such as VC401, and a section of docs/how-to/runbook.md. Exits 1 if
+    there is a problem. Warnings are worth a look, and do not stop deliveries.
     """
     session = context.ensure_object(Session)
     if session.json:
@@ -46,7 +50,8 @@ def examine(context: click.Context, app: str) -> None:
     else:
         found = list(_print_each(_findings(session, app)))
         _print_sum(found)
-    if any(finding.state == "problem" for finding in found):
+    bad = ("problem", "warn") if strict else ("problem",)
+    if any(finding.state in bad for finding in found):
         context.exit(1)
 
 
@@ -56,8 +61,15 @@ def _findings(session: Session, app: str) -> Iterator[Finding]:
     except SettingsError as exc:
         yield problem("VC101", str(exc), "correct it; nothing else can be checked before")
         return
-    yield from doctor.examine(settings, lambda: session.fleet, lambda given: _look(given, app))
+    yield from doctor.examine(
+        settings, lambda: session.fleet, lambda given: _look(given, app), _say_what_takes_long
+    )
     session.away = ()  # told in the findings
+
+
+def _say_what_takes_long(what: str, seconds: float) -> None:
+    """Say on stderr what is waited for, so that a slow check is not taken for a hanging command."""
+    print_line(f"still looking at {what}, for {span(seconds)} now", err=True, dim=True)
 
 
 def _look(settings: Settings, app: str) -> BrokerFacts:
@@ -89,3 +101,5 @@ def _print_sum(found: list[Finding]) -> None:
     style = STYLES["problem" if problems else "warn" if warnings else "ok"]
     sums = f"{count(problems, 'problem')}, {count(warnings, 'warning')}"
     console().print(Text(f"\n{sums} in {count(len(found), 'check')}", style))
+    if problems or warnings:
+        say(f"Each id has a section in {RUNBOOK}", "dim")

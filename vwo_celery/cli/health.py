@@ -16,9 +16,9 @@ from msgspec import structs
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.lines import print_line
-from vwo_celery.cli.session import START_REDIS, Session, common_options, json_option
+from vwo_celery.cli.session import Session, common_options, json_option
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
-from vwo_celery.operating.doctor.sentinel import remedy_of
+from vwo_celery.operating.doctor.connection import reason_of
 from vwo_celery.operating.doctor.workers import beat_finding, listener_finding
 from vwo_celery.operating.health import health
 from vwo_celery.queue.parts import describe_away
@@ -68,8 +68,9 @@ def _ask(session: Session, look: Callable[[Session], _Answer]) -> _Answer:
     try:
         return look(session)
     except QueueUnavailable as exc:
+        reason = reason_of(exc, lambda: session.fleet)
         url = mask_url(session.settings.redis_url)
-        return _unhealthy(f"{url} cannot be used: {exc}", remedy_of(exc, START_REDIS))
+        return _unhealthy(f"{url} cannot be used: {reason.what}", reason.remedy)
     except VwoCeleryError as exc:
         return _unhealthy(str(exc))
 

@@ -20,7 +20,7 @@ from vwo_celery.connections import open_client, unavailable
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.operating import inspector
 from vwo_celery.operating.audit import Actor, actor_of_cli
-from vwo_celery.operating.doctor.sentinel import remedy_of
+from vwo_celery.operating.doctor.connection import reason_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.parts import Part, describe_away
 from vwo_celery.queue.registration import Registration
@@ -29,7 +29,6 @@ from vwo_celery.text.masking import mask_url
 
 #: Longest wait for one answer of Redis; an operator's look at many queues is one large answer.
 _REDIS_TIMEOUT_SECONDS = 5.0
-START_REDIS = "Start Redis, or name another with --redis-url (VWO_CELERY_REDIS_URL)"
 
 Decorated = TypeVar("Decorated", bound=Any)
 
@@ -175,10 +174,10 @@ class Operator(click.Group):
             session.say_parts_away()
             raise Exit(exc.exit_code or int(bool(session.away))) from None
         except QueueUnavailable as exc:
-            reason = str(exc).rstrip(".")
-            remedy = remedy_of(exc, START_REDIS)
+            reason = reason_of(exc, lambda: session.fleet)
+            remedy = reason.remedy
             raise click.ClickException(
-                f"{mask_url(session.settings.redis_url)} cannot be used: {reason}. "
+                f"{mask_url(session.settings.redis_url)} cannot be used: {reason.what.rstrip('.')}. "
                 f"{remedy[0].upper()}{remedy[1:]}; vwo-celery doctor tells more"
             ) from exc
         except VwoCeleryError as exc:

@@ -24,6 +24,7 @@ from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
 from vwo_celery.connections.pools import SharedPool
 from vwo_celery.connections.retries import Retries, never
 from vwo_celery.connections.sentinels import SentinelPool, Sentinels
+from vwo_celery.connections.troubles import note_user
 from vwo_celery.errors import SettingsError
 from vwo_celery.forks import PerProcess
 from vwo_celery.settings.redis_url import RedisUrl
@@ -136,6 +137,7 @@ class Client(redis.Redis):
         try:
             return super().execute_command(*words, **options)  # type: ignore[no-untyped-call]
         except RedisError as exc:
+            note_user(exc, str(self.connection_pool.connection_kwargs.get("username") or "default"))
             if is_demoted(exc):  # the idle connections lead to the same server
                 self.connection_pool.disconnect(inuse_connections=False)
             raise

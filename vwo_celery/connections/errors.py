@@ -1,9 +1,9 @@
 """The Redis client's exceptions: their groups, and their way into ours without secrets.
 
-Beneath the clients; no state, nothing to lose. An exception of redis-py may quote the whole
-command that failed, with an event or an SDK key in it; that part is cut out. An exception that
-redis-py does not document, such as an AttributeError, counts as a command that failed: whether it
-ran is not known.
+Beneath the clients, on top of `troubles`, which says what each means; no state, nothing to lose. An
+exception of redis-py may quote the whole command that failed, with an event or an SDK key in it;
+that part is cut out. An exception that redis-py does not document, such as an AttributeError, counts
+as a command that failed: whether it ran is not known.
 """
 
 from __future__ import annotations
@@ -24,8 +24,13 @@ from redis.exceptions import (
     ResponseError,
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.sentinel import MasterNotFoundError
 
+from vwo_celery.connections.troubles import (
+    DENIED_IN_SCRIPT,
+    MasterUnknown,
+    trouble_of,
+    who_may_not,
+)
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.logs import seldom
 from vwo_celery.text.lines import Indented
@@ -48,10 +53,6 @@ def without_command(exc: BaseException) -> str:
     return str(exc)
 
 
-#: Words of Redis 6.2 and 7.0, and of later ones, for a command or key that a script's user may not use.
-DENIED_IN_SCRIPT: Final = ("The user executing the script can't", "ACL failure in script")
-#: Words in the error for any other command, key or channel that a user may not use.
-_DENIED: Final = "has no permissions"  # also in the answer to EXEC
 #: Words of error replies about the state of the whole server; a script passes them on.
 _STATES_OF_REDIS = (
     "OOM", "READONLY", "LOADING", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
@@ -80,15 +81,6 @@ def is_wrong_type(exc: BaseException) -> bool:
 REDIS_ERRORS = (RedisError, RedisClusterException)
 
 
-class MasterUnknown(MasterNotFoundError):
-    """The Sentinels name no master, or are about to name another."""
-
-
-def is_denied(exc: BaseException | str) -> bool:
-    """Whether Redis works and its user may not do what was tried; *exc* may be an error's text."""
-    return any(words in str(exc) for words in (_DENIED, "NOPERM", *DENIED_IN_SCRIPT))
-
-
 def is_without_master(exc: BaseException) -> bool:
     """Whether *exc* comes from Sentinels that know no master at the moment."""
     return isinstance(exc.__cause__ if isinstance(exc, QueueUnavailable) else exc, MasterUnknown)
@@ -100,14 +92,15 @@ def is_foreseen(exc: BaseException | None) -> bool:
 
 
 def describe(exc: Exception) -> str:
-    """The error's type and text, for a log line."""
+    """The trouble in words, with the error's type and text, for a log line."""
     if not is_foreseen(exc):
         return f"the Redis client raised {type(exc).__name__}"
     if isinstance(exc, MasterUnknown):
         return str(exc)
-    if type(exc) in (RedisConnectionError, RedisTimeoutError):  # subclasses stand for answers
-        return f"the connection to Redis failed with {type(exc).__name__}: {exc}"
-    return f"Redis answered {type(exc).__name__}: {exc}"
+    trouble, told = trouble_of(exc), f"{type(exc).__name__}: {exc}"
+    if trouble.word in ("lost", "other"):  # their words lead to the error's own
+        return f"{trouble.says} {'with ' if trouble.word == 'lost' else ''}{told}"
+    return f"{who_may_not(exc) if trouble.word == 'denied' else trouble.says} ({told})"
 
 
 def log_unforeseen(exc: Exception) -> None:

@@ -19,8 +19,8 @@ from redis.exceptions import RedisError
 from redis.sentinel import SentinelConnectionPool
 
 from vwo_celery.clocks import monotonic
-from vwo_celery.connections.errors import MasterUnknown
 from vwo_celery.connections.pools import SharedPool, let_reenter
+from vwo_celery.connections.troubles import MasterUnknown
 from vwo_celery.text.amounts import span
 
 Address = tuple[str, int]

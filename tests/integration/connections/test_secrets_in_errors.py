@@ -136,7 +136,8 @@ def test_an_error_does_not_say_that_redis_answered_where_it_did_not(kind: type[E
     with pytest.raises(QueueUnavailable) as answered, unavailable("a test"):
         raise AuthenticationError("wrong password")
 
-    assert (
-        str(away.value) == f"a test: the connection to Redis failed with {kind.__name__}: refused"
+    assert "answered" not in str(away.value)
+    assert f"{kind.__name__}: refused" in str(away.value)
+    assert str(answered.value) == (
+        "a test: Redis does not accept the user or the password (AuthenticationError: wrong password)"
     )
-    assert str(answered.value) == "a test: Redis answered AuthenticationError: wrong password"

@@ -1,28 +1,32 @@
 """The doctor: finds everything that commonly keeps events from leaving, each with its remedy.
 
 Beside an event's way; delivery never imports it. `kinds` is the table of all troubles, with their
-ids; a `finding` is one of them, found. Each other file holds the checks of one thing, which are pure
-decisions on facts: `spool` (this host's), `servers` (Redis itself), `sentinel`, `permissions` (of
-its user), `workers` (listeners and beat), `queues` with `registrations`, `holds`, `losses`, `outside` and
-their `wording`, and `broker` (Celery's). The doctor changes nothing: nothing to lose. A fault is a
-finding, never an exception, so one fault hides no other.
+ids; a `finding` is one of them, found; `limits` ends checks that hang. Each other file holds the
+checks of one thing, which are pure decisions on facts: `spool` (this host's), `connection` and
+`servers` (Redis itself), `sentinel`, `permissions` (of its user), `workers` (listeners and beat),
+`queues` with `registrations`, `holds`, `losses`, `outside` and their `wording`, and `broker`
+(Celery's). The doctor changes nothing: nothing to lose. A fault is a finding, never an exception,
+so one fault hides no other; what only follows from a fault is told with it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from vwo_celery.connections.troubles import is_denied
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.doctor.broker import (
     BrokerFacts,
     broker_findings,
     misdirected_finding,
 )
+from vwo_celery.operating.doctor.connection import away_finding
 from vwo_celery.operating.doctor.finding import Finding, ok, problem
+from vwo_celery.operating.doctor.limits import Watch, in_time, unwatched
 from vwo_celery.operating.doctor.permissions import permission_finding
 from vwo_celery.operating.doctor.queues import Queues, look_at_queues, queue_findings
-from vwo_celery.operating.doctor.sentinel import remedy_of, sentinel_finding
+from vwo_celery.operating.doctor.sentinel import sentinel_finding
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.spool import spool_finding
 from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, listener_finding
@@ -40,10 +44,97 @@ _START_PART = "start that server, give each master a replica, and see its log"
 __all__ = ["BrokerFacts", "Finding", "examine"]
 
 
+def examine(
+    settings: Settings,
+    open_fleet: Callable[[], Fleet],
+    look_at_broker: Callable[[Settings], BrokerFacts],
+    watch: Watch = unwatched,
+) -> Iterator[Finding]:
+    """Run every check and yield each finding as soon as it is known.
+
+    Args:
+        settings: The command's own; workers may have been given others.
+        open_fleet: Opens the Redis that holds the queues.
+        look_at_broker: Collects the facts about Celery's broker; must not raise.
+        watch: Called while a check takes long.
+    """
+    yield ok(
+        "settings", f"in range; {mask_url(settings.redis_url)}, namespace {settings.namespace}"
+    )
+    yield from in_time("this host's spool", lambda: [spool_finding(settings)], watch)
+    redis = _Redis(settings, open_fleet)
+    yield from in_time("Redis", redis.findings, watch)
+
+    def broker() -> Iterable[Finding]:
+        return broker_findings(look_at_broker(settings), redis.listeners, away=redis.away)
+
+    yield from in_time("Celery's broker and workers", broker, watch)
+
+
+class _Redis:
+    """The checks of what stands in Redis.
+
+    Attributes:
+        listeners: Workers that listen; None if that is not known.
+        away: The error by which Redis cannot be used; None if it can.
+    """
+
+    def __init__(self, settings: Settings, open_fleet: Callable[[], Fleet]) -> None:
+        self.listeners: list[str] | None = None
+        self.away: QueueUnavailable | None = None
+        self._settings = settings
+        self._open_fleet = open_fleet
+        self._lacks_rights = False
+
+    def findings(self) -> Iterator[Finding]:
+        """All of them; a Redis that cannot be used is one, too."""
+        try:
+            fleet = self._open_fleet()
+            for finding in _servers(fleet):
+                self._lacks_rights |= finding.id == "VC301"
+                yield finding
+            yield from self._contents(fleet)
+        except QueueUnavailable as exc:
+            self.away = exc
+            if self._lacks_rights and is_denied(exc):
+                return  # what is missing is told already
+            yield away_finding(mask_url(self._settings.redis_url), exc, self._open_fleet)
+
+    def _contents(self, fleet: Fleet) -> Iterator[Finding]:
+        queues = look_at_queues(fleet)
+        if not fleet.hints.is_resting(fleet.keys.listeners):
+            self.listeners = fleet.listeners()
+            yield _listener(fleet, self.listeners, queues)
+        yield from _signs(fleet, self._settings, self.listeners)
+        explained = self.listeners == []
+        yield from queue_findings(fleet, self._settings, queues, explained=explained)
+
+
+def _servers(fleet: Fleet) -> Iterator[Finding]:
+    mastership = read_mastership(fleet.client)
+    if mastership is not None:
+        yield sentinel_finding(mastership)
+    parts = fleet.leave_parts_away()
+    for part in parts:
+        yield problem("VC208", describe_away(part, time.time()), _START_PART)
+    for facts in read_servers(fleet.client):
+        yield from server_findings(facts)
+    yield from _unless_away(parts, _permissions(fleet))
+
+
 def _permissions(fleet: Fleet) -> Iterator[Finding]:
     yield permission_finding(
         missing(fleet, worker_needs()), missing(fleet, producer_needs()).commands
     )
+
+
+def _unless_away(parts: Sequence[Part], findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The findings; of those that ask a part of a Cluster that is away, none."""
+    try:
+        yield from findings
+    except QueueUnavailable:
+        if not parts:
+            raise
 
 
 def _listener(fleet: Fleet, listeners: Sequence[str], queues: Queues) -> Finding:
@@ -64,51 +155,3 @@ def _signs(fleet: Fleet, settings: Settings, listeners: Sequence[str] | None) ->
         yield beat
     yield lanes_finding(wait_seconds(fleet.routes(), now))
     yield from misdirected_finding(*fleet.last_misdirected(), now)
-
-
-def _unless_away(parts: Sequence[Part], findings: Iterator[Finding]) -> Iterator[Finding]:
-    """The findings; of those that ask a part of a Cluster that is away, none."""
-    try:
-        yield from findings
-    except QueueUnavailable:
-        if not parts:
-            raise
-
-
-def examine(
-    settings: Settings,
-    open_fleet: Callable[[], Fleet],
-    look_at_broker: Callable[[Settings], BrokerFacts],
-) -> Iterator[Finding]:
-    """Run every check and yield each finding as soon as it is known.
-
-    Args:
-        settings: The command's own; workers may have been given others.
-        open_fleet: Opens the Redis that holds the queues.
-        look_at_broker: Collects the facts about Celery's broker; must not raise.
-    """
-    url = mask_url(settings.redis_url)
-    yield ok("settings", f"in range; {url}, namespace {settings.namespace}")
-    yield spool_finding(settings)
-    listeners: list[str] | None = None
-    try:
-        fleet = open_fleet()
-        mastership = read_mastership(fleet.client)
-        if mastership is not None:
-            yield sentinel_finding(mastership)
-        parts = fleet.leave_parts_away()
-        for part in parts:
-            yield problem("VC208", describe_away(part, time.time()), _START_PART)
-        for facts in read_servers(fleet.client):
-            yield from server_findings(facts)
-        yield from _unless_away(parts, _permissions(fleet))
-        queues = look_at_queues(fleet)
-        if not fleet.hints.is_resting(fleet.keys.listeners):
-            listeners = fleet.listeners()
-            yield _listener(fleet, listeners, queues)
-        yield from _signs(fleet, settings, listeners)
-        yield from queue_findings(fleet, settings, queues, explained=listeners == [])
-    except QueueUnavailable as exc:
-        remedy = "start it, or correct redis_url (VWO_CELERY_REDIS_URL, --redis-url)"
-        yield problem("VC209", f"{url} cannot be used: {exc}", remedy_of(exc, remedy))
-    yield from broker_findings(look_at_broker(settings), listeners)

@@ -9,13 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from vwo_celery.connections.errors import is_denied
+from vwo_celery.connections.troubles import TROUBLES, is_denied
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.operating.doctor.workers import START_WORKER
 from vwo_celery.text.amounts import count, span
 
 #: Longest time for which a misdirected message deserves a warning, in seconds.
 _RECENT_SECONDS = 3600.0
+#: Troubles whose remedy holds for brokers of any kind.
+_TOLD = ("name", "password", "timeout", "memory", "loading", "clients")
+_MEANWHILE = "; until then only the workers' listeners send, one batch at a time"
 
 
 class BrokerFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,10 +27,13 @@ class BrokerFacts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         url: The broker's URL, password masked.
         error: Why it could not be reached, "" if it was.
+        trouble: The kind of that trouble, see `connections.troubles`; "" for none.
+        has_queues: Whether it is the Redis that holds the queues.
+        blocked: Why it takes no messages, though it answers; "" if it does.
         cluster: Whether it is a Redis Cluster, which Celery cannot use.
         unchecked: Why it was not tried, "" if it was.
         gap: The check that TLS to it leaves out, and the remedy; both empty for none.
-        queue: The Celery queue that our tasks go to.
+        queue: The Celery queue that our tasks go to; "" if it is not known.
         workers: Names of the workers that answered.
         consumers: Those of them that consume that queue.
         strangers: Consumers that do not know our tasks and would throw them away.
@@ -37,6 +43,9 @@ class BrokerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     url: str
     error: str = ""
+    trouble: str = ""
+    has_queues: bool = False
+    blocked: str = ""
     cluster: bool = False
     unchecked: str = ""
     gap: tuple[str, str] = ("", "")
@@ -48,28 +57,30 @@ class BrokerFacts(msgspec.Struct, frozen=True, kw_only=True):
     refusing: tuple[str, ...] = ()
 
 
-def broker_findings(broker: BrokerFacts, listeners: Sequence[str] | None) -> Iterator[Finding]:
+def broker_findings(
+    broker: BrokerFacts, listeners: Sequence[str] | None, *, away: BaseException | None = None
+) -> Iterator[Finding]:
     """Judge the broker and, if it can be reached, its consumers.
 
     Args:
         broker: Facts about it.
         listeners: Workers that listen for wake-ups, and hence run; None if that cannot be read.
+        away: The error by which the Redis that holds the queues cannot be used; None if it can.
     """
     if broker.cluster:
         what = f"{broker.url} is a Redis Cluster, which Celery cannot use as broker"
         remedy = "set broker_url (VWO_CELERY_BROKER_URL) to a single Redis, Sentinel or RabbitMQ"
         yield problem("VC502", what, remedy)
     elif broker.error:
-        denied = is_denied(broker.error)
-        remedy = "start it, or correct broker_url (VWO_CELERY_BROKER_URL)"
-        if denied:
-            remedy = (
-                "give its user Celery's rights, which are others than ours, or name another user"
-            )
-        remedy += "; until then only the workers' listeners send, one batch at a time"
-        failed = "refuses what Celery does" if denied else "cannot be reached"
+        # One server that is away is one problem, and it is told already.
+        if away is None or not broker.has_queues:
+            yield _away(broker)
+    elif broker.blocked:
         yield problem(
-            "VC503" if denied else "VC501", f"{broker.url} {failed}: {broker.error}", remedy
+            "VC504",
+            f"{broker.url} answers and takes no messages: {broker.blocked}",
+            "see its alarms on memory and disk: rabbitmq-diagnostics alarms; free some of what it "
+            f"names, or raise the limit{_MEANWHILE}",
         )
     elif broker.unchecked:
         yield ok("broker", f"{broker.url} was not tried: {broker.unchecked}")
@@ -79,6 +90,23 @@ def broker_findings(broker: BrokerFacts, listeners: Sequence[str] | None) -> Ite
             yield warn("VC505", f"{broker.url} {broker.gap[0]}", broker.gap[1])
         yield from _consumers(broker, listeners)
         yield from _settings_of_consumers(broker)
+
+
+def _away(broker: BrokerFacts) -> Finding:
+    if broker.trouble == "denied" or is_denied(broker.error):
+        return problem(
+            "VC503",
+            f"{broker.url} refuses what Celery does: {broker.error}",
+            "give its user Celery's rights, which are others than ours, or name another user"
+            f"{_MEANWHILE}",
+        )
+    url = "broker_url (VWO_CELERY_BROKER_URL)"
+    remedy = f"start it, or correct {url}"
+    if broker.trouble in _TOLD:
+        remedy = TROUBLES[broker.trouble].remedy_for(url)
+    return problem(
+        "VC501", f"{broker.url} cannot be reached: {broker.error}", f"{remedy}{_MEANWHILE}"
+    )
 
 
 def _settings_of_consumers(broker: BrokerFacts) -> Iterator[Finding]:
@@ -121,7 +149,7 @@ def misdirected_finding(last_ms: int, namespace: str, now_ms: int) -> Iterator[F
 
 
 def _consumers(broker: BrokerFacts, listeners: Sequence[str] | None) -> Iterator[Finding]:
-    queue = f"Celery queue {broker.queue!r}"
+    queue = f"Celery queue {broker.queue!r}" if broker.queue else "the queue that a route names"
     if broker.strangers:
         what = (
             f"{', '.join(broker.strangers)} consumes {queue} without knowing our tasks, and throws "

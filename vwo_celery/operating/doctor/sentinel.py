@@ -1,11 +1,11 @@
-"""The doctor's check of a Sentinel group, and what to do about a Redis that cannot be used.
+"""The doctor's check of a Sentinel group: do its members answer, and do they know a master?
 
 Pure decisions on what the Sentinels say: nothing to lose.
 """
 
 from __future__ import annotations
 
-from vwo_celery.connections.errors import is_denied, is_without_master
+from vwo_celery.connections.troubles import TROUBLES
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.queue.looks.mastership import Mastership
 from vwo_celery.text.amounts import count, span
@@ -13,19 +13,7 @@ from vwo_celery.text.amounts import count, span
 #: Time for which a failover deserves a word.
 _RECENT_SECONDS = 86_400.0
 #: What to do while Sentinel knows no master.
-WAIT_FOR_SENTINEL = (
-    "wait some seconds, Redis need not be started: a replica takes over. If none does, ask a "
-    "Sentinel: SENTINEL CKQUORUM and SENTINEL REPLICAS with the service's name, and see its log"
-)
-#: What to do about a user who may not do what was tried.
-_GIVE_RIGHTS = "give its user the rights that it lacks, which are named under permissions of doctor"
-
-
-def remedy_of(exc: BaseException, otherwise: str) -> str:
-    """What to do about a Redis that cannot be used: wait for Sentinel, give rights, or *otherwise*."""
-    if is_denied(exc):
-        return _GIVE_RIGHTS
-    return WAIT_FOR_SENTINEL if is_without_master(exc) else otherwise
+_WAIT_FOR_SENTINEL = TROUBLES["master"].remedy
 
 
 def describe_master(facts: Mastership) -> str:
@@ -48,7 +36,7 @@ def sentinel_finding(facts: Mastership) -> Finding:
     if not facts.master:
         return problem("VC221", what, "start them, or correct the hosts and ports in redis_url")
     if facts.electing or facts.down_seconds is not None:
-        return problem("VC222", what, WAIT_FOR_SENTINEL)
+        return problem("VC222", what, _WAIT_FOR_SENTINEL)
     others = facts.sentinels - facts.silent - facts.agreeing
     if others:
         what += f"; {count(others, 'Sentinel names', 'Sentinels name')} another"

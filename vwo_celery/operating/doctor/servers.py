@@ -19,6 +19,13 @@ _MUCH_MEMORY, _TOO_MUCH_MEMORY = 0.8, 0.95
 
 def server_findings(facts: ServerFacts) -> Iterator[Finding]:
     """Judge one server."""
+    if facts.info_refused:
+        yield ok(
+            "redis",
+            f"{facts.label} answers; this user may not run INFO, so its version, role, eviction, "
+            "persistence and memory are not judged",
+        )
+        return
     yield _server(facts)
     yield _eviction(facts)
     yield _persistence(facts)

@@ -17,7 +17,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import ClusterClient
-from vwo_celery.connections.errors import is_denied
+from vwo_celery.connections.troubles import is_denied
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.scripts import names, script
@@ -34,9 +34,12 @@ PRODUCER_COMMANDS: Final = (
 )  # fmt: skip
 #: Commands that only workers and operators send themselves.
 WORKER_COMMANDS: Final = (
-    "BRPOP", "HINCRBY", "HLEN", "HSCAN", "INFO", "LRANGE", "PUBLISH", "SMEMBERS", "SREM", "XADD",
-    "XRANGE", "ZADD", "ZCOUNT", "ZREM", "ZREMRANGEBYSCORE",
+    "BRPOP", "HINCRBY", "HLEN", "HSCAN", "INFO", "LRANGE", "PUBLISH", "SMEMBERS", "SREM", "TYPE",
+    "XADD", "XRANGE", "ZADD", "ZCOUNT", "ZREM", "ZREMRANGEBYSCORE",
 )  # fmt: skip
+#: Commands without which all works: what they tell is then not known. So managed servers, and
+#: users without `@dangerous`, may deny them.
+OPTIONAL_COMMANDS: Final = ("INFO", "TYPE")
 #: A try of each command, which changes nothing but the scratch keys K and O; C is a channel.
 _TRIES: Final = {
     "BRPOP": "BRPOP K 0.01", "COPY": "COPY K O", "DEL": "DEL K", "EVAL": "EVAL return 0",
@@ -48,7 +51,7 @@ _TRIES: Final = {
     "LPUSH": "LPUSH K v", "LRANGE": "LRANGE K 0 0", "LTRIM": "LTRIM K 0 0",
     "PEXPIRE": "PEXPIRE K 1", "PING": "PING", "PUBLISH": "PUBLISH C v", "RENAME": "RENAME K K",
     "RPOP": "RPOP K", "RPUSH": "RPUSH K v", "SADD": "SADD K v", "SCRIPT LOAD": "SCRIPT LOAD return",
-    "SET": "SET K v XX", "SMEMBERS": "SMEMBERS K", "SREM": "SREM K v", "TIME": "TIME",
+    "SET": "SET K v XX", "SMEMBERS": "SMEMBERS K", "SREM": "SREM K v", "TIME": "TIME", "TYPE": "TYPE K",
     "UNLINK": "UNLINK K O", "WAIT": "WAIT 0 1", "XADD": "XADD K NOMKSTREAM * f v",
     "XRANGE": "XRANGE K - +", "ZADD": "ZADD K XX 0 v", "ZCARD": "ZCARD K",
     "ZCOUNT": "ZCOUNT K 0 0", "ZMSCORE": "ZMSCORE K v", "ZRANGE": "ZRANGE K 0 0",
@@ -137,10 +140,11 @@ class _Trial:
         self._keys = self._channels = False
 
     def run(self, commands: Collection[str]) -> Missing:
-        for command in set(commands).difference(_TRANSACTION, _SUBSCRIPTION):
+        needed = set(commands).difference(OPTIONAL_COMMANDS)
+        for command in needed.difference(_TRANSACTION, _SUBSCRIPTION):
             self._try({command}, self._client.execute_command, *self._try_of(command))
         if "EVAL" not in self._denied:
-            for command in _commands_of(names()) & set(commands):
+            for command in _commands_of(names()) & needed:
                 self._try({command}, self._in_script, *self._try_of(command))
         self._transact()
         self._listen()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import ClusterClient
@@ -35,6 +35,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
         snapshot_ok: Whether the last snapshot succeeded.
         unsaved_changes: Number of changes since the last snapshot.
         config_refused: Whether it refused CONFIG.
+        info_refused: Whether it refused INFO to this user, so that nothing else is known of it.
     """
 
     name: str
@@ -53,11 +54,12 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_ok: bool
     unsaved_changes: int
     config_refused: bool
+    info_refused: bool = False
 
     @property
     def label(self) -> str:
         """Product, version and, where there are several servers, address."""
-        version = ".".join(map(str, self.version))
+        version = ".".join(map(str, self.version)) or "of a version that is not told"
         return f"{self.product} {version}" + (f" at {self.name}" if self.name else "")
 
 
@@ -69,11 +71,11 @@ def read_servers(client: Any) -> list[ServerFacts]:
     """
     with unavailable("INFO"):
         if not isinstance(client, ClusterClient):
-            return [_facts("", client.info(), _config(client))]
+            return [_read("", client)]
         facts, failure = [], None
         for name, node in client.masters():
             try:
-                facts.append(_facts(name, node.info(), _config(node)))
+                facts.append(_read(name, node))
             except RedisError as exc:
                 failure = exc
         if failure is not None and not facts:
@@ -81,13 +83,25 @@ def read_servers(client: Any) -> list[ServerFacts]:
         return facts
 
 
+def _read(name: str, client: Any) -> ServerFacts:
+    try:
+        info = client.info()
+    except NoPermissionError:
+        client.ping()
+        return msgspec.structs.replace(_facts(name, {}, None), version=(), info_refused=True)
+    return _facts(name, info, _config(client))
+
+
 def is_cluster(client: Any) -> bool:
-    """Whether the server behind *client* is part of a Redis Cluster.
+    """Whether the server behind *client* is part of a Redis Cluster; False if its user may not ask.
 
     Raises:
         redis.exceptions.RedisError: As redis-py raises it.
     """
-    return bool(client.info("cluster").get("cluster_enabled"))
+    try:
+        return bool(client.info("cluster").get("cluster_enabled"))
+    except NoPermissionError:
+        return False
 
 
 def _config(client: Any) -> dict[str, str] | None:

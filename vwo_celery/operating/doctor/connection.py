@@ -1,0 +1,95 @@
+"""The doctor's finding about a Redis that cannot be used: each kind of trouble has its own.
+
+Also the reason in every command's error line. Where Redis answers, it is asked for what its error
+leaves out: the rights that the user lacks, the key of a wrong type. Nothing to lose.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from vwo_celery.connections.troubles import remedy_of, trouble_of
+from vwo_celery.errors import VwoCeleryError
+from vwo_celery.operating.doctor.finding import Finding, problem
+from vwo_celery.operating.doctor.wording import names
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.permissions import missing, worker_needs
+from vwo_celery.queue.looks.types import WrongType, wrong_types
+
+#: The finding of each kind of trouble, by its word.
+KINDS_OF_TROUBLES: Final = {
+    "refused": "VC201",
+    "name": "VC202",
+    "timeout": "VC203",
+    "tls": "VC204",
+    "password": "VC205",
+    "loading": "VC206",
+    "clients": "VC207",
+    "cluster": "VC208",
+    "lost": "VC209",
+    "url": "VC209",
+    "other": "VC209",
+    "replica": "VC210",
+    "memory": "VC211",
+    "type": "VC212",
+    "busy": "VC213",
+    "disk": "VC214",
+    "replicas": "VC215",
+    "master": "VC222",
+    "denied": "VC301",
+}
+#: The setting with the address, and the option of a command that comes before it.
+ADDRESS: Final = "redis_url (VWO_CELERY_REDIS_URL, --redis-url)"
+
+
+class Reason(NamedTuple):
+    """Why Redis cannot be used, and what to do."""
+
+    what: str
+    remedy: str
+
+
+def reason_of(exc: BaseException, open_fleet: Callable[[], Fleet]) -> Reason:
+    """Say why Redis cannot be used; where it answers, ask it for what its error leaves out.
+
+    Args:
+        exc: The error.
+        open_fleet: Opens the queues, to see which rights the user lacks, or which key is wrong.
+    """
+    word, remedy = trouble_of(exc).word, remedy_of(exc, ADDRESS)
+    with suppress(VwoCeleryError):
+        if word == "denied" and (lacking := missing(open_fleet(), worker_needs())):
+            return Reason(f"{exc}; {lacking}", f"as an administrator of Redis: {lacking.remedy}")
+        if word == "type" and (wrong := wrong_types(open_fleet())):
+            named = names(map(str, wrong))
+            return Reason(f"{exc}: {named}", remedy_of_types(wrong))
+    return Reason(str(exc), remedy)
+
+
+def remedy_of_types(wrong: Sequence[WrongType]) -> str:
+    """What to do about keys of a wrong type."""
+    key = shlex.quote(wrong[0].key)
+    return (
+        "somebody wrote it, and nothing of ours is in it: keep it under another name, with "
+        f"redis-cli RENAME {key} {shlex.quote('aside:' + wrong[0].key)}, and find out who did"
+    )
+
+
+def away_finding(
+    url: str, exc: BaseException, open_fleet: Callable[[], Fleet], spooled: str = ""
+) -> Finding:
+    """Say why Redis cannot be used, and what to do about that.
+
+    Args:
+        url: Its URL, masked.
+        exc: The error.
+        open_fleet: See `reason_of`.
+        spooled: Words for the events of this host that wait for it, "" for none.
+    """
+    reason = reason_of(exc, open_fleet)
+    waits = f"; {spooled}" if spooled else ""
+    kind = KINDS_OF_TROUBLES[trouble_of(exc).word]
+    return problem(kind, f"{url} cannot be used: {reason.what}{waits}", reason.remedy)
