@@ -72,8 +72,9 @@ def broker_findings(
         remedy = "set broker_url (VWO_CELERY_BROKER_URL) to a single Redis, Sentinel or RabbitMQ"
         yield problem("VC502", what, remedy)
     elif broker.error:
-        # One server that is away is one problem, and it is told already.
-        if away is None or not broker.has_queues:
+        # One server that is away is one problem, and it is told already; rights are Celery's own.
+        is_told = away is not None and broker.has_queues
+        if not is_told or is_denied(broker.error):
             yield _away(broker)
     elif broker.blocked:
         yield problem(
