@@ -98,19 +98,25 @@ def sample_if_due(fleet: Fleet, keeping: Keeping) -> None:
     if fleet.memory.sampled_ms == minute_ms:
         return
     fleet.memory.sampled_ms = minute_ms
-    if _attempt(fleet, partial(_last_sampled_ms, fleet), 0) == minute_ms:
+    if _attempt(fleet, partial(last_sampled_ms, fleet), 0) == minute_ms:
         return
     names = fleet.on_living_parts(fleet.watched_names())
     full = keeping == "full" and len(names) <= MOST_IN_FULL
-    sample(fleet, [fleet.shard(*split_shard_name(name)) for name in names], full=full)
-    _attempt(fleet, partial(_note_sampled, fleet, minute_ms), None)
+    refused = sample(fleet, [fleet.shard(*split_shard_name(name)) for name in names], full=full)
+    if not names or refused < len(names):
+        _attempt(fleet, partial(_note_sampled, fleet, minute_ms), None)
 
 
 def _attempt(fleet: Fleet, act: Callable[[], Answer], otherwise: Answer) -> Answer:
     return fleet.hints.attempt(fleet.keys.pulse, "the note of the last samples", act, otherwise)
 
 
-def _last_sampled_ms(fleet: Fleet) -> int:
+def last_sampled_ms(fleet: Fleet) -> int:
+    """Unix ms of the last minute of which the watched shards were sampled; 0 for never.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
     with unavailable("look-up of the last samples"):
         return number(fleet.client.hget(fleet.keys.pulse, _SAMPLED))
 
@@ -120,8 +126,11 @@ def _note_sampled(fleet: Fleet, minute_ms: int) -> None:
         fleet.client.hset(fleet.keys.pulse, _SAMPLED, minute_ms)
 
 
-def sample(fleet: Fleet, shards: Sequence[Shard], *, full: bool = True) -> None:
+def sample(fleet: Fleet, shards: Sequence[Shard], *, full: bool = True) -> int:
     """Write a sample of each shard, with *full* the coarser ones as well.
+
+    Returns:
+        The number of shards of which Redis refused it.
 
     Raises:
         QueueUnavailable: Redis did not answer.
@@ -131,11 +140,14 @@ def sample(fleet: Fleet, shards: Sequence[Shard], *, full: bool = True) -> None:
     calls = [
         Call([*_sources(s), *(getattr(s.keys, p.key) for p in periods)], numbers) for s in shards
     ]
+    refused = 0
     with unavailable("samples of the counters"):
         answers = run_all(fleet.client, script("sample"), calls)
         for shard, answer in zip(shards, answers, strict=True):
             if isinstance(answer, Exception):
+                refused += 1
                 fleet.hints.warn(_SAMPLED, f"samples of {shard.keys.name} and maybe others", answer)
+    return refused
 
 
 def _sources(shard: Shard) -> tuple[str, str, str]:

@@ -14,6 +14,7 @@ from tools.command_line import run_command
 from tools.queue_states import Queues
 from tools.redis_commands import commands_sent
 from vwo_celery import Queue
+from vwo_celery.operating.doctor.history import history_finding
 from vwo_celery.queue import histories
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.histories import PERIODS, read_samples, sample_if_due
@@ -146,3 +147,32 @@ def test_plan_recommends_fewer_requests(queues: Queues) -> None:
     assert (found["current"]["events_per_request"], found["current"]["limit"]) == (10, "events")
     assert found["current"]["requests_an_hour"] == pytest.approx(3_600, rel=0.01)
     assert found["recommended"] in found["choices"]
+
+
+def test_a_gap_in_the_history_is_told(queues: Queues, clock: Clock) -> None:
+    """Where sweeps go on and Redis refuses samples, the doctor says since when."""
+    queue = queues.add()
+    queues.fill(queue, 1)
+    sample_if_due(queues.fleet, "full")
+    sampled = clock.ms
+    for period in PERIODS:
+        queues.client.delete(getattr(queues.shard(queue).keys, period.key))
+        queues.client.set(getattr(queues.shard(queue).keys, period.key), "in the way")
+
+    told = []
+    for _ in range(6):
+        clock.move(MINUTE_MS)
+        sample_if_due(queues.fleet, "full")
+        told.append(judge(queues, {"listener": clock.ms}))
+
+    assert histories.last_sampled_ms(queues.fleet) == sampled
+    assert [state for state, _ in told] == ["ok"] * 4 + ["warn"] * 2
+    assert told[-1][1].startswith("no worker has sampled the counters since ")
+    assert judge(queues, {}) is None  # that nobody sweeps is told elsewhere
+
+
+def judge(queues: Queues, sweeps: dict[str, int]) -> tuple[str, str] | None:
+    """State and text of the doctor's finding."""
+    fleet = queues.fleet
+    found = list(history_finding(histories.last_sampled_ms(fleet), sweeps, fleet.now_ms()))
+    return (found[0].state, found[0].what) if found else None

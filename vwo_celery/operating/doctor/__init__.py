@@ -4,9 +4,10 @@ Beside an event's way; delivery never imports it. `kinds` is the table of all tr
 ids; a `finding` is one of them, found; `limits` ends checks that hang. Each other file holds the
 checks of one thing, which are pure decisions on facts: `spool` (this host's), `connection` and
 `servers` (Redis itself), `sentinel`, `permissions` (of its user), `workers` (listeners and beat),
-`queues` with `registrations`, `holds`, `losses`, `outside` and their `wording`, and `broker`
-(Celery's). The doctor changes nothing: nothing to lose. A fault is a finding, never an exception,
-so one fault hides no other; what only follows from a fault is told with it.
+`queues` with `registrations`, `holds`, `losses`, `outside` and their `wording`, `history` (samples
+of their counters), and `broker` (Celery's). The doctor changes nothing: nothing to lose. A fault is
+a finding, never an exception, so one fault hides no other; what only follows from a fault is told
+with it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from vwo_celery.operating.doctor.broker import (
 )
 from vwo_celery.operating.doctor.connection import away_finding
 from vwo_celery.operating.doctor.finding import Finding, ok, problem
+from vwo_celery.operating.doctor.history import history_finding
 from vwo_celery.operating.doctor.limits import Watch, in_time, unwatched
 from vwo_celery.operating.doctor.permissions import permission_finding
 from vwo_celery.operating.doctor.queues import Queues, look_at_queues, queue_findings
@@ -31,6 +33,7 @@ from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.spool import spool_finding
 from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, listener_finding
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.histories import last_sampled_ms
 from vwo_celery.queue.looks.mastership import read_mastership
 from vwo_celery.queue.looks.permissions import missing, producer_needs, worker_needs
 from vwo_celery.queue.looks.servers import read_servers
@@ -155,3 +158,4 @@ def _signs(fleet: Fleet, settings: Settings, listeners: Sequence[str] | None) ->
         yield beat
     yield lanes_finding(wait_seconds(fleet.routes(), now))
     yield from misdirected_finding(*fleet.last_misdirected(), now)
+    yield from history_finding(last_sampled_ms(fleet), fleet.last_sweeps_ms(), now)

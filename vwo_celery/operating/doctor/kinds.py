@@ -83,6 +83,7 @@ KINDS: Final[dict[str, Kind]] = {
     "VC405": Kind("misdirected", "Fleets get each other's messages", quiet=_CONSEQUENCE),
     "VC406": Kind("declined", "Every worker declines a queue", alert="EventsLate"),
     "VC407": Kind("declined", "Some workers decline a queue", alert="WorkersDiffer"),
+    "VC408": Kind("history", "The history has a gap", quiet="no event is late or lost by it"),
     "VC501": Kind("broker", "Celery's broker cannot be reached", quiet=_CONSEQUENCE),
     "VC502": Kind("broker", "Celery's broker is a Redis Cluster", quiet=_AT_DEPLOY),
     "VC503": Kind("broker", "The broker's user lacks rights", quiet=_AT_DEPLOY),
