@@ -2,9 +2,10 @@
 
 Beside an event's way; translates words into calls of the inspector, the operations and the doctor.
 Files, in reading order: `session` (what all commands share: options, settings, errors as one line),
-`brakes` (Ctrl-C), `output` (tables), `lines` (single lines), `documents` (what `--json` prints);
-then one for each command: `status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`,
-`flush`, `pause` (and `resume`), `dead`, `spool`.
+`brakes` (Ctrl-C), `output` (tables), `lines` (single lines), `documents` (what `--json` prints),
+`events` (as they are shown), `completing` (names of queues in a shell); then one for each command:
+`status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`, `peek`, `tail`, `flush`, `pause`
+(and `resume`), `dead`, `spool`, `acl`, `completion`.
 
 Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """
@@ -21,6 +22,8 @@ from vwo_celery.cli.session import Operator, common_options, json_option
 
 #: Place of each command, which is imported only when asked for: that keeps `health` quick.
 _COMMANDS = {
+    "acl": "vwo_celery.cli.acl:acl",
+    "completion": "vwo_celery.cli.completion:completion",
     "dead": "vwo_celery.cli.dead:dead",
     "demo": "vwo_celery.demo.command:demo",
     "doctor": "vwo_celery.cli.doctor:examine",
@@ -30,10 +33,12 @@ _COMMANDS = {
     "ledger": "vwo_celery.cli.ledger:ledger",
     "pause": "vwo_celery.cli.pause:pause",
     "plan": "vwo_celery.cli.plan:plan",
+    "peek": "vwo_celery.cli.peek:peek",
     "queues": "vwo_celery.cli.queues:queues",
     "resume": "vwo_celery.cli.pause:resume",
     "spool": "vwo_celery.cli.spool:spool",
     "status": "vwo_celery.cli.status:status",
+    "tail": "vwo_celery.cli.tail:tail",
 }
 
 

@@ -1,4 +1,4 @@
-"""JSON documents, which `--json` prints."""
+"""JSON documents, which `--json` prints, and other text for programs."""
 
 from __future__ import annotations
 
@@ -14,3 +14,13 @@ def print_json(document: Any) -> None:
     """Print one JSON document, in which a terminal finds nothing to obey."""
     text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
     click.echo(json_for_terminals(text))
+
+
+def print_json_line(document: Any) -> None:
+    """Print one JSON document on one line, as of a stream of them."""
+    click.echo(json_for_terminals(msgspec.json.encode(document).decode()))
+
+
+def print_script(text: str) -> None:
+    """Print a script of ours for another program."""
+    click.echo(text)

@@ -188,6 +188,13 @@ class Operator(click.Group):
         return answer
 
 
+def _complete_queue(context: click.Context, parameter: click.Parameter, text: str) -> Any:
+    from vwo_celery.cli.completing import complete_queue
+
+    return complete_queue(context, parameter, text)
+
+
 queue_option = click.option(
-    "--queue", "queues", multiple=True, metavar="QUEUE", help="Only this queue; may be repeated."
-)
+    "--queue", "queues", multiple=True, metavar="QUEUE", shell_complete=_complete_queue,
+    help="Only this queue; may be repeated.",
+)  # fmt: skip

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from vwo_celery import signals
 from vwo_celery.delivering.attempts import Announcement
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import CallbackRefused
 from vwo_celery.logs import log
 from vwo_celery.queue.registration import Registration
-from vwo_celery.queue.work.results import result_text
+from vwo_celery.queue.work.results import Settled, result_text
+from vwo_celery.sending.outcomes import answer_of
 from vwo_celery.settings.callbacks import find_callback
 from vwo_celery.signals import BatchReport
+
+#: Word for each announcement, for those who follow outcomes.
+_OUTCOMES = {
+    signals.batch_delivered: "delivered",
+    signals.batch_released: "released",
+    signals.batch_split: "split",
+    signals.batch_dead_lettered: "dead_lettered",
+    signals.destination_paused: "paused",
+}
 
 
 def announce(
@@ -37,7 +48,15 @@ def announce(
     if failures:
         worker.fleet.count_receiver_errors(report.queue, failures)
     if wanted and answered:
-        worker.fleet.publish_result(report.queue, result_text(report.error, report.raw_events))
+        text = result_text(report.error, report.raw_events, _settled(announcement))
+        worker.fleet.publish_result(report.queue, text)
+
+
+def _settled(announcement: Announcement) -> Settled:
+    report, signal = announcement
+    answer = str(report.status) if report.status else answer_of(report.error or "")
+    outcome = _OUTCOMES.get(signal, "")
+    return Settled(batch=report.batch, attempt=report.attempt, outcome=outcome, answer=answer)
 
 
 def _send_signal(signal: Any, report: BatchReport) -> int:

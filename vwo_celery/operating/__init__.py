@@ -4,9 +4,9 @@ Files, in reading order: `inspector` (the contents of each queue), `outside` (ev
 `stops` (why nothing is sent),
 `health` (do events leave in time?), `stalls` (do workers run tasks?), `doctor/` (faults and
 remedies), `filters` (which batches are meant), `payloads` (a filter's words on events), `batches`
-(one by one), `finding` (those that a filter picks), `audit` (who changed what), `operations/`
-(changes), `history` (what came and left earlier), `planning` (what other batch sizes would have
-meant).
+(one by one), `finding` (those that a filter picks), `peeking` (the next events of a queue),
+`following` (outcomes as they happen), `audit` (who changed what), `operations/` (changes), `history`
+(what came and left earlier), `planning` (what other batch sizes would have meant).
 
 Looking changes nothing; each operation is one script a batch or queue, and may be repeated.
 """

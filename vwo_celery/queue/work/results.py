@@ -26,20 +26,41 @@ INTEREST_SECONDS = 10.0
 _POLL_SECONDS = 1.0
 
 
+class Settled(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An attempt at a batch, as an operator follows it.
+
+    Attributes:
+        batch: The batch's id.
+        attempt: Number of the attempt, from 1.
+        outcome: "delivered", "released", "split", "dead_lettered" or "paused".
+        answer: VWO's status, or a word of `outcomes.Failure`; "" if the batch was not sent.
+    """
+
+    batch: str = ""
+    attempt: int = 0
+    outcome: str = ""
+    answer: str = ""
+
+
 class _Result(msgspec.Struct, array_like=True):
     error: str | None
     events: list[msgspec.Raw]
+    settled: Settled = Settled()
 
 
-def result_text(error: str | None, raw_events: Sequence[bytes]) -> bytes:
-    """Encode an outcome for publishing: a JSON array of the error and the events.
+def result_text(
+    error: str | None, raw_events: Sequence[bytes], settled: Settled | None = None
+) -> bytes:
+    """Encode an outcome for publishing: a JSON array of the error, the events and the attempt.
 
     Bytes that another program pushed and that are no JSON object become a string, as in `decode`.
+    Releases before 0.2.0 publish the first two, and leave the third unread.
     """
     parts = [bytes(event) for event in raw_events]
     for index, _ in unsendable(parts):
         parts[index] = msgspec.json.encode(parts[index].decode("utf-8", "replace"))
-    return b"[%b,[%b]]" % (msgspec.json.encode(error), b",".join(parts))
+    told = msgspec.json.encode(settled or Settled())
+    return b"[%b,[%b],%b]" % (msgspec.json.encode(error), b",".join(parts), told)
 
 
 def listen(
@@ -102,6 +123,25 @@ def _read(text: bytes) -> tuple[str | None, list[Any]] | None:
         return result.error, [decode(bytes(event)) for event in result.events]
     with suppress(ValueError, RecursionError):  # a lone surrogate in one event, maybe
         match json.loads(text):
-            case [str() | None as error, [*events]]:
+            case [str() | None as error, [*events], *_]:
                 return error, events
     return None
+
+
+def outline(text: bytes) -> tuple[str | None, int, Settled] | None:
+    """Read the error, the number of events and the attempt of an outcome; None if it is none."""
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        result = msgspec.json.decode(text, type=_Result)
+        return result.error, len(result.events), result.settled
+    with suppress(ValueError, RecursionError):  # a lone surrogate in one event, maybe
+        match json.loads(text):
+            case [str() | None as error, [*events], *more]:
+                return error, len(events), _settled(more)
+    return None
+
+
+def _settled(more: list[Any]) -> Settled:
+    try:
+        return msgspec.convert(more[0], Settled)
+    except (IndexError, msgspec.ValidationError):
+        return Settled()
