@@ -26,6 +26,7 @@ LASTING_FAMILIES = (
     "shards",
     "pulse",
     "listeners",
+    "workers",
     "meta",
     "mark",
     "circuit",

@@ -74,7 +74,8 @@ tell(vwo_celery.health)
 tell(asyncio.run, over_asyncio())
 """
 COMMANDS = (
-    ("status",), ("queues", "--json"), ("ledger",), ("doctor",), ("dead", "list", "--events"),
+    ("status",), ("workers", "--json"), ("queues", "--json"), ("ledger",), ("doctor",),
+    ("dead", "list", "--events"),
     ("spool", "status"), ("flush", "--wait", "0.2"), ("pause", "--all"), ("resume", "--all"),
 )  # fmt: skip
 
@@ -187,6 +188,8 @@ def test_a_whole_installation_keeps_its_secrets(guarded: Guarded) -> None:
     commands = guarded.commands_so_far()
     messages = _task_messages(commands)
     with_key = _keys_that_hold(guarded.operator, KEY)
+    with_password = _keys_that_hold(guarded.operator, "hunter2")
+    assert guarded.operator.hlen(fleet_keys("vwo").workers) == 1
     _change_password(guarded, "another")
     guarded.ask_everything("the password is wrong", calls=1)
     guarded.worker.wait_for_log("invalid username-password pair")
@@ -200,6 +203,7 @@ def test_a_whole_installation_keeps_its_secrets(guarded: Guarded) -> None:
     said = guarded.everything()
     assert leaks(said) == []
     assert leaks({"task messages": "\n".join(messages)}) == []
+    assert with_password == set()
     assert with_key
     assert all(_may_hold_an_sdk_key(name) for name in with_key), with_key
     _check_that_something_was_said(said, messages)
@@ -219,7 +223,11 @@ def _keys_that_hold(redis: Any, text: str) -> set[str]:
         "string": redis.get,
         "list": lambda key: redis.lrange(key, 0, -1),
     }
-    read |= {"set": redis.smembers, "zset": lambda key: redis.zrange(key, 0, -1)}
+    read |= {
+        "stream": redis.xrange,
+        "set": redis.smembers,
+        "zset": lambda key: redis.zrange(key, 0, -1),
+    }
     values = {key: read[redis.type(key).decode()](key) for key in redis.scan_iter()}
     return {key.decode() for key, value in values.items() if text in repr(value)}
 

@@ -9,6 +9,7 @@ import redis as redis_py
 
 from tools.installation import Installation, event
 from tools.waiting import wait_until
+from vwo_celery.operating.workers import view_workers
 from vwo_celery.queue.fleet import Fleet
 
 #: Sweeps of the listener that a quiet run has, at least.
@@ -33,6 +34,8 @@ def test_a_quiet_fleet_logs_nothing_and_a_batch_one_document(
 ) -> None:
     """Sweeps that find nothing leave no line at INFO, of ours or of Celery's, in worker and beat.
 
+    The worker's card says what it is.
+
     As JSON every line is a document, a batch's has its facts, and Celery's line on the task, which has
     what Flower shows, says what it did.
     """
@@ -44,12 +47,18 @@ def test_a_quiet_fleet_logs_nothing_and_a_batch_one_document(
 
     wait_for_sweeps(Fleet(redis, "vwo"), QUIET_SWEEPS)
     quiet = len(documents(worker.log())), len(documents(beat.log()))
+    (view,) = view_workers(Fleet(redis, "vwo"))
     queue = installation.connect(events_per_request=2, request_time_interval=60)
     for name in ("a", "b"):
         queue.enqueue(event(name))
     worker.wait_for_log("succeeded in")
 
     assert quiet == started
+    assert view.card is not None
+    assert (view.card.pool, view.card.concurrency, view.card.busy) == ("prefork", 2, 0)
+    assert view.card.celery_queues == ("celery",)
+    assert view.card.rss_bytes > 0
+    assert view.card.settings["log_format"] == "json"
     lines = [each for each in documents(worker.log()) if each["logger"] == "vwo_celery.batches"]
     (line,) = lines
     assert (line["queue"], line["events"], line["outcome"]) == (queue.name, 2, "delivered")

@@ -3,7 +3,7 @@
 It needs no broker. In each turn it
 
 1. looks for events that an application of this host has left on the disk;
-2. notes in Redis that it is alive;
+2. notes in Redis that it is alive, with a card that says what this worker is and does;
 3. runs the sweep, if nobody has for a sweep's interval;
 4. looks for a stall, and delivers what is due while no worker runs tasks, or those that do decline it;
 5. waits in one blocking pop for a wake-up, and publishes a `deliver` task for it.
@@ -26,6 +26,7 @@ from celery import bootsteps
 from kombu.utils import functional
 
 from vwo_celery.celery.broker_tls import warn_of_gap
+from vwo_celery.celery.describing import Describing
 from vwo_celery.celery.names import worker_name
 from vwo_celery.celery.setup import is_set_up, settings_of
 from vwo_celery.celery.stopping import stopping
@@ -36,6 +37,7 @@ from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.logs import SeldomLog, log
 from vwo_celery.operating import stalls
 from vwo_celery.queue import histories
+from vwo_celery.queue.cards import forget_cards, write_card
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks import permissions
 from vwo_celery.queue.registration import Wakeup
@@ -80,7 +82,7 @@ class Listener(bootsteps.StartStopStep):
         _let_greenlets_run()
         warn_of_gap(parent.app)
         stopping.watch_signals()
-        self._loop = _Loop(parent.app)
+        self._loop = _Loop(parent)
         _end_without_permissions(self._loop.fleet)
         self._loop.start()
 
@@ -128,11 +130,13 @@ def _end_without_permissions(fleet: Fleet) -> None:
 class _Loop(threading.Thread):
     """The listener's thread; it serves until the worker stops."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, parent: Any) -> None:
         super().__init__(name="vwo-celery-listener", daemon=True)
+        app = parent.app
         self.settings = settings_of(app)
         self.fleet = open_fleet(app)
         self.listener = worker_name()
+        self._describing = Describing(parent, self.settings)
         self._fallback = fallback_of(self.settings)
         self._publisher = publisher_of(app, self.fleet)
         self._worker = new_worker(app, self.fleet, self._start)
@@ -177,9 +181,17 @@ class _Loop(threading.Thread):
 
     def _note_that_it_listens(self) -> None:
         now = monotonic()
-        if now >= self._note_due:
-            self.fleet.note_listener(self.listener)
-            self._note_due = now + _NOTE_SECONDS
+        if now < self._note_due:
+            return
+        describing, begins = self._describing, not self._describing.started_ms
+        if begins:
+            describing.started_ms = self.fleet.reader.now_ms()
+        # Whoever listens has a card: it is written before the note, and taken away after it.
+        write_card(self.fleet, self.listener, describing.card())
+        gone = self.fleet.note_listener(self.listener)
+        if begins or gone:
+            forget_cards(self.fleet)
+        self._note_due = now + _NOTE_SECONDS
 
     def _next_wakeup(self, wait_seconds: float) -> Wakeup | None:
         """Wait for a wake-up; while the part of a Cluster with them is away, wait for the next sweep."""
@@ -266,5 +278,6 @@ class _Loop(threading.Thread):
     def _say_goodbye(self) -> None:
         try:
             self.fleet.forget_listener(self.listener)
+            forget_cards(self.fleet, self.listener)
         except VwoCeleryError as exc:
             log.debug("the listener's note expires by itself: %s", exc)

@@ -4,8 +4,8 @@ Beside an event's way; translates words into calls of the inspector, the operati
 Files, in reading order: `session` (what all commands share: options, settings, errors as one line),
 `brakes` (Ctrl-C), `output` (tables), `lines` (single lines), `documents` (what `--json` prints),
 `events` (as they are shown), `completing` (names of queues in a shell); then one for each command:
-`status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`, `peek`, `tail`, `flush`, `pause`
-(and `resume`), `dead`, `spool`, `acl`, `completion`.
+`status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`, `peek`, `tail`, `workers`,
+`flush`, `pause` (and `resume`), `dead`, `spool`, `acl`, `completion`.
 
 Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """
@@ -39,6 +39,7 @@ _COMMANDS = {
     "spool": "vwo_celery.cli.spool:spool",
     "status": "vwo_celery.cli.status:status",
     "tail": "vwo_celery.cli.tail:tail",
+    "workers": "vwo_celery.cli.workers:workers",
 }
 
 

@@ -68,7 +68,7 @@ def silence_seconds(settings: Settings) -> float:
 def find_stall(
     fleet: Fleet, settings: Settings, signs_ms: Mapping[str, int], now_ms: int
 ) -> Stall | None:
-    """The present stall; None while tasks run, or while none is due.
+    """The present stall; None while tasks run, while none is due, or while workers have just begun.
 
     Args:
         fleet: The queues.
@@ -80,11 +80,13 @@ def find_stall(
         QueueUnavailable: Redis did not answer.
     """
     last = max(signs_ms.get("task", 0), signs_ms.get("beat", 0))
+    # A worker that finds a backlog at its start needs a moment to run its first task.
+    began = max(last, signs_ms.get("listening", 0))
     rescued = signs_ms.get("rescue", 0)
     silence_ms = as_ms(silence_seconds(settings))
-    if now_ms - last < silence_ms:
+    if now_ms - began < silence_ms:
         return None
-    replaced = rescued > last and now_ms - rescued < as_ms(_REMEMBERED_SECONDS)
+    replaced = rescued > began and now_ms - rescued < as_ms(_REMEMBERED_SECONDS)
     shards = _waiting(fleet, now_ms, silence_ms)
     if not shards and not replaced:
         return None

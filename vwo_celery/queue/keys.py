@@ -86,13 +86,17 @@ FLEET_FAMILIES = (
         "pulse",
         "hash",
         "Unix ms of the last sweep by beat and by a listener, of the last task, of the last time that "
-        "any worker listened, of the last batch that a listener sent itself, of the last minute that "
+        "any worker listened, of the time since which one always has, of the last "
+        "batch that a listener sent itself, of the last minute that "
         "was sampled, of the last misdirected "
         "message (and whose it was), and of beat's last message while it is unanswered (and for how "
         "long that counts); of each route the newest task message published, the newest started, and "
         "how long the last one waited",
     ),
     KeyFamily("listeners", "zset", "worker -> Unix ms at which it last listened"),
+    KeyFamily(
+        "workers", "hash", "worker -> its card, JSON: what it is, its settings, what it does"
+    ),
     KeyFamily(
         "declined_queues",
         "zset",
@@ -165,6 +169,7 @@ class FleetKeys(msgspec.Struct, frozen=True):
     wakeups: str
     pulse: str
     listeners: str
+    workers: str
     declined_queues: str
     audit: str
 

@@ -33,10 +33,13 @@ from vwo_celery.queue.shard import Shard
 Answer = TypeVar("Answer")
 #: Time after which a worker that has not listened counts as gone.
 LISTENER_TTL_SECONDS = 15.0
+#: Time without a note of any worker after which listening begins anew; each notes every five seconds.
+_GAP_SECONDS = 7.5
 #: Runners of the sweep: the task that beat sends, and a listener while beat is silent.
 SWEEPERS = ("beat", "listener")
-#: Signs of life: a sweep by each runner, a task of another kind, a batch sent by a listener.
-_SIGNS = (*SWEEPERS, "task", "rescue")
+#: Signs of life: a sweep by each runner, a task of another kind, a batch sent by a listener; and the
+#: begin of the time since which there is always a worker that listens.
+_SIGNS = (*SWEEPERS, "task", "rescue", "listening")
 #: Fields of the pulse: Unix ms of the last task message that came to the wrong fleet, and whose it was.
 _MISDIRECTED, _FROM = "misdirected", "misdirected_from"
 #: Field of the pulse: Unix ms at which a worker last noted that it listens.
@@ -247,7 +250,9 @@ class Signs:
         return {by: ms for by, ms in self.signs_ms().items() if by in SWEEPERS}
 
     def signs_ms(self) -> dict[str, int]:
-        """Unix ms of the last sweep by "beat" and by "listener", the last "task" and "rescue"."""
+        """Unix ms of the last sweep by "beat" and by "listener", the last "task" and "rescue", and of
+        the time since which a worker has been "listening".
+        """
         with unavailable("look-up of signs of life"):
             found = self.client.hmget(self.keys.pulse, _SIGNS)
         return {sign: number(ms) for sign, ms in zip(_SIGNS, found, strict=True) if ms is not None}
@@ -258,25 +263,28 @@ class Signs:
             return self.signs_ms()
         return self.hints.attempt(self.keys.pulse, "signs of life", self.signs_ms, None)
 
-    def note_listener(self, name: str) -> None:
-        """Note that this worker listens now; forget workers that have been silent for long."""
-        self.hints.attempt(
+    def note_listener(self, name: str) -> int:
+        """Note that this worker listens now; forget workers that have been silent for long: how many."""
+        return self.hints.attempt(
             self.keys.listeners,
             "the note of a listener",
             lambda: self.brief._note_listener(name),
-            None,
+            0,
         )
 
-    def _note_listener(self, name: str) -> None:
+    def _note_listener(self, name: str) -> int:
         now = self.now_ms()
         with unavailable("note of a listener"):
             pipe = self.client.pipeline(transaction=False)
+            pipe.zrange(self.keys.listeners, -1, -1, withscores=True)
             pipe.zadd(self.keys.listeners, {name: now})
             pipe.zremrangebyscore(self.keys.listeners, "-inf", now - as_ms(LISTENER_TTL_SECONDS))
-            pipe.execute()
-        self.hints.attempt(
-            self.keys.pulse, "a sign of life", lambda: self._write({_LISTENED: now}), None
-        )
+            latest, _, gone = pipe.execute()
+        notes = {_LISTENED: now}
+        if not latest or now - latest[0][1] > as_ms(_GAP_SECONDS):
+            notes["listening"] = now
+        self.hints.attempt(self.keys.pulse, "a sign of life", lambda: self._write(notes), None)
+        return int(gone)
 
     def forget_listener(self, name: str) -> None:
         """Forget this worker, as it shuts down."""
@@ -292,10 +300,14 @@ class Signs:
 
     def listeners(self) -> list[str]:
         """Names of the workers that listen now."""
+        return list(self.heard_ms())
+
+    def heard_ms(self) -> dict[str, int]:
+        """Unix ms at which each worker that listens was last heard."""
         since = self.now_ms() - as_ms(LISTENER_TTL_SECONDS)
         with unavailable("list of listeners"):
-            names = self.client.zrangebyscore(self.keys.listeners, since, "+inf")
-        return [as_text(name) for name in names]
+            found = self.client.zrangebyscore(self.keys.listeners, since, "+inf", withscores=True)
+        return {as_text(name): int(at) for name, at in found}
 
 
 def number(text: bytes | None) -> int:

@@ -39,6 +39,7 @@ def waiting(queues: Queues) -> vwo_celery.Queue:
     queues.fill(queue, 5)
     queues.age_ready(queue, first_seconds=LONG, visible_seconds=LONG)
     queues.fleet.note_listener("worker:1")
+    note(queues, "listening", 2 * LONG)
     return queue
 
 
@@ -66,6 +67,30 @@ def test_a_batch_that_waits_and_no_task_is_a_stall(
     assert stall is not None
     assert [shard.keys.name for shard in stall.shards] == [f"{waiting.name}:0"]
     assert LONG <= (stall.silent_seconds or 0) < 2 * LONG
+
+
+def test_a_worker_that_finds_a_backlog_at_its_start_is_no_stall(
+    queues: Queues, waiting: vwo_celery.Queue
+) -> None:
+    """The silence counts from when a worker began to listen, after none did: its tasks need a moment.
+
+    A second worker that joins, and one that replaces another at once, begin nothing anew.
+    """
+    fleet = queues.fleet
+    note(queues, "task", 100 * LONG)
+    fleet.forget_listener("worker:1")
+
+    fleet.note_listener("worker:2")
+    at_start = look(queues), health.health(fleet, queues.settings).problems
+    note(queues, "listening", LONG)
+    fleet.note_listener("worker:3")
+    later = look(queues)
+
+    assert at_start[0] is None
+    assert not any("restart" in each for each in at_start[1])
+    assert later is not None
+    assert later.silent_seconds is not None
+    assert later.silent_seconds >= 100 * LONG, "the silence of tasks is told as it is"
 
 
 def a_task(queues: Queues, queue: vwo_celery.Queue) -> None:
@@ -238,6 +263,7 @@ def test_health_names_the_stall_of_late_events(queues: Queues) -> None:
     queues.fill(queue, 5)
     queues.age_ready(queue, first_seconds=2 * LONG, visible_seconds=2 * LONG)
     queues.fleet.note_listener("worker:1")
+    note(queues, "listening", LONG)
 
     found = health.health(queues.fleet, queues.settings)
 
@@ -249,6 +275,7 @@ def test_a_rescue_is_forgotten_after_a_while(queues: Queues) -> None:
     note(queues, "task", 1000)
     note(queues, "rescue", 30)
     queues.fleet.note_listener("worker:1")
+    note(queues, "listening", 1000)
     young = look(queues)
     note(queues, "rescue", 90)
 

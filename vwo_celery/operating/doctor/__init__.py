@@ -4,10 +4,10 @@ Beside an event's way; delivery never imports it. `kinds` is the table of all tr
 ids; a `finding` is one of them, found; `limits` ends checks that hang. Each other file holds the
 checks of one thing, which are pure decisions on facts: `spool` (this host's), `connection` and
 `servers` (Redis itself), `sentinel`, `permissions` (of its user), `workers` (listeners and beat),
-`queues` with `registrations`, `holds`, `losses`, `outside` and their `wording`, `history` (samples
-of their counters), and `broker` (Celery's). The doctor changes nothing: nothing to lose. A fault is
-a finding, never an exception, so one fault hides no other; what only follows from a fault is told
-with it.
+`cards`, `queues` with `registrations`, `holds`, `losses`, `outside` and their `wording`, `history`
+(samples of their counters), and `broker` (Celery's). The doctor changes nothing: nothing to lose.
+A fault is a finding, never an exception, so one fault hides no other; what only follows from a
+fault is told with it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from vwo_celery.operating.doctor.broker import (
     broker_findings,
     misdirected_finding,
 )
+from vwo_celery.operating.doctor.cards import worker_cards_findings
 from vwo_celery.operating.doctor.connection import away_finding
 from vwo_celery.operating.doctor.finding import Finding, ok, problem
 from vwo_celery.operating.doctor.history import history_finding
@@ -32,6 +33,7 @@ from vwo_celery.operating.doctor.sentinel import sentinel_finding
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.spool import spool_finding
 from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, listener_finding
+from vwo_celery.operating.workers import view_workers
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.histories import last_sampled_ms
 from vwo_celery.queue.looks.mastership import read_mastership
@@ -108,6 +110,8 @@ class _Redis:
         if not fleet.hints.is_resting(fleet.keys.listeners):
             self.listeners = fleet.listeners()
             yield _listener(fleet, self.listeners, queues)
+        if self.listeners and not fleet.hints.is_resting(fleet.keys.workers):
+            yield from worker_cards_findings(view_workers(fleet))
         yield from _signs(fleet, self._settings, self.listeners)
         explained = self.listeners == []
         yield from queue_findings(fleet, self._settings, queues, explained=explained)
