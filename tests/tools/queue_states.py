@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import redis as redis_py
 
 import vwo_celery
 from vwo_celery import Settings
+from vwo_celery.operating import finding
 from vwo_celery.operating.audit import Actor
 from vwo_celery.operating.batches import DeadBatch
+from vwo_celery.operating.filters import Filter
 from vwo_celery.operating.inspector import QueueView, view_queues
 from vwo_celery.operating.operations import Order, count_dead
 from vwo_celery.producing.queue import producer_of
@@ -122,3 +124,15 @@ class Queues:
         """View of one queue."""
         (found,) = view_queues(self.fleet, {queue.name: self.registered[queue.name]})
         return found
+
+
+def find_dead(
+    fleet: Fleet,
+    registered: Mapping[str, Registration],
+    *,
+    batches: Sequence[str] = (),
+    reason: str = "",
+) -> list[DeadBatch]:
+    """The dead letters of these queues, the newest first, of these names and with this reason."""
+    wanted = Filter().narrowed(batches=batches, reason=reason)
+    return list(finding.find_dead(fleet, registered, wanted))

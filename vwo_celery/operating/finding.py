@@ -109,6 +109,15 @@ def find_waiting(
             yield WaitingBatch(shard.queue, shard.number, view.id, view.state, view.events)
 
 
+def events_of(fleet: Fleet, dead: DeadBatch, most: int | None = None) -> Iterator[bytes]:
+    """Yield the events of a dead letter, encoded, the oldest first, page by page; all without *most*.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    return pages.events(fleet.shard(dead.queue, dead.shard), dead.batch, most=most)
+
+
 Found = Iterator[tuple[Shard, BatchView]]
 
 

@@ -16,7 +16,7 @@ from click.testing import Result
 import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
-from vwo_celery.operating import batches
+from vwo_celery.operating import operations
 from vwo_celery.operating.audit import actor_of_cli
 from vwo_celery.queue.declines import note_decline
 from vwo_celery.testing import RedisServer
@@ -464,7 +464,7 @@ def test_dead_list_shows_the_newest_and_says_that_there_are_more(queues: Queues,
     text, limited = run("dead", "list").stdout, run("dead", "list", "--limit", "2").stdout
     shapes = document(run("dead", "list", "--json"))
 
-    assert "60 events in 60 batches; the newest 50 are listed, see --limit" in text
+    assert "60 events in 60 batches; the newest 50 are listed, see --most" in text
     assert limited.count(queue.name) == 2
     assert len(shapes) == 60
 
@@ -491,14 +491,14 @@ def test_batches_that_somebody_else_changed_do_not_count(
     queue = queues.add()
     queues.fill(queue, 10)
     first, _ = queues.kill(queue, "HTTP 413"), queues.kill(queue, "HTTP 413")
-    find = batches.find_dead
+    count = operations.count_dead
 
-    def find_and_lose_one(*arguments: Any, **options: Any) -> Any:
-        found = find(*arguments, **options)
+    def count_and_lose_one(*arguments: Any) -> Any:
+        counted = count(*arguments)
         assert queues.shard(queue).redrive(first.id) == 5
-        return found
+        return counted
 
-    monkeypatch.setattr(batches, "find_dead", find_and_lose_one)
+    monkeypatch.setattr(operations, "count_dead", count_and_lose_one)
 
     result = run("dead", command, "--json", *(["--yes"] if command == "purge" else []))
 
@@ -506,6 +506,7 @@ def test_batches_that_somebody_else_changed_do_not_count(
     nothing = {"batches": 0, "events": 0}
     assert document(result) == {
         done: {"batches": 1, "events": 5}, "left": nothing, "stopped": False,
+        "not_looked_at": 0,
     }  # fmt: skip
 
 

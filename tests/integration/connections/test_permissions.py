@@ -17,7 +17,7 @@ import vwo_celery
 from tools.command_line import run_command
 from tools.http_servers import Server, answering
 from tools.producers import DESTINATION, KEPT
-from tools.queue_states import OPERATOR, everything
+from tools.queue_states import OPERATOR, everything, find_dead
 from vwo_celery import Settings
 from vwo_celery.celery.listener import _end_without_permissions
 from vwo_celery.connections import open_worker_client
@@ -25,7 +25,6 @@ from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating import operations
-from vwo_celery.operating.batches import find_dead
 from vwo_celery.operating.doctor.permissions import permission_finding
 from vwo_celery.operating.inspector import view_queues
 from vwo_celery.producing.queue import producer_of

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues, everything
+from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues, everything, find_dead
 from vwo_celery.operating import operations
 from vwo_celery.operating.audit import Actor
-from vwo_celery.operating.batches import find_dead, first_events
+from vwo_celery.operating.finding import events_of
 from vwo_celery.operating.operations import Amount, Done
 from vwo_celery.queue.work import flushing
 from vwo_celery.queue.work.flushing import FlushCounts
@@ -153,8 +153,8 @@ def test_a_dead_letter_tells_its_story(queues: Queues) -> None:
     assert (dead.queue, dead.events, dead.attempts) == (queue.name, 5, 2)
     assert dead.reason == "too old"
     assert 0 <= dead.died_age_seconds < 10
-    assert first_events(queues.fleet, dead, 2) == [b'{"n":0}', b'{"n":1}']
-    assert len(first_events(queues.fleet, dead, 99)) == 5
+    assert list(events_of(queues.fleet, dead, 2)) == [b'{"n":0}', b'{"n":1}']
+    assert len(list(events_of(queues.fleet, dead))) == 5
 
 
 def test_a_redriven_batch_is_sent_again(queues: Queues) -> None:

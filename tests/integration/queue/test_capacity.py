@@ -18,9 +18,8 @@ import redis as redis_py
 import vwo_celery
 from tools import producers
 from tools.producers import KEPT, numbers, snapshot, stored
-from tools.queue_states import OPERATOR, Queues, everything
+from tools.queue_states import OPERATOR, Queues, everything, find_dead
 from vwo_celery.operating import doctor, operations
-from vwo_celery.operating.batches import find_dead
 from vwo_celery.operating.doctor import BrokerFacts, Finding
 from vwo_celery.producing.aio import AioQueue
 from vwo_celery.producing.queue import producer_of

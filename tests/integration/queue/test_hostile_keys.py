@@ -10,9 +10,8 @@ import pytest
 import redis as redis_py
 
 from tools.command_line import run_command
-from tools.queue_states import HOLDS_SOMETHING, Queues
+from tools.queue_states import HOLDS_SOMETHING, Queues, find_dead
 from vwo_celery.operating import doctor
-from vwo_celery.operating.batches import find_dead
 from vwo_celery.operating.doctor import BrokerFacts
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.looks.snapshots import take_snapshot

@@ -9,9 +9,8 @@ from msgspec.structs import replace
 
 import vwo_celery
 from tools.producers import stored
-from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues, everything
+from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues, everything, find_dead
 from vwo_celery.operating import operations
-from vwo_celery.operating.batches import find_dead
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, trim_dead
 from vwo_celery.queue.looks.snapshots import take_snapshots

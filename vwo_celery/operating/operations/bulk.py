@@ -138,7 +138,7 @@ class Bulk:
         self._entry = entry
         self._begun_at = monotonic()
         self._seen = self._changed = Amount()
-        self._stopped = False
+        self._stopped = self._complete = False
 
     def steps(self, found: Iterable[DeadBatch]) -> Iterator[DeadBatch]:
         """The batches to change now, each when it is due; `note` follows each."""
@@ -152,6 +152,7 @@ class Bulk:
                 self._entry.interrupt()
                 return
             yield batch
+        self._complete = True
 
     def _delay_seconds(self) -> float:
         if self._pace.rate is None:
@@ -169,5 +170,6 @@ class Bulk:
 
     @property
     def done(self) -> Done:
-        """What it has come to."""
-        return Done(self._changed, self._counted.amount - self._seen, self._stopped)
+        """What it has come to; what is not found any more, somebody else has changed."""
+        left = Amount() if self._complete else self._counted.amount - self._seen
+        return Done(self._changed, left, self._stopped)

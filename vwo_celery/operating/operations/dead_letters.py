@@ -22,7 +22,12 @@ _WAKE_EVERY = 100
 
 
 def add_dead(
-    fleet: Fleet, actor: Actor, waiting: Sequence[WaitingBatch], reason: str = ""
+    fleet: Fleet,
+    actor: Actor,
+    waiting: Sequence[WaitingBatch],
+    reason: str = "",
+    *,
+    filter: str = "",
 ) -> list[WaitingBatch]:
     """Make dead letters of batches that no worker holds; those that were.
 
@@ -31,6 +36,7 @@ def add_dead(
         actor: Who asks for it; kept with each batch.
         waiting: The batches.
         reason: Their reason; kept beside the name.
+        filter: What they were picked by, as it was typed; by default, their names.
 
     Raises:
         QueueUnavailable: Redis did not answer; some batches may be dead.
@@ -38,10 +44,10 @@ def add_dead(
     why = f"set aside by {actor}{': ' if reason else ''}{reason}"
     matched = sum(each.events for each in waiting)
     queues = sorted({each.queue for each in waiting})
-    batches = " ".join(f"batch:{each.batch}" for each in waiting)
+    typed = filter or " ".join(f"batch:{each.batch}" for each in waiting)
     added = []
     with recorded(
-        fleet, actor, "dead add", queues=queues, filter=batches, reason=reason, matched=matched
+        fleet, actor, "dead add", queues=queues, filter=typed, reason=reason, matched=matched
     ) as entry:
         for each in waiting:
             events = fleet.shard(each.queue, each.shard).set_aside(each.batch, reason=why)

@@ -14,17 +14,17 @@ import msgspec
 from vwo_celery.queue.looks.permissions import acl_rules, producer_needs, worker_needs
 
 #: Command with which a worker, as it starts, tells the user who lacks a right.
-WORKER_COMMANDS: Final = ("ACL WHOAMI",)
+WORKER_COMMANDS: Final = frozenset({"ACL WHOAMI"})
 #: Commands with which an operator's command looks, beside those of a worker.
-OPERATOR_COMMANDS: Final = (*WORKER_COMMANDS, "CONFIG GET")
+OPERATOR_COMMANDS: Final = WORKER_COMMANDS | {"CONFIG GET"}
 #: Commands of somebody who only looks.
-VIEWER_COMMANDS: Final = (
+VIEWER_COMMANDS: Final = frozenset({
     "EVALSHA", "EXEC", "EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HLEN", "HMGET", "HSCAN", "INFO",
     "LLEN", "LRANGE", "MULTI", "PING", "SMEMBERS", "TIME", "XRANGE", "XREVRANGE", "ZCARD", "ZCOUNT",
     "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZSCAN", "ZSCORE",
-)  # fmt: skip
+})  # fmt: skip
 #: Further commands of every client of a Cluster.
-_CLUSTER_COMMANDS: Final = ("ASKING", "CLUSTER SLOTS", "COMMAND")
+_CLUSTER_COMMANDS: Final = frozenset({"ASKING", "CLUSTER SLOTS", "COMMAND"})
 #: Roles, and what each is for.
 ROLES: Final = {
     "producer": "an application, which enqueues",
@@ -54,9 +54,9 @@ def commands_of(role: str, server: Server = PLAIN_SERVER) -> frozenset[str]:
     """Return every command that a user of this role needs."""
     needs = {
         "producer": producer_needs(),
-        "worker": worker_needs() | {*WORKER_COMMANDS},
-        "operator": worker_needs() | {*OPERATOR_COMMANDS},
-        "viewer": frozenset(VIEWER_COMMANDS),
+        "worker": worker_needs() | WORKER_COMMANDS,
+        "operator": worker_needs() | OPERATOR_COMMANDS,
+        "viewer": VIEWER_COMMANDS,
     }[role]
     more = {
         *(_CLUSTER_COMMANDS if server.cluster else ()),

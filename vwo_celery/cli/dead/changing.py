@@ -1,0 +1,195 @@
+"""`vwo-celery dead redrive` and `purge`: many dead letters, or single events of one.
+
+Only `purge` drops anything, and it asks first. If the command dies half-way, the batches it has not come
+to are unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+from rich.progress import Progress
+
+from vwo_celery.cli.brakes import brake_by_signal
+from vwo_celery.cli.dead.choosing import Choice, Words, filters
+from vwo_celery.cli.dead.group import dead
+from vwo_celery.cli.dead.picking import pick
+from vwo_celery.cli.documents import print_json
+from vwo_celery.cli.output import console, say
+from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.operating import operations
+from vwo_celery.operating.operations import Amount, Counted, Done, Order, Pace
+from vwo_celery.text.amounts import count
+
+Decorated = TypeVar("Decorated", bound=Any)
+
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Only say what would be done, and change nothing."
+)
+_event_option = click.option(
+    "--event", "places", type=click.IntRange(min=1), multiple=True, metavar="PLACE",
+    help="With one --batch: only the event at this place of it; may be repeated.",
+)  # fmt: skip
+
+
+def _pace_options(function: Decorated) -> Decorated:
+    options = (
+        click.option(
+            "--rate", type=click.FloatRange(min=0, min_open=True), metavar="EVENTS/S",
+            help="Most events a second.  [default: as fast as Redis allows]",
+        ),
+        click.option(
+            "--most", type=click.IntRange(min=1), metavar="N",
+            help="Most batches to change; the others stay as they are.",
+        ),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@dead.command()
+@filters
+@_event_option
+@dry_run_option
+@_pace_options
+@common_options
+@json_option
+@click.pass_context
+def redrive(
+    context: click.Context,
+    /,
+    places: Sequence[int],
+    dry_run: bool,
+    rate: float | None,
+    most: int | None,
+    **options: Any,
+) -> None:
+    """Put dead letters back to be sent.
+
+    All of them, unless filtered. A batch goes back unchanged, with a new age. If VWO still refuses
+    it, it becomes a dead letter again, and is left alone. With --event, single events of one batch
+    go back, and the rest of it stays dead. Ctrl-C ends the work after the batch that it is at; the
+    same command goes on from there.
+    """
+    session, words = context.ensure_object(Session), Words.taken_from(options)
+    choice = Choice(session, words)
+    if places:
+        pick(session, choice, places, drop=False, dry_run=dry_run)
+        return
+    counted = _count(session, choice)
+    if dry_run:
+        report(session, "would_be_redriven", counted.amount)
+        choice.say_rest(context)
+        return
+    done = _work(
+        session, counted, str(choice.filter), Pace(rate, most),
+        lambda order: operations.redrive(session.fleet, session.actor, choice, order),
+    )  # fmt: skip
+    _report_done(context, session, "redriven", done, choice)
+
+
+@dead.command()
+@filters
+@_event_option
+@dry_run_option
+@_pace_options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@common_options
+@json_option
+@click.pass_context
+def purge(
+    context: click.Context,
+    /,
+    places: Sequence[int],
+    dry_run: bool,
+    rate: float | None,
+    most: int | None,
+    yes: bool,
+    **options: Any,
+) -> None:
+    """Drop dead letters for good, after asking.
+
+    All of them, unless filtered; those that die after they were counted stay. They are counted in
+    the ledger as dropped. With --event, single events of one batch are dropped, and the rest of it
+    stays dead. Ctrl-C ends the work after the batch that it is at.
+    """
+    session, words = context.ensure_object(Session), Words.taken_from(options)
+    choice = Choice(session, words)
+    if places:
+        pick(session, choice, places, drop=True, dry_run=dry_run, yes=yes)
+        return
+    counted = _count(session, choice)
+    if dry_run:
+        report(session, "would_be_purged", counted.amount)
+        choice.say_rest(context)
+        return
+    if counted.amount.batches and not yes:
+        names = count(len(counted.queues), "queue")
+        click.confirm(f"Drop {spelled(counted.amount)} of {names} for good?", abort=True, err=True)
+    done = _work(
+        session, counted, str(choice.filter), Pace(rate, most),
+        lambda order: operations.purge(session.fleet, session.actor, choice, order),
+    )  # fmt: skip
+    _report_done(context, session, "purged", done, choice)
+
+
+def _count(session: Session, choice: Choice) -> Counted:
+    """Count what is about to be changed; what dies from now on is not looked at any more."""
+    choice.until_ms = session.fleet.now_ms()
+    choice.check_batches()
+    return operations.count_dead(choice, choice.until_ms)
+
+
+def _work(
+    session: Session, counted: Counted, typed: str, pace: Pace, work: Callable[[Order], Done]
+) -> Done:
+    """Do the work on what was counted, with progress, until it is done or Ctrl-C stops it."""
+    out = console(stderr=True)
+    quiet = session.json or not out.is_terminal
+    with Progress(console=out, transient=True, disable=quiet) as bar, brake_by_signal() as brake:
+        line = bar.add_task("batches", total=counted.amount.batches)
+
+        def step(changed: Amount) -> None:
+            bar.update(line, completed=changed.batches)
+
+        return work(Order(counted, filter=typed, pace=pace, brake=brake, watch=step))
+
+
+def report(session: Session, what: str, amount: Amount) -> None:
+    """Say how much was done, or would be."""
+    if session.json:
+        print_json({what: amount})
+    else:
+        say(f"{spelled(amount)} {what.replace('_', ' ')}")
+
+
+def _report_done(
+    context: click.Context, session: Session, what: str, done: Done, choice: Choice
+) -> None:
+    """Say what was done and what is left; exit 1 if it was stopped, or something not looked at."""
+    if session.json:
+        unseen = choice.search.not_looked_at
+        print_json(
+            {
+                what: done.changed,
+                "left": done.left,
+                "stopped": done.stopped,
+                "not_looked_at": unseen,
+            }
+        )
+    else:
+        say(f"{spelled(done.changed)} {what}")
+        if done.left.batches:
+            stopped = "stopped: " if done.stopped else ""
+            say(f"{stopped}{spelled(done.left)} left; the same command goes on with them", "yellow")
+    choice.say_rest(context)
+    if done.stopped:
+        context.exit(1)
+
+
+def spelled(amount: Amount) -> str:
+    """Return an amount in words."""
+    return f"{count(amount.events, 'event')} in {count(amount.batches, 'batch', 'batches')}"
