@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 import redis as redis_py
 
 from tools.installation import Installation, event
@@ -64,3 +65,32 @@ def test_a_quiet_fleet_logs_nothing_and_a_batch_one_document(
     assert (line["queue"], line["events"], line["outcome"]) == (queue.name, 2, "delivered")
     result = "{'delivered': {'batches': 1, 'events': 2}}"
     assert any(result in each["message"] for each in documents(worker.log()))
+
+
+@pytest.mark.declared_keys("open")
+def test_celerys_remote_control_reaches_a_real_worker(
+    installation: Installation, redis: redis_py.Redis
+) -> None:
+    """`celery inspect vwo_queues` and `celery control vwo_pause` are known to Celery's command line,
+    and answered by a worker.
+    """
+    queue = installation.connect(events_per_request=2, request_time_interval=60)
+    queue.enqueue(event("a"))
+    installation.worker()
+
+    asked = installation.start("inspect", "-t", "10", "-j", "vwo_queues", name="inspect")
+    told = installation.start(
+        "control", "-t", "10", "-j", "vwo_pause", queue.name, "a deploy", name="control"
+    )
+    assert (asked.wait(30), told.wait(30)) == (0, 0)
+
+    (answer,) = _last_document(asked.log()).values()
+    assert [(each["queue"], each["open"]) for each in answer] == [(queue.name, 1)]
+    assert queue.name in told.log()
+    assert installation.snapshot(queue).paused
+
+
+def _last_document(log: str) -> dict[str, Any]:
+    """The JSON document that a command printed last."""
+    found: dict[str, Any] = json.loads(log.strip().splitlines()[-1])
+    return found

@@ -6,8 +6,9 @@ leaves a sweep out), `listener` (wake-ups become tasks), `publisher` (a task mes
 waiting for a broker that is away), `stopping` (the shutdown flag), `names` (the worker's name),
 `describing` (its card), `quiet` (sweeps stay out of the logs), `log_lines` (logs as JSON),
 `broker_tls` (what TLS to the broker does not check), `broker` (the broker as the doctor sees it),
-`broker_alarm` (whether RabbitMQ takes messages), `target` (the Celery queue of our tasks), `app` (a
-ready app, for fleets without one). Translates, decides nothing.
+`broker_alarm` (whether RabbitMQ takes messages), `target` (the Celery queue of our tasks),
+`control` (commands of `celery inspect` and `celery control`), `app` (a ready app, for fleets
+without one). Translates, decides nothing.
 
 A task message that is lost costs time only: the sweep finds what is due.
 """

@@ -7,6 +7,7 @@ where nobody called `setup`, every app is set up that has the tasks. Nothing is 
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 BEAT_ENTRY = "vwo-celery-sweep"
 #: Name of the bootstep, which only workers import.
 LISTENER = "vwo_celery.celery.listener:Listener"
+#: Module of the program `celery`: workers, and those who control them; web processes do not load it.
+_COMMAND_LINE = "celery.bin.celery"
 _UID = "vwo_celery"
 
 
@@ -113,6 +116,8 @@ def settings_of(app: Celery) -> Settings:
 def _add_to(app: Celery) -> None:
     log_lines.install(settings_of(app))
     quiet.install()
+    if _COMMAND_LINE in sys.modules:
+        import vwo_celery.celery.control  # noqa: F401  it registers commands for workers and inspect
     app.steps["worker"].add(LISTENER)
     for started in (celeryd_after_setup, beat_init):
         started.connect(_warn_if_left_out, weak=False, dispatch_uid=_UID)

@@ -5,7 +5,8 @@ Files, in reading order: `session` (what all commands share: options, settings, 
 `brakes` (Ctrl-C), `output` (tables), `lines` (single lines), `documents` (what `--json` prints),
 `events` (as they are shown), `completing` (names of queues in a shell); then one for each command:
 `status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`, `peek`, `tail`, `workers`,
-`flush`, `pause` (and `resume`), `dead`, `spool`, `acl`, `completion`.
+`flush`, `pause` (and `resume`), `dead`, `spool`, `acl`, `completion`;
+and `celery_command` (all of them as `celery -A yourapp vwo …`).
 
 Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """
@@ -43,7 +44,7 @@ _COMMANDS = {
 }
 
 
-class _Commands(Operator):
+class Commands(Operator):
     """The commands by name; `demo` is missing where its package is."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -66,7 +67,7 @@ def _has_demo() -> bool:
         return False
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @common_options
 @json_option
 @click.version_option(__version__, prog_name="vwo-celery")

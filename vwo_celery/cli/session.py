@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import click
+import msgspec
 from click.exceptions import Exit
 
 from vwo_celery.cli.documents import print_json
@@ -45,6 +46,7 @@ class Session:
         self.redis_url: str | None = None
         self.namespace: str | None = None
         self.json = False
+        self.app_settings: Settings | None = None
         self.away: Sequence[Part] = ()
 
     @cached_property
@@ -54,11 +56,15 @@ class Session:
 
     @cached_property
     def settings(self) -> Settings:
-        """Settings of the options, else of Django and the environment.
+        """Settings of the options, else of the Celery app, or of Django and the environment.
 
         Raises:
             SettingsError: A setting is wrong.
         """
+        if self.app_settings is not None:
+            options = {"redis_url": self.redis_url, "namespace": self.namespace}
+            given = {name: text for name, text in options.items() if text is not None}
+            return msgspec.structs.replace(self.app_settings, **given)
         return Settings.load(redis_url=self.redis_url, namespace=self.namespace)
 
     @cached_property
