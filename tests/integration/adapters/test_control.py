@@ -19,7 +19,17 @@ from vwo_celery.cli.celery_command import vwo
 from vwo_celery.queue.audits import read_audit
 
 pytestmark = pytest.mark.declared_keys(
-    "watched", "batch", "open", "wakeups", "slots", "ready", "info", "audit", "births", "released", "*_kombu.binding_deadlines",
+    "watched",
+    "batch",
+    "open",
+    "wakeups",
+    "slots",
+    "ready",
+    "info",
+    "audit",
+    "births",
+    "released",
+    "*_kombu.binding_deadlines",
 )
 
 
