@@ -25,6 +25,7 @@ from typing import Any
 from celery import bootsteps
 from kombu.utils import functional
 
+from vwo_celery.celery.absence import Absence
 from vwo_celery.celery.broker_tls import warn_of_gap
 from vwo_celery.celery.describing import Describing
 from vwo_celery.celery.names import worker_name
@@ -142,6 +143,7 @@ class _Loop(threading.Thread):
         self._worker = new_worker(app, self.fleet, self._start)
         self._lane = Lane(self._worker)
         self._seldom = SeldomLog()
+        self._absence = Absence()
         self._stalled = False
         self._sends_itself: dict[str, float] = {}  # queue -> time until which it does
         self._note_due = self._sweep_due = 0.0
@@ -157,6 +159,10 @@ class _Loop(threading.Thread):
         while not stopping():
             try:
                 self._serve_once()
+                self._absence.end()
+            except QueueUnavailable as exc:
+                self._absence.note(exc)
+                time.sleep(_PAUSE_AFTER_ERROR_SECONDS)
             except VwoCeleryError as exc:
                 log.warning("the listener goes on: %s", exc)
                 time.sleep(_PAUSE_AFTER_ERROR_SECONDS)

@@ -28,6 +28,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from vwo_celery.connections.troubles import (
     DENIED_IN_SCRIPT,
     MasterUnknown,
+    remedy_of,
     trouble_of,
     who_may_not,
 )
@@ -101,6 +102,11 @@ def describe(exc: Exception) -> str:
     if trouble.word in ("lost", "other"):  # their words lead to the error's own
         return f"{trouble.says} {'with ' if trouble.word == 'lost' else ''}{told}"
     return f"{who_may_not(exc) if trouble.word == 'denied' else trouble.says} ({told})"
+
+
+def advise(exc: Exception) -> str:
+    """The trouble in words, and what to do about it, for a log line."""
+    return f"{describe(exc)}; {remedy_of(exc)}"
 
 
 def log_unforeseen(exc: Exception) -> None:

@@ -18,6 +18,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
     MasterDownError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
     ResponseError,
@@ -140,6 +141,7 @@ _TYPES: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (AuthenticationError, "password"),
     (BusyLoadingError, "loading"),
     (ReadOnlyError, "replica"),
+    (OutOfMemoryError, "memory"),
     (MasterDownError, "replica"),
     (ClusterDownError, "cluster"),
 )
@@ -163,7 +165,7 @@ _WORDS: Final = (
     ("MISCONF", "disk"), ("NOREPLICAS", "replicas"), ("BUSY ", "busy"),
     ("Connection refused", "refused"), ("Name or service not known", "name"),
     ("No address associated", "name"), ("name resolution", "name"), ("CERTIFICATE_", "tls"),
-    ("WRONG_VERSION_NUMBER", "tls"),
+    ("WRONG_VERSION_NUMBER", "tls"), ("handshake operation timed out", "tls"),
 )  # fmt: skip
 
 

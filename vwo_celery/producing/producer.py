@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from vwo_celery.connections.errors import describe, is_without_master
+from vwo_celery.connections.errors import advise, is_without_master
 from vwo_celery.errors import EventError, QueueFull, QueueUnavailable
 from vwo_celery.events import encode
 from vwo_celery.logs import log_surprise
@@ -160,7 +160,7 @@ class Producer(Registrant):
             return self.fallback.keep_sent(push, exc)
         self._marks[push.shard.number].give_back_unused(push.mark)
         self._note_failure(exc, push.shard)
-        return self.fallback.keep(push.encoded, describe(exc))
+        return self.fallback.keep(push.encoded, advise(exc))
 
     def prepare(self, encoded: Sequence[bytes], names: int | None = None) -> Push:
         """Return a push of *encoded*; it may be sent again if its answer is lost.

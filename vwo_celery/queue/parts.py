@@ -17,6 +17,7 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import ClusterClient
 from vwo_celery.connections.errors import REDIS_ERRORS
+from vwo_celery.connections.troubles import remedy_of
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import SeldomLog, log
 from vwo_celery.queue.keys import as_text, shards_pattern
@@ -79,7 +80,7 @@ class Hints:
 
     def warn(self, place: str, what: str, exc: Exception) -> None:
         """Log, at most once a minute for each place, what is missed."""
-        self._seldom.warn(place, "going on without %s: %s", what, exc)
+        self._seldom.warn(place, "going on without %s: %s; %s", what, exc, remedy_of(exc))
 
     def is_resting(self, place: str) -> bool:
         """Whether *place* failed a moment ago."""

@@ -17,7 +17,7 @@ import msgspec
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.connections import shared_client, twin_of
-from vwo_celery.connections.errors import describe, is_trouble_of_redis, log_unforeseen
+from vwo_celery.connections.errors import advise, is_trouble_of_redis, log_unforeseen
 from vwo_celery.errors import QueueFull, SpoolFull, SpoolUnavailable, VwoCeleryError
 from vwo_celery.logs import announce_drop, log_surprise
 from vwo_celery.queue import reports
@@ -304,7 +304,7 @@ class QueueFallback:
         self._fallback.note_failure(exc, self._registration, push.shard.number, push.part)
         mark = push.mark
         sent = Sent(push.shard.number, mark.id, mark.sequence, mark.life, mark.nonce)
-        return self.keep(push.encoded, describe(exc), sent)
+        return self.keep(push.encoded, advise(exc), sent)
 
     def keep(
         self,

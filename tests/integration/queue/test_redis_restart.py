@@ -89,7 +89,7 @@ def test_away_for_longer_than_a_worker_waits(
     stream.wait_for_more()
 
     kept.kill()
-    worker.wait_for_log("the listener goes on")
+    worker.wait_for_log("Redis cannot be used since")
     worker.wait_for_log("QueueUnavailable")
     kept.start()
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from vwo_celery.connections.troubles import is_denied
+from vwo_celery.connections.troubles import is_denied, trouble_of
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.doctor.broker import (
     BrokerFacts,
@@ -39,11 +39,14 @@ from vwo_celery.queue.histories import last_sampled_ms
 from vwo_celery.queue.looks.mastership import read_mastership
 from vwo_celery.queue.looks.permissions import missing, producer_needs, worker_needs
 from vwo_celery.queue.looks.servers import read_servers
+from vwo_celery.queue.looks.writes import refused_write
 from vwo_celery.queue.parts import Part, describe_away
 from vwo_celery.queue.routes import wait_seconds
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
 
+#: Findings that only tell of the disk for which Redis refuses each write.
+_OF_THE_DISK = ("VC233", "VC236")
 _START_PART = "start that server, give each master a replica, and see its log"
 
 __all__ = ["BrokerFacts", "Finding", "examine"]
@@ -89,21 +92,32 @@ class _Redis:
         self.away: QueueUnavailable | None = None
         self._settings = settings
         self._open_fleet = open_fleet
-        self._lacks_rights = False
+        self._told: set[str] = set()
 
     def findings(self) -> Iterator[Finding]:
-        """All of them; a Redis that cannot be used is one, too."""
+        """All of them; a Redis that cannot be used is one, too, and none is told twice."""
+        for finding in self._all():
+            self._told.add(finding.id)
+            yield finding
+
+    def _all(self) -> Iterator[Finding]:
         try:
             fleet = self._open_fleet()
-            for finding in _servers(fleet):
-                self._lacks_rights |= finding.id == "VC301"
-                yield finding
+            found = list(_servers(fleet))
+            refused = refused_write(fleet)  # it may answer every look, and take no event
+            disk = refused is not None and trouble_of(refused).word == "disk"
+            yield from (each for each in found if not (disk and each.id in _OF_THE_DISK))
+            if refused is not None and not is_denied(refused):
+                yield from self._trouble(refused)
             yield from self._contents(fleet)
         except QueueUnavailable as exc:
             self.away = exc
-            if self._lacks_rights and is_denied(exc):
-                return  # what is missing is told already
-            yield away_finding(mask_url(self._settings.redis_url), exc, self._open_fleet)
+            yield from self._trouble(exc)
+
+    def _trouble(self, exc: QueueUnavailable) -> Iterator[Finding]:
+        finding = away_finding(mask_url(self._settings.redis_url), exc, self._open_fleet)
+        if finding.id not in self._told:
+            yield finding
 
     def _contents(self, fleet: Fleet) -> Iterator[Finding]:
         queues = look_at_queues(fleet)

@@ -100,6 +100,8 @@ def _memory(facts: ServerFacts) -> Finding:
     of = "maxmemory" if facts.limit_bytes else "the machine's memory, no maxmemory is set"
     what = f"{size(facts.used_bytes)} in use, {facts.used_bytes / limit:.0%} of {of}"
     remedy = "give Redis more memory, or lower max_queue_bytes; see: vwo-celery status"
+    if facts.limit_bytes and facts.used_bytes >= facts.limit_bytes:
+        return ok("memory", f"{what}; whether events are refused for that is tried")
     if facts.used_bytes >= _TOO_MUCH_MEMORY * limit:
         return problem("VC238", f"{what}; events are refused when it is full", remedy)
     if facts.used_bytes >= _MUCH_MEMORY * limit:
