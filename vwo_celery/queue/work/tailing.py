@@ -107,7 +107,6 @@ class _Listener:
         self._choose = choose
         self._subscription: Any = None
         self._channels: dict[str, str] = {}
-        self._confirmed: set[str] = set()
         self._spoke_at = 0.0
         self._base: dict[str, tuple[int, int]] = {}
         self._heard = [0, 0]
@@ -115,8 +114,8 @@ class _Listener:
     def open(self) -> None:
         """Subscribe, and say that somebody listens."""
         with unavailable("subscription to results"):
-            self._subscription = self._fleet.client.pubsub()
-        self._channels, self._confirmed = {}, set()
+            self._subscription = self._fleet.client.pubsub(ignore_subscribe_messages=True)
+        self._channels = {}
         self._renew()
 
     def close(self) -> None:
@@ -148,16 +147,7 @@ class _Listener:
                 self._renew()
             with unavailable("results"):
                 message = self._subscription.get_message(timeout=_POLL_SECONDS)
-            if message is not None and message["type"] == "subscribe":
-                self._note_subscribed(as_text(message["channel"]))
-                continue
             yield self._read(message) if message is not None else None
-
-    def _note_subscribed(self, channel: str) -> None:
-        """Note a confirmation; a second one means that the client has connected again by itself."""
-        if channel in self._confirmed:
-            raise QueueUnavailable("results: the connection to Redis was cut, and is back")
-        self._confirmed.add(channel)
 
     def _read(self, message: dict[str, Any]) -> Heard | None:
         queue = self._channels.get(as_text(message["channel"]))
