@@ -12,6 +12,7 @@ from tools.redis_groups import serve_all_slots
 from vwo_celery.connections import open_client
 from vwo_celery.operating import doctor
 from vwo_celery.operating.doctor import BrokerFacts, Finding
+from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.declines import note_decline
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.servers import read_servers
@@ -151,6 +152,27 @@ def test_each_trouble_of_the_queues_is_found(queues: Queues) -> None:
         assert queue.name in finding.what
         assert words in finding.what
         assert finding.remedy
+
+
+def test_drops_are_told_by_reason_and_since_when(queues: Queues) -> None:
+    """Events dropped to make room are a warning with reason and times; what was purged was meant."""
+    queue, purged = queues.add(), queues.add(2)
+    queues.fill(queue, 150)
+    shard = queues.shard(queue)
+    queues.client.hset(shard.keys.meta, "capacity_events", 150)
+    (before,) = examine(queues)["dropped"]
+    make_room(shard, [b"{}"] * 150)
+    now = queues.fleet.now_ms()
+    meant = {"dropped:purged": 5, "drop_first_ms:purged": now, "drop_last_ms:purged": now}
+    queues.client.hset(queues.shard(purged).keys.meta, mapping=meant)
+
+    (finding,) = examine(queues)["dropped"]
+
+    assert before.state == "ok"
+    assert (finding.id, finding.state) == ("VC632", "warn")
+    assert re.search(rf"150 events of {queue.name} \(oldest\) since [\d:]+ \(", finding.what)
+    assert purged.name not in finding.what
+    assert "max_queue_events" in finding.remedy
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ KINDS: Final[dict[str, Kind]] = {
     "VC621": Kind("capacity", "A queue is nearly full", alert="QueueFullSoon"),
     "VC622": Kind("capacity", "A queue is full", alert="EventsLost"),
     "VC631": Kind("dead letters", "There are dead letters", alert="DeadLetters"),
+    "VC632": Kind("dropped", "Accepted events were dropped", alert="EventsLost"),
     "VC634": Kind("ledger", "A ledger is out of balance", alert="LedgerUnbalanced"),
     "VC641": Kind("unaccepted", "Events were dropped on their way to Redis", alert="EventsLost"),
     "VC642": Kind("unaccepted", "Events that cannot be sent were dropped", quiet="seen in the log"),

@@ -5,16 +5,29 @@ Pure decisions on views: nothing to lose.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.operating.doctor.wording import MOST_NAMES, names
 from vwo_celery.operating.inspector import QueueView
+from vwo_celery.queue.looks.drops import DropTimes
 from vwo_celery.queue.looks.snapshots import REDIS_LOST
 from vwo_celery.text.amounts import count, span
+from vwo_celery.text.moments import since
 
 #: Longest time for which a loss deserves a warning; the ledger keeps the number.
 RECENT_SECONDS = 86_400.0
+#: Reasons that an operator meant, or that have a finding of their own.
+_TOLD_ELSEWHERE = ("purged", REDIS_LOST)
+#: What to do about drops, by their reason.
+_DROP_REMEDIES: Final[Mapping[str, str]] = {
+    "oldest": "the queue was full, and its applications drop the oldest (when_full): see why it does "
+    "not drain, or raise max_queue_events and max_queue_bytes",
+    "dead_letters_full": "see why batches die (vwo-celery dead list), or raise the workers' "
+    "max_dead_events",
+    "vanished": "somebody deleted keys of the queue, or popped events from it: find out who",
+}
 
 
 def dead_finding(views: Sequence[QueueView]) -> Finding:
@@ -29,6 +42,35 @@ def dead_finding(views: Sequence[QueueView]) -> Finding:
         f"{events} in {batches} of {names(view.queue for view in dead)}",
         "vwo-celery dead list; then vwo-celery dead redrive, or vwo-celery dead purge",
     )
+
+
+def dropped_finding(
+    views: Sequence[QueueView], times: Callable[[QueueView, str], DropTimes], now_ms: int
+) -> Finding:
+    """Judge whether accepted events were dropped of late; what an operator purged was meant.
+
+    Args:
+        views: The queues.
+        times: When events of a queue were dropped for a reason.
+        now_ms: Redis' time.
+    """
+    told, reasons = [], set()
+    for view in views:
+        for reason, events in sorted(view.dropped.items()):
+            if not events or reason in _TOLD_ELSEWHERE:
+                continue
+            when = times(view, reason)
+            if is_recent((now_ms - when.last_ms) / 1000):
+                first, last = ((now_ms - at) / 1000 for at in (when.first_ms, when.last_ms))
+                told.append(
+                    f"{count(events, 'event')} of {view.queue} ({reason}) {since(max(0.0, first))}, the "
+                    f"last {span(max(0.0, last))} ago"
+                )
+                reasons.add(reason)
+    if not told:
+        return ok("dropped", "no accepted event is known to have been dropped within a day")
+    remedies = (_DROP_REMEDIES.get(reason, "see: vwo-celery ledger") for reason in sorted(reasons))
+    return warn("VC632", f"dropped: {'; '.join(told[:MOST_NAMES])}", "; ".join(remedies))
 
 
 def lost_finding(views: Sequence[QueueView]) -> Finding:

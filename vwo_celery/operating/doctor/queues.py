@@ -6,6 +6,7 @@ Reads Redis and changes nothing: nothing to lose.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from vwo_celery.operating.doctor.finding import Finding
@@ -17,7 +18,12 @@ from vwo_celery.operating.doctor.holds import (
     paused_findings,
     stopped_finding,
 )
-from vwo_celery.operating.doctor.losses import balance_finding, dead_finding, lost_finding
+from vwo_celery.operating.doctor.losses import (
+    balance_finding,
+    dead_finding,
+    dropped_finding,
+    lost_finding,
+)
 from vwo_celery.operating.doctor.outside import unaccepted_finding
 from vwo_celery.operating.doctor.registrations import (
     callback_findings,
@@ -30,6 +36,7 @@ from vwo_celery.operating.doctor.registrations import (
 from vwo_celery.operating.inspector import QueueView, view_queues, view_strays
 from vwo_celery.operating.outside import view_tallies
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.drops import DropTimes, read_drop_times
 from vwo_celery.queue.registration import Registrations
 from vwo_celery.settings import Settings
 
@@ -91,6 +98,11 @@ def queue_findings(
     yield capacity_finding(views)
     yield dead_finding(views)
     yield unaccepted_finding(view_tallies(fleet, found.readable), fleet.now_ms())
+    yield dropped_finding(views, partial(_drop_times, fleet), fleet.now_ms())
     yield lost_finding(views)
     yield from unreadable_findings(views)
     yield balance_finding(views)
+
+
+def _drop_times(fleet: Fleet, view: QueueView, reason: str) -> DropTimes:
+    return read_drop_times([fleet.shard(view.queue, number) for number in view.shards], reason)
