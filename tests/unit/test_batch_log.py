@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tools.batch_lines import parsed
@@ -45,6 +45,7 @@ def captured(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "vwo_celery.batches")
 
 
+@example({"error": "two words", "quoted": 'a "b"', "empty": "", "path": "a\\b=c"})
 @given(st.dictionaries(st.from_regex(r"[a-z_]{1,9}", fullmatch=True), st.text()))
 def test_a_line_tells_any_text_unchanged_in_words_of_one_line(facts: dict[str, str]) -> None:
     """Read back, a line has each fact as it was, whatever letters it has; a terminal obeys none."""
