@@ -28,7 +28,10 @@ from datetime import datetime, timezone
 from sys import is_finalizing
 from typing import Any, Final
 
+from vwo_celery.clocks import monotonic
+from vwo_celery.text import amounts
 from vwo_celery.text.lines import Indented, Shown, traceback_lines
+from vwo_celery.text.moments import since
 
 
 class _OneLine(logging.Filter):
@@ -98,7 +101,8 @@ class _Memory:
     and not gevent's: that is taken in steps, and a signal between them would wait for itself.
 
     Attributes:
-        unsaid: Dropped events that no line has counted yet, by queue and reason.
+        unsaid: Dropped events that no line has counted yet, and when the first was, by queue and
+            reason.
     """
 
     def __init__(self) -> None:
@@ -107,7 +111,7 @@ class _Memory:
     def start_child(self) -> None:
         """Forget the parent's drops, which it logs itself, and any thread that held the lock."""
         self.lock = RLock()
-        self.unsaid: dict[str, int] = {}
+        self.unsaid: dict[str, tuple[int, float]] = {}
 
 
 _memory: Final = _Memory()
@@ -178,6 +182,13 @@ def log_once() -> SeldomLog:
 seldom: Final = SeldomLog()
 
 
+def warn(message: str, *details: object) -> None:
+    """Log a warning of which the caller knows that it is seldom; never raises."""
+    if _can_log():
+        with suppress(Exception):  # see `SeldomLog`
+            log.warning(message, *details)
+
+
 def log_surprise(exc: Exception, meaning: str) -> None:
     """Log, at most once a minute for each type, an exception that no code here expects.
 
@@ -216,13 +227,24 @@ def announce_drop(queue: str, reason: str, count: int, detail: str = "") -> None
 
 def _log_drop(queue: str, reason: str, count: int, detail: str) -> None:
     """Log how many events were dropped since the last such line."""
-    topic = f"{queue} {reason}"
+    topic, now = f"{queue} {reason}", monotonic()
     with _memory.lock:
-        unsaid = _memory.unsaid[topic] = _memory.unsaid.get(topic, 0) + count
+        before, first_at = _memory.unsaid.get(topic, (0, now))
+        unsaid = before + count
+        _memory.unsaid[topic] = unsaid, first_at
+    when = f" {since(now - first_at)}" if before else ""
     logged = seldom.warn(
-        topic, "%d event(s) of queue %s dropped (%s)%s", unsaid, queue, reason,
+        topic, "%s of queue %s dropped (%s)%s%s", amounts.count(unsaid, "event"), queue, reason, when,
         f": {detail}" if detail else "",
     )  # fmt: skip
     if logged:
         with _memory.lock:
-            _memory.unsaid[topic] = max(0, _memory.unsaid.get(topic, 0) - unsaid)
+            left = _memory.unsaid.pop(topic, (0, now))[0] - unsaid
+            if left > 0:
+                _memory.unsaid[topic] = left, now
+
+
+def forget_unsaid(queue: str, reason: str) -> None:
+    """Forget drops that no line has counted yet, since another one does."""
+    with _memory.lock:
+        _memory.unsaid.pop(f"{queue} {reason}", None)

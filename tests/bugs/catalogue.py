@@ -27,6 +27,14 @@ BUGS: tuple[Bug, ...] = (
         "integration/producing/test_unaccepted.py -k tells_seldom",
     ),
     Bug(
+        "an event that came since is not told as gone from the disk",
+        "it is", "spool/diary.py",
+        "        if not kept or kept != outage.kept:\n            return\n        with outage.lock:\n"
+        "            if kept != outage.kept:\n                return\n",
+        "        with outage.lock:\n",
+        "integration/spool/test_diary.py -k came_since",
+    ),
+    Bug(
         "a process that ends has told what it dropped",
         "only a later call tells", "spool/reporter.py",
         "@atexit.register\n", "",

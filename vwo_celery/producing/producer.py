@@ -230,6 +230,7 @@ class Producer(Registrant):
         breaker = self.host.breaker_at(push.part)
         if breaker.is_open:
             breaker.close()
+            self.host.diary.note_recovered(push.part)
 
     def _conclude_refused(self, push: Push, pushed: Pushed) -> Receipt:
         """Follow `when_full` for a push that a full queue refused."""

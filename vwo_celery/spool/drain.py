@@ -41,6 +41,7 @@ from vwo_celery.queue.work import sweeping
 from vwo_celery.queue.work.pushes import PUSH_EVENTS, Push, names_needed, send_again
 from vwo_celery.queue.work.sweeping import tell_workers
 from vwo_celery.spool.breaker import longest_pause_seconds
+from vwo_celery.spool.diary import Diary
 from vwo_celery.spool.locks import locks_at, place_of_draining
 from vwo_celery.spool.pages import Page
 from vwo_celery.spool.reporter import Reporter
@@ -76,6 +77,7 @@ class Drain:
         open_fleet: Returns the queues in Redis, through a client that waits longer than a request
             may.
         reporter: Is told of what was drained, and tells Redis of that and more.
+        diary: Is told that the spool is empty.
         clock: Seconds, from any start.
     """
 
@@ -84,6 +86,7 @@ class Drain:
         spool: Spool,
         open_fleet: Callable[[], Fleet],
         reporter: Reporter,
+        diary: Diary,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._spool = spool
@@ -91,6 +94,7 @@ class Drain:
         self._turn = PerProcess(threading.Lock)  # keeps out this process' other threads
         self._open_fleet = open_fleet
         self._reporter = reporter
+        self._diary = diary
         self._clock = clock
         self._redis_answers = False
         self._most_events: dict[str, int] = {}
@@ -104,6 +108,13 @@ class Drain:
 
     def step(self) -> Step:
         """Move the oldest page that can be moved; expected errors become the step's state."""
+        kept = self._diary.kept
+        step = self._try_step()
+        if step.state == "empty":
+            self._diary.note_empty(kept)
+        return step
+
+    def _try_step(self) -> Step:
         try:
             if not self._spool.holds_something:
                 return Step("empty")

@@ -18,6 +18,7 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.forks import PerProcess
 from vwo_celery.logs import log
 from vwo_celery.spool.breaker import Breakers, pause_seconds
+from vwo_celery.spool.diary import Diary
 from vwo_celery.spool.drain import Drain, Step
 
 
@@ -50,6 +51,7 @@ class Drainer:
         breakers: Closed by the thread when Redis, or a part of a Cluster, works again.
         probe: A weak reference to a function that returns whether a part takes writes as fast as a
             request needs, and must not raise; None once no queue is left that needs to know.
+        diary: Is told that a part takes events again.
     """
 
     def __init__(
@@ -57,10 +59,12 @@ class Drainer:
         drain: Drain,
         breakers: Breakers,
         probe: Callable[[], Callable[[str], bool] | None],
+        diary: Diary,
     ) -> None:
         self._drain = drain
         self._breakers = breakers
         self._probe = probe
+        self._diary = diary
         self._probes: dict[str, tuple[int, float]] = {}  # failures, and when the next may be
         self._place = PerProcess(_Place)
 
@@ -128,7 +132,7 @@ class Drainer:
         if probe is None or probe(part):
             self._probes.pop(part, None)
             self._breakers.at(part).close()
-            log.info("Redis takes events again%s", f" at {part}" if part else "")
+            self._diary.note_recovered(part)
             return
         self._probes[part] = failures + 1, monotonic() + pause_seconds(failures + 1)
 

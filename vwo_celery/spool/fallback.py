@@ -28,6 +28,7 @@ from vwo_celery.receipts import SPOOLED, DrainResult, Receipt
 from vwo_celery.settings import Settings
 from vwo_celery.spool.breaker import Breakers
 from vwo_celery.spool.database import SpoolBusy
+from vwo_celery.spool.diary import Diary
 from vwo_celery.spool.drain import Drain
 from vwo_celery.spool.drainer import Drainer
 from vwo_celery.spool.files import address_of, spool_files
@@ -43,6 +44,10 @@ _LOOK_SECONDS = 3.0
 _DISK_PAUSE_SECONDS = 1.0
 _SHORTEST_WAIT_SECONDS = 0.005
 _POLL_SECONDS = 0.05
+_NO_SPOOL = (
+    "this host's disk keeps no events, since spool_dir is empty, so each is lost until Redis takes "
+    "them again; set it (VWO_CELERY_SPOOL_DIR) to a folder of the application's user"
+)
 #: Most calls of `put` for one page, with room made in between.
 _MOST_PUTS = 5
 
@@ -58,6 +63,7 @@ class Fallback:
             see `breaker_at`.
         spool: None if `spool_dir` is empty.
         reporter: Tells Redis of what this process drops, spools and drains.
+        diary: Tells the application's log of it.
         open_fleet: Returns the queues in Redis, through a client that waits longer than a request
             may.
     """
@@ -73,13 +79,17 @@ class Fallback:
         self.reporter = Reporter(at_exit)
         self._enqueue_seconds = settings.enqueue_timeout_seconds
         self._look_at = self._disk_at = 0.0
+        self._disk_why = ""
+        self.diary = Diary(settings.spool_dir)
         if settings.spool_dir:
             address = address_of(settings.redis_url, client)
             files = spool_files(settings.spool_dir, settings.namespace, address)
             most = settings.max_spool_bytes
             self.spool = Spool(files, max_bytes=most, for_requests=True)
-            self._drain = Drain(Spool(files, max_bytes=most), self.open_fleet, self.reporter)
-            self._drainer = Drainer(self._drain, self._breakers, weakref.WeakMethod(self._probe))
+            space = Spool(files, max_bytes=most)
+            self._drain = Drain(space, self.open_fleet, self.reporter, self.diary)
+            probe = weakref.WeakMethod(self._probe)
+            self._drainer = Drainer(self._drain, self._breakers, probe, self.diary)
 
     # -- within a request
 
@@ -105,9 +115,9 @@ class Fallback:
         """
         now = monotonic()
         if self.spool is None:
-            raise SpoolUnavailable("there is no spool, since spool_dir is empty")
+            raise SpoolUnavailable(_NO_SPOOL)
         if now < self._disk_at:
-            raise SpoolUnavailable("the spool cannot be used, as of a moment ago")
+            raise SpoolUnavailable(f"a moment ago: {self._disk_why}")
         deadline = now + self._enqueue_seconds
         try:
             self._put(self.spool, registration, encoded, sent, on_drop, deadline)
@@ -116,8 +126,8 @@ class Fallback:
             raise
         except SpoolBusy:
             raise
-        except SpoolUnavailable:
-            self._disk_at = now + _DISK_PAUSE_SECONDS
+        except SpoolUnavailable as exc:
+            self._disk_at, self._disk_why = now + _DISK_PAUSE_SECONDS, str(exc)
             raise
         self._start_drainer()
 
@@ -153,6 +163,8 @@ class Fallback:
             shard: Number of its shard on that part.
             part: See `Push`.
         """
+        if isinstance(exc, Exception):
+            self.diary.why = describe(exc)
         if is_trouble_of_redis(exc):
             self._failed[part] = registration, shard
             self.breaker_at(part).open(monotonic())
@@ -168,9 +180,11 @@ class Fallback:
         now = monotonic()
         if now_and_then and now < self._look_at:
             return
-        self._look_at = now + _LOOK_SECONDS
+        self._look_at, kept = now + _LOOK_SECONDS, self.diary.kept
         if self.spool.holds_something:
             self._start_drainer()
+        else:
+            self.diary.note_empty(kept)
 
     def _start_drainer(self) -> None:
         try:
@@ -326,6 +340,7 @@ class QueueFallback:
             QueueFull: The spool is full, and `when_full` is "raise".
         """
         on_drop = self._drop_oldest if self._policy == "drop_oldest" else None
+        detail = detail or self._fallback.diary.why
         why = f"{detail}; " if detail else ""
         try:
             self._fallback.put(self._registration, encoded, sent, on_drop=on_drop)
@@ -339,6 +354,7 @@ class QueueFallback:
             log_surprise(exc, "its events are not spooled")
             return self.drop(reason, len(encoded), f"{why}the spool met {type(exc).__name__}")
         self._fallback.reporter.note(self._queue, reports.SPOOLED, len(encoded))
+        self._fallback.diary.note_kept(len(encoded), detail)
         return SPOOLED
 
     def drop(self, reason: str, count: int, detail: str) -> Receipt:
@@ -350,6 +366,7 @@ class QueueFallback:
     def _count_dropped(self, queue: str, reason: str, count: int) -> None:
         self.dropped[reason] += count
         self._fallback.reporter.note(queue, f"{reports.UNACCEPTED}{reason}", count)
+        self._fallback.diary.note_lost(queue, reason, count)
 
     def _drop_oldest(self, queue: str, count: int) -> None:
         self._count_dropped(queue, reports.SPOOL_OLDEST, count)
