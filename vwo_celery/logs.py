@@ -182,13 +182,6 @@ def log_once() -> SeldomLog:
 seldom: Final = SeldomLog()
 
 
-def warn(message: str, *details: object) -> None:
-    """Log a warning of which the caller knows that it is seldom; never raises."""
-    if _can_log():
-        with suppress(Exception):  # see `SeldomLog`
-            log.warning(message, *details)
-
-
 def log_surprise(exc: Exception, meaning: str) -> None:
     """Log, at most once a minute for each type, an exception that no code here expects.
 

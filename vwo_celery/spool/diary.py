@@ -12,12 +12,14 @@ from _thread import RLock  # the lock in C, also under gevent: see `logs`
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.forks import PerProcess
-from vwo_celery.logs import LOG_EVERY_SECONDS, forget_unsaid, log, warn
+from vwo_celery.logs import LOG_EVERY_SECONDS, SeldomLog, forget_unsaid, log
 from vwo_celery.text.amounts import count
 from vwo_celery.text.moments import since
 
 #: Reasons for which events are lost while Redis takes none.
 OF_AN_OUTAGE = frozenset({"redis_unavailable", "spool_full", "spool_oldest"})
+#: Log of lines of which each is seldom by itself; nothing is raised by a handler of the application's.
+seldom = SeldomLog(0.0)
 
 
 class _Outage:
@@ -67,9 +69,10 @@ class Diary:
                 return
             outage.told_at = now
         when = f" {since(now - outage.kept_at)}" if told_at is not None else " so far"
-        warn(
-            "events cannot be stored in Redis (%s) and are kept on this host's disk, in %s: %s of this "
-            "process%s; they are sent by themselves when Redis takes them again",
+        seldom.warn(
+            "kept",
+            "%s; events are kept on this host's disk meanwhile, in %s: %s of this process%s. They are "
+            "sent by themselves when Redis takes them again",
             why or self.why, self._folder, count(kept, "event"), when,
         )  # fmt: skip
 
@@ -94,7 +97,8 @@ class Diary:
             return
         for queue, reason in lost:
             forget_unsaid(queue, reason)
-        warn(
+        seldom.warn(
+            "lost",
             "Redis takes events again%s. %s of this process were lost %s, since this host's disk did "
             "not keep them (%s); vwo-celery status has the sum of all processes",
             where, count(sum(lost.values()), "event"), since(monotonic() - outage.lost_at),
@@ -121,7 +125,7 @@ class Diary:
             when, made_room = since(monotonic() - outage.kept_at), outage.made_room
             outage.kept, outage.made_room, outage.told_at = 0, 0, None
         but = f", but for {made_room:,} that were dropped to make room" if made_room else ""
-        warn(
-            "all %s that this process kept on this host's disk %s have been stored in Redis%s",
+        seldom.warn(
+            "gone", "all %s that this process kept on this host's disk %s have been stored in Redis%s",
             count(kept, "event"), when, but,
         )  # fmt: skip

@@ -58,13 +58,13 @@ def test_where_events_are_kept(
     wait_for(lambda: len(warnings(caplog)) == 3, what="the line that they have left")
 
     first, second, last = warnings(caplog)
-    where = re.escape(f"kept on this host's disk, in {tmp_path}")
+    where = re.escape(f"; events are kept on this host's disk meanwhile, in {tmp_path}")
     assert re.fullmatch(
-        rf"events cannot be stored in Redis \(.*Timeout.*\) and are {where}: 1 event of this process "
-        "so far; they are sent by themselves when Redis takes them again",
+        rf"Redis .*Timeout.*{where}: 1 event of this process so far. They are sent by themselves when "
+        "Redis takes them again",
         first,
     )
-    assert re.search(rf"{where}: 4 events of this process {SINCE}; they are sent", second)
+    assert re.search(rf"{where}: 4 events of this process {SINCE}. They are sent", second)
     assert re.fullmatch(
         rf"all 6 events that this process kept on this host's disk {SINCE} have been stored in Redis",
         last,
@@ -84,7 +84,7 @@ def test_events_that_nothing_keeps(
     wait_for(lambda: queue.enqueue({"n": 5}), what="an event in Redis")
 
     first, last = warnings(caplog)
-    assert first.startswith(f"1 event of queue {queue.name} dropped (redis_unavailable): the ")
+    assert first.startswith(f"1 event of queue {queue.name} dropped (redis_unavailable): Redis")
     assert "Timeout" in first
     assert "each is lost until Redis takes them again; set it (VWO_CELERY_SPOOL_DIR)" in first
     lost = queue.dropped["redis_unavailable"]
