@@ -14,6 +14,7 @@ from redis.exceptions import ClusterError, NoScriptError, RedisClusterException,
 
 from vwo_celery.connections.cluster import is_cluster_client
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
+from vwo_celery.connections.troubles import is_denied
 from vwo_celery.queue.scripts import Script, load
 
 #: Most calls in one round trip.
@@ -39,11 +40,22 @@ def run_all(client: Any, script: Script, calls: Sequence[Call]) -> Iterator[Any]
     for start in range(0, len(calls), _CALLS):
         part = calls[start : start + _CALLS]
         answers = _send_to_living(client, _commands(script, part))
-        if any(isinstance(answer, NoScriptError) for answer in answers):
-            load(client, script.text)
+        lacking = any(isinstance(answer, NoScriptError) for answer in answers)
+        if lacking and _may_load(client, script):
             _send_again(client, script, part, answers)
         for call, answer in zip(part, answers, strict=True):
             yield _repeat(client, script, call) if isinstance(answer, _NOT_RUN) else answer
+
+
+def _may_load(client: Any, script: Script) -> bool:
+    """Load a script; False if the user may not: then the calls' own errors are their answers."""
+    try:
+        load(client, script.text)
+    except RedisError as exc:
+        if is_denied(exc):
+            return False
+        raise
+    return True
 
 
 def _send_again(client: Any, script: Script, calls: Sequence[Call], answers: list[Any]) -> None:

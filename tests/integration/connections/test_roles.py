@@ -186,15 +186,20 @@ def test_an_operator_can_do_its_work(roles: Roles, monkeypatch: pytest.MonkeyPat
 def test_a_viewer_can_look_and_change_nothing(roles: Roles) -> None:
     """With the viewer's line every command that looks works; nothing that changes anything does."""
     url, name = roles.begin("viewer"), prepared(roles)
+    assert run_all(roles.url, name, LOOKS) == {}  # an operator has looked: Redis knows the scripts
+    roles.admin.execute_command("ACL", "LOG", "RESET")
     before = {key: roles.admin.dump(key) for key in roles.admin.keys("vwo:*")}
 
     looked = run_all(url, name, LOOKS)
     denied = roles.denied()
     refused = {words: run_command([*words, "--redis-url", url]).exit_code for words in STEPS}
 
+    roles.admin.script_flush()
+
     assert looked == {}
     assert denied == []
     assert set(refused.values()) == {1}
+    assert run_all(url, name, LOOKS) == {}  # also where Redis knows no script
     after = {key: roles.admin.dump(key) for key in roles.admin.keys("vwo:*")}
     assert after == before
 
