@@ -10,6 +10,7 @@ VwoCeleryError
 ├── SpoolUnavailable       this host's spool cannot be written or read
 │   └── SpoolFull          this host's spool is at its capacity
 ├── QueueUnknown           no queue is registered under that name
+├── MoveRefused            events must not be moved to that destination, or imported into that queue
 ├── HostRefused            this worker may not send to the destination's host
 ├── CallbackRefused        this worker may not import the flush_callback, or cannot
 └── SdkError               the VWO client cannot be attached, or made
@@ -72,6 +73,10 @@ class SpoolFull(SpoolUnavailable):
 
 class QueueUnknown(VwoCeleryError, LookupError):
     """No queue is registered under that name."""
+
+
+class MoveRefused(VwoCeleryError):
+    """Events must not go to that destination, or into that queue; those named are where they were."""
 
 
 class HostRefused(VwoCeleryError):

@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 from lua.world import LEASE_SECONDS, LIFE, LIMITS, NAMESPACE, QUEUE, ROOM, Line, World
 from vwo_celery import Destination, Settings
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue import evidence
+from vwo_celery.queue import evidence, moving
 from vwo_celery.queue.batches import Part
 from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.circuit import Circuit
@@ -30,6 +30,7 @@ from vwo_celery.queue.looks.snapshots import REDIS_LOST, _read_by_script
 from vwo_celery.queue.looks.surveys import due_shards
 from vwo_celery.queue.looks.tallies import read_tallies
 from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.moving import Arrival, Heading
 from vwo_celery.queue.picking import pick_out
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.reports import Count, new_report, report
@@ -342,10 +343,98 @@ def _report(case: Denied) -> None:
     assert read_tallies([case.world.shard])[0].spooled.events == 7
 
 
+HEADING = Heading("fme-2-other", 0, "b~1")
+ARRIVAL = Arrival(
+    batch="n", state="ready", events=2, bytes=8, first_ms=1, attempt=0, error="", died_ms=0
+)
+
+
+def _depart(case: Denied, *, state: str, at: int, **more: Any) -> None:
+    case.given(state=state, at=at, **more)
+    kind: Any = "dead" if state == "dead" else "ready"
+    case.act(moving.depart, case.shard, "b", HEADING, state=kind, sealed_until_ms=10**15)
+    for each in moving.leaving(case.world.shard):
+        assert moving.stay(case.world.shard, each.batch, HEADING) == 3
+
+
+def _stay(case: Denied, *, state: str, at: int, **more: Any) -> None:
+    case.given(state=state, at=at, **more)
+    kind: Any = "dead" if state == "dead" else "ready"
+    assert moving.depart(case.world.shard, "b", HEADING, state=kind, sealed_until_ms=10**15)
+    case.act(moving.stay, case.shard, "b", HEADING)
+    moving.stay(case.world.shard, "b", HEADING)
+
+
+def _forget(case: Denied) -> None:
+    world = case.world
+    case.given(state="ready", at=-2)
+    moving.depart(world.shard, "b", HEADING, state="ready", sealed_until_ms=10**15)
+    case.act(moving.forget, case.shard, "b", HEADING)
+    kept = 3 * len(moving.leaving(world.shard))
+    assert world.client.llen(world.shard.keys.batch("b")) == kept
+    assert moving.forget(world.shard, "b", HEADING) == kept
+    assert world.snapshot().balanced
+
+
+def _stage(case: Denied) -> None:
+    world = case.world
+    case.given()
+    key = world.shard.keys.staged("n")
+    world.client.lpush(key, b"left over")
+    case.act(moving.stage, case.shard, "n", [b"n01", b"n02"], before=0)
+    case.act(moving.stage, case.shard, "n", [b"n03"], before=2)
+    assert moving.stage(world.shard, "n", [b"n01", b"n02"], before=0)
+    assert world.client.lrange(key, 0, -1) == [b"n02", b"n01"]
+    world.client.delete(key)
+
+
+def _arrive(case: Denied, **more: Any) -> None:
+    world, arrival = case.world, replace(ARRIVAL, **more)
+    case.given(limits=MANY)
+    _uncount(case)
+    assert moving.stage(world.shard, "n", [b"n01", b"n02"], before=0)
+    case.act(moving.arrive_from_move, case.shard, arrival)
+    assert moving.arrive_from_move(world.shard, arrival) in (moving.ARRIVED, moving.CAME_BEFORE)
+    moving.forget_arrival(world.shard, "n")
+
+
+def _uncount(case: Denied) -> None:
+    """Two of the open events appended since room was granted."""
+    room = {"granted_events": 9, "room_events": 7, "granted_bytes": 99, "room_bytes": 87}
+    counts = {"accepted": 3, "events": 3, "bytes": 12, "open_events": 0, "open_bytes": 0}
+    case.world.client.hset(case.world.shard.keys.meta, mapping={**room, **counts})
+
+
+def _forgo(case: Denied) -> None:
+    world = case.world
+    case.given()
+    world.client.zadd(world.shard.keys.arrived, {"old": 1, "older": -1})
+    assert moving.stage(world.shard, "n", [b"n01"], before=0)
+    case.act(moving.forgo, case.shard, "n")
+    assert moving.forgo(world.shard, "n")
+    world.client.delete(world.shard.keys.arrived)
+
+
 SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "ack": tuple(
         _on_batch(state=state, at=at)(lambda case: case.act(case.shard.ack, "b", claimed_ms=5))
         for state, at in (("leases", 60_000), ("ready", -1), ("dead", -1))
+    ),
+    "arrive": (
+        _arrive,
+        lambda case: _arrive(case, state="dead", error="HTTP 413", died_ms=5),
+    ),
+    "depart": (
+        lambda case: _depart(case, state="ready", at=9_000),
+        lambda case: _depart(case, state="leases", at=-2),
+        lambda case: _depart(case, state="dead", at=-2),
+    ),
+    "forgo": (_forgo,),
+    "moved": (_forget,),
+    "stage": (_stage,),
+    "stay": (
+        lambda case: _stay(case, state="ready", at=9_000),
+        lambda case: _stay(case, state="dead", at=-2),
     ),
     "append": (_append, _append_again, _append_after_a_loss),
     "claim": (_claim_ready, _claim_lost_lease, _claim_past_an_orphan),

@@ -5,8 +5,8 @@ Files, in reading order: `session` (what all commands share: options, settings, 
 `brakes` (Ctrl-C), `output` (tables), `lines` (single lines), `documents` (what `--json` prints),
 `events` (as they are shown), `completing` (names of queues in a shell); then one for each command:
 `status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`, `peek`, `tail`, `workers`,
-`flush`, `pause` (and `resume`), `dead`, `spool`, `acl`, `completion`;
-and `celery_command` (all of them as `celery -A yourapp vwo …`).
+`flush`, `pause` (and `resume`), `dead`, `move`, `spool`, `acl`, `completion`; and `celery_command`
+(all of them as `celery -A yourapp vwo …`).
 
 Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """
@@ -32,6 +32,7 @@ _COMMANDS = {
     "health": "vwo_celery.cli.health:check",
     "history": "vwo_celery.cli.history:history",
     "ledger": "vwo_celery.cli.ledger:ledger",
+    "move": "vwo_celery.cli.move:move",
     "pause": "vwo_celery.cli.pause:pause",
     "plan": "vwo_celery.cli.plan:plan",
     "peek": "vwo_celery.cli.peek:peek",

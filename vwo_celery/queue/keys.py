@@ -71,6 +71,17 @@ SHARD_FAMILIES = (
         "events; of the latest run recent:, since_ms: and last_ms: of each",
     ),
     KeyFamily(
+        "leaving",
+        "hash",
+        "batch id -> since:state:at:length:heading:line, while a move takes it away",
+    ),
+    KeyFamily(
+        "arrived",
+        "zset",
+        "batch id that a move or an import brought -> Unix ms until which that is remembered; "
+        "negative if it shall never come",
+    ),
+    KeyFamily(
         "mark:*",
         "string",
         "events stored under a producer's mark, and the last push's nonce far behind the point: shows "
@@ -132,6 +143,8 @@ class ShardKeys(msgspec.Struct, frozen=True):
     ten_minutes: str
     hours: str
     tally: str
+    leaving: str
+    arrived: str
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -146,6 +159,10 @@ class ShardKeys(msgspec.Struct, frozen=True):
     def batch(self, batch_id: str) -> str:
         """Key of a sealed batch."""
         return f"{self.prefix}batch:{batch_id}"
+
+    def staged(self, batch_id: str) -> str:
+        """Key of the events of a batch that is about to arrive."""
+        return f"{self.prefix}batch:{batch_id}.staged"
 
     def suspect(self, batch_id: str) -> str:
         """Key of the note that VWO refused a batch."""

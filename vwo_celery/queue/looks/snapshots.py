@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -21,6 +22,7 @@ from vwo_celery.connections.errors import without_command
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.looks.numbers import Numbers
+from vwo_celery.queue.moving import Leaving, read_record
 from vwo_celery.queue.parts import first_answer
 from vwo_celery.queue.pauses import Pause, pauses_of
 from vwo_celery.queue.scripts import script
@@ -36,6 +38,8 @@ _LATEST_MS = 2.5e14
 _WRONG_TYPE = "WRONGTYPE"
 #: Reason under which events that Redis lost are counted as dropped.
 REDIS_LOST = "redis_lost"
+#: The order of batches: the oldest first.
+_AGE = attrgetter("sealed_ms", "id")
 #: Shards that one round trip looks at.
 _SHARDS_A_ROUND_TRIP = 500
 
@@ -54,7 +58,7 @@ class BatchView(msgspec.Struct, frozen=True):
         bytes: Their size.
         first_ms: Unix ms of its oldest event.
         sealed_ms: Unix ms from which its age counts.
-        at_ms: Unix ms at which it is or was due, its lease ends, or it was dead-lettered.
+        at_ms: Unix ms at which it is or was due, its lease ends, it departed, or was dead-lettered.
         error: Why it was last released or dead-lettered, "" if it never was.
     """
 
@@ -99,8 +103,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         free_since_ms: Unix ms at which a pause or an open circuit last ended, 0 for never.
         slots: Wake-up slots taken.
         receiver_errors: Receivers and callbacks that raised; counted in the first shard.
-        redis_lost_ms: Unix ms at which a producer last noticed that Redis had lost events, 0 for
-            never.
+        redis_lost_ms: Unix ms at which a producer last noticed lost events, 0 for never.
         forgotten_ms: Unix ms at which a producer noticed that Redis had forgotten the whole shard,
             0 for never; how much it held is unknown.
         unreadable: What this release cannot read of it: lines of batches, fields, or a whole key.
@@ -183,6 +186,7 @@ class _Raw(NamedTuple):
     dead: list[tuple[bytes, float]]
     info: dict[bytes, bytes]
     slots: int
+    leaving: Mapping[bytes, bytes] = MappingProxyType({})
     lengths: Mapping[str, int] = MappingProxyType({})  # of batches whose line cannot be read
 
 
@@ -246,17 +250,20 @@ def _read_by_transaction(shard: Shard) -> _Raw:
         pipe.zrange(key, 0, -1, withscores=True)
     pipe.hgetall(k.info)
     pipe.zcard(k.slots)
+    pipe.hgetall(k.leaving)
     return _Raw(now, *pipe.execute())
 
 
 def _read_by_script(shard: Shard) -> _Raw:
     """Read the same at a few times the cost, since everything passes through Lua."""
     k = shard.keys
-    keys = (k.open, k.meta, k.ready, k.leases, k.dead, k.info, k.slots)
-    now, meta, length, ready, leases, dead, info, slots = script("snapshot").run(shard.client, keys)
+    keys = (k.open, k.meta, k.ready, k.leases, k.dead, k.info, k.slots, k.leaving)
+    now, meta, length, ready, leases, dead, info, slots, leaving = script("snapshot").run(
+        shard.client, keys
+    )
     return _Raw(
         now, dict(_pairs(meta)), length, _times(ready), _times(leases), _times(dead),
-        dict(_pairs(info)), slots,
+        dict(_pairs(info)), slots, dict(_pairs(leaving)),
     )  # fmt: skip
 
 
@@ -289,7 +296,7 @@ def _empty_snapshots(shards: Sequence[Shard]) -> list[Snapshot | None]:
         pipe = shards[0].client.pipeline(transaction=False)
         for shard in shards:
             k = shard.keys
-            pipe.exists(k.open, k.ready, k.leases, k.dead, k.info)
+            pipe.exists(k.open, k.ready, k.leases, k.dead, k.info, k.leaving)
             pipe.hgetall(k.meta)
         answers = pipe.execute(raise_on_error=False)
     empty: list[Snapshot | None] = []
@@ -309,14 +316,16 @@ def _snapshot(name: str, raw: _Raw) -> Snapshot:
     # Events of another program are in the ledger as soon as they can be seen.
     unseen = max(0, raw.open_events - numbers["open_events"])
     lines = [f"the line of batch {name}" for name in raw.lengths]
+    leaving = [_leaving_view(read_record(as_text(n), as_text(r))) for n, r in raw.leaving.items()]
+    left = sum(batch.events for batch in leaving)  # not in the counters; see depart.lua
     return Snapshot(
         shard=name,
         now_ms=now_ms,
         limits=numbers.limits(),
         open_events=raw.open_events,
         open_first_ms=numbers["first_ms"] if numbers["open_events"] else 0,
-        batches=tuple(_batches(raw, now_ms)),
-        accepted=numbers["accepted"] + unseen,
+        batches=tuple(sorted([*_batches(raw, now_ms), *leaving], key=_AGE)),
+        accepted=numbers["accepted"] + unseen + left,
         delivered=numbers["delivered"],
         delivered_ms=numbers["delivered_ms"],
         dropped={
@@ -325,7 +334,7 @@ def _snapshot(name: str, raw: _Raw) -> Snapshot:
             if field.startswith(_DROPPED)
         },
         refused=numbers["refused"],
-        counted_events=numbers["events"] + unseen,
+        counted_events=numbers["events"] + unseen + left,
         counted_bytes=numbers["bytes"],
         paused=texts.get("paused", ""),
         paused_by=texts.get("paused_by", ""),
@@ -351,11 +360,16 @@ def _batches(raw: _Raw, now_ms: int) -> list[BatchView]:
         _view(raw, batch_id, at, "in_flight" if at > now_ms else "ready")
         for batch_id, at in raw.leases
     ]
-    views += [
+    return views + [
         _view(raw, batch_id, at, "released" if at > now_ms else "ready")
         for batch_id, at in raw.ready
     ]
-    return sorted(views, key=lambda view: (view.sealed_ms, view.id))
+
+
+def _leaving_view(record: Leaving) -> BatchView:
+    """A batch that a move takes away: in flight, in the hands of the mover."""
+    where = f"on its way to {record.heading.queue if record.heading else 'another queue'}"
+    return BatchView(record.batch, "in_flight", *record.numbers, record.since_ms, where)
 
 
 def _view(raw: _Raw, batch_id: bytes, at: float, state: State) -> BatchView:

@@ -8,8 +8,9 @@
 -- KEYS[5]  dead    ZSET  batch id -> dead-lettered at, Unix ms
 -- KEYS[6]  info    HASH  batch id -> its line
 -- KEYS[7]  slots   ZSET  wake-up token -> expiry, Unix ms
+-- KEYS[8]  leaving HASH  batch id -> its record
 -- ARGV     none
--- Returns  {time, meta, open events, ready, leases, dead, info, slots}: time as TIME answers, hashes and
+-- Returns  {time, meta, open events, ready, leases, dead, info, slots, leaving}: time as TIME answers, hashes and
 --          sorted sets flat, slots their number.
 -- Cost     O(n), n = batches.
 return {
@@ -21,4 +22,5 @@ return {
   redis.call('ZRANGE', KEYS[5], 0, -1, 'WITHSCORES'),
   redis.call('HGETALL', KEYS[6]),
   redis.call('ZCARD', KEYS[7]),
+  redis.call('HGETALL', KEYS[8]),
 }

@@ -18,6 +18,7 @@ from vwo_celery.queue.batches import as_ms, descends
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, OLDEST
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.snapshots import take_snapshot
+from vwo_celery.queue.moving import MOVED
 from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.queue.shard import PURGED, Shard
 from vwo_celery.queue.work import settlements
@@ -30,11 +31,12 @@ _LONGEST_POLL_SECONDS = 0.2
 _NUDGE_SECONDS = 1.0
 #: Time for which notes on settled batches are asked for; renewed at each nudge.
 _NOTES_SECONDS = 30.0
-#: Why events were dropped, by the reason under which the ledger counts them.
+#: What became of events that were neither delivered nor dead, by the reason that the notes tell.
 _DROPS = {
-    OLDEST: "for newer ones",
-    DEAD_LETTERS_FULL: "as dead letters beyond max_dead_events",
-    PURGED: "by an operator",
+    OLDEST: "dropped for newer ones",
+    DEAD_LETTERS_FULL: "dropped as dead letters beyond max_dead_events",
+    PURGED: "dropped by an operator",
+    MOVED: "moved to another destination by an operator",
 }
 
 
@@ -210,7 +212,8 @@ def _why_failed(flushes: Sequence[_Flush]) -> Iterator[str]:
         yield f"{count(dead, 'event')} dead-lettered, see: vwo-celery dead list"
     dropped = sum((each.dropped for each in flushes), Counter[str]())
     for reason, events in dropped.items():
-        yield f"{count(events, 'event')} dropped {_DROPS.get(reason, 'for another reason')} ({reason})"
+        did = _DROPS.get(reason, "dropped for another reason")
+        yield f"{count(events, 'event')} {did} ({reason})"
     if lost:
         yield f"{count(lost, 'event')} gone from Redis, which lost them, or their keys were deleted"
 

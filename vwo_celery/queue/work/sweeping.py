@@ -28,7 +28,7 @@ from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.routes import Route, lost_until, probe_is_due
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.work import stranded
+from vwo_celery.queue.work import departures, stranded
 
 #: Registered queues that one sweep checks for events that nobody announced.
 AUDITED_QUEUES = 100
@@ -188,7 +188,8 @@ def audit(fleet: Fleet, watched: Container[str] = ()) -> list[str]:
     """Watch shards that hold something although nobody announced it, some queues at a time.
 
     This notices events of programs that only LPUSH, and makes up for a lost watch. Stranded batches
-    are made ready again, and the sets by which a look is cheap are put right.
+    are made ready again, the sets by which a look is cheap are put right, and what a move left that was
+    interrupted is settled.
 
     Args:
         fleet: The queues.
@@ -207,6 +208,9 @@ def audit(fleet: Fleet, watched: Container[str] = ()) -> list[str]:
     for shard in stranded.suspicious(fleet, shards):
         with skipping_refusals(f"stranded batches of {shard.keys.name}"):
             stranded.restore(shard)
+    for shard in departures.departed_from(fleet, shards):
+        with skipping_refusals(f"an interrupted move of {shard.keys.name}"):
+            departures.settle_abandoned(fleet, shard)
     new = [s.keys.name for s in holding(fleet, shards) if s.keys.name not in watched]
     if new:
         with skipping_refusals("the watch of a shard"):  # all others are watched
