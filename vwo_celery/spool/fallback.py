@@ -164,7 +164,7 @@ class Fallback:
             part: See `Push`.
         """
         if isinstance(exc, Exception):
-            self.diary.why = describe(exc)
+            self.diary.why = advise(exc)
         if is_trouble_of_redis(exc):
             self._failed[part] = registration, shard
             self.breaker_at(part).open(monotonic())
