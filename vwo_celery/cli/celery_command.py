@@ -20,7 +20,7 @@ from vwo_celery.cli.session import Session, common_options, json_option
 @json_option
 @click.pass_context
 def vwo(context: click.Context) -> None:
-    """Look at and steer the queues that VWO's events wait in, as vwo-celery does.
+    """Look at and steer the queues that VWO's events wait in: all commands of vwo-celery.
 
     The settings are those that your app gave to vwo_celery.setup.
     """
