@@ -1029,4 +1029,78 @@ BUGS: tuple[Bug, ...] = (
         "return {view.queue: chosen[view.queue] for view in views if wanted(view)}", "return chosen",
         "integration/adapters/test_control.py -k recorded_once",
     ),
+    # -- a move loses and doubles nothing
+    Bug(
+        "a batch that has arrived is never put back",
+        "its arrival is forgone all the same", "queue/lua/forgo.lua",
+        "if trace and tonumber(trace) > 0 then return 0 end\n", "",
+        "integration/operating/test_move.py -k 'killed and after and arrive_from_move'",
+    ),
+    Bug(
+        "a batch whose arrival was forgone does not arrive",
+        "it counts as arrived", "queue/lua/arrive.lua",
+        "return tonumber(trace) > 0 and 0 or -5 end", "return 0 end",
+        "lua/test_arrive.py -k forgone",
+    ),
+    Bug(
+        "a batch arrives once, also after its delivery",
+        "its trace is not kept", "queue/lua/arrive.lua",
+        "redis.call('ZADD', KEYS[7], now + ARGV[10], ARGV[1])\n", "",
+        "lua/test_arrive.py -k once",
+    ),
+    Bug(
+        "a batch that departed is in the ledger",
+        "it is in none", "queue/looks/snapshots.py",
+        "left = sum(batch.events for batch in leaving)", "left = 0 * len(leaving)",
+        "integration/operating/test_move.py -k 'killed and before and stage'",
+    ),
+    Bug(
+        "what a dead mover left is settled by the sweep",
+        "it stays on its way", "queue/work/sweeping.py",
+        "            departures.settle_abandoned(fleet, shard)\n", "            pass\n",
+        "integration/operating/test_move.py -k 'killed and sweep and before and stage'",
+    ),
+    Bug(
+        "no event goes to a destination that it contradicts",
+        "only the plan looks", "operating/operations/moving.py",
+        "        if found := contradiction_of(plan, events):\n", "        if found := \"\":\n",
+        "integration/operating/test_move.py -k that_contradicts_stays",
+    ),
+    Bug(
+        "a full new queue ends a move, and the batch is as it was",
+        "it is left on its way", "queue/work/departures.py",
+        "        moving.stay(source, batch_id, heading)\n", "",
+        "integration/operating/test_move.py -k takes_what_fits",
+    ),
+    Bug(
+        "the SDK key that was typed as an argument is not shown again",
+        "the error quotes it", "cli/move.py",
+        '"--to-key: there is no such file. It takes', 'f"--to-key: no file {path}. It takes',
+        "integration/adapters/test_cli_move.py -k wrong_usage",
+    ),
+    # -- dead letters in files
+    Bug(
+        "a full disk removes nothing",
+        "what was written is removed", "operating/new_files.py",
+        "            self._file.flush()\n            os.fsync(self._file.fileno())\n", "",
+        "integration/operating/test_dead_files.py -k full_disk",
+    ),
+    Bug(
+        "a line that was edited is not imported",
+        "its digest is not compared", "operating/dead_files.py",
+        "    if line.sha256 != digest(line, events):\n", "    if not line.sha256:\n",
+        "integration/operating/test_dead_files.py -k not_whole",
+    ),
+    Bug(
+        "what was removed after an import may be imported again",
+        "its trace stays", "queue/lua/purge.lua",
+        "redis.call('ZREM', KEYS[6], ARGV[1])\n", "",
+        "integration/operating/test_dead_files.py -k come_and_go",
+    ),
+    Bug(
+        "an import beyond max_dead_events is refused",
+        "workers drop the oldest for it", "operating/operations/filing.py",
+        "        if kept + line.events > self._most_events:\n", "        if kept > 10**15:\n",
+        "integration/operating/test_dead_files.py -k drop_others",
+    ),
 )  # fmt: skip

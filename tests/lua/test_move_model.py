@@ -140,7 +140,11 @@ class Move(RuleBasedStateMachine):
         family: Any = ("dead",) if kind == "dead" else ("ready", "leases")
         names = [name for each in family for name in moving.page_of(self.old, each)]
         for batch in moves.look_up(self.old, names[: 1 + chance % 3], kind)[-1:]:
-            events = [event for page in moves.event_pages(self.old, batch) for event in page]
+            events = [
+                event
+                for page in moves.event_pages(self.old, batch.batch, batch.events)
+                for event in page
+            ]
             heading = Heading(NEW, 0, f"{batch.batch}~{len(self.movers)}{chance}")
             self.movers.append(Mover(batch, heading, events))
             for _ in range(steps):

@@ -6,8 +6,8 @@ tasks?), `workers` (who they are), `doctor/` (faults and remedies), `filters` (w
 meant), `payloads` (a filter's words on events), `batches` (one by one), `finding` (those that a
 filter picks), `peeking` (the next events of a queue), `following` (outcomes as they happen),
 `audit` (who changed what), `contradictions` (between events and a destination), `moves` (what a
-move would do), `operations/` (changes), `history` (what came and left earlier), `planning` (what
-other batch sizes would have meant).
+move would do), `dead_files` and `new_files` (of exported dead letters), `operations/` (changes),
+`history` (what came and left earlier), `planning` (what other batch sizes would have meant).
 
 Looking changes nothing; each operation is one script a batch or queue, and may be repeated.
 """

@@ -210,7 +210,11 @@ def _refuse_contradiction(fleet: Fleet, plan: Plan) -> None:
         opened = moving.oldest_open(shard, _SAMPLED_EVENTS) if "open" in plan.states else []
         samples = [("the open list", opened)]
         for batch in _sample(shard, plan.states):
-            events = [event for page in moves.event_pages(shard, batch) for event in page]
+            events = [
+                event
+                for page in moves.event_pages(shard, batch.batch, batch.events)
+                for event in page
+            ]
             samples.append((f"batch {batch.batch}", events))
         for where, events in samples:
             if found := contradiction_of(plan, events):

@@ -22,6 +22,8 @@ from vwo_celery.queue.shard import Shard
 
 #: Outcome of which a flush is told whose batch was moved away; its events were not delivered.
 MOVED: Final = "moved"
+#: Reason under which dead letters count as dropped that are in a file and were removed.
+EXPORTED: Final = "exported"
 #: Answers of arrive.lua.
 ARRIVED, CAME_BEFORE, FORGONE, NOT_STAGED = 1, 0, -5, -6
 TOO_MANY_EVENTS, TOO_MANY_BYTES, NOT_REGISTERED = -1, -2, -3
@@ -287,6 +289,19 @@ def oldest_open(shard: Shard, most: int) -> list[bytes]:
     with unavailable(f"look at the open events of {shard.keys.name}"):
         found: list[bytes] = shard.client.lrange(shard.keys.open, -most, -1)
     return found[::-1]
+
+
+def dead_events(shards: Sequence[Shard]) -> int:
+    """The number of dead events of a queue, by its shards' counters.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    with unavailable("count of dead letters"):
+        pipe = shards[0].client.pipeline(transaction=False)
+        for shard in shards:
+            pipe.hget(shard.keys.meta, "dead")
+        return sum(int(each or 0) for each in pipe.execute())
 
 
 def was_here(shard: Shard, batch_id: str) -> bool:

@@ -395,5 +395,5 @@ class Shard:
         """
         k = self.keys
         with unavailable(f"purge of batch {batch_id}"):
-            keys = (k.meta, k.info, k.dead, k.batch(batch_id), k.settled)
+            keys = (k.meta, k.info, k.dead, k.batch(batch_id), k.settled, k.arrived)
             return int(script("purge").run(self.client, keys, (batch_id, reason, most_events)))

@@ -104,6 +104,11 @@ class Choice:
         self.search = Scan(self._most_events)
         return find_waiting(self._fleet, self._registered, self.filter, self.search)
 
+    @property
+    def registered(self) -> Mapping[str, Registration]:
+        """The queues that they may be in."""
+        return self._registered
+
     def sdk_key(self, queue: str) -> str:
         """The key of a queue, which is masked in its events."""
         return self._registered[queue].destination.sdk_key

@@ -7,4 +7,4 @@ import click
 
 @click.group()
 def dead() -> None:
-    """List, show, add, redrive or purge dead letters: batches that are sent no more."""
+    """List, show, add, redrive, purge, export or import dead letters: batches that are sent no more."""

@@ -13,13 +13,14 @@ from vwo_celery.operating.doctor.wording import MOST_NAMES, names
 from vwo_celery.operating.inspector import QueueView
 from vwo_celery.queue.looks.drops import DropTimes
 from vwo_celery.queue.looks.snapshots import REDIS_LOST
+from vwo_celery.queue.moving import EXPORTED
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.moments import since
 
 #: Longest time for which a loss deserves a warning; the ledger keeps the number.
 RECENT_SECONDS = 86_400.0
 #: Reasons that an operator meant, or that have a finding of their own.
-_TOLD_ELSEWHERE = ("purged", REDIS_LOST)
+_TOLD_ELSEWHERE = ("purged", EXPORTED, REDIS_LOST)
 #: What to do about drops, by their reason.
 _DROP_REMEDIES: Final[Mapping[str, str]] = {
     "oldest": "the queue was full, and its applications drop the oldest (when_full): see why it does "

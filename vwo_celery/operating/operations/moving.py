@@ -181,7 +181,9 @@ class _Run:
 
     def _move_one(self, source: Shard, target: Shard, batch: Sealed) -> None:
         """Move one batch, or note why it stays."""
-        events = [event for page in moves.event_pages(source, batch) for event in page]
+        events = [
+            event for page in moves.event_pages(source, batch.batch, batch.events) for event in page
+        ]
         if len(events) != batch.events:
             missing = count(batch.events - len(events), "event")
             self._leave(batch, f"{missing} of a batch are gone from Redis", alike="vanished")

@@ -4,6 +4,7 @@
 -- KEYS[3]  dead   ZSET  batch id -> dead-lettered at
 -- KEYS[4]  batch  LIST  its events
 -- KEYS[5]  settled ZSET  outcome:events:batch id -> when, Unix ms
+-- KEYS[6]  arrived ZSET  batch id -> the trace of its import, which goes: it may be imported again
 -- ARGV[1]  batch id
 -- ARGV[2]  the reason, one word, under which it is counted
 -- ARGV[3]  drop it only while more dead events than this are kept; -1 for always
@@ -23,6 +24,7 @@ note_outcome(KEYS[1], KEYS[5], ARGV[1], ARGV[2], batch.events)
 redis.call('UNLINK', KEYS[4]) -- if this or one before it is denied, nothing has changed
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)
 count_drop(KEYS[1], ARGV[2], batch.events)
 return batch.events

@@ -18,7 +18,7 @@ from vwo_celery.queue.batches import as_ms, descends
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, OLDEST
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.snapshots import take_snapshot
-from vwo_celery.queue.moving import MOVED
+from vwo_celery.queue.moving import EXPORTED, MOVED
 from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.queue.shard import PURGED, Shard
 from vwo_celery.queue.work import settlements
@@ -36,6 +36,7 @@ _DROPS = {
     OLDEST: "dropped for newer ones",
     DEAD_LETTERS_FULL: "dropped as dead letters beyond max_dead_events",
     PURGED: "dropped by an operator",
+    EXPORTED: "taken into a file by an operator",
     MOVED: "moved to another destination by an operator",
 }
 

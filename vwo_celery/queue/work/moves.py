@@ -97,15 +97,15 @@ def _read_line(line: bytes | None) -> tuple[list[int], str]:
     return [int(each) for each in numbers], error
 
 
-def event_pages(shard: Shard, batch: Sealed) -> Iterator[list[bytes]]:
-    """The events of a batch in pages, oldest first; fewer than it should hold if some are gone.
+def event_pages(shard: Shard, batch_id: str, events: int) -> Iterator[list[bytes]]:
+    """The *events* events of a batch in pages, oldest first; fewer if some are gone.
 
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    key = shard.keys.batch(batch.batch)
-    for end in range(batch.events, 0, -READ_PAGE_EVENTS):
-        with unavailable(f"read of batch {batch.batch}"):
+    key = shard.keys.batch(batch_id)
+    for end in range(events, 0, -READ_PAGE_EVENTS):
+        with unavailable(f"read of batch {batch_id}"):
             page = shard.client.lrange(key, max(0, end - READ_PAGE_EVENTS), end - 1)
         yield page[::-1]
 
@@ -149,17 +149,22 @@ def move_batch(
         raise
     if departures.settle(fleet, source, batch.batch, heading, arrived=code >= moving.CAME_BEFORE):
         return Outcome("moved", batch.events)
-    return Outcome("stayed", 0, _WHY[code], code)
+    return Outcome("stayed", 0, why_not(code), code)
 
 
 #: Why a batch did not arrive, by the answer of arrive.lua or stage.lua.
 _WHY: Final = {
-    moving.TOO_MANY_EVENTS: "the new queue would hold more events than max_queue_events",
-    moving.TOO_MANY_BYTES: "the new queue would hold more bytes than max_queue_bytes",
-    moving.NOT_REGISTERED: "Redis has forgotten the new queue meanwhile",
+    moving.TOO_MANY_EVENTS: "the queue would hold more events than max_queue_events",
+    moving.TOO_MANY_BYTES: "the queue would hold more bytes than max_queue_bytes",
+    moving.NOT_REGISTERED: "Redis has forgotten the queue meanwhile",
     moving.FORGONE: "another process put it back meanwhile",
-    moving.NOT_STAGED: "another process moves it at the same time",
+    moving.NOT_STAGED: "another process does the same at the same time",
 }
+
+
+def why_not(code: int) -> str:
+    """Why a batch did not arrive, by the answer of arrive.lua."""
+    return _WHY.get(code, "Redis did not take it")
 
 
 def _arrive(target: Shard, heading: Heading, batch: Sealed, events: Sequence[bytes]) -> int:
