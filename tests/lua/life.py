@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from lua.clock import Clock
 from lua.comparison import Comparison
+from lua.glancing import check_glance
 from lua.reference import Model, ModelBatch
 from lua.world import NAMESPACE, QUEUE
 from vwo_celery.queue.answers import DUPLICATE, NOT_REGISTERED, STORED
@@ -388,6 +389,11 @@ class ShardLife(RuleBasedStateMachine):
         assert snapshot.unreadable == ()
         assert snapshot.events("dead") == self.model.counters.get("dead", 0)
         assert snapshot.delivered == sum(self.delivered.values())
+
+    @invariant()
+    def the_glance_is_what_is_there(self) -> None:
+        """Every field of a glance equals what the batches show."""
+        check_glance(self.shard)
 
     def teardown(self) -> None:
         """At the end of every life, all that is left can be delivered in a bounded number of steps."""

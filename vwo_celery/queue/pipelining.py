@@ -39,7 +39,7 @@ def run_all(client: Any, script: Script, calls: Sequence[Call]) -> Iterator[Any]
     """
     for start in range(0, len(calls), _CALLS):
         part = calls[start : start + _CALLS]
-        answers = _send_to_living(client, _commands(script, part))
+        answers = send_each(client, _commands(script, part))
         lacking = any(isinstance(answer, NoScriptError) for answer in answers)
         if lacking and _may_load(client, script):
             _send_again(client, script, part, answers)
@@ -61,7 +61,7 @@ def _may_load(client: Any, script: Script) -> bool:
 def _send_again(client: Any, script: Script, calls: Sequence[Call], answers: list[Any]) -> None:
     """Send those calls again, in place of their answers, for which the script was missing."""
     missing = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-    found = _send_to_living(client, _commands(script, [calls[number] for number in missing]))
+    found = send_each(client, _commands(script, [calls[number] for number in missing]))
     for number, answer in zip(missing, found, strict=True):
         answers[number] = answer
 
@@ -133,7 +133,7 @@ def _send_alone(client: Any, command: Command) -> Any:
         return exc
 
 
-def _send_to_living(client: Any, commands: Sequence[Command]) -> list[Any]:
+def send_each(client: Any, commands: Sequence[Command]) -> list[Any]:
     """Send commands to their nodes; raise if none of them answers."""
     answers = _send(client, commands)
     if answers and all(isinstance(answer, WORTH_A_NEW_CONNECTION) for answer in answers):

@@ -66,7 +66,7 @@ def test_a_line_that_cannot_be_read_harms_its_batch_only(
     sweeping.sweep(queues.fleet, by="beat")
 
     (view,) = queues.views()
-    assert (view.ledger.delivered, view.released, view.ledger.balanced) == (10, 5, True)
+    assert (view.ledger.delivered, view.ready, view.ledger.balanced) == (10, 5, True)
     assert view.unreadable == (f"the line of batch {first.decode()}",)
     assert redis.hget(shard.keys.info, first) == line
     assert redis.llen(shard.keys.batch(first.decode())) == 5

@@ -69,6 +69,7 @@ def test_states_are_those_of_the_snapshot(shard: Shard, newest_first: bool) -> N
     far = 3_600_000
     k = shard.keys
     place(shard, k.ready, {"due": now - far, "later": now + far, "now": now - 5})
+    shard.client.hset(k.info, "later", "1:0:1:9:1:1:HTTP 503")
     place(shard, k.leases, {"held": now + far, "expired": now - 9})
     place(shard, k.dead, {"dead": now - 7})
 

@@ -46,7 +46,7 @@ def batches(
     Args:
         shard: The shard.
         state: The state.
-        now_ms: Redis' time; what is due by then is ready.
+        now_ms: Redis' time; a batch whose lease has run out by then is ready.
         page: Most batches of one command.
         newest_first: Begin with the latest.
 
@@ -62,7 +62,20 @@ def batches(
 
 def _of_span(shard: Shard, state: State, span: _Span, page: int) -> Iterator[BatchView]:
     for found in _walk(shard, span, page):
-        yield from _views(shard, state, found)
+        yield from _in_state(shard, state, span, found)
+
+
+def _in_state(
+    shard: Shard, state: State, span: _Span, found: Sequence[tuple[bytes, float]]
+) -> Iterator[BatchView]:
+    views = _views(shard, state, found)
+    if span.key != shard.keys.ready:
+        return views
+    # Those that wait after a failed attempt lie among the others, also once they are due.
+    failed = state == "released"
+    return (
+        view for view in views if (view.attempt > 0 and view.error not in ("", UNREAD)) is failed
+    )
 
 
 def _spans(shard: Shard, state: State, now_ms: int, newest_first: bool) -> list[_Span]:
@@ -72,10 +85,10 @@ def _spans(shard: Shard, state: State, now_ms: int, newest_first: bool) -> list[
     if state == "in_flight":
         return [_Span(k.leases, f"({now_ms}", "+inf", newest_first)]
     if state == "released":
-        return [_Span(k.ready, f"({now_ms}", "+inf", newest_first)]
+        return [_Span(k.ready, "-inf", "+inf", newest_first)]
     # A batch whose lease has run out may be claimed by anyone.
     expired = _Span(k.leases, "-inf", f"{now_ms}", newest_first)
-    waiting = _Span(k.ready, "-inf", f"{now_ms}", newest_first)
+    waiting = _Span(k.ready, "-inf", "+inf", newest_first)
     return [expired, waiting]
 
 
@@ -149,7 +162,7 @@ def named(
                 for name, score in zip(some, scores, strict=True)
                 if score is not None and _is_within(span, score, now_ms)
             ]
-            yield from _views(shard, state, found)
+            yield from _in_state(shard, state, span, found)
 
 
 def _is_within(span: _Span, score: float, now_ms: int) -> bool:

@@ -7,30 +7,26 @@ balanced ledger prove anything.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import asdict
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import ClusterClient
 from vwo_celery.connections.errors import without_command
-from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.keys import as_text
-from vwo_celery.queue.looks.numbers import Numbers
+from vwo_celery.queue.looks.counters import Counters, read_counters
+from vwo_celery.queue.looks.lines import read_line
 from vwo_celery.queue.moving import Leaving, read_record
 from vwo_celery.queue.parts import first_answer
-from vwo_celery.queue.pauses import Pause, pauses_of
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 
-_DROPPED = "dropped:"
-#: A batch's line, as in lua/shared/info.lua.
-_LINE = re.compile(":".join([r"(\d{1,15})"] * 6) + r":(.*)", re.DOTALL | re.ASCII)
 #: Error shown of a batch whose line cannot be read.
 UNREAD = "its line in info cannot be read by this release"
 #: Latest time that is shown, Unix ms: in the year 9892, since Python's dates end with 9999.
@@ -74,75 +70,24 @@ class BatchView(msgspec.Struct, frozen=True):
     error: str
 
 
-class Snapshot(msgspec.Struct, frozen=True):
-    """One shard at one moment.
+class Snapshot(Counters, frozen=True):
+    """One shard at one moment, with its batches.
 
     Attributes:
         shard: Short name, "queue:number".
         now_ms: Redis' time.
-        limits: The shard's limits; None if the queue is not registered.
-        open_events: Events in the open list.
-        open_first_ms: Unix ms of the first of them; 0 if there is none, or no time was noted yet.
         batches: All sealed batches, oldest first.
-        accepted: Events ever accepted, including those that other programs pushed.
-        delivered: Events that VWO accepted.
-        delivered_ms: Unix ms of the last delivery, 0 for never.
-        dropped: Events dropped after they were accepted, by reason.
-        refused: Events refused at capacity; never accepted.
-        counted_events: Undelivered events by the scripts' own count, including foreign ones.
-        counted_bytes: Their size by the same count; foreign events are included once they are
-            sealed.
-        paused: Why the queue is paused, "" if it is not.
-        paused_by: The cause of the pause, "" if it is not known.
-        paused_ms: Unix ms of the pause, 0 if it is not known.
-        pauses: Each cause of the pause, with who and when; the first one is the one above.
-        held_until_ms: Unix ms before which nothing is claimed, as the circuit is open; else 0.
-        held_by: The cause of the open circuit, "" if it is not known.
-        held_why: The last failure that keeps it open, "" if it is not known.
-        held_ms: Unix ms at which it opened, 0 if it is not known.
-        free_since_ms: Unix ms at which a pause or an open circuit last ended, 0 for never.
         slots: Wake-up slots taken.
-        receiver_errors: Receivers and callbacks that raised; counted in the first shard.
-        redis_lost_ms: Unix ms at which a producer last noticed lost events, 0 for never.
-        forgotten_ms: Unix ms at which a producer noticed that Redis had forgotten the whole shard,
-            0 for never; how much it held is unknown.
         unreadable: What this release cannot read of it: lines of batches, fields, or a whole key.
         unusable: Whether a whole key cannot be read; all numbers are 0 then.
     """
 
     shard: str
     now_ms: int
-    limits: Limits | None
-    open_events: int
-    open_first_ms: int
-    batches: tuple[BatchView, ...]
-    accepted: int
-    delivered: int
-    delivered_ms: int
-    dropped: dict[str, int]
-    refused: int
-    counted_events: int
-    counted_bytes: int
-    paused: str
-    paused_by: str
-    paused_ms: int
-    held_until_ms: int
-    held_by: str
-    held_why: str
-    held_ms: int
-    free_since_ms: int
-    slots: int
-    receiver_errors: int
-    redis_lost_ms: int
-    forgotten_ms: int
+    batches: tuple[BatchView, ...] = ()
+    slots: int = 0
     unreadable: tuple[str, ...] = ()
     unusable: bool = False
-    pauses: tuple[Pause, ...] = ()
-
-    @property
-    def registered(self) -> bool:
-        """Whether the scripts know the queue's limits."""
-        return self.limits is not None
 
     def batches_in(self, state: State) -> list[BatchView]:
         """The batches in *state*, oldest first."""
@@ -205,7 +150,7 @@ def take_snapshot(shard: Shard) -> Snapshot:
             if _WRONG_TYPE not in str(exc):
                 raise
             return _unusable(shard, without_command(exc))
-        strange = [name for name in _placed(raw) if _line(raw.info.get(name)) is None]
+        strange = [name for name in _placed(raw) if read_line(raw.info.get(name)) is None]
         raw = raw._replace(lengths=_lengths(shard, [as_text(name) for name in strange]))
     return _snapshot(shard.keys.name, raw)
 
@@ -310,46 +255,18 @@ def _empty_snapshots(shards: Sequence[Shard]) -> list[Snapshot | None]:
 
 
 def _snapshot(name: str, raw: _Raw) -> Snapshot:
-    texts = {as_text(field): as_text(value) for field, value in raw.meta.items()}
-    numbers = Numbers(texts)
     now_ms = int(raw.time[0]) * 1000 + int(raw.time[1]) // 1000
-    # Events of another program are in the ledger as soon as they can be seen.
-    unseen = max(0, raw.open_events - numbers["open_events"])
     lines = [f"the line of batch {name}" for name in raw.lengths]
     leaving = [_leaving_view(read_record(as_text(n), as_text(r))) for n, r in raw.leaving.items()]
     left = sum(batch.events for batch in leaving)  # not in the counters; see depart.lua
+    counters = read_counters(raw.meta, raw.open_events, left)
     return Snapshot(
+        **asdict(counters),
         shard=name,
         now_ms=now_ms,
-        limits=numbers.limits(),
-        open_events=raw.open_events,
-        open_first_ms=numbers["first_ms"] if numbers["open_events"] else 0,
         batches=tuple(sorted([*_batches(raw, now_ms), *leaving], key=_AGE)),
-        accepted=numbers["accepted"] + unseen + left,
-        delivered=numbers["delivered"],
-        delivered_ms=numbers["delivered_ms"],
-        dropped={
-            field.removeprefix(_DROPPED): numbers[field]
-            for field in texts
-            if field.startswith(_DROPPED)
-        },
-        refused=numbers["refused"],
-        counted_events=numbers["events"] + unseen + left,
-        counted_bytes=numbers["bytes"],
-        paused=texts.get("paused", ""),
-        paused_by=texts.get("paused_by", ""),
-        paused_ms=numbers["paused_ms"],
-        held_until_ms=numbers["held_until"],
-        held_by=texts.get("held_by", ""),
-        held_why=texts.get("held_why", ""),
-        held_ms=numbers["held_ms"],
-        free_since_ms=numbers["free_since_ms"],
         slots=raw.slots,
-        receiver_errors=numbers["receiver_errors"],
-        redis_lost_ms=numbers["redis_lost_ms"],
-        forgotten_ms=numbers["forgotten_ms"],
-        unreadable=(*lines, *(f"the field {field}" for field in sorted({*numbers.strange}))),
-        pauses=pauses_of(texts),
+        unreadable=(*lines, *(f"the field {field}" for field in counters.strange)),
     )
 
 
@@ -361,8 +278,7 @@ def _batches(raw: _Raw, now_ms: int) -> list[BatchView]:
         for batch_id, at in raw.leases
     ]
     return views + [
-        _view(raw, batch_id, at, "released" if at > now_ms else "ready")
-        for batch_id, at in raw.ready
+        _view(raw, batch_id, at, _state_in_ready(raw, batch_id)) for batch_id, at in raw.ready
     ]
 
 
@@ -370,6 +286,12 @@ def _leaving_view(record: Leaving) -> BatchView:
     """A batch that a move takes away: in flight, in the hands of the mover."""
     where = f"on its way to {record.heading.queue if record.heading else 'another queue'}"
     return BatchView(record.batch, "in_flight", *record.numbers, record.since_ms, where)
+
+
+def _state_in_ready(raw: _Raw, batch_id: bytes) -> State:
+    """Released after a failed attempt, also once the next one is due; else ready."""
+    line = read_line(raw.info.get(batch_id))
+    return "released" if line is not None and line.has_failed else "ready"
 
 
 def _view(raw: _Raw, batch_id: bytes, at: float, state: State) -> BatchView:
@@ -387,14 +309,10 @@ def view_of(name: str, state: State, at: float, line: bytes | None, length: int 
         line: Its line in info, if it has one.
         length: The length of its list, which counts where the line cannot be read.
     """
-    at_ms, read = int(min(max(0.0, at), _LATEST_MS)), _line(line)
+    at_ms, read = int(min(max(0.0, at), _LATEST_MS)), read_line(line)
     if read is None:
         return BatchView(name, state, 0, 0, length, 0, at_ms, at_ms, at_ms, UNREAD)
-    (attempt, lost, events, size, first, sealed), error = read
-    return BatchView(name, state, attempt, lost, events, size, first, sealed, at_ms, error)
-
-
-def _line(text: bytes | None) -> tuple[list[int], str] | None:
-    """The numbers and the error of a batch's line; None if it cannot be read, as in info.lua."""
-    found = _LINE.fullmatch(as_text(text)) if text is not None else None
-    return (list(map(int, found.groups()[:6])), found[7]) if found else None
+    return BatchView(
+        name, state, read.attempt, read.lost_leases, read.events, read.bytes, read.first_ms,
+        read.sealed_ms, at_ms, read.error,
+    )  # fmt: skip

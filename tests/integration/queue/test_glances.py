@@ -1,0 +1,182 @@
+"""A glance: the numbers of shards at the same cost for any backlog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+from lua.glancing import check_glance
+from lua.world import LIMITS, NAMESPACE, Line, World
+from tools.redis_commands import commands_sent, reads_batches
+from vwo_celery.errors import QueueUnavailable
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.glances import take_glances
+from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.work.stranded import restore
+from vwo_celery.testing import RedisServer
+
+#: Commands that a user needs who only looks.
+LOOKING = "+hgetall +llen +zcard +zrange +zcount +zrangebyscore +hmget +hlen +zmscore +time +ping +hello"
+BACKLOG = 2_000
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    """A server whose users these tests choose."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def world(server: RedisServer) -> Iterator[World]:
+    """A shard on that server, with a batch in each state."""
+    client: redis_py.Redis = redis_py.Redis.from_url(server.url)
+    client.flushall()
+    world = World(client)
+    failed = Line(attempt=3, events=2, bytes=20, first=5, error="HTTP 503: later")
+    world.given(
+        meta={"accepted": 8, "events": 6, "bytes": 60, "dead": 2, "open_events": 1, "open_bytes": 2},
+        open=[b"o"],
+        ready={"new": world.at(-9), "failed": world.at(60_000)},
+        leases={"leased": world.at(60_000)},
+        dead={"dead": world.at(-5)},
+        info={"new": Line(first=7), "failed": failed, "leased": Line(attempt=1, events=2),
+              "dead": failed},
+    )  # fmt: skip
+    yield world
+    client.close()
+
+
+def test_a_glance_says_what_is_there(world: World) -> None:
+    """Events and batches by state, the oldest event, the next attempt and the batch that failed most."""
+    (glance,) = take_glances([world.shard])
+
+    assert (glance.open_events, glance.ready_events) == (1, 1)
+    assert (glance.in_flight_events, glance.released_events, glance.dead_events) == (2, 2, 2)
+    assert (glance.ready_batches, glance.in_flight_batches, glance.released_batches) == (1, 1, 1)
+    assert (glance.due_batches, glance.hidden_batches, glance.dead_batches) == (1, 1, 1)
+    assert (glance.oldest_ms, glance.next_try_ms) == (0, world.at(60_000))
+    assert glance.failed is not None
+    assert (glance.failed.batch, glance.failed.state, glance.failed.attempts) == (
+        "failed", "released", 3,
+    )  # fmt: skip
+    assert glance.balanced
+    assert not glance.incomplete
+
+
+def test_the_commands_do_not_grow_with_the_backlog(redis: redis_py.Redis) -> None:
+    """At thousands of batches a glance sends one command, and none of its own reads them all."""
+    world = World(redis)
+    names = [f"b{number}" for number in range(BACKLOG)]
+    world.given(ready=dict.fromkeys(names, world.at(-1)), info=dict.fromkeys(names, Line()))
+
+    with commands_sent(redis, inside_scripts=True) as sent:
+        take_glances([world.shard])
+        commands = sent()
+
+    assert len(commands) < 40
+    assert [each for each in commands if reads_batches(each)] == []
+    world.clear()
+
+
+def test_who_may_run_no_script_sees_the_same(world: World, server: RedisServer) -> None:
+    """A user who may only read gets the same numbers, by plain commands where Redis is old."""
+    world.client.execute_command(
+        "ACL", "SETUSER", "viewer", "reset", "on", ">p", "~*", *LOOKING.split()
+    )
+    client = _as_user(world, "viewer", "p")
+
+    (seen,) = take_glances([Shard(client, NAMESPACE, world.shard.queue, 0)])
+    (expected,) = take_glances([world.shard])
+
+    assert _without_time(seen) == _without_time(expected)
+    client.close()
+
+
+def test_who_may_not_even_read_is_told(world: World) -> None:
+    """A user who lacks a command of the look gets an error, which names what is missing."""
+    rules = LOOKING.replace("+zmscore", "").split()
+    world.client.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">p", "~*", *rules)
+    client = _as_user(world, "narrow", "p")
+
+    with pytest.raises(QueueUnavailable, match="zmscore"):
+        take_glances([Shard(client, NAMESPACE, world.shard.queue, 0)])
+    client.close()
+
+
+@pytest.mark.parametrize("family", ["meta", "ready", "leases", "births", "open"])
+def test_a_broken_key_blinds_no_other_shard(world: World, family: str) -> None:
+    """A key of another type is named in its shard's glance; the others are as they are."""
+    other = Shard(world.client, NAMESPACE, "fme-2-other", 0)
+    other.set_limits(LIMITS)
+    key = getattr(world.shard.keys, family)
+    world.client.set(key, "broken")
+
+    broken, sound = take_glances([world.shard, other])
+
+    assert broken.unusable
+    assert broken.unreadable[0].startswith(f"the key {key}")
+    assert not broken.balanced
+    assert (sound.unusable, sound.unreadable, sound.limits) == (False, (), LIMITS)
+
+
+def test_a_field_and_a_line_that_cannot_be_read_are_named(world: World) -> None:
+    """What cannot be read of a shard is named, and the rest of it is told."""
+    world.client.hset(world.shard.keys.meta, "delivered", "many")
+    world.client.hset(world.shard.keys.info, "new", "v2:1")
+
+    (glance,) = take_glances([world.shard])
+
+    assert set(glance.unreadable) == {"the field delivered", "the line of batch new"}
+    assert glance.released_events == 2
+
+
+def test_what_an_older_release_left_out_is_at_least(world: World) -> None:
+    """Until the audit has entered births and released batches, the glance says that it is incomplete."""
+    world.client.delete(*world.shard.keys.indexes)
+    world.client.hset(world.shard.keys.meta, "released_events", 0)
+
+    (before,) = take_glances([world.shard])
+    restore(world.shard)
+
+    assert before.incomplete
+    assert (before.ready_events, before.released_events) == (3, 0)
+    check_glance(world.shard)
+
+
+def test_a_batch_that_an_older_worker_claimed_is_in_flight(world: World) -> None:
+    """A worker of 0.1 leaves a claimed batch among the released ones; it is counted once."""
+    k = world.shard.keys
+    world.client.zrem(k.ready, "failed")
+    world.client.zadd(k.leases, {"failed": world.at(60_000)})
+
+    (glance,) = take_glances([world.shard])
+
+    assert (glance.in_flight_events, glance.released_events) == (4, 0)
+    assert glance.incomplete
+
+
+def test_no_shards_need_no_look(redis: redis_py.Redis) -> None:
+    """Without a shard Redis is not asked."""
+    assert take_glances([]) == []
+    assert Fleet(redis, NAMESPACE).watched() == []
+
+
+def _as_user(world: World, user: str, password: str) -> Any:
+    pool = world.client.connection_pool
+    return redis_py.Redis(
+        connection_pool=redis_py.ConnectionPool(
+            connection_class=pool.connection_class,
+            **{**pool.connection_kwargs, "username": user, "password": password},
+        )
+    )
+
+
+def _without_time(glance: Any) -> Any:
+    return type(glance)(
+        **{name: getattr(glance, name) for name in glance.__struct_fields__ if name != "now_ms"},
+        now_ms=0,
+    )
