@@ -26,6 +26,7 @@ from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.declines import note_decline
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.histories import sample
+from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.looks.snapshots import REDIS_LOST, _read_by_script
 from vwo_celery.queue.looks.surveys import due_shards
 from vwo_celery.queue.looks.tallies import read_tallies
@@ -468,6 +469,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
             lambda case: case.act(case.shard.let_go, hasten=True)
         ),
     ),
+    "glance": (_on_batch()(lambda case: case.act(take_glances, [case.shard])),),
     "hand_back": (
         _on_batch(attempt=2)(
             lambda case: case.act(

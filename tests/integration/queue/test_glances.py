@@ -19,7 +19,9 @@ from vwo_celery.queue.work.stranded import restore
 from vwo_celery.testing import RedisServer
 
 #: Commands that a user needs who only looks.
-LOOKING = "+hgetall +llen +zcard +zrange +zcount +zrangebyscore +hmget +hlen +zmscore +time +ping +hello"
+LOOKING = (
+    "+hgetall +llen +zcard +zrange +zcount +zrangebyscore +hmget +hlen +zmscore +time +ping +hello"
+)
 BACKLOG = 2_000
 
 
