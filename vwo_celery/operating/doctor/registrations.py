@@ -37,6 +37,8 @@ def registered_finding(
             f'queues): redis-cli HSET {list_of_queues} {name} "$(redis-cli HGET {list_of_queues} '
             'QUEUE)"',
         )
+    if not found.readable and strays:
+        return ok("queues", "none is registered, and some hold events: see unregistered")
     if not found.readable:
         return warn(
             "VC601",
