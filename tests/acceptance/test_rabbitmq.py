@@ -14,7 +14,9 @@ import pytest
 
 from tools.installation import Installation, event
 from tools.rabbit import RabbitMQ
+from vwo_celery.celery.broker import look_at_broker
 from vwo_celery.receipts import IN_REDIS
+from vwo_celery.settings import Settings
 from vwo_celery.testing import Standin, wait_for
 
 pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups")
@@ -79,6 +81,11 @@ def _deliver_through(
     worker = installation.worker()
     send("before")
     with fault(broker):  # type: ignore[attr-defined]
+        if fault is out_of_memory:
+            facts = look_at_broker(
+                Settings(redis_url=installation.redis_url, broker_url=broker.url)
+            )
+            assert facts.blocked, "the doctor does not take it for workers that do not answer"
         send("during")
     if (
         worker.exit_code is not None

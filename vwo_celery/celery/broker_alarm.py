@@ -28,13 +28,21 @@ def alarm_of(app: Celery, connect_seconds: int) -> str:
     plain = app.connection_for_write()
     if plain.transport_cls not in ("amqp", "amqps", "pyamqp", "pyamqps"):
         return ""
-    options = {**(plain.transport_options or {}), "on_blocked": told.append}
-    with app.connection_for_write(
+    options = {
+        **(plain.transport_options or {}),
+        "on_blocked": told.append,
+        "read_timeout": connect_seconds,
+        "write_timeout": connect_seconds,
+    }
+    connection = app.connection_for_write(
         connect_timeout=connect_seconds, transport_options=options
-    ) as connection:
+    )
+    try:
         connection.ensure_connection(max_retries=1, timeout=connect_seconds)
         channel: Any = connection.default_channel
-        channel.basic_publish(channel.prepare_message("{}"), exchange="", routing_key=_NOWHERE)
+        channel.basic_publish(channel.prepare_message(b"{}"), exchange="", routing_key=_NOWHERE)
         with suppress(TimeoutError, OSError):
             connection.drain_events(timeout=_ANSWER_SECONDS)
-        return told[0] if told else ""
+    finally:
+        connection.collect()  # to close it in order would wait for a broker that reads nothing
+    return told[0] if told else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis as redis_py
 
 from tools.processes import Process
 from tools.redis_groups import serve_all_slots
@@ -113,6 +114,47 @@ def test_settings_that_harm_our_tasks_are_found(redis_url: str, start: Any, tmp_
     assert (alone.hasty, alone.refusing) == ({}, ())
     assert (facts.hasty, facts.refusing) == ({"unguarded@here": 3.0}, ("workers.app@here",))
     assert facts.strangers == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "queue"),
+    [
+        ('app.conf.task_routes = {"vwo_celery.*": {"queue": "routed"}}', "routed"),
+        (
+            'app.conf.task_annotations = {"*": {"rate_limit": "10/m", "routing_key": "shop"}}',
+            "shop",
+        ),
+    ],
+    ids=["routes", "annotations"],
+)
+def test_what_a_project_sets_raises_no_false_alarm(
+    redis_url: str, start: Any, tmp_path: Path, lines: str, queue: str
+) -> None:
+    """A queue named by task_routes, a rate limit, a routing key: workers that consume are found."""
+    text = STRANGER.format(url=redis_url, prefix="", queue="shop")
+    setting_up = f"import vwo_celery\nvwo_celery.setup(app)\n{lines}\n"
+    setting_up += f"from kombu import Queue\napp.conf.task_queues = [Queue({queue!r})]\n"
+    (tmp_path / "project.py").write_text(text + setting_up)
+    start("project", tmp_path)
+
+    facts = look_at_broker(Settings(redis_url=redis_url))
+
+    assert (facts.error, facts.queue) == ("", queue)
+    assert facts.consumers == ("project@here",)
+    assert (facts.strangers, facts.hasty, facts.refusing) == ((), {}, ())
+
+
+def test_a_broker_behind_a_socket_is_asked(tmp_path: Path) -> None:
+    """A broker that is a socket, `unix://`, is asked as others are, also by a user without INFO."""
+    path = tmp_path / "redis.sock"
+    with RedisServer(arguments=("--unixsocket", str(path))) as server:
+        with redis_py.Redis.from_url(server.url) as client:
+            rules = ("on", ">pw", "~*", "&*", "+@all", "-@dangerous", "+keys")
+            client.execute_command("ACL", "SETUSER", "shop", *rules)
+        plain = look_at_broker(Settings(redis_url=f"unix://{path}?db=0"))
+        denied = look_at_broker(Settings(redis_url=server.url.replace("//", "//shop:pw@")))
+
+    assert (plain.error, denied.error) == ("", "")
 
 
 def test_an_app_with_its_own_ways_is_asked_by_name(

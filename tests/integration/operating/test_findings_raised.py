@@ -181,7 +181,7 @@ SCENES = [
     Scene("VC601", lambda _: None),
     Scene("VC602", lambda q: q.client.hset(q.fleet.keys.queues, "fme-9-later", "{}")),
     Scene("VC603", _unregistered),
-    Scene("VC604", _wrong_type),
+    Scene("VC604", _wrong_type, mend="redis-cli RENAME"),
     Scene("VC611", _paused("operator"), mend=RESUME),
     Scene("VC612", _paused("refusal"), mend=RESUME),
     Scene("VC613", _held("refusal"), mend=RESUME),
@@ -216,7 +216,12 @@ def test_each_trouble_is_raised_and_its_remedy_can_be_typed(queues: Queues, scen
         find_app(app)
         known = {each for param in celery_command.commands[name].params for each in param.opts}
         assert set(options[::2]) <= known
-    if scene.mend:
+    if scene.mend.startswith("redis-cli"):
+        typed = re.search(r"redis-cli (RENAME \S+ [^\s,]+)", found[0].remedy)
+        assert typed is not None
+        queues.client.execute_command(*shlex.split(typed[1]))
+        assert examine(queues, scene) == []
+    elif scene.mend:
         (typed,) = (words for words in commands if f"vwo-celery {words}".startswith(scene.mend))
         result = run_command([*shlex.split(typed), "--redis-url", queues.settings.redis_url])
         assert result.exit_code == 0, result.output

@@ -6,9 +6,11 @@ Reads Redis and changes nothing: nothing to lose.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.doctor.finding import Finding
 from vwo_celery.operating.doctor.holds import (
     answers_finding,
@@ -37,6 +39,7 @@ from vwo_celery.operating.inspector import QueueView, view_queues, view_strays
 from vwo_celery.operating.outside import view_tallies
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.drops import DropTimes, read_drop_times
+from vwo_celery.queue.looks.types import WrongType, wrong_types_of
 from vwo_celery.queue.registration import Registrations
 from vwo_celery.settings import Settings
 
@@ -100,9 +103,15 @@ def queue_findings(
     yield unaccepted_finding(view_tallies(fleet, found.readable), fleet.now_ms())
     yield dropped_finding(views, partial(_drop_times, fleet), fleet.now_ms())
     yield lost_finding(views)
-    yield from unreadable_findings(views)
+    yield from unreadable_findings(views, partial(_wrong_types, fleet))
     yield balance_finding(views)
 
 
 def _drop_times(fleet: Fleet, view: QueueView, reason: str) -> DropTimes:
     return read_drop_times([fleet.shard(view.queue, number) for number in view.shards], reason)
+
+
+def _wrong_types(fleet: Fleet, view: QueueView) -> Sequence[WrongType]:
+    with suppress(QueueUnavailable):  # the user may not ask for types
+        return wrong_types_of([fleet.shard(view.queue, number) for number in view.shards])
+    return ()

@@ -5,13 +5,15 @@ Pure decisions on registrations and views: nothing to lose.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from vwo_celery.errors import CallbackRefused
+from vwo_celery.operating.doctor.connection import remedy_of_types
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.operating.doctor.wording import MOST_NAMES, names
 from vwo_celery.operating.inspector import QueueView
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.types import WrongType
 from vwo_celery.queue.registration import Registration, Registrations
 from vwo_celery.sending.hosts import host_allowed
 from vwo_celery.settings import Settings
@@ -125,14 +127,26 @@ def declined_finding(views: Sequence[QueueView]) -> Finding:
     )
 
 
-def unreadable_findings(views: Sequence[QueueView]) -> Iterator[Finding]:
-    """Judge what this release cannot read of the queues, one finding for each of them."""
+def unreadable_findings(
+    views: Sequence[QueueView], wrong_types: Callable[[QueueView], Sequence[WrongType]]
+) -> Iterator[Finding]:
+    """Judge what this release cannot read of the queues, one finding for each of them.
+
+    Args:
+        views: The queues.
+        wrong_types: The keys of a queue that have a wrong type, which Redis' own error does not name.
+    """
     for view in views:
-        if view.unreadable:
-            yield problem(
-                "VC604",
-                f"this release cannot read of {view.queue}: {names(view.unreadable)}; a batch whose "
-                "line cannot be read is left as it is, and its worker goes on with the others",
-                "if a later release wrote it, let its workers run; else somebody edited the keys: see "
-                "docs/reference/redis-keys.md for what belongs there",
-            )
+        if not view.unreadable:
+            continue
+        wrong = wrong_types(view)
+        remedy = (
+            "if a later release wrote it, let its workers run; else somebody edited the keys: see "
+            "docs/reference/redis-keys.md for what belongs there"
+        )
+        yield problem(
+            "VC604",
+            f"this release cannot read of {view.queue}: {names([*map(str, wrong), *view.unreadable])}; a "
+            "batch whose line cannot be read is left as it is, and its worker goes on with the others",
+            remedy_of_types(wrong) if wrong else remedy,
+        )
