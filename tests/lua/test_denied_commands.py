@@ -37,6 +37,7 @@ from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.reports import Count, new_report, report
 from vwo_celery.queue.scripts import names, script
 from vwo_celery.queue.shard import PURGED, Shard
+from vwo_celery.queue.work.settlements import begin, first_awaited
 from vwo_celery.queue.work.stranded import restore
 from vwo_celery.testing import RedisServer
 
@@ -233,6 +234,10 @@ def _sweep_room(case: Denied) -> None:
     case.world.client.hset(case.world.shard.keys.meta, "watched", 1)
     case.world.client.zadd(case.world.shard.keys.slots, {"w": case.world.at(9_000_000)})
     _sweep(case)
+
+
+def _search(case: Denied) -> None:
+    case.act(first_awaited, case.shard, case.world.at(-9), (), "b")
 
 
 def _room(case: Denied) -> None:
@@ -463,6 +468,8 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
             lambda case: case.act(case.shard.extend, case.batch(), lease_seconds=9)
         ),
     ),
+    "awaited": (_on_batch(state="ready", at=-2)(_search),),
+    "flush": (_on_batch(state="ready", at=-2)(lambda case: case.act(begin, case.shard)),),
     "free": (
         _on_batch(meta={"paused": "401"})(lambda case: case.act(case.shard.resume)),
         _on_batch(state="ready", at=9_000, meta={"held_until": 5})(
@@ -553,7 +560,10 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "unwatch": (_unwatch,),
 }  # fmt: skip
 #: Commands of an included function that the script does not call; and those for a list that was deleted.
-NEVER_RUN = {("extend", "HSET"), ("sweep", "HSETNX"), ("unwatch", "HINCRBY")}
+NEVER_RUN = {
+    ("awaited", "HSET"), ("extend", "HSET"), ("flush", "HGET"), ("sweep", "HSETNX"),
+    ("unwatch", "HINCRBY"),
+}  # fmt: skip
 CASES = [
     (name, command)
     for name in names()

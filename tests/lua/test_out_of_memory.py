@@ -20,7 +20,7 @@ from vwo_celery.queue.looks.tallies import read_tallies
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.picking import pick_out
 from vwo_celery.queue.reports import Count, new_report, report
-from vwo_celery.queue.work import settlements
+from vwo_celery.queue.work.awaiting import Awaited
 from vwo_celery.testing import RedisServer
 
 #: Small enough that Redis refuses every command that it may refuse for lack of memory.
@@ -312,10 +312,13 @@ def test_a_report_waits_for_memory(world: World) -> None:
 def test_a_flush_sees_what_was_settled(world: World) -> None:
     """A flush learns how the batches it waits for were settled."""
     begun(world)
+    awaited = Awaited(world.shard)
 
-    dead, gone = settlements.look(world.shard, ["dead", "leased", "acked"])
+    world.shard.ack("ready")
+    world.shard.dead_letter(world.batch("leased"), error="too old")
+    awaited.look(search=True)
 
-    assert (dead, gone) == (["dead"], ["acked"])
+    assert (awaited.delivered, awaited.dead, awaited.pending, awaited.lost) == (1, 1, 0, 0)
 
 
 @pytest.mark.parametrize("appended", [0, 1])

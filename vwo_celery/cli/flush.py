@@ -16,6 +16,7 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.operating import inspector
 from vwo_celery.operating.inspector import QueueView
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.listening import listening_if_known
 from vwo_celery.queue.registration import Registrations
 from vwo_celery.queue.work import flushing
 from vwo_celery.queue.work.flushing import FlushCounts
@@ -68,7 +69,7 @@ def _find_held(fleet: Fleet, found: Registrations, queues: Sequence[str]) -> lis
 def _is_hopeless(fleet: Fleet, held: Sequence[QueueView]) -> bool:
     """Whether nobody will send some of it, however long one waits."""
     stops = [view.stopped for view in held if view.stopped]
-    nobody = flushing.nobody_listens(fleet)
+    nobody = listening_if_known(fleet) == []
     return nobody or any(stop.needs_person or stop.by == "workers" for stop in stops)
 
 

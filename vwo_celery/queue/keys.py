@@ -53,7 +53,9 @@ SHARD_FAMILIES = (
         "with shard 0: worker that leaves the queue to others -> since:until:why",
     ),
     KeyFamily(
-        "settled", "zset", "while a flush waits: outcome:events:batch id -> Unix ms of the settling"
+        "settled",
+        "zset",
+        "while a flush waits: outcome:events:batch id:sealed ms -> Unix ms of the settling",
     ),
     KeyFamily("births", "zset", "batch id -> Unix ms of its oldest event, while it is not dead"),
     KeyFamily(

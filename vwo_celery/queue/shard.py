@@ -284,7 +284,7 @@ class Shard:
         k = self.keys
         arguments = (batch.id, batch.attempt, error[:LONGEST_ERROR])
         with unavailable(f"dead-letter of batch {batch.id}"):
-            keys = (k.meta, k.leases, k.info, k.dead, *k.indexes)
+            keys = (k.meta, k.leases, k.info, k.dead, *k.indexes, k.settled)
             return bool(script("dead_letter").run(self.client, keys, arguments))
 
     # -- holds, pauses
@@ -372,8 +372,9 @@ class Shard:
         """Make a batch that no worker holds a dead letter; its number of events, 0 if none waits."""
         k = self.keys
         with unavailable(f"dead-letter of batch {batch_id}"):
+            keys = (*k.sets, *k.indexes, k.settled)
             arguments = (batch_id, reason[:LONGEST_ERROR])
-            return int(script("set_aside").run(self.client, (*k.sets, *k.indexes), arguments))
+            return int(script("set_aside").run(self.client, keys, arguments))
 
     def redrive(self, batch_id: str) -> int:
         """Make a dead letter ready again; its number of events, 0 if it was not dead."""

@@ -17,7 +17,12 @@ import msgspec
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.connections import shared_client, twin_of
-from vwo_celery.connections.errors import advise, is_trouble_of_redis, log_unforeseen
+from vwo_celery.connections.errors import (
+    advise,
+    describe,
+    is_trouble_of_redis,
+    log_unforeseen,
+)
 from vwo_celery.errors import QueueFull, SpoolFull, SpoolUnavailable, VwoCeleryError
 from vwo_celery.logs import announce_drop, log_surprise
 from vwo_celery.queue import reports

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -75,9 +76,9 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     ended, threads, settling = threading.Event(), [], threading.Lock()
     look = settlements.look
 
-    def look_between(shard: Shard, batch_ids: Any) -> Any:
+    def look_between(*arguments: Any) -> Any:
         with settling:
-            return look(shard, batch_ids)
+            return look(*arguments)
 
     monkeypatch.setattr(settlements, "look", look_between)
 
@@ -238,7 +239,41 @@ def test_a_flush_tells_why_it_is_pending(redis: redis_py.Redis, redis_url: str) 
     result = queue.flush_events(timeout_seconds=0)
 
     assert declined == "no worker that listens may send it: this worker may not send to 'a'"
-    assert (result.pending, result.reason) == (1, "the queue is paused: 401 Unauthorized")
+    assert result.pending == 1
+    assert re.fullmatch(r"the queue is paused, for [\d.]+ s now: 401 Unauthorized", result.reason)
+
+
+def _cost(redis: redis_py.Redis, queue: vwo_celery.Queue) -> tuple[dict[str, int], int]:
+    """Commands that Redis runs for a flush, those of scripts included, and the bytes it answers."""
+    redis.config_resetstat()
+    queue.flush_events(timeout_seconds=0)
+    calls = {name: stats["calls"] for name, stats in redis.info("commandstats").items()}
+    return calls, redis.info("stats")["total_net_output_bytes"]
+
+
+@pytest.mark.parametrize("due_in_seconds", [-1, 600], ids=["ready", "released"])
+def test_a_flush_costs_the_same_at_any_backlog(
+    redis: redis_py.Redis, redis_url: str, due_in_seconds: int
+) -> None:
+    """A flush without a wait costs Redis the same for 2,000 batches as for 10."""
+    queue = connect(redis_url, {"events_per_request": 1})
+    (shard,), fleet = producer_of(queue).shards, producer_of(queue).fleet
+
+    def fill(batches: int) -> None:
+        queue.enqueue_many({"n": n} for n in range(batches))
+        due = fleet.now_ms() + 1_000 * due_in_seconds
+        redis.zadd(shard.keys.ready, dict.fromkeys(redis.zrange(shard.keys.ready, 0, -1), due))
+        fleet.note_listener("host:1")
+        queue.flush_events(timeout_seconds=0)  # which seals, and loads the scripts
+
+    fill(10)
+    few, little = _cost(redis, queue)
+    fill(2_000)
+
+    many, as_little = _cost(redis, queue)
+
+    assert many == few
+    assert as_little < little + 1_000
 
 
 def test_a_flush_raises_nothing_without_redis() -> None:

@@ -6,5 +6,6 @@ Files, in reading order: `glances` (the numbers of shards at the same cost for a
 (many shards in one round trip), `drops` (when events were dropped), `tallies` (what processes told
 of events outside of Redis), `servers` (facts about a Redis server), `mastership` (what Sentinels
 say of it), `permissions` (rights of a Redis user), `roles` (rights that each kind of user needs),
+`listening` (when each worker was last heard),
 `types` (keys of a wrong type), `writes` (is a write taken?). Nothing to lose.
 """

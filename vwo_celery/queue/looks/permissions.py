@@ -24,7 +24,8 @@ from vwo_celery.queue.scripts import names, script
 
 #: Scripts that an application runs: to register, to enqueue, to make room, and to flush.
 PRODUCER_SCRIPTS: Final = (
-    "append", "enqueue", "limit", "make_room", "register", "report", "snapshot", "sweep",
+    "append", "awaited", "enqueue", "flush", "limit", "make_room", "note", "register", "report",
+    "sweep",
 )  # fmt: skip
 #: Commands that an application sends itself, beside its scripts.
 PRODUCER_COMMANDS: Final = (

@@ -7,7 +7,7 @@
 -- KEYS[4]  info    HASH  batch id -> its line
 -- KEYS[5]  dead    ZSET  batch id -> dead-lettered at
 -- KEYS[6]  batch   LIST  its events
--- KEYS[7]  settled ZSET  outcome:events:batch id -> when, Unix ms
+-- KEYS[7]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
 -- KEYS[8]  births  ZSET  see shared/indexes.lua
 -- KEYS[9]  released ZSET see shared/indexes.lua
 -- ARGV[1]  batch id
@@ -27,7 +27,7 @@ redis.call('HSET', KEYS[1], 'delivered_ms', now_ms())
 redis.call('HINCRBY', KEYS[1], 'delivered', 0)
 leave_released(KEYS[9], KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[1], 'failing_ms')
-note_outcome(KEYS[1], KEYS[7], ARGV[1], 'delivered', batch.events)
+local noting, sealed = try_to_note(KEYS[1], KEYS[7]), batch.sealed
 redis.call('UNLINK', KEYS[6])
 redis.call('HINCRBY', KEYS[1], 'delivered', batch.events)
 redis.call('HDEL', KEYS[4], ARGV[1])
@@ -35,10 +35,12 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZREM', KEYS[8], ARGV[1])
 if redis.call('ZREM', KEYS[5], ARGV[1]) == 1 then
+  sealed = -1
   redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)
 else
   redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
   redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
 end
+note_outcome(noting, KEYS[7], ARGV[1], 'delivered', batch.events, sealed)
 if ARGV[2] then redis.call('HSET', KEYS[1], 'proof_ms', ARGV[2]) end
 return 1

@@ -5,6 +5,7 @@
 -- KEYS[4]  dead    ZSET  batch id -> dead-lettered at, Unix ms
 -- KEYS[5]  births  ZSET  see shared/indexes.lua
 -- KEYS[6]  released ZSET see shared/indexes.lua
+-- KEYS[7]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
 -- ARGV[1]  batch id
 -- ARGV[2]  attempt under which the caller claimed it
 -- ARGV[3]  why, shown to operators
@@ -13,13 +14,15 @@
 --@include clock
 --@include indexes
 --@include info
+--@include outcome
 local batch = read_info(KEYS[3], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 if not redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 0 end
 redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes after it
 batch.error = ARGV[3]
 write_info(KEYS[3], ARGV[1], batch)
-redis.call('HINCRBY', KEYS[1], 'dead', 0) -- if this or the next is denied, it is still leased
+redis.call('HINCRBY', KEYS[1], 'dead', 0) -- if this or one of the next is denied, it is still leased
+local noting = try_to_note(KEYS[1], KEYS[7])
 redis.call('ZADD', KEYS[4], now_ms(), ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[5], ARGV[1])
@@ -27,4 +30,5 @@ leave_released(KEYS[6], KEYS[1], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
 redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
 redis.call('HINCRBY', KEYS[1], 'dead', batch.events)
+note_outcome(noting, KEYS[7], ARGV[1], 'dead', batch.events, batch.sealed)
 return 1

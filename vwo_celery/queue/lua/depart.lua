@@ -6,7 +6,7 @@
 -- KEYS[3]  leases   ZSET  batch id -> lease expiry, Unix ms
 -- KEYS[4]  info     HASH  batch id -> its line
 -- KEYS[5]  dead     ZSET  batch id -> dead-lettered at, Unix ms
--- KEYS[6]  settled  ZSET  outcome:events:batch id -> when, Unix ms
+-- KEYS[6]  settled  ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
 -- KEYS[7]  leaving  HASH  batch id -> its record
 -- KEYS[8]  births   ZSET  see shared/indexes.lua
 -- KEYS[9]  released ZSET  see shared/indexes.lua
@@ -37,7 +37,7 @@ if not at then return 0 end
 redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes after it
 redis.call('HDEL', KEYS[4], '')
 redis.call('HINCRBY', KEYS[1], 'leaving', 0)
-note_outcome(KEYS[1], KEYS[6], ARGV[1], ARGV[5], batch.events)
+local noting = try_to_note(KEYS[1], KEYS[6])
 redis.call('HSET', KEYS[7], ARGV[1], string.format('%d:%s:%d:%d:%s%s',
   now, ARGV[2], at, #ARGV[4], ARGV[4], line))
 for _, set in ipairs({ KEYS[2], KEYS[3], KEYS[5], KEYS[8] }) do redis.call('ZREM', set, ARGV[1]) end
@@ -51,4 +51,5 @@ else
   redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
   redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
 end
+note_outcome(noting, KEYS[6], ARGV[1], ARGV[5], batch.events, ARGV[2] == 'dead' and -1 or batch.sealed)
 return batch.events

@@ -6,7 +6,7 @@
 -- KEYS[3]  ready   ZSET  batch id -> visible from, Unix ms
 -- KEYS[4]  leases  ZSET  batch id -> lease expiry
 -- KEYS[5]  info    HASH  batch id -> its line
--- KEYS[6]  settled ZSET  outcome:events:batch id -> when, Unix ms
+-- KEYS[6]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
 -- KEYS[7]  births  ZSET  see shared/indexes.lua
 -- KEYS[8]  released ZSET see shared/indexes.lua
 -- KEYS[9+] batch   LIST  the ready batches that this call may drop, in order
@@ -42,6 +42,7 @@ if held_events > most_events or held_bytes > most_bytes then return { 0, -1 } en
 -- If Redis denies one of these, or the first removal, nothing has changed.
 redis.call('HDEL', KEYS[5], '')
 redis.call('HINCRBY', KEYS[2], 'events', 0)
+local noting = try_to_note(KEYS[2], KEYS[6])
 
 local function fits() return events <= most_events and bytes <= most_bytes end
 
@@ -58,13 +59,13 @@ local function drop_batches()
     local id = string.match(KEYS[i], 'batch:(.*)$')
     local batch = redis.call('ZSCORE', KEYS[3], id) and read_info(KEYS[5], id)
     if batch then
-      note_outcome(KEYS[2], KEYS[6], id, 'oldest', batch.events)
       redis.call('UNLINK', KEYS[i])
       redis.call('HDEL', KEYS[5], id)
       redis.call('ZREM', KEYS[3], id)
       redis.call('ZREM', KEYS[7], id)
       leave_released(KEYS[8], KEYS[2], id)
       forget(batch.events, batch.bytes)
+      note_outcome(noting, KEYS[6], id, 'oldest', batch.events, batch.sealed)
     end
   end
 end

@@ -3,7 +3,7 @@
 -- KEYS[2]  info   HASH  batch id -> its line
 -- KEYS[3]  dead   ZSET  batch id -> dead-lettered at
 -- KEYS[4]  batch  LIST  its events
--- KEYS[5]  settled ZSET  outcome:events:batch id -> when, Unix ms
+-- KEYS[5]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
 -- KEYS[6]  arrived ZSET  batch id -> the trace of its import, which goes: it may be imported again
 -- ARGV[1]  batch id
 -- ARGV[2]  the reason, one word, under which it is counted
@@ -20,11 +20,12 @@ if not batch or not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
 redis.call('ZREM', KEYS[3], '') -- allowed when out of memory, as are all writes after it
 redis.call('HDEL', KEYS[2], '')
 redis.call('HINCRBY', KEYS[1], 'dead', 0)
-note_outcome(KEYS[1], KEYS[5], ARGV[1], ARGV[2], batch.events)
+local noting = try_to_note(KEYS[1], KEYS[5])
 redis.call('UNLINK', KEYS[4]) -- if this or one before it is denied, nothing has changed
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)
 count_drop(KEYS[1], ARGV[2], batch.events)
+note_outcome(noting, KEYS[5], ARGV[1], ARGV[2], batch.events, -1)
 return batch.events

@@ -7,7 +7,7 @@
 -- KEYS[4]  info    HASH  batch id -> its line
 -- KEYS[5]  dead    ZSET  batch id -> dead-lettered at, Unix ms
 -- KEYS[6]  batch   LIST  its events
--- KEYS[7]  settled ZSET  outcome:events:batch id -> when, Unix ms
+-- KEYS[7]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
 -- KEYS[8]  births  ZSET  see shared/indexes.lua
 -- KEYS[9]  released ZSET see shared/indexes.lua
 -- KEYS[10+] batch  LIST  names for the parts, in order
@@ -50,7 +50,7 @@ redis.call('HSET', KEYS[4], ARGV[1], line)
 redis.call('HINCRBY', KEYS[1], 'events', 0)
 redis.call('ZADD', KEYS[2], 'XX', 0, '')
 redis.call('ZADD', KEYS[5], 'XX', 0, '')
-if tonumber(ARGV[3]) > 0 then note_outcome(KEYS[1], KEYS[7], ARGV[1], 'delivered', ARGV[3]) end
+local noting = try_to_note(KEYS[1], KEYS[7])
 local function drop_copies()
   for _, part in ipairs(parts) do redis.call('UNLINK', part.key) end
 end
@@ -73,6 +73,7 @@ for _, part in ipairs(parts) do
   if part.fate == 'dead' then
     redis.call('ZADD', KEYS[5], now, id)
     redis.call('HINCRBY', KEYS[1], 'dead', part.events)
+    note_outcome(noting, KEYS[7], id, 'dead', part.events, batch.sealed)
     gone, bytes = gone + part.events, bytes + part.bytes
   else
     -- Without a delay, in its old place among the ready batches.
@@ -92,5 +93,6 @@ if tonumber(ARGV[3]) > 0 then
   redis.call('HINCRBY', KEYS[1], 'delivered', ARGV[3])
   redis.call('HSET', KEYS[1], 'delivered_ms', now)
   redis.call('HDEL', KEYS[1], 'failing_ms')
+  note_outcome(noting, KEYS[7], ARGV[1], 'delivered', ARGV[3], batch.sealed)
 end
 return 1
