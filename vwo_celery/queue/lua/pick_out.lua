@@ -4,7 +4,7 @@
 -- KEYS[2]  ready   ZSET  batch id -> visible from, Unix ms
 -- KEYS[3]  info    HASH  batch id -> its line
 -- KEYS[4]  dead    ZSET  batch id -> dead-lettered at, Unix ms
--- KEYS[5]  settled ZSET  outcome:events:batch id -> when, Unix ms
+-- KEYS[5]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
 -- KEYS[6]  births  ZSET  see shared/indexes.lua
 -- KEYS[7]  batch   LIST  its events
 -- KEYS[8]  batch   LIST  name for the events that are sent again
@@ -55,7 +55,7 @@ redis.call('HDEL', KEYS[3], '')
 redis.call('HSET', KEYS[3], ARGV[1], line)
 redis.call('HINCRBY', KEYS[1], 'dead', 0)
 redis.call('ZADD', KEYS[4], 'XX', 0, '')
-if ARGV[2] ~= '' then note_outcome(KEYS[1], KEYS[5], ARGV[1], ARGV[2], events) end
+local noting = ARGV[2] ~= '' and try_to_note(KEYS[1], KEYS[5])
 redis.call('UNLINK', KEYS[8], KEYS[9])
 local copied, denied = pcall(function()
   if ARGV[2] == '' then copy_ranges(KEYS[7], KEYS[8], batch.events, picked) end
@@ -87,4 +87,5 @@ redis.call('HDEL', KEYS[3], ARGV[1])
 redis.call('UNLINK', KEYS[7])
 redis.call('HINCRBY', KEYS[1], 'dead', 0 - events)
 if ARGV[2] ~= '' then count_drop(KEYS[1], ARGV[2], events) end
+note_outcome(noting, KEYS[5], ARGV[1], ARGV[2], events, -1)
 return events

@@ -103,8 +103,11 @@ class Awaited:
         if note.outcome == DELIVERED:
             self._noted_of_all += note.events
         if note.sealed_ms < 0:  # a dead letter; the flush may have seen it die
-            if self._died.pop(note.batch, 0) == 0:
+            known = self._died.pop(note.batch, 0)
+            if not known:
                 return
+            if known > note.events:  # single events were picked out of it
+                self._died[note.batch] = known - note.events
         elif not self._is_awaited(note.batch, note.sealed_ms):
             return
         if note.outcome == DELIVERED:
