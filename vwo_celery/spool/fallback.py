@@ -19,7 +19,6 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.connections import shared_client, twin_of
 from vwo_celery.connections.errors import (
     advise,
-    describe,
     is_trouble_of_redis,
     log_unforeseen,
 )
