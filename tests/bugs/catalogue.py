@@ -1125,4 +1125,22 @@ BUGS: tuple[Bug, ...] = (
         "        if kept + line.events > self._most_events:\n", "        if kept > 10**15:\n",
         "integration/operating/test_dead_files.py -k drop_others",
     ),
+    Bug(
+        "a wrong password is not taken for a Redis that is away",
+        "the types of Redis' answers are not looked at", "connections/troubles.py",
+        '    (AuthenticationError, "password"),\n', "",
+        "integration/connections/test_troubles.py -k password",
+    ),
+    Bug(
+        "no worker is one problem",
+        "beat is called silent, too, though only workers can show it", "operating/doctor/__init__.py",
+        'if listeners != [] or beat.state == "ok":', "if True:",
+        "integration/operating/test_doctor.py -k no_worker",
+    ),
+    Bug(
+        "a Redis that answers every look and refuses every event is found",
+        "no write is tried", "operating/doctor/__init__.py",
+        "if refused is not None and not is_denied(refused):", "if False:",
+        "integration/connections/test_troubles.py -k memory",
+    ),
 )  # fmt: skip

@@ -16,8 +16,9 @@ from click.testing import Result
 import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
-from vwo_celery.operating import operations
+from vwo_celery.operating import doctor, operations
 from vwo_celery.operating.audit import actor_of_cli
+from vwo_celery.operating.doctor.finding import warn
 from vwo_celery.queue.declines import note_decline
 from vwo_celery.testing import RedisServer
 
@@ -651,6 +652,18 @@ def test_doctor_takes_wrong_settings_for_a_finding(
     assert (finding["check"], finding["state"]) == ("settings", "problem")
     assert "lease_seconds must exceed request_timeout_seconds" in finding["what"]
     assert "VWO_CELERY_LEASE_SECONDS" in finding["what"]
+
+
+def test_doctor_is_strict_where_it_is_asked_to_be(
+    run: Run, queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A warning alone exits 0, and 1 with --strict."""
+    warned = [warn("VC403", "beat is silent", "start one")]
+    monkeypatch.setattr(doctor, "examine", lambda *_: iter(warned))
+
+    assert run("doctor").exit_code == 0
+    assert run("doctor", "--strict").exit_code == 1
+    assert run("doctor", "--strict", "--json").exit_code == 1
 
 
 def test_doctor_without_redis_says_so(bare: Run) -> None:
