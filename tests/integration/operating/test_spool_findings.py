@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tools.producers import DESTINATION, numbers
-from vwo_celery.operating.doctor import Finding
+from vwo_celery.connections import open_client
+from vwo_celery.operating.doctor import BrokerFacts, Finding, examine
 from vwo_celery.operating.doctor.spool import spool_finding
 from vwo_celery.producing.limits import limits_of
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
 from vwo_celery.settings import Settings
 from vwo_celery.settings.batch_event_data import parse_batch_event_data
@@ -116,3 +119,18 @@ def test_a_file_system_that_takes_no_folder_is_a_problem() -> None:
 
     assert state == "problem"
     assert "/proc cannot be written by this user" in what
+
+
+def test_a_redis_that_is_away_is_told_with_what_waits_for_it(settings: Settings) -> None:
+    """How long the oldest event has waited on this host says since when Redis is away."""
+    away = replace(settings, redis_url="redis://127.0.0.1:1/0")
+    fill(away, numbers(3))
+
+    def open_fleet() -> Fleet:
+        return Fleet(open_client(away.redis_url, timeout_seconds=1), away.namespace)
+
+    found = examine(away, open_fleet, lambda _: BrokerFacts(url="redis://b", unchecked="not asked"))
+
+    (redis,) = (each for each in found if each.id == "VC201")
+    assert "3 events on this host's disk" in redis.what
+    assert "the oldest for" in redis.what

@@ -45,6 +45,8 @@ from vwo_celery.queue.routes import wait_seconds
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
 
+#: Findings that tell of events on this host's disk.
+_SPOOLED = ("VC114", "VC115")
 #: Findings that only tell of the disk for which Redis refuses each write.
 _OF_THE_DISK = ("VC233", "VC236")
 _START_PART = "start that server, give each master a replica, and see its log"
@@ -69,8 +71,11 @@ def examine(
     yield ok(
         "settings", f"in range; {mask_url(settings.redis_url)}, namespace {settings.namespace}"
     )
-    yield from in_time("this host's spool", lambda: [spool_finding(settings)], watch)
     redis = _Redis(settings, open_fleet)
+    for finding in in_time("this host's spool", lambda: [spool_finding(settings)], watch):
+        if finding.id in _SPOOLED:
+            redis.spooled = finding.what
+        yield finding
     yield from in_time("Redis", redis.findings, watch)
 
     def broker() -> Iterable[Finding]:
@@ -85,11 +90,13 @@ class _Redis:
     Attributes:
         listeners: Workers that listen; None if that is not known.
         away: The error by which Redis cannot be used; None if it can.
+        spooled: Words for the events that wait for it on this host, which say since when; "" for none.
     """
 
     def __init__(self, settings: Settings, open_fleet: Callable[[], Fleet]) -> None:
         self.listeners: list[str] | None = None
         self.away: QueueUnavailable | None = None
+        self.spooled = ""
         self._settings = settings
         self._open_fleet = open_fleet
         self._told: set[str] = set()
@@ -115,7 +122,8 @@ class _Redis:
             yield from self._trouble(exc)
 
     def _trouble(self, exc: QueueUnavailable) -> Iterator[Finding]:
-        finding = away_finding(mask_url(self._settings.redis_url), exc, self._open_fleet)
+        url = mask_url(self._settings.redis_url)
+        finding = away_finding(url, exc, self._open_fleet, self.spooled)
         if finding.id not in self._told:
             yield finding
 
