@@ -88,6 +88,35 @@ def test_imports_in_queue_point_down(module: str) -> None:
     assert wrong == []
 
 
+#: Modules of queue that a door may know: it opens the fleet, hands registrations over, and prints
+#: the rights of roles, for which it asks Redis nothing.
+OPEN_TO_DOORS = ("queue.fleet", "queue.registration", "queue.parts", "queue.looks.roles")
+OPERATIONS = "operating.operations"
+
+
+def is_door(module: str, path: Path) -> bool:
+    """Whether operators come in by this module: a command, or a task or control command of Celery."""
+    if part_of(module) in ("cli", "django"):
+        return True
+    owned = [own_module(name) or "" for name in imports(module, path)]
+    return part_of(module) == "celery" and any(f"{each}.".startswith(OPERATIONS) for each in owned)
+
+
+DOORS = [module for module, path in MODULES.items() if is_door(module, path)]
+
+
+@pytest.mark.parametrize("module", DOORS)
+def test_doors_know_only_operating(module: str) -> None:
+    """A door translates words: what it shows and changes is in operating/, the same for every door."""
+    owned = {own for name in imports(module, MODULES[module]) if (own := own_module(name))}
+
+    queue = {own for own in owned if part_of(own) == "queue"}
+    wrong = {
+        own for own in queue if not any(f"{own}.".startswith(f"{each}.") for each in OPEN_TO_DOORS)
+    }
+    assert not wrong, "a door may not look into queue/: put it into operating/, and call that"
+
+
 def test_the_import_rule_sees_imports_in_functions(tmp_path: Path) -> None:
     """An import inside a function, a relative one, or one for types only, is an import."""
     sample = tmp_path / "settings.py"

@@ -19,13 +19,12 @@ from vwo_celery.celery.setup import settings_of
 from vwo_celery.connections import open_client
 from vwo_celery.errors import VwoCeleryError
 from vwo_celery.operating import doctor, inspector, operations
-from vwo_celery.operating.audit import Actor, actor_of_cli, recorded
+from vwo_celery.operating.audit import Actor, actor_of_cli
 from vwo_celery.operating.doctor import BrokerFacts
 from vwo_celery.operating.inspector import QueueView
 from vwo_celery.operating.workers import differences, view_workers
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
-from vwo_celery.queue.work import flushing
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
 
@@ -97,14 +96,7 @@ def vwo_flush(state: Any, queues: Any = (), **_: Any) -> Any:
         held = [view for view in views if view.open or view.ready]
         if not held:
             return []
-        names = [view.queue for view in held]
-        with recorded(
-            fleet, _actor(), "flush", queues=names, matched=len(names), unit="queues"
-        ) as entry:
-            shards = [fleet.shard(view.queue, number) for view in held for number in view.shards]
-            done = flushing.flush_shards(fleet, shards, timeout_seconds=0.0, watch=lambda _: None)
-            entry.done = len(done)
-        return [{"queue": queue, **counts._asdict()} for queue, counts in done.items()]
+        return operations.flush(fleet, _actor(), [view.queue for view in held]).document()
 
     return _answer(state.app, flush)
 

@@ -5,8 +5,8 @@ Files, in reading order: `session` (what all commands share: options, settings, 
 `brakes` (Ctrl-C), `output` (tables), `lines` (single lines), `documents` (what `--json` prints),
 `events` (as they are shown), `completing` (names of queues in a shell); then one for each command:
 `status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`, `peek`, `tail`, `workers`,
-`flush`, `pause` (and `resume`), `dead`, `move`, `spool`, `acl`, `completion`; and `celery_command`
-(all of them as `celery -A yourapp vwo …`).
+`flush`, `pause` (and `resume`), `dead`, `move`, `spool`, `audit`, `acl`, `completion`; and
+`celery_command` (all of them as `celery -A yourapp vwo …`).
 
 Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """
@@ -24,6 +24,7 @@ from vwo_celery.cli.session import Operator, common_options, json_option
 #: Place of each command, which is imported only when asked for: that keeps `health` quick.
 _COMMANDS = {
     "acl": "vwo_celery.cli.acl:acl",
+    "audit": "vwo_celery.cli.audit:audit",
     "completion": "vwo_celery.cli.completion:completion",
     "dead": "vwo_celery.cli.dead:dead",
     "demo": "vwo_celery.demo.command:demo",

@@ -13,11 +13,10 @@ from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import health, inspector, outside
 from vwo_celery.operating.doctor.losses import recent_loss
-from vwo_celery.operating.doctor.sentinel import describe_master
+from vwo_celery.operating.doctor.sentinel import master_of
 from vwo_celery.operating.inspector import QueueView
+from vwo_celery.operating.outside import Tally, sum_tallies
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.looks.mastership import read_mastership
-from vwo_celery.queue.looks.tallies import Tally, sum_tallies
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.masking import mask_url
@@ -119,9 +118,8 @@ def _plain(view: QueueView) -> dict[str, object]:
 
 def _say_who_works(fleet: Fleet, settings: Settings) -> None:
     say(f"{mask_url(settings.redis_url)}, namespace {settings.namespace}", "dim")
-    mastership = read_mastership(fleet.client)
-    if mastership is not None:
-        say(f"Sentinel: {describe_master(mastership)}")
+    if master := master_of(fleet):
+        say(f"Sentinel: {master}")
     listeners = _known(fleet, fleet.keys.listeners, fleet.listeners)
     if listeners is None:
         say("which workers listen is not known, since the part with their notes is away", "yellow")

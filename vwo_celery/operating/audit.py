@@ -11,7 +11,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,6 +27,8 @@ from vwo_celery.queue.keys import new_token
 
 #: Ways in which an operator reaches the queues.
 DOORS = ("cli", "django", "celery", "api", "console", "top")
+#: Pause between two looks for new entries.
+_FOLLOW_SECONDS = 1.0
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -211,13 +213,13 @@ class Change(msgspec.Struct, frozen=True):
         return queue in self.queues or self.more_queues > 0
 
 
-def changes(fleet: Fleet, *, since_ms: int = 0, queue: str = "") -> list[Change]:
-    """The changes that ended since, or go on, the oldest first.
+def changes(fleet: Fleet, *, since_ms: int = 0, queues: Sequence[str] = ()) -> list[Change]:
+    """The changes that began or ended since, the oldest first.
 
     Args:
         fleet: The queues.
         since_ms: Unix ms; 0 for all that are kept.
-        queue: The queue that they concern; "" for all.
+        queues: The queues that they concern; none for all.
 
     Raises:
         QueueUnavailable: Redis did not answer.
@@ -226,7 +228,39 @@ def changes(fleet: Fleet, *, since_ms: int = 0, queue: str = "") -> list[Change]
     for entry in read_audit(fleet, since_ms=since_ms):
         entries[entry.change] = entry  # the outcome holds all that the intent does
     found = sorted(map(change_of, entries.values()), key=lambda each: each.at_ms)
-    return [each for each in found if not queue or each.concerns(queue)]
+    return [each for each in found if _concerns(each, queues)]
+
+
+def _concerns(change: Change, queues: Sequence[str]) -> bool:
+    return not queues or any(map(change.concerns, queues))
+
+
+def follow(
+    fleet: Fleet,
+    wait: Callable[[float], Any],
+    *,
+    since_ms: int = 0,
+    queues: Sequence[str] = (),
+) -> Iterator[Change]:
+    """Yield changes as they begin, and again as they end, for ever; those since *since_ms* first.
+
+    Args:
+        fleet: The queues.
+        wait: Waits between two looks.
+        since_ms: Unix ms; 0 for all that are kept.
+        queues: The queues that they concern; none for all.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    last = f"{since_ms}-0"
+    while True:
+        for entry in read_audit(fleet, after=last):
+            last = entry.id
+            change = change_of(entry)
+            if _concerns(change, queues):
+                yield change
+        wait(_FOLLOW_SECONDS)
 
 
 def change_of(entry: AuditEntry) -> Change:

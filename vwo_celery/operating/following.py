@@ -13,6 +13,9 @@ from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import tailing
+from vwo_celery.queue.work.tailing import Heard, Lost, Missed, Told
+
+__all__ = ["Following", "Heard", "Lost", "Missed", "Told"]
 
 #: Most queues that are followed whether they hold something or not.
 _MOST_QUEUES: Final = 500
@@ -48,7 +51,7 @@ class Following:
         self.names: Sequence[str] = ()
         self._shards()
 
-    def follow(self, wait: Callable[[float], Any]) -> Iterator[tailing.Told | None]:
+    def follow(self, wait: Callable[[float], Any]) -> Iterator[Told | None]:
         """Yield outcomes, and gaps; see `tailing.follow`."""
         return tailing.follow(self._fleet, self._shards, wait)
 

@@ -16,6 +16,10 @@ from vwo_celery.queue.looks.tallies import Tally, read_tallies, sum_tallies
 from vwo_celery.queue.registration import Registration
 from vwo_celery.text.amounts import count, span
 
+__all__ = [
+    "Tally", "describe_unaccepted", "is_recent", "remedy_of", "sum_tallies", "view_tallies",
+]  # fmt: skip
+
 #: Time after which dropped events are past, in seconds.
 RECENT_SECONDS: Final = 86_400.0
 #: The way out, by reason.

@@ -216,7 +216,7 @@ def test_changes_are_found_by_queue_and_time(fleet: Fleet) -> None:
         pass
     later = max(each.at_ms for each in read_audit(fleet)) + 1
 
-    assert [each.queues for each in changes(fleet, queue="q2")] == [("q2",)]
+    assert [each.queues for each in changes(fleet, queues=["q2"])] == [("q2",)]
     assert len(changes(fleet, since_ms=later - 60_000)) == 2
     assert changes(fleet, since_ms=later) == []
 

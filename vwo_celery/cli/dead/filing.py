@@ -62,7 +62,7 @@ def export(context: click.Context, /, output: str, remove: bool, **options: Any)
         result = operations.export_dead(
             session.fleet, session.actor, choice.registered, choice,
             None if output == _STREAM else Path(output),
-            out=sys.stdout.buffer.write, remove=remove, filter=str(choice.filter), brake=brake,
+            out=_write, remove=remove, filter=str(choice.filter), brake=brake,
             watch=lambda written: step(written.batches),
         )  # fmt: skip
     if session.json:
@@ -72,6 +72,15 @@ def export(context: click.Context, /, output: str, remove: bool, **options: Any)
     choice.say_rest(context)
     if result.stopped or result.left.batches:
         context.exit(1)
+
+
+def _write(line: bytes) -> None:
+    """Write to standard output, which is a stream of text alone where Django has redirected it."""
+    stream = getattr(sys.stdout, "buffer", None)
+    if stream is None:
+        sys.stdout.write(line.decode("utf-8"))
+    else:
+        stream.write(line)
 
 
 def _say_exported(result: Exported, output: str, *, remove: bool) -> None:

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from vwo_celery.connections.troubles import TROUBLES
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
-from vwo_celery.queue.looks.mastership import Mastership
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.mastership import Mastership, read_mastership
 from vwo_celery.text.amounts import count, span
 
 #: Time for which a failover deserves a word.
 _RECENT_SECONDS = 86_400.0
 #: What to do while Sentinel knows no master.
 _WAIT_FOR_SENTINEL = TROUBLES["master"].remedy
+
+
+def master_of(fleet: Fleet) -> str:
+    """The master as the Sentinels name it; "" where there are none."""
+    facts = read_mastership(fleet.client)
+    return "" if facts is None else describe_master(facts)
 
 
 def describe_master(facts: Mastership) -> str:
