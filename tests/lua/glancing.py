@@ -45,10 +45,12 @@ def expected_glance(shard: Shard, snapshot: Snapshot, now_ms: int) -> Glance:
         dead_batches=len(of("dead")),
         due_batches=len(waiting) - len(hidden) + len(expired),
         hidden_batches=len(hidden),
+        slots=snapshot.slots,
         oldest_ms=min([*_open(snapshot), *(batch.first_ms for batch in alive)], default=0),
         first_due_ms=_first_due_ms(snapshot, waiting, expired),
         next_try_ms=_next_try_ms(snapshot, hidden),
         failed=_failed(alive),
+        failed_waiting=_failed(of("released")),
         unreadable=snapshot.unreadable,
     )
 

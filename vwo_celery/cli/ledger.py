@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import click
 
 from vwo_celery.cli.documents import print_json
+from vwo_celery.cli.lines import print_line
 from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
-from vwo_celery.operating import inspector
-from vwo_celery.operating.inspector import Ledger, QueueView
+from vwo_celery.operating import inspector, ledgers
+from vwo_celery.operating.ledgers import Proof
+from vwo_celery.operating.views import Ledger
 from vwo_celery.text.amounts import count
 
 
@@ -24,23 +26,33 @@ def ledger(context: click.Context, queues: Sequence[str]) -> None:
 
     Exits 1 if a queue is out of balance, that is, if this does not hold:
     accepted = delivered + dead + dropped + pending + in flight + released;
-    also if a part of a Redis Cluster is away, whose queues are not shown.
+    also if a part of a Redis Cluster is away, whose queues are not shown. A queue of more than 10,000
+    batches is read in slices, not at one moment: what comes and leaves meanwhile is allowed for.
     """
     session = context.ensure_object(Session)
     found = session.fleet.registrations()
     chosen = inspector.choose(found.readable, queues, found.unreadable)
-    views = inspector.view_queues(session.fleet, chosen)
+    proofs = ledgers.prove(session.fleet, chosen)
     if not queues:
-        views += inspector.view_strays(session.fleet, *found)
-    views.sort(key=lambda view: view.queue)
+        strays = inspector.stray_shards(session.fleet, *found)
+        proofs = sorted([*proofs, *ledgers.prove_shards(strays)], key=lambda proof: proof.queue)
     if session.json:
-        print_json([view.ledger for view in views])
+        print_json([_document(proof) for proof in proofs])
+        for proof in proofs:
+            if not proof.one_moment:
+                print_line(f"{proof.queue}: {_NOT_ONE_MOMENT}", err=True)
     else:
-        _print_ledger(views, always=bool(queues))
-    if not all(view.ledger.balanced for view in views):
+        _print_ledger(proofs, always=bool(queues))
+    if not all(proof.balanced for proof in proofs):
         context.exit(1)
 
 
+def _document(proof: Proof) -> dict[str, object]:
+    return {name: getattr(proof, name) for name in Ledger.__struct_fields__}
+
+
+_MANY = f"{ledgers.MOST_AT_ONCE:,} batches"
+_NOT_ONE_MOMENT = f"not one moment: it holds more than {_MANY}, which were read in slices"
 _LEDGER_COLUMNS = (
     Column("queue"), Column("accepted", number=True), Column("delivered", number=True),
     Column("dead", number=True), Column("dropped", number=True), Column("pending", number=True),
@@ -50,27 +62,32 @@ _LEDGER_COLUMNS = (
 _EQUATION = (" = ", " + ", " + ", " + ", " + ", " + ", " · ")
 
 
-def _print_ledger(views: Sequence[QueueView], *, always: bool) -> None:
-    shown = [v for v in views if always or v.ledger.accepted or not v.ledger.balanced]
+def _print_ledger(proofs: Sequence[Proof], *, always: bool) -> None:
+    shown = [each for each in proofs if always or each.accepted or not each.balanced]
     if shown:
-        print_rows(_LEDGER_COLUMNS, [_ledger_row(view) for view in shown], _EQUATION)
-    if len(shown) < len(views):
-        unused = count(len(views) - len(shown), "queue has", "queues have")
+        print_rows(_LEDGER_COLUMNS, [_ledger_row(proof) for proof in shown], _EQUATION)
+    if len(shown) < len(proofs):
+        unused = count(len(proofs) - len(shown), "queue has", "queues have")
         say(f"{unused} never accepted an event", "dim")
-    if not views:
+    if not proofs:
         say("no queue is registered; an application registers its queue with its first event")
 
 
-def _ledger_row(view: QueueView) -> Row:
-    sums: Ledger = view.ledger
+def _ledger_row(sums: Proof) -> Row:
     numbers = (
         sums.accepted, sums.delivered, sums.dead, sums.dropped, sums.pending, sums.in_flight,
         sums.released,
     )  # fmt: skip
-    notes = [(f"dropped {n:,}: {reason}", "yellow") for reason, n in view.dropped.items() if n]
-    if not sums.balanced:
+    notes = [(f"dropped {n:,}: {reason}", "yellow") for reason, n in sums.drops.items() if n]
+    if not sums.one_moment:
+        notes.append((_NOT_ONE_MOMENT, "dim"))
+    if sums.unreadable:
+        more = len(sums.unreadable) - 1
+        strange = sums.unreadable[0] + (f" and {more} more" if more else "")
+        notes.insert(0, (f"cannot be read: {strange}, see: vwo-celery doctor", "bold red"))
+    elif not sums.balanced:
         notes.insert(
             0, ("out of balance: keys were deleted or evicted, or it is a bug", "bold red")
         )
-    cells = [view.queue, *(f"{number:,}" for number in numbers), "yes" if sums.balanced else "NO"]
+    cells = [sums.queue, *(f"{number:,}" for number in numbers), "yes" if sums.balanced else "NO"]
     return Row(cells, notes)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import msgspec
 
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.operating.inspector import QueueView, views_of
 from vwo_celery.operating.stalls import find_stall, silence_seconds
+from vwo_celery.operating.views import QueueView, views_of
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.looks.snapshots import take_snapshots
+from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
 
@@ -77,7 +77,7 @@ def health(fleet: Fleet, settings: Settings) -> Health:
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    views = views_of(take_snapshots(fleet.watched()))
+    views = views_of(take_glances(fleet.watched()))
     active = [view for view in views if not view.paused]
     pending = sum(view.open + view.ready for view in active)
     late = [_lateness(view) for view in active if is_stuck(view, settings)]

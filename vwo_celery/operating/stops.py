@@ -1,6 +1,6 @@
 """Stops: why nothing is claimed of a queue, since when, by whom, and when it is tried again.
 
-Beside an event's way. Made from snapshots: reads nothing, changes nothing, nothing to lose.
+Beside an event's way. Made from glances: reads nothing, changes nothing, nothing to lose.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
-from vwo_celery.queue.looks.snapshots import BatchView, Snapshot
+from vwo_celery.queue.looks.glances import Failed, Glance
 from vwo_celery.queue.pauses import Pause
 from vwo_celery.text.amounts import count, span
 
@@ -73,7 +73,7 @@ class Stop(msgspec.Struct, frozen=True):
         return f"stopped: {why}{by}; one batch is sent as a probe {until}"
 
 
-def stop_of(shards: Sequence[Snapshot]) -> Stop | None:
+def stop_of(shards: Sequence[Glance]) -> Stop | None:
     """The stop of a queue; None while it is sent from.
 
     A pause is stronger than an open circuit: that one's cause is told beside it, and nothing is sent
@@ -90,7 +90,7 @@ def stop_of(shards: Sequence[Snapshot]) -> Stop | None:
     return first
 
 
-def _paused(shards: Sequence[Snapshot]) -> list[Stop]:
+def _paused(shards: Sequence[Glance]) -> list[Stop]:
     """One stop for each cause of a pause, with its first reason and the time since its first shard."""
     causes: dict[str, list[Pause]] = {}
     for shard in shards:
@@ -109,7 +109,7 @@ def _paused(shards: Sequence[Snapshot]) -> list[Stop]:
     ]
 
 
-def _hold(shards: Sequence[Snapshot]) -> Stop | None:
+def _hold(shards: Sequence[Glance]) -> Stop | None:
     now_ms, held = shards[0].now_ms, [shard for shard in shards if shard.held_until_ms]
     if not held:
         return None
@@ -151,15 +151,11 @@ class Failing(msgspec.Struct, frozen=True):
         return f"batch {self.batch} of {events} failed most often, {attempts} so far: {self.error}"
 
 
-def failing_of(shards: Sequence[Snapshot]) -> Failing | None:
-    """The batch that failed most; None if none failed."""
-    failed = [
-        batch
-        for shard in shards
-        for batch in shard.batches
-        if batch.state != "dead" and batch.error and batch.attempt
-    ]
+def failing_of(shards: Sequence[Glance], *, waiting: bool = False) -> Failing | None:
+    """The batch that failed most, of all or of those that wait released; None if none failed."""
+    found = [shard.failed_waiting if waiting else shard.failed for shard in shards]
+    failed: list[Failed] = [batch for batch in found if batch is not None]
     if not failed:
         return None
-    worst: BatchView = max(failed, key=lambda batch: (batch.attempt, -batch.first_ms))
-    return Failing(worst.id, worst.state, worst.events, worst.attempt, worst.error)
+    worst = max(failed, key=lambda batch: (batch.attempts, batch.events, batch.batch))
+    return Failing(worst.batch, worst.state, worst.events, worst.attempts, worst.error)

@@ -60,12 +60,14 @@ class Glance(Counters, frozen=True):
         dead_batches: Number of dead letters.
         due_batches: Batches that may be claimed now.
         hidden_batches: Batches that may be claimed later, as after a failed attempt.
+        slots: Wake-up slots taken.
         oldest_ms: Unix ms of the oldest event that is open, ready, in flight or released; 0 if there is
             none.
         first_due_ms: Unix ms at which the event that is to leave next should have left, or is to
             leave, by its interval and its batch's delay; 0 if none waits.
         next_try_ms: Unix ms of the next attempt of a released batch; 0 if none is released.
         failed: The batch that failed most; None if none failed.
+        failed_waiting: The released batch that failed most; None if none is released.
         incomplete: Whether a worker of an older release left something out that the audit has not
             entered yet: then events may be older, and more of the ready ones released.
         unreadable: What this release cannot read of it: lines of batches, fields, or a whole key.
@@ -83,10 +85,12 @@ class Glance(Counters, frozen=True):
     dead_batches: int = 0
     due_batches: int = 0
     hidden_batches: int = 0
+    slots: int = 0
     oldest_ms: int = 0
     first_due_ms: int = 0
     next_try_ms: int = 0
     failed: Failed | None = None
+    failed_waiting: Failed | None = None
     incomplete: bool = False
     unreadable: tuple[str, ...] = ()
     unusable: bool = False
@@ -109,7 +113,9 @@ class Glance(Counters, frozen=True):
         What holds the events is not read: only `vwo-celery ledger` proves it.
         """
         accounted = self.delivered + sum(self.dropped.values()) + self.dead_events
-        return self.accepted == accounted + self.undelivered and not self.unusable
+        in_no_batch = self.ready_events > 0 and self.ready_batches == 0
+        accounted += self.undelivered
+        return self.accepted == accounted and not in_no_batch and not self.unusable
 
 
 def take_glances(shards: Sequence[Shard]) -> list[Glance]:
@@ -167,10 +173,12 @@ def _glance(name: str, raw: Raw) -> Glance:
         dead_batches=raw.dead_batches,
         due_batches=raw.ready_batches - raw.hidden + len(expired),
         hidden_batches=raw.hidden,
+        slots=raw.slots,
         oldest_ms=look.oldest_ms(),
         first_due_ms=look.first_due_ms(),
         next_try_ms=look.next_try_ms(released),
         failed=look.failed(),
+        failed_waiting=look.failed_waiting(),
         incomplete=look.is_incomplete() or ready_events < 0 or released_events < 0,
         unreadable=(*lines, *fields),
     )
@@ -237,6 +245,13 @@ class _Look:
         name, line = max(found, key=lambda each: (each[1].attempt, each[1].events, each[0]))
         state = "in_flight" if name in held else "released" if name in waiting else "ready"
         return Failed(name, state, line.events, line.attempt, line.error)
+
+    def failed_waiting(self) -> Failed | None:
+        leased = {name for name, _ in self.raw.leases}
+        for name, line in self.lines_of(self.raw.worst):
+            if line.has_failed and name not in leased:
+                return Failed(name, "released", line.events, line.attempt, line.error)
+        return None
 
     def is_incomplete(self) -> bool:
         """Whether an entry of births or released is missing or stale, as far as the ends show."""

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.keys import as_text
+from vwo_celery.queue.looks.lines import read_line
 from vwo_celery.queue.looks.snapshots import UNREAD, BatchView, State, view_of
 from vwo_celery.queue.pipelining import Command, send_all
 from vwo_celery.queue.shard import READ_PAGE_EVENTS, Shard
@@ -22,6 +23,8 @@ from vwo_celery.queue.shard import READ_PAGE_EVENTS, Shard
 PAGE_BATCHES: Final = 500
 #: Shards that one round trip looks at.
 _SHARDS_A_ROUND_TRIP: Final = 500
+#: Lines that one command reads where all batches of a shard are counted.
+_SLICE_LINES: Final = 1_000
 
 
 class _Span(NamedTuple):
@@ -250,4 +253,26 @@ def list_events(shard: Shard, key: str, start: int, most: int | None) -> Iterato
         yield from reversed(page)
         read, left = read + len(page), left if left is None else left - len(page)
         if len(page) < size:
+            return
+
+
+def events_of_batches(shard: Shard) -> Iterator[int]:
+    """Yield the number of events of each batch, in whatever state, and read some lines at a time.
+
+    A batch that comes or goes meanwhile may be counted or not; any other is counted once.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    seen: set[bytes] = set()
+    cursor: Any = 0
+    while True:
+        with unavailable(f"read of the batches of {shard.keys.name}"):
+            cursor, lines = shard.client.hscan(shard.keys.info, cursor, count=_SLICE_LINES)
+            for name in lines.keys() - seen:
+                line = read_line(lines[name])
+                known = line.events if line else shard.client.llen(shard.keys.batch(as_text(name)))
+                yield int(known)
+            seen |= lines.keys()
+        if not cursor:
             return

@@ -45,6 +45,7 @@ class Raw(NamedTuple):
     births_batches: int
     released_batches: int
     leaving_batches: int
+    slots: int
     leases: Members
     first: Members
     last: Members
@@ -103,7 +104,7 @@ def _may_not_run(answer: Any) -> bool:
 
 def _call(shard: Shard) -> Call:
     k = shard.keys
-    keys = (k.open, k.meta, k.ready, k.leases, k.info, k.dead, *k.indexes, k.leaving)
+    keys = (k.open, k.meta, k.ready, k.leases, k.info, k.dead, *k.indexes, k.leaving, k.slots)
     return Call(keys, (_MOST_LEASES, _FEW))
 
 
@@ -118,7 +119,7 @@ def _read_only(client: Any, shards: Sequence[Shard]) -> list[Any]:
 
 def _from_script(answer: Any) -> Raw:
     time, meta, *numbers = answer
-    counts, members, rest = numbers[:7], numbers[7:12], numbers[12:]
+    counts, members, rest = numbers[:8], numbers[8:13], numbers[13:]
     hidden, next_hidden, lines, *scores = rest
     named = (*map(_members, members), hidden, _members(next_hidden))
     return Raw._make((time, dict(_pairs(meta)), *counts, *named, lines, *map(_scores, scores)))
@@ -153,6 +154,7 @@ def _numbers_of(shard: Shard, now_ms: int) -> list[tuple[Any, ...]]:
         ("LLEN", k.open),
         *(("ZCARD", key) for key in (k.ready, k.leases, k.dead, k.births, k.released)),
         ("HLEN", k.leaving),
+        ("ZCARD", k.slots),
         ("ZRANGE", k.leases, 0, _MOST_LEASES - 1, "WITHSCORES"),
         ("ZRANGE", k.ready, 0, _FEW - 1, "WITHSCORES"),
         ("ZRANGE", k.ready, -_FEW, -1, "WITHSCORES"),
@@ -165,7 +167,7 @@ def _numbers_of(shard: Shard, now_ms: int) -> list[tuple[Any, ...]]:
 
 def _details_of(shard: Shard, numbers: Sequence[Any]) -> list[tuple[Any, ...]]:
     k = shard.keys
-    leases, first, last, births, worst = (_names(each) for each in numbers[8:13])
+    leases, first, last, births, worst = (_names(each) for each in numbers[9:14])
     asked = [
         ("HMGET", k.info, leases + first + last + worst),
         ("ZMSCORE", k.births, first + last),
@@ -194,9 +196,9 @@ def _in_parts(
 
 
 def _raw(time: Any, numbers: Sequence[Any], details: Sequence[Any]) -> Raw:
-    meta, open_events, *counts = numbers[:8]
-    members = [_times(each) for each in numbers[8:13]]
-    hidden, next_hidden = numbers[13:]
+    meta, open_events, *counts = numbers[:9]
+    members = [_times(each) for each in numbers[9:14]]
+    hidden, next_hidden = numbers[14:]
     lines, *scores = details
     asked = sum(len(those) for those in (members[0], members[1], members[2], members[4]))
     named = (*members, hidden, _times(next_hidden))
@@ -235,7 +237,7 @@ def broken_keys(shard: Shard) -> tuple[str, ...]:
     ]
     answers = send_each(shard.client, [Command(shard.keys.meta, words) for words in asked])
     return tuple(
-        f"the key {key}, which is no {kind}"
+        f"the key {key}, which is no {kind} (WRONGTYPE)"
         for (key, kind), answer in zip(keys.items(), answers, strict=True)
         if isinstance(answer, ResponseError) and _WRONG_TYPE in str(answer)
     )

@@ -9,10 +9,11 @@
 -- KEYS[7]  births  ZSET  see shared/indexes.lua
 -- KEYS[8]  released ZSET see shared/indexes.lua
 -- KEYS[9]  leaving  HASH batch id -> its record, see depart.lua
+-- KEYS[10] slots   ZSET  wake-up token -> time from which it may be lost, Unix ms
 -- ARGV[1]  number of leases that are read at most
 -- ARGV[2]  number of batches that are read at each end of ready, and of births
 -- Returns  {time, meta but for the registration, open events, ready, leases, dead, births, released: their
---          numbers, that of leaving; leases, first ready, last ready, first births, worst released: each with scores, number of
+--          numbers, those of leaving and slots; leases, first ready, last ready, first births, worst released: each with scores, number of
 --          ready batches that are hidden, the next of them, lines of the leases, of the first and last ready and
 --          of the worst, births of the first and last ready, places of the first births in ready, in leases,
 --          scores in released of the leases and of the last ready}
@@ -49,7 +50,8 @@ local read = names(leases, first, last, worst)
 return {
   t, meta, redis.call('LLEN', KEYS[1]),
   redis.call('ZCARD', KEYS[3]), redis.call('ZCARD', KEYS[4]), redis.call('ZCARD', KEYS[6]),
-  redis.call('ZCARD', KEYS[7]), redis.call('ZCARD', KEYS[8]), redis.call('HLEN', KEYS[9]),
+  redis.call('ZCARD', KEYS[7]), redis.call('ZCARD', KEYS[8]),
+  redis.call('HLEN', KEYS[9]), redis.call('ZCARD', KEYS[10]),
   leases, first, last, births, worst,
   redis.call('ZCOUNT', KEYS[3], '(' .. now, '+inf'),
   redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1),
