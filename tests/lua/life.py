@@ -339,6 +339,9 @@ class ShardLife(RuleBasedStateMachine):
         names = done.batch, done.rest
         picked = self.model.pick_out(name, ranges(places), reason, names, now)
         assert (done.events, done.missing) == (len(picked), 0)
+        for each in names:  # parts are within the limits under which their batch was sealed
+            if each in self.model.batches:
+                self.pair.frozen[each] = self.model.batches[each].events
         if drop:
             self.gone.update(picked)
 
