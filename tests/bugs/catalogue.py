@@ -1143,4 +1143,17 @@ BUGS: tuple[Bug, ...] = (
         "if refused is not None and not is_denied(refused):", "if False:",
         "integration/connections/test_troubles.py -k memory",
     ),
+    # -- the audit of operators' changes
+    Bug(
+        "whoever follows the audit waits for a Redis that is away",
+        "it ends", "operating/audit.py",
+        "            if not begun:\n                raise\n", "            raise\n",
+        "integration/operating/test_audit.py -k over_an_outage",
+    ),
+    Bug(
+        "a change that was killed is shown as unfinished",
+        "it counts as done", "operating/audit.py",
+        'entry.result if known else "unfinished"', 'entry.result if known else "ok"',
+        "integration/operating/test_audit.py -k killed_change",
+    ),
 )  # fmt: skip

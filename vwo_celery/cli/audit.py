@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import click
 
 from vwo_celery.cli.documents import print_json, print_json_line
+from vwo_celery.cli.lines import print_line
 from vwo_celery.cli.output import Column, Row, moment, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating.audit import Change, changes, follow
@@ -52,7 +53,8 @@ def audit(context: click.Context, seconds: int, queues: Sequence[str], following
     fleet = session.fleet
     since_ms = max(0, fleet.now_ms() - 1000 * seconds)
     if following:
-        _follow(session, follow(fleet, time.sleep, since_ms=since_ms, queues=queues))
+        found_later = follow(fleet, time.sleep, since_ms=since_ms, queues=queues, tell=_tell)
+        _follow(session, found_later)
         return
     found = changes(fleet, since_ms=since_ms, queues=queues)
     if session.json:
@@ -61,6 +63,11 @@ def audit(context: click.Context, seconds: int, queues: Sequence[str], following
         print_rows(_COLUMNS, [_row(each) for each in found])
     else:
         say("nobody has changed anything in that time")
+
+
+def _tell(text: str) -> None:
+    """Say it beside the changes, which programs may read."""
+    print_line(text, err=True, fg="yellow")
 
 
 def _follow(session: Session, found: Iterable[Change]) -> None:

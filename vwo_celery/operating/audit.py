@@ -241,25 +241,41 @@ def follow(
     *,
     since_ms: int = 0,
     queues: Sequence[str] = (),
+    tell: Callable[[str], Any] = lambda _: None,
 ) -> Iterator[Change]:
     """Yield changes as they begin, and again as they end, for ever; those since *since_ms* first.
+
+    A Redis that goes away is waited for. What the stream still holds then is yielded, so nothing is
+    missed unless Redis lost it.
 
     Args:
         fleet: The queues.
         wait: Waits between two looks.
         since_ms: Unix ms; 0 for all that are kept.
         queues: The queues that they concern; none for all.
+        tell: Called with a line when Redis goes away, and when it is back.
 
     Raises:
-        QueueUnavailable: Redis did not answer.
+        QueueUnavailable: Redis did not answer at the first look.
     """
-    last = f"{since_ms}-0"
+    last, begun, away = f"{since_ms}-0", False, False
     while True:
-        for entry in read_audit(fleet, after=last):
-            last = entry.id
-            change = change_of(entry)
-            if _concerns(change, queues):
-                yield change
+        try:
+            for entry in read_audit(fleet, after=last):
+                last = entry.id
+                change = change_of(entry)
+                if _concerns(change, queues):
+                    yield change
+        except QueueUnavailable as exc:
+            if not begun:
+                raise
+            if not away:
+                tell(f"the audit cannot be read now, and is tried again each second: {exc}")
+            away = True
+        else:
+            if away:
+                tell("the audit can be read again")
+            begun, away = True, False
         wait(_FOLLOW_SECONDS)
 
 

@@ -16,7 +16,7 @@ import redis as redis_py
 
 from vwo_celery.connections import open_client
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.operating.audit import Actor, actor_of_cli, change_of, changes, recorded
+from vwo_celery.operating.audit import Actor, actor_of_cli, change_of, changes, follow, recorded
 from vwo_celery.queue import audits
 from vwo_celery.queue.audits import AuditEntry, note_change, read_audit
 from vwo_celery.queue.fleet import Fleet
@@ -219,6 +219,39 @@ def test_changes_are_found_by_queue_and_time(fleet: Fleet) -> None:
     assert [each.queues for each in changes(fleet, queues=["q2"])] == [("q2",)]
     assert len(changes(fleet, since_ms=later - 60_000)) == 2
     assert changes(fleet, since_ms=later) == []
+
+
+def test_following_goes_on_over_an_outage() -> None:
+    """A Redis that is away is waited for, and told once; what is noted afterwards is not missed."""
+    with RedisServer() as server:
+        fleet = Fleet(open_client(server.url, timeout_seconds=5), "vwo")
+        told: list[str] = []
+
+        def come_back() -> None:
+            server.restart()
+            note_change(fleet, AuditEntry("2", "intent", "w", "h", "cli", "flush"))
+
+        steps = iter([server.kill, lambda: None, come_back])
+        with recorded(fleet, ALICE, "pause"):
+            pass
+        found = follow(fleet, lambda _: next(steps)(), tell=told.append)
+
+        results = [(each.command, each.result) for each in (next(found), next(found), next(found))]
+
+        assert results == [("pause", "unfinished"), ("pause", "ok"), ("flush", "unfinished")]
+        (away,) = told
+        assert away.startswith("the audit cannot be read now, and is tried again each second: ")
+        with pytest.raises(RuntimeError, match="StopIteration"):  # no step is left
+            next(found)
+        assert told[1:] == ["the audit can be read again"]
+
+
+def test_following_a_redis_that_is_away_fails_at_once() -> None:
+    """Whoever begins with a Redis that does not answer is told, and does not wait."""
+    fleet = Fleet(open_client(NOWHERE, timeout_seconds=1), "vwo")
+
+    with pytest.raises(QueueUnavailable):
+        next(follow(fleet, lambda _: None))
 
 
 def test_an_outcome_tells_all_by_itself() -> None:
