@@ -1103,8 +1103,9 @@ BUGS: tuple[Bug, ...] = (
     # -- dead letters in files
     Bug(
         "a full disk removes nothing",
-        "what was written is removed", "operating/new_files.py",
-        "            self._file.flush()\n            os.fsync(self._file.fileno())\n", "",
+        "a file has its name before the disk has taken it", "operating/new_files.py",
+        "            self._file.flush()\n            os.fsync(",
+        "            self._name_it()\n            self._file.flush()\n            os.fsync(",
         "integration/operating/test_dead_files.py -k full_disk",
     ),
     Bug(

@@ -30,6 +30,7 @@ from vwo_celery.queue import moving
 from vwo_celery.queue.answers import STORED
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.moving import Arrival, Heading
@@ -37,7 +38,7 @@ from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import departures, moves
 from vwo_celery.queue.work.moves import Sealed
 
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "15"))
 OLD, NEW = "fme-1-old", "fme-2-new"
 LONG_AGO, FAR = 0, 10**15
 chances = st.integers(0, 2**16)
@@ -236,6 +237,11 @@ class Move(RuleBasedStateMachine):
             assert int(self.client.hget(shard.keys.meta, "leaving") or 0) == left
             counted = int(self.client.hget(shard.keys.meta, "accepted") or 0)
             assert snapshot.accepted == counted + left
+            (glance,) = take_glances([shard])
+            assert glance.balanced
+            assert glance.accepted == snapshot.accepted
+            for state in ("ready", "in_flight", "released", "dead"):
+                assert getattr(glance, f"{state}_events") == snapshot.events(state), state
 
     def teardown(self) -> None:
         """At the end of every life, what is left can be delivered, each event once."""
