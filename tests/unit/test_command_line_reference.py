@@ -63,13 +63,13 @@ def test_every_command_and_option_is_described() -> None:
 
 
 def test_the_common_options_are_those_of_every_command() -> None:
-    """All commands have the common options, except the demo, which starts its own Redis."""
+    """All commands have the common options, except those that start a Redis of their own."""
     common = set(OPTION.findall(sections()["Options of every command"]))
 
     assert common == {*COMMON, "`--help`"}
     for path, command in commands(main, "vwo-celery"):
         taken = {written(each) for each in command.params if isinstance(each, click.Option)}
-        assert (taken & COMMON == COMMON) == (path != "vwo-celery demo")
+        assert (taken & COMMON == COMMON) == (path not in {"vwo-celery demo", "vwo-celery dev"})
 
 
 def test_every_check_of_the_doctor_is_described() -> None:

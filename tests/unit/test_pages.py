@@ -27,7 +27,7 @@ READERS = ("mysite/", "/tmp/")
 #: Placeholder for a name that the reader chooses.
 CHOSEN = "NAME"
 #: Targets that only other targets use.
-INNER = {"FORCE", "lint", "types", "suite"}
+INNER = {"FORCE", "demo-notice", "lint", "types", "suite"}
 PHONY = re.compile(r"^\.PHONY: (.*)$", re.MULTILINE)
 
 

@@ -28,6 +28,7 @@ _COMMANDS = {
     "completion": "vwo_celery.cli.completion:completion",
     "dead": "vwo_celery.cli.dead:dead",
     "demo": "vwo_celery.demo.command:demo",
+    "dev": "vwo_celery.demo.dev:dev",
     "doctor": "vwo_celery.cli.doctor:examine",
     "flush": "vwo_celery.cli.flush:flush",
     "health": "vwo_celery.cli.health:check",
@@ -45,13 +46,16 @@ _COMMANDS = {
     "workers": "vwo_celery.cli.workers:workers",
 }
 
+#: Commands whose package a distribution may leave out.
+_OF_DEMO = ("demo", "dev")
+
 
 class Commands(Operator):
-    """The commands by name; `demo` is missing where its package is."""
+    """The commands by name; those of `demo/` are missing where it is."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands."""
-        return [name for name in _COMMANDS if name != "demo" or _has_demo()]
+        return [name for name in _COMMANDS if name not in _OF_DEMO or _has_demo()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command by its name."""

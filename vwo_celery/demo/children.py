@@ -29,16 +29,25 @@ class Child:
     Args:
         name: What people call it.
         command: The program and its arguments.
-        folder: Its working folder, where its log goes.
+        folder: Where its log goes; its working folder, unless *cwd* is another.
         env: All of its environment.
+        cwd: Its working folder; None for *folder*.
     """
 
-    def __init__(self, name: str, command: list[str], folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        folder: Path,
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+    ) -> None:
         self.name = name
         self._command = command
-        self._folder = folder
         self._env = dict(env)
+        self._cwd = cwd if cwd is not None else folder
         self._log_path = folder / f"{name.replace(' ', '-')}.log"
+        self._shown = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -59,7 +68,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=self._folder,
+                cwd=self._cwd,
                 env=self._env,
                 start_new_session=True,
             )
@@ -70,6 +79,17 @@ class Child:
             return self._log_path.read_text("utf-8", "replace")[-_LOG_TAIL_CHARACTERS:].strip()
         except FileNotFoundError:
             return ""
+
+    def new_lines(self) -> list[str]:
+        """The whole lines that it has written since the last call."""
+        try:
+            with self._log_path.open("rb") as log:
+                log.seek(self._shown)
+                text, end, _ = log.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return []
+        self._shown += len(text) + len(end)
+        return text.decode("utf-8", "replace").split("\n") if end else []
 
     def freeze(self) -> None:
         """Stop it and its children where they are; `thaw` lets them go on."""

