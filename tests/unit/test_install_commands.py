@@ -15,9 +15,11 @@ BY_NAME = re.compile(r"pip3? install [^\n`#]*?(?<![\w./-])[\"']?vwo[-_]celery\b(
 
 
 def texts() -> Iterator[tuple[Path, str]]:
-    """Pages, examples and the package itself."""
+    """Pages and examples but for those that tell of the past, and the package itself."""
     for path in [*CHECKOUT.rglob("*.md"), *PACKAGE.rglob("*.py")]:
-        if not any(part.startswith(".") for part in path.parts):
+        place = path.relative_to(CHECKOUT if path.suffix == ".md" else PACKAGE)
+        past = place.name == "CHANGELOG.md" or "decisions" in place.parts
+        if not past and not any(part.startswith(".") for part in place.parts):
             yield path, path.read_text("utf-8")
 
 
