@@ -305,6 +305,13 @@ BUGS: tuple[Bug, ...] = (
         "lua/test_flush.py -k by_its_fate",
     ),
     Bug(
+        "a flush that exits 0 has seen a worker that lives",
+        "a note of 15 seconds ago is enough",
+        "queue/work/rousing.py",
+        "max(fleet.heard_ms().values(), default=0) < since_ms", "not fleet.heard_ms()",
+        "integration/adapters/test_cli.py -k killed_worker",
+    ),
+    Bug(
         "a flush costs the same at any backlog",
         "it reads every batch of it",
         "queue/work/obstacles.py",

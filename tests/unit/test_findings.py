@@ -13,6 +13,7 @@ from vwo_celery.operating.doctor.broker import (
 from vwo_celery.operating.doctor.finding import Finding
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, listener_finding
+from vwo_celery.queue.looks.listening import Listening
 from vwo_celery.queue.looks.servers import ServerFacts
 from vwo_celery.settings import Settings
 
@@ -190,7 +191,7 @@ def test_busy_lanes_are_told() -> None:
 
 def test_somebody_has_to_listen() -> None:
     """Without a listener, full batches wait for the sweep, and there may be no worker at all."""
-    assert listener_finding(["host:1"]).state == "ok"
+    assert listener_finding([Listening("host:1", 2.0)]).state == "ok"
     assert listener_finding([]).state == "problem"
 
 

@@ -30,21 +30,22 @@ from vwo_celery.text.amounts import span
 def flush(context: click.Context, queues: Sequence[str], wait: float | None) -> None:
     """Send what the queues hold now, whatever its age.
 
-    All queues, unless --queue is given. Without --wait, the command seals the batches, wakes the
-    workers and returns; it exits 1 if that cannot help: no worker listens, a queue is paused, no
-    worker may send it, or its registration is gone or cannot be read.
+    All queues, unless --queue is given. With --wait, exits 0 if VWO has accepted all of it. Without,
+    the command seals the batches, wakes the workers and returns; it exits 0 if a worker has shown
+    within seconds that it lives and takes wake-ups. It exits 1 if that cannot help: no worker does, a
+    queue is paused, no worker may send it, or its registration is gone or cannot be read.
     """
     session = context.ensure_object(Session)
-    done = _flush(session, queues, wait or 0.0)
+    done = _flush(session, queues, wait)
     if session.json:
         print_json(done.document())
     else:
-        _say_flushed(done.counts, sealed=done.sealed, waited=wait is not None)
-    if done.left and (wait is not None or done.hopeless):
+        _say_flushed(done.counts, sealed=done.sealed and not done.asleep, waited=wait is not None)
+    if done.left and (wait is not None or done.hopeless or done.asleep):
         context.exit(1)
 
 
-def _flush(session: Session, names: Sequence[str], wait: float) -> Flushed:
+def _flush(session: Session, names: Sequence[str], wait: float | None) -> Flushed:
     def run(watch: Callable[[FlushCounts], None]) -> Flushed:
         fleet, actor = session.fleet, session.actor
         return operations.flush(fleet, actor, names, wait_seconds=wait, watch=watch)
@@ -73,11 +74,14 @@ def _say_flushed(done: dict[str, FlushCounts], *, sealed: bool, waited: bool) ->
     )  # fmt: skip
     print_rows(columns, [_flushed_row(*item, waited=waited) for item in done.items()])
     if sealed and not waited:
-        say("sealed, and the workers woken; --wait SECONDS waits for the delivery", "dim")
+        say(
+            "sealed, and a worker has taken the wake-up; --wait SECONDS waits for the delivery",
+            "dim",
+        )
 
 
 def _flushed_row(queue: str, counts: FlushCounts, *, waited: bool) -> Row:
-    telling = waited or not counts.reason.startswith("time was over")
+    telling = waited or not counts.reason == operations.TIME_OVER
     notes = [(counts.reason, "yellow")] if counts.reason and telling else []
     return Row(
         [queue, *(f"{n:,}" for n in (counts.delivered, counts.failed, counts.pending))], notes

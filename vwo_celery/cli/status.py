@@ -16,6 +16,7 @@ from vwo_celery.operating.doctor.losses import recent_loss
 from vwo_celery.operating.doctor.sentinel import master_of
 from vwo_celery.operating.inspector import QueueView
 from vwo_celery.operating.outside import Tally, sum_tallies
+from vwo_celery.operating.workers import listening, spell
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
@@ -88,11 +89,13 @@ _STATUS_COLUMNS = (
 def _fleet_document(session: Session) -> dict[str, object]:
     fleet = session.fleet
     now = fleet.now_ms()
+    heard = _known(fleet, fleet.keys.listeners, lambda: listening(fleet))
     return {
         "redis": mask_url(session.settings.redis_url),
         "namespace": session.settings.namespace,
         "now_ms": now,
-        "listeners": _known(fleet, fleet.keys.listeners, fleet.listeners),
+        "listeners": None if heard is None else [each.name for each in heard],
+        "heard_age_seconds": None if heard is None else {h.name: h.silent_seconds for h in heard},
         "last_sweeps_ms": _known(fleet, fleet.keys.pulse, fleet.last_sweeps_ms),
         "waiting_wakeups": _known(fleet, fleet.keys.wakeups, fleet.waiting_wakeups),
     }
@@ -120,12 +123,11 @@ def _say_who_works(fleet: Fleet, settings: Settings) -> None:
     say(f"{mask_url(settings.redis_url)}, namespace {settings.namespace}", "dim")
     if master := master_of(fleet):
         say(f"Sentinel: {master}")
-    listeners = _known(fleet, fleet.keys.listeners, fleet.listeners)
+    listeners = _known(fleet, fleet.keys.listeners, lambda: listening(fleet))
     if listeners is None:
         say("which workers listen is not known, since the part with their notes is away", "yellow")
     elif listeners:
-        names = ", ".join(listeners)
-        say(f"{count(len(listeners), 'worker listens', 'workers listen')}: {names}")
+        say(f"{count(len(listeners), 'worker listens', 'workers listen')}: {spell(listeners)}")
     else:
         say("no worker listens", "bold red")
     now, sweeps = fleet.now_ms(), _known(fleet, fleet.keys.pulse, fleet.last_sweeps_ms)

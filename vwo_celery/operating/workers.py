@@ -13,6 +13,9 @@ import msgspec
 
 from vwo_celery.queue.cards import Card, read_cards
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.listening import Listening, listening, spell
+
+__all__ = ["NO_CARD", "Listening", "listening", "spell"]
 
 #: Release that a worker without a card is of.
 NO_CARD = "before 0.2.0"

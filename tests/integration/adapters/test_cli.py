@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -20,6 +22,9 @@ from vwo_celery.operating import doctor, operations
 from vwo_celery.operating.audit import actor_of_cli
 from vwo_celery.operating.doctor.finding import warn
 from vwo_celery.queue.declines import note_decline
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.work import rousing
 from vwo_celery.testing import RedisServer
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "_kombu.*", "*:broker:*")
@@ -72,7 +77,7 @@ def test_status_shows_what_is_stuck_since_when_and_why(queues: Queues, run: Run)
 
     shown = flat(result.stdout)
     assert result.exit_code == 0
-    assert "1 worker listens: web1:77" in shown
+    assert re.search(r"1 worker listens: web1:77, last heard [\d.]+ s ago", shown)
     assert re.search(r"last sweeps: beat [\d.]+ s ago", shown)
     assert re.search(rf"{queue.name} 2 5 [\d.]+ s of 60 s 0 5 0", shown)
     assert f"{queue.name}: paused: VWO answered 401: check sdk_key" in shown
@@ -250,16 +255,36 @@ def test_nothing_registered_is_said(queues: Queues, run: Run) -> None:
 
 
 def test_flush_seals_and_wakes_without_waiting(queues: Queues, run: Run) -> None:
-    """flush seals open lists of any age and wakes workers; if somebody listens, it succeeds."""
+    """flush seals open lists of any age and wakes workers; once one has taken that, it succeeds."""
+    queue = queues.add()
+    queues.fill(queue, 2)
+
+    with listening_worker(queues) as taken:
+        result = run("flush")
+
+    assert result.exit_code == 0
+    assert queues.view(queue).ready == 2
+    assert {wakeup.queue for wakeup in taken} == {queue.name}
+
+
+def test_flush_exits_1_where_only_a_killed_worker_seems_to_listen(
+    queues: Queues, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """flush trusts no worker that was heard before: one must take the wake-up now."""
+    monkeypatch.setattr(rousing, "ROUSE_SECONDS", 0.2)
     queue = queues.add()
     queues.fill(queue, 2)
     queues.fleet.note_listener("web1:77")
 
-    result = run("flush")
+    result, shape = run("flush"), run("flush", "--json")
 
-    assert result.exit_code == 0
+    assert result.exit_code == shape.exit_code == 1
+    assert re.search(
+        r"no worker took its wake-up within 0.2 s: web1:77, last heard [\d.]+ s ago",
+        flat(result.stdout),
+    )
+    assert "no worker took its wake-up" in document(shape)[0]["reason"]
     assert queues.view(queue).ready == 2
-    assert queues.fleet.next_wakeup(1) is not None
 
 
 def test_flush_with_nobody_listening_exits_1(queues: Queues, run: Run) -> None:
@@ -277,6 +302,25 @@ def test_flush_with_nobody_listening_exits_1(queues: Queues, run: Run) -> None:
     assert queues.view(queue).ready == 2
 
 
+@contextmanager
+def listening_worker(queues: Queues) -> Iterator[list[Wakeup]]:
+    """A listener that takes wake-ups, and does nothing with them."""
+    taken: list[Wakeup] = []
+    ended = threading.Event()
+    fleet = Fleet(queues.client, queues.settings.namespace)
+    fleet.note_listener("web1:77")
+
+    def listen() -> None:
+        while not ended.is_set():
+            taken.extend(filter(None, [fleet.next_wakeup(0.05)]))
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    yield taken
+    ended.set()
+    thread.join()
+
+
 def test_flush_of_a_paused_queue_does_not_wait(queues: Queues, run: Run) -> None:
     """flush of a paused queue does not wait, and prints the reason of the pause."""
     queue = queues.add()
@@ -288,7 +332,7 @@ def test_flush_of_a_paused_queue_does_not_wait(queues: Queues, run: Run) -> None
 
     assert result.exit_code == 1
     assert re.search(
-        r"the queue is paused, for \d[\w.]* s now: VWO answered 401", flat(result.stdout)
+        r"the queue is paused since [\d:]+ \([\d.]+ s\): VWO answered 401", flat(result.stdout)
     )
 
 
@@ -298,7 +342,8 @@ def test_flush_of_a_queue_that_no_worker_may_send_exits_1(queues: Queues, run: R
     queues.fill(queue, 2)
     queues.fleet.note_listener("web1:77")
     queues.shard(queue).hold(queues.fleet.now_ms() + 5_000, by="outage", why="VWO answered 503")
-    outage = run("flush")
+    with listening_worker(queues):
+        outage = run("flush")
     queues.shard(queue).let_go()
     queues.shard(queue).hold(queues.fleet.now_ms() + 5_000, by="workers", why="may not send to 'a'")
 

@@ -226,21 +226,71 @@ def test_deliveries_of_a_release_without_notes_count(
     assert (result.delivered, result.failed, result.pending) == (20, 0, 0)
 
 
+def _why_quiet(redis: redis_py.Redis, queue: vwo_celery.Queue) -> str:
+    """The reason of a flush 8 seconds after the only worker was heard, which was killed."""
+    fleet = producer_of(queue).fleet
+    redis.zadd(fleet.keys.listeners, {"a worker": fleet.now_ms() - 8_000})
+    reason = queue.flush_events(timeout_seconds=0).reason
+    fleet.note_listener("a worker")
+    return reason
+
+
+def _why_not_accepted(queue: vwo_celery.Queue, error: str) -> str:
+    """The reason of a flush while a batch waits for its next try."""
+    (shard,) = producer_of(queue).shards
+    batch = shard.claim(token="", lease_seconds=60)
+    assert isinstance(batch, Batch)
+    assert shard.release(batch, delay_seconds=100, error=error)
+    return queue.flush_events(timeout_seconds=0).reason
+
+
+@pytest.mark.parametrize(
+    ("held_by", "expected"),
+    [
+        ("", r"VWO did not accept it yet: 503 busy; next try in \d+ s"),
+        ("outage", r"sending has been failing since [\d:]+ \([\d.]+ s\): 503 busy; next try in \d+ s"),
+        (
+            "refusal",
+            r"VWO refuses what the queue holds since [\d:]+ \([\d.]+ s\): 503 busy; next try in \d+ s",
+        ),
+    ],
+)  # fmt: skip
+def test_a_flush_tells_when_it_is_tried_next(
+    redis: redis_py.Redis, redis_url: str, held_by: Any, expected: str
+) -> None:
+    """A flush whose time is over tells the last failure, since when nothing is sent, and the next try."""
+    queue = connect(redis_url)
+    queue.enqueue({"n": 0})
+    fleet, (shard,) = producer_of(queue).fleet, producer_of(queue).shards
+    fleet.note_listener("a worker")
+    queue.flush_events(timeout_seconds=0)
+    reason = _why_not_accepted(queue, "503 busy")
+    if held_by:
+        shard.hold(fleet.now_ms() + 90_000, by=held_by, why="503 busy")
+        reason = queue.flush_events(timeout_seconds=0).reason
+
+    assert re.fullmatch(expected, reason)
+
+
 def test_a_flush_tells_why_it_is_pending(redis: redis_py.Redis, redis_url: str) -> None:
     """A flush whose time is over gives the reason: workers that may not send it, or a pause."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
     (shard,) = producer_of(queue).shards
     producer_of(queue).fleet.note_listener("a worker")
+    quiet = _why_quiet(redis, queue)
     shard.hold(1, by="workers", why="this worker may not send to 'a'")
     declined = queue.flush_events(timeout_seconds=0).reason
     shard.pause("401 Unauthorized")
 
     result = queue.flush_events(timeout_seconds=0)
 
+    assert re.fullmatch(r"no worker has been heard for \d[\d.]* s \(a worker\)", quiet)
     assert declined == "no worker that listens may send it: this worker may not send to 'a'"
     assert result.pending == 1
-    assert re.fullmatch(r"the queue is paused, for [\d.]+ s now: 401 Unauthorized", result.reason)
+    assert re.fullmatch(
+        r"the queue is paused since [\d:]+ \([\d.]+ s\): 401 Unauthorized", result.reason
+    )
 
 
 def _cost(redis: redis_py.Redis, queue: vwo_celery.Queue) -> tuple[dict[str, int], int]:

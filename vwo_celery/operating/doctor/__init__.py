@@ -36,6 +36,7 @@ from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, lis
 from vwo_celery.operating.workers import view_workers
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.histories import last_sampled_ms
+from vwo_celery.queue.looks.listening import Listening, listening
 from vwo_celery.queue.looks.mastership import read_mastership
 from vwo_celery.queue.looks.permissions import missing, producer_needs, worker_needs
 from vwo_celery.queue.looks.servers import read_servers
@@ -130,8 +131,9 @@ class _Redis:
     def _contents(self, fleet: Fleet) -> Iterator[Finding]:
         queues = look_at_queues(fleet)
         if not fleet.hints.is_resting(fleet.keys.listeners):
-            self.listeners = fleet.listeners()
-            yield _listener(fleet, self.listeners, queues)
+            workers = listening(fleet)
+            self.listeners = [worker.name for worker in workers]
+            yield _listener(fleet, workers, queues)
         if self.listeners and not fleet.hints.is_resting(fleet.keys.workers):
             yield from worker_cards_findings(view_workers(fleet))
         yield from _signs(fleet, self._settings, self.listeners)
@@ -166,7 +168,7 @@ def _unless_away(parts: Sequence[Part], findings: Iterator[Finding]) -> Iterator
             raise
 
 
-def _listener(fleet: Fleet, listeners: Sequence[str], queues: Queues) -> Finding:
+def _listener(fleet: Fleet, listeners: Sequence[Listening], queues: Queues) -> Finding:
     if listeners or fleet.hints.is_resting(fleet.keys.pulse):
         return listener_finding(listeners, held=queues.undelivered)
     last = fleet.last_listened_ms()

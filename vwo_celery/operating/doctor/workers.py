@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
+from vwo_celery.queue.looks.listening import Listening, spell
 from vwo_celery.queue.work.sweep_messages import beat_seconds
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
@@ -28,18 +29,18 @@ _START_BEAT = "start one: celery -A vwo_celery.celery.app beat"
 
 
 def listener_finding(
-    listeners: Sequence[str], silent_seconds: float | None = None, held: int = 0
+    listeners: Sequence[Listening], silent_seconds: float | None = None, held: int = 0
 ) -> Finding:
     """Judge whether any worker listens for wake-ups; where none does, the consequences are told, too.
 
     Args:
-        listeners: Names of those that do.
+        listeners: Those that do, the one heard last first.
         silent_seconds: Time since the last one did; None for never, or if it is not known.
         held: Number of events that wait.
     """
     if listeners:
         names = count(len(listeners), "worker listens", "workers listen")
-        return ok("listener", f"{names} for wake-ups: {', '.join(listeners)}")
+        return ok("listener", f"{names} for wake-ups: {spell(listeners)}")
     when = "" if silent_seconds is None else f" {since(silent_seconds)}"
     waiting = f"; {count(held, 'event waits', 'events wait')}" if held else ""
     what = f"no worker listens{when}: nothing is sent or swept, whether or not beat runs{waiting}"

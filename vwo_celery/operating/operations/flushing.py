@@ -5,7 +5,7 @@ If the process dies while it waits, the events are sent nevertheless.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,8 +15,9 @@ from vwo_celery.operating.audit import Actor, recorded
 from vwo_celery.operating.inspector import QueueView
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.listening import listening_if_known
-from vwo_celery.queue.work import flushing
+from vwo_celery.queue.work import flushing, rousing
 from vwo_celery.queue.work.flushing import FlushCounts
+from vwo_celery.queue.work.obstacles import NO_WORKER, TIME_OVER
 
 
 class Flushed(msgspec.Struct, frozen=True):
@@ -26,11 +27,13 @@ class Flushed(msgspec.Struct, frozen=True):
         counts: The result of each queue that held something.
         sealed: Whether any of them could be flushed.
         hopeless: Whether nobody will send some of it, however long one waits.
+        asleep: Whether no worker took the wake-up, where one was to show that it lives.
     """
 
     counts: dict[str, FlushCounts]
     sealed: bool
     hopeless: bool
+    asleep: bool = False
 
     @property
     def left(self) -> bool:
@@ -47,7 +50,7 @@ def flush(
     actor: Actor,
     names: Sequence[str] = (),
     *,
-    wait_seconds: float = 0.0,
+    wait_seconds: float | None = 0.0,
     watch: Callable[[FlushCounts], None] = lambda _: None,
 ) -> Flushed:
     """Seal what queues hold now, whatever its age, wake the workers, and wait for the delivery.
@@ -58,7 +61,8 @@ def flush(
         fleet: The queues.
         actor: Who asks for it.
         names: The queues to flush; none for all.
-        wait_seconds: Longest wait; 0 only wakes the workers.
+        wait_seconds: Longest wait; 0 only wakes the workers; None also sees that one of them lives,
+            which takes seconds where none does.
         watch: Called at each poll with the counts of all queues together.
 
     Raises:
@@ -69,7 +73,7 @@ def flush(
     chosen = inspector.choose(found.readable, names, found.unreadable)
     held = [view for view in inspector.view_queues(fleet, chosen) if view.undelivered]
     strays = [] if names else inspector.view_strays(fleet, *found)
-    wait = 0.0 if all(view.paused for view in held) else wait_seconds
+    wait = 0.0 if all(view.paused for view in held) else wait_seconds or 0.0
     matched = sum(view.undelivered for view in held)
     with recorded(
         fleet, actor, "flush", queues=[view.queue for view in held], matched=matched
@@ -82,9 +86,12 @@ def flush(
         )
         # Without a wait, all that a flush does is to hand the events to the workers.
         entry.done = sum(each.delivered for each in counts.values()) if wait else matched
+        asleep = _why_asleep(fleet, held, counts) if wait_seconds is None else ""
+    if asleep:
+        counts = {queue: _with_reason(each, asleep) for queue, each in counts.items()}
     counts |= {view.queue: _untouched(view) for view in strays if view.undelivered}
     hopeless = any(view.undelivered for view in strays) or _is_hopeless(fleet, held)
-    return Flushed(counts, bool(held), hopeless)
+    return Flushed(counts, bool(held), hopeless, bool(asleep))
 
 
 def _untouched(stray: QueueView) -> FlushCounts:
@@ -93,6 +100,27 @@ def _untouched(stray: QueueView) -> FlushCounts:
 
 
 def _is_hopeless(fleet: Fleet, held: Sequence[QueueView]) -> bool:
-    stops = [view.stopped for view in held if view.stopped]
-    nobody = listening_if_known(fleet) == []
-    return nobody or any(stop.needs_person or stop.by == "workers" for stop in stops)
+    return listening_if_known(fleet) == [] or any(map(_needs_person, held))
+
+
+def _needs_person(view: QueueView) -> bool:
+    """Whether nobody will send what a queue holds, however long one waits."""
+    stop = view.stopped
+    return stop is not None and (stop.needs_person or stop.by == "workers")
+
+
+def _why_asleep(fleet: Fleet, held: Sequence[QueueView], counts: Mapping[str, FlushCounts]) -> str:
+    """Why no worker takes the wake-up for what is left, "" if one does, or if nothing is."""
+    left = [view for view in held if counts[view.queue].pending and not _needs_person(view)]
+    if not left:
+        return ""
+    if listening_if_known(fleet) == []:
+        return NO_WORKER
+    return rousing.why_asleep(fleet, [fleet.shard(left[0].queue, left[0].shards[0])])
+
+
+def _with_reason(counts: FlushCounts, why: str) -> FlushCounts:
+    if not counts.pending or why in counts.reason:
+        return counts
+    told = "" if counts.reason == TIME_OVER else counts.reason
+    return counts._replace(reason="; ".join(filter(None, (told, why))))

@@ -16,16 +16,18 @@ from vwo_celery.queue.looks.listening import Listening, listening_if_known
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.signs import number
 from vwo_celery.text.amounts import span
+from vwo_celery.text.moments import since
 
-#: Remedy where no worker listens.
-START_WORKER = "start one: celery -A vwo_celery.celery.app worker"
+_START_WORKER = "start one: celery -A vwo_celery.celery.app worker"
+#: The reason where no worker listens, with its remedy.
+NO_WORKER = f"no worker listens; {_START_WORKER}"
 #: Beginning of the reason where nothing stands in the way.
 TIME_OVER = "time was over before everything was sent"
 _STOP_FIELDS = ("paused", "paused_ms", "held_until", "held_ms", "held_by", "held_why")
 #: Open circuits, by their cause.
 _HOLDS = {
-    "refusal": "the queue is stopped until VWO accepts again",
-    "outage": "the queue is stopped, since sending keeps failing",
+    "refusal": "VWO refuses what the queue holds",
+    "outage": "sending has been failing",
 }
 
 
@@ -37,7 +39,7 @@ def why_pending(fleet: Fleet, shards: Sequence[Shard]) -> str:
     """
     workers = listening_if_known(fleet)
     if workers is not None and not workers:
-        return f"no worker listens; {START_WORKER}"
+        return NO_WORKER
     now_ms = fleet.now_ms()
     obstacles = [_look(shard, now_ms) for shard in shards]
     stop = _first(each.stop(now_ms) for each in obstacles)
@@ -87,7 +89,7 @@ class _Obstacles(NamedTuple):
 
     def _since(self, field: str, now_ms: int) -> str:
         at_ms = self._number(field)
-        return f", for {span(max(0, now_ms - at_ms) / 1000)} now" if at_ms else ""
+        return f" {since(max(0, now_ms - at_ms) / 1000)}" if at_ms else ""
 
     def _number(self, field: str) -> int:
         return number(self.stops.get(field, "").encode())
