@@ -31,7 +31,7 @@ from vwo_celery.queue.work.flushing import FlushCounts
 from vwo_celery.queue.work.obstacles import TIME_OVER
 
 __all__ = [
-    "Amount", "Brake", "Counted", "Done", "Exported", "FlushCounts", "Flushed", "Imported", "Moved",
-    "Order", "Pace", "TIME_OVER", "add_dead", "count_dead", "drain_spool", "export_dead", "flush", "import_dead",
-    "move", "pause", "pick_out", "purge", "redrive", "resume",
+    "TIME_OVER", "Amount", "Brake", "Counted", "Done", "Exported", "FlushCounts", "Flushed", "Imported",
+    "Moved", "Order", "Pace", "add_dead", "count_dead", "drain_spool", "export_dead", "flush",
+    "import_dead", "move", "pause", "pick_out", "purge", "redrive", "resume",
 ]  # fmt: skip
