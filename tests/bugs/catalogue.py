@@ -84,8 +84,8 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "flush tells of the events that no worker can send",
-        "nothing to send", "cli/flush.py",
-        "    done |= {view.queue: _untouched(view)", "    {view.queue: _untouched(view)",
+        "nothing to send", "operating/operations/flushing.py",
+        "    counts |= {view.queue: _untouched(view)", "    {view.queue: _untouched(view)",
         "integration/queue/test_unreadable_registrations.py -k each_command",
     ),
     Bug(
