@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import warnings
@@ -543,6 +544,32 @@ def test_an_operator_has_every_command(group: ClusterGroup) -> None:
     assert said[6] == "1 event in 1 batch purged"
     flushed = run_command(["flush", "--redis-url", group.url])
     assert "no worker listens" in " ".join(flushed.stdout.split())
+
+
+def test_an_operator_moves_a_queue_to_other_nodes(group: ClusterGroup) -> None:
+    """A queue's events move to the shards of another queue, wherever these lie; each event once."""
+    queue = connect_to(group.url, shards=SHARDS)
+    for n in range(4 * SHARDS):
+        assert all(queue.enqueue_many([{"n": 10 * n + each} for each in range(10)]))
+    told = ("--redis-url", group.url, "move", "--from", queue.name, "--to-account", "77", "--yes")
+
+    result = run_command((*told, "--json"))
+
+    document = json.loads(result.stdout)
+    client = open_client(group.url, timeout_seconds=TIMEOUT_SECONDS)
+    shards = {
+        name: [Shard(client, "vwo", name, number) for number in range(SHARDS)]
+        for name in (queue.name, document["to"]["queue"])
+    }
+    nodes = {group.owner_of(slot_of(group, each)) for those in shards.values() for each in those}
+    old, new = ([take_snapshot(shard) for shard in those] for those in shards.values())
+    assert len(nodes) > 1
+    assert document["moved"]["events"] == 40 * SHARDS
+    assert [shard.accepted for shard in old] == [0] * SHARDS
+    assert all(shard.balanced for shard in [*old, *new])
+    held = [event for shard in shards[document["to"]["queue"]] for event in events_in(shard)]
+    assert sorted(json.loads(event)["n"] for event in held) == [*range(40 * SHARDS)]
+    client.close()
 
 
 def test_no_client_warns(group: ClusterGroup) -> None:
