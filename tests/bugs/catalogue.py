@@ -21,6 +21,24 @@ BUGS: tuple[Bug, ...] = (
         "lua/test_report.py -k counts_once",
     ),
     Bug(
+        "a producer of a queue that was forgotten finds its life",
+        "the queue is told as lost by Redis", "queue/lua/limit.lua",
+        "life = former or ARGV[2]", "life = ARGV[2]",
+        "lua/test_forget.py -k finds_its_life",
+    ),
+    Bug(
+        "a queue that somebody registers while it is forgotten stays listed",
+        "its registration goes", "queue/lua/unlist.lua",
+        "if text and string.sub(text, -#ARGV[2]) ~= ARGV[2] then return 0 end\n", "",
+        "integration/operating/test_forget.py -k comes_meanwhile",
+    ),
+    Bug(
+        "a shard that holds something is not forgotten",
+        "it is", "queue/lua/forget.lua",
+        "> 0 then return answer(0) end", "> 9 then return answer(0) end",
+        "lua/test_forget.py -k holds_something",
+    ),
+    Bug(
         "a request tells seldom of what its process dropped",
         "each one does", "spool/reporter.py",
         "= now + REPORT_EVERY_SECONDS", "= now",

@@ -23,7 +23,7 @@ from lua.clock import KEY
 from lua.lives import live
 from lua.world import LIMITS, QUEUE, World
 from vwo_celery import Settings
-from vwo_celery.queue import capacity, circuit, evidence, picking, scripts
+from vwo_celery.queue import capacity, circuit, evidence, forgetting, picking, scripts
 from vwo_celery.queue import shard as store
 from vwo_celery.queue.batches import Batch, Part, Passed
 from vwo_celery.queue.keys import fleet_keys, shard_keys
@@ -158,6 +158,8 @@ def test_a_shard_lives_in_one_slot(node: Any) -> None:
     assert world.snapshot().balanced
     slots = {node.execute_command("CLUSTER KEYSLOT", name) for name in node.keys("*")}
     assert len(slots) == 1
+    assert forgetting.forget_shard(shard, idle_seconds=None, delete=True).code == 1
+    assert {name.decode() for name in node.keys("*")} <= {shard.keys.former, shard.keys.mark("m")}
 
 
 def test_what_is_known_of_a_destination_lives_in_it_too(node: Any) -> None:

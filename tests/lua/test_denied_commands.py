@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 from lua.world import LEASE_SECONDS, LIFE, LIMITS, NAMESPACE, QUEUE, ROOM, Line, World
 from vwo_celery import Destination, Settings
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue import evidence, moving
+from vwo_celery.queue import evidence, forgetting, moving
 from vwo_celery.queue.batches import Part
 from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.circuit import Circuit
@@ -340,6 +340,25 @@ def _register(case: Denied) -> None:
     case.world.client.delete(fleet.keys.watched)  # no shard's key
 
 
+def _forget_shard(case: Denied) -> None:
+    case.world.given()
+    case.act(forgetting.forget_shard, case.shard, idle_seconds=None, delete=True)
+
+
+def _unlist(case: Denied, script_of: Callable[[Fleet], Any]) -> None:
+    case.given()
+    fleet = Fleet(case.user, NAMESPACE)
+    case.world.client.hset(fleet.keys.queues, QUEUE, "{}")
+    case.act(script_of, fleet)
+    case.world.client.delete(fleet.keys.queues)  # no shard's key
+
+
+def _limit_forgotten(case: Denied) -> None:
+    case.world.given()
+    assert forgetting.forget_shard(case.world.shard, idle_seconds=None, delete=True).code == 1
+    case.act(case.shard.set_limits, LIMITS, known_life=LIFE)
+
+
 def _report(case: Denied) -> None:
     """The report is counted once: as soon as the command is allowed, or at once."""
     case.given()
@@ -435,7 +454,10 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         lambda case: _depart(case, state="leases", at=-2),
         lambda case: _depart(case, state="dead", at=-2),
     ),
+    "doubt": (lambda case: _unlist(case, lambda fleet: forgetting.doubt(fleet, QUEUE, ())),),
+    "forget": (_forget_shard,),
     "forgo": (_forgo,),
+    "unlist": (lambda case: _unlist(case, lambda fleet: forgetting.unlist(fleet, QUEUE, "}")),),
     "moved": (_forget,),
     "stage": (_stage,),
     "stay": (
@@ -495,6 +517,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         lambda case: (
             _room(case), case.act(case.shard.set_limits, LIMITS, known_life="another"),
         )[0],
+        _limit_forgotten,
     ),
     "make_room": (
         lambda case: _make_room(case, 3),

@@ -1,4 +1,4 @@
-"""`vwo-celery queues`: where each queue goes, and when its batches leave."""
+"""`vwo-celery queues`: where each queue goes, and when its batches leave; `queues forget`."""
 
 from __future__ import annotations
 
@@ -9,25 +9,33 @@ import msgspec
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
-from vwo_celery.cli.session import Session, common_options, json_option, pass_session, queue_option
-from vwo_celery.operating import inspector
+from vwo_celery.cli.session import Session, common_options, json_option, queue_option
+from vwo_celery.operating import inspector, operations
 from vwo_celery.operating.inspector import QueueView
+from vwo_celery.operating.operations import Forgotten
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.masking import mask
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @queue_option
 @common_options
 @json_option
-@pass_session
-def queues(session: Session, queues: Sequence[str]) -> None:
+@click.pass_context
+def queues(context: click.Context, queues: Sequence[str]) -> None:
     """List the queues: where they go and when batches leave.
 
     A program in another language may LPUSH JSON events onto any of a queue's open lists.
     """
+    if context.invoked_subcommand is None:
+        _list_queues(context.ensure_object(Session), queues)
+    elif queues:
+        raise click.UsageError("--queue is for the list; name the queues after the command")
+
+
+def _list_queues(session: Session, queues: Sequence[str]) -> None:
     found = session.fleet.registrations()
     chosen = inspector.choose(found.readable, queues, found.unreadable)
     views = {view.queue: view for view in inspector.view_queues(session.fleet, chosen)}
@@ -95,3 +103,46 @@ def _queue_row(fleet: Fleet, queue: str, registration: Registration, view: Queue
     ]
     notes = [(str(each), "yellow") for each in (view.stopped, view.failing) if each]
     return Row(cells, notes)
+
+
+@queues.command()
+@click.argument("names", nargs=-1, required=True, metavar="QUEUE...")
+@click.option("--yes", is_flag=True, help="Do not ask first.")
+@click.option("--even-if-used", is_flag=True, help="Also a queue that was used in the last hour.")
+@common_options
+@json_option
+@click.pass_context
+def forget(context: click.Context, names: Sequence[str], *, yes: bool, even_if_used: bool) -> None:
+    """Forget queues that hold nothing: their counters, history and registrations with the SDK key.
+
+    A queue that holds events or dead letters stays. An application that uses the queue again
+    registers it anew. Exits 1 if a queue stays.
+    """
+    session = context.ensure_object(Session)
+    chosen = session.choose(names)
+    fleet = session.fleet
+    found = operations.look_at_forgettable(fleet, chosen, even_if_used=even_if_used)
+    going = {each.queue: chosen[each.queue] for each in found if not each.why}
+    if going and not yes:
+        asked = f"Forget {', '.join(going)}, with counters and history, for good?"
+        click.confirm(asked, abort=True, err=True)
+    done = [each for each in found if each.why]
+    if going:
+        done += operations.forget(fleet, session.actor, going, even_if_used=even_if_used)
+    if session.json:
+        print_json([{**msgspec.to_builtins(each), "forgotten": not each.why} for each in done])
+    else:
+        for each in done:
+            _say_forgotten(each)
+    if any(each.why for each in done):
+        context.exit(1)
+
+
+def _say_forgotten(each: Forgotten) -> None:
+    if each.why:
+        say(f"{each.queue} stays: {each.why}", "yellow")
+        return
+    say(
+        f"{each.queue} is forgotten; its last numbers: {each.accepted:,} accepted, "
+        f"{each.delivered:,} delivered, {each.dropped:,} dropped, {each.refused:,} refused"
+    )

@@ -41,8 +41,8 @@ def choose(
             begun = sorted(queue for queue in registered if queue.startswith(name))
             hint = f" (did you mean {begun[0]!r}?)" if begun else nearest(name, registered)
             raise QueueUnknown(
-                f"no queue {name!r} is registered{hint}; vwo-celery queues lists those that "
-                f"are ({len(registered)})"
+                f"no queue {name!r} is registered{hint}; for the {len(registered)} that are, see: "
+                "vwo-celery queues"
             )
     return {name: registered[name] for name in names} if names else dict(registered)
 

@@ -84,6 +84,11 @@ SHARD_FAMILIES = (
         "negative if it shall never come",
     ),
     KeyFamily(
+        "former",
+        "string",
+        "the life of a shard that an operator forgot, for 90 days: a producer that goes on finds it",
+    ),
+    KeyFamily(
         "mark:*",
         "string",
         "events stored under a producer's mark, and the last push's nonce far behind the point: shows "
@@ -147,6 +152,12 @@ class ShardKeys(msgspec.Struct, frozen=True):
     tally: str
     leaving: str
     arrived: str
+    former: str
+
+    @property
+    def life(self) -> tuple[str, str]:
+        """The state, and the life of a state that an operator forgot, as limit.lua takes them."""
+        return self.meta, self.former
 
     @property
     def sets(self) -> tuple[str, ...]:

@@ -209,7 +209,7 @@ def _note(shard: Shard) -> Command:
 
 def _limit(shard: Shard, limits: Limits, life: str = "", copy: bytes = b"") -> Command:
     arguments = shard.limit_arguments(limits, life, copy)
-    return Command(shard.keys.meta, script("limit").command((shard.keys.meta,), arguments))
+    return Command(shard.keys.meta, script("limit").command(shard.keys.life, arguments))
 
 
 def _raise_failures(what: str, answers: Sequence[Any]) -> None:

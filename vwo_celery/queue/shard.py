@@ -354,7 +354,7 @@ class Shard:
         """
         arguments = self.limit_arguments(limits, known_life, copy)
         with unavailable(f"limits of {self.keys.name}"):
-            return as_text(script("limit").run(self.client, (self.keys.meta,), arguments))
+            return as_text(script("limit").run(self.client, self.keys.life, arguments))
 
     @staticmethod
     def limit_arguments(limits: Limits, known_life: str, copy: bytes) -> tuple[Any, ...]:

@@ -889,3 +889,29 @@ def _spooling_queue(server: RedisServer) -> vwo_celery.Queue:
     subprocess.run([sys.executable, "-c", program, server.url], check=True, timeout=60)
     destination = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
     return vwo_celery.connect(destination, redis_url=server.url)
+
+
+def test_a_queue_is_forgotten_once_it_is_confirmed(
+    queues: Queues, run: Run, declared_keys: Callable[[str], None]
+) -> None:
+    """`queues forget` asks, tells the last numbers, and exits 1 for a queue that stays."""
+    declared_keys("former")
+    idle, busy = queues.add(1), queues.add(2)
+    queues.fill(busy, 1)
+
+    refused = run("queues", "forget", idle.name, text="n\n")
+    listed = document(run("queues", "--json"))
+    done = run("queues", "forget", idle.name, busy.name, "--yes", "--json")
+    misused = run("queues", "--queue", idle.name, "forget", busy.name)
+
+    assert refused.exit_code == 1
+    assert {each["queue"] for each in listed} == {idle.name, busy.name}
+    assert done.exit_code == 1
+    told = {each.pop("queue"): each for each in document(done)}
+    assert told[idle.name] == {
+        "forgotten": True, "why": "", "accepted": 0, "delivered": 0, "dropped": 0, "refused": 0,
+    }  # fmt: skip
+    assert told[busy.name]["forgotten"] is False
+    assert "holds events" in told[busy.name]["why"]
+    assert misused.exit_code == 2
+    assert [*queues.registered] == [busy.name]

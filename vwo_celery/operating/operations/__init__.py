@@ -5,7 +5,8 @@ these calls, and print what they return. Each takes the `Actor` who asks for it,
 in the audit, before and after. Files, in reading order: `pausing` (pause, resume), `flushing`
 (flush), `bulk` (many batches: count, pace and brake), `dead_letters` (add_dead, redrive, purge),
 `picking` (pick_out: single events of one), `draining` (drain_spool), `moving` (move, to another
-destination), `filing` (export_dead, import_dead), `waking` (workers, for what is due now).
+destination), `filing` (export_dead, import_dead), `forgetting` (forget: queues that hold nothing),
+`waking` (workers, for what is due now).
 
 Each change is one script a batch or queue, and may be repeated: a process that dies here leaves the
 rest as it was, and the same call goes on from there.
@@ -24,6 +25,7 @@ from vwo_celery.operating.operations.dead_letters import add_dead, purge, redriv
 from vwo_celery.operating.operations.draining import drain_spool
 from vwo_celery.operating.operations.filing import Exported, Imported, export_dead, import_dead
 from vwo_celery.operating.operations.flushing import Flushed, flush
+from vwo_celery.operating.operations.forgetting import Forgotten, forget, look_at_forgettable
 from vwo_celery.operating.operations.moving import Moved, move
 from vwo_celery.operating.operations.pausing import pause, resume
 from vwo_celery.operating.operations.picking import pick_out
@@ -31,7 +33,8 @@ from vwo_celery.queue.work.flushing import FlushCounts
 from vwo_celery.queue.work.obstacles import TIME_OVER
 
 __all__ = [
-    "TIME_OVER", "Amount", "Brake", "Counted", "Done", "Exported", "FlushCounts", "Flushed", "Imported",
-    "Moved", "Order", "Pace", "add_dead", "count_dead", "drain_spool", "export_dead", "flush",
-    "import_dead", "move", "pause", "pick_out", "purge", "redrive", "resume",
+    "TIME_OVER", "Amount", "Brake", "Counted", "Done", "Exported", "FlushCounts", "Flushed",
+    "Forgotten", "Imported", "Moved", "Order", "Pace", "add_dead", "count_dead", "drain_spool",
+    "export_dead", "flush", "forget", "import_dead", "look_at_forgettable", "move", "pause",
+    "pick_out", "purge", "redrive", "resume",
 ]  # fmt: skip
