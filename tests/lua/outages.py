@@ -96,7 +96,7 @@ class RefusedLife(LossyLife):
             Part(p.state, tuple(p.ranges), size(tuple(p.ranges)), p.delay / SECOND, p.error)
             for p in parts
         ]
-        counted = (sum(end - start for start, end in delivered), size(delivered))
+        counted = sum(end - start for start, end in delivered)
         done = self.shard.split(batch, asked, delivered=counted)
 
         claim = batch.help_token

@@ -176,7 +176,7 @@ def test_what_is_known_of_a_destination_lives_in_it_too(node: Any) -> None:
     assert shard.claim(token="", lease_seconds=30)
     assert evidence.suspect(shard, batch.id) == 0
     parts = [Part("dead", ((0, 1),), 2), Part("ready", ((1, 2),), 2)]
-    assert shard.split(batch, parts, delivered=(1, 2))
+    assert shard.split(batch, parts, delivered=1)
     while seen.note_failure(delivered_ms=0, floor_seconds=None, probe="") is None:
         pass
     node.hset(shard.keys.circuit, "until_ms", 1)

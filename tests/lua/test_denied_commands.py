@@ -204,7 +204,7 @@ def _split(case: Denied) -> None:
         Part("ready", ((6, LONG),), 4 * (LONG - 6)),
         Part("ready", ((LONG, 2 * LONG),), 4 * LONG, delay_seconds=1),
     ]
-    case.act(case.shard.split, case.batch(), parts, delivered=(4, 16))
+    case.act(case.shard.split, case.batch(), parts, delivered=4)
 
 
 def _mixed(case: Denied) -> None:

@@ -28,7 +28,7 @@ ENDS: list[tuple[str, str, Callable[[World], Any], Note]] = [
     (
         "split", "leases",
         lambda world: world.shard.split(
-            world.batch("b"), [Part("ready", ((2, 3),), 2)], delivered=(2, 4)
+            world.batch("b"), [Part("ready", ((2, 3),), 2)], delivered=2
         ),
         Note("b", "delivered", 2, SEALED),
     ),

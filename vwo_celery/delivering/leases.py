@@ -70,7 +70,7 @@ class Lease:
         with self._lock:
             return not self.handed_back and self.shard.dead_letter(self.batch, error=error)
 
-    def split(self, parts: Sequence[Part], *, delivered: tuple[int, int] = (0, 0)) -> bool:
+    def split(self, parts: Sequence[Part], *, delivered: int = 0) -> bool:
         """Settle the batch in parts; see `Shard.split`."""
         with self._lock:
             if self.handed_back:

@@ -196,7 +196,7 @@ def settle_parts(
         delay = _delay_of_rest(attempt, found)
         rest = settling.pick(encoded, ranges)
         parts.append(Part("ready", ranges, settling.size(rest), delay, error))
-    if not attempt.lease.split(parts, delivered=(len(accepted), settling.size(accepted))):
+    if not attempt.lease.split(parts, delivered=len(accepted)):
         return []
     evidence.note_proof(attempt.lease.shard, attempt.batch.claimed_ms)
     announcements = [

@@ -260,19 +260,17 @@ class Shard:
         with unavailable(f"extend of batch {batch.id}"):
             return int(script("extend").run(self.client, (k.leases, k.info), arguments))
 
-    def split(
-        self, batch: Batch, parts: Sequence[Part], *, delivered: tuple[int, int] = (0, 0)
-    ) -> bool:
+    def split(self, batch: Batch, parts: Sequence[Part], *, delivered: int = 0) -> bool:
         """Settle all parts of a batch at once; False if the lease has moved on.
 
         Args:
             batch: As it was claimed.
             parts: Parts that become batches of their own, named by `part_id`, counted from 1.
-            delivered: Events that VWO accepted, and their size; *parts* hold all the others.
+            delivered: Number of events that VWO accepted; *parts* hold all the others.
         """
         k = self.keys
         names = [k.batch(part_id(batch.id, i, batch.help_token)) for i in range(1, len(parts) + 1)]
-        arguments = [batch.id, batch.attempt, *delivered]
+        arguments = [batch.id, batch.attempt, delivered]
         for part in parts:
             arguments += part.arguments()
         with unavailable(f"split of batch {batch.id}"):

@@ -194,7 +194,7 @@ def test_each_part_of_a_batch_counts_by_its_own_fate(
             shard.ack(batch.id)
             return
         parts = [Part("dead", ((3, 4),), 8), Part("ready", ((4, 6),), 16)]
-        shard.split(batch, parts, delivered=(3, 24))
+        shard.split(batch, parts, delivered=3)
         trim_dead([shard], 0)
 
     queue = connect(redis_url)

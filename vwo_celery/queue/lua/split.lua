@@ -14,8 +14,7 @@
 -- ARGV[1]  batch id
 -- ARGV[2]  attempt under which the caller claimed it
 -- ARGV[3]  number of events delivered
--- ARGV[4]  their size, separators included
--- ARGV[5+] of each part: 'ready' or 'dead', events, bytes, delay in ms, why, number of ranges k, and k times
+-- ARGV[4+] of each part: 'ready' or 'dead', events, bytes, delay in ms, why, number of ranges k, and k times
 --          the first event of a range and the one after its last, counted from 0 for the oldest
 -- Returns  1 if it was the caller's, 0 if it had been settled or reclaimed.
 -- Cost     O(n), n = events of the batch; those of a part that is one long range do not pass through Lua.
@@ -28,7 +27,7 @@ local batch, line = read_info(KEYS[4], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
 
-local parts, i, sum = {}, 5, tonumber(ARGV[3])
+local parts, i, sum = {}, 4, tonumber(ARGV[3])
 for name = 10, #KEYS do
   local part = { key = KEYS[name], fate = ARGV[i], events = tonumber(ARGV[i + 1]), bytes = ARGV[i + 2],
                  delay = tonumber(ARGV[i + 3]), error = ARGV[i + 4], ranges = {} }
@@ -42,7 +41,9 @@ if sum ~= batch.events then return redis.error_reply('ERR the parts are not the 
 local missing = batch.events - redis.call('LLEN', KEYS[6])
 if missing ~= 0 then return redis.error_reply('ERR ' .. missing .. ' events of it are gone') end
 
-local now, gone, bytes = now_ms(), tonumber(ARGV[3]), tonumber(ARGV[4])
+-- What was counted of the batch goes, and what stays is counted anew: its size may have been wrong, where
+-- somebody changed the open list.
+local now, gone, bytes = now_ms(), tonumber(ARGV[3]), batch.bytes
 -- A command that Redis denies must leave the batch as it was: each is tried before the first part counts.
 redis.call('ZREM', KEYS[3], '') -- allowed when out of memory, as are all writes after it
 redis.call('HDEL', KEYS[4], '')
@@ -74,8 +75,9 @@ for _, part in ipairs(parts) do
     redis.call('ZADD', KEYS[5], now, id)
     redis.call('HINCRBY', KEYS[1], 'dead', part.events)
     note_outcome(noting, KEYS[7], id, 'dead', part.events, batch.sealed)
-    gone, bytes = gone + part.events, bytes + part.bytes
+    gone = gone + part.events
   else
+    bytes = bytes - part.bytes
     -- Without a delay, in its old place among the ready batches.
     redis.call('ZADD', KEYS[2], part.delay > 0 and now + part.delay or math.min(now, batch.sealed), id)
     redis.call('ZADD', KEYS[8], batch.first, id)
