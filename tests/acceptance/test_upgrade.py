@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +155,17 @@ def now_ms(redis: redis_py.Redis) -> int:
 
 
 def comparable(told: dict[str, Any]) -> dict[str, Any]:
-    """A release's output about a Redis in comparable form: sorted, without the release's name."""
-    facts = {name: fact for name, fact in told.items() if name != "version"}
-    facts["ledger"] = sorted(told["ledger"], key=lambda each: each["queue"])
+    """A release's output about a Redis in comparable form: sorted, without the release's name.
+
+    To 0.1.0 a batch that waits after a failed attempt is ready again once it is due; since 0.2.0 it is
+    released until it is claimed. So these two states are one here.
+    """
+    facts = deepcopy({name: fact for name, fact in told.items() if name != "version"})
+    facts["ledger"].sort(key=lambda each: each["queue"])
+    for each in facts["ledger"]:
+        each["pending"] += each.pop("released")
+    for batch in (batch for shard in facts["shards"].values() for batch in shard["batches"]):
+        batch["state"] = batch["state"].replace("released", "ready")
     return facts
 
 
