@@ -93,7 +93,8 @@ def _row(each: Change) -> Row:
         moment(each.at_ms), f"{each.who} on {each.host}", each.door, each.command, _done(each),
         f"{each.result}{took}", _what(each),
     ]  # fmt: skip
-    return Row(cells, [(each.error, _STYLES[each.result])] if each.error else [])
+    error = [(each.error, _STYLES[each.result])] if each.error else []
+    return Row(cells, [*error, (each.note, "")] if each.note else error)
 
 
 def _line(each: Change) -> str:

@@ -67,7 +67,9 @@ class Recording:
 
     Attributes:
         done: What has been changed so far: events, or queues.
-        result: "" while it goes on; set by `interrupt`.
+        result: "" while it goes on; set by `interrupt` and `fail`.
+        error: Why it failed.
+        note: What else came of it, for whoever reads the audit.
     """
 
     def __init__(self, begun: AuditEntry) -> None:
@@ -76,6 +78,7 @@ class Recording:
         self.done = 0
         self.result = ""
         self.error = ""
+        self.note = ""
 
     def interrupt(self) -> None:
         """Note that it ends before its time, because somebody stopped it."""
@@ -93,6 +96,7 @@ class Recording:
             done=self.done,
             result=self.result or "ok",
             error=self.error,
+            note=self.note,
             duration_ms=int(1000 * (monotonic() - self._begun_at)),
         )
 
@@ -188,6 +192,7 @@ class Change(msgspec.Struct, frozen=True):
         result: ok, failed, interrupted; or "unfinished" where there is no second entry: it still goes
             on, or its process was killed.
         error: Why it failed.
+        note: What else came of it, such as the last numbers of a queue that was forgotten.
         duration_seconds: How long it took; None if that is not known.
     """
 
@@ -206,6 +211,7 @@ class Change(msgspec.Struct, frozen=True):
     done: int | None
     result: str
     error: str
+    note: str
     duration_seconds: float | None
 
     def concerns(self, queue: str) -> bool:
@@ -304,5 +310,6 @@ def change_of(entry: AuditEntry) -> Change:
         done=entry.done if known else None,
         result=entry.result if known else "unfinished",
         error=entry.error,
+        note=entry.note,
         duration_seconds=entry.duration_ms / 1000 if known else None,
     )

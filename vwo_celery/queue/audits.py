@@ -44,6 +44,7 @@ class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
         done: What it has changed.
         result: ok, failed or interrupted; "" in an intent.
         error: Why it failed.
+        note: What else came of it, such as the last numbers of a queue that was forgotten.
         duration_ms: How long it took.
         id: The entry's place in the stream, which begins with the Unix ms; "" while it is not stored.
     """
@@ -63,6 +64,7 @@ class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     done: int = 0
     result: str = ""
     error: str = ""
+    note: str = ""
     duration_ms: int = 0
     id: str = ""
 

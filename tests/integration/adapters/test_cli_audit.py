@@ -49,7 +49,7 @@ def test_a_document_has_all_of_a_change(queues: Queues, run: Any) -> None:
     assert paused == {
         "who": "alice", "host": "ops1", "door": "cli", "command": "pause", "filter": "",
         "reason": "lunch", "queues": [queue.name], "more_queues": 0, "matched": 1,
-        "unit": "queues", "done": 1, "result": "ok", "error": "",
+        "unit": "queues", "done": 1, "result": "ok", "error": "", "note": "",
     }  # fmt: skip
     assert (unfinished["result"], unfinished["done"], unfinished["duration_seconds"]) == (
         "unfinished", None, None,

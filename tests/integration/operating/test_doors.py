@@ -20,7 +20,7 @@ from vwo_celery.operating import operations
 from vwo_celery.operating.audit import changes
 from vwo_celery.queue.audits import read_audit
 
-pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "leaving", "arrived")
+pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "leaving", "arrived", "former")
 
 
 def told(text: str) -> Any:
@@ -106,6 +106,11 @@ def two_queues(queues: Queues, folder: Path) -> list[str]:
     return ["--from", first.name, "--to", second.name]
 
 
+def one_empty(queues: Queues, folder: Path) -> list[str]:
+    """A queue that holds nothing."""
+    return [queues.add().name]
+
+
 class Case(NamedTuple):
     """A change: its words, the state before it, and what the audit tells of it."""
 
@@ -136,6 +141,7 @@ CASES = (
     Case("dead export", one_dead_for_a_file, "dead export", None, 0, "export_dead"),
     Case("dead import", one_in_a_file, "dead import", None, 5, "import_dead"),
     Case("move --yes", two_queues, "move", 5, 5, "move"),
+    Case("queues forget --yes", one_empty, "queues forget", 1, 1, "forget", "queues"),
     Case("spool drain --timeout 1", five_ready, "spool drain", 0, 0, "drain_spool"),
 )
 

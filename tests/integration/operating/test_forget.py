@@ -87,7 +87,11 @@ def test_a_forgotten_queue_leaves_nothing_and_comes_back_with_its_next_event(
     assert queues.client.zscore(queues.fleet.keys.declined_queues, queue.name) is None
     view = queues.view(queue)
     assert (view.open + view.ready, view.forgotten_age_seconds, view.dropped) == (4, None, {})
-    assert [each.done for each in changes(queues.fleet)] == [0, 0, 1]
+    kept, used, gone = changes(queues.fleet)
+    assert [kept.done, used.done, gone.done] == [0, 0, 1]
+    assert (kept.note, gone.note) == (
+        "", f"{queue.name}: 5 accepted, 5 delivered, 0 dropped, 0 refused",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,12 @@ class Forgotten(msgspec.Struct, frozen=True):
     dropped: int
     refused: int
 
+    def __str__(self) -> str:
+        return (
+            f"{self.queue}: {self.accepted:,} accepted, {self.delivered:,} delivered, "
+            f"{self.dropped:,} dropped, {self.refused:,} refused"
+        )
+
 
 def look_at_forgettable(
     fleet: Fleet, registered: Mapping[str, Registration], *, even_if_used: bool = False
@@ -87,7 +93,9 @@ def forget(
     ) as entry:
         for queue, registration in registered.items():
             done.append(_forget(fleet, queue, registration, even_if_used=even_if_used))
-            entry.done += not done[-1].why
+            if not done[-1].why:
+                entry.done += 1
+                entry.note = "; ".join(str(each) for each in done if not each.why)
     return done
 
 
