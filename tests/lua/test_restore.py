@@ -78,7 +78,7 @@ def test_the_sets_of_a_look_are_put_right(world: World) -> None:
 
 
 def test_the_audit_notices_what_an_older_release_left_out(world: World) -> None:
-    """A shard whose births are missing, or whose released batches are, is looked at by the audit."""
+    """A shard whose births are missing, or whose released batches are, is looked at by the patrol."""
     fleet = Fleet(world.client, NAMESPACE)
     world.given(
         ready={"b": world.at(60_000)},

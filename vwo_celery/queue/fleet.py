@@ -34,7 +34,7 @@ from vwo_celery.queue.signs import number
 
 #: Most wake-ups kept while no worker listens; more would not speed up the first worker.
 MOST_WAKEUPS = 1000
-_AUDIT_CURSOR = "audit_cursor"
+_PATROL_CURSOR = "audit_cursor"
 #: Pause between two looks for shards on the parts of a Cluster that answer.
 _FIND_SECONDS = 10.0
 
@@ -132,25 +132,25 @@ class Fleet(Registering):
     def some_registrations(self, most: int) -> dict[str, Registration]:
         """About *most* registered queues; repeated calls, by anyone, reach all of them."""
         memory = self.memory
-        memory.audit_cursor = self.hints.attempt(
-            self.keys.pulse, "the audit's place", self._audit_cursor, memory.audit_cursor
+        memory.patrol_cursor = self.hints.attempt(
+            self.keys.pulse, "the patrol's place", self._patrol_cursor, memory.patrol_cursor
         )
         with unavailable("list of queues"):
-            memory.audit_cursor, found = self.client.hscan(
-                self.keys.queues, memory.audit_cursor, count=most
+            memory.patrol_cursor, found = self.client.hscan(
+                self.keys.queues, memory.patrol_cursor, count=most
             )
             names = list(found)
             shards = self.client.hmget(self.keys.shards, names) if names else []
-        self.hints.attempt(self.keys.pulse, "the audit's place", self._keep_audit_cursor, None)
+        self.hints.attempt(self.keys.pulse, "the patrol's place", self._keep_patrol_cursor, None)
         return registry.decode_all(found, dict(zip(names, shards, strict=True))).readable
 
-    def _audit_cursor(self) -> int:
-        with unavailable("look-up of the audit's place"):
-            return number(self.client.hget(self.keys.pulse, _AUDIT_CURSOR))
+    def _patrol_cursor(self) -> int:
+        with unavailable("look-up of the patrol's place"):
+            return number(self.client.hget(self.keys.pulse, _PATROL_CURSOR))
 
-    def _keep_audit_cursor(self) -> None:
-        with unavailable("note of the audit's place"):
-            self.client.hset(self.keys.pulse, _AUDIT_CURSOR, self.memory.audit_cursor)
+    def _keep_patrol_cursor(self) -> None:
+        with unavailable("note of the patrol's place"):
+            self.client.hset(self.keys.pulse, _PATROL_CURSOR, self.memory.patrol_cursor)
 
     def all_shards(self, registration: Registration) -> list[Shard]:
         """Every shard that a queue ever had, whatever number this registration has."""

@@ -99,7 +99,7 @@ class Memory:
         shards: Names of the shards that were watched when that was last known.
         unannounced: Shards that are to be watched as soon as that can be written.
         registrations: Registrations that are to be listed as soon as that can be written.
-        audit_cursor: Place at which the audit goes on.
+        patrol_cursor: Place at which the patrol goes on.
         sampled_ms: Unix ms of the last minute of which this process knows samples.
     """
 
@@ -107,7 +107,7 @@ class Memory:
         self.shards: set[str] = set()
         self.unannounced: set[str] = set()
         self.registrations: dict[str, Registration] = {}
-        self.audit_cursor = 0
+        self.patrol_cursor = 0
         self.sampled_ms = 0
         self.found: set[str] = set()
         self.look_again_at = 0.0

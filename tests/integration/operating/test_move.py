@@ -26,7 +26,7 @@ from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.work import departures
 from vwo_celery.queue.work import moves as steps
 from vwo_celery.queue.work.flushing import flush
-from vwo_celery.queue.work.sweeping import audit
+from vwo_celery.queue.work.sweeping import patrol
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "births", "released", "leaving", "arrived")
 NEW_KEY = "f" * 32
@@ -340,7 +340,7 @@ def test_a_killed_move_is_finished_or_undone(
     assert balanced(queues)
     if by == "the sweep":
         monkeypatch.setattr(departures, "DEAD_MOVER_MS", 0)
-        audit(queues.fleet)
+        patrol(queues.fleet)
         assert moving.leaving(queues.shard(queue)) == []
     moved = move(queues, plan(queues, queue))
 

@@ -137,7 +137,7 @@ def test_a_field_and_a_line_that_cannot_be_read_are_named(world: World) -> None:
 
 
 def test_what_an_older_release_left_out_is_at_least(world: World) -> None:
-    """Until the audit has entered births and released batches, the glance says that it is incomplete."""
+    """Until the patrol has entered births and released batches, the glance says that it is incomplete."""
     world.client.delete(*world.shard.keys.indexes)
     world.client.hset(world.shard.keys.meta, "released_events", 0)
 

@@ -126,7 +126,7 @@ def test_a_key_of_a_wrong_type_hides_no_other_queue(
     for queue in (spoilt, sound):
         queues.fill(queue, 7)
         queues.age_open(queue, 100)
-    redis.delete(queues.fleet.keys.watched)  # the audit has to find the other queue
+    redis.delete(queues.fleet.keys.watched)  # the patrol has to find the other queue
     WRONG_TYPES[family](queues.shard(spoilt), redis)
 
     sweeping.sweep(queues.fleet, by="beat")

@@ -233,8 +233,8 @@ def test_a_foreign_event_leaves_at_its_interval(redis: redis_py.Redis, redis_url
     assert snapshot(redis).events("ready") == 1
 
 
-def test_every_registered_queue_is_audited_in_turn(redis: redis_py.Redis) -> None:
-    """A few sweeps audit all queues in turn, however many there are."""
+def test_every_registered_queue_is_patrolled_in_turn(redis: redis_py.Redis) -> None:
+    """A few sweeps patrol all queues in turn, however many there are."""
     fleet = Fleet(redis, "vwo")
     registrations = [another(account) for account in range(1, MANY_QUEUES + 1)]
     for registration in registrations:
@@ -253,7 +253,7 @@ def test_every_registered_queue_is_audited_in_turn(redis: redis_py.Redis) -> Non
 def test_an_announcement_that_was_lost_is_made_up_for(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """The audit finds events of a producer that died before it could announce them."""
+    """The patrol finds events of a producer that died before it could announce them."""
     queue = connect(redis_url, batch=None)
     queue.enqueue({"n": 0})
     redis.delete(
@@ -269,7 +269,7 @@ def test_an_announcement_that_was_lost_is_made_up_for(
 
 
 def test_a_stranded_batch_is_found(redis: redis_py.Redis, redis_url: str) -> None:
-    """The audit makes a batch ready that is in no state, even in a shard that nobody watches."""
+    """The patrol makes a batch ready that is in no state, even in a shard that nobody watches."""
     queue = connect(redis_url, batch=None)
     queue.enqueue({"n": 0})
     shard = producer_of(queue).shards[0]
@@ -288,7 +288,7 @@ def test_a_stranded_batch_is_found(redis: redis_py.Redis, redis_url: str) -> Non
 def test_the_search_for_stranded_batches_reads_no_lines_without_need(
     redis: redis_py.Redis, redis_url: str
 ) -> None:
-    """While every batch is in a state, the audit compares four counts, whatever the backlog is."""
+    """While every batch is in a state, the patrol compares four counts, whatever the backlog is."""
     queue = connect(redis_url, batch=None)
     assert all(queue.enqueue_many({"n": n} for n in range(50)))
     with commands_sent(redis) as sent:
@@ -346,7 +346,7 @@ def test_a_shard_is_not_forgotten_over_an_event_that_just_came(
 
 
 def test_ten_thousand_idle_queues_cost_nothing(redis: redis_py.Redis) -> None:
-    """A sweep's commands depend on the watched and audited shards, not on the registered ones."""
+    """A sweep's commands depend on the watched and patrolled shards, not on the registered ones."""
     fleet = Fleet(redis, "vwo")
     registration = another(1)
     pipe = redis.pipeline(transaction=False)
@@ -642,7 +642,7 @@ def test_one_broken_queue_does_not_hold_up_the_others(
     redis_url: str,
     damage: Callable[[Fleet, vwo_celery.Queue], None],
 ) -> None:
-    """A broken queue is logged, and every other queue is swept and audited."""
+    """A broken queue is logged, and every other queue is swept and patrolled."""
     well = connect(redis_url)
     broken = vwo_celery.connect(replace(DESTINATION, account_id=9), redis_url=redis_url)
     assert producer_of(broken).register()

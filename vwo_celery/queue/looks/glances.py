@@ -3,7 +3,7 @@
 Beside `shard`. Changes nothing: nothing to lose. Every number that an operator, a probe or an application
 sees comes from a glance; only the ledger's proof and lists of batches read batches. Most numbers are the
 scripts' own counts; the batches in flight are read one by one, since they are few. Workers of 0.1 keep
-neither `births` nor `released`: until the audit has entered what they left out, a glance is incomplete,
+neither `births` nor `released`: until the patrol has entered what they left out, a glance is incomplete,
 and its ages and its released events are at least what it says.
 """
 
@@ -68,7 +68,7 @@ class Glance(Counters, frozen=True):
         next_try_ms: Unix ms of the next attempt of a released batch; 0 if none is released.
         failed: The batch that failed most; None if none failed.
         failed_waiting: The released batch that failed most; None if none is released.
-        incomplete: Whether a worker of an older release left something out that the audit has not
+        incomplete: Whether a worker of an older release left something out that the patrol has not
             entered yet: then events may be older, and more of the ready ones released.
         unreadable: What this release cannot read of it: lines of batches, fields, or a whole key.
         unusable: Whether a whole key cannot be read; all numbers are 0 then.

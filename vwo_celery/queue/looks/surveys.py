@@ -103,7 +103,7 @@ def _key(shard: Shard) -> str:
 
 
 def _holding(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:
-    with unavailable("audit"):
+    with unavailable("patrol"):
         pipe = fleet.client.pipeline(transaction=False)
         for shard in shards:
             pipe.llen(shard.keys.open)

@@ -19,7 +19,7 @@
 --          -2 too many bytes, -3 not registered in this life, -4 too few names given, -5 a clone has
 --          used the mark; wakeups slots
 --          taken under the first batch name as token; watch 1 if the caller must have the shard watched:
---          only one caller is asked, and if it dies before, the audit finds the shard.
+--          only one caller is asked, and if it dies before, the patrol finds the shard.
 -- Cost     O(k), k = events given; a seal costs the same for any number of events.
 local LARGEST_UNPACK = 1000
 local FIRST_EVENT, FIRST_NAME = 4, 9

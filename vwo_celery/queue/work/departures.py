@@ -1,6 +1,6 @@
 """Departures: batches that left their queue for a move which has not come to its end.
 
-Stage 2 of an event's way, part of the audit; and the last step of each move. Whoever finds such a
+Stage 2 of an event's way, part of the patrol; and the last step of each move. Whoever finds such a
 batch finds out whether it has arrived. If not, it never will, and is put back. The next move of the
 same queue does that first, and the sweep after a while. If the process dies here, the next one goes on.
 """
@@ -74,7 +74,7 @@ def settle_abandoned(fleet: Fleet, shard: Shard) -> None:
     """Finish, for the sweep, what a mover has left long ago.
 
     Raises:
-        QueueUnavailable: Redis did not answer; the next audit goes on.
+        QueueUnavailable: Redis did not answer; the next patrol goes on.
     """
     arrived, back = settle_left(fleet, shard, older_than_ms=DEAD_MOVER_MS)
     if arrived or back:
@@ -96,7 +96,7 @@ def departed_from(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:
 
 
 def _departed_from(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:
-    with unavailable("audit"):
+    with unavailable("patrol"):
         pipe = fleet.client.pipeline(transaction=False)
         for shard in shards:
             pipe.hlen(shard.keys.leaving)

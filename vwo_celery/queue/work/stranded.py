@@ -1,11 +1,11 @@
-"""Stranded batches, and the sets by which a look is cheap: the audit puts both right.
+"""Stranded batches, and the sets by which a look is cheap: the patrol puts both right.
 
-Stage 2 of an event's way, part of the audit. A stranded batch has a line in `info`, and is neither
+Stage 2 of an event's way, part of the patrol. A stranded batch has a line in `info`, and is neither
 ready nor leased nor dead. No script of this release strands one: each tries what Redis may deny
 before it changes anything. A script of an older release could, where its Redis user lacked a
 command, and so can whoever edits the keys. Older releases do not keep `births` and `released`
-either; until the audit has entered what they left out, a glance says "at least". If the process
-dies here, the next audit goes on.
+either; until the patrol has entered what they left out, a glance says "at least". If the process
+dies here, the next patrol goes on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 
-#: Lines of one shard that one audit looks at, once the numbers show that a batch is stranded.
+#: Lines of one shard that one patrol looks at, once the numbers show that a batch is stranded.
 _LINES = 1_000
 
 
@@ -35,7 +35,7 @@ def suspicious(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:
 
 
 def _suspicious(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:
-    with unavailable("audit"):
+    with unavailable("patrol"):
         pipe = fleet.client.pipeline(transaction=False)
         for shard in shards:
             k = shard.keys
@@ -60,7 +60,7 @@ def _unmarked(fleet: Fleet, shards: Sequence[Shard]) -> list[Shard]:
     if not shards:
         return []
     now_ms = fleet.now_ms()
-    with unavailable("audit"):
+    with unavailable("patrol"):
         pipe = fleet.client.pipeline(transaction=False)
         for shard in shards:
             pipe.zcount(shard.keys.ready, f"({now_ms}", "+inf")

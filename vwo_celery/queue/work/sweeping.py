@@ -70,7 +70,7 @@ def sweep_step_by_step(fleet: Fleet, *, by: str) -> Iterator[Wakeup]:
     now_ms, lost_until_ms, routes = _look_at_routes(fleet, by)
     fleet = fleet.reader  # no shard waits for a part that is away; a later sweep finds it again
     names = fleet.watched_names()
-    with skipping_refusals("the audit"):
+    with skipping_refusals("the patrol"):
         names += _audit(fleet, frozenset(names))
     names = fleet.on_living_parts(names)
     due, overdue, _ = due_shards(fleet, names, as_ms(IDLE_SECONDS), lost_until_ms)
@@ -135,9 +135,9 @@ def _unwatch(fleet: Fleet, shards: list[Shard]) -> None:
 
 
 def _audit(fleet: Fleet, watched: frozenset[str]) -> list[str]:
-    look = partial(audit, fleet, watched)
+    look = partial(patrol, fleet, watched)
     if fleet.in_cluster:
-        return fleet.hints.attempt(fleet.keys.queues, "the audit", look, [])
+        return fleet.hints.attempt(fleet.keys.queues, "the patrol", look, [])
     return look()
 
 
@@ -184,7 +184,7 @@ def sweep_shard(shard: Shard, *, force: bool = False, lost_until_ms: int = 0) ->
             return wakeups
 
 
-def audit(fleet: Fleet, watched: Container[str] = ()) -> list[str]:
+def patrol(fleet: Fleet, watched: Container[str] = ()) -> list[str]:
     """Watch shards that hold something although nobody announced it, some queues at a time.
 
     This notices events of programs that only LPUSH, and makes up for a lost watch. Stranded batches
@@ -221,7 +221,7 @@ def audit(fleet: Fleet, watched: Container[str] = ()) -> list[str]:
 def tell_workers(fleet: Fleet, shard: Shard, stem: str, pushed: Pushed) -> None:
     """Leave the wake-ups that the answer to a push asks for, and have the shard watched.
 
-    If Redis does not take them, the next sweep finds the batch, and the audit the shard.
+    If Redis does not take them, the next sweep finds the batch, and the patrol the shard.
 
     Args:
         fleet: The queues.
