@@ -3,7 +3,8 @@
 Beside an event's way; translates words into calls of the inspector, the operations and the doctor.
 Files, in reading order: `session` (what all commands share: options, settings, errors as one line),
 `brakes` (Ctrl-C), `output` (tables), `lines` (single lines), `documents` (what `--json` prints),
-`events` (as they are shown), `completing` (names of queues in a shell); then one for each command:
+`events` (as they are shown), `watching` (a page
+again and again), `completing` (names of queues in a shell); then one for each command:
 `status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`, `peek`, `tail`, `workers`,
 `flush`, `pause` (and `resume`), `dead`, `move`, `spool`, `audit`, `acl`, `completion`; and
 `celery_command` (all of them as `celery -A yourapp vwo …`).

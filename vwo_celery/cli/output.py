@@ -5,8 +5,11 @@ No number is ever cut off: a row that does not fit becomes a block.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
+from io import StringIO
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -38,9 +41,31 @@ class Row(NamedTuple):
     notes: Sequence[tuple[str, str]] = ()
 
 
+#: Console of the page that is recorded now, if one is.
+_page: ContextVar[Console | None] = ContextVar("page", default=None)
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console that interprets no markup."""
+    recorded = _page.get()
+    if recorded is not None and not stderr:
+        return recorded
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+
+@contextmanager
+def recorded_page(out: Console) -> Iterator[Callable[[], Text]]:
+    """Record what is printed meanwhile, as wide and in the colours of *out*; it prints nothing."""
+    kept = StringIO()
+    recorder = Console(
+        file=kept, width=out.width, force_terminal=out.is_terminal, no_color=out.no_color,
+        color_system="auto" if out.is_terminal else None, markup=False, highlight=False, emoji=False,
+    )  # fmt: skip
+    token = _page.set(recorder)
+    try:
+        yield lambda: Text.from_ansi(kept.getvalue(), no_wrap=True, end="")
+    finally:
+        _page.reset(token)
 
 
 def say(text: str = "", style: str = "") -> None:

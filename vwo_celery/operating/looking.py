@@ -1,0 +1,102 @@
+"""One look at everything: what each queue holds, what is wrong with it, and who works.
+
+Beside an event's way; what `vwo-celery status` shows. It costs the same whatever the queues hold.
+Changes nothing: nothing to lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from vwo_celery.operating import inspector, outside
+from vwo_celery.operating.notes import Note, is_wrong, notes_of, tell_apart
+from vwo_celery.operating.outside import Tally
+from vwo_celery.operating.views import QueueView
+from vwo_celery.operating.workers import Listening, listening
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.settings import Settings
+
+Answer = TypeVar("Answer")
+
+
+class Look(msgspec.Struct, frozen=True):
+    """One look at all that `status` shows.
+
+    Attributes:
+        now_ms: Redis' time.
+        views: The queues that were asked for, and the strays, those that need a person first.
+        notes: The notes on each of them, by its name.
+        tallies: What producers told of each, by its name.
+        apart: Words that tell queues of one account apart, by their names.
+        heard: The workers that listen, and when each was last heard; None if that is not known.
+        last_heard_ms: Unix ms at which any worker last listened, 0 for never.
+        sweeps_ms: Unix ms of the last sweep of each runner; None if that is not known.
+        wakeups: Wake-ups that no worker has picked up yet; None if that is not known.
+    """
+
+    now_ms: int
+    views: tuple[QueueView, ...]
+    notes: Mapping[str, list[Note]]
+    tallies: Mapping[str, Tally]
+    apart: Mapping[str, str]
+    heard: list[Listening] | None
+    last_heard_ms: int
+    sweeps_ms: dict[str, int] | None
+    wakeups: int | None
+
+    @property
+    def nobody_listens(self) -> bool:
+        """Whether events wait and no worker listens."""
+        return self.heard == [] and any(view.undelivered for view in self.views)
+
+    @property
+    def wrong(self) -> bool:
+        """Whether something is wrong: a line in red."""
+        return self.nobody_listens or any(map(is_wrong, self.notes.values()))
+
+
+def look(fleet: Fleet, settings: Settings, queues: Sequence[str]) -> Look:
+    """Look once at the queues of these names, or at all.
+
+    Args:
+        fleet: The queues.
+        settings: A worker's; only the sweep's interval is used.
+        queues: Names of the queues that are wanted; none for all.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+        QueueUnknown: There is no such queue, or its registration cannot be read.
+    """
+    found = fleet.registrations()
+    chosen = inspector.choose(found.readable, queues, found.unreadable)
+    views = inspector.view_queues(fleet, chosen)
+    strays = [] if queues else inspector.view_strays(fleet, *found)
+    tallies = outside.view_tallies(fleet, chosen)
+    now_ms, shown = fleet.now_ms(), (*strays, *views)
+    return Look(
+        now_ms=now_ms,
+        views=shown,
+        notes={
+            view.queue: notes_of(view, settings, now_ms, tallies.get(view.queue, Tally()))
+            for view in shown
+        },
+        tallies=tallies,
+        apart=tell_apart(found.readable),
+        heard=_known(fleet, fleet.keys.listeners, lambda: listening(fleet)),
+        last_heard_ms=_last_heard_ms(fleet),
+        sweeps_ms=_known(fleet, fleet.keys.pulse, fleet.last_sweeps_ms),
+        wakeups=_known(fleet, fleet.keys.wakeups, fleet.waiting_wakeups),
+    )
+
+
+def _known(fleet: Fleet, key: str, ask: Callable[[], Answer]) -> Answer | None:
+    """What *ask* tells of *key*; None if it lies on a part of a Cluster that is away."""
+    return None if fleet.hints.is_resting(key) else ask()
+
+
+def _last_heard_ms(fleet: Fleet) -> int:
+    keys = (fleet.keys.listeners, fleet.keys.pulse)
+    return 0 if any(map(fleet.hints.is_resting, keys)) else fleet.last_listened_ms()
