@@ -323,6 +323,42 @@ BUGS: tuple[Bug, ...] = (
         "lua/test_flush.py -k by_its_fate",
     ),
     Bug(
+        "what somebody deleted is counted as vanished",
+        "its redrive pretends", "queue/lua/redrive.lua",
+        "if redis.call('EXISTS', KEYS[6]) == 0 then return -1 end\n", "",
+        "integration/adapters/test_waiting.py -k events_are_gone",
+    ),
+    Bug(
+        "what somebody deleted is counted as vanished",
+        "its purge is booked as an operator's", "queue/lua/purge.lua",
+        "local reason = was_there and ARGV[2] or 'vanished'", "local reason = ARGV[2]",
+        "lua/test_handling.py -k drop_of_what_vanished",
+    ),
+    Bug(
+        "what somebody deleted is counted as vanished",
+        "a worker makes an empty dead letter of it", "delivering/settling.py",
+        "    if not encoded and attempt.lease.vanish():", "    if False:",
+        f"{_SETTLING} -k somebody_deleted",
+    ),
+    Bug(
+        "a purge drops what was counted, and nothing else",
+        "what a worker holds, too", "queue/lua/drop.lua",
+        "if lease and tonumber(lease) > now then return { 0, 0 } end\n", "",
+        "lua/test_handling.py -k not_meant",
+    ),
+    Bug(
+        "a purge drops what was counted, and nothing else",
+        "what came later, too", "operating/operations/waiting.py",
+        "events = handling.drop_open(shard, left)", "events = handling.drop_open(shard, 10**9)",
+        "integration/adapters/test_waiting.py -k after_the_count",
+    ),
+    Bug(
+        "a purge drops what was counted, and nothing else",
+        "events of other programs leave no trace", "queue/lua/drop_open.lua",
+        "if length ~= open_events then", "if false then",
+        "lua/test_handling.py -k foreign_open",
+    ),
+    Bug(
         "a flush that exits 0 has seen a worker that lives",
         "a note of 15 seconds ago is enough",
         "queue/work/rousing.py",

@@ -28,6 +28,7 @@ from lua.world import NAMESPACE, QUEUE
 from vwo_celery.queue.answers import DUPLICATE, NOT_REGISTERED, STORED
 from vwo_celery.queue.batches import Batch, Limits
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.handling import drop_open, drop_waiting, hasten, vanish
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.looks.surveys import due_shards
 from vwo_celery.queue.marks import Mark, push_token
@@ -344,6 +345,51 @@ class ShardLife(RuleBasedStateMachine):
                 self.pair.frozen[each] = self.model.batches[each].events
         if drop:
             self.gone.update(picked)
+
+    @precondition(lambda self: self.pair.frozen)
+    @rule(chance=chances, newer=st.booleans())
+    def drop_waiting(self, chance: int, newer: bool) -> None:
+        """An operator drops a batch that waits, or tries to; perhaps counted before it was sealed."""
+        name, now = self._some_batch(chance), self.clock.tick()
+        held, until = self.model.batches.get(name), now - newer * 60 * SECOND
+        dropped = self.model.drop_waiting(name, now, until, "purged")
+        assert drop_waiting(self.shard, name, sealed_until_ms=until) == (dropped, 0)
+        if dropped and held:
+            self.gone.update(held.events)
+
+    @rule(most=st.sampled_from([1, 3, 1_000]))
+    def drop_open(self, most: int) -> None:
+        """An operator drops open events."""
+        gone = self.model.drop_open(most)
+        assert drop_open(self.shard, most) == len(gone)
+        self.gone.update(gone)
+
+    @rule()
+    def retry(self) -> None:
+        """An operator makes what waits for its next attempt due at once."""
+        now = self.clock.tick()
+        waiting = [batch for batch in self.model.of("ready") if batch.at > now]
+        events = sum(len(batch.events) for batch in waiting)
+        self.model.hasten(now)
+        assert hasten(self.shard) == (len(waiting), events)
+
+    @precondition(lambda self: self.model.batches)
+    @rule(chance=chances, drop=st.booleans())
+    def delete_batch(self, chance: int, drop: bool) -> None:
+        """Another program deletes a batch; whoever meets it counts it as vanished."""
+        name = sorted(self.model.batches)[chance % len(self.model.batches)]
+        batch, now = self.model.batches[name], self.clock.tick()
+        self.client.delete(self.shard.keys.batch(name))
+        if batch.state == "dead":
+            assert self.shard.redrive(name) == -1
+        held = batch.attempt if batch.state == "leases" and batch.at > now else None
+        if drop and held is None:
+            dropped = self.shard.purge(name) or drop_waiting(self.shard, name, sealed_until_ms=now)
+            assert dropped in (len(batch.events), (len(batch.events),) * 2)
+        else:
+            assert vanish(self.shard, name, attempt=held) == len(batch.events)
+        self.model.forget(name, "vanished")
+        self.gone.update(batch.events)
 
     @rule()
     def pause_or_resume(self) -> None:

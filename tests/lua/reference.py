@@ -362,6 +362,39 @@ class Model:
         self.count("bytes", _size(picked))
         return picked
 
+    def drop_waiting(self, batch_id: str, now: int, sealed_until: int, reason: str) -> int:
+        """Drop a batch that no worker holds, and that was not sealed later."""
+        batch = self.batches.get(batch_id)
+        held = batch is not None and batch.state == "leases" and batch.at > now
+        if batch is None or batch.state == "dead" or held or batch.sealed > sealed_until:
+            return 0
+        return self.forget(batch_id, reason)
+
+    def forget(self, batch_id: str, reason: str) -> int:
+        """Drop a batch, whatever its state."""
+        batch = self.batches.pop(batch_id)
+        if batch.state == "dead":
+            self.count("dead", -len(batch.events))
+        else:
+            self._leave(batch)
+        self.count(f"dropped:{reason}", len(batch.events))
+        return len(batch.events)
+
+    def drop_open(self, most: int) -> list[bytes]:
+        """Drop the oldest open events, after those of other programs are entered."""
+        mixed = self.mixed
+        if len(self.open) != self.counted:
+            self._adopt()
+            mixed = True
+        gone, self.open = self.open[:most], self.open[most:]
+        size = self.counted_bytes if not self.open else 0 if mixed else _size(gone)
+        self.counted, self.counted_bytes = self.counted - len(gone), self.counted_bytes - size
+        self.count("events", -len(gone))
+        self.count("bytes", -size)
+        self.count("dropped:purged", len(gone))
+        self.mixed = mixed and bool(self.open)
+        return gone
+
     def trim_dead(self, most_events: int, oldest_first: Iterable[str]) -> list[bytes]:
         """Drop dead batches until at most this many events are left; the number of events dropped."""
         gone: list[bytes] = []

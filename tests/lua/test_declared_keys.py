@@ -23,7 +23,7 @@ from lua.clock import KEY
 from lua.lives import live
 from lua.world import LIMITS, QUEUE, World
 from vwo_celery import Settings
-from vwo_celery.queue import capacity, circuit, evidence, forgetting, picking, scripts
+from vwo_celery.queue import capacity, circuit, evidence, forgetting, handling, picking, scripts
 from vwo_celery.queue import shard as store
 from vwo_celery.queue.batches import Batch, Part, Passed
 from vwo_celery.queue.keys import fleet_keys, shard_keys
@@ -95,6 +95,7 @@ def test_whatever_happens_only_declared_keys_are_touched(
     monkeypatch.setattr(store, "script", guarded)
     monkeypatch.setattr(capacity, "script", guarded)
     monkeypatch.setattr(circuit, "script", guarded)
+    monkeypatch.setattr(handling, "script", guarded)
     monkeypatch.setattr(picking, "script", guarded)
 
     live(redis, LIVES)

@@ -25,6 +25,7 @@ from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.declines import note_decline
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.handling import drop_open, drop_waiting, hasten, vanish
 from vwo_celery.queue.histories import sample
 from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.looks.snapshots import REDIS_LOST, _read_by_script
@@ -234,6 +235,29 @@ def _sweep_room(case: Denied) -> None:
     case.world.client.hset(case.world.shard.keys.meta, "watched", 1)
     case.world.client.zadd(case.world.shard.keys.slots, {"w": case.world.at(9_000_000)})
     _sweep(case)
+
+
+def _drop_open(case: Denied, most: int) -> None:
+    case.given(state="ready", at=-2)
+    case.act(drop_open, case.shard, most)
+
+
+def _drop_mixed(case: Denied) -> None:
+    meta = {
+        "granted_events": 9, "room_events": 7, "granted_bytes": 99, "room_bytes": 87,
+        "accepted": 3, "events": 3, "bytes": 12, "open_events": 0, "open_bytes": 0,
+    }  # fmt: skip
+    case.given(state="ready", at=-2, meta=meta)
+    case.world.client.lpush(case.world.shard.keys.open, b"foreign")
+    case.act(drop_open, case.shard, 99)
+
+
+def _vanish(case: Denied) -> None:
+    """A batch whose events were deleted; whatever is denied, the next call counts it."""
+    case.given(state="ready", at=-2)
+    case.world.client.delete(case.world.shard.keys.batch("b"))
+    case.act(vanish, case.shard, "b")
+    vanish(case.world.shard, "b")
 
 
 def _search(case: Denied) -> None:
@@ -491,6 +515,19 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         ),
     ),
     "awaited": (_on_batch(state="ready", at=-2)(_search),),
+    "drop": tuple(
+        _on_batch(state=state, at=-2)(
+            lambda case: case.act(
+                drop_waiting, case.shard, "b", sealed_until_ms=case.world.at(60_000)
+            )
+        )
+        for state in ("ready", "leases")
+    ),
+    "drop_open": (
+        lambda case: _drop_open(case, 2), lambda case: _drop_open(case, 1), _drop_mixed,
+    ),
+    "hasten": (_on_batch(state="ready", at=9_000)(lambda case: case.act(hasten, case.shard)),),
+    "vanish": (_vanish,),
     "flush": (_on_batch(state="ready", at=-2)(lambda case: case.act(begin, case.shard)),),
     "free": (
         _on_batch(meta={"paused": "401"})(lambda case: case.act(case.shard.resume)),
@@ -584,7 +621,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
 }  # fmt: skip
 #: Commands of an included function that the script does not call; and those for a list that was deleted.
 NEVER_RUN = {
-    ("awaited", "HSET"), ("extend", "HSET"), ("flush", "HGET"), ("sweep", "HSETNX"),
+    ("awaited", "HSET"), ("extend", "HSET"), ("flush", "HGET"), ("hasten", "HSET"), ("sweep", "HSETNX"),
     ("unwatch", "HINCRBY"),
 }  # fmt: skip
 CASES = [

@@ -6,8 +6,8 @@ Files, in reading order: `session` (what all commands share: options, settings, 
 `events` (as they are shown), `watching` (a page
 again and again), `completing` (names of queues in a shell); then one for each command:
 `status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`, `peek`, `tail`, `workers`,
-`flush`, `pause` (and `resume`), `dead`, `move`, `spool`, `audit`, `acl`, `completion`; and
-`celery_command` (all of them as `celery -A yourapp vwo …`).
+`flush`, `pause` (and `resume`), `waiting` (`purge`, `retry`), `dead`, `move`, `spool`, `audit`,
+`acl`, `completion`; and `celery_command` (all of them as `celery -A yourapp vwo …`).
 
 Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """
@@ -39,8 +39,10 @@ _COMMANDS = {
     "pause": "vwo_celery.cli.pause:pause",
     "plan": "vwo_celery.cli.plan:plan",
     "peek": "vwo_celery.cli.peek:peek",
+    "purge": "vwo_celery.cli.waiting:purge",
     "queues": "vwo_celery.cli.queues:queues",
     "resume": "vwo_celery.cli.pause:resume",
+    "retry": "vwo_celery.cli.waiting:retry",
     "spool": "vwo_celery.cli.spool:spool",
     "status": "vwo_celery.cli.status:status",
     "tail": "vwo_celery.cli.tail:tail",

@@ -16,14 +16,16 @@ from vwo_celery.text.amounts import count
 _MOST_NAMES = 20
 
 
-def _all_option(function: Callable[..., None]) -> Callable[..., None]:
+def all_option(function: Callable[..., None]) -> Callable[..., None]:
+    """`--all`, of commands that change whole queues."""
     option = click.option(
         "--all", "every", is_flag=True, help="Every queue that is registered now."
     )
     return option(function)
 
 
-def _choose(session: Session, queues: Sequence[str], every: bool) -> dict[str, Registration]:
+def choose(session: Session, queues: Sequence[str], every: bool) -> dict[str, Registration]:
+    """The queues that were typed; either names or --all is needed."""
     if bool(queues) == every:
         raise click.UsageError("give either --queue QUEUE or --all")
     return session.choose(queues)
@@ -31,7 +33,7 @@ def _choose(session: Session, queues: Sequence[str], every: bool) -> dict[str, R
 
 @click.command()
 @queue_option
-@_all_option
+@all_option
 @click.option(
     "--reason", default="", metavar="TEXT", help="Shown by status, beside who paused it and when."
 )
@@ -46,13 +48,13 @@ def pause(context: click.Context, queues: Sequence[str], every: bool, reason: st
     keeps that reason, too.
     """
     session = context.ensure_object(Session)
-    chosen = _choose(session, queues, every)
+    chosen = choose(session, queues, every)
     _report(session, "paused", operations.pause(session.fleet, session.actor, chosen, reason))
 
 
 @click.command()
 @queue_option
-@_all_option
+@all_option
 @common_options
 @json_option
 @click.pass_context
@@ -63,7 +65,7 @@ def resume(context: click.Context, queues: Sequence[str], every: bool) -> None:
     tried again at once.
     """
     session = context.ensure_object(Session)
-    chosen = _choose(session, queues, every)
+    chosen = choose(session, queues, every)
     _report(session, "resumed", operations.resume(session.fleet, session.actor, chosen))
 
 

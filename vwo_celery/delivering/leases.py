@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue.batches import Batch, Part
+from vwo_celery.queue.handling import vanish
 from vwo_celery.queue.shard import Shard
 
 #: Longest wait for a thread that is settling the batch at this moment, in seconds.
@@ -69,6 +70,13 @@ class Lease:
         """Take the batch out of delivery and keep it for the operator."""
         with self._lock:
             return not self.handed_back and self.shard.dead_letter(self.batch, error=error)
+
+    def vanish(self) -> bool:
+        """Count the batch as dropped, whose events are gone from Redis; False if that is not so."""
+        with self._lock:
+            if self.handed_back:
+                return False
+            return vanish(self.shard, self.batch.id, attempt=self.batch.attempt) > 0
 
     def split(self, parts: Sequence[Part], *, delivered: int = 0) -> bool:
         """Settle the batch in parts; see `Shard.split`."""

@@ -26,8 +26,11 @@ def dead_letter_incomplete(attempt: Attempt, encoded: list[bytes]) -> list[Annou
     """Dead-letter, unsent, a batch of which events are missing.
 
     Usually the batch is settled already: a worker that held an older lease got VWO's answer after
-    our claim. Else somebody deleted events from Redis, and the rest is kept for the operator.
+    our claim. Else somebody deleted events from Redis: if all, they are counted as dropped, which is
+    announced as such; else the rest is kept for the operator.
     """
+    if not encoded and attempt.lease.vanish():
+        return []
     gone = attempt.batch.events - len(encoded)
     error = f"{gone} of {attempt.batch.events} events are gone from Redis; not sent"
     return dead_letter(attempt, encoded, error)

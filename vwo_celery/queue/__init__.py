@@ -10,9 +10,9 @@ The only package that sends commands to Redis. Files, in reading order:
   part of a Cluster is away, `circuit` one destination's circuit, `evidence` its answers so far,
   `declines` the workers that leave a queue to others, `routes` how far task messages have come,
   `capacity` drops events to make room, `picking` takes single events out of dead letters, `moving`
-  takes batches from one queue to another, `forgetting` ends a queue that holds nothing, `pauses`
-  stops queues for an operator, `audits` keeps who changed what, `histories` samples of the
-  counters, `reports` add up what no script saw;
+  takes batches from one queue to another, `handling` drops or hastens what waits, `forgetting` ends
+  a queue that holds nothing, `pauses` stops queues for an operator, `audits` keeps who changed what,
+  `histories` samples of the counters, `reports` add up what no script saw;
 - rooms: `work` (what takes several of these changes), `looks` (which change nothing).
 
 A script runs as a whole or not at all, so a process that dies here leaves no half change. Marks

@@ -375,10 +375,10 @@ class Shard:
             return int(script("set_aside").run(self.client, keys, arguments))
 
     def redrive(self, batch_id: str) -> int:
-        """Make a dead letter ready again; its number of events, 0 if it was not dead."""
+        """Make a dead letter ready again; its number of events, 0 if not dead, -1 if they are gone."""
         k = self.keys
         with unavailable(f"redrive of batch {batch_id}"):
-            keys = (k.meta, k.ready, k.info, k.dead, k.births)
+            keys = (k.meta, k.ready, k.info, k.dead, k.births, k.batch(batch_id))
             return int(script("redrive").run(self.client, keys, (batch_id,)))
 
     def purge(self, batch_id: str, *, reason: str = PURGED, most_events: int = -1) -> int:

@@ -491,3 +491,25 @@ def sending_two(
     sending.start()
     assert asked.wait(10)
     return sending, gate
+
+
+def test_a_batch_whose_events_somebody_deleted_is_counted(make: Make, vwo: Vwo) -> None:
+    """Nothing of it can be sent or kept: it is dropped as vanished, and the ledger balances."""
+    made = proven(make(per_request=4))
+    dropped: list[tuple[str, int]] = []
+
+    def hear(sender: object, reason: str, count: int, **_: object) -> None:
+        dropped.append((reason, count))
+
+    made.enqueue(*range(8))
+    (first, *_) = made.state.batches
+    made.shard.client.delete(made.shard.keys.batch(first.id))
+    signals.event_dropped.connect(hear)
+    made.deliver()
+    signals.event_dropped.disconnect(hear)
+
+    assert dropped == [("vanished", 4)]
+    assert made.state.dropped == {"vanished": 4}
+    assert made.state.balanced
+    assert made.state.events("dead") == 0
+    assert made.taken == Counter([100, *range(4, 8)])

@@ -69,6 +69,12 @@ def one_released(queues: Queues, folder: Path) -> list[str]:
     return ["--batch", queues.release(queue, "HTTP 503").id]
 
 
+def one_released_of_all(queues: Queues, folder: Path) -> list[str]:
+    """The same, and no batch is named."""
+    one_released(queues, folder)
+    return []
+
+
 def one_dead(queues: Queues, folder: Path) -> list[str]:
     """A queue whose only batch is dead."""
     queue = queues.add()
@@ -142,6 +148,8 @@ CASES = (
     Case("dead import", one_in_a_file, "dead import", None, 5, "import_dead"),
     Case("move --yes", two_queues, "move", 5, 5, "move"),
     Case("queues forget --yes", one_empty, "queues forget", 1, 1, "forget", "queues"),
+    Case("purge --all --state ready --yes", five_ready, "purge", 5, 5, "purge_waiting"),
+    Case("retry --all", one_released_of_all, "retry", None, 5, "retry_released"),
     Case("spool drain --timeout 1", five_ready, "spool drain", 0, 0, "drain_spool"),
 )
 

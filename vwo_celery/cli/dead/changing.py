@@ -177,11 +177,18 @@ def _report_done(
                 what: done.changed,
                 "left": done.left,
                 "stopped": done.stopped,
+                "vanished": done.vanished,
                 "not_looked_at": unseen,
             }
         )
     else:
         say(f"{spelled(done.changed)} {what}")
+        if done.vanished:
+            say(
+                f"{count(done.vanished, 'event')} had been deleted from Redis by somebody; counted as "
+                "dropped (vanished)",
+                "bold red",
+            )
         if done.left.batches:
             stopped = "stopped: " if done.stopped else ""
             say(f"{stopped}{spelled(done.left)} left; the same command goes on with them", "yellow")

@@ -115,11 +115,13 @@ class Done(msgspec.Struct, frozen=True):
         changed: What it has changed.
         left: What was counted, and is as it was.
         stopped: Whether somebody stopped it.
+        vanished: Events of batches whose events somebody had deleted; counted as dropped.
     """
 
     changed: Amount = Amount()
     left: Amount = Amount()
     stopped: bool = False
+    vanished: int = 0
 
 
 class Bulk:
@@ -139,6 +141,7 @@ class Bulk:
         self._begun_at = monotonic()
         self._seen = self._changed = Amount()
         self._stopped = self._complete = False
+        self._vanished = 0
 
     def steps(self, found: Iterable[DeadBatch]) -> Iterator[DeadBatch]:
         """The batches to change now, each when it is due; `note` follows each."""
@@ -168,8 +171,12 @@ class Bulk:
             self._entry.done = self._changed.events
         self._watch(self._changed)
 
+    def note_vanished(self, events: int) -> None:
+        """Note events of the batch at hand that somebody had deleted."""
+        self._vanished += events
+
     @property
     def done(self) -> Done:
         """What it has come to; what is not found any more, somebody else has changed."""
         left = Amount() if self._complete else self._counted.amount - self._seen
-        return Done(self._changed, left, self._stopped)
+        return Done(self._changed, left, self._stopped, self._vanished)

@@ -14,6 +14,7 @@ from vwo_celery.operating.audit import Actor, recorded
 from vwo_celery.operating.batches import DeadBatch, WaitingBatch
 from vwo_celery.operating.operations.bulk import Bulk, Done, Order
 from vwo_celery.operating.operations.waking import wake
+from vwo_celery.queue import handling
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.shard import PURGED, Shard
 
@@ -78,7 +79,10 @@ def redrive(fleet: Fleet, actor: Actor, found: Iterable[DeadBatch], order: Order
         try:
             for batch in bulk.steps(found):
                 shard = waking.watched(batch)
-                bulk.note(batch, shard.redrive(batch.batch))
+                events = shard.redrive(batch.batch)
+                if events < 0:
+                    bulk.note_vanished(handling.vanish(shard, batch.batch))
+                bulk.note(batch, max(0, events))
         finally:
             waking.wake_all()
     return bulk.done

@@ -46,11 +46,11 @@ local noting = try_to_note(KEYS[2], KEYS[6])
 
 local function fits() return events <= most_events and bytes <= most_bytes end
 
-local function forget(count, size)
+local function forget(count, size, reason)
   events, bytes, dropped = events - count, bytes - size, dropped + count
   redis.call('HINCRBY', KEYS[2], 'events', 0 - count)
   redis.call('HINCRBY', KEYS[2], 'bytes', 0 - size)
-  if count > 0 then count_drop(KEYS[2], 'oldest', count) end
+  if count > 0 then count_drop(KEYS[2], reason, count) end
 end
 
 local function drop_batches()
@@ -59,13 +59,13 @@ local function drop_batches()
     local id = string.match(KEYS[i], 'batch:(.*)$')
     local batch = redis.call('ZSCORE', KEYS[3], id) and read_info(KEYS[5], id)
     if batch then
-      redis.call('UNLINK', KEYS[i])
+      local reason = redis.call('UNLINK', KEYS[i]) == 1 and 'oldest' or 'vanished'
       redis.call('HDEL', KEYS[5], id)
       redis.call('ZREM', KEYS[3], id)
       redis.call('ZREM', KEYS[7], id)
       leave_released(KEYS[8], KEYS[2], id)
-      forget(batch.events, batch.bytes)
-      note_outcome(noting, KEYS[6], id, 'oldest', batch.events, batch.sealed)
+      forget(batch.events, batch.bytes, reason)
+      note_outcome(noting, KEYS[6], id, reason, batch.events, batch.sealed)
     end
   end
 end
@@ -86,7 +86,7 @@ local function drop_from_open()
     count = count + 1
     if not mixed then size = size + #event + 1 end -- the bytes of a mixed list are not counted
   end
-  forget(count, size)
+  forget(count, size, 'oldest')
   redis.call('HSET', KEYS[2], 'open_events', open_events - count, 'open_bytes',
     string.format('%d', open_bytes - size))
   if count == open_events then redis.call('HDEL', KEYS[2], 'mixed') end

@@ -6,7 +6,7 @@
 -- KEYS[5]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
 -- KEYS[6]  arrived ZSET  batch id -> the trace of its import, which goes: it may be imported again
 -- ARGV[1]  batch id
--- ARGV[2]  the reason, one word, under which it is counted
+-- ARGV[2]  the reason, one word, under which it is counted; 'vanished' if its events were deleted before
 -- ARGV[3]  drop it only while more dead events than this are kept; -1 for always
 -- Returns  the number of events dropped; 0 if it was not among the dead letters; -1 if not more are kept.
 -- Cost     O(log n); the events are freed in the background.
@@ -21,11 +21,12 @@ redis.call('ZREM', KEYS[3], '') -- allowed when out of memory, as are all writes
 redis.call('HDEL', KEYS[2], '')
 redis.call('HINCRBY', KEYS[1], 'dead', 0)
 local noting = try_to_note(KEYS[1], KEYS[5])
-redis.call('UNLINK', KEYS[4]) -- if this or one before it is denied, nothing has changed
+local was_there = redis.call('UNLINK', KEYS[4]) == 1 -- if this or one before it is denied, nothing has changed
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)
-count_drop(KEYS[1], ARGV[2], batch.events)
-note_outcome(noting, KEYS[5], ARGV[1], ARGV[2], batch.events, -1)
+local reason = was_there and ARGV[2] or 'vanished'
+count_drop(KEYS[1], reason, batch.events)
+note_outcome(noting, KEYS[5], ARGV[1], reason, batch.events, -1)
 return batch.events

@@ -4,14 +4,17 @@
 -- KEYS[3]  info   HASH  batch id -> its line
 -- KEYS[4]  dead   ZSET  batch id -> dead-lettered at
 -- KEYS[5]  births ZSET  see shared/indexes.lua
+-- KEYS[6]  batch  LIST  its events
 -- ARGV[1]  batch id
--- Returns  the number of events put back, 0 if it was not among the dead letters.
+-- Returns  the number of events put back; 0 if it was not among the dead letters; -1 if its events are gone from
+--          Redis, so that nothing can be put back, and nothing has changed.
 -- Cost     O(log n), n = batches.
 --@include clock
 --@include info
 --@include room
 local batch = read_info(KEYS[3], ARGV[1])
 if not batch or not redis.call('ZSCORE', KEYS[4], ARGV[1]) then return 0 end
+if redis.call('EXISTS', KEYS[6]) == 0 then return -1 end
 redis.call('ZREM', KEYS[4], '') -- allowed when out of memory, as are all writes after it
 take_room_back(KEYS[1]) -- the queue is fuller now than when it was granted
 redis.call('HINCRBY', KEYS[1], 'dead', 0) -- if this or one of the next two is denied, it is still dead
