@@ -297,7 +297,7 @@ BUGS: tuple[Bug, ...] = (
         "a flush counts delivered events only",
         "dead letters that are dropped leave no note",
         "queue/lua/purge.lua",
-        "note_outcome(noting, KEYS[5], ARGV[1], ARGV[2], batch.events, -1)\n", "",
+        "note_outcome(noting, KEYS[5], ARGV[1], reason, batch.events, -1)\n", "",
         "integration/producing/test_producer_flush.py -k gone_is_not_taken",
     ),
     Bug(
