@@ -33,6 +33,8 @@ LASTING_FAMILIES = (
     "suspect",
     "settled",
     "audit",
+    "jobs",
+    "job",
     "history:minute",
     "history:ten_minutes",
     "history:hour",

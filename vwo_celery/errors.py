@@ -11,6 +11,7 @@ VwoCeleryError
 │   └── SpoolFull          this host's spool is at its capacity
 ├── QueueUnknown           no queue is registered under that name
 ├── MoveRefused            events must not be moved to that destination, or imported into that queue
+├── JobUnknown             there is no job of that id, or it has ended
 ├── HostRefused            this worker may not send to the destination's host
 ├── CallbackRefused        this worker may not import the flush_callback, or cannot
 └── SdkError               the VWO client cannot be attached, or made
@@ -77,6 +78,10 @@ class QueueUnknown(VwoCeleryError, LookupError):
 
 class MoveRefused(VwoCeleryError):
     """Events must not go to that destination, or into that queue; those named are where they were."""
+
+
+class JobUnknown(VwoCeleryError, LookupError):
+    """There is no job of that id, or it has ended."""
 
 
 class HostRefused(VwoCeleryError):

@@ -91,7 +91,7 @@ def test_imports_in_queue_point_down(module: str) -> None:
 #: Modules of queue that a door may know: it opens the fleet, hands registrations over, and prints
 #: the rights of roles, for which it asks Redis nothing.
 OPEN_TO_DOORS = ("queue.fleet", "queue.registration", "queue.parts", "queue.looks.roles")
-OPERATIONS = "operating.operations"
+OPERATIONS = ("operating.operations", "operating.jobs")
 
 
 def is_door(module: str, path: Path) -> bool:

@@ -20,6 +20,7 @@ from vwo_celery.delivering.refusals import SEARCH_SECONDS
 from vwo_celery.settings import Settings
 
 DELIVER, SWEEP, FLUSH = "vwo_celery.deliver", "vwo_celery.sweep", "vwo_celery.flush"
+OPERATE = "vwo_celery.operate"
 #: Serializer of our messages in every app that accepts it, also one that pickles its own tasks.
 _SERIALIZER = "json"
 #: Time for an application's receivers and callbacks, in seconds; the batch is settled by then.

@@ -37,6 +37,14 @@ _BOUNDS: dict[Any, Mapping[str, float]] = {
 }
 
 
+def bounded_connection(app: Celery) -> Any:
+    """A connection to the broker of *app* that waits for nothing longer than a few seconds."""
+    return app.connection_for_write(
+        connect_timeout=_TIMEOUT_SECONDS,
+        transport_options=dict(_BOUNDS.get(app.connection_for_write().transport_cls, _ONCE)),
+    )
+
+
 class Publisher:
     """Publishes `deliver` tasks; one for each process, safe under threads and greenlets.
 
@@ -61,10 +69,7 @@ class Publisher:
         self._broker = mask_url(plain.as_uri())
         celery_queue = options.get("queue") or app.conf.task_default_queue
         self._route = f"{celery_queue}@{zlib.crc32(self._broker.encode()):08x}"
-        self._connection = app.connection_for_write(
-            connect_timeout=_TIMEOUT_SECONDS,
-            transport_options=dict(_BOUNDS.get(plain.transport_cls, _ONCE)),
-        )
+        self._connection = bounded_connection(app)
 
     def publish(self, wakeup: Wakeup) -> bool:
         """Publish a `deliver` task; return False, within seconds, if the broker does not take it."""

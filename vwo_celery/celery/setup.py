@@ -71,7 +71,7 @@ def setup(
     settings = settings if settings is not None else Settings.load(**arguments)
     _apps.settings[app] = settings
     _apps.by_hand.add(app)
-    import vwo_celery.celery.tasks  # noqa: F401  it registers the tasks with every app
+    import vwo_celery.celery.background  # noqa: F401  it registers the tasks with every app
 
     _add_to(app)
     return settings

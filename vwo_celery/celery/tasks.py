@@ -1,4 +1,4 @@
-"""The three Celery tasks, and the worker of each process that runs them.
+"""The three Celery tasks on events' way, and the worker of each process that runs them.
 
 Translates, decides nothing. A task message is only a hint: it holds names, no
 event and no key. If one is lost, the sweep makes up for it; if one comes twice, the second claims

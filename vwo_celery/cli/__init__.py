@@ -7,7 +7,7 @@ Files, in reading order: `session` (what all commands share: options, settings, 
 again and again), `completing` (names of queues in a shell); then one for each command:
 `status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`, `peek`, `tail`, `workers`,
 `flush`, `pause` (and `resume`), `waiting` (`purge`, `retry`), `dead`, `move`, `spool`, `audit`,
-`acl`, `completion`; and `celery_command` (all of them as `celery -A yourapp vwo …`).
+`jobs`, `acl`, `completion`; and `celery_command` (all of them as `celery -A yourapp vwo …`).
 
 Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """
@@ -34,6 +34,7 @@ _COMMANDS = {
     "flush": "vwo_celery.cli.flush:flush",
     "health": "vwo_celery.cli.health:check",
     "history": "vwo_celery.cli.history:history",
+    "jobs": "vwo_celery.cli.jobs:jobs",
     "ledger": "vwo_celery.cli.ledger:ledger",
     "move": "vwo_celery.cli.move:move",
     "pause": "vwo_celery.cli.pause:pause",

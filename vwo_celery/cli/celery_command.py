@@ -27,4 +27,5 @@ def vwo(context: click.Context) -> None:
     parent: Any = context.parent.obj if context.parent is not None else None
     app = getattr(parent, "app", None)
     if app is not None:
-        context.ensure_object(Session).app_settings = settings_of(app)
+        session = context.ensure_object(Session)
+        session.app_settings, session.celery_app = settings_of(app), app

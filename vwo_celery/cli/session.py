@@ -47,6 +47,7 @@ class Session:
         self.namespace: str | None = None
         self.json = False
         self.app_settings: Settings | None = None
+        self.celery_app: Any = None
         self.away: Sequence[Part] = ()
 
     @cached_property

@@ -126,6 +126,12 @@ FLEET_FAMILIES = (
         "two entries for each change that an operator made, before and after it: who, host, door, "
         "command, filter, reason, queues, what matched and what was done",
     ),
+    KeyFamily("jobs:*", "zset", "job -> Unix ms of its last sign of life"),
+    KeyFamily(
+        "job:*",
+        "hash",
+        "a job's order, worker, progress and outcome; the id follows the name of `queues`",
+    ),
 )
 
 
@@ -202,6 +208,12 @@ class FleetKeys(msgspec.Struct, frozen=True):
     workers: str
     declined_queues: str
     audit: str
+    jobs: str
+    job_stem: str
+
+    def job(self, job: str) -> str:
+        """Key of a job."""
+        return f"{self.job_stem}:{job}"
 
     def results(self, queue: str) -> str:
         """Pub/sub channel on which a queue's outcomes are announced."""

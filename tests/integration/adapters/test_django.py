@@ -381,7 +381,7 @@ def test_autodiscovery_finds_the_tasks_and_sets_the_app_up(run: Run) -> None:
     printed = run(AUTODISCOVERY.format(setup="")).splitlines()
 
     assert printed == [
-        "vwo_celery.deliver vwo_celery.flush vwo_celery.sweep",
+        "vwo_celery.deliver vwo_celery.flush vwo_celery.operate vwo_celery.sweep",
         "vwo_celery.celery.listener:Listener",
         "('vwo-celery-sweep', 17)",
     ]

@@ -14,20 +14,23 @@ import pytest
 from django.core.management.base import CommandError
 
 from tools.command_line import run_command
-from tools.queue_states import HOLDS_SOMETHING, Queues
+from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues
 from vwo_celery.django.management.commands.vwo_celery import Command
 from vwo_celery.operating import operations
 from vwo_celery.operating.audit import changes
+from vwo_celery.operating.filters import Filter
+from vwo_celery.operating.jobs import order_job
 from vwo_celery.queue.audits import read_audit
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "leaving", "arrived", "former")
 
 
 def told(text: str) -> Any:
-    """The document, without the random name of what is left of a batch."""
+    """The document, without random names and times."""
     document = json.loads(text)
-    if isinstance(document, dict):
-        document.pop("rest", None)
+    for each in document if isinstance(document, list) else [document]:
+        for name in ("rest", "job", "ordered_ms", "heard_ms"):
+            each.pop(name, None)
     return document
 
 
@@ -117,6 +120,18 @@ def one_empty(queues: Queues, folder: Path) -> list[str]:
     return [queues.add().name]
 
 
+def one_job(queues: Queues, folder: Path) -> list[str]:
+    """A job that waits."""
+    counted = operations.Counted(operations.Amount(), 0)
+    return [
+        "--stop",
+        order_job(
+            queues.fleet, OPERATOR, "purge", counted, filter=Filter(), scan_limit=1,
+            pace=operations.Pace(),
+        ),
+    ]  # fmt: skip
+
+
 class Case(NamedTuple):
     """A change: its words, the state before it, and what the audit tells of it."""
 
@@ -150,6 +165,7 @@ CASES = (
     Case("queues forget --yes", one_empty, "queues forget", 1, 1, "forget", "queues"),
     Case("purge --all --state ready --yes", five_ready, "purge", 5, 5, "purge_waiting"),
     Case("retry --all", one_released_of_all, "retry", None, 5, "retry_released"),
+    Case("jobs", one_job, "jobs stop", None, 0, "stop_job"),
     Case("spool drain --timeout 1", five_ready, "spool drain", 0, 0, "drain_spool"),
 )
 

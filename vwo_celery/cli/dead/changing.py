@@ -17,6 +17,7 @@ from vwo_celery.cli.dead.choosing import Choice, Words, filters
 from vwo_celery.cli.dead.group import dead
 from vwo_celery.cli.dead.picking import pick
 from vwo_celery.cli.documents import print_json
+from vwo_celery.cli.jobs import order_in_background
 from vwo_celery.cli.output import console, say
 from vwo_celery.cli.session import Session, common_options, json_option
 from vwo_celery.operating import operations
@@ -44,6 +45,15 @@ def _pace_options(function: Decorated) -> Decorated:
             "--most", type=click.IntRange(min=1), metavar="N",
             help="Most batches to change; the others stay as they are.",
         ),
+        click.option(
+            "--background", is_flag=True,
+            help="Have a worker do it; see vwo-celery jobs. What is meant is counted now.",
+        ),
+        click.option(
+            "-A", "--app", "app_name", metavar="APP", default="",
+            help="With --background: your Celery app, as `celery -A` takes it, unless workers run "
+            "vwo_celery.celery.app.",
+        ),
     )  # fmt: skip
     for option in reversed(options):
         function = option(function)
@@ -65,6 +75,8 @@ def redrive(
     dry_run: bool,
     rate: float | None,
     most: int | None,
+    background: bool,
+    app_name: str,
     **options: Any,
 ) -> None:
     """Put dead letters back to be sent.
@@ -76,6 +88,8 @@ def redrive(
     """
     session, words = context.ensure_object(Session), Words.taken_from(options)
     choice = Choice(session, words)
+    if places and background:
+        raise click.UsageError("--background is for whole batches, not for --event")
     if places:
         pick(session, choice, places, drop=False, dry_run=dry_run)
         return
@@ -84,8 +98,12 @@ def redrive(
         report(session, "would_be_redriven", counted.amount)
         choice.say_rest(context)
         return
+    pace = Pace(rate, most)
+    if background:
+        _order(session, "redrive", counted, words, pace, app_name)
+        return
     done = _work(
-        session, counted, str(choice.filter), Pace(rate, most),
+        session, counted, str(choice.filter), pace,
         lambda order: operations.redrive(session.fleet, session.actor, choice, order),
     )  # fmt: skip
     _report_done(context, session, "redriven", done, choice)
@@ -107,6 +125,8 @@ def purge(
     dry_run: bool,
     rate: float | None,
     most: int | None,
+    background: bool,
+    app_name: str,
     yes: bool,
     **options: Any,
 ) -> None:
@@ -118,6 +138,8 @@ def purge(
     """
     session, words = context.ensure_object(Session), Words.taken_from(options)
     choice = Choice(session, words)
+    if places and background:
+        raise click.UsageError("--background is for whole batches, not for --event")
     if places:
         pick(session, choice, places, drop=True, dry_run=dry_run, yes=yes)
         return
@@ -129,11 +151,22 @@ def purge(
     if counted.amount.batches and not yes:
         names = count(len(counted.queues), "queue")
         click.confirm(f"Drop {spelled(counted.amount)} of {names} for good?", abort=True, err=True)
+    pace = Pace(rate, most)
+    if background:
+        _order(session, "purge", counted, words, pace, app_name)
+        return
     done = _work(
-        session, counted, str(choice.filter), Pace(rate, most),
+        session, counted, str(choice.filter), pace,
         lambda order: operations.purge(session.fleet, session.actor, choice, order),
     )  # fmt: skip
     _report_done(context, session, "purged", done, choice)
+
+
+def _order(
+    session: Session, operation: str, counted: Counted, words: Words, pace: Pace, app_name: str
+) -> None:
+    """Have a worker do the work on what was counted."""
+    order_in_background(session, operation, counted, words.filter, words.scan_limit, pace, app_name)
 
 
 def _count(session: Session, choice: Choice) -> Counted:
