@@ -239,7 +239,7 @@ def parses(group: click.Command, words: list[str]) -> None:
     """Make sure that a command line is understood; nothing is run."""
     context = click.Context(group, info_name="x")
     command = group
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and (words or not command.invoke_without_command):
         while words[0].startswith("-"):  # options of the group, each with its value
             words = words[2:]
         name, found, words = command.resolve_command(context, words)
