@@ -1224,4 +1224,54 @@ BUGS: tuple[Bug, ...] = (
         'entry.result if known else "unfinished"', 'entry.result if known else "ok"',
         "integration/operating/test_audit.py -k killed_change",
     ),
+    Bug(
+        "an entry that Redis refuses stops no change",
+        "the change is not begun", "operating/audit.py",
+        "if not (waits_for_redis or is_error_reply(exc.__cause__) or fleet.in_cluster):", "if True:",
+        "integration/operating/test_audit.py -k refused_entry",
+    ),
+    # -- pauses
+    Bug(
+        "an operator's pause and VWO's refusal are both told",
+        "the second one replaces the first", "queue/lua/stop.lua",
+        "  stem, answer = 'paused_also', 2\n", "  answer = 2\n",
+        "integration/operating/test_operations.py -k both_told",
+    ),
+    Bug(
+        "the pause of an operator stays the first one's",
+        "the next one takes it over", "queue/lua/stop.lua",
+        "if not is_new and ARGV[4] == 'operator' and", "if false and",
+        "integration/operating/test_operations.py -k apart",
+    ),
+    # -- bulk work
+    Bug(
+        "only what was counted is changed",
+        "what died later is changed, too", "operating/operations/bulk.py",
+        "return batch.died_ms <= self.until_ms", "return True",
+        "integration/operating/test_bulk.py -k counted",
+    ),
+    Bug(
+        "a signal ends bulk work after the batch",
+        "nothing asks the brake", "operating/operations/bulk.py",
+        "if self._brake.wait(self._delay_seconds()):", "if False:",
+        "integration/operating/test_bulk.py -k rate",
+    ),
+    Bug(
+        "a long redrive wakes the workers on its way",
+        "it wakes them at its end", "operating/operations/dead_letters.py",
+        "if self._waiting[place] > _WAKE_EVERY:", "if False:",
+        "integration/operating/test_bulk.py -k last_batch",
+    ),
+    Bug(
+        "a job is done once",
+        "each message does it", "queue/jobs.py",
+        "            or not fleet.client.hsetnx(", "            or fleet.client.hsetnx(",
+        "integration/adapters/test_background.py -k done_once",
+    ),
+    Bug(
+        "a job stops when its worker does",
+        "it goes on", "operating/jobs.py",
+        "if not self.why and self._stopping():", "if False:",
+        "integration/adapters/test_background.py -k worker_stops",
+    ),
 )  # fmt: skip
