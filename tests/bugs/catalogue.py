@@ -13,6 +13,66 @@ _SPOOL = "integration/spool"
 _DECLINING = "integration/delivering/test_declining.py"
 
 BUGS: tuple[Bug, ...] = (
+    # -- looking costs the same at any backlog, and is true
+    Bug(
+        "a look is as old as its oldest batch",
+        "an accepted batch stays among the births", "queue/lua/ack.lua",
+        "redis.call('ZREM', KEYS[8], ARGV[1])\n", "",
+        "lua/test_ack.py",
+    ),
+    Bug(
+        "what is in flight is not told as released",
+        "a claim leaves its events there", "queue/lua/shared/indexes.lua",
+        "'released_events', 0 - score % RELEASED_UNIT", "'released_events', 0",
+        "integration/queue/test_glances.py -k claimed_is_in_flight",
+    ),
+    Bug(
+        "a look reads no batches", "it reads all that are ready", "queue/lua/glance.lua",
+        "'ZRANGE', KEYS[3], 0, FEW,", "'ZRANGE', KEYS[3], 0, -1,",
+        "integration/queue/test_glances.py -k grow",
+    ),
+    Bug(
+        "what an older release left out is told as at least",
+        "as a fact", "queue/looks/glances.py",
+        "return bool(unborn or stale or unmarked or odd or unseen or self.marked_leases)",
+        "return False",
+        "integration/queue/test_glances.py -k left_out",
+    ),
+    Bug(
+        "the patrol enters what an older release left out",
+        "it looks for stranded batches only", "queue/work/stranded.py",
+        " or births != ready + leases", "",
+        "lua/test_restore.py -k notices",
+    ),
+    Bug(
+        "a loss is found in a ledger that is read in slices",
+        "only the counters are looked at", "operating/ledgers.py",
+        "balanced=after.balanced and min(held) - moved <= stored <= max(held) + moved",
+        "balanced=after.balanced",
+        "integration/operating/test_ledgers.py -k loss",
+    ),
+    Bug(
+        "a worker that failed itself begins no outage",
+        "it does", "queue/shard.py",
+        "int(refused))", "1)",
+        "integration/queue/test_glances.py -k failed_itself",
+    ),
+    Bug(
+        "status exits 1 where something is wrong", "0", "cli/status.py",
+        "    if wrong:\n", "    if False:\n",
+        "integration/adapters/test_status.py -k exits_1",
+    ),
+    Bug(
+        "status --json lists every queue", "no idle ones", "cli/status.py",
+        "            for view in shown.views\n        ],",
+        "            for view in shown.views\n            if not view.idle\n        ],",
+        "integration/adapters/test_cli.py -k idle_queues",
+    ),
+    Bug(
+        "a watch outlives a Redis that is away", "it ends", "cli/watching.py",
+        "return self._without_redis(exc)", "raise",
+        "integration/adapters/test_status.py -k goes_on",
+    ),
     # -- an event that was acknowledged is delivered or visible
     Bug(
         "a report of dropped events whose answer was lost is counted once",

@@ -161,6 +161,62 @@ def test_a_batch_that_an_older_worker_claimed_is_in_flight(world: World) -> None
     assert glance.incomplete
 
 
+def test_a_released_batch_that_is_claimed_is_in_flight(world: World) -> None:
+    """A batch leaves the released ones when its next attempt begins, and is among them again after it."""
+    world.client.zadd(world.shard.keys.ready, {"failed": world.at(-99)})
+
+    batch = world.claim()
+    assert batch is not None
+    (during,) = take_glances([world.shard])
+    world.shard.release(batch, delay_seconds=60, error="HTTP 503")
+    (after,) = take_glances([world.shard])
+
+    assert (during.in_flight_events, during.released_events, during.released_batches) == (4, 0, 0)
+    assert (after.in_flight_events, after.released_events, after.released_batches) == (2, 2, 1)
+
+
+def test_since_when_vwo_accepts_nothing(world: World) -> None:
+    """The first failure since the last acceptance is kept, with the last one and its answer."""
+    first = world.claim()
+    assert first is not None
+    world.shard.release(first, delay_seconds=0, error="HTTP 503")
+    (failing,) = take_glances([world.shard])
+    again = world.claim()
+    assert again is not None
+    world.shard.release(again, delay_seconds=0, error="HTTP 500")
+    (still,) = take_glances([world.shard])
+    last = world.claim()
+    assert last is not None
+    world.shard.ack(last.id)
+    (well,) = take_glances([world.shard])
+
+    assert failing.failing_ms == still.failing_ms > 0
+    assert still.failed_ms >= failing.failed_ms
+    assert (failing.failed_why, still.failed_why) == ("HTTP 503", "HTTP 500")
+    assert (well.failing_ms, well.failed_why) == (0, "HTTP 500")
+
+
+def test_a_worker_that_failed_itself_is_no_failure_of_vwo(world: World) -> None:
+    """A release that no answer of VWO's caused does not begin an outage."""
+    batch = world.claim()
+    assert batch is not None
+
+    world.shard.release(batch, delay_seconds=0, error="the worker failed: OSError", refused=False)
+
+    assert take_glances([world.shard])[0].failing_ms == 0
+
+
+def test_drops_are_told_with_their_first_and_last_time(world: World) -> None:
+    """Each reason of a drop has the time of its first and of its last drop."""
+    world.client.hset(world.shard.keys.meta, "drop_first_ms:purged", 5)
+
+    world.shard.purge("dead")
+
+    (glance,) = take_glances([world.shard])
+    assert (glance.dropped, glance.drop_first_ms) == ({"purged": 2}, {"purged": 5})
+    assert glance.drop_last_ms["purged"] >= world.zero_ms
+
+
 def test_no_shards_need_no_look(redis: redis_py.Redis) -> None:
     """Without a shard Redis is not asked."""
     assert take_glances([]) == []
