@@ -13,7 +13,7 @@ from io import StringIO
 from typing import NamedTuple
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -71,6 +71,11 @@ def recorded_page(out: Console) -> Iterator[Callable[[], Text]]:
 def say(text: str = "", style: str = "") -> None:
     """Print a paragraph, or an empty line."""
     console().print(Text(one_line(text), style))
+
+
+def print_page(page: RenderableType) -> None:
+    """Print a page of texts that were made safe when they were printed onto it."""
+    console().print(page)
 
 
 def moment(unix_ms: int) -> str:

@@ -16,7 +16,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from vwo_celery.cli.output import console, recorded_page
+from vwo_celery.cli.output import console, print_page, recorded_page
 from vwo_celery.cli.session import Session
 from vwo_celery.clocks import monotonic
 from vwo_celery.errors import QueueUnavailable
@@ -69,7 +69,7 @@ def watch_every(turn_seconds: float, session: Session, show: Callable[[], object
     with suppress(KeyboardInterrupt):
         if not out.is_terminal:
             while True:
-                out.print(watch.turn(out))
+                print_page(watch.turn(out))
                 never.wait(turn_seconds)
         with Live(console=out, auto_refresh=False, vertical_overflow="crop") as live:
             while True:

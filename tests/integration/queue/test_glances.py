@@ -210,6 +210,7 @@ def test_drops_are_told_with_their_first_and_last_time(world: World) -> None:
     """Each reason of a drop has the time of its first and of its last drop."""
     world.client.hset(world.shard.keys.meta, "drop_first_ms:purged", 5)
 
+    world.client.lpush(world.shard.keys.batch("dead"), "1", "2")
     world.shard.purge("dead")
 
     (glance,) = take_glances([world.shard])
