@@ -531,10 +531,12 @@ def test_an_operator_has_every_command(group: ClusterGroup) -> None:
         ("pause", "--all", "--reason", "maintenance"), ("resume", "--all"),
         ("dead", "add", "--batch", waiting.id), ("dead", "list"), ("dead", "redrive"),
         ("dead", "add", "--batch", waiting.id), ("dead", "purge", "--yes"),
+        ("retry", "--all"), ("purge", "--all", "--state", "open", "--state", "released", "--yes"),
         ("queues",), ("status",), ("ledger",),
     ):  # fmt: skip
         result = run_command([*words, "--redis-url", group.url])
-        assert result.exit_code == 0, (words, result.stdout + result.stderr)
+        wrong = words == ("status",)  # no worker listens
+        assert result.exit_code == wrong, (words, result.stdout + result.stderr)
         said.append(" ".join(result.stdout.split()))
 
     assert said[0].startswith("1 queue paused")
