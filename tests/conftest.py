@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -76,6 +77,10 @@ else:
         "quick", hypothesis.settings.get_profile("suite"), max_examples=QUICK_EXAMPLES
     )
     hypothesis.settings.load_profile("suite")
+
+
+# A run that a shell put into the background ignores Ctrl-C, and so would each program that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

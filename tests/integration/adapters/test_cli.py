@@ -559,6 +559,7 @@ def test_batches_that_somebody_else_changed_do_not_count(
     assert document(result) == {
         done: {"batches": 1, "events": 5}, "left": nothing, "stopped": False,
         "not_looked_at": 0,
+        "vanished": 0,
     }  # fmt: skip
 
 
