@@ -11,7 +11,7 @@ import vwo_celery
 from tools.installation import KEY, Installation, event
 from tools.waiting import wait_until
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.declines import Decline, declines_of
+from vwo_celery.queue.holding.declines import Decline, declines_of
 from vwo_celery.testing import Standin
 
 EVENTS = 20

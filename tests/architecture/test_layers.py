@@ -69,23 +69,42 @@ def test_imports_point_down(module: str) -> None:
     )
 
 
-#: The rooms inside of queue, from the top down: work takes looks, and both take the changes.
-QUEUE_ROOMS = ("queue.work", "queue.looks")
+#: The rooms inside of a part, from the top down: each imports only from rows below its own, rooms of one
+#: row do not know each other, and the part's own modules are "".
+ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "queue": (("work",), ("looks",), ("holding", "handling", "records"), ("",)),
+}
 
 
-def _floor_in_queue(module: str) -> int:
-    """0 for the top room of queue; its own modules are beneath all rooms."""
-    floors = [i for i, room in enumerate(QUEUE_ROOMS) if f"{module}.".startswith(f"{room}.")]
-    return floors[0] if floors else len(QUEUE_ROOMS)
+def room_of(module: str) -> str:
+    """The room of a module within its part: the first package below it; "" for the part's own modules."""
+    part, _, inner = module.partition(".")
+    room = inner.partition(".")[0]
+    return room if any(room in row for row in ROOMS.get(part, ())) else ""
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if part_of(name) == "queue"])
-def test_imports_in_queue_point_down(module: str) -> None:
-    """The queue's changes know neither of its rooms, and its looks change nothing by its work."""
-    owned = [own for name in imports(module, MODULES[module]) if (own := own_module(name))]
+def wrong_between_rooms(module: str, path: Path) -> list[str]:
+    """What *module* imports of its own part, from another room that is not below its own."""
+    rows = ROOMS[part_of(module)]
+    floor = {room: i for i, row in enumerate(rows) for room in row}
+    here = room_of(module)
+    owned = {own for name in imports(module, path) if (own := own_module(name))}
+    near = sorted(own for own in owned if part_of(own) == part_of(module) and room_of(own) != here)
+    return [own for own in near if floor[room_of(own)] <= floor[here]]
 
-    wrong = [own for own in owned if _floor_in_queue(own) < _floor_in_queue(module)]
-    assert wrong == []
+
+@pytest.mark.parametrize("module", [name for name in MODULES if part_of(name) in ROOMS])
+def test_imports_between_rooms_point_down(module: str) -> None:
+    """The queue's changes know none of its rooms, its looks change nothing by its work, and so on."""
+    assert wrong_between_rooms(module, MODULES[module]) == []
+
+
+@pytest.mark.parametrize("part", ROOMS)
+def test_every_room_has_a_row(part: str) -> None:
+    """A new folder says where it stands, and none is listed that is gone."""
+    folders = {path.parent.name for path in (builder.PACKAGE / part).glob("*/__init__.py")}
+
+    assert {room for row in ROOMS[part] for room in row} - {""} == folders
 
 
 #: Modules of queue that a door may know: it opens the fleet, hands registrations over, and prints

@@ -409,7 +409,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "a purge drops what was counted, and nothing else",
         "what came later, too", "operating/operations/waiting.py",
-        "events = handling.drop_open(shard, left)", "events = handling.drop_open(shard, 10**9)",
+        "events = waiting.drop_open(shard, left)", "events = waiting.drop_open(shard, 10**9)",
         "integration/adapters/test_waiting.py -k after_the_count",
     ),
     Bug(
@@ -1324,7 +1324,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a job is done once",
-        "each message does it", "queue/jobs.py",
+        "each message does it", "queue/records/jobs.py",
         "            or not fleet.client.hsetnx(", "            or fleet.client.hsetnx(",
         "integration/adapters/test_background.py -k done_once",
     ),

@@ -28,11 +28,11 @@ from lua.world import NAMESPACE, QUEUE
 from vwo_celery.queue.answers import DUPLICATE, NOT_REGISTERED, STORED
 from vwo_celery.queue.batches import Batch, Limits
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.handling import drop_open, drop_waiting, hasten, vanish
+from vwo_celery.queue.handling.picking import pick_out, ranges
+from vwo_celery.queue.handling.waiting import drop_open, drop_waiting, hasten, vanish
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.looks.surveys import due_shards
 from vwo_celery.queue.marks import Mark, push_token
-from vwo_celery.queue.picking import pick_out, ranges
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work.pushes import names_needed
 

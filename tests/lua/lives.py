@@ -11,8 +11,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from lua.clock import own_clock
 from lua.outages import RefusedLife
-from vwo_celery.queue import picking
 from vwo_celery.queue import shard as store
+from vwo_celery.queue.handling import picking
 
 STEPS = 40
 

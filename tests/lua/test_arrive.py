@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from lua.world import LIMITS, Line, World
-from vwo_celery.queue import moving
-from vwo_celery.queue.moving import Arrival
+from vwo_celery.queue.handling import moving
+from vwo_celery.queue.handling.moving import Arrival
 
 ARRIVAL = Arrival(batch="b", state="ready", events=2, bytes=8, first_ms=5)
 EVENTS = [b"123", b"456"]

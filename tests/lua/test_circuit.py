@@ -13,7 +13,7 @@ from redis.retry import Retry
 from lua.world import NAMESPACE, QUEUE, World
 from vwo_celery import Settings
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue.circuit import LONGEST_PAUSE_SECONDS, Circuit, Permit, refusal_waits
+from vwo_celery.queue.holding.circuit import LONGEST_PAUSE_SECONDS, Circuit, Permit, refusal_waits
 
 SECOND = 1_000
 HOUR = 3_600 * SECOND

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from lua.clock import Clock, own_clock
 from lua.world import NAMESPACE, QUEUE
 from vwo_celery import Settings
-from vwo_celery.queue.circuit import LONGEST_PAUSE_SECONDS, Circuit
+from vwo_celery.queue.holding.circuit import LONGEST_PAUSE_SECONDS, Circuit
 from vwo_celery.queue.keys import shard_keys
 
 #: For more lives than the suite has time for: MODEL_EXAMPLES=5000 pytest

@@ -23,9 +23,11 @@ from lua.clock import KEY
 from lua.lives import live
 from lua.world import LIMITS, QUEUE, World
 from vwo_celery import Settings
-from vwo_celery.queue import capacity, circuit, evidence, forgetting, handling, picking, scripts
+from vwo_celery.queue import capacity, scripts
 from vwo_celery.queue import shard as store
 from vwo_celery.queue.batches import Batch, Part, Passed
+from vwo_celery.queue.handling import forgetting, picking, waiting
+from vwo_celery.queue.holding import circuit, evidence
 from vwo_celery.queue.keys import fleet_keys, shard_keys
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.scripts import Script
@@ -95,7 +97,7 @@ def test_whatever_happens_only_declared_keys_are_touched(
     monkeypatch.setattr(store, "script", guarded)
     monkeypatch.setattr(capacity, "script", guarded)
     monkeypatch.setattr(circuit, "script", guarded)
-    monkeypatch.setattr(handling, "script", guarded)
+    monkeypatch.setattr(waiting, "script", guarded)
     monkeypatch.setattr(picking, "script", guarded)
 
     live(redis, LIVES)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from lua.world import NAMESPACE, QUEUE, World
-from vwo_celery.queue.declines import (
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.holding.declines import (
     NOTE_SECONDS,
     Decline,
     declines_of,
     note_decline,
     withdraw_decline,
 )
-from vwo_celery.queue.fleet import Fleet
 
 NOTE_MS = round(1000 * NOTE_SECONDS)
 

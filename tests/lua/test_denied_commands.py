@@ -19,23 +19,24 @@ from redis.exceptions import ResponseError
 from lua.world import LEASE_SECONDS, LIFE, LIMITS, NAMESPACE, QUEUE, ROOM, Line, World
 from vwo_celery import Destination, Settings
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue import evidence, forgetting, moving
 from vwo_celery.queue.batches import Part
 from vwo_celery.queue.capacity import make_room
-from vwo_celery.queue.circuit import Circuit
-from vwo_celery.queue.declines import note_decline
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.handling import drop_open, drop_waiting, hasten, vanish
-from vwo_celery.queue.histories import sample
+from vwo_celery.queue.handling import forgetting, moving
+from vwo_celery.queue.handling.moving import Arrival, Heading
+from vwo_celery.queue.handling.picking import pick_out
+from vwo_celery.queue.handling.waiting import drop_open, drop_waiting, hasten, vanish
+from vwo_celery.queue.holding import evidence
+from vwo_celery.queue.holding.circuit import Circuit
+from vwo_celery.queue.holding.declines import note_decline
 from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.looks.snapshots import REDIS_LOST, _read_by_script
 from vwo_celery.queue.looks.surveys import due_shards
 from vwo_celery.queue.looks.tallies import read_tallies
 from vwo_celery.queue.marks import Mark
-from vwo_celery.queue.moving import Arrival, Heading
-from vwo_celery.queue.picking import pick_out
+from vwo_celery.queue.records.histories import sample
+from vwo_celery.queue.records.reports import Count, new_report, report
 from vwo_celery.queue.registration import Registration
-from vwo_celery.queue.reports import Count, new_report, report
 from vwo_celery.queue.scripts import names, script
 from vwo_celery.queue.shard import PURGED, Shard
 from vwo_celery.queue.work.settlements import begin, first_awaited

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from lua.world import LIFE, LIMITS, Line, World
-from vwo_celery.queue import forgetting
-from vwo_celery.queue.forgetting import HOLDS, MOVES, USED, Last
+from vwo_celery.queue.handling import forgetting
+from vwo_celery.queue.handling.forgetting import HOLDS, MOVES, USED, Last
 from vwo_celery.queue.marks import Mark
 
 HOUR_MS = 3_600_000

@@ -9,7 +9,14 @@ import pytest
 from lua.world import LIMITS, Line, World
 from vwo_celery.queue.batches import Part
 from vwo_celery.queue.capacity import make_room
-from vwo_celery.queue.handling import Dropped, Hastened, drop_open, drop_waiting, hasten, vanish
+from vwo_celery.queue.handling.waiting import (
+    Dropped,
+    Hastened,
+    drop_open,
+    drop_waiting,
+    hasten,
+    vanish,
+)
 from vwo_celery.queue.work.settlements import Note, begin, look
 
 

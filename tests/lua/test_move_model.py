@@ -26,14 +26,14 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from lua.world import LIMITS, NAMESPACE
-from vwo_celery.queue import moving
 from vwo_celery.queue.answers import STORED
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.handling import moving
+from vwo_celery.queue.handling.moving import Arrival, Heading
 from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.marks import Mark
-from vwo_celery.queue.moving import Arrival, Heading
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import departures, moves
 from vwo_celery.queue.work.moves import Sealed

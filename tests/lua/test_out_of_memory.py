@@ -14,12 +14,12 @@ from vwo_celery import Settings
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.batches import HELD, Part, Passed, part_id
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room, trim_dead
-from vwo_celery.queue.circuit import Circuit
-from vwo_celery.queue.evidence import note_passed, suspect
+from vwo_celery.queue.handling.picking import pick_out
+from vwo_celery.queue.holding.circuit import Circuit
+from vwo_celery.queue.holding.evidence import note_passed, suspect
 from vwo_celery.queue.looks.tallies import read_tallies
 from vwo_celery.queue.marks import Mark, push_token
-from vwo_celery.queue.picking import pick_out
-from vwo_celery.queue.reports import Count, new_report, report
+from vwo_celery.queue.records.reports import Count, new_report, report
 from vwo_celery.queue.work.awaiting import Awaited
 from vwo_celery.testing import RedisServer
 

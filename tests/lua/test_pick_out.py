@@ -8,8 +8,8 @@ import pytest
 
 from lua.world import Line, World
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.queue.handling.picking import Picked, pick_out, ranges
 from vwo_celery.queue.keys import as_text
-from vwo_celery.queue.picking import Picked, pick_out, ranges
 from vwo_celery.queue.shard import PURGED
 
 META = {"accepted": 7, "events": 2, "bytes": 20, "dead": 5}

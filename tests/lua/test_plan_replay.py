@@ -15,8 +15,8 @@ from vwo_celery.operating.planning import Choice, Plan, plan
 from vwo_celery.queue.answers import STORED
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.histories import PERIODS, read_samples, sample
 from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.records.histories import PERIODS, read_samples, sample
 
 pytestmark = pytest.mark.declared_keys(KEY, "open", "ready", "info", "batch", "slots", "births")
 MINUTE_MS = 60_000

@@ -8,7 +8,7 @@ import pytest
 
 from lua.world import World
 from vwo_celery.queue.looks.tallies import Tally, Told, read_tallies, sum_tallies, tally_of
-from vwo_celery.queue.reports import Count, Report, report
+from vwo_celery.queue.records.reports import Count, Report, report
 
 SPOOLED = "spooled"
 DROPPED = "unaccepted:redis_unavailable"

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from lua.clock import KEY, Clock, own_clock
 from lua.world import QUEUE, Line, World
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.histories import PERIODS, Sample, read_samples, sample
+from vwo_celery.queue.records.histories import PERIODS, Sample, read_samples, sample
 
 pytestmark = pytest.mark.declared_keys(KEY, "open", "ready", "info", "births")
 MINUTE_MS = 60_000

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vwo_celery.operating.planning import Choice, Plan, plan, recommend, worthwhile
 from vwo_celery.queue.batches import Limits
-from vwo_celery.queue.histories import Sample
+from vwo_celery.queue.records.histories import Sample
 
 MINUTE_MS = 60_000
 LIMITS = Limits(

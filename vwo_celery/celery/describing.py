@@ -18,7 +18,7 @@ import msgspec
 from celery.worker import state
 
 from vwo_celery.celery.options import DELIVER
-from vwo_celery.queue.cards import Card
+from vwo_celery.queue.records.cards import Card
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
 

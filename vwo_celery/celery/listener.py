@@ -37,10 +37,10 @@ from vwo_celery.delivering.lane import Lane
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.logs import SeldomLog, log
 from vwo_celery.operating import stalls
-from vwo_celery.queue import histories
-from vwo_celery.queue.cards import forget_cards, write_card
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks import permissions
+from vwo_celery.queue.records import histories
+from vwo_celery.queue.records.cards import forget_cards, write_card
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.routes import probe_is_due
 from vwo_celery.queue.signs import SWEEPERS

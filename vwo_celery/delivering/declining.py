@@ -18,8 +18,8 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import CallbackRefused
 from vwo_celery.logs import log_once
-from vwo_celery.queue.declines import note_decline, withdraw_decline
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.holding.declines import note_decline, withdraw_decline
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import sweeping

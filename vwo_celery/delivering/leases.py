@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue.batches import Batch, Part
-from vwo_celery.queue.handling import vanish
+from vwo_celery.queue.handling.waiting import vanish
 from vwo_celery.queue.shard import Shard
 
 #: Longest wait for a thread that is settling the batch at this moment, in seconds.

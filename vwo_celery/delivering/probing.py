@@ -16,14 +16,14 @@ from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue.batches import Batch, Cause, Held
-from vwo_celery.queue.circuit import (
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.holding.circuit import (
     Permit,
     Recovery,
     Waits,
     outage_waits,
     refusal_waits,
 )
-from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.numbers import undelivered_events
 from vwo_celery.queue.shard import Shard
 from vwo_celery.sending.outcomes import Outcome, Verdict

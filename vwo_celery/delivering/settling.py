@@ -18,7 +18,7 @@ from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue import capacity
 from vwo_celery.queue.batches import Cause, Part, Passed, part_id
-from vwo_celery.queue.evidence import note_passed
+from vwo_celery.queue.holding.evidence import note_passed
 from vwo_celery.sending.outcomes import Outcome, Verdict
 
 

@@ -13,7 +13,7 @@ from vwo_celery.delivering.probing import at_circuit, kept, note_recovery
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
-from vwo_celery.queue.circuit import Trouble
+from vwo_celery.queue.holding.circuit import Trouble
 from vwo_celery.sending.outcomes import Verdict
 from vwo_celery.signals import BatchReport
 from vwo_celery.text.amounts import count, span

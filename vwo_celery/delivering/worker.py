@@ -17,8 +17,8 @@ from vwo_celery.delivering.declining import Declining
 from vwo_celery.delivering.leases import Leases
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import SeldomLog, log_once
-from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.holding.circuit import Circuit
 from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.sending.sender import Senders
 from vwo_celery.settings import Settings

@@ -15,7 +15,7 @@ from vwo_celery.operating import planning
 from vwo_celery.operating.inspector import shards_of
 from vwo_celery.operating.planning import Plan
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.histories import PERIODS, Period, Sample, read_samples
+from vwo_celery.queue.records.histories import PERIODS, Period, Sample, read_samples
 from vwo_celery.queue.registration import Registration
 
 #: Counters that only grow; where one falls, Redis lost it or the queue was forgotten.

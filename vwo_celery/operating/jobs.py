@@ -18,10 +18,10 @@ from vwo_celery.operating.audit import Actor
 from vwo_celery.operating.filters import Filter
 from vwo_celery.operating.finding import Scan, find_dead
 from vwo_celery.operating.operations import Amount, Counted, Done, Order, Pace, purge, redrive
-from vwo_celery.queue import jobs
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.jobs import Job, JobOrder
 from vwo_celery.queue.keys import new_token
+from vwo_celery.queue.records import jobs
+from vwo_celery.queue.records.jobs import Job, JobOrder
 
 __all__ = ["Job", "give_up", "list_jobs", "order_job", "run_job"]
 

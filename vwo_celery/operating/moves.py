@@ -16,8 +16,8 @@ from vwo_celery.operating import finding
 from vwo_celery.operating.contradictions import contradiction
 from vwo_celery.operating.filters import Filter
 from vwo_celery.operating.inspector import QueueView, shards_of, view_queues
-from vwo_celery.queue import moving
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.handling import moving
 from vwo_celery.queue.looks.snapshots import BatchView
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard

@@ -12,9 +12,9 @@ from vwo_celery.destinations import Destination
 from vwo_celery.operating import health, outside
 from vwo_celery.operating.doctor.losses import RECENT_SECONDS, recent_loss
 from vwo_celery.operating.views import Drop, QueueView
+from vwo_celery.queue.handling.moving import EXPORTED
 from vwo_celery.queue.looks.snapshots import REDIS_LOST
 from vwo_celery.queue.looks.tallies import Tally
-from vwo_celery.queue.moving import EXPORTED
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import PURGED
 from vwo_celery.settings import Settings

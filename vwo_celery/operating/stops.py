@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
+from vwo_celery.queue.holding.pauses import Pause
 from vwo_celery.queue.looks.glances import Failed, Glance
-from vwo_celery.queue.pauses import Pause
 from vwo_celery.text.amounts import count, span
 
 #: Causes in words; of an older release's pause the cause is not known.

@@ -12,7 +12,7 @@ import msgspec
 
 from vwo_celery.operating.stops import Failing, Stop, failing_of, stop_of
 from vwo_celery.queue.batches import Limits
-from vwo_celery.queue.declines import Decline
+from vwo_celery.queue.holding.declines import Decline
 from vwo_celery.queue.keys import split_shard_name
 from vwo_celery.queue.looks.glances import Glance
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from vwo_celery.queue.cards import Card, read_cards
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.listening import Listening, listening, spell
+from vwo_celery.queue.records.cards import Card, read_cards
 
 __all__ = ["NO_CARD", "Listening", "listening", "spell"]
 

@@ -218,7 +218,7 @@ class Shard:
     def ack(self, batch_id: str, *, claimed_ms: int | None = None) -> bool:
         """Forget a batch that VWO accepted, whoever holds its lease; False if already settled.
 
-        With *claimed_ms*, the Unix ms of its claim, note that as a proof: see `evidence`.
+        With *claimed_ms*, the Unix ms of its claim, note that as a proof: see `holding.evidence`.
         """
         k = self.keys
         keys = (*k.sets, k.batch(batch_id), k.settled, *k.indexes)

@@ -36,7 +36,7 @@ from vwo_celery.queue.answers import (
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.marks import uptime_seconds
 from vwo_celery.queue.parts import part_of
-from vwo_celery.queue.reports import DRAINED
+from vwo_celery.queue.records.reports import DRAINED
 from vwo_celery.queue.work import sweeping
 from vwo_celery.queue.work.pushes import PUSH_EVENTS, Push, names_needed, send_again
 from vwo_celery.queue.work.sweeping import tell_workers

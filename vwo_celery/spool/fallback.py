@@ -24,8 +24,8 @@ from vwo_celery.connections.errors import (
 )
 from vwo_celery.errors import QueueFull, SpoolFull, SpoolUnavailable, VwoCeleryError
 from vwo_celery.logs import announce_drop, log_surprise
-from vwo_celery.queue import reports
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.records import reports
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.work.pushes import Push
 from vwo_celery.receipts import SPOOLED, DrainResult, Receipt

@@ -22,7 +22,7 @@ from vwo_celery.errors import QueueUnavailable
 from vwo_celery.forks import PerProcess
 from vwo_celery.logs import log, log_surprise
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.reports import Count, Report, new_report, report
+from vwo_celery.queue.records.reports import Count, Report, new_report, report
 
 #: Shortest time, in seconds, between two reports of a queue; a drain's last one does not wait.
 REPORT_EVERY_SECONDS: Final = 10.0
@@ -90,7 +90,7 @@ class Reporter:
         self._numbers = PerProcess(_Numbers)
 
     def note(self, queue: str, name: str, events: int) -> None:
-        """Note events, to be told of later; see `queue.reports` for the names."""
+        """Note events, to be told of later; see `queue.records.reports` for the names."""
         now, numbers = monotonic(), self._numbers.get()
         numbers.notes.append((queue, name, Count(events, now, now)))
         self.has_news = True

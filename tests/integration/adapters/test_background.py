@@ -20,7 +20,7 @@ from vwo_celery.operating.audit import changes
 from vwo_celery.operating.filters import Filter
 from vwo_celery.operating.finding import find_dead
 from vwo_celery.operating.operations import Amount, Done, Pace, count_dead
-from vwo_celery.queue import jobs as store
+from vwo_celery.queue.records import jobs as store
 from vwo_celery.testing import free_port
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "_kombu.*", "*:broker:*", "workers")

@@ -21,8 +21,8 @@ from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
 from vwo_celery.operating import doctor, operations
 from vwo_celery.operating.audit import actor_of_cli
 from vwo_celery.operating.doctor.finding import warn
-from vwo_celery.queue.declines import note_decline
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.holding.declines import note_decline
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.work import rousing
 from vwo_celery.testing import RedisServer

@@ -11,7 +11,7 @@ import pytest
 from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues
 from vwo_celery.operating import audit, operations
-from vwo_celery.queue.audits import AuditEntry, note_change
+from vwo_celery.queue.records.audits import AuditEntry, note_change
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
 

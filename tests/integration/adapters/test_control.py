@@ -16,7 +16,7 @@ from vwo_celery.celery import control
 from vwo_celery.celery.setup import setup
 from vwo_celery.cli import main
 from vwo_celery.cli.celery_command import vwo
-from vwo_celery.queue.audits import read_audit
+from vwo_celery.queue.records.audits import read_audit
 
 pytestmark = pytest.mark.declared_keys(
     "watched",

@@ -15,7 +15,7 @@ from tools.command_line import run_command
 from tools.hostile import HOSTILE, harm
 from tools.queue_states import Queues
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.declines import note_decline
+from vwo_celery.queue.holding.declines import note_decline
 from vwo_celery.spool.fallback import fallback_of
 
 NAME = f"fme-7-{HOSTILE}"

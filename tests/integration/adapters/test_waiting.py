@@ -155,7 +155,7 @@ def test_wrong_usage_of_purge(run: Run, words: tuple[str, ...]) -> None:
 KILLED = """
 import os, signal, sys
 from vwo_celery.cli import main
-from vwo_celery.queue import handling
+from vwo_celery.queue.handling import waiting
 
 def killing(function, left):
     def call(*arguments, **options):
@@ -166,7 +166,7 @@ def killing(function, left):
         return function(*arguments, **options)
     return call
 
-handling.drop_waiting = killing(handling.drop_waiting, 3)
+waiting.drop_waiting = killing(waiting.drop_waiting, 3)
 main(sys.argv[1:])
 """
 

@@ -30,8 +30,8 @@ from vwo_celery.operating.inspector import view_queues
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import capacity
 from vwo_celery.queue.batches import Batch, Part
-from vwo_celery.queue.circuit import Circuit
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.holding.circuit import Circuit
 from vwo_celery.queue.looks.permissions import (
     OPTIONAL_COMMANDS,
     Missing,

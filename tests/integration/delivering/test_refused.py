@@ -12,7 +12,7 @@ from tools.selective_vwo import Delivering, Make, Vwo, numbers_of, proven, purge
 from vwo_celery import signals
 from vwo_celery.delivering.bisection import MOST_PROVEN_REFUSALS, MOST_REFUSALS
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.circuit import refusal_waits
+from vwo_celery.queue.holding.circuit import refusal_waits
 
 pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups", "suspect", "circuit")
 #: Declared keys of a queue that is not empty.

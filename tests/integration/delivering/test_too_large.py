@@ -14,7 +14,7 @@ from tools.waiting import wait_until
 from vwo_celery import signals
 from vwo_celery.delivering import oversize, sizes
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.circuit import forget_circuit
+from vwo_celery.queue.holding.circuit import forget_circuit
 from vwo_celery.queue.work import flushing
 
 pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups", "suspect", "circuit")

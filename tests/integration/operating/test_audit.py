@@ -17,9 +17,9 @@ import redis as redis_py
 from vwo_celery.connections import open_client
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.audit import Actor, actor_of_cli, change_of, changes, follow, recorded
-from vwo_celery.queue import audits
-from vwo_celery.queue.audits import AuditEntry, note_change, read_audit
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.records import audits
+from vwo_celery.queue.records.audits import AuditEntry, note_change, read_audit
 from vwo_celery.testing import RedisServer
 
 ALICE = Actor("alice", "cli", "ops1")

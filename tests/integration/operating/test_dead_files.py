@@ -23,8 +23,8 @@ from vwo_celery.operating import operations
 from vwo_celery.operating.audit import Actor, changes
 from vwo_celery.operating.filters import Filter
 from vwo_celery.operating.finding import find_dead
-from vwo_celery.queue import moving
 from vwo_celery.queue.batches import Batch
+from vwo_celery.queue.handling import moving
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "births", "released", "leaving", "arrived")
 Run = Callable[..., Result]

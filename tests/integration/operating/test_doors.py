@@ -20,7 +20,7 @@ from vwo_celery.operating import operations
 from vwo_celery.operating.audit import changes
 from vwo_celery.operating.filters import Filter
 from vwo_celery.operating.jobs import order_job
-from vwo_celery.queue.audits import read_audit
+from vwo_celery.queue.records.audits import read_audit
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "leaving", "arrived", "former")
 

@@ -21,7 +21,7 @@ from vwo_celery.operating import doctor
 from vwo_celery.operating.doctor import BrokerFacts, Finding
 from vwo_celery.operating.doctor.kinds import KINDS
 from vwo_celery.queue.capacity import make_room
-from vwo_celery.queue.declines import note_decline
+from vwo_celery.queue.holding.declines import note_decline
 from vwo_celery.settings import Settings
 
 pytestmark = pytest.mark.declared_keys(

@@ -20,8 +20,8 @@ from vwo_celery.operating.filters import Filter
 from vwo_celery.operating.inspector import view_queues
 from vwo_celery.operating.moves import Changes, Plan
 from vwo_celery.operating.operations import Amount, Moved
-from vwo_celery.queue import moving
 from vwo_celery.queue.batches import Batch
+from vwo_celery.queue.handling import moving
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.work import departures
 from vwo_celery.queue.work import moves as steps

@@ -21,9 +21,9 @@ from vwo_celery import aio
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.outside import view_tallies
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue import reports
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.tallies import Tally, sum_tallies
+from vwo_celery.queue.records import reports
 from vwo_celery.queue.shard import Shard
 from vwo_celery.spool import reporter
 from vwo_celery.testing import RedisServer, wait_for

@@ -11,9 +11,9 @@ from typing import Final
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.operating.doctor.wording import MOST_NAMES, names
 from vwo_celery.operating.inspector import QueueView
+from vwo_celery.queue.handling.moving import EXPORTED
 from vwo_celery.queue.looks.drops import DropTimes
 from vwo_celery.queue.looks.snapshots import REDIS_LOST
-from vwo_celery.queue.moving import EXPORTED
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.moments import since
 

@@ -14,8 +14,8 @@ from vwo_celery.operating.audit import Actor, recorded
 from vwo_celery.operating.batches import DeadBatch, WaitingBatch
 from vwo_celery.operating.operations.bulk import Bulk, Done, Order
 from vwo_celery.operating.operations.waking import wake
-from vwo_celery.queue import handling
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.handling.waiting import vanish
 from vwo_celery.queue.shard import PURGED, Shard
 
 #: Batches of one shard after which the workers are woken, so that they need not wait for the last one.
@@ -81,7 +81,7 @@ def redrive(fleet: Fleet, actor: Actor, found: Iterable[DeadBatch], order: Order
                 shard = waking.watched(batch)
                 events = shard.redrive(batch.batch)
                 if events < 0:
-                    bulk.note_vanished(handling.vanish(shard, batch.batch))
+                    bulk.note_vanished(vanish(shard, batch.batch))
                 bulk.note(batch, max(0, events))
         finally:
             waking.wake_all()

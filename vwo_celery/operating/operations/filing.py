@@ -28,9 +28,9 @@ from vwo_celery.operating.dead_files import (
 )
 from vwo_celery.operating.new_files import FileRefused, NewFile
 from vwo_celery.operating.operations.bulk import Amount, Brake
-from vwo_celery.queue import moving
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.moving import EXPORTED, Arrival
+from vwo_celery.queue.handling import moving
+from vwo_celery.queue.handling.moving import EXPORTED, Arrival
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import moves

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import msgspec
 
 from vwo_celery.operating.audit import Actor, recorded
-from vwo_celery.queue import forgetting
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.forgetting import HOLDS, MOVES, Last
+from vwo_celery.queue.handling import forgetting
+from vwo_celery.queue.handling.forgetting import HOLDS, MOVES, Last
 from vwo_celery.queue.registration import MOST_SHARDS, Registration
 from vwo_celery.queue.shard import Shard
 from vwo_celery.text.amounts import span

@@ -20,10 +20,10 @@ from vwo_celery.operating.inspector import shards_of
 from vwo_celery.operating.moves import Plan, contradiction_of, picks
 from vwo_celery.operating.operations.bulk import Amount, Brake
 from vwo_celery.operating.payloads import matching
-from vwo_celery.queue import moving
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.moving import FULL, Family, Rest
+from vwo_celery.queue.handling import moving
+from vwo_celery.queue.handling.moving import FULL, Family, Rest
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import departures, moves
 from vwo_celery.queue.work.moves import Sealed

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from vwo_celery.operating.audit import Actor, recorded
 from vwo_celery.operating.inspector import shards_of
 from vwo_celery.operating.operations.waking import wake
-from vwo_celery.queue.circuit import forget_circuit
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.pauses import pause_all
+from vwo_celery.queue.holding.circuit import forget_circuit
+from vwo_celery.queue.holding.pauses import pause_all
 from vwo_celery.queue.registration import Registration
 
 #: The reason of an operator who gives none; a pause without a text would be none to older releases.

@@ -11,9 +11,9 @@ from vwo_celery.logs import announce_drop
 from vwo_celery.operating.audit import Actor, recorded
 from vwo_celery.operating.batches import DeadBatch
 from vwo_celery.operating.operations.waking import wake
-from vwo_celery.queue import picking
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.picking import Picked
+from vwo_celery.queue.handling import picking
+from vwo_celery.queue.handling.picking import Picked
 from vwo_celery.queue.shard import PURGED
 
 #: Most places that an audit entry names.

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from vwo_celery.errors import JobUnknown
 from vwo_celery.operating.audit import Actor, recorded
-from vwo_celery.queue import jobs
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.jobs import Job
+from vwo_celery.queue.records import jobs
+from vwo_celery.queue.records.jobs import Job
 
 
 def stop_job(fleet: Fleet, actor: Actor, job: str) -> Job:

@@ -17,8 +17,8 @@ from vwo_celery.operating.audit import Actor, Recording, recorded
 from vwo_celery.operating.inspector import shards_of, view_queues
 from vwo_celery.operating.operations.bulk import Amount, Brake, Done
 from vwo_celery.operating.operations.waking import wake
-from vwo_celery.queue import handling
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.handling import waiting
 from vwo_celery.queue.looks import pages
 from vwo_celery.queue.looks.snapshots import BatchView
 from vwo_celery.queue.registration import Registration
@@ -84,7 +84,7 @@ def count_waiting(fleet: Fleet, chosen: Chosen) -> CountedWaiting:
         if (
             "open" in chosen.states
             and not chosen.batches
-            and (events := handling.open_events(shard))
+            and (events := waiting.open_events(shard))
         ):
             opened[shard.keys.name] = events
             queues.add(shard.queue)
@@ -186,19 +186,19 @@ class _Purge:
             gone = self._vanished - vanished
             if purged := self._dropped.events - before - gone:
                 announce_drop(shard.queue, PURGED, purged, f"{self._actor} purged what waited")
-            handling.announce_vanished(shard.queue, gone)
+            waiting.announce_vanished(shard.queue, gone)
 
-    def _steps(self, shard: Shard) -> Iterator[tuple[handling.Dropped, int]]:
+    def _steps(self, shard: Shard) -> Iterator[tuple[waiting.Dropped, int]]:
         left = self._counted.open.get(shard.keys.name, 0)
         while left and not self._shall_stop():
-            events = handling.drop_open(shard, left)
-            yield handling.Dropped(events, 0), 0
+            events = waiting.drop_open(shard, left)
+            yield waiting.Dropped(events, 0), 0
             left = left - events if events else 0
         until_ms = self._counted.until_ms
         for batch in _batches(shard, self._chosen, until_ms):
             if self._shall_stop():
                 return
-            dropped = handling.drop_waiting(shard, batch.id, sealed_until_ms=until_ms)
+            dropped = waiting.drop_waiting(shard, batch.id, sealed_until_ms=until_ms)
             yield dropped, int(dropped.events > 0)
 
     def _shall_stop(self) -> bool:
@@ -247,12 +247,12 @@ def retry_released(
     return Done(done, stopped=stopped)
 
 
-def _hasten(shard: Shard, batches: Sequence[str], now_ms: int) -> Iterable[handling.Hastened]:
+def _hasten(shard: Shard, batches: Sequence[str], now_ms: int) -> Iterable[waiting.Hastened]:
     if batches:
         for start in range(0, len(batches), _HASTENED_AT_ONCE):
-            yield handling.hasten(shard, batches[start : start + _HASTENED_AT_ONCE])
+            yield waiting.hasten(shard, batches[start : start + _HASTENED_AT_ONCE])
         return
-    left = handling.delayed(shard, now_ms)  # those that are released again meanwhile wait
-    while left > 0 and (hastened := handling.hasten(shard)).batches:
+    left = waiting.delayed(shard, now_ms)  # those that are released again meanwhile wait
+    while left > 0 and (hastened := waiting.hasten(shard)).batches:
         left -= hastened.batches
         yield hastened

@@ -1,7 +1,7 @@
 """Tallies: what producers told of events that are, or were, outside of Redis.
 
-Beside an event's way; written by `queue.reports`. The numbers are what processes have told so far:
-those of a process that died before its next contact with Redis are missing. Changes nothing:
+Beside an event's way; written by `queue.records.reports`. The numbers are what processes have told so
+far: those of a process that died before its next contact with Redis are missing. Changes nothing:
 nothing to lose.
 """
 
@@ -16,7 +16,7 @@ import msgspec
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.errors import without_command
 from vwo_celery.queue.keys import as_text
-from vwo_celery.queue.reports import DRAINED, SPOOL_OLDEST, SPOOLED, UNACCEPTED
+from vwo_celery.queue.records.reports import DRAINED, SPOOL_OLDEST, SPOOLED, UNACCEPTED
 from vwo_celery.queue.shard import Shard
 
 

@@ -13,9 +13,9 @@ from typing import Final
 
 from vwo_celery.connections import unavailable
 from vwo_celery.logs import log
-from vwo_celery.queue import moving
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.moving import Heading, Leaving
+from vwo_celery.queue.handling import moving
+from vwo_celery.queue.handling.moving import Heading, Leaving
 from vwo_celery.queue.shard import Shard
 from vwo_celery.text.amounts import count
 

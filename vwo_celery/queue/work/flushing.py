@@ -15,7 +15,7 @@ from typing import NamedTuple
 from vwo_celery.clocks import monotonic
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, OLDEST
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.moving import EXPORTED, MOVED
+from vwo_celery.queue.handling.moving import EXPORTED, MOVED
 from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.queue.shard import PURGED, Shard
 from vwo_celery.queue.work import settlements

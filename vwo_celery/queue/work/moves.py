@@ -16,10 +16,10 @@ import msgspec
 
 from vwo_celery.connections import unavailable
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue import moving
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.handling import moving
+from vwo_celery.queue.handling.moving import Arrival, Heading, Rest
 from vwo_celery.queue.keys import as_text, new_token
-from vwo_celery.queue.moving import Arrival, Heading, Rest
 from vwo_celery.queue.shard import READ_PAGE_EVENTS, Shard
 from vwo_celery.queue.work import departures
 from vwo_celery.queue.work.pushes import pages
