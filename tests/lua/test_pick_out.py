@@ -8,8 +8,9 @@ import pytest
 
 from lua.world import Line, World
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.queue.batches import descends
 from vwo_celery.queue.handling.picking import Picked, pick_out, ranges
-from vwo_celery.queue.keys import as_text
+from vwo_celery.queue.keys import as_text, new_token
 from vwo_celery.queue.shard import PURGED
 
 META = {"accepted": 7, "events": 2, "bytes": 20, "dead": 5}
@@ -74,6 +75,19 @@ def test_all_events_leave_no_rest(world: World, drop: str) -> None:
     names = set(map(as_text, world.client.hkeys(world.shard.keys.info)))
     assert names == ({done.batch} if not drop else set())
     assert world.snapshot().balanced
+
+
+def test_names_do_not_grow_with_each_pick(world: World) -> None:
+    """Events are picked out one after the other, and the rest keeps a name that an import takes."""
+    given_dead(world)
+    names = ["b"]
+
+    while picked := pick_out(world.shard, names[-1], [0]).rest if len(names) < 5 else "":
+        names.append(picked)
+
+    assert {len(name) for name in names[1:]} == {len("b+2") + len(new_token())}
+    assert len({*names}) == 5
+    assert all(descends(name, ["b"]) for name in names)  # a flush that waits for it knows them
 
 
 @pytest.mark.parametrize("place", [0, 2_500, 4_999])

@@ -162,7 +162,7 @@ class Operator(click.Group):
             else:
                 exc.show()
             sys.exit(exc.exit_code)
-        except click.Abort:
+        except (click.Abort, KeyboardInterrupt):
             if as_json:
                 print_json({"error": "interrupted"})
             else:

@@ -5,6 +5,7 @@ Data without I/O: nothing to lose. `shard` turns it into arguments of scripts an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, Literal
 
@@ -23,6 +24,8 @@ LONGEST_ERROR: Final = 300
 _PART: Final = "+"
 #: Characters of a claim's token in the name of a part.
 _CLAIM_CHARACTERS: Final = 4
+#: The end of the name of a batch whose events were picked out of another.
+_PICKED: Final = re.compile(r"\+\d[0-9a-f]{20}\Z")
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -140,6 +143,11 @@ def part_id(batch_id: str, number: int, claim: str = "") -> str:
     again, a late ack of the first split's parts does not touch those of the second.
     """
     return f"{batch_id}{_PART}{number}{claim[:_CLAIM_CHARACTERS]}"
+
+
+def picked_id(batch_id: str, number: int, token: str) -> str:
+    """Name of a batch whose events were picked out of another; no longer after the hundredth time."""
+    return f"{_PICKED.sub('', batch_id)}{_PART}{number}{token}"
 
 
 def stems(batch_ids: Iterable[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import click
 import pytest
 from click.testing import Result
 
@@ -630,6 +631,9 @@ def test_dead_add_leaves_what_a_worker_holds(queues: Queues, run: Run) -> None:
     assert all(name in flat(result.stderr) for name in (held.id, waiting.id, "nope"))
     assert (queues.view(queue).dead, queues.view(other).dead) == (0, 0)
     assert run("dead", "add").exit_code == 2
+    shape = run(*words, "--batch", held.id, "--json")
+    assert (shape.exit_code, held.id in flat(shape.stderr)) == (1, True)
+    assert json.loads(shape.stdout) == {"added": {"batches": 0, "events": 0}}  # one document
 
 
 def test_dead_add_says_who_did_it(queues: Queues, run: Run) -> None:
@@ -643,6 +647,18 @@ def test_dead_add_says_who_did_it(queues: Queues, run: Run) -> None:
     assert "5 events in 1 batch added" in result.stdout
     (dead,) = document(run("dead", "list", "--json"))
     assert dead["reason"] == f"set aside by {actor_of_cli()}"
+
+
+def test_ctrl_c_before_a_command_begins(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Ctrl-C that comes before click runs the command ends it as later: no traceback, exit 1."""
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(click.Group, "main", interrupted)
+    result = run("status", "--json")
+
+    assert (result.exit_code, document(result)) == (1, {"error": "interrupted"})
 
 
 def test_purge_asks_first(queues: Queues, run: Run) -> None:

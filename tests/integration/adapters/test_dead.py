@@ -14,6 +14,7 @@ import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import KEY, Queues
 from tools.redis_commands import commands_sent
+from vwo_celery.cli.dead.choosing import Choice
 from vwo_celery.queue.looks.pages import PAGE_BATCHES
 
 Run = Callable[..., Result]
@@ -214,6 +215,26 @@ def test_single_events_are_redriven(queues: Queues, run: Run) -> None:
     assert queues.fleet.next_wakeup(1) is not None
     sent = queues.shard(queue).read(queues.claim(queue))
     assert [json.loads(each)["d"]["event"]["name"] for each in sent] == ["b", "e"]
+
+
+def test_two_operators_pick_events_of_one_batch(
+    queues: Queues, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where somebody else was faster after the look, the command says so, and changes nothing."""
+    queue = queues.add(events_per_request=5)
+    batch = killed(queues, queue, "VWO answered 413", *"abc")
+    look = Choice.check_batches
+
+    def look_late(choice: Choice) -> Any:
+        found = look(choice)
+        queues.shard(queue).redrive(batch)
+        return found
+
+    monkeypatch.setattr(Choice, "check_batches", look_late)
+    done = run("redrive", "--batch", batch, "--event", "1")
+
+    assert (done.exit_code, "is not dead any more" in done.stderr) == (1, True)
+    assert queues.view(queue).ready == 3
 
 
 def test_single_events_are_purged_after_asking(queues: Queues, run: Run) -> None:

@@ -9,6 +9,7 @@ import click
 from vwo_celery.cli.dead.changing import dry_run_option, report
 from vwo_celery.cli.dead.choosing import Choice, Words, batch_option, filter_option, scan_option
 from vwo_celery.cli.dead.group import dead
+from vwo_celery.cli.lines import print_line
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import operations
 from vwo_celery.operating.filters import Filter
@@ -60,8 +61,11 @@ def add(
     report(session, "would_be_added" if dry_run else "added", done)
     missing = sorted({*choice.filter.batches} - {each.batch for each in added})
     if missing:
-        raise click.ClickException(
+        print_line(
             f"not ready or released, and left as it is: {', '.join(missing)}; it may be in flight, "
-            "dead or delivered; see: vwo-celery status"
-        )
+            "dead or delivered; see: vwo-celery status",
+            err=True, fg="red",
+        )  # fmt: skip
     choice.say_rest(context)
+    if missing:
+        context.exit(1)

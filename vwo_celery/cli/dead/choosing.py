@@ -113,15 +113,17 @@ class Choice:
         """The key of a queue, which is masked in its events."""
         return self._registered[queue].destination.sdk_key
 
-    def check_batches(self) -> None:
-        """Fail if one of the batches that were named is not among them."""
+    def check_batches(self) -> list[DeadBatch]:
+        """The batches that were named by their ids, if any; fail if one of them is not there."""
         named = self.filter.batches
-        missing = sorted({*named} - {each.batch for each in self}) if named else []
+        found = list(self) if named else []
+        missing = sorted({*named} - {each.batch for each in found})
         if missing:
             raise click.ClickException(
                 f"no dead letter that matches has the id {', '.join(missing)}; nothing was "
                 "changed; see: vwo-celery dead list"
             )
+        return found
 
     def say_rest(self, context: click.Context) -> None:
         """Say what could not be looked at, if anything; then exit 1."""

@@ -28,8 +28,7 @@ def pick(
     """Send the events at these places again, or drop them; the rest stays dead."""
     if len(choice.filter.batches) != 1:
         raise click.UsageError("--event names events of one batch: say which, by one --batch ID")
-    choice.check_batches()
-    (each,) = choice
+    each = choice.check_batches()[0]
     beyond = sorted(place for place in places if place > each.events)
     if beyond:
         raise click.ClickException(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.batches import part_id
+from vwo_celery.queue.batches import picked_id
 from vwo_celery.queue.keys import new_token
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
@@ -46,7 +46,7 @@ def pick_out(shard: Shard, batch_id: str, places: Sequence[int], *, drop: str = 
         QueueUnavailable: Redis did not answer; it may have happened. Or the batch has no such events.
     """
     k, token = shard.keys, new_token()
-    names = [part_id(batch_id, number, token) for number in (1, 2)]
+    names = [picked_id(batch_id, number, token) for number in (1, 2)]
     keys = (
         k.meta, k.ready, k.info, k.dead, k.settled, k.births, k.batch(batch_id), *map(k.batch, names)
     )  # fmt: skip
