@@ -989,6 +989,12 @@ BUGS: tuple[Bug, ...] = (
         f"{_SENTINEL} -k hides_no_loss",
     ),
     Bug(
+        "what uses the spool waits for a fork",
+        "a child inherits SQLite's locks from a thread that its parent had inside",
+        "spool/tables.py", "with outside_forks(), closing(", "with closing(",
+        "integration/spool/test_spool_file.py -k fork_waits",
+    ),
+    Bug(
         "a call that interrupts a spool write starts a transaction of its own",
         "both share one, which neither can begin", "spool/database.py",
         "            self._end_interrupted()\n", "",

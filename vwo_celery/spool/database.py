@@ -3,8 +3,7 @@
 Beneath the spool. WAL with synchronous=NORMAL: a commit outlives a SIGKILL of every process here,
 but is not fsynced, so a power cut may lose the last moments. An empty file is deleted inside a
 transaction, and every transaction sees whether its file is still there, so nothing is written into
-a file that is gone. SQLite's locks do not survive a fork, so each connection is closed before one,
-and opened again at the next use.
+a file that is gone. Each connection is closed before a fork, and opened again at the next use.
 
 A signal handler, a `__del__` or another greenlet may come here in the middle of a transaction of
 its own thread, which cannot go on before it returns. It ends that transaction, which changes
@@ -16,22 +15,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import weakref
 from _thread import RLock  # in C, also under gevent, whose own is taken in steps
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache, partial, wraps
+from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from vwo_celery.clocks import unix_ms
 from vwo_celery.errors import SpoolUnavailable
 from vwo_celery.logs import log
+from vwo_celery.spool.forking import FORK_WAIT_SECONDS, let_forks_pass, watch_forks
 from vwo_celery.spool.tables import check_version, open_sqlite
 from vwo_celery.spool.trust import SUFFIXES, check_file, check_folder
 
 _WAL_KEPT_BYTES = 2**22
-#: Longest wait of a fork for a transaction that is under way.
-_FORK_WAIT_SECONDS = 1.0
 #: Most times that a transaction begins which others of its own thread keep ending.
 _MOST_BEGINNINGS = 100
 
@@ -90,7 +87,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._inode = self.opened = 0
         self.start_afresh()
-        _watch_forks(self)
+        watch_forks(self)
 
     @contextmanager
     def transaction(
@@ -109,6 +106,7 @@ class Database:
             SpoolUnavailable: The file cannot be used, or others wrote for too long; nothing is
                 changed.
         """
+        let_forks_pass(timeout_seconds)
         if not self._lock.acquire(timeout=timeout_seconds):
             raise ThreadsBusy(f"{doing}: other threads wrote to the spool for too long")
         db = None
@@ -172,10 +170,13 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""
+        is_locked = self._lock.acquire(timeout=FORK_WAIT_SECONDS)
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(sqlite3.Error):
                 connection.close()
+        if is_locked:
+            self._lock.release()
 
     def _open(self, timeout_seconds: float) -> sqlite3.Connection:
         if self._is_inherited:
@@ -246,7 +247,7 @@ class Database:
 
     def before_fork(self) -> None:
         """Close the connection while this process forks."""
-        is_locked = self._lock.acquire(timeout=_FORK_WAIT_SECONDS)
+        is_locked = self._lock.acquire(timeout=FORK_WAIT_SECONDS)
         if is_locked and self._connection is not None and not self._connection.in_transaction:
             self.close()
 
@@ -259,29 +260,6 @@ class Database:
         """Start afresh, with a lock of the child's own."""
         if self._connection is None:
             self.start_afresh()
-
-
-_databases: weakref.WeakSet[Database] = weakref.WeakSet()
-
-
-def _watch_forks(database: Database) -> None:
-    _hook_into_forks()
-    _databases.add(database)
-
-
-@cache
-def _hook_into_forks() -> None:
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(
-            before=partial(_each, Database.before_fork),
-            after_in_parent=partial(_each, Database.after_fork_in_parent),
-            after_in_child=partial(_each, Database.after_fork_in_child),
-        )
-
-
-def _each(react: Callable[[Database], None]) -> None:
-    for database in list(_databases):
-        react(database)
 
 
 def used_bytes(db: sqlite3.Connection) -> int:

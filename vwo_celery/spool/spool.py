@@ -306,7 +306,8 @@ class Spool:
         """A file that is drained; it stays open until it is deleted."""
         files = self._drained.setdefault(os.getpid(), {})
         for each in [each for each in files if not os.path.exists(each)]:
-            files.pop(each, None)
+            if (gone := files.pop(each, None)) is not None:
+                gone.close()
         return files.setdefault(path, SpoolFile(path, checkpoint_pages=self._pages))
 
     # -- looking

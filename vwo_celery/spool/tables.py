@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from urllib.parse import quote
 
 from vwo_celery.errors import SpoolUnavailable
+from vwo_celery.spool.forking import outside_forks
 from vwo_celery.spool.trust import FileLeftAlone, check_folder, new_file
 
 #: Version of the tables below; a file with a higher one is left alone.
@@ -95,13 +96,10 @@ _empty: dict[str, bytes] = {}
 
 def _fill(path: str) -> bytes:
     """Make the tables in an empty file; its bytes."""
-    db = open_sqlite(path)
-    try:
+    with outside_forks(), closing(open_sqlite(path)) as db:
         db.execute("PRAGMA synchronous = OFF")  # the file is still empty, and a request waits
         db.execute("PRAGMA journal_mode = WAL").fetchall()
         db.executescript(_SCHEMA)
-    finally:
-        db.close()
     file = os.open(path, os.O_RDONLY)
     try:
         return os.read(file, os.fstat(file).st_size)

@@ -23,7 +23,7 @@ from vwo_celery.spool.files import address_of
 from vwo_celery.spool.locks import locks_at
 from vwo_celery.spool.pages import Sent
 from vwo_celery.spool.spool import Spool
-from vwo_celery.spool.tables import SCHEMA_VERSION
+from vwo_celery.spool.tables import SCHEMA_VERSION, make_database
 
 QUEUE = DESTINATION.queue
 
@@ -387,6 +387,42 @@ def _forked(spool: Spool, account: int) -> int:
         code = 0
     finally:
         os._exit(code)
+
+
+@pytest.mark.parametrize("use", ["look", "make", "close"])
+def test_a_fork_waits_for_sqlite(
+    spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch, use: str
+) -> None:
+    """No thread enters SQLite while the process forks: it has locks in C, and a child that inherits
+    one locked would wait for ever at its first use of any file.
+    """
+    spool.put(registration(), numbers(1))
+    monkeypatch.setattr("vwo_celery.spool.tables._empty", {})
+    other = open_spool(folder)
+    uses: dict[str, Any] = {
+        "look": other.count,
+        "make": lambda: make_database(f"{folder}/another"),
+        "close": spool.close,
+    }
+    thread = threading.Thread(target=uses[use])
+    path, close, waited = database(spool), Database.before_fork, []
+
+    def before_fork(which: Database) -> None:
+        close(which)
+        if which.path == path and not waited:
+            thread.start()
+            thread.join(0.2)  # it would have ended
+            waited.append(thread.is_alive())
+
+    monkeypatch.setattr(Database, "before_fork", before_fork)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    thread.join(10)
+
+    assert waited == [True]
+    assert not thread.is_alive()
 
 
 def test_one_drainer_at_a_time(spool: Spool) -> None:
