@@ -331,6 +331,34 @@ def test_another_queue_takes_what_does_not_contradict_it(
     assert len(contents(queues, other)) == 1
 
 
+def test_a_file_is_imported_into_one_queue_only(
+    queues: Queues, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was imported into another queue is not imported once more into its own, or into a third.
+
+    Also after it was sent from there; and the first import, run again, finds it where no more fits.
+    """
+    queue, other, third = queues.add(1), queues.add(2), queues.add(3)
+    queues.fill(queue, 5)
+    kill_all(queues, queue)
+    file = str(tmp_path / "dead.jsonl")
+    run("dead", "export", "--output", file, "--remove")
+    monkeypatch.setenv("VWO_CELERY_MAX_DEAD_EVENTS", "5")
+    first = [run("dead", "import", file, "--queue", other.name) for _ in range(2)]
+
+    there = run("dead", "import", file)
+    run("dead", "redrive")
+    queues.deliver(other)
+    sent = [run("dead", "import", file, *words) for words in ((), ("--queue", third.name))]
+
+    assert [each.exit_code for each in first] == [0, 0]
+    assert "5 events in 1 batch there already" in first[1].stdout
+    assert [each.exit_code for each in (there, *sent)] == [1, 1, 1]
+    assert all(f"is in queue {other.name}, or was" in each.stdout for each in (there, *sent))
+    assert not contents(queues, queue)
+    assert not contents(queues, third)
+
+
 def test_no_import_makes_workers_drop_others(
     queues: Queues, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

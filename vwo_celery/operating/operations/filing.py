@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from threading import Event
 from typing import IO, Final
@@ -256,6 +257,7 @@ class _Reading:
         self._registered = registered
         self._queue = queue
         self._most_events = most_events
+        self._known: dict[str, list[Shard]] = {}
 
     def take(self, number: int, line: DeadLine | BadLine) -> None:
         """Import one line, or note why nothing of it was."""
@@ -271,16 +273,16 @@ class _Reading:
         if target is None:
             return f"no queue {queue!r} is registered here; name another one with --queue"
         events = line.encoded
-        if why := self._refusal(line, target, events):
-            return why
-        if self._was_here(queue, line.batch):
-            self._note(present=self.result.present + amount)
-            return ""
-        if queue != line.queue and self._was_here(line.queue, line.batch):
+        if home := self._home(line.batch, queue, line.queue):
+            if home == queue:
+                self._note(present=self.result.present + amount)
+                return ""
             return (
-                f"batch {line.batch} is in queue {line.queue}, or was imported into it; "
+                f"batch {line.batch} is in queue {home}, or was imported into it; "
                 "vwo-celery move takes it to another"
             )
+        if why := self._refusal(line, target, events):
+            return why
         shard = self._fleet.shard(queue, line.shard % target.shards)
         code = self._arrive(shard, line, events)
         if code == moving.CAME_BEFORE:
@@ -297,8 +299,7 @@ class _Reading:
             return f"{destination.queue} takes events of generation {destination.generation} only"
         if destination.queue != line.queue and (found := contradiction(events, destination)):
             return f"{found}, and {destination.queue} has another"
-        shards = self._fleet.all_shards(target)
-        kept = moving.dead_events(shards)
+        kept = moving.dead_events(self._shards(destination.queue))
         if kept + line.events > self._most_events:
             return (
                 f"{destination.queue} holds {count(kept, 'dead event')}, and workers drop the oldest "
@@ -306,11 +307,23 @@ class _Reading:
             )
         return ""
 
-    def _was_here(self, queue: str, batch: str) -> bool:
-        registration = self._registered.get(queue)
-        if registration is None:
-            return False
-        return any(moving.was_here(each, batch) for each in self._fleet.all_shards(registration))
+    def _home(self, batch: str, *queues: str) -> str:
+        """The queue of these, or of those that took imports, that has or had a batch; "" for none."""
+        shards = [shard for queue in dict.fromkeys(queues) for shard in self._shards(queue)]
+        home = moving.home_of([*shards, *self._took_imports], batch)
+        return home.queue if home else ""
+
+    @cached_property
+    def _took_imports(self) -> list[Shard]:
+        every = [shard for queue in self._registered for shard in self._shards(queue)]
+        return moving.took_imports(every)
+
+    def _shards(self, queue: str) -> list[Shard]:
+        """Every shard of a queue; none if it is not registered."""
+        if queue not in self._known:
+            known = self._registered.get(queue)
+            self._known[queue] = self._fleet.all_shards(known) if known else []
+        return self._known[queue]
 
     def _arrive(self, shard: Shard, line: DeadLine, events: list[bytes]) -> int:
         if not moves.stage(shard, line.batch, events):

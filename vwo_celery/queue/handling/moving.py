@@ -304,16 +304,36 @@ def dead_events(shards: Sequence[Shard]) -> int:
         return sum(int(each or 0) for each in pipe.execute())
 
 
-def was_here(shard: Shard, batch_id: str) -> bool:
-    """Whether a batch is in a shard, or was imported into it lately.
+def took_imports(shards: Sequence[Shard]) -> list[Shard]:
+    """Those of some queues' shards into which anything was ever imported.
 
     Raises:
         QueueUnavailable: Redis did not answer.
     """
+    with unavailable("look for imports"):
+        pipe = shards[0].client.pipeline(transaction=False)
+        for shard in shards:
+            pipe.hget(shard.keys.meta, "imported")
+        return [shard for shard, count in zip(shards, pipe.execute(), strict=True) if count]
+
+
+def home_of(shards: Sequence[Shard], batch_id: str) -> Shard | None:
+    """The shard that a batch is in, or was imported into lately; None if it is none of these.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    if not shards:
+        return None
     with unavailable(f"look for batch {batch_id}"):
-        pipe = shard.client.pipeline(transaction=False)
-        pipe.hget(shard.keys.info, batch_id)
-        pipe.hget(shard.keys.leaving, batch_id)
-        pipe.zmscore(shard.keys.arrived, [batch_id])
-        line, gone, (trace,) = pipe.execute()
-    return line is not None or gone is not None or (trace or 0) > 0
+        pipe = shards[0].client.pipeline(transaction=False)
+        for shard in shards:
+            pipe.hget(shard.keys.info, batch_id)
+            pipe.hget(shard.keys.leaving, batch_id)
+            pipe.zscore(shard.keys.arrived, batch_id)
+        answers = iter(pipe.execute())
+    for shard in shards:
+        line, gone, trace = next(answers), next(answers), next(answers)
+        if line is not None or gone is not None or (trace or 0) > 0:
+            return shard
+    return None
