@@ -38,19 +38,21 @@ _SOCKET = "redis+socket"
 _OPTIONS = ("serializer", "soft_time_limit", "time_limit")
 
 
-def look_at_broker(settings: Settings, app_name: str = "") -> BrokerFacts:
+def look_at_broker(settings: Settings, given: str | Celery = "") -> BrokerFacts:
     """Gather the facts about the broker; never raises.
 
     Args:
         settings: They name the broker and the queue of our tasks.
-        app_name: The workers' Celery app, as `celery -A` takes it; "" to guess how they connect.
+        given: The workers' Celery app, or its name as `celery -A` takes it; "" to guess how they
+            connect.
     """
     url = settings.broker_url or settings.redis_url
     try:
         url = settings.effective_broker_url
-        apps = [find_app(app_name)] if app_name else list(_likely_apps(settings))
-        url = _url_of(apps[0]) if app_name else url
-        return _look(apps, settings, url, app_given=bool(app_name))
+        named = find_app(given) if given and isinstance(given, str) else given
+        apps = [named] if isinstance(named, Celery) else list(_likely_apps(settings))
+        url = _url_of(apps[0]) if given else url
+        return _look(apps, settings, url, app_given=bool(given))
     except SettingsError as exc:
         return BrokerFacts(
             url=mask_url(url), cluster=RedisUrl.parse(url).kind == "cluster", error=str(exc)

@@ -6,16 +6,47 @@ Celery finds it by the entry point `celery.commands`. Translates nothing: the co
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from vwo_celery.celery.setup import settings_of
 from vwo_celery.cli import Commands
+from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.session import Session, common_options, json_option
 
+_APP_OPTIONS = ("-A", "--app")
 
-@click.group("vwo", cls=Commands)
+
+class CeleryCommands(Commands):
+    """Our commands, beneath Celery's own command, which knows no JSON."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; with --json an error is a JSON document, as without Celery."""
+        session = ctx.ensure_object(Session)
+        session.command = typed_in(sys.argv)
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as exc:
+            if not session.json:
+                raise
+            print_json({"error": exc.format_message()})
+            ctx.exit(exc.exit_code)
+
+
+def typed_in(words: Sequence[str]) -> str:
+    """What leads to our commands in this command line of Celery's, such as "celery -A shop vwo"."""
+    app = ""
+    for i, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name in _APP_OPTIONS:
+            app = value or next(iter(words[i + 1 :]), "")
+    return f"celery -A {app} vwo" if app else "celery vwo"
+
+
+@click.group("vwo", cls=CeleryCommands)
 @common_options
 @json_option
 @click.pass_context

@@ -6,13 +6,14 @@ It changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import click
 from rich.table import Table
 from rich.text import Text
 
 from vwo_celery.cli.documents import print_json
-from vwo_celery.cli.lines import print_line
+from vwo_celery.cli.lines import print_line, to_show
 from vwo_celery.cli.output import STYLES, console, say
 from vwo_celery.cli.session import Session, common_options, json_option
 from vwo_celery.errors import SettingsError
@@ -22,7 +23,6 @@ from vwo_celery.operating.doctor.finding import problem
 from vwo_celery.operating.doctor.kinds import RUNBOOK
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
-from vwo_celery.text.lines import one_line
 
 _STATE_WIDTH, _ID_WIDTH, _CHECK_WIDTH = 7, 5, 12
 
@@ -62,7 +62,10 @@ def _findings(session: Session, app: str) -> Iterator[Finding]:
         yield problem("VC101", str(exc), "correct it; nothing else can be checked before")
         return
     yield from doctor.examine(
-        settings, lambda: session.fleet, lambda given: _look(given, app), _say_what_takes_long
+        settings,
+        lambda: session.fleet,
+        lambda given: _look(given, app or session.celery_app),
+        _say_what_takes_long,
     )
     session.away = ()  # told in the findings
 
@@ -72,10 +75,10 @@ def _say_what_takes_long(what: str, seconds: float) -> None:
     print_line(f"still looking at {what}, for {span(seconds)} now", err=True, dim=True)
 
 
-def _look(settings: Settings, app: str) -> BrokerFacts:
+def _look(settings: Settings, app: Any) -> BrokerFacts:
     from vwo_celery.celery.broker import look_at_broker  # Celery takes half a second to import
 
-    return look_at_broker(settings, app)
+    return look_at_broker(settings, app or "")
 
 
 def _print_each(findings: Iterable[Finding]) -> Iterator[Finding]:
@@ -86,9 +89,9 @@ def _print_each(findings: Iterable[Finding]) -> Iterator[Finding]:
         line.add_column(width=_ID_WIDTH)
         line.add_column(width=_CHECK_WIDTH)
         line.add_column(overflow="fold")
-        what = Text(one_line(finding.what))
+        what = Text(to_show(finding.what))
         if finding.remedy:
-            what.append(f"\n→ {one_line(finding.remedy)}", "cyan")
+            what.append(f"\n→ {to_show(finding.remedy)}", "cyan")
         state, check = Text(finding.state, STYLES[finding.state]), Text(finding.check, "bold")
         line.add_row(state, finding.id, check, what)
         out.print(line)

@@ -18,7 +18,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from vwo_celery.text.lines import one_line
+from vwo_celery.cli.lines import to_show
 
 STYLES = {"ok": "green", "warn": "yellow", "problem": "bold red"}
 _GAP = 2
@@ -70,7 +70,7 @@ def recorded_page(out: Console) -> Iterator[Callable[[], Text]]:
 
 def say(text: str = "", style: str = "") -> None:
     """Print a paragraph, or an empty line."""
-    console().print(Text(one_line(text), style))
+    console().print(Text(to_show(text), style))
 
 
 def print_page(page: RenderableType) -> None:
@@ -94,7 +94,7 @@ def print_rows(columns: Sequence[Column], rows: Sequence[Row], joints: Sequence[
     """
     out = console()
     clean = [
-        Row([one_line(cell) for cell in row.cells], [(one_line(t), s) for t, s in row.notes])
+        Row([to_show(cell) for cell in row.cells], [(to_show(t), s) for t, s in row.notes])
         for row in rows
     ]
     if _table_width(columns, clean) <= out.width:

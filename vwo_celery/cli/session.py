@@ -16,7 +16,7 @@ import msgspec
 from click.exceptions import Exit
 
 from vwo_celery.cli.documents import print_json
-from vwo_celery.cli.lines import clean_error, print_line
+from vwo_celery.cli.lines import COMMAND, clean_error, print_line, type_as
 from vwo_celery.connections import open_client, unavailable
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.operating import inspector
@@ -39,10 +39,12 @@ class Session:
 
     Args:
         door: The way in by which the command was reached; see `audit.DOORS`.
+        command: What is typed in place of "vwo-celery" there.
     """
 
-    def __init__(self, door: str = "cli") -> None:
+    def __init__(self, door: str = "cli", command: str = COMMAND) -> None:
         self.door = door
+        self.command = command
         self.redis_url: str | None = None
         self.namespace: str | None = None
         self.json = False
@@ -175,6 +177,14 @@ class Operator(click.Group):
         Exits 1 if a part of a Redis Cluster is away, since the command did not reach it.
         """
         session = ctx.ensure_object(Session)  # before the command's own context, which shares it
+        type_as(ctx, session.command)
+        try:
+            return self._invoke(ctx, session)
+        except click.ClickException as exc:
+            clean_error(exc)  # here, where the context tells how commands are typed
+            raise
+
+    def _invoke(self, ctx: click.Context, session: Session) -> Any:
         try:
             answer = super().invoke(ctx)
         except Exit as exc:

@@ -177,7 +177,11 @@ def _say_who_listens(shown: Look) -> None:
         say(f"{count(len(heard), 'worker listens', 'workers listen')}: {spell(heard)}")
     else:
         last = shown.last_heard_ms
-        when = f" {since(max(0, shown.now_ms - last) / 1000)}" if last else "; none is known"
+        when = (
+            f" {since(max(0, shown.now_ms - last) / 1000)}"
+            if last
+            else ", nor was one ever heard here"
+        )
         say(f"no worker listens{when}", WRONG)
 
 

@@ -22,7 +22,7 @@ from vwo_celery.operating.operations import WAITING_STATES, Amount, Chosen, Coun
 from vwo_celery.text.amounts import count
 
 _batch_option = click.option(
-    "--batch", "batches", multiple=True, metavar="BATCH", help="Only this batch; may be repeated."
+    "--batch", "batches", multiple=True, metavar="ID", help="Only this batch; may be repeated."
 )
 
 
@@ -110,7 +110,10 @@ def retry(
     if not session.json:
         for view in inspector.view_queues(session.fleet, chosen):
             if view.stopped and view.undelivered:
-                say(f"{view.queue} {view.stopped}; to end that: vwo-celery resume", "yellow")
+                say(
+                    f"{view.queue} {view.stopped}; to end that: vwo-celery resume --queue {view.queue}",
+                    "yellow",
+                )
     if batches and not session.json and done.changed.batches < len({*batches}):
         say("the others of these batches wait for no attempt", "yellow")
     if done.stopped or (batches and not done.changed.batches):

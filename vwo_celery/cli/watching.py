@@ -16,12 +16,12 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from vwo_celery.cli.lines import to_show
 from vwo_celery.cli.output import console, print_page, recorded_page
 from vwo_celery.cli.session import Session
 from vwo_celery.clocks import monotonic
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.doctor.connection import reason_of
-from vwo_celery.text.lines import one_line
 from vwo_celery.text.masking import mask_url
 from vwo_celery.text.moments import since
 
@@ -53,7 +53,7 @@ class _Watch:
         reason = reason_of(exc, lambda: self._session.fleet)
         url = mask_url(self._session.settings.redis_url)
         began = since(now - self._away_since)
-        told = one_line(f"{url} cannot be used {began}: {reason.what.rstrip('.')}. {reason.remedy}")
+        told = to_show(f"{url} cannot be used {began}: {reason.what.rstrip('.')}. {reason.remedy}")
         return Group(Text(told, "bold red"), self._page)
 
 

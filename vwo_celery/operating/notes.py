@@ -89,7 +89,7 @@ def _declines(view: QueueView, now_ms: int) -> Iterator[Note]:
 def _stops(view: QueueView) -> Iterator[Note]:
     if view.stopped and not (view.declined_by_all and not view.stopped.needs_person):
         lasts = view.stopped.needs_person or view.stopped.by == "refusal"
-        yield Note(str(view.stopped), WRONG if lasts else LOOK)
+        yield Note(str(view.stopped), WRONG if lasts and view.undelivered else LOOK)
 
 
 def _lateness(view: QueueView, settings: Settings) -> Iterator[Note]:
@@ -101,32 +101,34 @@ def _lateness(view: QueueView, settings: Settings) -> Iterator[Note]:
 
 
 def _failures(view: QueueView) -> Iterator[Note]:
-    if view.failing_seconds is not None:
-        yield Note(_outage(view, view.failing_seconds), LOOK)
+    told = view.stopped.why if view.stopped else ""
+    if view.failing_seconds is not None and view.undelivered:
+        yield Note(_outage(view, view.failing_seconds, told), LOOK)
+        told = view.answer
     elif view.released:
         yield Note(
             f"released, {_next_try(view)}, attempt {view.attempt} failed: {view.error}", LOOK
         )
+        told = view.error
     if view.failing:
-        yield Note(str(view.failing), LOOK)
+        yield Note(view.failing.told_beside(told), LOOK)
     if view.dead:
         batches = count(view.dead_batches, "dead batch", "dead batches")
         yield Note(f"{batches}, see: vwo-celery dead list", LOOK)
 
 
-def _outage(view: QueueView, failing_seconds: float) -> str:
+def _outage(view: QueueView, failing_seconds: float, told: str) -> str:
     kept = count(view.undelivered, "event")
-    return (
-        f"VWO has accepted nothing {since(failing_seconds)}: {view.answer}; {kept} kept; "
-        f"{_next_try(view)}"
-    )
+    why = "" if view.answer == told else f": {view.answer}"
+    return f"VWO has accepted nothing {since(failing_seconds)}{why}; {kept} kept; {_next_try(view)}"
 
 
 def _next_try(view: QueueView) -> str:
     due, stopped = view.next_try_seconds or 0, view.stopped
     if stopped is not None and stopped.needs_person:
         return "no try while it is paused"
-    return f"next try in {span(max(due, (stopped and stopped.next_try_seconds) or 0))}"
+    soon = max(due, (stopped and stopped.next_try_seconds) or 0)
+    return f"next try in {span(soon)}" if soon else "next try is due"
 
 
 def _losses(view: QueueView) -> Iterator[Note]:

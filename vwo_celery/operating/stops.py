@@ -147,8 +147,13 @@ class Failing(msgspec.Struct, frozen=True):
     error: str
 
     def __str__(self) -> str:
+        return self.told_beside("")
+
+    def told_beside(self, error: str) -> str:
+        """This in words, without its error where *error*, which was just told, is the same."""
         attempts, events = count(self.attempts, "attempt"), count(self.events, "event")
-        return f"batch {self.batch} of {events} failed most often, {attempts} so far: {self.error}"
+        why = "" if self.error == error else f": {self.error}"
+        return f"batch {self.batch} of {events} failed most often, {attempts} so far{why}"
 
 
 def failing_of(shards: Sequence[Glance], *, waiting: bool = False) -> Failing | None:

@@ -138,3 +138,39 @@ def test_celerys_command_line_has_ours_with_the_apps_settings(
 
     assert [each["queue"] for each in json.loads(ran.stdout)["queues"]] == [queue.name]
     assert json.loads(other.stdout)["queues"] == []
+
+
+def test_celerys_command_line_asks_the_broker_of_the_app(queues: Queues, worker: State) -> None:
+    """`celery -A app vwo doctor` looks at the broker that the app is connected to."""
+    celery = click.Group("celery", commands=[vwo])
+
+    ran = CliRunner().invoke(celery, ["vwo", "doctor", "--json"], obj=worker)
+
+    (broker,) = [each["what"] for each in json.loads(ran.stdout) if each["check"] == "broker"]
+    assert broker == "memory://localhost// answers"
+
+
+def test_celerys_command_line_prints_remedies_to_be_typed_there(
+    queues: Queues, worker: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a command tells to type leads by Celery's command to the app's queues, too."""
+    queue = queues.add()
+    queues.fill(queue, 1)
+    monkeypatch.setattr("sys.argv", ["celery", "-A", "shop", "vwo"])
+    celery = click.Group("celery", commands=[vwo])
+    CliRunner().invoke(celery, ["vwo", "pause", "--all"], obj=worker)
+
+    said = CliRunner().invoke(celery, ["vwo", "retry", "--all"], obj=worker)
+
+    flat = " ".join(said.stdout.split())
+    assert f"to end that: celery -A shop vwo resume --queue {queue.name}" in flat
+
+
+def test_celerys_command_line_tells_errors_as_json(queues: Queues, worker: State) -> None:
+    """`celery -A app vwo … --json` prints an error as one document, and exits 1."""
+    celery = click.Group("celery", commands=[vwo])
+
+    ran = CliRunner().invoke(celery, ["vwo", "status", "--queue", "none", "--json"], obj=worker)
+
+    assert ran.exit_code == 1
+    assert "no queue 'none' is registered" in json.loads(ran.stdout)["error"]

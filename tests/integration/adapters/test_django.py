@@ -483,3 +483,13 @@ def test_call_command_runs_it_in_the_process(
 def test_djangos_options_stand_first(words: list[str], options: list[str], rest: list[str]) -> None:
     """From the first word that Django does not know, all words go to the operator's command."""
     assert split_options(words) == (options, rest)
+
+
+def test_what_is_to_be_typed_is_typed_in_django(capsys: pytest.CaptureFixture[str]) -> None:
+    """A remedy names the command of Django's, since that one has the project's settings."""
+    away = {"redis_url": f"redis://127.0.0.1:{free_port()}"}
+
+    with override_settings(VWO_CELERY=away), pytest.raises(CommandError):
+        call_command("vwo_celery", "status")
+
+    assert "; manage.py vwo_celery doctor tells more" in " ".join(capsys.readouterr().err.split())

@@ -102,6 +102,38 @@ def test_what_is_wrong_is_said_and_exits_1(
 
 
 @pytest.mark.declared_keys("*")
+def test_what_was_moved_away_leaves_nothing_wrong(queues: Queues, run: Callable[..., Ran]) -> None:
+    """A paused queue that holds nothing is told, and is nothing wrong: no event waits in it."""
+    queue, empty = queues.add(), queues.add(2)
+    queues.fleet.note_listener("web1:77")
+    queues.fill(queue, 2)
+    queues.shard(queue).sweep(force=True, idle_ms=600_000)
+    queues.release(queue, "VWO answered 401")
+    for each in (queue, empty):
+        queues.shard(each).pause("VWO answered 401")
+
+    held, nothing = run("status", "--queue", queue.name), run("status", "--queue", empty.name)
+
+    assert (held[0], nothing[0]) == (1, 0)
+    assert "paused: VWO answered 401" in nothing[1]
+
+
+@pytest.mark.declared_keys("*")
+def test_one_cause_is_told_once(queues: Queues, run: Callable[..., Ran]) -> None:
+    """Of a queue that is stopped for what its batches failed by, VWO's answer is told once."""
+    queue = queues.add()
+    queues.fill(queue, 2)
+    queues.shard(queue).sweep(force=True, idle_ms=600_000)
+    queues.release(queue, "VWO answered 401")
+    queues.shard(queue).pause("VWO answered 401")
+
+    _, text = run("status")
+
+    assert "of 2 events failed most often, 1 attempt so far" in text
+    assert text.count("VWO answered 401") == 1
+
+
+@pytest.mark.declared_keys("*")
 def test_dropped_events_are_told_with_their_times(queues: Queues, run: Callable[..., Ran]) -> None:
     """Each reason of a drop has a note: how many, since when, and when the last was."""
     queue = queues.add()

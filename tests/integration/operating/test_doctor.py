@@ -197,6 +197,18 @@ def test_a_stop_that_lasts_is_a_problem(
     assert ("resume" in finding.remedy) is (by == "refusal")
 
 
+def test_a_refused_queue_has_the_way_out_of_a_wrong_key(queues: Queues) -> None:
+    """Who finds a queue that VWO refuses is told how its events get to another key or account."""
+    queue = queues.add()
+    queues.shard(queue).pause("VWO answered 401", by="refusal")
+
+    (finding,) = examine(queues)["paused"]
+
+    assert finding.id == "VC612"
+    assert f"vwo-celery resume --queue {queue.name}" in finding.remedy
+    assert f"vwo-celery move --from {queue.name} --to QUEUE" in finding.remedy
+
+
 def test_a_paused_queue_without_events_is_a_warning(queues: Queues) -> None:
     """A paused queue without events is only a warning: nothing is held back yet."""
     queues.shard(queues.add()).pause("by an operator")

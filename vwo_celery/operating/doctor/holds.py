@@ -17,6 +17,11 @@ from vwo_celery.text.moments import since
 
 #: Share of its capacity from which a queue is nearly full.
 _NEARLY_FULL = 0.8
+#: The way out of a wrong destination: with another key or account the application fills another queue.
+_MOVE = (
+    "if its key, account or host is wrong for good, correct it in the application and take the events "
+    "along: vwo-celery move --from {} --to QUEUE"
+)
 
 
 def paused_findings(views: Sequence[QueueView]) -> Iterator[Finding]:
@@ -35,8 +40,15 @@ def paused_findings(views: Sequence[QueueView]) -> Iterator[Finding]:
         yield (problem if held else warn)(
             kind,
             f"{count(len(some), 'queue')} paused, {count(held, 'event')} held back: {why}",
-            f"mend what it says, then: vwo-celery resume --queue {which}",
+            _remedy(kind, which),
         )
+
+
+def _remedy(kind: str, which: str) -> str:
+    resume = f"vwo-celery resume --queue {which}"
+    if kind == "VC611":
+        return f"ask whoever it names, then: {resume}"
+    return f"mend what it says, then: {resume}; {_MOVE.format(which)}"
 
 
 def _healing(views: Sequence[QueueView], *by: str) -> list[QueueView]:
@@ -57,7 +69,7 @@ def stopped_finding(views: Sequence[QueueView]) -> Finding:
         "VC613",
         f"{count(len(refused), 'queue')} stopped, {count(held, 'event')} held back: {why}",
         "if it stays, mend what it says; it is tried again by itself, and at once with: "
-        f"vwo-celery resume --queue {which}",
+        f"vwo-celery resume --queue {which}; {_MOVE.format(which)}",
     )
 
 
@@ -124,8 +136,8 @@ def answers_finding(views: Sequence[QueueView]) -> Finding:
         return ok("answers", "no batch waits for another attempt for a reason of its own")
     events = sum(view.released for view in waiting)
     why = "; ".join(
-        f"{view.queue}: {view.error} (attempt {view.attempt}, the next in "
-        f"{span(view.next_try_seconds or 0)})" + (f"; {view.failing}" if view.failing else "")
+        f"{view.queue}: {view.error} (attempt {view.attempt}, the next {_soon(view)})"
+        + (f"; {view.failing.told_beside(view.error)}" if view.failing else "")
         for view in waiting[:MOST_NAMES]
     )
     return warn(
@@ -134,6 +146,10 @@ def answers_finding(views: Sequence[QueueView]) -> Finding:
         "if it is VWO or the network, nothing: they are kept, and sent when it is over; if it is "
         "one batch for ever: vwo-celery dead add --batch ID --reason TEXT",
     )
+
+
+def _soon(view: QueueView) -> str:
+    return f"in {span(view.next_try_seconds)}" if view.next_try_seconds else "is due"
 
 
 def capacity_finding(views: Sequence[QueueView]) -> Finding:

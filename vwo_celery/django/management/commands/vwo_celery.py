@@ -59,7 +59,7 @@ class Command(BaseCommand):  # type: ignore[misc]
         self.stdout.ending = ""
         try:
             with redirect_stdout(self.stdout):
-                _operate(words, "vwo_celery")
+                _operate(words, "manage.py vwo_celery")
         except SystemExit as exc:
             if exc.code:
                 raise CommandError("see above", returncode=exc.code) from exc
@@ -81,4 +81,4 @@ def _operate(words: Sequence[str], name: str) -> None:
     from vwo_celery.cli import main
     from vwo_celery.cli.session import Session
 
-    main(list(words), prog_name=name, obj=Session(door="django"))
+    main(list(words), prog_name=name, obj=Session(door="django", command=name))
