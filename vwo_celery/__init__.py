@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from celery import Celery
     from typing_extensions import Unpack
 
-    from vwo_celery.operating.health import Health
+    from vwo_celery.operating.looks.health import Health
 
 __version__ = "0.2.0"
 _HEALTH_TIMEOUT_SECONDS = 5.0
@@ -78,7 +78,7 @@ def health(settings: Settings | None = None, **arguments: Unpack[SettingsArgumen
         SettingsError: A setting is wrong.
     """
     from vwo_celery.connections import open_client
-    from vwo_celery.operating import health
+    from vwo_celery.operating.looks import health
     from vwo_celery.queue.fleet import Fleet
 
     settings = settings if settings is not None else Settings.load(**arguments)

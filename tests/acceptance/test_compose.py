@@ -25,7 +25,7 @@ from tools.compose_stack import (
     services,
 )
 from tools.waiting import wait_until
-from vwo_celery.operating.inspector import view_queues
+from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.queue.fleet import Fleet
 
 # -- the files

@@ -17,7 +17,7 @@ from tools.waiting import wait_until
 from vwo_celery.demo.deliveries import Delivery
 from vwo_celery.demo.replica import ReplicaReport
 from vwo_celery.demo.report import Sum, add_up
-from vwo_celery.operating.inspector import Ledger
+from vwo_celery.operating.looks.inspector import Ledger
 from vwo_celery.testing.standin.tally import Delays, Stats
 
 #: The entry point of `vwo-celery`, wherever the package is.

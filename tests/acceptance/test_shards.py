@@ -10,7 +10,7 @@ import pytest
 import vwo_celery
 from tools.installation import Installation, event
 from tools.waiting import wait_until
-from vwo_celery.operating.inspector import QueueView, view_queues
+from vwo_celery.operating.looks.inspector import QueueView, view_queues
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.testing import Standin

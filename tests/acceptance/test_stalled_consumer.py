@@ -16,7 +16,7 @@ from tools.installation import Installation, event
 from tools.processes import Process
 from tools.waiting import PATIENCE
 from vwo_celery import Settings
-from vwo_celery.operating.health import health
+from vwo_celery.operating.looks.health import health
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.testing import RedisServer

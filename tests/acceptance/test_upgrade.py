@@ -22,8 +22,8 @@ from tools.processes import Process, Processes
 from tools.waiting import wait_until
 from upgrade import releases
 from upgrade.releases import Release, Stored, release_before, this_release
-from vwo_celery.operating import inspector
-from vwo_celery.operating.inspector import Ledger
+from vwo_celery.operating.looks import inspector
+from vwo_celery.operating.looks.inspector import Ledger
 from vwo_celery.queue import fleet as queues
 from vwo_celery.queue.keys import fleet_keys
 from vwo_celery.queue.looks.glances import take_glances

@@ -10,7 +10,7 @@ import redis as redis_py
 
 from tools.installation import Installation, event
 from tools.waiting import wait_until
-from vwo_celery.operating.workers import view_workers
+from vwo_celery.operating.looks.workers import view_workers
 from vwo_celery.queue.fleet import Fleet
 
 #: Sweeps of the listener that a quiet run has, at least.

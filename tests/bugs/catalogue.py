@@ -46,7 +46,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a loss is found in a ledger that is read in slices",
-        "only the counters are looked at", "operating/ledgers.py",
+        "only the counters are looked at", "operating/looks/ledgers.py",
         "balanced=after.balanced and min(held) - moved <= stored <= max(held) + moved",
         "balanced=after.balanced",
         "integration/operating/test_ledgers.py -k loss",
@@ -1089,13 +1089,13 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a filter is read back as it was written",
-        "a quote is not escaped", "operating/filters.py",
+        "a quote is not escaped", "operating/batches/filters.py",
         """.replace('"', '\\\\"')""", "",
         "unit/test_filters.py -k read_back",
     ),
     Bug(
         "what a filter on events did not look at is told",
-        "it counts as no match", "operating/finding.py",
+        "it counts as no match", "operating/batches/finding.py",
         "        self.not_looked_at += events - granted\n", "",
         "integration/operating/test_finding.py -k bounded",
     ),
@@ -1162,7 +1162,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a worker that finds a backlog at its start is no stall",
-        "the silence counts from the last task", "operating/stalls.py",
+        "the silence counts from the last task", "operating/looks/stalls.py",
         'began = max(last, signs_ms.get("listening", 0))', "began = last",
         "integration/operating/test_stall.py -k finds_a_backlog",
     ),
@@ -1174,7 +1174,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "doctor warns of workers that differ",
-        "settings are not compared", "operating/workers.py",
+        "settings are not compared", "operating/looks/workers.py",
         "    facts += [(name, list(_of(told, name))) for name in names]\n", "",
         "integration/operating/test_workers.py -k differ_by_name",
     ),
@@ -1236,14 +1236,14 @@ BUGS: tuple[Bug, ...] = (
     # -- dead letters in files
     Bug(
         "a full disk removes nothing",
-        "a file has its name before the disk has taken it", "operating/new_files.py",
+        "a file has its name before the disk has taken it", "operating/batches/new_files.py",
         "            self._file.flush()\n            os.fsync(",
         "            self._name_it()\n            self._file.flush()\n            os.fsync(",
         "integration/operating/test_dead_files.py -k full_disk",
     ),
     Bug(
         "a line that was edited is not imported",
-        "its digest is not compared", "operating/dead_files.py",
+        "its digest is not compared", "operating/batches/dead_files.py",
         "    if line.sha256 != digest(line, events):\n", "    if not line.sha256:\n",
         "integration/operating/test_dead_files.py -k not_whole",
     ),
@@ -1280,19 +1280,19 @@ BUGS: tuple[Bug, ...] = (
     # -- the audit of operators' changes
     Bug(
         "whoever follows the audit waits for a Redis that is away",
-        "it ends", "operating/audit.py",
+        "it ends", "operating/past/audit.py",
         "            if not begun:\n                raise\n", "            raise\n",
         "integration/operating/test_audit.py -k over_an_outage",
     ),
     Bug(
         "a change that was killed is shown as unfinished",
-        "it counts as done", "operating/audit.py",
+        "it counts as done", "operating/past/audit.py",
         'entry.result if known else "unfinished"', 'entry.result if known else "ok"',
         "integration/operating/test_audit.py -k killed_change",
     ),
     Bug(
         "an entry that Redis refuses stops no change",
-        "the change is not begun", "operating/audit.py",
+        "the change is not begun", "operating/past/audit.py",
         "if not (waits_for_redis or is_error_reply(exc.__cause__) or fleet.in_cluster):", "if True:",
         "integration/operating/test_audit.py -k refused_entry",
     ),
@@ -1336,7 +1336,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a job stops when its worker does",
-        "it goes on", "operating/jobs.py",
+        "it goes on", "operating/operations/jobs.py",
         "if not self.why and self._stopping():", "if False:",
         "integration/adapters/test_background.py -k worker_stops",
     ),

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from lua.clock import KEY, Clock, own_clock
 from lua.world import LIFE, LIMITS, World
-from vwo_celery.operating.planning import Choice, Plan, plan
+from vwo_celery.operating.past.planning import Choice, Plan, plan
 from vwo_celery.queue.answers import STORED
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.fleet import Fleet

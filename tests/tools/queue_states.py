@@ -9,12 +9,12 @@ import redis as redis_py
 
 import vwo_celery
 from vwo_celery import Settings
-from vwo_celery.operating import finding
-from vwo_celery.operating.audit import Actor
-from vwo_celery.operating.batches import DeadBatch
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.inspector import QueueView, view_queues
+from vwo_celery.operating.batches import finding
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.found import DeadBatch
+from vwo_celery.operating.looks.inspector import QueueView, view_queues
 from vwo_celery.operating.operations import Order, count_dead
+from vwo_celery.operating.past.audit import Actor
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.fleet import Fleet

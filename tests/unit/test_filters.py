@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vwo_celery.errors import FilterError
-from vwo_celery.operating.filters import WORDS, Filter
+from vwo_celery.operating.batches.filters import WORDS, Filter
 from vwo_celery.queue.looks.snapshots import BatchView
 from vwo_celery.sending.outcomes import Failure
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vwo_celery.operating.history import coarser, period_for, steps_of, summed
+from vwo_celery.operating.past.history import coarser, period_for, steps_of, summed
 from vwo_celery.queue.records.histories import Sample
 
 MINUTE_MS = 60_000

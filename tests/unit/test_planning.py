@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vwo_celery.operating.planning import Choice, Plan, plan, recommend, worthwhile
+from vwo_celery.operating.past.planning import Choice, Plan, plan, recommend, worthwhile
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.records.histories import Sample
 

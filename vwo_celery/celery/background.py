@@ -22,7 +22,7 @@ from vwo_celery.celery.stopping import stopping
 from vwo_celery.celery.task import OwnTask
 from vwo_celery.celery.tasks import worker_of
 from vwo_celery.errors import VwoCeleryError
-from vwo_celery.operating import jobs
+from vwo_celery.operating.operations import jobs
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
 

@@ -18,11 +18,12 @@ from celery.worker.control import control_command, inspect_command
 from vwo_celery.celery.setup import settings_of
 from vwo_celery.connections import open_client
 from vwo_celery.errors import VwoCeleryError
-from vwo_celery.operating import doctor, inspector, operations
-from vwo_celery.operating.audit import Actor, actor_of_cli
+from vwo_celery.operating import doctor, operations
 from vwo_celery.operating.doctor import BrokerFacts
-from vwo_celery.operating.inspector import QueueView
-from vwo_celery.operating.workers import differences, view_workers
+from vwo_celery.operating.looks import inspector
+from vwo_celery.operating.looks.inspector import QueueView
+from vwo_celery.operating.looks.workers import differences, view_workers
+from vwo_celery.operating.past.audit import Actor, actor_of_cli
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
 from vwo_celery.settings import Settings

@@ -36,7 +36,7 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.delivering.lane import Lane
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.logs import SeldomLog, log
-from vwo_celery.operating import stalls
+from vwo_celery.operating.looks import stalls
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks import permissions
 from vwo_celery.queue.records import histories

@@ -15,7 +15,7 @@ from vwo_celery.cli.documents import print_json, print_json_line
 from vwo_celery.cli.lines import print_line
 from vwo_celery.cli.output import Column, Row, moment, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
-from vwo_celery.operating.audit import Change, changes, follow
+from vwo_celery.operating.past.audit import Change, changes, follow
 from vwo_celery.text.amounts import span
 
 _SPAN = re.compile(r"(\d{1,9})([smhd])", re.ASCII)

@@ -20,7 +20,7 @@ from vwo_celery.cli.session import Session, common_options, json_option
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.operating.doctor.connection import reason_of
 from vwo_celery.operating.doctor.workers import beat_finding, listener_finding
-from vwo_celery.operating.health import health
+from vwo_celery.operating.looks.health import health
 from vwo_celery.queue.parts import describe_away
 from vwo_celery.text.masking import mask_url
 

@@ -9,8 +9,8 @@ import click
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, moment, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, pass_session, queue_option
-from vwo_celery.operating import history as past
-from vwo_celery.operating.history import QueueHistory, Step
+from vwo_celery.operating.past import history as past
+from vwo_celery.operating.past.history import QueueHistory, Step
 from vwo_celery.text.amounts import span
 
 #: Spans by their names, in seconds.

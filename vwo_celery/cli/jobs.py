@@ -14,11 +14,11 @@ from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option
 from vwo_celery.errors import VwoCeleryError
-from vwo_celery.operating import jobs as orders
 from vwo_celery.operating import operations
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.jobs import Job
+from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.operations import Counted, Pace
+from vwo_celery.operating.operations import jobs as orders
+from vwo_celery.operating.operations.jobs import Job
 from vwo_celery.text.amounts import span
 
 #: Time without a sign of life after which a job is shown as silent, and a waiting one as not begun.

@@ -10,9 +10,9 @@ from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.lines import print_line
 from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
-from vwo_celery.operating import inspector, ledgers
-from vwo_celery.operating.ledgers import Proof
-from vwo_celery.operating.views import Ledger
+from vwo_celery.operating.looks import inspector, ledgers
+from vwo_celery.operating.looks.ledgers import Proof
+from vwo_celery.operating.looks.views import Ledger
 from vwo_celery.text.amounts import count
 
 

@@ -18,10 +18,12 @@ from vwo_celery.cli.output import console, say
 from vwo_celery.cli.session import Session, common_options, json_option
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import FilterError
-from vwo_celery.operating import inspector, moves, operations
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.inspector import QueueView
-from vwo_celery.operating.moves import STATES, Changes, Plan
+from vwo_celery.operating import operations
+from vwo_celery.operating.batches import moves
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.moves import STATES, Changes, Plan
+from vwo_celery.operating.looks import inspector
+from vwo_celery.operating.looks.inspector import QueueView
 from vwo_celery.operating.operations import Amount, Moved
 from vwo_celery.text.amounts import count
 from vwo_celery.text.masking import mask

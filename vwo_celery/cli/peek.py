@@ -10,7 +10,7 @@ from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.events import cut, decoded, masked
 from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option
-from vwo_celery.operating import peeking
+from vwo_celery.operating.batches import peeking
 from vwo_celery.text.amounts import count
 
 #: Events that are shown, and the most that can be asked for.

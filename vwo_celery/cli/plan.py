@@ -9,9 +9,9 @@ import click
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, pass_session, queue_option
-from vwo_celery.operating import planning
-from vwo_celery.operating.history import view_plans
-from vwo_celery.operating.planning import Choice, Plan
+from vwo_celery.operating.past import planning
+from vwo_celery.operating.past.history import view_plans
+from vwo_celery.operating.past.planning import Choice, Plan
 from vwo_celery.text.amounts import count, size, span
 
 

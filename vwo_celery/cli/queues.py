@@ -10,8 +10,9 @@ import msgspec
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
-from vwo_celery.operating import inspector, operations
-from vwo_celery.operating.inspector import QueueView
+from vwo_celery.operating import operations
+from vwo_celery.operating.looks import inspector
+from vwo_celery.operating.looks.inspector import QueueView
 from vwo_celery.operating.operations import Forgotten
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration

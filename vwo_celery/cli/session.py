@@ -19,9 +19,9 @@ from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.lines import COMMAND, clean_error, print_line, type_as
 from vwo_celery.connections import open_client, unavailable
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
-from vwo_celery.operating import inspector
-from vwo_celery.operating.audit import Actor, actor_of_cli
 from vwo_celery.operating.doctor.connection import reason_of
+from vwo_celery.operating.looks import inspector
+from vwo_celery.operating.past.audit import Actor, actor_of_cli
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.parts import Part, describe_away
 from vwo_celery.queue.registration import Registration

@@ -11,13 +11,13 @@ from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.cli.watching import watch_every
-from vwo_celery.operating import outside
 from vwo_celery.operating.doctor.sentinel import master_of
-from vwo_celery.operating.looking import Look, look
-from vwo_celery.operating.notes import KNOW, LOOK, WRONG, Note, is_wrong
-from vwo_celery.operating.outside import Tally, sum_tallies
-from vwo_celery.operating.views import QueueView
-from vwo_celery.operating.workers import spell
+from vwo_celery.operating.looks import outside
+from vwo_celery.operating.looks.looking import Look, look
+from vwo_celery.operating.looks.notes import KNOW, LOOK, WRONG, Note, is_wrong
+from vwo_celery.operating.looks.outside import Tally, sum_tallies
+from vwo_celery.operating.looks.views import QueueView
+from vwo_celery.operating.looks.workers import spell
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.masking import mask_url
 from vwo_celery.text.moments import since

@@ -16,7 +16,7 @@ from vwo_celery.cli.documents import print_json_line
 from vwo_celery.cli.lines import print_line
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.clocks import unix_ms
-from vwo_celery.operating.following import Following, Heard, Lost, Missed, Told
+from vwo_celery.operating.looks.following import Following, Heard, Lost, Missed, Told
 from vwo_celery.sending.outcomes import answer_of
 from vwo_celery.text.amounts import count, span
 

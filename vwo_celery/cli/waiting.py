@@ -17,7 +17,8 @@ from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import console, say
 from vwo_celery.cli.pause import all_option, choose
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
-from vwo_celery.operating import inspector, operations
+from vwo_celery.operating import operations
+from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.operations import WAITING_STATES, Amount, Chosen, CountedWaiting, Done
 from vwo_celery.text.amounts import count
 

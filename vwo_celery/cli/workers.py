@@ -8,7 +8,7 @@ from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, pass_session
 from vwo_celery.operating.doctor.workers import START_WORKER
-from vwo_celery.operating.workers import NO_CARD, WorkerView, differences, view_workers
+from vwo_celery.operating.looks.workers import NO_CARD, WorkerView, differences, view_workers
 from vwo_celery.text.amounts import size, span
 
 

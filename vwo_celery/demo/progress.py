@@ -9,7 +9,7 @@ import msgspec
 
 from vwo_celery.demo.alive import read_calls
 from vwo_celery.demo.stage import Stage
-from vwo_celery.operating.inspector import Ledger, view_queues
+from vwo_celery.operating.looks.inspector import Ledger, view_queues
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.snapshots import take_snapshot
 

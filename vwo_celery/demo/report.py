@@ -15,7 +15,7 @@ import msgspec
 from vwo_celery.demo.deliveries import Delivery
 from vwo_celery.demo.progress import undelivered
 from vwo_celery.demo.replica import ReplicaReport
-from vwo_celery.operating.inspector import Ledger
+from vwo_celery.operating.looks.inspector import Ledger
 from vwo_celery.testing.standin.tally import Stats
 
 

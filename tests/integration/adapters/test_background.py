@@ -15,11 +15,11 @@ from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues
 from tools.waiting import wait_until
 from vwo_celery import Settings, setup
 from vwo_celery.errors import QueueUnknown
-from vwo_celery.operating import jobs, operations
-from vwo_celery.operating.audit import changes
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.finding import find_dead
-from vwo_celery.operating.operations import Amount, Done, Pace, count_dead
+from vwo_celery.operating import operations
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.finding import find_dead
+from vwo_celery.operating.operations import Amount, Done, Pace, count_dead, jobs
+from vwo_celery.operating.past.audit import changes
 from vwo_celery.queue.records import jobs as store
 from vwo_celery.testing import free_port
 

@@ -20,8 +20,8 @@ import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
 from vwo_celery.operating import doctor, operations
-from vwo_celery.operating.audit import actor_of_cli
 from vwo_celery.operating.doctor.finding import warn
+from vwo_celery.operating.past.audit import actor_of_cli
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.declines import note_decline
 from vwo_celery.queue.registration import Wakeup

@@ -10,7 +10,8 @@ import pytest
 
 from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues
-from vwo_celery.operating import audit, operations
+from vwo_celery.operating import operations
+from vwo_celery.operating.past import audit
 from vwo_celery.queue.records.audits import AuditEntry, note_change
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)

@@ -16,7 +16,7 @@ from tools.waiting import wait_until
 from vwo_celery.celery.listener import Listener
 from vwo_celery.celery.setup import setup
 from vwo_celery.celery.stopping import stopping
-from vwo_celery.operating import stalls
+from vwo_celery.operating.looks import stalls
 from vwo_celery.queue.fleet import Fleet
 
 SWEEP_SECONDS = 60.0

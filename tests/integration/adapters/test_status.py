@@ -18,7 +18,7 @@ import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import Queues
 from tools.redis_commands import commands_sent, reads_batches
-from vwo_celery.operating.views import Ledger, QueueView
+from vwo_celery.operating.looks.views import Ledger, QueueView
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.testing import RedisServer, wait_for

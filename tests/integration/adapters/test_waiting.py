@@ -18,8 +18,8 @@ import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, Queues
 from vwo_celery.operating import operations
-from vwo_celery.operating.audit import actor_of_cli, changes
 from vwo_celery.operating.operations import Amount, Chosen, Done
+from vwo_celery.operating.past.audit import actor_of_cli, changes
 from vwo_celery.queue.batches import Batch
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "_kombu.*", "*:broker:*")

@@ -23,7 +23,7 @@ from tools.under_load import LoadedInstallation
 from tools.waiting import wait_until
 from vwo_celery.connections import open_async_client, open_client, open_worker_client
 from vwo_celery.connections.pools import MOST_CONNECTIONS
-from vwo_celery.operating.inspector import view_queues
+from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.batches import Batch

@@ -26,7 +26,7 @@ from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating import operations
 from vwo_celery.operating.doctor.permissions import permission_finding
-from vwo_celery.operating.inspector import view_queues
+from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import capacity
 from vwo_celery.queue.batches import Batch, Part

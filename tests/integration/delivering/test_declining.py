@@ -12,7 +12,7 @@ from vwo_celery import signals
 from vwo_celery.delivering import declining
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
-from vwo_celery.operating.stops import stop_of
+from vwo_celery.operating.looks.stops import stop_of
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.fleet import Fleet

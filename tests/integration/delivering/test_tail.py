@@ -14,7 +14,7 @@ import pytest
 from tools.processes import Process
 from tools.selective_vwo import Delivering, Make, Vwo
 from tools.waiting import wait_until
-from vwo_celery.operating.following import Following
+from vwo_celery.operating.looks.following import Following
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.work import tailing

@@ -16,7 +16,14 @@ import redis as redis_py
 
 from vwo_celery.connections import open_client
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.operating.audit import Actor, actor_of_cli, change_of, changes, follow, recorded
+from vwo_celery.operating.past.audit import (
+    Actor,
+    actor_of_cli,
+    change_of,
+    changes,
+    follow,
+    recorded,
+)
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records import audits
 from vwo_celery.queue.records.audits import AuditEntry, note_change, read_audit
@@ -86,7 +93,7 @@ def test_a_change_that_somebody_stops_is_interrupted(fleet: Fleet) -> None:
 KILLED = """
 import sys
 from vwo_celery.connections import open_client
-from vwo_celery.operating.audit import actor_of_cli, recorded
+from vwo_celery.operating.past.audit import actor_of_cli, recorded
 from vwo_celery.queue.fleet import Fleet
 with recorded(Fleet(open_client(sys.argv[1], timeout_seconds=5), "vwo"), actor_of_cli(), "purge"):
     print("in", flush=True)

@@ -17,11 +17,11 @@ from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues, everything
 from tools.waiting import wait_until
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating import operations
-from vwo_celery.operating.audit import changes
-from vwo_celery.operating.batches import DeadBatch
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.finding import find_dead
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.finding import find_dead
+from vwo_celery.operating.batches.found import DeadBatch
 from vwo_celery.operating.operations import Amount, Done, Order, Pace, count_dead
+from vwo_celery.operating.past.audit import changes
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
 #: Dead batches of one event, and how many of them are redriven when the process is killed.
@@ -61,9 +61,9 @@ CHILD = """
 import sys
 from vwo_celery.connections import open_client
 from vwo_celery.operating import operations
-from vwo_celery.operating.audit import actor_of_cli
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.finding import find_dead
+from vwo_celery.operating.past.audit import actor_of_cli
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.finding import find_dead
 from vwo_celery.operating.operations import Order, count_dead
 from vwo_celery.queue.fleet import Fleet
 

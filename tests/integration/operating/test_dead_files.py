@@ -20,9 +20,9 @@ from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
 from vwo_celery import Queue
 from vwo_celery.operating import operations
-from vwo_celery.operating.audit import Actor, changes
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.finding import find_dead
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.finding import find_dead
+from vwo_celery.operating.past.audit import Actor, changes
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.handling import moving
 

@@ -17,9 +17,9 @@ from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues
 from vwo_celery.django.management.commands.vwo_celery import Command
 from vwo_celery.operating import operations
-from vwo_celery.operating.audit import changes
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.jobs import order_job
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.operations.jobs import order_job
+from vwo_celery.operating.past.audit import changes
 from vwo_celery.queue.records.audits import read_audit
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "leaving", "arrived", "former")

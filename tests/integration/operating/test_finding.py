@@ -14,8 +14,8 @@ from tools.queue_states import KEY, Queues
 from tools.redis_commands import commands_sent
 from vwo_celery import event_kinds
 from vwo_celery.errors import FilterError
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.finding import Scan, find_dead, find_waiting
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.finding import Scan, find_dead, find_waiting
 from vwo_celery.queue.looks.pages import PAGE_BATCHES
 from vwo_celery.testing import RedisServer
 

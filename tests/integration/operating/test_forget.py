@@ -14,7 +14,7 @@ from vwo_celery.connections import open_client
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating import operations
-from vwo_celery.operating.audit import changes
+from vwo_celery.operating.past.audit import changes
 from vwo_celery.queue.batches import Batch, Limits
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import forgetting

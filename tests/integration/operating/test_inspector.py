@@ -9,7 +9,7 @@ import redis as redis_py
 from tools.queue_states import HOLDS_SOMETHING, Queues
 from tools.redis_commands import commands_sent
 from vwo_celery.errors import QueueUnavailable, QueueUnknown
-from vwo_celery.operating import health, inspector
+from vwo_celery.operating.looks import health, inspector
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.work import sweeping
 

@@ -9,7 +9,7 @@ from lua.world import Line, World
 from tools.command_line import run_command
 from tools.queue_states import Queues
 from tools.redis_commands import commands_sent, reads_batches
-from vwo_celery.operating import ledgers
+from vwo_celery.operating.looks import ledgers
 
 
 @pytest.fixture

@@ -13,13 +13,14 @@ import pytest
 from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
 from vwo_celery import Queue
 from vwo_celery.errors import DestinationError, MoveRefused, QueueUnavailable
-from vwo_celery.operating import moves, operations
-from vwo_celery.operating.audit import Actor, changes
-from vwo_celery.operating.contradictions import contradiction
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.inspector import view_queues
-from vwo_celery.operating.moves import Changes, Plan
+from vwo_celery.operating import operations
+from vwo_celery.operating.batches import moves
+from vwo_celery.operating.batches.contradictions import contradiction
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.moves import Changes, Plan
+from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.operating.operations import Amount, Moved
+from vwo_celery.operating.past.audit import Actor, changes
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.registration import Registration

@@ -8,9 +8,9 @@ import pytest
 
 from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues, everything, find_dead
 from vwo_celery.operating import operations
-from vwo_celery.operating.audit import Actor
-from vwo_celery.operating.finding import events_of
+from vwo_celery.operating.batches.finding import events_of
 from vwo_celery.operating.operations import Amount, Done
+from vwo_celery.operating.past.audit import Actor
 from vwo_celery.queue.work import flushing
 from vwo_celery.queue.work.flushing import FlushCounts
 

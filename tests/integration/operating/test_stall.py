@@ -15,8 +15,8 @@ from tools.queue_states import Queues
 from tools.tcpproxy import TcpProxy
 from tools.waiting import wait_until
 from vwo_celery.celery.publisher import Publisher
-from vwo_celery.operating import health
-from vwo_celery.operating.stalls import Stall, find_neglected, find_stall, silence_seconds
+from vwo_celery.operating.looks import health
+from vwo_celery.operating.looks.stalls import Stall, find_neglected, find_stall, silence_seconds
 from vwo_celery.queue.holding.declines import note_decline
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.testing import RedisServer

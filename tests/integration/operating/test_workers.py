@@ -12,7 +12,7 @@ from vwo_celery import Settings
 from vwo_celery.celery.describing import _shown
 from vwo_celery.cli import main
 from vwo_celery.operating.doctor.cards import worker_cards_findings
-from vwo_celery.operating.workers import differences, view_workers
+from vwo_celery.operating.looks.workers import differences, view_workers
 from vwo_celery.queue.records.cards import Card, forget_cards, read_cards, write_card
 from vwo_celery.queue.signs import LISTENER_TTL_SECONDS
 

@@ -19,7 +19,7 @@ from tools.command_line import run_command
 from tools.producers import DESTINATION, KEPT, TIMEOUT_SECONDS, connect
 from vwo_celery import aio
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.operating.outside import view_tallies
+from vwo_celery.operating.looks.outside import view_tallies
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.tallies import Tally, sum_tallies

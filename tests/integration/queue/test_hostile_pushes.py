@@ -21,7 +21,7 @@ from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnknown
 from vwo_celery.events import MAX_NESTING
-from vwo_celery.operating.health import health
+from vwo_celery.operating.looks.health import health
 from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.looks.snapshots import take_snapshot

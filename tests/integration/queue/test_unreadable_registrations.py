@@ -17,7 +17,7 @@ from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.destinations import StoredDestination
 from vwo_celery.operating.doctor.queues import queue_findings
-from vwo_celery.operating.inspector import QueueView
+from vwo_celery.operating.looks.inspector import QueueView
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.queue.work import sweeping

@@ -12,7 +12,7 @@ from vwo_celery.cli.dead.group import dead
 from vwo_celery.cli.lines import print_line
 from vwo_celery.cli.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import operations
-from vwo_celery.operating.filters import Filter
+from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.operations import Amount
 
 

@@ -10,9 +10,9 @@ import click
 from vwo_celery.cli.lines import print_line
 from vwo_celery.cli.session import Session, queue_option
 from vwo_celery.errors import FilterError
-from vwo_celery.operating.batches import DeadBatch, WaitingBatch
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.finding import SCAN_EVENTS, Scan, find_dead, find_waiting
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.finding import SCAN_EVENTS, Scan, find_dead, find_waiting
+from vwo_celery.operating.batches.found import DeadBatch, WaitingBatch
 from vwo_celery.queue.registration import Registration
 from vwo_celery.text.amounts import count
 

@@ -16,9 +16,9 @@ from vwo_celery.cli.events import cut, decoded, masked
 from vwo_celery.cli.lines import print_line
 from vwo_celery.cli.output import Column, Row, moment, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option
-from vwo_celery.operating.batches import DeadBatch
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.finding import SCAN_EVENTS, events_of
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.finding import SCAN_EVENTS, events_of
+from vwo_celery.operating.batches.found import DeadBatch
 from vwo_celery.text.amounts import count, span
 
 #: Most batches that `dead list` prints, and most events of each that `--events` alone shows.

@@ -11,7 +11,7 @@ from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import say
 from vwo_celery.cli.session import Session
 from vwo_celery.operating import operations
-from vwo_celery.operating.batches import DeadBatch
+from vwo_celery.operating.batches.found import DeadBatch
 from vwo_celery.operating.operations import Amount
 from vwo_celery.text.amounts import count
 

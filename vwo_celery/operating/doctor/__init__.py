@@ -33,7 +33,7 @@ from vwo_celery.operating.doctor.sentinel import sentinel_finding
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.spool import spool_finding
 from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, listener_finding
-from vwo_celery.operating.workers import view_workers
+from vwo_celery.operating.looks.workers import view_workers
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.listening import Listening, listening
 from vwo_celery.queue.looks.mastership import read_mastership

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from vwo_celery.operating.doctor.finding import Finding, ok, warn
-from vwo_celery.operating.workers import Difference, WorkerView, differences
+from vwo_celery.operating.looks.workers import Difference, WorkerView, differences
 from vwo_celery.text.amounts import count
 
 #: Most workers of one value that a finding names; the others are counted.

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.operating.doctor.wording import MOST_NAMES
-from vwo_celery.operating.health import is_stuck
-from vwo_celery.operating.inspector import QueueView
+from vwo_celery.operating.looks.health import is_stuck
+from vwo_celery.operating.looks.inspector import QueueView
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.moments import since

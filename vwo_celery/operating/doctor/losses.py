@@ -10,15 +10,14 @@ from typing import Final
 
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.operating.doctor.wording import MOST_NAMES, names
-from vwo_celery.operating.inspector import QueueView
+from vwo_celery.operating.looks.inspector import QueueView
+from vwo_celery.operating.looks.losses import is_recent, recent_loss
 from vwo_celery.queue.handling.moving import EXPORTED
 from vwo_celery.queue.looks.drops import DropTimes
 from vwo_celery.queue.looks.snapshots import REDIS_LOST
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.moments import since
 
-#: Longest time for which a loss deserves a warning; the ledger keeps the number.
-RECENT_SECONDS = 86_400.0
 #: Reasons that an operator meant, or that have a finding of their own.
 _TOLD_ELSEWHERE = ("purged", EXPORTED, REDIS_LOST)
 #: What to do about drops, by their reason.
@@ -88,26 +87,12 @@ def lost_finding(views: Sequence[QueueView]) -> Finding:
     )
 
 
-def recent_loss(view: QueueView) -> str | None:
-    """The events of a queue that Redis lost, if a producer noticed it of late."""
-    if not is_recent(view.redis_lost_age_seconds):
-        return None
-    events = count(view.dropped.get(REDIS_LOST, 0), "event")
-    ago = span(view.redis_lost_age_seconds or 0)
-    return f"Redis lost at most {events} that it had confirmed as stored, noticed {ago} ago"
-
-
 def _lost_queue(view: QueueView) -> str:
     ago = span(view.forgotten_age_seconds or 0)
     return (
         f"Redis lost all of {view.queue}, noticed {ago} ago: its events are gone with its "
         "counters, nobody knows how much"
     )
-
-
-def is_recent(age_seconds: float | None) -> bool:
-    """Whether something happened so lately that it deserves a warning."""
-    return age_seconds is not None and age_seconds < RECENT_SECONDS
 
 
 def balance_finding(views: Sequence[QueueView]) -> Finding:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.operating.doctor.wording import names
-from vwo_celery.operating.outside import describe_unaccepted, is_recent, remedy_of
+from vwo_celery.operating.looks.outside import describe_unaccepted, is_recent, remedy_of
 from vwo_celery.queue.looks.tallies import Tally, sum_tallies
 
 #: Time in seconds after which a drop is no present trouble any more.

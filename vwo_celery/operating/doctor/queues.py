@@ -35,8 +35,8 @@ from vwo_celery.operating.doctor.registrations import (
     stray_findings,
     unreadable_findings,
 )
-from vwo_celery.operating.inspector import QueueView, view_queues, view_strays
-from vwo_celery.operating.outside import view_tallies
+from vwo_celery.operating.looks.inspector import QueueView, view_queues, view_strays
+from vwo_celery.operating.looks.outside import view_tallies
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.drops import DropTimes, read_drop_times
 from vwo_celery.queue.looks.types import WrongType, wrong_types_of

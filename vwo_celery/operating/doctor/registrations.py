@@ -11,7 +11,7 @@ from vwo_celery.errors import CallbackRefused
 from vwo_celery.operating.doctor.connection import remedy_of_types
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.operating.doctor.wording import MOST_NAMES, names
-from vwo_celery.operating.inspector import QueueView
+from vwo_celery.operating.looks.inspector import QueueView
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.types import WrongType
 from vwo_celery.queue.registration import Registration, Registrations

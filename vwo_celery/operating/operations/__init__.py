@@ -6,7 +6,7 @@ in the audit, before and after. Files, in reading order: `pausing` (pause, resum
 (flush), `bulk` (many batches: count, pace and brake), `dead_letters` (add_dead, redrive, purge),
 `picking` (pick_out: single events of one), `draining` (drain_spool), `moving` (move, to another
 destination), `filing` (export_dead, import_dead), `forgetting` (forget: queues that hold nothing),
-`waiting` (purge_waiting, retry_released), `stopping` (stop_job: of bulk work that a worker does),
+`waiting` (purge_waiting, retry_released), `jobs` (bulk work that workers do), `stopping` (stop_job),
 `waking` (workers, for what is due now).
 
 Each change is one script a batch or queue, and may be repeated: a process that dies here leaves the

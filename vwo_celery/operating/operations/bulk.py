@@ -15,8 +15,8 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from vwo_celery.clocks import monotonic
-from vwo_celery.operating.audit import Recording
-from vwo_celery.operating.batches import DeadBatch
+from vwo_celery.operating.batches.found import DeadBatch
+from vwo_celery.operating.past.audit import Recording
 
 
 class Amount(msgspec.Struct, frozen=True):

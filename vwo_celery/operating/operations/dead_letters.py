@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from vwo_celery.logs import announce_drop
-from vwo_celery.operating.audit import Actor, recorded
-from vwo_celery.operating.batches import DeadBatch, WaitingBatch
+from vwo_celery.operating.batches.found import DeadBatch, WaitingBatch
 from vwo_celery.operating.operations.bulk import Bulk, Done, Order
 from vwo_celery.operating.operations.waking import wake
+from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling.waiting import vanish
 from vwo_celery.queue.shard import PURGED, Shard

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vwo_celery.operating.audit import Actor, recorded
+from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.receipts import DrainResult
 from vwo_celery.spool.fallback import Fallback

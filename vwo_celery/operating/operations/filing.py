@@ -17,18 +17,18 @@ from typing import IO, Final
 import msgspec
 
 from vwo_celery.logs import announce_drop
-from vwo_celery.operating.audit import Actor, Recording, recorded
-from vwo_celery.operating.batches import DeadBatch
-from vwo_celery.operating.contradictions import contradiction
-from vwo_celery.operating.dead_files import (
+from vwo_celery.operating.batches.contradictions import contradiction
+from vwo_celery.operating.batches.dead_files import (
     LONGEST_LINE_BYTES,
     BadLine,
     DeadLine,
     line_of,
     read_line,
 )
-from vwo_celery.operating.new_files import FileRefused, NewFile
+from vwo_celery.operating.batches.found import DeadBatch
+from vwo_celery.operating.batches.new_files import FileRefused, NewFile
 from vwo_celery.operating.operations.bulk import Amount, Brake
+from vwo_celery.operating.past.audit import Actor, Recording, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.handling.moving import EXPORTED, Arrival

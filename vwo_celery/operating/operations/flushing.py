@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from vwo_celery.operating import inspector
-from vwo_celery.operating.audit import Actor, recorded
-from vwo_celery.operating.inspector import QueueView
+from vwo_celery.operating.looks import inspector
+from vwo_celery.operating.looks.inspector import QueueView
+from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.listening import listening_if_known
 from vwo_celery.queue.work import flushing, rousing

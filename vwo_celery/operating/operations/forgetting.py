@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from vwo_celery.operating.audit import Actor, recorded
+from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import forgetting
 from vwo_celery.queue.handling.forgetting import HOLDS, MOVES, Last

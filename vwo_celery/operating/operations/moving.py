@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 
 from vwo_celery.clocks import monotonic
-from vwo_celery.operating.audit import Actor, recorded
-from vwo_celery.operating.inspector import shards_of
-from vwo_celery.operating.moves import Plan, contradiction_of, picks
+from vwo_celery.operating.batches.moves import Plan, contradiction_of, picks
+from vwo_celery.operating.batches.payloads import matching
+from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.operating.operations.bulk import Amount, Brake
-from vwo_celery.operating.payloads import matching
+from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import moving

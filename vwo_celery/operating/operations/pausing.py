@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vwo_celery.operating.audit import Actor, recorded
-from vwo_celery.operating.inspector import shards_of
+from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.operating.operations.waking import wake
+from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.circuit import forget_circuit
 from vwo_celery.queue.holding.pauses import pause_all

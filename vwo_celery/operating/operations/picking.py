@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vwo_celery.logs import announce_drop
-from vwo_celery.operating.audit import Actor, recorded
-from vwo_celery.operating.batches import DeadBatch
+from vwo_celery.operating.batches.found import DeadBatch
 from vwo_celery.operating.operations.waking import wake
+from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import picking
 from vwo_celery.queue.handling.picking import Picked

@@ -6,7 +6,7 @@ The job looks for it a few times a second, and ends after the batch that it is a
 from __future__ import annotations
 
 from vwo_celery.errors import JobUnknown
-from vwo_celery.operating.audit import Actor, recorded
+from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records import jobs
 from vwo_celery.queue.records.jobs import Job

@@ -13,10 +13,10 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from vwo_celery.logs import announce_drop
-from vwo_celery.operating.audit import Actor, Recording, recorded
-from vwo_celery.operating.inspector import shards_of, view_queues
+from vwo_celery.operating.looks.inspector import shards_of, view_queues
 from vwo_celery.operating.operations.bulk import Amount, Brake, Done
 from vwo_celery.operating.operations.waking import wake
+from vwo_celery.operating.past.audit import Actor, Recording, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import waiting
 from vwo_celery.queue.looks import pages

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from vwo_celery.operating.inspector import shards_of
+from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.tallies import Tally, read_tallies, sum_tallies
 from vwo_celery.queue.registration import Registration

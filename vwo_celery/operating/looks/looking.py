@@ -11,11 +11,11 @@ from typing import TypeVar
 
 import msgspec
 
-from vwo_celery.operating import inspector, outside
-from vwo_celery.operating.notes import Note, is_wrong, notes_of, tell_apart
-from vwo_celery.operating.outside import Tally
-from vwo_celery.operating.views import QueueView
-from vwo_celery.operating.workers import Listening, listening
+from vwo_celery.operating.looks import inspector, outside
+from vwo_celery.operating.looks.notes import Note, is_wrong, notes_of, tell_apart
+from vwo_celery.operating.looks.outside import Tally
+from vwo_celery.operating.looks.views import QueueView
+from vwo_celery.operating.looks.workers import Listening, listening
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.settings import Settings
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.operating.stalls import find_stall, silence_seconds
-from vwo_celery.operating.views import QueueView, views_of
+from vwo_celery.operating.looks.stalls import find_stall, silence_seconds
+from vwo_celery.operating.looks.views import QueueView, views_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.settings import Settings

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from vwo_celery.event_kinds import visitor_id
 from vwo_celery.events import decode
-from vwo_celery.operating.filters import Filter
+from vwo_celery.operating.batches.filters import Filter
 
 #: Names of a legacy event's kinds, by the SDK's methods: "activate" also for is_feature_enabled.
 LEGACY_NAMES: Final = {1: "activate", 2: "track", 3: "push"}

@@ -12,10 +12,10 @@ import msgspec
 
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import MoveRefused
-from vwo_celery.operating import finding
-from vwo_celery.operating.contradictions import contradiction
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.inspector import QueueView, shards_of, view_queues
+from vwo_celery.operating.batches import finding
+from vwo_celery.operating.batches.contradictions import contradiction
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.looks.inspector import QueueView, shards_of, view_queues
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.looks.snapshots import BatchView

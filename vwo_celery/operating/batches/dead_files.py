@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from vwo_celery.destinations import Destination
-from vwo_celery.operating.batches import DeadBatch
+from vwo_celery.operating.batches.found import DeadBatch
 
 #: Version of the format.
 FORMAT_VERSION: Final = 1

@@ -13,11 +13,11 @@ from typing import Final
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
-from vwo_celery.operating import inspector
-from vwo_celery.operating.audit import Actor
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.finding import Scan, find_dead
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.finding import Scan, find_dead
+from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.operations import Amount, Counted, Done, Order, Pace, purge, redrive
+from vwo_celery.operating.past.audit import Actor
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.keys import new_token
 from vwo_celery.queue.records import jobs

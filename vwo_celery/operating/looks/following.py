@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from vwo_celery.operating.inspector import shards_of
+from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard

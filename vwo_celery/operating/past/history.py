@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import msgspec
 
-from vwo_celery.operating import planning
-from vwo_celery.operating.inspector import shards_of
-from vwo_celery.operating.planning import Plan
+from vwo_celery.operating.looks.inspector import shards_of
+from vwo_celery.operating.past import planning
+from vwo_celery.operating.past.planning import Plan
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records.histories import PERIODS, Period, Sample, read_samples
 from vwo_celery.queue.registration import Registration

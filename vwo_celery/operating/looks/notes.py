@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from vwo_celery.destinations import Destination
-from vwo_celery.operating import health, outside
-from vwo_celery.operating.doctor.losses import RECENT_SECONDS, recent_loss
-from vwo_celery.operating.views import Drop, QueueView
+from vwo_celery.operating.looks import health, outside
+from vwo_celery.operating.looks.losses import is_recent, recent_loss
+from vwo_celery.operating.looks.views import Drop, QueueView
 from vwo_celery.queue.handling.moving import EXPORTED
 from vwo_celery.queue.looks.snapshots import REDIS_LOST
 from vwo_celery.queue.looks.tallies import Tally
@@ -140,7 +140,7 @@ def _losses(view: QueueView) -> Iterator[Note]:
 
 
 def _drop(drop: Drop) -> Note:
-    recent = drop.last_age_seconds is not None and drop.last_age_seconds < RECENT_SECONDS
+    recent = is_recent(drop.last_age_seconds)
     when = "by a release before 0.2.0"
     if drop.first_age_seconds is not None and drop.last_age_seconds is not None:
         when = f"{since(drop.first_age_seconds)}, the last {span(drop.last_age_seconds)} ago"

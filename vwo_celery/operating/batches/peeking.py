@@ -12,7 +12,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from vwo_celery.operating.inspector import shards_of
+from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks import pages
 from vwo_celery.queue.looks.snapshots import State

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from vwo_celery.errors import QueueUnavailable, QueueUnknown
-from vwo_celery.operating.views import Ledger, QueueView, views_of
+from vwo_celery.operating.looks.views import Ledger, QueueView, views_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.declines import declines_of
 from vwo_celery.queue.looks.glances import take_glances

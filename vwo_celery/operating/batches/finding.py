@@ -13,10 +13,10 @@ from typing import Final
 
 from vwo_celery.connections.errors import is_wrong_type
 from vwo_celery.errors import FilterError, QueueUnavailable
-from vwo_celery.operating.batches import DeadBatch, WaitingBatch
-from vwo_celery.operating.filters import Filter
-from vwo_celery.operating.inspector import shards_of
-from vwo_celery.operating.payloads import matching
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.found import DeadBatch, WaitingBatch
+from vwo_celery.operating.batches.payloads import matching
+from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks import pages
 from vwo_celery.queue.looks.snapshots import BatchView, State

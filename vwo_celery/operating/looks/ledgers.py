@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from vwo_celery.operating.inspector import shards_of
-from vwo_celery.operating.views import Ledger
+from vwo_celery.operating.looks.inspector import shards_of
+from vwo_celery.operating.looks.views import Ledger
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.keys import split_shard_name
 from vwo_celery.queue.looks.counters import Counters

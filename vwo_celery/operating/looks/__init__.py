@@ -1,0 +1,8 @@
+"""What people see of queues and workers, at the same cost for any backlog.
+
+Files, in reading order: `inspector` (which queues there are), `views` (the contents of each), `stops`
+(why nothing is sent), `ledgers` (proofs of the numbers), `losses` (that a producer noticed of late),
+`outside` (events that are in no queue), `workers` (who they are), `stalls` (do they run tasks?),
+`health` (do events leave in time?), `notes` (what is wrong with one queue), `looking` (all of it at
+once), `following` (outcomes as they happen). Nothing is changed: nothing to lose.
+"""
