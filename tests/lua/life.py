@@ -384,7 +384,10 @@ class ShardLife(RuleBasedStateMachine):
             assert self.shard.redrive(name) == -1
         held = batch.attempt if batch.state == "leases" and batch.at > now else None
         if drop and held is None:
-            dropped = self.shard.purge(name) or drop_waiting(self.shard, name, sealed_until_ms=now)
+            until = max(now, batch.sealed)  # Redis' clock may have stepped back since
+            dropped = self.shard.purge(name) or drop_waiting(
+                self.shard, name, sealed_until_ms=until
+            )
             assert dropped in (len(batch.events), (len(batch.events),) * 2)
         else:
             assert vanish(self.shard, name, attempt=held) == len(batch.events)

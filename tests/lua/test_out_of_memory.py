@@ -300,7 +300,7 @@ def test_a_report_waits_for_memory(world: World) -> None:
     begun(world)
     told = new_report(0, {"spooled": Count(7, 1.0, 1.0)})
 
-    with pytest.raises(QueueUnavailable, match="OutOfMemory"):
+    with pytest.raises(QueueUnavailable, match="out of memory"):
         world.call(report, world.shard, told, now=2.0)
 
     assert world.changes() == {}

@@ -195,12 +195,9 @@ def type_(server: RedisServer, admin: Any) -> Iterator[str]:
 
 @contextmanager
 def loading(server: RedisServer, admin: Any) -> Iterator[str]:
-    """A server reads its data, slowly: here those of its master."""
-    admin.mset({f"key {n}": "x" * 200 for n in range(20_000)})
-    slow = (
-        "--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024",
-        "--repl-diskless-load", "disabled",
-    )  # fmt: skip
+    """A server reads its data, slowly: here those of its master. It answers after every 2 MB."""
+    admin.mset({f"key {n}": os.urandom(400_000) for n in range(100)})
+    slow = ("--key-load-delay", "200000", "--repl-diskless-load", "disabled")
     with RedisServer(arguments=slow) as follower, redis_py.Redis.from_url(follower.url) as client:
         client.execute_command("REPLICAOF", "127.0.0.1", server.port)
         wait_until(lambda: client.info("persistence")["loading"] == 1, 20, what="the load")
