@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import pytest
 import redis as redis_py
 
 import vwo_celery
+from tools.command_line import run_command
 from tools.processes import Process
 from tools.selective_vwo import event
 from tools.waiting import wait_until
@@ -100,6 +102,13 @@ def test_it_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
         children = children_of(process.pid)
         assert len(children) == 4
         dev.deliver(url)
+        said = run_command(["--redis-url", url, "doctor", "--json"]).stdout
+        (card,) = json.loads(run_command(["--redis-url", url, "workers", "--json"]).stdout)[
+            "workers"
+        ]
+        kept = next(each for each in json.loads(said) if each["check"] == "persistence")
+        assert kept["state"] == "ok", "whoever begins is shown no problem"
+        assert card["card"]["pool"] == "threads", "as Celery's --pool takes it"
 
         os.kill(process.pid, how)
         code = process.wait(60)

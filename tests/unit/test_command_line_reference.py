@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from click.testing import CliRunner
 
 import vwo_celery
 from vwo_celery.cli import main
@@ -83,3 +84,17 @@ def test_every_check_of_the_doctor_is_described() -> None:
     described = set(re.findall(r"^\| ([a-z ]+) \|", table, re.MULTILINE))
 
     assert described == coded
+
+
+def test_no_sentence_of_a_list_of_commands_is_cut_off() -> None:
+    """Whoever reads --help at 3 a.m. sees all commands, by what they are for, in whole sentences."""
+    for words in ([], ["dead"], ["queues"], ["spool"]):
+        text = CliRunner().invoke(main, [*words, "--help"], terminal_width=80).stdout
+
+        assert "..." not in text.partition("Options:")[2]
+        assert max(map(len, text.splitlines())) <= 80
+
+    helped = CliRunner().invoke(main, ["--help"]).stdout
+    first = helped.partition("What is wrong:")[2].split()
+    assert first[0] == "doctor"
+    assert set(main.list_commands(click.Context(main))) <= set(helped.split())

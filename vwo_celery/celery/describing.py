@@ -24,6 +24,8 @@ from vwo_celery.text.masking import mask_url
 
 #: Settings that are URLs, which may hold a password.
 _URLS = ("redis_url", "broker_url")
+#: Pools whose name on the command line is not that of their module.
+_POOLS = {"thread": "threads"}
 
 
 class Describing:
@@ -56,7 +58,8 @@ class Describing:
 
     def _pool(self) -> str:
         pool = getattr(self._parent, "pool_cls", None)
-        return str(getattr(pool, "__module__", "")).rpartition(".")[2]
+        module = str(getattr(pool, "__module__", "")).rpartition(".")[2]
+        return _POOLS.get(module, module)
 
     def _concurrency(self) -> int:
         with suppress(Exception):  # of a pool that does not tell

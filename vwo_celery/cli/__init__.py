@@ -22,33 +22,45 @@ import click
 from vwo_celery import __version__
 from vwo_celery.cli.session import Operator, common_options, json_option
 
-#: Place of each command, which is imported only when asked for: that keeps `health` quick.
-_COMMANDS = {
-    "acl": "vwo_celery.cli.acl:acl",
-    "audit": "vwo_celery.cli.audit:audit",
-    "completion": "vwo_celery.cli.completion:completion",
-    "dead": "vwo_celery.cli.dead:dead",
-    "demo": "vwo_celery.demo.command:demo",
-    "dev": "vwo_celery.demo.dev:dev",
-    "doctor": "vwo_celery.cli.doctor:examine",
-    "flush": "vwo_celery.cli.flush:flush",
-    "health": "vwo_celery.cli.health:check",
-    "history": "vwo_celery.cli.history:history",
-    "jobs": "vwo_celery.cli.jobs:jobs",
-    "ledger": "vwo_celery.cli.ledger:ledger",
-    "move": "vwo_celery.cli.move:move",
-    "pause": "vwo_celery.cli.pause:pause",
-    "plan": "vwo_celery.cli.plan:plan",
-    "peek": "vwo_celery.cli.peek:peek",
-    "purge": "vwo_celery.cli.waiting:purge",
-    "queues": "vwo_celery.cli.queues:queues",
-    "resume": "vwo_celery.cli.pause:resume",
-    "retry": "vwo_celery.cli.waiting:retry",
-    "spool": "vwo_celery.cli.spool:spool",
-    "status": "vwo_celery.cli.status:status",
-    "tail": "vwo_celery.cli.tail:tail",
-    "workers": "vwo_celery.cli.workers:workers",
+#: The commands by what they are for; each one's place, which is imported only when asked for: that
+#: keeps `health` quick.
+_GROUPS = {
+    "What is wrong": {
+        "doctor": "vwo_celery.cli.doctor:examine",
+        "status": "vwo_celery.cli.status:status",
+        "ledger": "vwo_celery.cli.ledger:ledger",
+        "health": "vwo_celery.cli.health:check",
+    },
+    "Look": {
+        "queues": "vwo_celery.cli.queues:queues",
+        "workers": "vwo_celery.cli.workers:workers",
+        "peek": "vwo_celery.cli.peek:peek",
+        "tail": "vwo_celery.cli.tail:tail",
+        "history": "vwo_celery.cli.history:history",
+        "plan": "vwo_celery.cli.plan:plan",
+        "audit": "vwo_celery.cli.audit:audit",
+    },
+    "Steer": {
+        "flush": "vwo_celery.cli.flush:flush",
+        "pause": "vwo_celery.cli.pause:pause",
+        "resume": "vwo_celery.cli.pause:resume",
+        "retry": "vwo_celery.cli.waiting:retry",
+    },
+    "Put right": {
+        "dead": "vwo_celery.cli.dead:dead",
+        "move": "vwo_celery.cli.move:move",
+        "purge": "vwo_celery.cli.waiting:purge",
+        "spool": "vwo_celery.cli.spool:spool",
+        "jobs": "vwo_celery.cli.jobs:jobs",
+    },
+    "Set up and try": {
+        "acl": "vwo_celery.cli.acl:acl",
+        "completion": "vwo_celery.cli.completion:completion",
+        "dev": "vwo_celery.demo.dev:dev",
+        "demo": "vwo_celery.demo.command:demo",
+    },
 }
+_COMMANDS = {name: place for group in _GROUPS.values() for name, place in group.items()}
 
 #: Commands whose package a distribution may leave out.
 _OF_DEMO = ("demo", "dev")
@@ -60,6 +72,13 @@ class Commands(Operator):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the commands."""
         return [name for name in _COMMANDS if name not in _OF_DEMO or _has_demo()]
+
+    def groups(self, ctx: click.Context) -> dict[str, list[str]]:
+        """Names of the commands by what they are for."""
+        known = self.list_commands(ctx)
+        return {
+            heading: [name for name in group if name in known] for heading, group in _GROUPS.items()
+        }
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command by its name."""
@@ -82,7 +101,7 @@ def _has_demo() -> bool:
 @json_option
 @click.version_option(__version__, prog_name="vwo-celery")
 def main() -> None:
-    """Look at and steer the queues that VWO's events wait in.
+    """Look at and steer the queues that VWO's events wait in. If something is wrong: vwo-celery doctor.
 
     Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
     """

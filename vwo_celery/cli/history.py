@@ -46,7 +46,12 @@ def history(session: Session, queues: Sequence[str], length: str) -> None:
         _print_history(each)
     if len(shown) < len(found) or not found:
         names = ", ".join(each.queue for each in found if not each.steps) or "any queue"
-        say(f"no two samples yet of {names}: a worker takes one a minute while it runs", "dim")
+        say(no_samples(names), "dim")
+
+
+def no_samples(queues: str) -> str:
+    """Words for queues of which there is no history yet."""
+    return f"no two samples yet of {queues}: a worker takes one a minute while it runs"
 
 
 _COLUMNS = (

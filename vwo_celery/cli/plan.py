@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from vwo_celery.cli.documents import print_json
+from vwo_celery.cli.history import no_samples
 from vwo_celery.cli.output import Column, Row, print_rows, say
 from vwo_celery.cli.session import Session, common_options, json_option, pass_session, queue_option
 from vwo_celery.operating.past import planning
@@ -50,6 +51,9 @@ _COLUMNS = (
 
 
 def _print_plan(found: Plan) -> None:
+    if not found.seconds:
+        say(no_samples(found.queue), "dim")
+        return
     if not found.choices or found.current is None:
         say(f"{found.queue}: no event came within what is sampled of the last hour", "dim")
         return

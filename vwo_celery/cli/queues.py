@@ -9,7 +9,7 @@ import msgspec
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
-from vwo_celery.cli.session import Session, common_options, json_option, queue_option
+from vwo_celery.cli.session import CommandGroup, Session, common_options, json_option, queue_option
 from vwo_celery.operating import operations
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.inspector import QueueView
@@ -20,7 +20,7 @@ from vwo_celery.text.amounts import count, span
 from vwo_celery.text.masking import mask
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @queue_option
 @common_options
 @json_option

@@ -31,6 +31,9 @@ from vwo_celery.text.masking import mask_url
 #: Longest wait for one answer of Redis; an operator's look at many queues is one large answer.
 _REDIS_TIMEOUT_SECONDS = 5.0
 
+#: Longest first sentence of a command's help that a list of commands shows: any.
+_NO_LIMIT = 1_000
+
 Decorated = TypeVar("Decorated", bound=Any)
 
 
@@ -136,7 +139,24 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Non
         setattr(context.ensure_object(Session), parameter.name, value)
 
 
-class Operator(click.Group):
+class CommandGroup(click.Group):
+    """A group of commands whose help cuts no sentence off."""
+
+    def groups(self, ctx: click.Context) -> dict[str, list[str]]:
+        """Names of the commands by a heading of the help."""
+        return {"Commands": self.list_commands(ctx)}
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands, each with all of its first sentence."""
+        for heading, names in self.groups(ctx).items():
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [(name, each.get_short_help_str(_NO_LIMIT)) for name, each in found if each]
+                )
+
+
+class Operator(CommandGroup):
     """A group of commands in which each of our errors ends as one line, never as a traceback."""
 
     def main(

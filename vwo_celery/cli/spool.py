@@ -12,7 +12,7 @@ import click
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, console, print_rows, say
-from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.cli.session import CommandGroup, Session, common_options, json_option
 from vwo_celery.clocks import unix_ms
 from vwo_celery.operating import operations
 from vwo_celery.receipts import DrainResult
@@ -24,7 +24,7 @@ from vwo_celery.text.amounts import count, size, span
 _NO_SPOOL = "there is no spool: spool_dir (VWO_CELERY_SPOOL_DIR) is empty"
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def spool() -> None:
     """Look at and drain the events on this host's disk.
 

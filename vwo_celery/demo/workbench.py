@@ -60,8 +60,9 @@ class Workbench:
         self._redis: RedisServer | None = None
         if not wishes.redis_url:
             kept = ("--dir", str(wishes.data)) if wishes.data is not None else ()
+            kept = ("--appendfsync", "everysec", *kept)
             port = wishes.redis_port if wishes.redis_port is not None else _port(REDIS_PORT)
-            self._redis = RedisServer(appendonly=wishes.data is not None, arguments=kept, port=port)
+            self._redis = RedisServer(appendonly=True, arguments=kept, port=port)
         self.children: list[Child] = []
 
     @property

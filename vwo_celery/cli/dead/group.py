@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from vwo_celery.cli.session import CommandGroup
 
-@click.group()
+
+@click.group(cls=CommandGroup)
 def dead() -> None:
     """List, show, add, redrive, purge, export or import dead letters: batches that are sent no more."""
