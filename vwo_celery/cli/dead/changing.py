@@ -22,6 +22,8 @@ from vwo_celery.cli.output import console, say
 from vwo_celery.cli.session import Session, common_options, json_option
 from vwo_celery.operating import operations
 from vwo_celery.operating.operations import Amount, Counted, Done, Order, Pace
+from vwo_celery.operating.past.audit import Actor
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.text.amounts import count
 
 Decorated = TypeVar("Decorated", bound=Any)
@@ -98,14 +100,10 @@ def redrive(
         report(session, "would_be_redriven", counted.amount)
         choice.say_rest(context)
         return
-    pace = Pace(rate, most)
     if background:
-        _order(session, "redrive", counted, words, pace, app_name)
+        _order(session, "redrive", counted, words, Pace(rate, most), app_name)
         return
-    done = _work(
-        session, counted, str(choice.filter), pace,
-        lambda order: operations.redrive(session.fleet, session.actor, choice, order),
-    )  # fmt: skip
+    done = _work(session, counted, choice, Pace(rate, most), operations.redrive)
     _report_done(context, session, "redriven", done, choice)
 
 
@@ -151,14 +149,10 @@ def purge(
     if counted.amount.batches and not yes:
         names = count(len(counted.queues), "queue")
         click.confirm(f"Drop {spelled(counted.amount)} of {names} for good?", abort=True, err=True)
-    pace = Pace(rate, most)
     if background:
-        _order(session, "purge", counted, words, pace, app_name)
+        _order(session, "purge", counted, words, Pace(rate, most), app_name)
         return
-    done = _work(
-        session, counted, str(choice.filter), pace,
-        lambda order: operations.purge(session.fleet, session.actor, choice, order),
-    )  # fmt: skip
+    done = _work(session, counted, choice, Pace(rate, most), operations.purge)
     _report_done(context, session, "purged", done, choice)
 
 
@@ -177,9 +171,13 @@ def _count(session: Session, choice: Choice) -> Counted:
 
 
 def _work(
-    session: Session, counted: Counted, typed: str, pace: Pace, work: Callable[[Order], Done]
+    session: Session,
+    counted: Counted,
+    choice: Choice,
+    pace: Pace,
+    change: Callable[[Fleet, Actor, Choice, Order], Done],
 ) -> Done:
-    """Do the work on what was counted, with progress, until it is done or Ctrl-C stops it."""
+    """Change what was counted, with progress, until it is done or Ctrl-C stops it."""
     out = console(stderr=True)
     quiet = session.json or not out.is_terminal
     with Progress(console=out, transient=True, disable=quiet) as bar, brake_by_signal() as brake:
@@ -188,7 +186,9 @@ def _work(
         def step(changed: Amount) -> None:
             bar.update(line, completed=changed.batches)
 
-        return work(Order(counted, filter=typed, pace=pace, brake=brake, watch=step))
+        typed = str(choice.filter)
+        order = Order(counted, filter=typed, pace=pace, brake=brake, watch=step)
+        return change(session.fleet, session.actor, choice, order)
 
 
 def report(session: Session, what: str, amount: Amount) -> None:
