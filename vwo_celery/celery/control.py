@@ -22,6 +22,7 @@ from vwo_celery.operating import doctor, operations
 from vwo_celery.operating.doctor import BrokerFacts
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.inspector import QueueView
+from vwo_celery.operating.looks.looking import documents_of, look
 from vwo_celery.operating.looks.workers import differences, view_workers
 from vwo_celery.operating.past.audit import Actor, actor_of_cli
 from vwo_celery.queue.fleet import Fleet
@@ -34,13 +35,13 @@ _REDIS_TIMEOUT_SECONDS = 5.0
 _QUEUES: dict[str, Any] = {"variadic": "queues", "signature": "[queue1 [queue2 [... [queueN]]]]"}
 
 
-def _answer(app: Celery, look: Callable[[Fleet], Any]) -> Any:
-    """The document that *look* makes, as plain values; our own errors as Celery spells errors."""
+def _answer(app: Celery, ask: Callable[[Fleet], Any]) -> Any:
+    """The document that *ask* makes, as plain values; our own errors as Celery spells errors."""
     settings = settings_of(app)
     try:
         client = open_client(settings.redis_url, timeout_seconds=_REDIS_TIMEOUT_SECONDS)
         try:
-            return msgspec.to_builtins(look(Fleet(client, settings.namespace)))
+            return msgspec.to_builtins(ask(Fleet(client, settings.namespace)))
         finally:
             client.close()
     except VwoCeleryError as exc:
@@ -59,18 +60,19 @@ def _actor() -> Actor:
 @inspect_command(**_QUEUES)
 def vwo_queues(state: Any, queues: Any = (), **_: Any) -> Any:
     """What each queue of vwo_celery holds, since when and why: `queues` of `vwo-celery status --json`."""
-    return _answer(state.app, lambda fleet: inspector.view_queues(fleet, _chosen(fleet, queues)))
+    settings = settings_of(state.app)
+    return _answer(state.app, lambda fleet: documents_of(look(fleet, settings, list(queues or ()))))
 
 
 @inspect_command()
 def vwo_workers(state: Any, **_: Any) -> Any:
     """The workers that listen, and in what they differ: as `vwo-celery workers --json`."""
 
-    def look(fleet: Fleet) -> Any:
+    def ask(fleet: Fleet) -> Any:
         found = view_workers(fleet)
         return {"workers": found, "differences": differences(found)}
 
-    return _answer(state.app, look)
+    return _answer(state.app, ask)
 
 
 @inspect_command(default_timeout=10.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
-import msgspec
 
 from vwo_celery.cli.documents import print_json
 from vwo_celery.cli.output import Column, Row, print_rows, say
@@ -13,8 +12,8 @@ from vwo_celery.cli.session import Session, common_options, json_option, queue_o
 from vwo_celery.cli.watching import watch_every
 from vwo_celery.operating.doctor.sentinel import master_of
 from vwo_celery.operating.looks import outside
-from vwo_celery.operating.looks.looking import Look, look
-from vwo_celery.operating.looks.notes import KNOW, LOOK, WRONG, Note, is_wrong
+from vwo_celery.operating.looks.looking import Look, documents_of, look
+from vwo_celery.operating.looks.notes import KNOW, LOOK, WRONG, Note
 from vwo_celery.operating.looks.outside import Tally, sum_tallies
 from vwo_celery.operating.looks.views import QueueView
 from vwo_celery.operating.looks.workers import spell
@@ -83,28 +82,7 @@ def _document(session: Session, shown: Look) -> dict[str, object]:
         "parts_away": [part._asdict() for part in session.away],
         "producers": sum_tallies(shown.tallies.values()),
         "idle_queues": sum(view.idle for view in shown.views),
-        "queues": [
-            {
-                **_plain(view),
-                "told_apart_by": shown.apart.get(view.queue, ""),
-                "wrong": is_wrong(shown.notes[view.queue]),
-                "producers": shown.tallies.get(view.queue, Tally()),
-            }
-            for view in shown.views
-        ],
-    }
-
-
-def _plain(view: QueueView) -> dict[str, object]:
-    """A view as JSON: its fields, and those derived from them."""
-    document: dict[str, object] = msgspec.to_builtins(view)
-    limits = document.pop("limits")
-    interval = view.interval_seconds
-    return {
-        **document,
-        "interval_seconds": interval,
-        "registered": limits is not None and not view.stray,
-        "limits": limits,
+        "queues": documents_of(shown),
     }
 
 
