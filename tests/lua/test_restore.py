@@ -22,7 +22,8 @@ def test_a_stranded_batch_is_ready_again(world: World) -> None:
     restored = world.call(restore, world.shard)
 
     assert restored == 1
-    assert world.changes() == {"ready": {"stranded": world.now()}, "meta": CURSORS}
+    repaired = {"repaired": 1, "repaired_ms": world.now()}
+    assert world.changes() == {"ready": {"stranded": world.now()}, "meta": CURSORS | repaired}
 
 
 def test_an_unreadable_line_is_restored_as_it_is(world: World) -> None:

@@ -21,6 +21,7 @@ from tools.redis_commands import commands_sent, reads_batches
 from vwo_celery.operating.looks.views import Ledger, QueueView
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.looks.snapshots import take_snapshot
+from vwo_celery.queue.work.stranded import restore
 from vwo_celery.testing import RedisServer, wait_for
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "command-line.md"
@@ -154,6 +155,18 @@ def test_dropped_events_are_told_with_their_times(queues: Queues, run: Callable[
     told = {each["reason"]: each for each in view["drops"]}
     assert (told["vanished"]["events"], told["oldest"]["last_age_seconds"]) == (2, None)
     assert 0 <= told["vanished"]["last_age_seconds"] < 600
+
+
+@pytest.mark.declared_keys("*")
+def test_repaired_batches_are_told(queues: Queues, run: Callable[..., Ran]) -> None:
+    """A batch that no worker would have found, and that the sweep made ready again, is told."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.client.delete(queues.shard(queue).keys.ready)
+    restore(queues.shard(queue))
+
+    assert "stranded: 1 batch made ready again so far, the last 0" in run("status")[1]
+    assert json.loads(run("status", "--json")[1])["queues"][0]["repaired"] == 1
 
 
 @pytest.mark.declared_keys("*")

@@ -22,6 +22,7 @@ from vwo_celery.operating.doctor import BrokerFacts, Finding
 from vwo_celery.operating.doctor.kinds import KINDS
 from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.holding.declines import note_decline
+from vwo_celery.queue.work.stranded import restore
 from vwo_celery.settings import Settings
 
 pytestmark = pytest.mark.declared_keys(
@@ -93,6 +94,12 @@ def _dropped(queues: Queues) -> None:
 
 def _unbalanced(queues: Queues) -> None:
     queues.client.hincrby(queues.shard(_queue_with(1)(queues)).keys.meta, "accepted", 3)
+
+
+def _stranded(queues: Queues) -> None:
+    shard = queues.shard(_queue_with(5)(queues))
+    queues.client.delete(shard.keys.ready)
+    restore(shard)
 
 
 def _meta(queues: Queues, **fields: Any) -> None:
@@ -193,6 +200,7 @@ SCENES = [
     Scene("VC631", _dead, mend="vwo-celery dead redrive"),
     Scene("VC632", _dropped),
     Scene("VC634", _unbalanced),
+    Scene("VC635", _stranded),
 ]  # fmt: skip
 
 

@@ -111,6 +111,7 @@ KINDS: Final[dict[str, Kind]] = {
     "VC631": Kind("dead letters", "There are dead letters", alert="DeadLetters"),
     "VC632": Kind("dropped", "Accepted events were dropped", alert="EventsLost"),
     "VC634": Kind("ledger", "A ledger is out of balance", alert="LedgerUnbalanced"),
+    "VC635": Kind("repaired", "Stranded batches were repaired", quiet="nothing is lost by it"),
     "VC641": Kind("unaccepted", "Events were dropped on their way to Redis", alert="EventsLost"),
     "VC642": Kind("unaccepted", "Events that cannot be sent were dropped", quiet="seen in the log"),
 }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Final
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.operating.doctor.wording import MOST_NAMES, names
 from vwo_celery.operating.looks.inspector import QueueView
-from vwo_celery.operating.looks.losses import is_recent, recent_loss
+from vwo_celery.operating.looks.losses import is_recent, recent_loss, recent_repair
 from vwo_celery.queue.handling.moving import EXPORTED
 from vwo_celery.queue.looks.drops import DropTimes
 from vwo_celery.queue.looks.snapshots import REDIS_LOST
@@ -92,6 +92,21 @@ def _lost_queue(view: QueueView) -> str:
     return (
         f"Redis lost all of {view.queue}, noticed {ago} ago: its events are gone with its "
         "counters, nobody knows how much"
+    )
+
+
+def repaired_finding(views: Sequence[QueueView]) -> Finding:
+    """Judge whether batches were found of late that no worker would have found."""
+    found = [f"{text} of {view.queue}" for view in views if (text := recent_repair(view))]
+    if not found:
+        return ok(
+            "repaired", "no batch was found of late that was neither ready nor leased nor dead"
+        )
+    return warn(
+        "VC635",
+        f"stranded: {'; '.join(found[:MOST_NAMES])}",
+        "nothing is lost. If it goes on, look for workers of a release before 0.2.0 whose Redis user "
+        "lacks a command, see: vwo-celery workers; or for somebody who edits keys",
     )
 
 

@@ -25,6 +25,7 @@ from vwo_celery.operating.doctor.losses import (
     dead_finding,
     dropped_finding,
     lost_finding,
+    repaired_finding,
 )
 from vwo_celery.operating.doctor.outside import unaccepted_finding
 from vwo_celery.operating.doctor.registrations import (
@@ -103,6 +104,7 @@ def queue_findings(
     yield unaccepted_finding(view_tallies(fleet, found.readable), fleet.now_ms())
     yield dropped_finding(views, partial(_drop_times, fleet), fleet.now_ms())
     yield lost_finding(views)
+    yield repaired_finding(views)
     yield from unreadable_findings(views, partial(_wrong_types, fleet))
     yield balance_finding(views)
 

@@ -22,3 +22,11 @@ def recent_loss(view: QueueView) -> str | None:
     events = count(view.dropped.get(REDIS_LOST, 0), "event")
     ago = span(view.redis_lost_age_seconds or 0)
     return f"Redis lost at most {events} that it had confirmed as stored, noticed {ago} ago"
+
+
+def recent_repair(view: QueueView) -> str:
+    """The batches of a queue that were made ready again of late, in words; "" for none."""
+    if not is_recent(view.repaired_age_seconds):
+        return ""
+    batches = count(view.repaired, "batch", "batches")
+    return f"{batches} made ready again so far, the last {span(view.repaired_age_seconds or 0)} ago"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from vwo_celery.destinations import Destination
 from vwo_celery.operating.looks import health, outside
-from vwo_celery.operating.looks.losses import is_recent, recent_loss
+from vwo_celery.operating.looks.losses import is_recent, recent_loss, recent_repair
 from vwo_celery.operating.looks.views import Drop, QueueView
 from vwo_celery.queue.handling.moving import EXPORTED
 from vwo_celery.queue.looks.snapshots import REDIS_LOST
@@ -152,6 +152,8 @@ def _oddities(view: QueueView) -> Iterator[Note]:
     if view.incomplete and view.undelivered:
         text = "its age and its released events are at least those: a worker of an older release"
         yield Note(f"{text} does not note all; the sweep makes up for it", KNOW)
+    if repaired := recent_repair(view):
+        yield Note(f"stranded: {repaired}", LOOK)
     if view.receiver_errors:
         yield Note(f"receivers and callbacks raised {view.receiver_errors:,} times", LOOK)
 

@@ -91,6 +91,8 @@ class QueueView(msgspec.Struct, frozen=True):
             are counted in dropped; None for never.
         forgotten_age_seconds: Time since a producer noticed that Redis had forgotten a shard of the
             queue with its counters; None for never.
+        repaired: Stranded batches, which no worker would have found, that the sweep made ready again.
+        repaired_age_seconds: Time since the last of them; None for never.
         unreadable: What this release cannot read of it; see `Glance`.
         incomplete: Whether workers of an older release left something out: events may be older than
             told, and more of the ready ones released; see `Glance`.
@@ -130,6 +132,8 @@ class QueueView(msgspec.Struct, frozen=True):
     receiver_errors: int
     redis_lost_age_seconds: float | None
     forgotten_age_seconds: float | None
+    repaired: int
+    repaired_age_seconds: float | None
     unreadable: tuple[str, ...]
     incomplete: bool
     ledger: Ledger
@@ -196,6 +200,8 @@ def _view(queue: str, shards: list[Glance]) -> QueueView:
         receiver_errors=_sum(shards, lambda shard: shard.receiver_errors),
         redis_lost_age_seconds=since_last(now, [shard.redis_lost_ms for shard in shards]),
         forgotten_age_seconds=since_last(now, [shard.forgotten_ms for shard in shards]),
+        repaired=_sum(shards, lambda shard: shard.repaired),
+        repaired_age_seconds=since_last(now, [shard.repaired_ms for shard in shards]),
         unreadable=tuple(what for shard in shards for what in shard.unreadable),
         incomplete=any(shard.incomplete for shard in shards),
         ledger=ledger,

@@ -57,6 +57,8 @@ class Counters(msgspec.Struct, frozen=True):
             never.
         forgotten_ms: Unix ms at which a producer noticed that Redis had forgotten the whole shard,
             0 for never; how much it held is unknown.
+        repaired: Stranded batches that were made ready again.
+        repaired_ms: Unix ms at which the last of them were, 0 for never.
         strange: Fields of the hash that are no numbers, though they should be.
     """
 
@@ -91,6 +93,8 @@ class Counters(msgspec.Struct, frozen=True):
     receiver_errors: int
     redis_lost_ms: int
     forgotten_ms: int
+    repaired: int
+    repaired_ms: int
     strange: tuple[str, ...]
 
     @property
@@ -158,5 +162,7 @@ def read_counters(
         receiver_errors=numbers["receiver_errors"],
         redis_lost_ms=numbers["redis_lost_ms"],
         forgotten_ms=numbers["forgotten_ms"],
+        repaired=numbers["repaired"],
+        repaired_ms=numbers["repaired_ms"],
         strange=tuple(sorted({*numbers.strange})),
     )

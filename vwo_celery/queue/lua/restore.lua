@@ -68,4 +68,8 @@ for _, set in ipairs({ { KEYS[6], 'births_cursor' }, { KEYS[7], 'released_cursor
   local found = members(redis.call('ZSCAN', set[1], cursor(set[2]), 'COUNT', ARGV[1]), set[2])
   for i = 1, #found, 2 do look_at(found[i], redis.call('HGET', KEYS[4], found[i])) end
 end
+if restored > 0 then
+  redis.call('HINCRBY', KEYS[1], 'repaired', restored)
+  redis.call('HSET', KEYS[1], 'repaired_ms', now)
+end
 return { restored, mended }
