@@ -63,9 +63,9 @@ BUGS: tuple[Bug, ...] = (
         "integration/adapters/test_status.py -k exits_1",
     ),
     Bug(
-        "status --json lists every queue", "no idle ones", "cli/status.py",
-        "            for view in shown.views\n        ],",
-        "            for view in shown.views\n            if not view.idle\n        ],",
+        "status --json lists every queue", "no idle ones", "operating/looks/looking.py",
+        "        for view in shown.views\n    ]",
+        "        for view in shown.views\n        if not view.idle\n    ]",
         "integration/adapters/test_cli.py -k idle_queues",
     ),
     Bug(

@@ -167,15 +167,12 @@ def _numbers_of(shard: Shard, now_ms: int) -> list[tuple[Any, ...]]:
 
 def _details_of(shard: Shard, numbers: Sequence[Any]) -> list[tuple[Any, ...]]:
     k = shard.keys
-    leases, first, last, births, worst = (_names(each) for each in numbers[9:14])
-    asked = [
-        ("HMGET", k.info, leases + first + last + worst),
-        ("ZMSCORE", k.births, first + last),
-        ("ZMSCORE", k.ready, births),
-        ("ZMSCORE", k.leases, births),
-        ("ZMSCORE", k.released, leases + last),
-    ]
-    return [(command, key, *(names or ("",))) for command, key, names in asked]
+    commands = (
+        ("HMGET", k.info), ("ZMSCORE", k.births), ("ZMSCORE", k.ready), ("ZMSCORE", k.leases),
+        ("ZMSCORE", k.released),
+    )  # fmt: skip
+    asked = zip(commands, _asked_of(numbers[9:14]), strict=True)
+    return [(*command, *(names or ("",))) for command, names in asked]
 
 
 def _in_parts(
@@ -199,14 +196,17 @@ def _raw(time: Any, numbers: Sequence[Any], details: Sequence[Any]) -> Raw:
     meta, open_events, *counts = numbers[:9]
     members = [_times(each) for each in numbers[9:14]]
     hidden, next_hidden = numbers[14:]
-    lines, *scores = details
-    asked = sum(len(those) for those in (members[0], members[1], members[2], members[4]))
+    names = _asked_of(members)
+    # Where nothing was to be asked, one name was, since Redis wants one.
+    found = [answer[: len(those)] for answer, those in zip(details, names, strict=True)]
     named = (*members, hidden, _times(next_hidden))
-    return Raw._make((time, meta, open_events, *counts, *named, lines[:asked], *scores))
+    return Raw._make((time, meta, open_events, *counts, *named, *found))
 
 
-def _names(members: Iterable[Sequence[Any]]) -> list[Any]:
-    return [member[0] for member in members]
+def _asked_of(members: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """The names that the second round trip asks for, by the first one's leases, ready and others."""
+    leases, first, last, births, worst = ([each[0] for each in those] for those in members)
+    return [leases + first + last + worst, first + last, births, births, leases + last]
 
 
 def _times(members: Iterable[Sequence[Any]]) -> Members:
