@@ -18,7 +18,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType, field
 
-from vwo_celery.destinations import Destination
+from vwo_celery.destinations import NEWEST_SDK, Destination
 
 _VWO_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://vwo.com")
 
@@ -272,7 +272,9 @@ def attributes_set(
 
 
 def _environment(destination: Destination) -> dict[str, Any]:
+    newest_name, newest_version = NEWEST_SDK["fme"]
     name, version = destination.sdk
+    name, version = name or newest_name, version or newest_version
     return {"sdk_name": name, "sdk_version": version, "sdk_key": destination.sdk_key}
 
 

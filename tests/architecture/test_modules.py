@@ -22,7 +22,14 @@ LOGGERS = frozenset({"logs", "celery.quiet"})
 #: The modules that may import by name: the users' callbacks, a command when it is typed, VWO's SDKs.
 IMPORTERS = frozenset({"settings.callbacks", "cli", "sdk.builder", "sdk.fme", "sdk.legacy"})
 #: The modules that may take URLs apart: those of Redis in one of them, the others HTTP's.
-URL_READERS = frozenset({"settings.redis_url", "destinations", "testing.standin.rules"})
+URL_READERS = frozenset(
+    {
+        "settings.redis_url",
+        "destinations.destination",
+        "destinations.parts",
+        "testing.standin.rules",
+    }
+)
 #: The packages with files to describe: all but the one on top, whose parts the page shows, and
 #: Django's folder of commands.
 PACKAGES = sorted(

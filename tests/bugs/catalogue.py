@@ -150,9 +150,28 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a destination that no worker could read is refused where it enters",
-        "any type is kept", "destinations.py",
-        "            kept = read(name, given)\n", "            kept = given\n",
+        "any type is kept", "destinations/destination.py",
+        "self._keep(name, read(name, getattr(self, name)))", "self._keep(name, getattr(self, name))",
         "unit/test_destinations.py -k refused_by_name",
+    ),
+    Bug(
+        "a request says what the SDK said of itself: absent is not empty, and no other SDK's name",
+        "an SDK that names nothing is sent as the newest", "destinations/destination.py",
+        "        if self.query is not None:\n            return self.query\n",
+        "        if self.query:\n            return self.query\n",
+        "unit/test_destination_queries.py -k says_what_the_sdk_said",
+    ),
+    Bug(
+        "release 0.1 does not send under another SDK's name what it cannot read",
+        "it can read the generation", "queue/registry.py",
+        '    stored["destination"]["generation"] += _WITH_QUERY\n', "",
+        "unit/test_registry.py -k refuses",
+    ),
+    Bug(
+        "what a later release needs its own workers for is left to them",
+        "the version is not looked at", "queue/registry.py",
+        "    if version > NEWEST_VERSION:\n", "    if version < 0:\n",
+        "unit/test_registry.py -k later_version",
     ),
     Bug(
         "events of a queue whose registration was stored with None are delivered",

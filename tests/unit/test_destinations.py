@@ -54,7 +54,9 @@ def plain(destination: Destination) -> Any:
     return msgspec.json.decode(msgspec.json.encode(destination), type=Destination)
 
 
-@pytest.mark.parametrize("name", ["region", "base_url", "sdk_name", "sdk_version", "usage_stats"])
+@pytest.mark.parametrize(
+    "name", ["region", "base_url", "sdk_name", "sdk_version", "usage_stats", "query"]
+)
 def test_none_is_left_out(name: str) -> None:
     """None for an optional part is the same destination, and queue, as without it."""
     without, given = Destination(**PARTS), Destination(**PARTS, **{name: None})
@@ -170,6 +172,15 @@ def test_whole_numbers_of_other_libraries_are_made_plain() -> None:
         ("usage_stats", ("eb",)),
         ("usage_stats", (("eb", "\ud800"),)),
         ("usage_stats", 1),
+        ("query", "sn=x"),
+        ("query", {"sn": "x"}),
+        ("query", (("sn", 1),)),
+        ("query", (("sn",),)),
+        ("query", (("sn", "x\n"),)),
+        ("query", (("env", "x"),)),
+        ("query", (("a", "1"),)),
+        ("query", (("SN", "x"),)),
+        ("query", (("sn", "x"), ("sn", "x"))),
     ],
     ids=lambda part: ascii(part)[:30] if isinstance(part, str) else type(part).__name__,
 )

@@ -19,6 +19,7 @@ import msgspec
 
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.errors import is_error_reply
+from vwo_celery.queue import registry
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.keys import as_text, shard_keys, split_shard_name
 from vwo_celery.queue.pipelining import Command, send_all
@@ -72,7 +73,7 @@ class Registering(Signs):
         queue, memory = registration.destination.queue, self.memory
         shards = [self.shard(queue, number) for number in range(registration.shards)]
         known = lives or [""] * len(shards)
-        text = msgspec.json.encode(registration)
+        text = registry.encode(registration)
         limits = [
             _limit(shard, registration.limits, life, text)
             for shard, life in zip(shards, known, strict=True)
@@ -141,7 +142,7 @@ class Registering(Signs):
         """The entry in the list of queues; *looked*: shards that a look has found, 0 for no look."""
         shards = max(registration.shards, looked)
         keys = (self.keys.queues, self.keys.shards)
-        text = msgspec.json.encode(registration)
+        text = registry.encode(registration)
         arguments = (registration.destination.queue, text, shards, int(looked > 0))
         return Command(keys[0], script("register").command(keys, arguments))
 

@@ -14,6 +14,9 @@ from vwo_celery.queue.batches import Limits
 
 #: Most shards of a queue, as in the setting `shards`; more would keep the sweep busy without end.
 MOST_SHARDS = 64
+#: Newest shape of a registration that this release reads. A registration has the oldest one that can
+#: say what it says; a release leaves the events of a newer one to those that can read it.
+NEWEST_VERSION = 2
 #: Exceptions raised for bytes that are not the expected JSON.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -27,7 +30,7 @@ class Registration(msgspec.Struct, frozen=True, omit_defaults=True):
         shards: Number of shards that the producer pushes to; where the registration was read from
             Redis, the number that the queue ever had.
         flush_callback: Import path "module:function" of the callback, "" for none.
-        version: Version of this shape.
+        version: Version of this shape: 2 where the destination has a query as an SDK spelled it.
     """
 
     destination: Destination

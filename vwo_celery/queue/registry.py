@@ -1,6 +1,10 @@
-"""The record of queues, read: registrations as producers left them, and their numbers of shards.
+"""The record of queues: registrations as producers leave them, and their numbers of shards.
 
-Beneath `fleet`, beside an event's way; `registering` writes it. Nothing to lose.
+Beneath `fleet`, beside an event's way; `registering` and the spool write what `encode` makes. A
+release must not misread what a later one wrote: it would send events under the name of another SDK,
+or to another path. So a registration that needs more than this release knows says so by its version.
+Releases before 0.2 do not look at the version; what they cannot send has a generation that they do
+not know. Nothing to lose.
 """
 
 from __future__ import annotations
@@ -12,7 +16,26 @@ import msgspec
 
 from vwo_celery.destinations import StoredDestination
 from vwo_celery.queue.keys import as_text
-from vwo_celery.queue.registration import MOST_SHARDS, UNREADABLE, Registration, Registrations
+from vwo_celery.queue.registration import (
+    MOST_SHARDS,
+    NEWEST_VERSION,
+    UNREADABLE,
+    Registration,
+    Registrations,
+)
+
+#: Ending of the generation of a destination that has a query as an SDK spelled it.
+_WITH_QUERY = "+query"
+
+
+def encode(registration: Registration) -> bytes:
+    """Return a registration as it is stored, in the oldest shape that can say what it says."""
+    destination = registration.destination
+    if destination.query is None:
+        return msgspec.json.encode(registration)
+    stored = msgspec.to_builtins(msgspec.structs.replace(registration, version=NEWEST_VERSION))
+    stored["destination"]["generation"] += _WITH_QUERY
+    return msgspec.json.encode(stored)
 
 
 def decode(queue: str, text: bytes, shards: bytes | None) -> Registration:
@@ -36,6 +59,11 @@ def decode(queue: str, text: bytes, shards: bytes | None) -> Registration:
 
 
 def _read(text: bytes) -> Registration:
+    version = msgspec.json.decode(text, type=_Version).version
+    if version > NEWEST_VERSION:
+        raise msgspec.ValidationError(
+            f"it has version {version}, and this release reads {NEWEST_VERSION}: a later one wrote it"
+        )
     try:
         return msgspec.json.decode(text, type=Registration)
     except msgspec.ValidationError:
@@ -45,12 +73,18 @@ def _read(text: bytes) -> Registration:
         return msgspec.convert(mended, Registration)
 
 
+class _Version(msgspec.Struct):
+    version: int = 1
+
+
 def _mended(registration: Any) -> Any:
-    """Mend the values that releases before 0.2 stored as they were given; None if there are none."""
-    destination = registration.get("destination") if isinstance(registration, dict) else None
+    """Mend what releases before 0.2 stored as it was given, or shall not read; None if nothing is."""
+    destination = registration.get("destination")
     if not isinstance(destination, dict):
         return None
     parts = {name: value for name, value in destination.items() if value is not None}
+    if isinstance(generation := parts.get("generation"), str):
+        parts["generation"] = generation.removesuffix(_WITH_QUERY)
     for name in ("region", "sdk_name", "sdk_version"):
         if name in parts:
             parts[name] = _text(parts[name])

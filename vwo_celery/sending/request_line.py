@@ -18,7 +18,7 @@ from urllib3.connection import HTTPConnection
 from vwo_celery.text.masking import mask
 
 _KEY_HEADER: Final = "Authorization"
-_KEY: Final = re.compile(r"((?:^|&)env=)[^& ]*")
+_KEY: Final = re.compile(r"(?:^|&)env=([^& ]*)")
 
 
 def masked(url: str, key: str) -> str:
@@ -47,5 +47,10 @@ class KeyedHTTPConnection(HTTPConnection):
 
 
 def _with(text: str, value: str) -> str:
+    """Replace the key, also where Android's SDK writes it a second time."""
     before, mark, query = text.partition("?")
-    return before + mark + _KEY.sub(lambda found: found[1] + value, query, count=1)
+    found = _KEY.search(query)
+    if found is None:
+        return text
+    places = re.compile(rf"((?:^|&)(?:env|i)=){re.escape(found[1])}(?=[& ]|$)")
+    return before + mark + places.sub(lambda each: each[1] + value, query)

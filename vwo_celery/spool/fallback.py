@@ -13,8 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from vwo_celery.clocks import monotonic
 from vwo_celery.connections import shared_client, twin_of
 from vwo_celery.connections.errors import (
@@ -24,6 +22,7 @@ from vwo_celery.connections.errors import (
 )
 from vwo_celery.errors import QueueFull, SpoolFull, SpoolUnavailable, VwoCeleryError
 from vwo_celery.logs import announce_drop, log_surprise
+from vwo_celery.queue import registry
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records import reports
 from vwo_celery.queue.registration import Registration
@@ -250,7 +249,7 @@ class Fallback:
         started = monotonic()
         try:
             shard = self.open_fleet().shard(registration.destination.queue, number)
-            shard.set_limits(registration.limits, copy=msgspec.json.encode(registration))
+            shard.set_limits(registration.limits, copy=registry.encode(registration))
         except VwoCeleryError:
             return False
         return monotonic() - started <= self._enqueue_seconds

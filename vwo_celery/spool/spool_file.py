@@ -148,7 +148,7 @@ class SpoolFile:
         row = known.get(name)
         if row is not None and row.registration is registration:
             return row
-        text = msgspec.json.encode(registration)
+        text = registry.encode(registration)
         db.execute("INSERT OR IGNORE INTO queues (name, registration) VALUES (?, ?)", (name, text))
         db.execute("UPDATE queues SET registration = ? WHERE name = ?", (text, name))
         number: int = db.execute("SELECT id FROM queues WHERE name = ?", (name,)).fetchone()[0]

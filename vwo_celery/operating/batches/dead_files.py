@@ -106,13 +106,16 @@ def line_of(dead: DeadBatch, destination: Destination, events: Sequence[bytes]) 
 
 
 def _without_key(destination: Destination) -> dict[str, Any]:
-    return {
+    found: dict[str, Any] = {
         "generation": destination.generation,
         "account_id": str(destination.account_id),
         "origin": destination.origin,
         "region": destination.region,
         "sdk": list(destination.sdk),
     }
+    if destination.spelled is not None:
+        found["query"] = [list(pair) for pair in destination.spelled]
+    return found
 
 
 def digest(line: DeadLine, events: Iterable[bytes]) -> str:

@@ -275,9 +275,9 @@ def _notes(plan: Plan, source: QueueView, target: QueueView | None) -> list[str]
             f"{count(source.in_flight, 'event is', 'events are')} in flight and stay; the same command "
             "again moves what comes back"
         )
-    if before.sdk != after.sdk:
-        notes.append(f"the requests will name {' '.join(after.sdk)} and not {' '.join(before.sdk)}")
-    if before.usage_stats != after.usage_stats:
+    if before.sdk_words != after.sdk_words:
+        notes.append(f"the requests will name {after.sdk_words} and not {before.sdk_words}")
+    if before.statistics != after.statistics:
         notes.append("the requests will carry the usage statistics of the new queue")
     if target is not None:
         notes += _notes_on_target(target)
@@ -306,4 +306,6 @@ def document(registration: Registration) -> dict[str, Any]:
         "sdk_key": mask(destination.sdk_key),
         "origin": destination.origin,
         "region": destination.region,
+        "sdk": destination.sdk,
+        "query": destination.spelled,
     }

@@ -178,12 +178,12 @@ def tell_apart(registered: Mapping[str, Registration]) -> dict[str, str]:
 
 def _traits(destination: Destination) -> dict[str, str]:
     """What may tell a destination from another of its account, in words."""
-    statistics = "with" if destination.usage_stats else "without"
+    statistics = "with" if destination.statistics else "without"
     return {
         "key": f"key {mask(destination.sdk_key)}",
         "origin": f"to {destination.origin}",
         "region": f"region {destination.region or 'none'}",
         "generation": destination.generation,
-        "sdk": f"as {' '.join(destination.sdk)}",
+        "sdk": f"as {destination.sdk_words}",
         "statistics": f"{statistics} usage statistics",
     }

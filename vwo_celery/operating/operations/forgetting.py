@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from vwo_celery.operating.past.audit import Actor, recorded
+from vwo_celery.queue import registry
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import forgetting
 from vwo_celery.queue.handling.forgetting import HOLDS, MOVES, Last
@@ -113,7 +114,7 @@ def _forget(
         lasts.append(forgetting.forget_shard(shard, idle_seconds=idle_seconds, delete=True))
         if lasts[-1].code != 1:  # an event has come since the look
             for gone in shards[: min(len(lasts) - 1, registration.shards)]:
-                gone.set_limits(registration.limits, copy=msgspec.json.encode(registration))
+                gone.set_limits(registration.limits, copy=registry.encode(registration))
             return _told(queue, lasts)
     told = _told(queue, lasts)
     if mark and not forgetting.unlist(fleet, queue, mark):
