@@ -19,9 +19,9 @@ class Receipt(msgspec.Struct, frozen=True):
             "redis_unavailable".
         reason: "not_replicated" for an event in Redis that fewer replicas than `wait_replicas`
             confirmed in time; it is lost if the master is lost now. For a dropped event one word:
-            "not_json", "not_an_object", "too_large", "queue_full", "spool_full", "internal_error"
-            (a fault of vwo_celery's or of this program's surroundings, logged for a report), or
-            "redis_unavailable" (neither Redis nor this host's disk took it; if only Redis' answers
+            "not_json", "not_an_object", "not_single", "too_large", "queue_full", "spool_full",
+            "internal_error" (a fault of vwo_celery's or of this program's surroundings, logged for a
+            report), or "redis_unavailable" (neither Redis nor this host's disk took it; if only Redis' answers
             were lost, it is delivered nevertheless). Otherwise None.
     """
 

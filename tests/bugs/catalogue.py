@@ -164,7 +164,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "release 0.1 does not send under another SDK's name what it cannot read",
         "it can read the generation", "queue/registry.py",
-        '    stored["destination"]["generation"] += _WITH_QUERY\n', "",
+        '["generation"] += _WITH_QUERY\n', '["generation"] += ""\n',
         "unit/test_registry.py -k refuses",
     ),
     Bug(

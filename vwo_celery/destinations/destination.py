@@ -30,11 +30,13 @@ COLLECTION_HOSTS = (VWO_HOST, WINGIFY_HOST)
 _PATHS: dict[str, str] = {
     "legacy": "/server-side/batch-events",
     "fme": "/server-side/batch-events-v2",
+    "single": "/events/t",
 }
 #: Name and version of the newest SDK of each generation, sent where no SDK is attached.
 NEWEST_SDK: dict[str, tuple[str, str]] = {
     "legacy": ("vwo-python-sdk", "1.68.2"),
     "fme": ("vwo-fme-python-sdk", "1.65.0"),
+    "single": ("", ""),
 }
 #: `User-Agent` of requests for an SDK that names itself nowhere: no other SDK's name may be in it.
 OWN_AGENT = "vwo-celery"
@@ -49,7 +51,9 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     Args:
         account_id: VWO account, a number or its digits.
         sdk_key: The environment's SDK key: visible ASCII characters.
-        generation: "legacy" (vwo-python-sdk) or "fme" (vwo-fme-python-sdk, wingify-fme-python-sdk).
+        generation: "legacy" (vwo-python-sdk) or "fme" (vwo-fme-python-sdk, wingify-fme-python-sdk);
+            or "single", for requests that are sent one by one as they came, each an envelope (see
+            `vwo_celery.events.envelopes`) that says itself what the SDK said.
         region: Collection prefix such as "eu01"; "" for none.
         base_url: Scheme and host; "" for VWO's own.
         sdk_name: Name that the request line carries; "" for the newest SDK of the generation.
@@ -64,7 +68,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     Raises:
         DestinationError: A part is missing, is of another type, or has characters that its place in
             the request cannot carry; or `query` has a name that is unknown or comes twice, or is
-            given beside what it replaces. The message names the part.
+            given beside what it replaces; or "single" is given with any of these four. The message
+            names the part.
     """
 
     account_id: int | str
@@ -80,12 +85,21 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     def __post_init__(self) -> None:
         for name, read in _READERS.items():
             self._keep(name, read(name, getattr(self, name)))
-        if self.query is not None:
+        if self.is_single:
+            self._refuse_what_envelopes_say()
+        elif self.query is not None:
             self._settle_query(self.query)
 
     def _keep(self, name: str, value: Any) -> None:
         if value is not getattr(self, name):
             msgspec.structs.force_setattr(self, name, value)
+
+    def _refuse_what_envelopes_say(self) -> None:
+        for name in (*_REPLACED, "query"):
+            if getattr(self, name) not in ("", (), None):
+                raise DestinationError(
+                    f'{name} must be left out where generation is "single": each event says it'
+                )
 
     def _settle_query(self, said: Pairs) -> None:
         """Keep a query as `sdk_name`, `sdk_version` and `usage_stats` if these can say it."""
@@ -98,6 +112,11 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             for name, value in zip(_REPLACED, same, strict=True):
                 self._keep(name, value)
             self._keep("query", None)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether its events are envelopes, sent one by one."""
+        return self.generation == "single"
 
     def is_alike(self, other: Destination) -> bool:
         """Whether the other has the same host, account and key, so that VWO knows both or neither."""
@@ -150,13 +169,19 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     @property
     def sdk_words(self) -> str:
         """What the request line says of the SDK, for people, such as "vwo-fme-python-sdk 1.65.0"."""
+        if self.is_single:
+            return "each event says it"
         return " ".join(self.sdk) if self.query is None else spelling.in_words(self.query)
 
     @property
     def url(self) -> str:
-        """URL of a batch request; never logged, since it contains the SDK key."""
+        """URL of a batch request; never logged, since it contains the SDK key.
+
+        For single events it has no query: each has its own.
+        """
         region = f"/{self.region.strip('/')}" if self.region else ""
-        return f"{self.origin}{region}{_PATHS[self.generation]}?{urlencode(self._pairs())}"
+        url = f"{self.origin}{region}{_PATHS[self.generation]}"
+        return url if self.is_single else f"{url}?{urlencode(self._pairs())}"
 
     def _pairs(self) -> list[tuple[str, str]]:
         """Names and values of the whole query, in the order in which the Python SDKs write them."""
@@ -177,11 +202,13 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers of a batch request that differ from the HTTP library's own.
+        """Headers of a batch request that differ from the HTTP library's own; of a single one, more.
 
         The `User-Agent` is the SDK's name, as the legacy Python SDK sends it. The FME Python SDK
         leaves the library's own, which names Python: wrong for a query of another language.
         """
+        if self.is_single:
+            return {"User-Agent": OWN_AGENT}
         headers = {"Authorization": self.sdk_key, "Content-Type": "application/json"}
         if self.generation == "legacy" or self.query is not None:
             headers["User-Agent"] = self._agent

@@ -16,7 +16,7 @@ from vwo_celery.text.masking import mask
 from vwo_celery.text.plain import plain_integer, plain_text
 from vwo_celery.text.wording import shown
 
-Generation = Literal["legacy", "fme"]
+Generation = Literal["legacy", "fme", "single"]
 
 #: Most digits of an account id: as many as any integer of 64 bits.
 _MOST_ACCOUNT_DIGITS = 18
@@ -36,7 +36,7 @@ def read_generation(name: str, given: Any) -> str:
     """Return a generation."""
     text = plain_text(given)
     if text is None or text not in get_args(Generation):
-        raise _wrong(name, '"legacy" or "fme"', given)
+        raise _wrong(name, '"legacy", "fme" or "single"', given)
     return text
 
 

@@ -36,7 +36,8 @@ MAX_NESTING = 500
 _NEVERTOO_DEEP_BYTES = 2 * MAX_NESTING
 #: The reason of an event that nests deeper, to complete "the event …".
 TOO_DEEP = f"nests deeper than {MAX_NESTING} objects and arrays"
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+#: Escapes of surrogates: lone ones are JSON that msgspec does not read.
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _STEPS = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 _NO_BRACKETS = bytes(set(range(256)) - set(_STEPS))
 
@@ -113,7 +114,7 @@ def _why_unsendable(event: bytes) -> str:
     try:
         event.decode()
         # Lone surrogates are valid JSON, but msgspec rejects them; other digits keep the syntax.
-        read_syntax(_SURROGATE.sub(rb"\\u0041", event))
+        read_syntax(SURROGATE.sub(rb"\\u0041", event))
     except msgspec.ValidationError:
         return "is JSON, but no object"
     except msgspec.DecodeError as exc:

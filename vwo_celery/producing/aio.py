@@ -23,7 +23,6 @@ from vwo_celery.connections import (
 )
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError, SettingsError
-from vwo_celery.events import encode
 from vwo_celery.producing.gathering import Gathering
 from vwo_celery.producing.queue import Queue, producer_of
 from vwo_celery.producing.queue import connect as connect_sync
@@ -65,7 +64,7 @@ class AioQueue:
             QueueFull: Only with `when_full="raise"`; the event is not stored.
         """
         try:
-            encoded = encode(event)
+            encoded = self._producer.encode(event)
         except EventError as exc:
             return self._producer.drop(exc.reason, 1, str(exc))
         try:

@@ -20,7 +20,6 @@ from typing import Any
 
 from vwo_celery.connections.errors import advise, is_without_master
 from vwo_celery.errors import EventError, QueueFull, QueueUnavailable
-from vwo_celery.events import encode
 from vwo_celery.logs import log_surprise
 from vwo_celery.producing.registrant import ATTEMPT_SHARE, Registrant
 from vwo_celery.queue.answers import CLONED, DUPLICATE, NOT_REGISTERED, REFUSALS, STORED, Pushed
@@ -43,7 +42,7 @@ class Producer(Registrant):
     def enqueue(self, event: Any) -> Receipt:
         """Store one event; see `Queue.enqueue`."""
         try:
-            encoded = encode(event)
+            encoded = self.encode(event)
         except EventError as exc:
             return self.drop(exc.reason, 1, str(exc))
         try:
@@ -61,7 +60,7 @@ class Producer(Registrant):
         """Store events in their order; see `Queue.enqueue_many`."""
         events = list(events)
         try:
-            encoded = [encode(event) for event in events]
+            encoded = [self.encode(event) for event in events]
         except EventError:
             return self._enqueue_good_ones(events)
         return self.store_encoded(encoded, [IN_REDIS] * len(encoded))
@@ -72,7 +71,7 @@ class Producer(Registrant):
         encoded: list[bytes] = []
         for event in events:
             try:
-                encoded.append(encode(event))
+                encoded.append(self.encode(event))
                 receipts.append(IN_REDIS)
             except EventError as exc:
                 receipts.append(self.drop(exc.reason, 1, str(exc)))

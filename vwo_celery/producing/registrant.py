@@ -19,6 +19,7 @@ from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.forks import PerProcess
 from vwo_celery.logs import seldom
 from vwo_celery.producing.limits import limits_of
+from vwo_celery.producing.singles import encoder_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.marks import Marks
 from vwo_celery.queue.parts import part_of
@@ -52,6 +53,7 @@ class Registrant:
         fleet: The queues in Redis, through a client as quick as a request needs it.
         shards: This queue's shards.
         limits: What the scripts of each shard obey.
+        encode: Encodes an event, or raises EventError.
         fallback: Takes this queue's events where Redis does not, and counts the dropped ones.
         host: Breaker, spool and drainer, shared with this process' other queues of the same Redis.
         reporter: Theirs, which tells Redis what it could not count.
@@ -80,11 +82,14 @@ class Registrant:
         self.name = destination.queue
         self.fleet = Fleet(client, settings.namespace)
         self._in_cluster = self.fleet.in_cluster
-        self.limits = limits_of(batch, settings)
+        self.limits = limits_of(batch, settings, single=destination.is_single)
         self.shards = [self.fleet.shard(self.name, i) for i in range(settings.shards)]
         self.not_replicated = 0
         self._marks = [Marks() for _ in self.shards]
-        self._appends = batch.events_per_request >= _APPEND_FROM_EVENTS and self._replicas is None
+        self.encode = encoder_of(destination)
+        self._appends = (
+            self.limits.events_per_request >= _APPEND_FROM_EVENTS and self._replicas is None
+        )
         self._registered: PerProcess[set[int]] = PerProcess(set)  # numbers of shards
         self.fallback = QueueFallback(self.registration, settings, self.host)
         for name in _SCRIPTS:

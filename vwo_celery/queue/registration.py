@@ -30,7 +30,8 @@ class Registration(msgspec.Struct, frozen=True, omit_defaults=True):
         shards: Number of shards that the producer pushes to; where the registration was read from
             Redis, the number that the queue ever had.
         flush_callback: Import path "module:function" of the callback, "" for none.
-        version: Version of this shape: 2 where the destination has a query as an SDK spelled it.
+        version: Version of this shape: 2 where the destination has a query as an SDK spelled it, or
+            the generation "single".
     """
 
     destination: Destination

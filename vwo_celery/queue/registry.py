@@ -31,10 +31,11 @@ _WITH_QUERY = "+query"
 def encode(registration: Registration) -> bytes:
     """Return a registration as it is stored, in the oldest shape that can say what it says."""
     destination = registration.destination
-    if destination.query is None:
+    if destination.query is None and not destination.is_single:
         return msgspec.json.encode(registration)
     stored = msgspec.to_builtins(msgspec.structs.replace(registration, version=NEWEST_VERSION))
-    stored["destination"]["generation"] += _WITH_QUERY
+    if destination.query is not None:
+        stored["destination"]["generation"] += _WITH_QUERY
     return msgspec.json.encode(stored)
 
 

@@ -15,7 +15,7 @@ from vwo_celery.queue.looks.tallies import Tally, sum_tallies
 #: Time in seconds after which a drop is no present trouble any more.
 _PRESENT_SECONDS = 3600.0
 #: Reasons that concern one event, not the way to Redis.
-_OF_AN_EVENT = {"not_json", "not_an_object", "too_large"}
+_OF_AN_EVENT = {"not_json", "not_an_object", "not_single", "too_large"}
 
 
 def unaccepted_finding(tallies: Mapping[str, Tally], now_ms: int) -> Finding:

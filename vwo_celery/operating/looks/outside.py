@@ -32,6 +32,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "too_large": "make the event smaller; the application's log says which it was",
     "not_json": "correct the call; the application's log says what JSON cannot hold",
     "not_an_object": "correct the call; an event is one JSON object, such as a dict",
+    "not_single": "such a queue takes requests to events/t of its own account and key only; see "
+    "vwo_celery.producing.singles",
     "internal_error": "report the lines that the application's log has of it",
 }
 
