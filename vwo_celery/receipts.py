@@ -21,8 +21,8 @@ class Receipt(msgspec.Struct, frozen=True):
             confirmed in time; it is lost if the master is lost now. For a dropped event one word:
             "not_json", "not_an_object", "not_single", "too_large", "queue_full", "spool_full",
             "internal_error" (a fault of vwo_celery's or of this program's surroundings, logged for a
-            report), or "redis_unavailable" (neither Redis nor this host's disk took it; if only Redis' answers
-            were lost, it is delivered nevertheless). Otherwise None.
+            report), or "redis_unavailable" (neither Redis nor this host's disk took it; if only
+            Redis' answers were lost, it is delivered nevertheless). Otherwise None.
     """
 
     where: Literal["redis", "spooled", "dropped"]

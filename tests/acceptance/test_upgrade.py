@@ -6,6 +6,7 @@ releases stored.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -96,6 +97,11 @@ class Fleet:
         """Run an application that enqueues the given number of events and ends."""
         program = ("python", str(UPGRADE / "produce.py"), self.standin.url, name, str(events))
         return self._start(release, name, *program)
+
+    def produce_newer(self, release: Release, events: int) -> Process:
+        """Run an application with queues that the release before cannot send."""
+        program = ("python", str(UPGRADE / "produce_newer.py"), self.standin.url, str(events))
+        return self._start(release, "newer", *program)
 
     def _celery(self, release: Release, name: str, *words: str) -> Process:
         program = ("python", "-m", "celery", "-A", "upgrade_app")
@@ -385,3 +391,37 @@ def test_a_producer_of_one_release_and_a_worker_of_the_other(
     fleet.wait_for_all()
     assert fleet.names() == Counter(f"app-{number}" for number in range(130))
     _assert_balanced(fleet, before, this)
+
+
+# --- queues that the release before cannot send ---------------------------------------------------
+
+
+def test_a_worker_of_the_release_before_leaves_what_it_cannot_send(
+    fleet: Fleet, before: Release, this: Release
+) -> None:
+    """A worker of 0.1 that hears the wake-ups of such queues sends nothing of them, and loses nothing;
+    beside it, a worker of this release delivers every event once, as its SDK said it.
+    """
+    count = 30
+    old = fleet.worker(before, "worker-before")
+    fleet.beat(before)
+    assert fleet.produce_newer(this, count).wait() == 0
+    for generation in ("fme+query", "legacy+query", "single"):
+        old.wait_for_log(f"Invalid enum value '{generation}'")
+
+    found = fleet.ledgers()
+    assert fleet.standin.batches + fleet.standin.singles == []
+    assert [(each.accepted, each.pending) for each in found] == [(count, count)] * 3
+    assert [(each.dead, each.in_flight, each.released) for each in found] == [(0, 0, 0)] * 3
+
+    fleet.worker(this, "worker-this")
+    fleet.wait_for_all()
+    told = [*fleet.standin.events, *(json.loads(each.body) for each in fleet.standin.singles)]
+    assert Counter(map(name_of, told)) == Counter(
+        f"{what}-{number}" for what in ("silent", "java", "single") for number in range(count)
+    )
+    assert {tuple(each.query) for each in fleet.standin.batches} == {
+        ("a", "env"), ("a", "sd", "sv", "env", "eb")
+    }  # fmt: skip
+    assert fleet.standin.disagreements() == []
+    assert all(each.balanced for each in fleet.ledgers())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from vwo_celery.testing.standin.agreement import disagreements
 from vwo_celery.testing.standin.faults import Fault, FaultPlan
 from vwo_celery.testing.standin.rules import (
     MAX_BODY_BYTES,
@@ -16,7 +17,9 @@ from vwo_celery.testing.standin.rules import (
     Request,
     is_batch,
     is_settings,
+    is_single,
     judge_batch,
+    judge_single,
 )
 from vwo_celery.testing.standin.tally import Tally
 
@@ -24,6 +27,7 @@ CAPTURES = Path(__file__).parents[1] / "data" / "captures"
 BATCHES = sorted([*CAPTURES.glob("legacy_*.json"), *CAPTURES.glob("fme_*.json")])
 LEGACY = "/server-side/batch-events"
 FME = "/server-side/batch-events-v2"
+SINGLE = "/events/t"
 VISIT = {"u": "A" * 32, "sId": 1_795_307_390, "c": 2, "e": 101, "eT": 1}
 PURCHASE = {
     "d": {
@@ -234,3 +238,91 @@ def test_planned_faults_come_first_and_in_order() -> None:
         Fault(),
         Fault(status=500),
     ]
+
+
+# -- single events
+
+
+def single(
+    query: str = "en=purchase&a=7&env=KEY", body: Any = PURCHASE, region: str = ""
+) -> Request:
+    """A valid single event, except for what the caller changes."""
+    given = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Request("POST", f"{region}{SINGLE}?{query}", [("Host", "x")], given, 1_795_307_391.0)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (single(), 200),
+        (single(region="/eu01"), 200),
+        (single("en=vwo_sdkUsageStats&a=777"), 200),
+        (single("en=purchase&a=8&env=KEY"), 400),
+        (single("en=purchase&a=7&env=OTHER"), 400),
+        (single("en=purchase&env=KEY"), 400),
+        (single("a=7&env=KEY"), 400),
+        (single(body={"ev": []}), 400),
+        (single(body=b"["), 400),
+        (single(body=b'{"d":{"a":"' + b"x" * MAX_BODY_BYTES + b'"}}'), 413),
+    ],
+    ids=lambda part: str(part)[:60],
+)
+def test_a_single_event_is_judged_by_its_query(sent: Request, status: int) -> None:
+    """Account and key of a single event are in its query; it has no Authorization."""
+    assert is_single(sent.path)
+    assert judge_single(sent, {"7": "KEY"}).status == status
+
+
+def says(**props: Any) -> dict[str, Any]:
+    """An event that says something of its origin."""
+    happening = {"name": "purchase", "props": props, "time": 1}
+    return {"d": {"event": happening, "visitor": {"props": {"vwo_fs_environment": "KEY"}}}}
+
+
+@pytest.mark.parametrize(
+    ("props", "query", "told"),
+    [
+        ({"vwo_envKey": "KEY", "vwoMeta": {"a": 7, "env": "KEY"}}, "a=7&env=KEY", []),
+        ({"vwo_sdkName": "go"}, "a=7&env=KEY", []),
+        ({"vwo_sdkName": "go"}, "a=7&env=KEY&sn=go", []),
+        ({"vwo_sdkName": "go"}, "a=7&env=KEY&sn=python", ["SDK"]),
+        ({"vwo_sdkVersion": "1"}, "a=7&env=KEY&sv=2", ["SDK version"]),
+        ({"vwo_envKey": "OTHER"}, "a=7&env=KEY", ["key"]),
+        ({"vwoMeta": {"a": 8}}, "a=7&env=KEY", ["account"]),
+        ({}, "a=7&env=OTHER", ["key"]),
+    ],
+    ids=str,
+)
+def test_events_are_held_against_their_request(
+    props: dict[str, Any], query: str, told: list[str]
+) -> None:
+    """What an event says of account, key and SDK is compared, in a batch as in a single request."""
+    event = says(**props)
+
+    for sent in (request(FME, [event], query=query), single(f"en=purchase&{query}", event)):
+        found = disagreements(sent, {})
+
+        assert [
+            sentence.split(" says ")[1].split(" '")[0].split(" 8")[0] for sentence in found
+        ] == told
+
+
+def test_an_account_has_its_region() -> None:
+    """A request of an account that comes to another region than its own is told."""
+    assert disagreements(single(region="/eu01"), {"7": "eu01", "8": "as01"}) == []
+    assert disagreements(single(), {"8": "eu01"}) == []
+    assert disagreements(single(), {"7": "eu01"}) == [
+        "account 7 is of region 'eu01', and came to ''"
+    ]
+    assert len(disagreements(request("/as01" + LEGACY), {"7": "eu01"})) == 1
+
+
+@pytest.mark.parametrize("path", BATCHES, ids=lambda path: path.stem)
+def test_what_the_sdks_send_agrees_with_itself(path: Path) -> None:
+    """No batch recorded from an unmodified SDK is told of."""
+    capture = json.loads(path.read_text("utf-8"))
+    headers = [(name, value) for name, value in capture["headers"]]
+    body = capture["body_text"].encode()
+    sent = Request(capture["method"], capture["target"], headers, body, capture["t"])
+
+    assert disagreements(sent, {}) == []

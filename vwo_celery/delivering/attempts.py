@@ -101,7 +101,10 @@ def keep_lease(attempt: Attempt) -> bool:
 
 def send(attempt: Attempt, encoded: Sequence[bytes]) -> Answer:
     """POST some events."""
-    sender = attempt.worker.senders.get(attempt.registration.destination)
+    destination = attempt.registration.destination
+    sender = attempt.worker.senders.get(destination)
+    if destination.is_single:
+        return sender.send_single(encoded)
     return sender.send(body(encoded), events=len(encoded))
 
 

@@ -28,7 +28,7 @@ from vwo_celery.delivering.probing import claim, end_probe, note_failure, note_s
 from vwo_celery.delivering.troubles import tell
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.events import MAX_BODY_BYTES, unsendable
+from vwo_celery.events import MAX_BODY_BYTES, misfits, unsendable
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work.sweeping import tokens
@@ -154,9 +154,17 @@ def _settle_unsent(attempt: Attempt, encoded: list[bytes]) -> list[Announcement]
         return settling.dead_letter_incomplete(attempt, encoded)
     if attempt.batch.lost_leases > attempt.worker.settings.max_lost_leases:
         return settling.dead_letter_lost(attempt, encoded)
-    if bad := unsendable(encoded):
+    if bad := unsendable(encoded) or _misfits(attempt, encoded):
         return settling.dead_letter_unsendable(attempt, encoded, bad)
     return oversize.split_to_size(attempt, encoded)
+
+
+def _misfits(attempt: Attempt, encoded: list[bytes]) -> list[tuple[int, str]]:
+    """The events that a queue of single requests cannot send; none for any other queue."""
+    whose = attempt.registration.destination
+    if not whose.is_single:
+        return []
+    return misfits(encoded, account_id=whose.account_id, sdk_key=whose.sdk_key)
 
 
 def settle(attempt: Attempt, encoded: list[bytes], answer: Answer) -> list[Announcement]:

@@ -20,7 +20,14 @@ from vwo_celery.events.bodies import (
     unsendable,
 )
 from vwo_celery.events.encoding import encode
-from vwo_celery.events.envelopes import ENVELOPE_HEADERS, SINGLE_PATH, Envelope, unwrap, wrap
+from vwo_celery.events.envelopes import (
+    ENVELOPE_HEADERS,
+    SINGLE_PATH,
+    Envelope,
+    misfits,
+    unwrap,
+    wrap,
+)
 
 __all__ = [
     "BODY_OVERHEAD_BYTES",
@@ -34,6 +41,7 @@ __all__ = [
     "body",
     "decode",
     "encode",
+    "misfits",
     "unsendable",
     "unwrap",
     "wrap",

@@ -13,7 +13,7 @@ is in two headers of VWO's.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, quote_plus
 
@@ -34,6 +34,7 @@ KEY_MARK: Final = "<SDK key>"
 #: The reason of an event that is no envelope of its destination.
 NOT_SINGLE: Final = "not_single"
 
+_SUBJECT: Final = "the event "
 _KEPT: Final = {name.lower(): name for name in ENVELOPE_HEADERS}
 _TARGET: Final = re.compile(rf"{re.escape(SINGLE_PATH)}(?:\?[!-~]*)?")
 _VALUE: Final = re.compile(r"[\t -~\x80-\xff]*")
@@ -115,6 +116,19 @@ def unwrap(event: bytes, *, account_id: int | str, sdk_key: str) -> Envelope:
     return found
 
 
+def misfits(
+    events: Sequence[bytes], *, account_id: int | str, sdk_key: str
+) -> list[tuple[int, str]]:
+    """Find the events that are no envelope of this destination; index and reason of each, in order."""
+    found = []
+    for index, event in enumerate(events):
+        try:
+            unwrap(event, account_id=account_id, sdk_key=sdk_key)
+        except EventError as exc:
+            found.append((index, str(exc).removeprefix(_SUBJECT)))
+    return found
+
+
 def _opened(event: bytes) -> tuple[_Stored, bytes]:
     """An envelope, and the bytes of its body."""
     try:
@@ -150,4 +164,4 @@ def _check(found: Envelope, account_id: int | str, sdk_key: str) -> None:
 
 
 def _not_single(why: str) -> EventError:
-    return EventError(NOT_SINGLE, f"the event {why}")
+    return EventError(NOT_SINGLE, _SUBJECT + why)

@@ -15,7 +15,7 @@ import re
 import ssl
 import zlib
 from base64 import b64encode
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -27,14 +27,14 @@ from requests.utils import get_auth_from_url, select_proxy
 from urllib3.util import parse_url
 
 from vwo_celery.destinations import Destination
-from vwo_celery.errors import HostRefused
-from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST
+from vwo_celery.errors import EventError, HostRefused
+from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST, unwrap
 from vwo_celery.forks import PerProcess
 from vwo_celery.sending.deadline import Deadline, DeadlineAdapter
 from vwo_celery.sending.failures import FORESEEN, BundleUnusable, explain
 from vwo_celery.sending.hosts import host_refusal
 from vwo_celery.sending.outcomes import Answer, Failure
-from vwo_celery.sending.request_line import masked
+from vwo_celery.sending.request_line import masked, unsent
 from vwo_celery.text.lines import one_line
 from vwo_celery.text.masking import mask, scheme_only, without_secrets
 
@@ -100,9 +100,31 @@ class Sender:
         beyond = _beyond_bounds(body, events)
         if beyond is not None:
             return beyond
-        deadline = Deadline(self._timeout_seconds)
+        return self._post(body, {}, Deadline(self._timeout_seconds))
+
+    def send_single(self, encoded: Sequence[bytes]) -> Answer:
+        """POST one event as the request that it was.
+
+        Args:
+            encoded: The event, an envelope; of several, none is sent.
+
+        Returns:
+            As `send`. An event that is no envelope is answered with Failure.CONFIGURATION.
+        """
+        if len(encoded) != 1:
+            detail = f"{len(encoded):,} events, which are sent one by one"
+            return Answer(failure=Failure.TOO_MANY_EVENTS, detail=detail)
+        whose, deadline = self.destination, Deadline(self._timeout_seconds)
         try:
-            return self._clients.get().post(body, deadline, self._connections.adapter)
+            found = unwrap(encoded[0], account_id=whose.account_id, sdk_key=whose.sdk_key)
+        except EventError as exc:
+            return Answer(failure=Failure.CONFIGURATION, detail=str(exc))
+        headers = found.headers | unsent(found.query, whose.sdk_key)
+        return self._post(found.body, headers, deadline)
+
+    def _post(self, body: bytes, headers: Mapping[str, str], deadline: Deadline) -> Answer:
+        try:
+            return self._clients.get().post(body, headers, deadline, self._connections.adapter)
         except FORESEEN as exc:
             failure, text = explain(exc)
             return Answer(
@@ -204,10 +226,17 @@ class _Client:
         )
         self._request.url = masked(str(self._request.url), destination.sdk_key)
 
-    def post(self, body: bytes, deadline: Deadline, adapter: DeadlineAdapter) -> Answer:
-        """POST *body*; raises the exceptions of `failures.FORESEEN`."""
+    def post(
+        self,
+        body: bytes,
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        adapter: DeadlineAdapter,
+    ) -> Answer:
+        """POST *body* with further headers; raises the exceptions of `failures.FORESEEN`."""
         request = self._request.copy()
         request.body = body
+        request.headers.update(headers)
         request.headers["Content-Length"] = str(len(body))
         settled = self._environment | {"timeout": deadline}
         response = adapter.send(request, **settled)

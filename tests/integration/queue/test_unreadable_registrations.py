@@ -16,10 +16,12 @@ from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.destinations import StoredDestination
+from vwo_celery.errors import QueueUnknown
 from vwo_celery.operating.doctor.queues import queue_findings
 from vwo_celery.operating.looks.inspector import QueueView
 from vwo_celery.queue.batches import Limits
-from vwo_celery.queue.registration import Registration, Wakeup
+from vwo_celery.queue.looks.snapshots import take_snapshot
+from vwo_celery.queue.registration import NEWEST_VERSION, Registration, Wakeup
 from vwo_celery.queue.work import sweeping
 from vwo_celery.settings import Settings
 from vwo_celery.spool.files import spool_files
@@ -192,5 +194,29 @@ def test_the_remedy_of_the_doctor_works(
     run_worker(queues, standin)
 
     assert run_worker_fails[0] == "problem"
+    assert len(standin.events) == 1
+    assert (view(queues).ledger.accepted, view(queues).ledger.delivered) == (1, 1)
+
+
+def test_what_a_later_release_registered_is_left_to_its_workers(
+    queues: Queues, standin: Standin
+) -> None:
+    """A worker claims nothing of such a queue: its batches are as they were, and are delivered under
+    that name once a worker can read what they need.
+    """
+    store(queues, stored(base_url=standin.url), {})
+    known = queues.client.hget(queues.fleet.keys.queues, NAME)
+    assert known is not None
+    later = json.dumps({**json.loads(known), "version": NEWEST_VERSION + 1})
+    queues.client.hset(queues.fleet.keys.queues, NAME, later)
+
+    with pytest.raises(QueueUnknown, match="a later one wrote it"):
+        run_worker(queues, standin)
+    shard = take_snapshot(queues.fleet.shard(NAME, 0))
+
+    assert standin.requests == []
+    assert [(each.state, each.attempt, each.events) for each in shard.batches] == [("ready", 0, 1)]
+    queues.client.hset(queues.fleet.keys.queues, NAME, known)
+    run_worker(queues, standin)
     assert len(standin.events) == 1
     assert (view(queues).ledger.accepted, view(queues).ledger.delivered) == (1, 1)

@@ -24,6 +24,19 @@ def post():
     answer = sender.send(body([encode({event("a")!r})]), events=1)
     print("answered", answer.status)
 """
+SINGLE = f"""
+import logging, sys
+import vwo_celery
+from vwo_celery.producing.singles import envelope
+from vwo_celery.sending.sender import Sender
+
+def post():
+    destination = vwo_celery.Destination(
+        account_id={ACCOUNT}, sdk_key="{KEY}", generation="single", base_url=sys.argv[1])
+    sender = Sender(destination, request_timeout_seconds=10, allowed_hosts=[destination.host])
+    event = envelope(destination, "/events/t?en=x&a={ACCOUNT}&env={KEY}", {{}}, b'{{"d":{{}}}}')
+    print("answered", sender.send_single([event]).status)
+"""
 SENTRY = """
 import sentry_sdk
 
@@ -73,5 +86,24 @@ def test_the_key_is_sent_and_not_recorded(program: str, records: str, standin: S
     assert "answered 200" in said
     assert records in said
     assert f"env=***{KEY[-4:]}" in said
+    assert KEY[:-4] not in said
+    assert [request.query["env"] for request in standin.requests] == [KEY]
+
+
+@pytest.mark.parametrize(
+    "program", [SENTRY, OPENTELEMETRY, LOGGING], ids=["sentry", "opentelemetry", "urllib3's log"]
+)
+def test_the_key_of_a_single_request_is_sent_and_not_recorded(
+    program: str, standin: Standin
+) -> None:
+    """Its query is written beneath all that records URLs."""
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SINGLE) + program, standin.url],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+
+    said = ran.stdout + ran.stderr
+    assert "answered 200" in said
+    assert "/events/t" in said
     assert KEY[:-4] not in said
     assert [request.query["env"] for request in standin.requests] == [KEY]

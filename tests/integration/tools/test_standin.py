@@ -107,7 +107,7 @@ def test_an_sdk_gets_its_settings(captures: Path) -> None:
 def test_other_paths(standin: Standin) -> None:
     """Health is 200, single events are counted apart, and paths that VWO lacks are 404."""
     health = requests.get(f"{standin.url}/health", timeout=5)
-    single = requests.post(f"{standin.url}/events/t?en=x", json={"d": {}}, timeout=5)
+    single = requests.post(f"{standin.url}/events/t?en=x&a=1", json={"d": {}}, timeout=5)
     others = [
         requests.get(f"{standin.url}/server-side/v2-settings", timeout=5),
         requests.get(f"{standin.url}/server-side/batch-events", timeout=5),

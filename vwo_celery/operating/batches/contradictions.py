@@ -1,7 +1,8 @@
 """Contradictions between an event's own bytes and the destination that it is to be sent to.
 
 Beside an event's way; asked before a batch changes its queue. Legacy events name neither account nor
-key: VWO takes both from the request. FME events name the SDK key, and some the account, and no byte of
+key: VWO takes both from the request. Single requests name the account beside their bytes, and get the
+destination's key where theirs was. FME events name the SDK key, and some the account, and no byte of
 an event is ever changed. Pure: nothing to lose.
 
 Source of the fields: requests of vwo-fme-python-sdk 1.65.0 (network_util.py); the SDKs of other
@@ -17,6 +18,8 @@ import msgspec
 from msgspec import UNSET
 
 from vwo_celery.destinations import Destination
+from vwo_celery.errors import EventError
+from vwo_celery.events import unwrap
 from vwo_celery.text.masking import mask
 from vwo_celery.text.wording import shown
 
@@ -58,6 +61,10 @@ def contradiction(events: Sequence[bytes], target: Destination, *, replaced_key:
     """
     if target.generation == "legacy":
         return ""
+    if target.is_single:
+        events, found = _requests(events, target)
+        if found:
+            return found
     keys = {target.sdk_key, replaced_key} - {""}
     account = str(target.account_id)
     for number, event in enumerate(events, 1):
@@ -71,6 +78,18 @@ def contradiction(events: Sequence[bytes], target: Destination, *, replaced_key:
             if named != account:
                 return f"event {number} of {len(events)} carries the account {shown(named)} in its bytes"
     return ""
+
+
+def _requests(events: Sequence[bytes], target: Destination) -> tuple[list[bytes], str]:
+    """The bodies of single requests, or what one of them says that its destination does not."""
+    bodies = []
+    for number, event in enumerate(events, 1):
+        try:
+            found = unwrap(event, account_id=target.account_id, sdk_key=target.sdk_key)
+        except EventError as exc:
+            return [], f"event {number} of {len(events)}: {exc}"
+        bodies.append(found.body)
+    return bodies, ""
 
 
 def _named(event: bytes) -> tuple[list[str], list[str]]:

@@ -42,6 +42,8 @@ def matching(events: Iterable[bytes], wanted: Filter, account_id: int | str) -> 
 def names_of(event: dict[str, Any]) -> tuple[str, ...]:
     """Return what an event is called: its name; of a legacy one its kind, and the id of its goal."""
     match event:
+        case {"target": str(), "body": dict() as body}:  # a single request
+            return names_of(body)
         case {"d": {"event": {"name": str() as name}}}:
             return (name,)
         case {"eT": int() as kind, "g": goal}:
@@ -54,6 +56,8 @@ def names_of(event: dict[str, Any]) -> tuple[str, ...]:
 def visitor_of(event: dict[str, Any]) -> str:
     """Return the id by which VWO knows an event's visitor; "" if it has none."""
     match event:
+        case {"target": str(), "body": dict() as body}:
+            return visitor_of(body)
         case {"d": {"visId": str() as visitor}} | {"u": str() as visitor}:
             return visitor
     return ""

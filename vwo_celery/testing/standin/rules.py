@@ -21,9 +21,11 @@ import msgspec
 MAX_EVENTS = 5_000
 MAX_BODY_BYTES = 10_000_000
 
-_PREFIX = r"(?:/[A-Za-z0-9_-]+)?/server-side/"
+_REGION = r"(?:/([A-Za-z0-9_-]+))?"
+_PREFIX = _REGION + r"/server-side/"
 _BATCH = re.compile(_PREFIX + r"batch-events(-v2)?")
 _SETTINGS = re.compile(_PREFIX + r"(?:v2-)?settings")
+_SINGLE = re.compile(_REGION + r"/events/t")
 _UNKNOWN_ACCOUNT = "Account id not found, no request app id found, or invalid API key"
 _TOO_LARGE = "Payload size too large"
 #: Escapes of surrogates: a pair is one letter, a lone one is JSON that msgspec does not read.
@@ -47,6 +49,12 @@ class Request(msgspec.Struct, frozen=True):
     def path(self) -> str:
         """The target's path."""
         return urlsplit(self.target).path
+
+    @property
+    def region(self) -> str:
+        """The path's first segment, if it is the collection prefix of an endpoint; else ""."""
+        found = _BATCH.fullmatch(self.path) or _SINGLE.fullmatch(self.path)
+        return (found[1] or "") if found else ""
 
     @property
     def query(self) -> dict[str, str]:
@@ -141,6 +149,11 @@ class _FmeEvent(msgspec.Struct):
         return self.d.event.time / 1_000
 
 
+class _Single(msgspec.Struct):
+    d: dict[str, Any]
+
+
+_ONE = msgspec.json.Decoder(_Single)
 _RAW = msgspec.json.Decoder(_Batch[msgspec.Raw])
 _LEGACY = msgspec.json.Decoder(_Batch[_Visit | _Goal | _CustomDimension])
 _FME = msgspec.json.Decoder(_Batch[_FmeEvent])
@@ -149,6 +162,11 @@ _FME = msgspec.json.Decoder(_Batch[_FmeEvent])
 def is_batch(path: str) -> bool:
     """Whether *path* is one of the two batch endpoints, with or without a region."""
     return _BATCH.fullmatch(path) is not None
+
+
+def is_single(path: str) -> bool:
+    """Whether *path* takes single events, with or without a region."""
+    return _SINGLE.fullmatch(path) is not None
 
 
 def is_settings(path: str) -> bool:
@@ -168,6 +186,25 @@ def judge_batch(request: Request, accounts: Mapping[str, str] | None) -> Answer:
     if refusal is None and len(request.body) > MAX_BODY_BYTES:
         refusal = Answer.of(413, {"error": _TOO_LARGE})
     return _judge_body(request) if refusal is None else refusal
+
+
+def judge_single(request: Request, accounts: Mapping[str, str] | None) -> Answer:
+    """Decide VWO's answer to a single event, a POST whose path `is_single` knows.
+
+    It has no Authorization: the query has account and key. The SDKs' own reports have no key.
+    """
+    query = request.query
+    account, key = query.get("a", ""), query.get("env")
+    known = account.isdecimal() if accounts is None or key is None else accounts.get(account) == key
+    if not known or not query.get("en") or key == "":
+        return Answer.of(400, {"message": _UNKNOWN_ACCOUNT})
+    if len(request.body) > MAX_BODY_BYTES:
+        return Answer.of(413, {"error": _TOO_LARGE})
+    try:
+        _ONE.decode(_SURROGATE.sub(rb"\\ufffd", request.body))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Answer.of(400, {"message": f"Malformed event: {error}"})
+    return Answer.of(200, {"status": "success"})
 
 
 def _refuse_credentials(request: Request, accounts: Mapping[str, str] | None) -> Answer | None:

@@ -21,8 +21,17 @@ from typing import Any
 
 import msgspec
 
+from vwo_celery.testing.standin.agreement import disagreements
 from vwo_celery.testing.standin.faults import Fault, FaultLike, FaultPlan, Faults
-from vwo_celery.testing.standin.rules import Answer, Request, is_batch, is_settings, judge_batch
+from vwo_celery.testing.standin.rules import (
+    Answer,
+    Request,
+    is_batch,
+    is_settings,
+    is_single,
+    judge_batch,
+    judge_single,
+)
 from vwo_celery.testing.standin.tally import Stats, Tally
 from vwo_celery.testing.waiting import free_port
 
@@ -40,8 +49,10 @@ class Standin:
         port: TCP port; 0 for a free one, kept over restarts.
         accounts: The known accounts, id to SDK key; None takes any account, as long as the request
             agrees with itself.
+        regions: Account id to region, for `disagreements`; others may come to any.
         settings: Settings that an SDK gets when it asks; None answers 404.
-        faults: The planned faults: one for each request, in order, or a function of the request.
+        faults: The planned faults: one for each batch, in order, or a function of the request.
+        single_faults: The same for single events.
         latency_seconds: Shortest time to answer a batch request.
         record: Whether `requests` keeps what arrived; counts are kept either way.
     """
@@ -52,8 +63,10 @@ class Standin:
         host: str = "127.0.0.1",
         port: int = 0,
         accounts: Mapping[int, str] | Mapping[str, str] | None = None,
+        regions: Mapping[int, str] | Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
         faults: Faults = (),
+        single_faults: Faults = (),
         latency_seconds: float = 0.0,
         record: bool = True,
     ) -> None:
@@ -63,8 +76,10 @@ class Standin:
         self._accounts = (
             None if accounts is None else {str(account): key for account, key in accounts.items()}
         )
+        self._regions = {str(account): region for account, region in (regions or {}).items()}
         self._settings = settings
         self._plan = FaultPlan(faults)
+        self._plan_of_singles = FaultPlan(single_faults)
         self._latency_seconds = latency_seconds
         self._record = record
         self._tally = Tally()
@@ -94,6 +109,19 @@ class Standin:
         return [request for request in list(self.requests) if is_batch(request.path)]
 
     @property
+    def singles(self) -> list[Request]:
+        """The recorded single events, whatever they were answered."""
+        return [request for request in list(self.requests) if is_single(request.path)]
+
+    def disagreements(self) -> list[str]:
+        """What recorded events say otherwise than their request line: account, key, SDK, region."""
+        return [
+            sentence
+            for request in (*self.batches, *self.singles)
+            for sentence in disagreements(request, self._regions)
+        ]
+
+    @property
     def events(self) -> list[Any]:
         """Events of the recorded batches that were answered 2xx, decoded, in order of arrival."""
         taken = (batch for batch in self.batches if 200 <= batch.status < 300)
@@ -107,9 +135,14 @@ class Standin:
         """Plan faults for the next requests to the batch endpoints, in order."""
         self._plan.add(*faults)
 
+    def fail_singles(self, *faults: FaultLike) -> None:
+        """Plan faults for the next single events, in order."""
+        self._plan_of_singles.add(*faults)
+
     def heal(self) -> None:
         """Forget the faults that are still planned."""
         self._plan.clear()
+        self._plan_of_singles.clear()
 
     def start(self) -> None:
         """Listen, and return once connections are taken; nothing happens if it runs already.
@@ -139,6 +172,8 @@ class Standin:
         """Decide about *request*, count and record it; the fault says how the answer travels."""
         if request.method == "POST" and is_batch(request.path):
             return self._answer_batch(request)
+        if request.method == "POST" and is_single(request.path):
+            return self._answer_single(request)
         answer = self._answer_other(request)
         self._keep(request, answer.status)
         return answer, Fault()
@@ -147,11 +182,23 @@ class Standin:
         """Wait; False if the stand-in stopped meanwhile."""
         return seconds <= 0 or not self._stopping.wait(seconds)
 
-    def _answer_batch(self, request: Request) -> tuple[Answer, Fault]:
-        fault = self._plan.take(request)
+    def _answer_single(self, request: Request) -> tuple[Answer, Fault]:
+        fault = self._plan_of_singles.take(request)
+        answer, fault = self._play(fault, judge_single(request, self._accounts))
+        answered = fault.connection not in ("reset", "hang")
+        self._tally.note_single(accepted=answered and 200 <= answer.status < 300)
+        self._keep(request, answer.status if answered else 0)
+        return answer, fault
+
+    def _play(self, fault: Fault, judged: Answer) -> tuple[Answer, Fault]:
+        """The answer after its delay, and how it travels."""
         if not self.pause(max(self._latency_seconds, fault.delay_seconds)):
             fault = Fault(connection="reset")
-        answer = fault.apply(judge_batch(request, self._accounts))
+        return fault.apply(judged), fault
+
+    def _answer_batch(self, request: Request) -> tuple[Answer, Fault]:
+        fault = self._plan.take(request)
+        answer, fault = self._play(fault, judge_batch(request, self._accounts))
         answered = fault.connection not in ("reset", "hang")
         self._tally.note_batch(
             answer, body_bytes=len(request.body), at=request.received_at, answered=answered
@@ -161,9 +208,6 @@ class Standin:
 
     def _answer_other(self, request: Request) -> Answer:
         path = request.path
-        if request.method == "POST" and path.endswith("/events/t"):
-            self._tally.note_single()
-            return Answer.of(200, {"status": "success"})
         if request.method == "GET" and path == "/health":
             return Answer.of(200, {"status": "ok"})
         if request.method == "GET" and path == "/stats":

@@ -37,7 +37,8 @@ class Stats(msgspec.Struct, frozen=True):
     """Everything counted since the start; times are Unix seconds.
 
     `requests` = `accepted` + `rejected` + `unanswered`; `events` counts all that were taken,
-    repeats included; `empty` counts accepted requests without any event.
+    repeats included; `empty` counts accepted requests without any event. `singles` are events that
+    came outside any batch and were accepted; they count nowhere else.
     """
 
     requests: int
@@ -54,6 +55,7 @@ class Stats(msgspec.Struct, frozen=True):
     first_at: float | None
     last_at: float | None
     delay_seconds: Delays
+    rejected_singles: int = 0
 
 
 class Tally:
@@ -81,10 +83,10 @@ class Tally:
             self._first_at = at if self._first_at is None else min(self._first_at, at)
             self._last_at = at if self._last_at is None else max(self._last_at, at)
 
-    def note_single(self) -> None:
+    def note_single(self, *, accepted: bool) -> None:
         """Count one event that came outside any batch."""
         with self._lock:
-            self._counts["singles"] += 1
+            self._counts["singles" if accepted else "rejected_singles"] += 1
 
     def _note_fate(self, answer: Answer, answered: bool) -> None:
         if not answered:
@@ -121,6 +123,7 @@ class Tally:
             largest_batch=largest,
             bytes=counts["bytes"],
             singles=counts["singles"],
+            rejected_singles=counts["rejected_singles"],
             first_at=first_at,
             last_at=last_at,
             delay_seconds=_summarize(delays),
