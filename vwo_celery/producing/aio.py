@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vwo_celery.connections import (
@@ -27,7 +27,7 @@ from vwo_celery.producing.gathering import Gathering
 from vwo_celery.producing.queue import Queue, producer_of
 from vwo_celery.producing.queue import connect as connect_sync
 from vwo_celery.producing.registrant import ATTEMPT_SHARE
-from vwo_celery.receipts import DrainResult, FlushResult, Receipt
+from vwo_celery.receipts import IN_REDIS, DrainResult, FlushResult, Receipt
 from vwo_celery.settings import Settings
 from vwo_celery.settings.arguments import BatchOptions, SettingsArguments, with_options
 from vwo_celery.threads import in_thread
@@ -68,14 +68,31 @@ class AioQueue:
         except EventError as exc:
             return self._producer.drop(exc.reason, 1, str(exc))
         try:
-            answer = self._gathering().submit(encoded)
+            answer = self._gathering().submit((encoded,))
         except Exception as exc:
             return self._producer.give_up(exc, 1)
-        return await answer
+        return (await answer)[0]
 
     async def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
         """Store events in their order; see `Queue.enqueue_many`."""
-        return list(await asyncio.gather(*(self.enqueue(event) for event in list(events))))
+        receipts: list[Receipt] = []
+        encoded: list[bytes] = []
+        for event in list(events):
+            try:
+                encoded.append(self._producer.encode(event))
+                receipts.append(IN_REDIS)
+            except EventError as exc:
+                receipts.append(self._producer.drop(exc.reason, 1, str(exc)))
+        answers = iter(await self._store_encoded(encoded))
+        return [next(answers) if receipt is IN_REDIS else receipt for receipt in receipts]
+
+    def _store_encoded(self, encoded: Sequence[bytes]) -> Awaitable[list[Receipt]]:
+        if not encoded:
+            return _done([])
+        try:
+            return self._gathering().submit(encoded)
+        except Exception as exc:
+            return _done([self._producer.give_up(exc, len(encoded))] * len(encoded))
 
     def __reduce__(self) -> NoReturn:
         """Refuse, as `Queue` does, to be pickled or copied."""
@@ -127,6 +144,24 @@ class AioQueue:
         settings = self.sync.settings
         seconds = ATTEMPT_SHARE * settings.enqueue_timeout_seconds
         return share_async_client(user, settings.redis_url, timeout_seconds=seconds)
+
+
+def store_encoded(queue: AioQueue, encoded: Sequence[bytes]) -> Awaitable[list[Receipt]]:
+    """Store events that are encoded already, for this package's adapters.
+
+    Args:
+        queue: Their queue.
+        encoded: The events, each one JSON object in UTF-8 that `encode` would return as it is.
+
+    Returns:
+        The receipt of each, in order, once it is awaited; it may raise QueueFull, though only with
+        `when_full="raise"`: events of other thousands may be stored then.
+    """
+    return queue._store_encoded(encoded)
+
+
+async def _done(receipts: list[Receipt]) -> list[Receipt]:
+    return receipts
 
 
 @with_options

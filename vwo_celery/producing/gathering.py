@@ -10,20 +10,57 @@ runs the producer in a thread. If the process dies, events without a receipt may
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from threading import Lock
 
 from vwo_celery.connections import AsyncShare
 from vwo_celery.connections.errors import lacks_script
 from vwo_celery.errors import QueueFull
+from vwo_celery.logs import log_surprise
 from vwo_celery.producing.producer import Producer
-from vwo_celery.queue.answers import PLAIN, Pushed
+from vwo_celery.queue.answers import DUPLICATE, PLAIN, STORED, Pushed
 from vwo_celery.queue.work.pushes import Push, Repeats, cut_off, pages, send_again
 from vwo_celery.receipts import IN_REDIS, Receipt
 from vwo_celery.threads import done_of, in_thread, result_of, start_in_thread
 
-_Waiting = tuple[bytes, "asyncio.Future[Receipt]"]
+
+class _Group:
+    """The events of one await, and the receipts of the first of them.
+
+    Attributes:
+        events: The events, encoded; at least one.
+        answer: Gets the receipts of all of them, or the exception that one of their pages met.
+        left: Number of events without a receipt.
+    """
+
+    __slots__ = ("_failure", "_receipts", "answer", "events", "left")
+
+    def __init__(self, events: Sequence[bytes], answer: asyncio.Future[list[Receipt]]) -> None:
+        self.events = events
+        self.answer = answer
+        self.left = len(events)
+        self._receipts: list[Receipt] = []
+        self._failure: Exception | None = None
+
+    def rest(self) -> Sequence[bytes]:
+        """The events without a receipt."""
+        return self.events[-self.left :]
+
+    def note(self, outcome: Receipt | Exception, count: int) -> None:
+        """Note what became of the next *count* events; once all are known, answer."""
+        if isinstance(outcome, Exception):
+            self._failure, outcome = outcome, IN_REDIS  # the exception is all that shows
+        self.left -= count
+        self._receipts += [outcome] * count
+        if self.left or self.answer.done():
+            return
+        if self._failure is None:
+            self.answer.set_result(self._receipts)
+        else:
+            self.answer.set_exception(self._failure)
 
 
 class Gathering:
@@ -41,17 +78,22 @@ class Gathering:
         self._producer = producer
         self._loop = asyncio.get_running_loop()
         self.share = share(self)
-        self._waiting: list[_Waiting] = []  # for the next round
-        self._taken: list[_Waiting] = []  # by the task that sends
-        self._page: list[_Waiting] = []  # its first ones, which are being stored
+        self._waiting: deque[_Group] = deque()  # for the next round
+        self._taken: deque[_Group] = deque()  # by the task that sends
+        self._page = 0  # number of their first events that are being stored
         self._go_on: Callable[[], Receipt] | None = None  # with that page, in a thread
         self._sending: asyncio.Task[None] | None = None
-        self._finishing: set[asyncio.Future[None]] = set()  # threads that store what it left
+        self._finishing: set[asyncio.Future[None]] = (
+            set()
+        )  # threads that store what it left, or tell
+        self._lock = Lock()  # of what a thread tells workers
+        self._untold: deque[tuple[Push, Pushed]] = deque()
+        self._is_telling = False
 
-    def submit(self, encoded: bytes) -> asyncio.Future[Receipt]:
-        """Take one event; its receipt comes from the future."""
-        answer: asyncio.Future[Receipt] = self._loop.create_future()
-        self._waiting.append((encoded, answer))
+    def submit(self, encoded: Sequence[bytes]) -> asyncio.Future[list[Receipt]]:
+        """Take the events of one await, at least one; their receipts come from the future."""
+        answer: asyncio.Future[list[Receipt]] = self._loop.create_future()
+        self._waiting.append(_Group(encoded, answer))
         if self._sending is None:
             self._start()
         return answer
@@ -68,16 +110,15 @@ class Gathering:
 
     async def _send_waiting(self) -> None:
         while self._waiting:
-            self._taken, self._waiting = self._waiting, []
-            for page in pages([event for event, _ in self._taken]):
-                self._page, self._taken = self._taken[: len(page)], self._taken[len(page) :]
+            self._taken, self._waiting = self._waiting, deque()
+            for page in pages(_events(self._taken)):
+                self._page = len(page)
                 try:
-                    receipt = await self._store(page)
+                    outcome: Receipt | Exception = await self._store(page)
                 except Exception as exc:
-                    _answer(self._page, self._outcome(exc, len(page)))
-                else:
-                    _answer(self._page, receipt)
-                self._page = []
+                    outcome = self._outcome(exc, len(page))
+                _answer(self._taken, self._page, outcome)
+                self._page = 0
         self._sending = None
 
     def _end(self, sending: asyncio.Task[None]) -> None:
@@ -86,31 +127,36 @@ class Gathering:
             self._sending = None
         if not sending.cancelled() and sending.exception() is None:
             return
-        page, go_on, rest = self._page, self._go_on, [*self._taken, *self._waiting]
-        self._page, self._taken, self._waiting = [], [], []
-        if page or rest:
-            finishing = done_of(start_in_thread(self._finish, page, go_on, rest))
-            self._finishing.add(finishing)
-            finishing.add_done_callback(self._finishing.discard)
+        left, page, go_on = self._taken + self._waiting, self._page, self._go_on
+        self._taken, self._waiting, self._page = deque(), deque(), 0
+        if left:
+            self._keep(done_of(start_in_thread(self._finish, left, _events(left), page, go_on)))
 
     def _finish(
-        self, page: list[_Waiting], go_on: Callable[[], Receipt] | None, rest: list[_Waiting]
+        self,
+        left: deque[_Group],
+        events: Sequence[bytes],
+        page: int,
+        go_on: Callable[[], Receipt] | None,
     ) -> None:
-        """Store the page under way, and the rest after it; in a thread."""
+        """Store the *page* events under way, and the rest after them; in a thread."""
         if page and go_on is not None:
-            self._answer_from_thread(page, go_on)
-        for encoded in pages([event for event, _ in rest]):
-            page, rest = rest[: len(encoded)], rest[len(encoded) :]
-            self._answer_from_thread(page, partial(self._store_in_thread, encoded))
+            self._answer_from_thread(left, page, go_on)
+            events = events[page:]
+        for encoded in pages(events):
+            store = partial(self._store_in_thread, encoded)
+            self._answer_from_thread(left, len(encoded), store)
 
-    def _answer_from_thread(self, page: list[_Waiting], store: Callable[[], Receipt]) -> None:
+    def _answer_from_thread(
+        self, left: deque[_Group], count: int, store: Callable[[], Receipt]
+    ) -> None:
         answer: Receipt | Exception
         try:
             answer = store()
         except Exception as exc:
-            answer = self._outcome(exc, len(page))
+            answer = self._outcome(exc, count)
         with suppress(RuntimeError):  # the loop is closed, and nobody waits
-            self._loop.call_soon_threadsafe(_answer, page, answer)
+            self._loop.call_soon_threadsafe(_answer, left, count, answer)
 
     def _outcome(self, exc: Exception, count: int) -> Receipt | Exception:
         """What an await gets for an exception: only QueueFull reaches it."""
@@ -138,7 +184,36 @@ class Gathering:
             return await self._conclude(partial(producer.keep_unanswered, push, exc))
         if pushed == PLAIN and not producer.reporter.is_due(producer.name):
             return producer.conclude(push, pushed)
+        if pushed.code in (STORED, DUPLICATE) and push.replicas is None:
+            self._tell_later(push, pushed)
+            return IN_REDIS
         return await self._conclude(partial(producer.conclude_and_tell, push, pushed))
+
+    def _tell_later(self, push: Push, pushed: Pushed) -> None:
+        """Have a thread wake workers for events that are stored; neither they nor others wait for it."""
+        with self._lock:
+            self._untold.append((push, pushed))
+            if self._is_telling:
+                return
+            self._is_telling = True
+        self._keep(done_of(start_in_thread(self._tell)))
+
+    def _tell(self) -> None:
+        """Conclude pushes, in a thread, until none is left."""
+        while True:
+            with self._lock:
+                if not self._untold:
+                    self._is_telling = False
+                    return
+                push, pushed = self._untold.popleft()
+            try:
+                self._producer.conclude_and_tell(push, pushed)
+            except Exception as exc:
+                log_surprise(exc, "its events are in Redis; a sweep finds them")
+
+    def _keep(self, finishing: asyncio.Future[None]) -> None:
+        self._finishing.add(finishing)
+        finishing.add_done_callback(self._finishing.discard)
 
     async def _conclude(self, store: Callable[[], Receipt]) -> Receipt:
         """Let a thread do what comes last for a page: it uses the disk, or calls Redis again."""
@@ -169,14 +244,20 @@ class Gathering:
         return self._producer.conclude(push, pushed)
 
 
-def _answer(waiting: Sequence[_Waiting], answer: Receipt | Exception) -> None:
-    for _, future in waiting:
-        if future.done():
-            continue
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
+def _events(groups: Iterable[_Group]) -> Sequence[bytes]:
+    """The events without a receipt, in their order."""
+    return [event for group in groups for event in group.rest()]
+
+
+def _answer(groups: deque[_Group], count: int, outcome: Receipt | Exception) -> None:
+    """Give the outcome of a page to those whose events it held: the first *count* without one."""
+    while count:
+        group = groups[0]
+        if group.left <= count:
+            groups.popleft()
+        part = min(group.left, count)
+        group.note(outcome, part)
+        count -= part
 
 
 def _send_in_thread(push: Push) -> Pushed:
