@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("django", "demo", "__main__"),
     ("cli",),
     ("", "aio", "tasks"),
-    ("celery", "sdk"),
+    ("celery", "sdk", "relay"),
     ("producing", "delivering", "operating"),
     ("spool",),
     ("queue",),

@@ -25,6 +25,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "click": frozenset({"cli", "demo", "testing"}),
     "rich": frozenset({"cli", "demo"}),
     "django": frozenset({"django"}),
+    "uvicorn": frozenset({"relay"}),
 }
 
 

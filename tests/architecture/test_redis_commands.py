@@ -28,7 +28,8 @@ def redis_words() -> frozenset[str]:
 #: Names of redis-py's that other things have too; they are commands where a client has them.
 SHARED_WORDS = frozenset({
     "append", "command", "copy", "delete", "discard", "echo", "execute", "exists", "get", "info",
-    "json", "keys", "lock", "move", "ping", "publish", "rename", "reset", "role", "save", "select",
+    "json", "keys", "listen", "lock", "move", "ping", "pipeline", "publish", "rename", "reset",
+    "role", "save", "select",
     "set", "shutdown", "sort", "sync", "time", "transaction", "type", "unlink", "wait", "watch",
 })  # fmt: skip
 ONLY_REDIS_WORDS = redis_words() - SHARED_WORDS

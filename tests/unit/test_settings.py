@@ -48,6 +48,14 @@ DEFAULTS: dict[str, Any] = {
     "max_spool_bytes": 256 * 1024**2,
     "max_dead_events": 100_000,
     "history": "full",
+    "relay_listen": "127.0.0.1:8099",
+    "relay_accounts": (),
+    "relay_accounts_file": "",
+    "relay_upstream": "",
+    "relay_workers": 1,
+    "relay_allowed_origins": (),
+    "relay_events_per_request": 100,
+    "relay_request_time_interval": 600,
 }
 #: Another valid value of each setting, and its text in the environment.
 CHANGED: dict[str, tuple[Any, str]] = {
@@ -77,6 +85,14 @@ CHANGED: dict[str, tuple[Any, str]] = {
     "max_spool_bytes": (1_000_000, "1000000"),
     "max_dead_events": (0, "0"),
     "history": ("short", "short"),
+    "relay_listen": ("[::1]:8098", "[::1]:8098"),
+    "relay_accounts": (("1=a", "1=*"), "1=a, 1=*,"),
+    "relay_accounts_file": ("/etc/relay", "/etc/relay"),
+    "relay_upstream": ("https://gateway.example", "https://gateway.example"),
+    "relay_workers": (2, "2"),
+    "relay_allowed_origins": (("https://a.example", "*"), "https://a.example,*"),
+    "relay_events_per_request": (500, "500"),
+    "relay_request_time_interval": (60.0, "60"),
 }
 
 
@@ -220,6 +236,17 @@ WRONG: list[tuple[str, Any]] = [
     ("max_spool_bytes", 1),
     ("max_dead_events", -1),
     ("history", "long"),
+    ("relay_listen", "127.0.0.1"),
+    ("relay_listen", "127.0.0.1:http"),
+    ("relay_accounts", ["888888"]),
+    ("relay_accounts", ["shop=KEY"]),
+    ("relay_accounts", ["888888=two words"]),
+    ("relay_upstream", "gateway.example"),
+    ("relay_workers", 0),
+    ("relay_allowed_origins", ["shop.example"]),
+    ("relay_allowed_origins", ["https://shop.example/path"]),
+    ("relay_events_per_request", 5001),
+    ("relay_request_time_interval", 0),
 ]
 
 
@@ -371,6 +398,22 @@ def test_a_password_never_shows(url: str) -> None:
 
     assert [text for text in texts if "hunter2" in text or "hunt@" in text] == []
     assert settings.redis_url == url
+
+
+@pytest.mark.parametrize("wrong", ["888888=sec ret", "sec ret=888888", "1=a,sec ret"])
+def test_a_key_never_shows(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No SDK key of the relay is in a repr, nor in an error about it, wherever it was written."""
+    settings = Settings(relay_accounts=("888888=sec-ret",))
+    texts = [repr(settings), repr(list(settings.__rich_repr__()))]
+
+    for give in (lambda: Settings(relay_accounts=[wrong]), Settings.load):  # type: ignore[arg-type]
+        monkeypatch.setenv("VWO_CELERY_RELAY_ACCOUNTS", wrong)
+        with pytest.raises(SettingsError) as error:
+            give()
+        texts.append(str(error.value))
+
+    assert [text for text in texts if "ret" in text.replace("secret", "")] == []
+    assert "'888888=…'" in texts[0]
 
 
 def test_what_is_written_in_several_forms_is_kept_in_one() -> None:

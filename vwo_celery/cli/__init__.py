@@ -7,7 +7,7 @@ Files, in reading order: `session` (what all commands share: options, settings, 
 again and again), `completing` (names of queues in a shell); then one for each command:
 `status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`, `peek`, `tail`, `workers`,
 `flush`, `pause` (and `resume`), `waiting` (`purge`, `retry`), `dead`, `move`, `spool`, `audit`,
-`jobs`, `acl`, `completion`; and `celery_command` (all of them as `celery -A yourapp vwo …`).
+`jobs`, `relay`, `acl`, `completion`; and `celery_command` (all of them as `celery -A yourapp vwo …`).
 
 Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """
@@ -52,6 +52,9 @@ _GROUPS = {
         "purge": "vwo_celery.cli.waiting:purge",
         "spool": "vwo_celery.cli.spool:spool",
         "jobs": "vwo_celery.cli.jobs:jobs",
+    },
+    "Serve": {
+        "relay": "vwo_celery.cli.relay:relay",
     },
     "Set up and try": {
         "acl": "vwo_celery.cli.acl:acl",

@@ -111,6 +111,33 @@ class SettingsArguments(TypedDict, total=False):
         How long samples of each queue's counters are kept, set in the workers: a sample a minute
         for 8 hours, and with full, up to 200 queues, coarser ones for 90 days. It must be full,
         short or off. Default: full.
+    relay_listen:
+        Address at which vwo-celery relay listens; beyond loopback only with a list of accounts. It
+        must be HOST:PORT, such as 127.0.0.1:8099 or [::1]:8099; port 0 for any free one. Default:
+        127.0.0.1:8099.
+    relay_accounts:
+        Accounts and SDK keys whose events the relay takes; everybody's where neither this list nor
+        a file names one. It must be a list of ACCOUNT=KEY, with * in place of a key for any key of
+        the account. Default: none.
+    relay_accounts_file:
+        File with further accounts and keys, which the relay reads again at SIGHUP. It must be a
+        path, or empty. Default: empty.
+    relay_upstream:
+        URL that stands for VWO's hosts in all that the relay forwards, such as the vendor's
+        gateway; its host must be in the workers' allowed_hosts; empty: VWO's own. It must be a URL
+        that begins with http:// or https://, or empty. Default: empty.
+    relay_workers:
+        Processes of vwo-celery relay that share its address. It must be a whole number of processes
+        from 1 to 256. Default: 1.
+    relay_allowed_origins:
+        Origins whose pages may send to the relay with the SDKs for browsers. It must be a list of
+        origins such as https://shop.example, or *. Default: none.
+    relay_events_per_request:
+        Number of relayed events at which a batch of them leaves. It must be a whole number of
+        events from 1 to 5,000. Default: 100.
+    relay_request_time_interval:
+        Age of the oldest relayed event at which a batch of them leaves. It must be a number of
+        seconds from 1 to 31,536,000. Default: 600.
     """
 
     redis_url: str | None
@@ -139,6 +166,14 @@ class SettingsArguments(TypedDict, total=False):
     max_spool_bytes: int | None
     max_dead_events: int | None
     history: Literal["full", "short", "off"] | None
+    relay_listen: str | None
+    relay_accounts: list[str] | tuple[str, ...] | None
+    relay_accounts_file: str | None
+    relay_upstream: str | None
+    relay_workers: int | None
+    relay_allowed_origins: list[str] | tuple[str, ...] | None
+    relay_events_per_request: int | None
+    relay_request_time_interval: float | None
 
 
 class DjangoSettings(SettingsArguments, total=False):
@@ -170,6 +205,14 @@ class DjangoSettings(SettingsArguments, total=False):
     MAX_SPOOL_BYTES: int | None
     MAX_DEAD_EVENTS: int | None
     HISTORY: Literal["full", "short", "off"] | None
+    RELAY_LISTEN: str | None
+    RELAY_ACCOUNTS: list[str] | tuple[str, ...] | None
+    RELAY_ACCOUNTS_FILE: str | None
+    RELAY_UPSTREAM: str | None
+    RELAY_WORKERS: int | None
+    RELAY_ALLOWED_ORIGINS: list[str] | tuple[str, ...] | None
+    RELAY_EVENTS_PER_REQUEST: int | None
+    RELAY_REQUEST_TIME_INTERVAL: float | None
 
 
 class BatchEventData(TypedDict, total=False):

@@ -7,36 +7,27 @@ messages and the table in docs/reference/settings.md are made from the same text
 
 from __future__ import annotations
 
-import functools
-import os
 import re
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Literal,
-    NamedTuple,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from vwo_celery.errors import SettingsError
 from vwo_celery.settings.arguments import SettingsArguments, with_settings
-from vwo_celery.settings.folders import expanded, state_folder
+from vwo_celery.settings.checks import check, check_order, without_secrets
+from vwo_celery.settings.folders import state_folder
 from vwo_celery.settings.redis_url import SCHEMES, RedisUrl
 from vwo_celery.settings.sources import Given, from_arguments, from_django, from_environment
-from vwo_celery.text.masking import mask_url, scheme_only
-from vwo_celery.text.wording import shown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _REDIS_URL = rf"^({'|'.join(map(re.escape, SCHEMES))})://"
 _HOST = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?\Z"
+_ADDRESS = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}\Z"
+_ACCOUNT_AND_KEY = r"^[0-9]{1,18}=[!-~]+\Z"
+_ORIGIN = r"^(\*|https?://[A-Za-z0-9.:\[\]_-]+)\Z"
 _MODULE = r"^[^\W\d]\w*(\.[^\W\d]\w*)*\Z"
 
 
@@ -248,11 +239,61 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "for 8 hours, and with `full`, up to 200 queues, coarser ones for 90 days.",
         ),
     ] = "full"
+    relay_listen: Annotated[
+        str,
+        _text(
+            "HOST:PORT, such as 127.0.0.1:8099 or [::1]:8099; port 0 for any free one",
+            "Address at which `vwo-celery relay` listens; beyond loopback only with a list of accounts.",
+            _ADDRESS,
+        ),
+    ] = "127.0.0.1:8099"
+    relay_accounts: Annotated[
+        tuple[Annotated[str, Meta(pattern=_ACCOUNT_AND_KEY)], ...],
+        _text(
+            "a list of ACCOUNT=KEY, with * in place of a key for any key of the account",
+            "Accounts and SDK keys whose events the relay takes; everybody's where neither this list "
+            "nor a file names one.",
+        ),
+    ] = ()
+    relay_accounts_file: Annotated[
+        str,
+        _text(
+            "a path, or empty",
+            "File with further accounts and keys, which the relay reads again at SIGHUP.",
+        ),
+    ] = ""
+    relay_upstream: Annotated[
+        str,
+        _text(
+            "a URL that begins with http:// or https://, or empty",
+            "URL that stands for VWO's hosts in all that the relay forwards, such as the vendor's "
+            "gateway; its host must be in the workers' `allowed_hosts`; empty: VWO's own.",
+            r"^$|^https?://",
+        ),
+    ] = ""
+    relay_workers: Annotated[
+        int, _number(1, 256, "processes", "Processes of `vwo-celery relay` that share its address.")
+    ] = 1
+    relay_allowed_origins: Annotated[
+        tuple[Annotated[str, Meta(pattern=_ORIGIN)], ...],
+        _text(
+            "a list of origins such as https://shop.example, or *",
+            "Origins whose pages may send to the relay with the SDKs for browsers.",
+        ),
+    ] = ()
+    relay_events_per_request: Annotated[
+        int,
+        _number(1, 5000, "events", "Number of relayed events at which a batch of them leaves."),
+    ] = 100
+    relay_request_time_interval: Annotated[
+        float,
+        _seconds(1, 31_536_000, "Age of the oldest relayed event at which a batch of them leaves."),
+    ] = 600.0
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             msgspec.structs.force_setattr(self, name, check(name, Given(getattr(self, name))))
-        _check_order(self)
+        check_order(self)
 
     @classmethod
     @with_settings
@@ -303,92 +344,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         values = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        return [(name, mask_url(value) if name in _URLS else value) for name, value in values]
-
-
-_URLS = ("redis_url", "broker_url")
-
-
-class Description(NamedTuple):
-    """A setting as people read it.
-
-    Attributes:
-        unit: Of a number; "" for anything else.
-        range: The values that are allowed.
-        expected: Unit and range as the end of "must be …".
-        meaning: One sentence or two.
-    """
-
-    unit: str
-    range: str
-    expected: str
-    meaning: str
-
-
-def describe(name: str) -> Description:
-    """Return unit, range and meaning of a setting, as written at its field."""
-    kind, meta = get_args(_types()[name])[:2]
-    if meta.ge is None:
-        wanted = meta.extra["range"]
-        return Description("", wanted, wanted, meta.description)
-    unit, limits = meta.extra["unit"], f"{meta.ge:,} to {meta.le:,}"
-    number = "a whole number" if kind is int else "a number"
-    return Description(unit, limits, f"{number} of {unit} from {limits}", meta.description)
-
-
-@functools.cache
-def _types() -> dict[str, Any]:
-    return get_type_hints(Settings, include_extras=True)
-
-
-def check(name: str, given: Given) -> Any:
-    """Return the value of a setting in its final form.
-
-    Raises:
-        SettingsError: The value has the wrong type or is out of range; see `Settings.load`.
-    """
-    try:
-        checked = msgspec.convert(_plain(name, given), _types()[name], strict=not given.text)
-    except Exception:
-        is_url = isinstance(given.value, str) and (name in _URLS or "://" in given.value)
-        text = scheme_only(given.value) if is_url else shown(given.value)
-        raise SettingsError(
-            f"{name} must be {describe(name).expected}; {text} was given ({given.origin})"
-        ) from None
-    if name == "redis_url" and (problem := RedisUrl.parse(checked).problem()):
-        raise SettingsError(
-            f"redis_url cannot be used; {scheme_only(checked)} was given ({given.origin}), {problem}"
-        )
-    if name == "allowed_hosts":
-        return tuple(host.lower() for host in checked)
-    return _folder(checked, given) if name == "spool_dir" else checked
-
-
-def _folder(folder: str, given: Given) -> str:
-    if folder and not expanded(folder):
-        raise SettingsError(
-            f"spool_dir must be {describe('spool_dir').expected}; {shown(folder)} was given "
-            f"({given.origin}), and this process knows no such home: write the whole path"
-        )
-    return expanded(folder)
-
-
-def _plain(name: str, given: Given) -> Any:
-    if given.text and get_origin(get_args(_types()[name])[0]) is tuple:
-        return [part.strip() for part in given.value.split(",") if part.strip()]
-    return os.fspath(given.value) if isinstance(given.value, os.PathLike) else given.value
-
-
-def _check_order(settings: Settings) -> None:
-    lease, request = settings.lease_seconds, settings.request_timeout_seconds
-    if lease <= request:
-        raise SettingsError(
-            "lease_seconds must exceed request_timeout_seconds, or a batch could be taken over "
-            f"while it is being sent; {lease:g} and {request:g} were given"
-        )
-    longest, base = settings.backoff_max_seconds, settings.backoff_base_seconds
-    if longest < base:
-        raise SettingsError(
-            "backoff_max_seconds must not be under backoff_base_seconds; "
-            f"{longest:g} and {base:g} were given"
-        )
+        return [(name, without_secrets(name, value)) for name, value in values]

@@ -1,0 +1,241 @@
+"""The relay against two bare uvicorn apps in one run; large batches; latency; memory of large bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import psutil
+import uvloop
+from shared import KEY, console, event, program, ratio, show
+
+from vwo_celery.events import body, encode
+from vwo_celery.testing import RedisServer, free_port
+
+CONNECTIONS, ROUNDS, SECONDS = 32, 5, 2.0
+PER_REQUEST, LARGE = 2, 500
+FULL_BODY_BYTES, FULL_SECONDS = 9_900_000, 60.0
+PATH = f"/server-side/batch-events-v2?a=888888&env={KEY}&sn=vwo-fme-node-sdk&sv=1.35.0"
+RELAY = (
+    "from vwo_celery.relay.server import serve; from vwo_celery.settings import Settings; "
+    "serve(Settings.load())"
+)
+
+
+class Load(NamedTuple):
+    """What one client did: requests, seconds, and each request's milliseconds."""
+
+    requests: int
+    seconds: float
+    latencies: list[float]
+
+
+class Server(NamedTuple):
+    """A server under load."""
+
+    port: int
+    process: psutil.Process
+
+    def cpu_seconds(self) -> float:
+        """Processor time so far."""
+        times = self.process.cpu_times()
+        return times.user + times.system
+
+
+class Client(asyncio.Protocol):
+    """One connection that sends a request, waits for its answer, and sends the next."""
+
+    def __init__(self, request: bytes, until: float, pause: float, latencies: list[float]) -> None:
+        self._request, self._until, self._pause, self._latencies = request, until, pause, latencies
+        self.over = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._due = time.perf_counter()
+        self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.over.done():
+            self.over.set_exception(ConnectionError("the server closed the connection"))
+
+    def _send(self) -> None:
+        self._sent = time.perf_counter()
+        self._transport.write(self._request)  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        if data.startswith(b"HTTP/") and not data.startswith(b"HTTP/1.1 200"):
+            self.over.set_exception(RuntimeError(f"{data!r}"))
+        if not data.endswith(b"}"):  # the body comes later
+            return
+        now = time.perf_counter()
+        # With a rate, a request that could not be sent in time has waited since it was due.
+        self._latencies.append((now - (self._due if self._pause else self._sent)) * 1000)
+        if now >= self._until:
+            self._transport.close()
+            self.over.set_result(None)
+            return
+        self._due += self._pause
+        wait = self._due - now if self._pause else 0
+        if wait > 0:
+            asyncio.get_running_loop().call_later(wait, self._send)
+        else:
+            self._send()
+
+
+def load(
+    port: int, text: bytes, seconds: float, *, connections: int = CONNECTIONS, rate: float = 0
+) -> Load:
+    """Send a body again and again, as fast as it is answered, or at a rate of requests/s."""
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: {KEY}\r\n"
+    request = f"{head}Content-Length: {len(text)}\r\n\r\n".encode() + text
+
+    async def main() -> Load:
+        loop, found = asyncio.get_running_loop(), []
+        until = time.perf_counter() + seconds
+        pause = connections / rate if rate else 0
+        started = time.perf_counter()
+        clients = []
+        for _ in range(connections):
+            _, client = await loop.create_connection(
+                lambda: Client(request, until, pause, found), "127.0.0.1", port
+            )
+            clients.append(client)
+            await asyncio.sleep(pause / connections)
+        await asyncio.gather(*(client.over for client in clients))
+        return Load(len(found), time.perf_counter() - started, found)
+
+    return uvloop.new_event_loop().run_until_complete(main())
+
+
+@contextmanager
+def served(*command: str, url: str) -> Iterator[Server]:
+    """A server in a process of its own, and its port."""
+    port = free_port()
+    env = {
+        "REDIS_URL": url,
+        "VWO_CELERY_REDIS_URL": url,
+        "VWO_CELERY_RELAY_LISTEN": f"127.0.0.1:{port}",
+    }
+    words = [word.replace("PORT", str(port)) for word in command]
+    with program(*words, **env) as process:
+        for _ in range(500):
+            try:
+                load(port, body([encode(event())]), 0, connections=1)
+            except OSError:
+                time.sleep(0.02)
+            else:
+                break
+        yield Server(port, psutil.Process(process.pid))
+
+
+def bare(app: str) -> tuple[str, ...]:
+    """The command of a bare app."""
+    return (
+        "-m",
+        "uvicorn",
+        f"relay_floor:{app}",
+        "--port",
+        "PORT",
+        "--log-level",
+        "warning",
+        "--no-access-log",
+    )
+
+
+def main() -> None:
+    """Print the tables."""
+    with RedisServer() as redis:
+        url = redis.url
+        with (
+            served("-c", RELAY, url=url) as ours,
+            served(*bare("one"), url=url) as one,
+            served(*bare("gather"), url=url) as gather,
+        ):
+            rate = _against_floors(
+                {"relay": ours, "one EVALSHA a request": one, "gathering": gather}
+            )
+            _large_batches(ours)
+            _latency(ours, rate / 2)
+        if os.environ.get("FULL"):
+            with served("-c", RELAY, url=url) as ours:
+                _memory(ours, redis.url)
+
+
+def _against_floors(servers: dict[str, Server]) -> float:
+    text = body([encode(event(number)) for number in range(PER_REQUEST)])
+    rates: dict[str, list[float]] = {name: [] for name in servers}
+    costs: dict[str, list[float]] = {name: [] for name in servers}
+    for turn in range(ROUNDS + 1):
+        for name, server in servers.items():
+            before = server.cpu_seconds()
+            done = load(server.port, text, SECONDS)
+            if turn:
+                rates[name].append(done.requests / done.seconds)
+                costs[name].append((server.cpu_seconds() - before) / done.requests * 1e6)
+    rows = [
+        (
+            name, f"{statistics.median(rates[name]):,.0f}", f"{statistics.median(costs[name]):.0f}",
+            f"{ratio(rates, 'relay', name):.2f}", f"{ratio(costs, name, 'relay'):.2f}",
+        )
+        for name in servers
+    ]  # fmt: skip
+    columns = ("", "requests/s", "CPU µs a request", "relay / it", "the same by CPU")
+    show(f"{PER_REQUEST} events a request, {CONNECTIONS} connections, one process", rows, *columns)
+    return statistics.median(rates["relay"])
+
+
+def _large_batches(server: Server) -> None:
+    text = body([encode(event(number)) for number in range(LARGE)])
+    rates, costs = [], []
+    for turn in range(ROUNDS + 1):
+        before = server.cpu_seconds()
+        done = load(server.port, text, SECONDS, connections=4)
+        if turn:
+            rates.append(done.requests * LARGE / done.seconds)
+            costs.append((server.cpu_seconds() - before) / done.requests / LARGE * 1e6)
+    rows = [(f"{statistics.median(rates):,.0f}", f"{statistics.median(costs):.1f}")]
+    show(f"Batches of {LARGE} events", rows, "events/s", "CPU µs an event")
+
+
+def _latency(server: Server, rate: float) -> None:
+    text = body([encode(event(number)) for number in range(PER_REQUEST)])
+    done = load(server.port, text, 4 * SECONDS, rate=rate)
+    cuts = statistics.quantiles(done.latencies, n=100)
+    rows = [
+        (
+            f"{done.requests / done.seconds:,.0f}",
+            f"{cuts[49]:.2f}",
+            f"{cuts[98]:.2f}",
+            f"{cuts[98] / cuts[49]:.1f}",
+        )
+    ]
+    show("Half of the full load", rows, "requests/s", "p50 ms", "p99 ms", "p99 / p50")
+
+
+def _memory(server: Server, url: str) -> None:
+    import redis
+
+    client = redis.Redis.from_url(url)
+    each = FULL_BODY_BYTES // len(encode(event()))
+    text = body([encode(event(number)) for number in range(min(each, 5000))])
+    sizes, until = [], time.time() + FULL_SECONDS
+    while time.time() < until:
+        load(server.port, text, 5, connections=4)
+        client.flushdb()
+        sizes.append(server.process.memory_info().rss / 1e6)
+        console.print(f"{sizes[-1]:.0f} MB")
+    show(
+        "Bodies of 3.5 MB and 5,000 events, four at a time",
+        [(f"{sizes[1]:.0f}", f"{sizes[-1]:.0f}")],
+        "MB at first",
+        "MB after a minute",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""`vwo-celery relay`: the HTTP server for VWO's SDKs of every language.
+
+It translates its options into settings, and serves until a signal ends it; see `vwo_celery.relay`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import click
+import msgspec
+
+from vwo_celery.cli.documents import print_json_line
+from vwo_celery.cli.lines import print_line
+from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.settings import Settings
+
+_SERVER = ("uvicorn", "httptools")
+
+
+@click.command()
+@click.option(
+    "--listen", "relay_listen", metavar="HOST:PORT",
+    help="Address.  [default: VWO_CELERY_RELAY_LISTEN, or 127.0.0.1:8099]",
+)  # fmt: skip
+@click.option(
+    "--account", "relay_accounts", metavar="ACCOUNT=KEY", multiple=True,
+    help="An account and SDK key whose events are taken; * for any key; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--accounts", "relay_accounts_file", metavar="FILE",
+    help="A file with further ones, as lines or as JSON; SIGHUP reads it again.",
+)  # fmt: skip
+@click.option(
+    "--upstream", "relay_upstream", metavar="URL",
+    help="Stands for VWO's hosts in all that is forwarded; workers need it in allowed_hosts.",
+)  # fmt: skip
+@click.option(
+    "--workers", "relay_workers", type=int, metavar="N",
+    help="Processes.  [default: VWO_CELERY_RELAY_WORKERS, or 1]",
+)  # fmt: skip
+@common_options
+@json_option
+@click.pass_context
+def relay(context: click.Context, /, **options: Any) -> None:
+    """Take the events of VWO's SDKs of every language over HTTP, and store them on the queue.
+
+    An SDK is pointed at it by its own proxy option. An event is answered 200 once it is in Redis or on
+    this host's disk. SIGTERM or Ctrl-C ends it; what was read is stored and answered before. With
+    --json it prints its URL as one JSON document once it listens.
+    """
+    _check_installed()
+    from vwo_celery.relay.server import serve
+
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    session = context.ensure_object(Session)
+    settings = _with(session.settings, given)
+    serve(settings, tell=lambda url, who: _tell(url, who, as_json=session.json))
+
+
+def _tell(url: str, who: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json_line({"url": url})
+    else:
+        print_line(f"the relay listens on {url} and takes the events of {who}", err=True)
+
+
+def _with(settings: Settings, given: dict[str, Any]) -> Settings:
+    """Settings with what was given on the command line.
+
+    Raises:
+        SettingsError: An option is wrong.
+    """
+    return Settings(**{**msgspec.structs.asdict(settings), **given})
+
+
+def _check_installed() -> None:
+    missing: Sequence[str] = [name for name in _SERVER if find_spec(name) is None]
+    if missing:
+        raise click.ClickException(
+            f"the relay needs {' and '.join(missing)}, not installed here: pip install 'uvicorn>=0.30' "
+            "httptools uvloop, or install this package with its extra [relay]"
+        )

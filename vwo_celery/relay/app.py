@@ -1,0 +1,241 @@
+"""The relay as an ASGI app: one request, from its body to its answer.
+
+An answer of 200 comes only once the events are in Redis or on this host's disk. The body is read
+before anything else waits: once a client has left, as PHP's does at once, a server may hand out the
+end of the connection instead of it. If the process dies, a request without an answer is stored or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Final
+
+from vwo_celery.destinations import Generation
+from vwo_celery.errors import QueueFull
+from vwo_celery.logs import log_surprise
+from vwo_celery.producing.aio import store_encoded
+from vwo_celery.producing.queue import producer_of
+from vwo_celery.producing.readiness import takes_events
+from vwo_celery.receipts import IN_REDIS, SPOOLED
+from vwo_celery.relay import answers, paths
+from vwo_celery.relay.access import Access
+from vwo_celery.relay.answers import Answer, Refused, wrong_method
+from vwo_celery.relay.batches import Found, events_of
+from vwo_celery.relay.bodies import text_of
+from vwo_celery.relay.cors import Cors
+from vwo_celery.relay.counts import tally
+from vwo_celery.relay.destinations import Destinations, Target
+from vwo_celery.relay.limits import MOST_BODY_BYTES
+from vwo_celery.relay.paths import Place
+from vwo_celery.relay.request import Request
+from vwo_celery.relay.singles import DIAGNOSTICS, event_of, is_fme, item_of, with_visitor
+from vwo_celery.settings import Settings
+from vwo_celery.threads import in_thread
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+#: Most request lines whose destination is remembered; those of batches repeat exactly.
+_MOST_KNOWN: Final = 4096
+_NOTHING_LOST: Final[Mapping[str, int]] = {}
+_BATCHES: Final = (paths.BATCH_LEGACY, paths.BATCH_FME)
+
+
+class Relay:
+    """The relay, an ASGI app. Made by `relay_app`.
+
+    Args:
+        access: Who may send.
+        destinations: Where events go.
+        settings: Settings of the queues.
+        origins: Origins whose pages may send; none for no browsers.
+        prefix: Path under which the app is reached, where its server does not tell by `root_path`.
+
+    Attributes:
+        access: Who may send.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        destinations: Destinations,
+        settings: Settings,
+        *,
+        origins: Sequence[str] = (),
+        prefix: str = "",
+    ) -> None:
+        self.access = access
+        self._destinations = destinations
+        self._settings = settings
+        self._cors = Cors(origins)
+        self._prefix = prefix.rstrip("/")
+        self._known: dict[tuple[str, bytes, bytes | None], Target] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, or follow the server's life."""
+        if scope["type"] != "http":
+            await self._follow(scope, receive, send)
+            return
+        more: answers.Headers = ()
+        try:
+            body = await _body_of(receive)
+            if body is None:
+                return
+            tally.requests += 1
+            request = Request(scope, body, self._prefix)
+            if self._cors:
+                more = self._cors.headers(request)
+            answer = await self._answer(request)
+        except Refused as exc:
+            answer = exc.answer
+        except Exception as exc:
+            log_surprise(exc, "the relay answers 503")
+            answer = answers.FAULT
+        if answer.reason:
+            tally.refused[answer.reason] += 1
+        headers = [*answer.headers, *more]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    def reread_access(self) -> None:
+        """Read the file of accounts again; if it cannot be read, the accounts stay as they were."""
+        self.access.reread_or_warn()
+        self._known.clear()
+
+    async def aclose(self) -> None:
+        """Wait for what is being stored, and close the connections of this loop."""
+        await self._destinations.aclose()
+
+    async def _follow(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+        while scope["type"] == "lifespan":
+            message = await receive()
+            is_end = message["type"] == "lifespan.shutdown"
+            if is_end:
+                await self.aclose()
+            await send({"type": f"{message['type']}.complete"})
+            if is_end:
+                return
+
+    async def _answer(self, request: Request) -> Answer:
+        line = (request.path, request.raw_query, request.headers.get(b"authorization"))
+        target = self._known.get(line)
+        if target is not None and request.method == "POST":
+            return await self._store(target, *_found(request, target))
+        place = paths.find(request.path)
+        if place is None:
+            raise Refused(answers.UNKNOWN_PATH)
+        self._check_method(request, place.path)
+        if request.method == "OPTIONS":
+            return answers.NO_CONTENT
+        if place.path in paths.OWN:
+            return await self._tell_health(place.path)
+        if place.path not in _BATCHES:
+            return await self._take_single(request, place)
+        target = self._find_target(request, place, request.query.get("a", ""))
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[line] = target
+        return await self._store(target, *_found(request, target))
+
+    def _check_method(self, request: Request, path: str) -> None:
+        method = paths.METHODS[path]
+        if request.method == "OPTIONS" and self._cors.headers(request):
+            return
+        if request.method != method:
+            raise wrong_method(method)
+
+    def _find_target(self, request: Request, place: Place, account: str) -> Target:
+        key = request.key()
+        if not self.access.allows(account, key):
+            raise Refused(answers.UNKNOWN_KEY)
+        is_fme = place.path in (paths.BATCH_FME, paths.EVENT)
+        generation: Generation = "fme" if is_fme else "legacy"
+        return self._destinations.find(generation, place.region, account, key, request.query)
+
+    async def _take_single(self, request: Request, place: Place) -> Answer:
+        """Take a request that is one event."""
+        if place.path != paths.EVENT:
+            target = self._find_target(request, place, request.query.get("account_id", ""))
+            return await self._store(target, (item_of(request, place.path),))
+        if request.query.get("en") in DIAGNOSTICS:
+            raise Refused(answers.NO_DIAGNOSTICS)
+        target = self._find_target(request, place, request.query.get("a", ""))
+        item = event_of(text_of(request))
+        if not is_fme(request, item):
+            raise Refused(answers.NO_SINGLE_EVENTS)
+        if self._cors and request.query.get("dh") == "1":
+            client = request.scope.get("client") or ("", 0)
+            item = with_visitor(item, request.header(b"user-agent"), client[0])
+        return await self._store(target, (item,))
+
+    async def _store(
+        self, target: Target, events: Sequence[bytes], lost: Mapping[str, int] = _NOTHING_LOST
+    ) -> Answer:
+        """Store the events of one request; the answer is 200 only if all of them are stored."""
+        try:
+            receipts = await store_encoded(target.queue, events)
+        except QueueFull:
+            return answers.NOT_STORED
+        in_redis = receipts.count(IN_REDIS)
+        if in_redis < len(receipts):
+            in_redis = sum(receipt.where == "redis" for receipt in receipts)
+            spooled = receipts.count(SPOOLED)
+            tally.spooled += spooled
+            if in_redis + spooled < len(receipts):
+                tally.stored += in_redis
+                return answers.NOT_STORED
+        tally.stored += in_redis
+        if target.is_folded:
+            tally.folded += len(events)
+        if lost:
+            _count_lost(target, lost)
+        return answers.SUCCESS
+
+    async def _tell_health(self, path: str) -> Answer:
+        if path == paths.HEALTHZ or await in_thread(takes_events, self._settings):
+            return answers.HEALTHY
+        return answers.NOT_READY
+
+
+def _found(request: Request, target: Target) -> Found:
+    """The events of a batch request."""
+    is_fme = target.queue.sync.destination.generation == "fme"
+    is_phone = b"pt=" in request.raw_query and "pt" in request.query
+    return events_of(text_of(request), is_fme=is_fme, is_phone=is_phone)
+
+
+def _count_lost(target: Target, lost: Mapping[str, int]) -> None:
+    """Count items of a stored batch that are no events as dropped, where `doctor` shows them."""
+    for reason, count in lost.items():
+        tally.lost[reason] += count
+        detail = "an SDK's batch had items that are no events"
+        producer_of(target.queue.sync).drop(reason, count, detail)
+
+
+async def _body_of(receive: Receive) -> bytes | None:
+    """The whole body; None if the client has left before its end.
+
+    Raises:
+        Refused: It is too large.
+    """
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        return None
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        return body
+    pieces, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > MOST_BODY_BYTES:
+            raise Refused(answers.TOO_LARGE)
+    return b"".join(pieces)

@@ -1,0 +1,48 @@
+"""Counts of what this process' relay has done, for `doctor` and for whoever asks `counts()`.
+
+Plain numbers in memory, touched by one event loop; they are gone with the process.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+
+class Tally:
+    """Numbers since the process began.
+
+    Attributes:
+        requests: Requests that were read whole.
+        stored: Events that Redis has.
+        spooled: Events that this host's disk has.
+        lost: Items of accepted batches that are no events, by reason.
+        folded: Events that went to another destination of their SDK, since there were too many.
+        refused: Requests that were answered with an error, by reason.
+        left: Requests whose client had closed the connection before the answer.
+    """
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.stored = 0
+        self.spooled = 0
+        self.lost: Counter[str] = Counter()
+        self.folded = 0
+        self.refused: Counter[str] = Counter()
+        self.left = 0
+
+
+tally = Tally()
+
+
+def counts() -> dict[str, Any]:
+    """What the relay of this process has done since it began; see `Tally` for the names.
+
+    `left` grows where clients close early, as PHP's FME SDK does; and where a proxy in front closes
+    for them: nginx then needs `proxy_ignore_client_abort on`. Only a server of `vwo-celery relay`
+    counts it; beneath another ASGI server it stays 0.
+    """
+    return {
+        name: dict(value) if isinstance(value, Counter) else value
+        for name, value in vars(tally).items()
+    }

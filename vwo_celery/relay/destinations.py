@@ -1,0 +1,128 @@
+"""From a request to the queue of its destination: opened once, and kept.
+
+A destination says what the SDK said: account, key, region, and the known names of the query as the SDK
+spelled them. One account and key has a bounded number of destinations, since each is a queue for good:
+beyond it a further version of an SDK goes to the first one of the same SDK. Never does an event go
+under another account, key, region or SDK name. If the process dies, the queues are as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from vwo_celery.destinations import QUERY_NAMES, WINGIFY_HOST, Destination
+from vwo_celery.destinations.parts import Generation
+from vwo_celery.errors import DestinationError
+from vwo_celery.logs import seldom
+from vwo_celery.producing.aio import AioQueue, connect
+from vwo_celery.relay.answers import TOO_MANY_SDKS, UNKNOWN_KEY, Refused
+from vwo_celery.settings import Settings
+from vwo_celery.settings.arguments import BatchOptions
+
+#: Most destinations of one account and key, and how many of them are kept for SDKs, regions and hosts
+#: that have none yet.
+MOST_DESTINATIONS: Final = 32
+_KEPT_FOR_NEW_SDKS: Final = 8
+#: Most destinations of a process, which accounts with any key could otherwise exceed.
+_MOST_OPEN: Final = 10_000
+
+
+class Target(NamedTuple):
+    """Where the events of a request go.
+
+    Attributes:
+        queue: The queue.
+        is_folded: Whether it is that of another destination of the same SDK.
+    """
+
+    queue: AioQueue
+    is_folded: bool
+
+
+class Destinations:
+    """The queues of one relay, by destination.
+
+    Args:
+        settings: Settings of the queues.
+        batch_of: Returns the batch options of an account.
+        upstream: URL that stands for VWO's hosts; "" for VWO's own.
+    """
+
+    def __init__(
+        self, settings: Settings, batch_of: Callable[[str], BatchOptions], upstream: str = ""
+    ) -> None:
+        self._settings = settings
+        self._batch_of = batch_of
+        self._upstream = upstream
+        self._opened: dict[tuple[str, str], dict[Destination, AioQueue]] = {}
+        self._count = 0
+
+    def find(
+        self, generation: Generation, region: str, account: str, key: str, query: dict[str, str]
+    ) -> Target:
+        """The queue for a request.
+
+        Args:
+            generation: Of the SDK.
+            region: Collection prefix of the path, "" for none.
+            account: VWO account.
+            key: SDK key.
+            query: The request's query; only what names the SDK counts.
+
+        Raises:
+            Refused: Account or key can be no such thing, or there are too many destinations.
+        """
+        said = tuple((name, query[name]) for name in QUERY_NAMES if name in query)
+        try:
+            wanted = Destination(
+                account_id=account,
+                sdk_key=key,
+                generation=generation,
+                region=region,
+                base_url=self._upstream or _host_of(query),
+                query=said,
+            )
+        except DestinationError as exc:
+            raise Refused(UNKNOWN_KEY) from exc
+        opened = self._opened.setdefault((account, key), {})
+        queue = opened.get(wanted)
+        return Target(queue, False) if queue is not None else self._place(opened, wanted)
+
+    def _place(self, opened: dict[Destination, AioQueue], wanted: Destination) -> Target:
+        alike = [queue for known, queue in opened.items() if _is_alike(known, wanted)]
+        most = MOST_DESTINATIONS - (_KEPT_FOR_NEW_SDKS if alike else 0)
+        if len(opened) < most and self._count < _MOST_OPEN:
+            self._count += 1
+            batch = self._batch_of(str(wanted.account_id))
+            opened[wanted] = connect(wanted, batch_event_data=batch, settings=self._settings)
+            return Target(opened[wanted], False)
+        if alike:
+            return Target(alike[0], True)
+        seldom.warn(
+            f"too many SDKs {wanted.account_id}",
+            "account %s already has %d destinations; events of a further SDK name, region or host are "
+            "refused until the relay is started again", wanted.account_id, len(opened),
+        )  # fmt: skip
+        raise Refused(TOO_MANY_SDKS)
+
+    def __len__(self) -> int:
+        return self._count
+
+    async def aclose(self) -> None:
+        """Wait for what is being stored, and close the connections of this loop."""
+        for opened in self._opened.values():
+            for queue in opened.values():
+                await queue.aclose()
+
+
+def _host_of(query: dict[str, str]) -> str:
+    """The host that an SDK sends to; "" for VWO's own."""
+    return f"https://{WINGIFY_HOST}" if query.get("sn", "").startswith("wingify-") else ""
+
+
+def _is_alike(known: Destination, wanted: Destination) -> bool:
+    """Whether events may go from one destination to another: only version and statistics differ."""
+    return (known.generation, known.region, known.base_url, known.sdk[0]) == (
+        wanted.generation, wanted.region, wanted.base_url, wanted.sdk[0],
+    )  # fmt: skip

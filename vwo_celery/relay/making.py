@@ -1,0 +1,93 @@
+"""Making the relay: from settings to its app.
+
+Nothing to lose: it connects to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vwo_celery.destinations.parts import read_base_url
+from vwo_celery.errors import DestinationError, SettingsError
+from vwo_celery.relay.access import Access, Accounts, parse_entries
+from vwo_celery.relay.app import Relay
+from vwo_celery.relay.destinations import Destinations
+from vwo_celery.settings import Settings
+from vwo_celery.settings.arguments import BatchOptions, SettingsArguments, with_options
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+@with_options
+def relay_app(
+    *,
+    accounts: Accounts | None = None,
+    everybody: bool = False,
+    prefix: str = "",
+    batch_event_data: BatchOptions = None,
+    settings: Settings | None = None,
+    **arguments: Unpack[SettingsArguments],
+) -> Relay:
+    """Return the relay as an ASGI app, to be served, or mounted into another. Connects to nothing yet.
+
+    Args:
+        accounts: The accounts that may send, each with its SDK keys, such as {"888888": ["KEY"]};
+            "*" for any key; or with {"keys": […], "batch_event_data": {…}}. None for the settings
+            `relay_accounts`. Those of `relay_accounts_file` may send, too.
+        everybody: Let every account send where none is named; only where nobody else can connect.
+        prefix: Path under which the app is reached, such as "/vwo", where the app that it is mounted
+            into sets no `root_path`.
+        batch_event_data: The SDKs' batch options, listed below: when a batch of relayed events
+            leaves. None for the settings `relay_events_per_request` and
+            `relay_request_time_interval`.
+        settings: Ready-made settings; else they come from *arguments*, Django, the environment.
+        arguments: Single settings, listed below.
+
+    Raises:
+        SettingsError: A setting or batch option is wrong, the file of accounts cannot be read, or no
+            account is named.
+    """
+    settings = settings if settings is not None else Settings.load(**arguments)
+    access = access_of(settings, accounts)
+    if access.is_open and not everybody:
+        raise SettingsError(
+            "relay_app needs the accounts whose events it takes: accounts={ACCOUNT: [KEY]}, or the "
+            "settings relay_accounts or relay_accounts_file; or everybody=True where nobody else can "
+            "connect"
+        )
+    batch = batch_event_data if batch_event_data is not None else _batch_of(settings)
+    _check_upstream(settings.relay_upstream)
+
+    def batch_of(account: str) -> BatchOptions:
+        own = access.batch_of(account)
+        return own if own is not None else batch
+
+    destinations = Destinations(settings, batch_of, settings.relay_upstream)
+    origins = settings.relay_allowed_origins
+    return Relay(access, destinations, settings, origins=origins, prefix=prefix)
+
+
+def access_of(settings: Settings, accounts: Accounts | None = None) -> Access:
+    """Who may send: *accounts*, else those of the settings; and those of the file.
+
+    Raises:
+        SettingsError: The file of accounts cannot be read, or an account has no key.
+    """
+    if accounts is None and settings.relay_accounts:
+        accounts = parse_entries(settings.relay_accounts, "relay_accounts")
+    return Access(accounts, settings.relay_accounts_file)
+
+
+def _batch_of(settings: Settings) -> BatchOptions:
+    return {
+        "events_per_request": settings.relay_events_per_request,
+        "request_time_interval": settings.relay_request_time_interval,
+    }
+
+
+def _check_upstream(url: str) -> None:
+    try:
+        read_base_url("relay_upstream", url)
+    except DestinationError as exc:
+        raise SettingsError(str(exc)) from exc

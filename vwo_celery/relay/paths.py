@@ -1,0 +1,53 @@
+"""Paths of VWO's collection protocol, each after an optional region.
+
+A path is matched exactly, so that nothing else is answered as if VWO had taken it. Pure: nothing to
+lose.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+#: A first segment before VWO's own path: the collection prefix of the account's settings.
+_REGION: Final = re.compile(r"/([A-Za-z0-9_-]{1,16})(/.+)", re.DOTALL)
+
+BATCH_LEGACY: Final = "/server-side/batch-events"
+BATCH_FME: Final = "/server-side/batch-events-v2"
+EVENT: Final = "/events/t"
+TRACK_USER: Final = "/server-side/track-user"
+TRACK_GOAL: Final = "/server-side/track-goal"
+PUSH: Final = "/server-side/push"
+HEALTHZ: Final = "/healthz"
+READYZ: Final = "/readyz"
+
+#: The method that each path takes.
+METHODS: Final = {
+    BATCH_LEGACY: "POST",
+    BATCH_FME: "POST",
+    EVENT: "POST",
+    TRACK_USER: "GET",
+    TRACK_GOAL: "GET",
+    PUSH: "GET",
+    HEALTHZ: "GET",
+    READYZ: "GET",
+}
+#: The relay's own paths, which have no region.
+OWN: Final = frozenset((HEALTHZ, READYZ))
+
+
+class Place(NamedTuple):
+    """A path that the relay knows, and the region before it, "" for none."""
+
+    path: str
+    region: str
+
+
+def find(path: str) -> Place | None:
+    """The place of a path; None if the relay does not know it."""
+    if path in METHODS:
+        return Place(path, "")
+    match = _REGION.fullmatch(path)
+    if match is None or match[2] not in METHODS or match[2] in OWN:
+        return None
+    return Place(match[2], match[1])

@@ -1,0 +1,186 @@
+"""`vwo-celery relay` as a server: its address, its processes, and its signals.
+
+uvicorn serves in one process, or in several that share the listening socket. SIGTERM ends it: no
+connection is taken any more, what was read is answered within STOP_SECONDS. SIGHUP reads the file of
+accounts again, in every process. If a process dies, requests without an answer may be lost, and another
+takes its place; with one process, whoever started it must.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from ipaddress import ip_address
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from vwo_celery.errors import SettingsError
+from vwo_celery.relay.app import Relay
+from vwo_celery.relay.bounds import BoundedProtocol
+from vwo_celery.relay.making import access_of, relay_app
+from vwo_celery.settings import Settings
+
+#: Longest time for requests that were read when the server is told to end.
+STOP_SECONDS: Final = 10
+_BACKLOG: Final = 2048
+_TEXT: Final = "%(asctime)s %(levelname)s %(name)s [%(process)d] %(message)s"
+
+
+def serve(settings: Settings, *, tell: Callable[[str, str], None] = lambda *_: None) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+        settings: The settings.
+        tell: Called once the address is bound, with the relay's URL and with whose events it takes.
+
+    Raises:
+        SettingsError: A setting is wrong, or the address cannot be used; or others than programs of
+            this host could send, and nobody has said who may.
+    """
+    make_app(settings)  # what is wrong shows now, and once
+    with listener(settings) as listening:
+        tell(_url_of(listening), _whose(settings))
+        config = configure(settings)
+        if settings.relay_workers == 1:
+            uvicorn.Server(config).run(sockets=[listening])
+        else:
+            _Processes(config, sockets=[listening]).run()
+
+
+def configure(settings: Settings) -> uvicorn.Config:
+    """uvicorn's configuration for the relay, which may be sent to another process."""
+    bounds = BoundedProtocol.bounds
+    return uvicorn.Config(
+        partial(make_served_app, settings),
+        factory=True,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        workers=settings.relay_workers,
+        access_log=False,  # its lines would hold SDK keys
+        log_config=_logging(settings),
+        proxy_headers=bool(settings.relay_allowed_origins),  # nobody else's address is used
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=int(bounds.idle_seconds),
+        timeout_graceful_shutdown=STOP_SECONDS,
+        backlog=_BACKLOG,
+    )
+
+
+def make_app(settings: Settings) -> Relay:
+    """The relay's app; without a list of accounts it takes everybody's events.
+
+    Raises:
+        SettingsError: See `serve`.
+    """
+    host, _ = address_of(settings)
+    if access_of(settings).is_open and not is_loopback(host):
+        raise SettingsError(
+            f"relay_listen {settings.relay_listen} can be reached from other machines: name the accounts "
+            "that may send, by --account ACCOUNT=KEY or --accounts FILE, or listen on 127.0.0.1"
+        )
+    return relay_app(settings=settings, everybody=True)
+
+
+def make_served_app(settings: Settings) -> Relay:
+    """The relay's app in the process that serves it: it obeys SIGHUP."""
+    app = make_app(settings)
+    with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
+        # There is no such signal on Windows, and no handler outside of the main thread.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, app.reread_access)
+    return app
+
+
+class _Processes(Multiprocess):
+    """uvicorn's supervisor; on SIGHUP each process reads its accounts again, and goes on."""
+
+    def handle_hup(self) -> None:
+        """Hand the signal on."""
+        for process in self.processes:
+            if process.pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGHUP)
+
+
+# -- the address
+
+
+def address_of(settings: Settings) -> tuple[str, int]:
+    """Host and port to listen on.
+
+    Raises:
+        SettingsError: The port is beyond 65535.
+    """
+    host, _, port = settings.relay_listen.rpartition(":")
+    if int(port) > 65_535:
+        raise SettingsError(f"relay_listen {settings.relay_listen} has a port beyond 65535")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this host can connect to an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def listener(settings: Settings) -> socket.socket:
+    """A socket that listens on the relay's address.
+
+    Raises:
+        SettingsError: It cannot be bound.
+    """
+    host, port = address_of(settings)
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(_BACKLOG)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as exc:
+        raise SettingsError(
+            f"relay_listen {settings.relay_listen} cannot be used: {exc.strerror or exc}"
+        ) from exc
+    listening.set_inheritable(True)
+    return listening
+
+
+def _url_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _whose(settings: Settings) -> str:
+    return "every account" if access_of(settings).is_open else "the accounts that were named"
+
+
+def _logging(settings: Settings) -> dict[str, Any]:
+    """The logs of the relay's processes: one line each, on the standard error."""
+    form: dict[str, Any] = {"format": _TEXT}
+    if settings.log_format == "json":
+        form = {"()": "vwo_celery.logs.JsonFormatter"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": form},
+        "handlers": {"error": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["error"], "level": "WARNING"},
+        "loggers": {"uvicorn": {"level": "WARNING"}, "vwo_celery": {"level": "INFO"}},
+    }
