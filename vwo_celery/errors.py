@@ -10,6 +10,7 @@ VwoCeleryError
 ├── SpoolUnavailable       this host's spool cannot be written or read
 │   └── SpoolFull          this host's spool is at its capacity
 ├── QueueUnknown           no queue is registered under that name
+│   └── QueueUnreadable    one is, in a way that this release cannot read
 ├── MoveRefused            events must not be moved to that destination, or imported into that queue
 ├── JobUnknown             there is no job of that id, or it has ended
 ├── HostRefused            this worker may not send to the destination's host
@@ -74,6 +75,10 @@ class SpoolFull(SpoolUnavailable):
 
 class QueueUnknown(VwoCeleryError, LookupError):
     """No queue is registered under that name."""
+
+
+class QueueUnreadable(QueueUnknown):
+    """A queue's registration cannot be read by this release; a later one may have written it."""
 
 
 class MoveRefused(VwoCeleryError):

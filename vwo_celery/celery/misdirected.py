@@ -1,8 +1,9 @@
-"""Misdirected task messages: of another namespace, or of a queue that this worker's Redis does not know.
+"""Misdirected task messages: of another namespace, or of a queue that this worker does not know.
 
-Two fleets on one broker that share a Celery queue get each other's messages. A worker passes such a
-message on, since the next worker may be the right one, a few times; then it drops it. The message is
-only a hint: the sweep of its own fleet finds the batch.
+Two fleets on one broker that share a Celery queue get each other's messages; and a worker may get one
+of a queue that a later release registered. It passes such a message on, since the next worker may be
+the right one, a few times; then it drops it. The message is only a hint: the sweep of its own fleet
+finds the batch.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from vwo_celery.celery.options import NAMESPACE_HEADER
 from vwo_celery.celery.publisher import PUBLISHED_HEADER, ROUTE_HEADER
 from vwo_celery.celery.setup import settings_of
 from vwo_celery.delivering.worker import Worker
-from vwo_celery.errors import VwoCeleryError
+from vwo_celery.errors import QueueUnknown, QueueUnreadable, VwoCeleryError
 from vwo_celery.logs import log
 
 #: Header that counts how often a message was passed on.
@@ -31,18 +32,24 @@ def is_misdirected(task: Any) -> bool:
     return namespace is not None and namespace != settings_of(task.app).namespace
 
 
-def pass_on(task: Any, worker: Worker, why: str) -> dict[str, Any]:
+def pass_on(task: Any, worker: Worker, wrong: str | QueueUnknown) -> dict[str, Any]:
     """Give the message of the task that runs now to another worker; drop it if that did not help.
 
     Args:
         task: The task.
         worker: The worker of this process.
-        why: What is wrong with the message here, for the log.
+        wrong: What is wrong with the message here, for the log.
 
     Returns:
         The task's return value.
     """
-    _report(task, worker, why)
+    why = str(wrong)
+    if isinstance(wrong, QueueUnreadable):
+        worker.seldom.warn(
+            f"unreadable {why}", "%s; its events are left to workers that can read it", why
+        )
+    else:
+        _report(task, worker, why)
     request = task.request
     passed = int(request.get(_PASSED_HEADER) or 0)
     if passed >= MOST_PASSES:

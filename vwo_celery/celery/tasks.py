@@ -62,7 +62,7 @@ def deliver(self: Any, queue: str, shard: int, token: str) -> dict[str, Any]:
             worker, wakeup, lambda: bool(route) and worker.fleet.others_wait(route), summary
         )
     except QueueUnknown as exc:
-        return misdirected.pass_on(self, worker, str(exc))
+        return misdirected.pass_on(self, worker, exc)
     except BaseException as exc:
         if stopping() or not isinstance(exc, Exception) or worker.is_interruption(exc):
             _leave(worker.fleet, wakeup)  # another worker sends what was handed back
@@ -101,7 +101,7 @@ def flush(self: Any, queue: str | None = None) -> dict[str, Any]:
     try:
         return _flush(worker, [queue] if queue else list(worker.fleet.registrations().readable))
     except QueueUnknown as exc:
-        return misdirected.pass_on(self, worker, str(exc))
+        return misdirected.pass_on(self, worker, exc)
 
 
 def _flush(worker: Worker, queues: list[str]) -> dict[str, Any]:

@@ -15,17 +15,11 @@ SLOT_SWEEPS = 3
 _SHORTEST_SLOT_SECONDS = 3.0
 
 
-def limits_of(batch: BatchSettings, settings: Settings, *, single: bool = False) -> Limits:
-    """Return the limits of each shard: the queue's own, divided by the number of shards.
-
-    Args:
-        batch: The queue's batch options.
-        settings: The application's.
-        single: Whether each event is a request of its own, whatever the options say.
-    """
+def limits_of(batch: BatchSettings, settings: Settings) -> Limits:
+    """Return the limits of each shard: the queue's own, divided by the number of shards."""
     shards = settings.shards
     return Limits(
-        events_per_request=1 if single else batch.events_per_request,
+        events_per_request=batch.events_per_request,
         interval_ms=batch.request_time_interval_ms,
         batch_bytes=MAX_BODY_BYTES - BODY_OVERHEAD_BYTES,
         capacity_events=share(settings.max_queue_events, shards),

@@ -19,7 +19,7 @@ from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.forks import PerProcess
 from vwo_celery.logs import seldom
 from vwo_celery.producing.limits import limits_of
-from vwo_celery.producing.singles import encoder_of
+from vwo_celery.producing.singles import encoder_of, one_by_one
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.marks import Marks
 from vwo_celery.queue.parts import part_of
@@ -77,18 +77,18 @@ class Registrant:
         else:
             client = twin_of(client, timeout_seconds=attempt_seconds)
         self.destination = destination
-        self.batch = batch
+        self.batch = one_by_one(batch) if destination.is_single else batch
         self.settings = settings
         self.name = destination.queue
         self.fleet = Fleet(client, settings.namespace)
         self._in_cluster = self.fleet.in_cluster
-        self.limits = limits_of(batch, settings, single=destination.is_single)
+        self.limits = limits_of(self.batch, settings)
         self.shards = [self.fleet.shard(self.name, i) for i in range(settings.shards)]
         self.not_replicated = 0
         self._marks = [Marks() for _ in self.shards]
         self.encode = encoder_of(destination)
         self._appends = (
-            self.limits.events_per_request >= _APPEND_FROM_EVENTS and self._replicas is None
+            self.batch.events_per_request >= _APPEND_FROM_EVENTS and self._replicas is None
         )
         self._registered: PerProcess[set[int]] = PerProcess(set)  # numbers of shards
         self.fallback = QueueFallback(self.registration, settings, self.host)

@@ -12,8 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from vwo_celery.destinations import Destination
 from vwo_celery.events import encode, unwrap, wrap
+from vwo_celery.settings.batch_event_data import REAL_TIME_EVENTS_PER_REQUEST, BatchSettings
 
 
 def envelope(
@@ -33,6 +36,11 @@ def envelope(
     return wrap(
         target, headers, body, account_id=destination.account_id, sdk_key=destination.sdk_key
     )
+
+
+def one_by_one(batch: BatchSettings) -> BatchSettings:
+    """Return batch options by which each event leaves at once and alone."""
+    return msgspec.structs.replace(batch, events_per_request=REAL_TIME_EVENTS_PER_REQUEST)
 
 
 def encoder_of(destination: Destination) -> Callable[[Any], bytes]:

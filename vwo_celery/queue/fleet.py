@@ -15,7 +15,7 @@ import msgspec
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.connections import unavailable
-from vwo_celery.errors import QueueUnavailable, QueueUnknown
+from vwo_celery.errors import QueueUnavailable, QueueUnknown, QueueUnreadable
 from vwo_celery.queue import registry
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.keys import as_text, split_shard_name
@@ -57,12 +57,13 @@ class Fleet(Registering):
             shard: A shard whose copy serves if the list of queues is away, or has lost the queue.
 
         Raises:
-            QueueUnknown: No registration of that name, or none that can be read.
+            QueueUnknown: No registration of that name.
+            QueueUnreadable: None that can be read.
         """
         try:
             found = self._listed(queue) or self._copied(queue, shard)
         except UNREADABLE as exc:
-            raise QueueUnknown(
+            raise QueueUnreadable(
                 f"the registration of queue {queue!r} cannot be read by this release: {exc}"
             ) from exc
         if found is None:

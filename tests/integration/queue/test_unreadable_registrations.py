@@ -16,7 +16,7 @@ from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.destinations import StoredDestination
-from vwo_celery.errors import QueueUnknown
+from vwo_celery.errors import QueueUnreadable
 from vwo_celery.operating.doctor.queues import queue_findings
 from vwo_celery.operating.looks.inspector import QueueView
 from vwo_celery.queue.batches import Limits
@@ -210,7 +210,7 @@ def test_what_a_later_release_registered_is_left_to_its_workers(
     later = json.dumps({**json.loads(known), "version": NEWEST_VERSION + 1})
     queues.client.hset(queues.fleet.keys.queues, NAME, later)
 
-    with pytest.raises(QueueUnknown, match="a later one wrote it"):
+    with pytest.raises(QueueUnreadable, match="a later one wrote it"):
         run_worker(queues, standin)
     shard = take_snapshot(queues.fleet.shard(NAME, 0))
 
