@@ -178,6 +178,9 @@ def test_a_destination_of_single_events_has_no_query() -> None:
 
     assert single.url == "http://h:1/eu01/events/t"
     assert single.queue.startswith("single-888888-")
+    assert Destination(**WHOSE, generation="single", query=()) == Destination(
+        **WHOSE, generation="single"
+    )
     assert (single.sdk, single.sdk_words) == (("", ""), "each event says it")
     for part in ({"sdk_name": "x"}, {"sdk_version": "1"}, {"usage_stats": (("eb", "1"),)},
                  {"query": (("sn", "x"),)}):  # fmt: skip

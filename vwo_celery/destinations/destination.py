@@ -100,6 +100,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
                 raise DestinationError(
                     f'{name} must be left out where generation is "single": each event says it'
                 )
+        self._keep("query", None)
 
     def _settle_query(self, said: Pairs) -> None:
         """Keep a query as `sdk_name`, `sdk_version` and `usage_stats` if these can say it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING
 from tools.waiting import wait_until
+from vwo_celery import aio
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.operating.batches import moves
@@ -27,7 +29,9 @@ from vwo_celery.queue.work import sweeping
 from vwo_celery.testing import Standin
 from vwo_celery.testing.standin.rules import Request
 
-pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "births", "released", "suspect")
+pytestmark = pytest.mark.declared_keys(
+    *HOLDS_SOMETHING, "births", "released", "suspect", "arrived", "declined", "declined_queues"
+)
 
 KEY = "0123456789abcdef0123456789abcdef"
 HEADERS = {
@@ -270,6 +274,24 @@ def test_an_event_that_is_no_request_is_not_taken(made: Singles) -> None:
     assert made.bodies() == [body(1)]
 
 
+def test_an_asyncio_queue_takes_envelopes_only(made: Singles, redis_url: str) -> None:
+    """The same for asyncio: what is no request is refused, and a request is sent."""
+
+    async def enqueue() -> list[Any]:
+        queue = aio.connect(
+            made.queue.destination, redis_url=redis_url, enqueue_timeout_seconds=5.0
+        )
+        receipts = await queue.enqueue_many([{"d": {}}, made.event(1)])
+        await queue.aclose()
+        return receipts
+
+    receipts = asyncio.run(enqueue())
+    made.deliver_all()
+
+    assert [receipt.reason for receipt in receipts] == ["not_single", None]
+    assert made.bodies() == [body(1)]
+
+
 def dead(made: Singles) -> None:
     """Make dead letters of two events of different names."""
     assert all(made.queue.enqueue_many([made.event(1, "purchase"), made.event(2, "signup")]))
@@ -303,6 +325,41 @@ def test_what_is_shown_and_exported_has_no_key_in_the_target(made: Singles, tmp_
         assert "/events/t?p=FS&en=signup" in text.replace("\\u0026", "&")
         assert f"env={KEY}" not in text
         assert "203.0.113.7" in text
+
+
+def test_an_export_is_imported_and_sent_as_it_was(made: Singles, tmp_path: Any) -> None:
+    """Single events come back from a file, and leave byte for byte."""
+    dead(made)
+    command = ["--redis-url", made.queue.settings.redis_url, "dead"]
+    file = str(tmp_path / "dead.jsonl")
+
+    codes = [
+        run_command([*command, *words]).exit_code
+        for words in (
+            ["export", "--output", file],
+            ["purge", "--yes"],
+            ["import", file],
+            ["redrive"],
+        )
+    ]
+    made.deliver_all()
+
+    assert codes == [0, 0, 0, 0]
+    assert sorted(made.bodies()) == sorted([body(1, "purchase"), body(2, "signup")])
+
+
+def test_a_host_that_this_worker_may_not_send_to_gets_nothing(
+    redis_url: str, standin: Standin
+) -> None:
+    """Hosts are allowed as for batches: another one gets no request, and the events wait."""
+    made = Singles(redis_url, standin)
+    settings = vwo_celery.Settings(redis_url=redis_url)
+    made.enqueue(1)
+
+    deliver(Worker(made.fleet, settings, lambda wakeup: None), Wakeup(made.queue.name, 0, ""))
+
+    assert standin.requests == []
+    assert made.state.events("ready") == 1
 
 
 def test_events_that_name_another_account_are_not_moved(made: Singles, standin: Standin) -> None:
