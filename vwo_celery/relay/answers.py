@@ -87,6 +87,7 @@ NO_EVENT = refusal(400, "body", 'the body has no object "d"')
 NO_USABLE_EVENT = refusal(400, "body", "no item of the body is an event of this path")
 NOT_GZIP = refusal(400, "body", "the body is no whole gzip stream")
 BAD_REQUEST = refusal(400, "http", "this is no HTTP request")
+NO_UPGRADE = refusal(400, "http", "the relay speaks HTTP/1.1: send a body without Upgrade")
 UNKNOWN_PATH = refusal(404, "path", "unknown path")
 NO_DIAGNOSTICS = refusal(404, "diagnostics", "this relay takes no diagnostics")
 NO_SINGLE_EVENTS = refusal(

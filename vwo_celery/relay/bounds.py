@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from vwo_celery.relay.answers import (
     BAD_REQUEST,
     HEADER_TOO_LARGE,
+    NO_UPGRADE,
     TOO_BUSY,
     TOO_LARGE,
     TOO_SLOW,
@@ -150,11 +151,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self.headers = []  # those that may follow a chunked body are of no use
 
     def _why_refused(self) -> Answer | None:
-        bounds, size, declared = self.bounds, len(self.url), 0
+        bounds, size, declared, has_body = self.bounds, len(self.url), 0, False
         for name, value in self.headers:
             size += len(name) + len(value) + _LINE_BYTES
             if name == b"content-length" and value.isdigit():
                 declared = int(value)
+            elif name == b"transfer-encoding":
+                has_body = True
+        if (has_body or declared) and self.parser.should_upgrade():
+            return NO_UPGRADE  # httptools would leave the body unread
         if size > bounds.header_bytes:
             return HEADER_TOO_LARGE
         if declared > bounds.body_bytes:

@@ -1,0 +1,177 @@
+"""A relay in a thread, on a port of its own, and clients on raw sockets for it.
+
+The server is uvicorn with the protocol and the configuration of `vwo-celery relay`; only its processes
+and signals are missing.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from tools.waiting import wait_until
+from vwo_celery.connections import open_client
+from vwo_celery.destinations import Destination
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.relay import relay_app
+from vwo_celery.relay.bounds import bounded
+from vwo_celery.relay.limits import Bounds
+from vwo_celery.relay.server import configure
+from vwo_celery.settings import Settings
+
+ACCOUNT, KEY = "888888", "b" * 32
+LEGACY = f"/server-side/batch-events?a={ACCOUNT}&env={KEY}"
+FME = f"/server-side/batch-events-v2?a={ACCOUNT}&env={KEY}"
+EVENT = f"/events/t?en=purchase&a={ACCOUNT}&env={KEY}&sn=vwo-fme-node-sdk"
+LONGEST_WAIT_SECONDS = 30.0
+
+
+@dataclass
+class Answer:
+    """An answer as it came; `status` is 0 where the connection ended without one."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class RelayServer:
+    """A running relay.
+
+    Attributes:
+        port: Its port.
+        server: uvicorn's server.
+    """
+
+    def __init__(self, port: int, server: uvicorn.Server) -> None:
+        self.port = port
+        self.server = server
+
+    def connect(self) -> socket.socket:
+        """A connection to it."""
+        sock = socket.create_connection(("127.0.0.1", self.port), LONGEST_WAIT_SECONDS)
+        sock.settimeout(LONGEST_WAIT_SECONDS)
+        return sock
+
+    def ask(self, request: bytes) -> Answer:
+        """Send bytes, and read one answer."""
+        with self.connect() as sock:
+            sock.sendall(request)
+            return read_answer(sock)
+
+    def post(self, target: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+        """POST a body."""
+        return self.ask(request(target, body, headers))
+
+    def get(
+        self, target: str, headers: Mapping[str, str] | None = None, method: str = "GET"
+    ) -> Answer:
+        """GET a target, or use another method without a body."""
+        return self.ask(request(target, None, headers, method))
+
+
+def request(
+    target: str,
+    body: bytes | None,
+    headers: Mapping[str, str] | None = None,
+    method: str = "POST",
+) -> bytes:
+    """The bytes of a request."""
+    given = {"Host": "relay", **(headers or {})}
+    if body is not None:
+        given.setdefault("Content-Length", str(len(body)))
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items())]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
+
+
+def read_answer(sock: socket.socket) -> Answer:
+    """Read one answer with a Content-Length, or none; interim answers are skipped."""
+    text = b""
+    while True:
+        while b"\r\n\r\n" not in text:
+            try:
+                received = sock.recv(65_536)
+            except ConnectionResetError:
+                received = b""
+            if not received:
+                return Answer(0, {}, text)
+            text += received
+        head, _, text = text.partition(b"\r\n\r\n")
+        line, *fields = head.decode("latin-1").split("\r\n")
+        status = int(line.split()[1])
+        if status >= 200:
+            break
+    pairs = (field.partition(":") for field in fields)
+    headers = {name.lower(): value.strip() for name, _, value in pairs}
+    while len(text) < int(headers.get("content-length", 0)):
+        received = sock.recv(65_536)
+        if not received:
+            break
+        text += received
+    return Answer(status, headers, text)
+
+
+@contextmanager
+def relaying(
+    redis_url: str,
+    *,
+    bounds: Bounds | None = None,
+    loop: str = "auto",
+    accounts: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Iterator[RelayServer]:
+    """Run a relay that takes everybody's events, or those of *accounts*."""
+    loaded = Settings.load(redis_url=redis_url, **settings)
+    app = relay_app(settings=loaded, accounts=accounts, everybody=accounts is None)
+    with serving(app, loaded, bounds=bounds, loop=loop) as server:
+        yield server
+
+
+@contextmanager
+def serving(
+    app: Any, settings: Settings, *, bounds: Bounds | None = None, loop: str = "auto"
+) -> Iterator[RelayServer]:
+    """Serve an ASGI app as `vwo-celery relay` serves its own."""
+    config = configure(settings)
+    config.app, config.factory, config.loop = app, False, loop
+    if bounds is not None:
+        config.http = bounded(bounds)
+        config.timeout_keep_alive = int(bounds.idle_seconds)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
+        port = listening.getsockname()[1]
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            wait_until(lambda: server.started, what="the relay has started")
+            yield RelayServer(port, server)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def stored(redis_url: str) -> dict[Destination, list[bytes]]:
+    """The events in Redis, oldest first, by the destination of their queue."""
+    client = open_client(redis_url, timeout_seconds=5.0)
+    fleet = Fleet(client, "vwo")
+    found: dict[Destination, list[bytes]] = {}
+    for registration in fleet.registrations().readable.values():
+        events: list[bytes] = []
+        for shard in fleet.all_shards(registration):
+            sealed = sorted(client.scan_iter(f"{shard.keys.prefix}batch:*"))
+            for key in [*sealed, shard.keys.open]:
+                events += reversed(client.lrange(key, 0, -1))
+        found[registration.destination] = events
+    client.close()
+    return found
+
+
+def all_stored(redis_url: str) -> Sequence[bytes]:
+    """All events in Redis."""
+    return [event for events in stored(redis_url).values() for event in events]
