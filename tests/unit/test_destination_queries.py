@@ -128,6 +128,8 @@ def test_errors_of_a_query_name_what_is_wrong() -> None:
         (FME, (("sn", GO),), GO),
         (LEGACY, (("sd", "vwo-java-sdk"), ("sv", "1")), "vwo-java-sdk"),
         (LEGACY, None, "vwo-python-sdk"),
+        (FME, (("sn", "vwo-fme-node-sdk"), ("sv", "1.35.0")), "vwo-fme-node-sdk"),
+        (FME, (("sn", "wingify-fme-python-sdk"), ("sv", "1.65.0")), None),
         (FME, None, None),
     ],
     ids=str,

@@ -38,6 +38,8 @@ NEWEST_SDK: dict[str, tuple[str, str]] = {
     "fme": ("vwo-fme-python-sdk", "1.65.0"),
     "single": ("", ""),
 }
+#: SDKs that send the `User-Agent` of requests, the HTTP library, as this package does by itself.
+_SDKS_BY_REQUESTS = ("vwo-fme-python-sdk", "wingify-fme-python-sdk")
 #: `User-Agent` of requests for an SDK that names itself nowhere: no other SDK's name may be in it.
 OWN_AGENT = "vwo-celery"
 
@@ -203,15 +205,15 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers of a batch request that differ from the HTTP library's own; of a single one, more.
+        """Headers of a request that differ from the HTTP library's own; an envelope's are added.
 
         The `User-Agent` is the SDK's name, as the legacy Python SDK sends it. The FME Python SDK
-        leaves the library's own, which names Python: wrong for a query of another language.
+        leaves the library's own, which names Python: wrong for an SDK of another language.
         """
         if self.is_single:
             return {"User-Agent": OWN_AGENT}
         headers = {"Authorization": self.sdk_key, "Content-Type": "application/json"}
-        if self.generation == "legacy" or self.query is not None:
+        if self.query is not None or self.sdk[0] not in _SDKS_BY_REQUESTS:
             headers["User-Agent"] = self._agent
         return headers
 
