@@ -90,8 +90,8 @@ BAD_REQUEST = refusal(400, "http", "this is no HTTP request")
 NO_UPGRADE = refusal(400, "http", "the relay speaks HTTP/1.1: send a body without Upgrade")
 UNKNOWN_PATH = refusal(404, "path", "unknown path")
 NO_DIAGNOSTICS = refusal(404, "diagnostics", "this relay takes no diagnostics")
-NO_SINGLE_EVENTS = refusal(
-    404, "single", "this relay takes no single events of the legacy SDKs' event architecture"
+NOT_FORWARDABLE = refusal(
+    400, "field", "the request's query or headers cannot be sent on, or name another account or key"
 )
 TOO_SLOW = refusal(408, "slow", "the request took too long")
 #: VWO's words, as all its SDKs document them.

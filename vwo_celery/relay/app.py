@@ -28,7 +28,14 @@ from vwo_celery.relay.destinations import Destinations, Target
 from vwo_celery.relay.limits import MOST_BODY_BYTES
 from vwo_celery.relay.paths import Place
 from vwo_celery.relay.request import Request
-from vwo_celery.relay.singles import DIAGNOSTICS, event_of, is_fme, item_of, with_visitor
+from vwo_celery.relay.singles import (
+    DIAGNOSTICS,
+    envelope_of,
+    event_of,
+    is_fme,
+    item_of,
+    with_visitor,
+)
 from vwo_celery.settings import Settings
 from vwo_celery.threads import in_thread
 
@@ -136,7 +143,8 @@ class Relay:
             return await self._tell_health(place.path)
         if place.path not in _BATCHES:
             return await self._take_single(request, place)
-        target = self._find_target(request, place, request.query.get("a", ""))
+        generation: Generation = "fme" if place.path == paths.BATCH_FME else "legacy"
+        target = self._find_target(request, place, request.query.get("a", ""), generation)
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[line] = target
@@ -149,25 +157,33 @@ class Relay:
         if request.method != method:
             raise wrong_method(method)
 
-    def _find_target(self, request: Request, place: Place, account: str) -> Target:
-        key = request.key()
-        if not self.access.allows(account, key):
+    def _check_access(self, request: Request, account: str) -> None:
+        if not self.access.allows(account, request.key()):
             raise Refused(answers.UNKNOWN_KEY)
-        is_fme = place.path in (paths.BATCH_FME, paths.EVENT)
-        generation: Generation = "fme" if is_fme else "legacy"
+
+    def _find_target(
+        self, request: Request, place: Place, account: str, generation: Generation
+    ) -> Target:
+        self._check_access(request, account)
+        key = request.key()
         return self._destinations.find(generation, place.region, account, key, request.query)
 
     async def _take_single(self, request: Request, place: Place) -> Answer:
         """Take a request that is one event."""
         if place.path != paths.EVENT:
-            target = self._find_target(request, place, request.query.get("account_id", ""))
+            account = request.query.get("account_id", "")
+            target = self._find_target(request, place, account, "legacy")
             return await self._store(target, (item_of(request, place.path),))
         if request.query.get("en") in DIAGNOSTICS:
             raise Refused(answers.NO_DIAGNOSTICS)
-        target = self._find_target(request, place, request.query.get("a", ""))
+        account = request.query.get("a", "")
+        self._check_access(request, account)
         item = event_of(text_of(request))
         if not is_fme(request, item):
-            raise Refused(answers.NO_SINGLE_EVENTS)
+            target = self._find_target(request, place, account, "single")
+            event = envelope_of(request, item, target.queue.sync.destination)
+            return await self._store(target, (event,))
+        target = self._find_target(request, place, account, "fme")
         if self._cors and request.query.get("dh") == "1":
             client = request.scope.get("client") or ("", 0)
             item = with_visitor(item, request.header(b"user-agent"), client[0])

@@ -64,11 +64,12 @@ class Destinations:
         """The queue for a request.
 
         Args:
-            generation: Of the SDK.
+            generation: Of the SDK; "single" for a request that is kept whole.
             region: Collection prefix of the path, "" for none.
             account: VWO account.
             key: SDK key.
-            query: The request's query; only what names the SDK counts.
+            query: The request's query; only what names the SDK counts, and nothing of a single
+                request, which is kept whole.
 
         Raises:
             Refused: Account or key can be no such thing, or there are too many destinations.
@@ -81,7 +82,7 @@ class Destinations:
                 generation=generation,
                 region=region,
                 base_url=self._upstream or _host_of(query),
-                query=said,
+                query=None if generation == "single" else said,
             )
         except DestinationError as exc:
             raise Refused(UNKNOWN_KEY) from exc

@@ -1,6 +1,7 @@
-"""Requests that are one event, turned into an item of a batch.
+"""Requests that are one event, turned into an item of a batch, or kept whole.
 
-`POST events/t` of an FME SDK has the same `d` as an item, and stays as it is. The GETs of the legacy
+`POST events/t` of an FME SDK has the same `d` as an item, and stays as it is; that of a legacy SDK has
+no form in a batch, and becomes an envelope. The GETs of the legacy
 SDKs map one to one to items, with the names, the order and the types of the Python SDK's
 `build_event_payload`. The query of `events/t` is not trusted for the visitor (Node writes
 `visitor_ua=undefined`, Go encodes it twice): the body has what counts. Pure: nothing to lose.
@@ -15,15 +16,27 @@ from urllib.parse import unquote
 
 import msgspec
 
-from vwo_celery.events import MAX_EVENT_BYTES, decode, encode, unsendable
+from vwo_celery.destinations import Destination
+from vwo_celery.errors import EventError
+from vwo_celery.events import ENVELOPE_HEADERS, MAX_EVENT_BYTES, decode, encode, unsendable
 from vwo_celery.events.bodies import nests_too_deep
-from vwo_celery.relay.answers import NO_EVENT, NOT_JSON, TOO_LARGE, Refused, missing
-from vwo_celery.relay.paths import PUSH, TRACK_GOAL
+from vwo_celery.producing.singles import envelope
+from vwo_celery.relay.answers import (
+    NO_EVENT,
+    NOT_FORWARDABLE,
+    NOT_JSON,
+    TOO_LARGE,
+    Refused,
+    missing,
+)
+from vwo_celery.relay.paths import EVENT, PUSH, TRACK_GOAL
 from vwo_celery.relay.request import Request
 
 #: Diagnostics of the SDKs themselves, by the event's name in the query.
 DIAGNOSTICS: Final = frozenset(("vwo_sdkDebug", "vwo_log", "vwo_sdkUsageStats"))
 _MOST_DIGITS: Final = 18
+#: Type of a body that declared its charset; `text_of` has made UTF-8 of it.
+_UTF_8: Final = "application/json; charset=utf-8"
 
 
 class _Event(msgspec.Struct):
@@ -86,6 +99,31 @@ def is_fme(request: Request, item: bytes) -> bool:
         with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             name = _read_name(_read(item).d).event.props.vwo_sdkName
     return "fme" in name
+
+
+def envelope_of(request: Request, item: bytes, destination: Destination) -> bytes:
+    """Return the event of a request that is sent on as it came.
+
+    Args:
+        request: The request.
+        item: Its body as `event_of` returns it.
+        destination: Where it goes, of the generation "single".
+
+    Raises:
+        Refused: Its query cannot be sent on, or names another account or key.
+    """
+    query = request.raw_query.decode("latin-1")
+    headers = {
+        name: request.header(name.lower().encode())
+        for name in ENVELOPE_HEADERS
+        if name.lower().encode() in request.headers
+    }
+    if "charset" in headers.get("Content-Type", "").lower():
+        headers["Content-Type"] = _UTF_8  # by now
+    try:
+        return envelope(destination, f"{EVENT}?{query}" if query else EVENT, headers, item)
+    except EventError as exc:
+        raise Refused(TOO_LARGE if exc.reason == "too_large" else NOT_FORWARDABLE) from exc
 
 
 def with_visitor(item: bytes, user_agent: str, address: str) -> bytes:
