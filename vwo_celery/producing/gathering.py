@@ -21,7 +21,7 @@ from vwo_celery.connections.errors import lacks_script
 from vwo_celery.errors import QueueFull
 from vwo_celery.logs import log_surprise
 from vwo_celery.producing.producer import Producer
-from vwo_celery.queue.answers import DUPLICATE, PLAIN, STORED, Pushed
+from vwo_celery.queue.answers import DUPLICATE, STORED, Pushed
 from vwo_celery.queue.work.pushes import Push, Repeats, cut_off, pages, send_again
 from vwo_celery.receipts import IN_REDIS, Receipt
 from vwo_celery.threads import done_of, in_thread, result_of, start_in_thread
@@ -182,11 +182,13 @@ class Gathering:
             pushed = await self._push(push)
         except Exception as exc:
             return await self._conclude(partial(producer.keep_unanswered, push, exc))
-        if pushed == PLAIN and not producer.reporter.is_due(producer.name):
-            return producer.conclude(push, pushed)
-        if pushed.code in (STORED, DUPLICATE) and push.replicas is None:
-            self._tell_later(push, pushed)
-            return IN_REDIS
+        if pushed.code in (STORED, DUPLICATE):
+            has_news = pushed.wakeups or pushed.watch or producer.reporter.is_due(producer.name)
+            if not has_news:
+                return producer.conclude(push, pushed)
+            if push.replicas is None:
+                self._tell_later(push, pushed)
+                return IN_REDIS
         return await self._conclude(partial(producer.conclude_and_tell, push, pushed))
 
     def _tell_later(self, push: Push, pushed: Pushed) -> None:

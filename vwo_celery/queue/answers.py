@@ -25,10 +25,6 @@ class Pushed(NamedTuple):
     replicated: bool = True
 
 
-#: The usual answer: stored, and the producer has nothing else to do.
-PLAIN = Pushed(STORED, 0, 0, 0)
-
-
 class Swept(NamedTuple):
     """The answer of sweep.lua, and the token under which it handed out wake-ups."""
 
