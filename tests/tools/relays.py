@@ -41,17 +41,15 @@ class Answer:
     body: bytes
 
 
-class RelayServer:
-    """A running relay.
+class RelayClient:
+    """A client of a relay.
 
     Attributes:
-        port: Its port.
-        server: uvicorn's server.
+        port: The relay's port.
     """
 
-    def __init__(self, port: int, server: uvicorn.Server) -> None:
+    def __init__(self, port: int) -> None:
         self.port = port
-        self.server = server
 
     def connect(self) -> socket.socket:
         """A connection to it."""
@@ -74,6 +72,18 @@ class RelayServer:
     ) -> Answer:
         """GET a target, or use another method without a body."""
         return self.ask(request(target, None, headers, method))
+
+
+class RelayServer(RelayClient):
+    """A running relay.
+
+    Attributes:
+        server: uvicorn's server.
+    """
+
+    def __init__(self, port: int, server: uvicorn.Server) -> None:
+        super().__init__(port)
+        self.server = server
 
 
 def request(

@@ -98,9 +98,6 @@ class Access:
         """Accounts that may send with any key."""
         return sorted(name for name, each in self._allowed.items() if ANY_KEY in each.keys)
 
-    def __bool__(self) -> bool:
-        return not self.is_open
-
     def __repr__(self) -> str:
         return "Access(everybody)" if self.is_open else f"Access({', '.join(self._allowed)})"
 

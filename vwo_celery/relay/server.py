@@ -49,9 +49,23 @@ def serve(settings: Settings, *, tell: Callable[[str, str], None] = lambda *_: N
         tell(_url_of(listening), _whose(settings))
         config = configure(settings)
         if settings.relay_workers == 1:
-            uvicorn.Server(config).run(sockets=[listening])
+            _run(uvicorn.Server(config), listening)
         else:
             _Processes(config, sockets=[listening]).run()
+
+
+def _run(server: uvicorn.Server, listening: socket.socket) -> None:
+    """Serve in this process; a signal, which uvicorn raises again once it has ended, ends no more."""
+
+    def end(*_: Any) -> None:
+        server.should_exit = True
+
+    before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        server.run(sockets=[listening])
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def configure(settings: Settings) -> uvicorn.Config:
@@ -101,6 +115,12 @@ def make_served_app(settings: Settings) -> Relay:
 
 class _Processes(Multiprocess):
     """uvicorn's supervisor; on SIGHUP each process reads its accounts again, and goes on."""
+
+    def terminate_all(self) -> None:
+        """End the processes; nobody waits meanwhile for a connection that none will take."""
+        for listening in self.sockets:
+            listening.close()
+        super().terminate_all()
 
     def handle_hup(self) -> None:
         """Hand the signal on."""
