@@ -141,27 +141,34 @@ def test_sighup_reads_the_accounts_again(workers: str, start: Start, tmp_path: P
     file = tmp_path / "accounts"
     file.write_text(f"{ACCOUNT}={KEY}")
     process, relay = start("--accounts", str(file), "--workers", workers)
+    _wait_for_each(process, "this process serves", workers)
     assert relay.post(LEGACY, BODY).status == 200
     before = {each.pid for each in psutil.Process(process.pid).children(recursive=True)}
 
     file.write_text("no list")
     os.kill(process.pid, signal.SIGHUP)
-    process.wait_for_log("the accounts stay as they were")
+    _wait_for_each(process, "the accounts stay as they were", workers)
     assert relay.post(LEGACY, BODY).status == 200
 
     file.write_text("2=x")
     os.kill(process.pid, signal.SIGHUP)
-    expected = int(workers)
-    process.wait_until(
-        lambda: process.log().count("takes events of 1 account") == expected, what="every process"
-    )
+    _wait_for_each(process, "takes events of 1 account", workers)
     assert [relay.post(LEGACY, BODY).status for _ in range(20)] == [400] * 20
     assert {each.pid for each in psutil.Process(process.pid).children(recursive=True)} == before
 
 
-def test_a_process_that_dies_is_replaced(start: Start) -> None:
-    """With several processes the others serve on, and a new one takes its place."""
-    process, relay = start("--workers", "2")
+def _wait_for_each(process: Process, text: str, workers: str) -> None:
+    """Return once every process has logged a text."""
+    process.wait_until(lambda: process.log().count(text) >= int(workers), what=f"{text}, of each")
+
+
+def test_a_process_that_dies_is_replaced(start: Start, tmp_path: Path) -> None:
+    """The others serve on, and a new one takes its place, also where the file is wrong meanwhile."""
+    file = tmp_path / "accounts"
+    file.write_text(f"{ACCOUNT}={KEY}")
+    process, relay = start("--workers", "2", "--accounts", str(file))
+    _wait_for_each(process, "this process serves", "2")
+    file.write_text("no list")
     before = _serving(process)
     assert len(before) == 2
     killed = before.pop()
@@ -169,6 +176,7 @@ def test_a_process_that_dies_is_replaced(start: Start) -> None:
     os.kill(killed, signal.SIGKILL)
 
     process.wait_until(lambda: len(_serving(process) - {killed}) == 2, what="a new process")
+    _wait_for_each(process, "this process serves", "3")
     assert relay.post(LEGACY, BODY).status == 200
 
 

@@ -19,7 +19,7 @@ from tools.waiting import wait_until
 from vwo_celery.connections import open_client
 from vwo_celery.destinations import Destination
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.relay import relay_app
+from vwo_celery.relay import Access, relay_app
 from vwo_celery.relay.bounds import bounded
 from vwo_celery.relay.limits import Bounds
 from vwo_celery.relay.server import configure
@@ -148,7 +148,7 @@ def serving(
     app: Any, settings: Settings, *, bounds: Bounds | None = None, loop: str = "auto"
 ) -> Iterator[RelayServer]:
     """Serve an ASGI app as `vwo-celery relay` serves its own."""
-    config = configure(settings)
+    config = configure(settings, Access())
     config.app, config.factory, config.loop = app, False, loop
     if bounds is not None:
         config.http = bounded(bounds)

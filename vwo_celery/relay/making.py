@@ -56,12 +56,23 @@ def relay_app(
             "settings relay_accounts or relay_accounts_file; or everybody=True where nobody else can "
             "connect"
         )
-    batch = batch_event_data if batch_event_data is not None else _batch_of(settings)
+    return make_relay(settings, access, prefix=prefix, batch_event_data=batch_event_data)
+
+
+def make_relay(
+    settings: Settings,
+    access: Access,
+    *,
+    prefix: str = "",
+    batch_event_data: BatchOptions = None,
+) -> Relay:
+    """Return the relay of these settings and accounts; see `relay_app`."""
+    common = batch_event_data if batch_event_data is not None else _batch_of(settings)
     _check_upstream(settings.relay_upstream)
 
     def batch_of(account: str) -> BatchOptions:
         own = access.batch_of(account)
-        return own if own is not None else batch
+        return own if own is not None else common
 
     destinations = Destinations(settings, batch_of, settings.relay_upstream)
     origins = settings.relay_allowed_origins

@@ -22,9 +22,11 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from vwo_celery.errors import SettingsError
+from vwo_celery.logs import log
+from vwo_celery.relay.access import Access
 from vwo_celery.relay.app import Relay
 from vwo_celery.relay.bounds import BoundedProtocol
-from vwo_celery.relay.making import access_of, relay_app
+from vwo_celery.relay.making import access_of, make_relay
 from vwo_celery.settings import Settings
 
 #: Longest time for requests that were read when the server is told to end.
@@ -44,14 +46,15 @@ def serve(settings: Settings, *, tell: Callable[[str, str], None] = lambda *_: N
         SettingsError: A setting is wrong, or the address cannot be used; or others than programs of
             this host could send, and nobody has said who may.
     """
-    make_app(settings)  # what is wrong shows now, and once
+    access = checked_access(settings)
+    make_relay(settings, access)  # what else is wrong shows now, and once
     with listener(settings) as listening:
-        tell(_url_of(listening), _whose(settings))
-        config = configure(settings)
+        tell(_url_of(listening), "every account" if access.is_open else "the accounts named")
+        config = configure(settings, access)
         if settings.relay_workers == 1:
             _run(uvicorn.Server(config), listening)
         else:
-            _Processes(config, sockets=[listening]).run()
+            _Processes(config, [listening], access).run()
 
 
 def _run(server: uvicorn.Server, listening: socket.socket) -> None:
@@ -68,11 +71,11 @@ def _run(server: uvicorn.Server, listening: socket.socket) -> None:
             signal.signal(each, handler)
 
 
-def configure(settings: Settings) -> uvicorn.Config:
-    """uvicorn's configuration for the relay, which may be sent to another process."""
+def configure(settings: Settings, access: Access) -> uvicorn.Config:
+    """uvicorn's configuration for the relay; a process that starts gets *access* as it is then."""
     bounds = BoundedProtocol.bounds
     return uvicorn.Config(
-        partial(make_served_app, settings),
+        partial(make_served_app, settings, access),
         factory=True,
         http=BoundedProtocol,
         ws="none",
@@ -89,32 +92,43 @@ def configure(settings: Settings) -> uvicorn.Config:
     )
 
 
-def make_app(settings: Settings) -> Relay:
-    """The relay's app; without a list of accounts it takes everybody's events.
+def checked_access(settings: Settings) -> Access:
+    """Who may send; without a list everybody, if only programs of this host can connect.
 
     Raises:
         SettingsError: See `serve`.
     """
     host, _ = address_of(settings)
-    if access_of(settings).is_open and not is_loopback(host):
+    access = access_of(settings)
+    if access.is_open and not is_loopback(host):
         raise SettingsError(
             f"relay_listen {settings.relay_listen} can be reached from other machines: name the accounts "
             "that may send, by --account ACCOUNT=KEY or --accounts FILE, or listen on 127.0.0.1"
         )
-    return relay_app(settings=settings, everybody=True)
+    return access
 
 
-def make_served_app(settings: Settings) -> Relay:
+def make_served_app(settings: Settings, access: Access) -> Relay:
     """The relay's app in the process that serves it: it obeys SIGHUP."""
-    app = make_app(settings)
+    app = make_relay(settings, access)
     with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
         # There is no such signal on Windows, and no handler outside of the main thread.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, app.reread_access)
+    log.info("this process serves")
     return app
 
 
 class _Processes(Multiprocess):
-    """uvicorn's supervisor; on SIGHUP each process reads its accounts again, and goes on."""
+    """uvicorn's supervisor; on SIGHUP each process reads its accounts again, and goes on.
+
+    A process that starts later gets the accounts from here, since the file may be wrong by then.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], access: Access
+    ) -> None:
+        super().__init__(config, sockets=sockets)
+        self._access = access
 
     def terminate_all(self) -> None:
         """End the processes; nobody waits meanwhile for a connection that none will take."""
@@ -124,6 +138,8 @@ class _Processes(Multiprocess):
 
     def handle_hup(self) -> None:
         """Hand the signal on."""
+        with suppress(SettingsError):  # the processes tell of it
+            self._access.reread()
         for process in self.processes:
             if process.pid is not None:
                 with suppress(ProcessLookupError):
@@ -185,10 +201,6 @@ def listener(settings: Settings) -> socket.socket:
 def _url_of(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _whose(settings: Settings) -> str:
-    return "every account" if access_of(settings).is_open else "the accounts that were named"
 
 
 def _logging(settings: Settings) -> dict[str, Any]:
