@@ -180,6 +180,17 @@ def test_a_process_that_dies_is_replaced(start: Start, tmp_path: Path) -> None:
     assert relay.post(LEGACY, BODY).status == 200
 
 
+def test_processes_end_with_the_one_that_started_them(start: Start) -> None:
+    """Where the first process is killed, no other keeps the address."""
+    process, relay = start("--workers", "2")
+    left = [psutil.Process(each) for each in _serving(process)]
+
+    os.kill(process.pid, signal.SIGKILL)
+
+    wait_until(lambda: not any(each.is_running() for each in left), what="the end of each")
+    assert _refuses(relay.port)
+
+
 def _serving(process: Process) -> set[int]:
     """Ids of the processes that serve for a program."""
     found = set()

@@ -7,9 +7,9 @@ other files read it), `paths` (which paths there are), `bodies` (encodings undon
 `batches` (the events of one body), `singles` (a body or a query that is one event), `access` (who may
 send), `destinations` (from a request to its queue), `cors` (browsers), `answers` (what SDKs get),
 `counts` (what this process has done), `limits` (what a request may cost), `making` (from settings to
-the app); and for a server of its own
-`bounds` (uvicorn's protocol with those limits) and `server` (processes and signals). Only `bounds` and
-`server` know uvicorn, so that any ASGI server can run the app, and any ASGI app can mount it:
+the app); and for a server of its own `bounds` (uvicorn's protocol with those limits), `server` (its
+address and signals) and `processes` (several of them). Only `bounds` and `server` know uvicorn, so that
+any ASGI server can run the app, and any ASGI app can mount it:
 
     app.mount("/", vwo_celery.relay.relay_app(accounts={"888888": [KEY]}))
 

@@ -1,15 +1,14 @@
 """`vwo-celery relay` as a server: its address, its processes, and its signals.
 
-uvicorn serves in one process, or in several that share the listening socket. SIGTERM ends it: no
-connection is taken any more, what was read is answered within STOP_SECONDS. SIGHUP reads the file of
-accounts again, in every process. If a process dies, requests without an answer may be lost, and another
-takes its place; with one process, whoever started it must.
+uvicorn serves, in one process, or in several that share the listening socket (see `processes`). SIGTERM
+ends it: no connection is taken any more, what was read is answered within STOP_SECONDS. SIGHUP reads
+the file of accounts again, in every process. If a process dies, requests without an answer may be lost,
+and another takes its place; with one process, whoever started it must.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 from collections.abc import Callable
@@ -19,7 +18,6 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from vwo_celery.errors import SettingsError
 from vwo_celery.logs import log
@@ -27,6 +25,7 @@ from vwo_celery.relay.access import Access
 from vwo_celery.relay.app import Relay
 from vwo_celery.relay.bounds import BoundedProtocol
 from vwo_celery.relay.making import access_of, make_relay
+from vwo_celery.relay.processes import Processes
 from vwo_celery.settings import Settings
 
 #: Longest time for requests that were read when the server is told to end.
@@ -50,15 +49,27 @@ def serve(settings: Settings, *, tell: Callable[[str, str], None] = lambda *_: N
     make_relay(settings, access)  # what else is wrong shows now, and once
     with listener(settings) as listening:
         tell(_url_of(listening), "every account" if access.is_open else "the accounts named")
-        config = configure(settings, access)
         if settings.relay_workers == 1:
-            _run(uvicorn.Server(config), listening)
-        else:
-            _Processes(config, [listening], access).run()
+            serve_here(settings, access, listening)
+            return
+        Processes(
+            serve_here, (settings, access, listening),
+            count=settings.relay_workers, listening=listening, on_hup=partial(_reread, access),
+        ).run()  # fmt: skip
 
 
-def _run(server: uvicorn.Server, listening: socket.socket) -> None:
-    """Serve in this process; a signal, which uvicorn raises again once it has ended, ends no more."""
+def _reread(access: Access) -> None:
+    """Read the accounts for processes that start later; those that run tell what is wrong."""
+    with suppress(SettingsError):
+        access.reread()
+
+
+def serve_here(settings: Settings, access: Access, listening: socket.socket) -> None:
+    """Serve in this process until a signal ends it.
+
+    uvicorn raises the signal again once it has ended; nothing else ends by it.
+    """
+    server = uvicorn.Server(configure(settings, access))
 
     def end(*_: Any) -> None:
         server.should_exit = True
@@ -72,7 +83,7 @@ def _run(server: uvicorn.Server, listening: socket.socket) -> None:
 
 
 def configure(settings: Settings, access: Access) -> uvicorn.Config:
-    """uvicorn's configuration for the relay; a process that starts gets *access* as it is then."""
+    """uvicorn's configuration for one process of the relay."""
     bounds = BoundedProtocol.bounds
     return uvicorn.Config(
         partial(make_served_app, settings, access),
@@ -80,7 +91,6 @@ def configure(settings: Settings, access: Access) -> uvicorn.Config:
         http=BoundedProtocol,
         ws="none",
         lifespan="on",
-        workers=settings.relay_workers,
         access_log=False,  # its lines would hold SDK keys
         log_config=_logging(settings),
         proxy_headers=bool(settings.relay_allowed_origins),  # nobody else's address is used
@@ -116,34 +126,6 @@ def make_served_app(settings: Settings, access: Access) -> Relay:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, app.reread_access)
     log.info("this process serves")
     return app
-
-
-class _Processes(Multiprocess):
-    """uvicorn's supervisor; on SIGHUP each process reads its accounts again, and goes on.
-
-    A process that starts later gets the accounts from here, since the file may be wrong by then.
-    """
-
-    def __init__(
-        self, config: uvicorn.Config, sockets: list[socket.socket], access: Access
-    ) -> None:
-        super().__init__(config, sockets=sockets)
-        self._access = access
-
-    def terminate_all(self) -> None:
-        """End the processes; nobody waits meanwhile for a connection that none will take."""
-        for listening in self.sockets:
-            listening.close()
-        super().terminate_all()
-
-    def handle_hup(self) -> None:
-        """Hand the signal on."""
-        with suppress(SettingsError):  # the processes tell of it
-            self._access.reread()
-        for process in self.processes:
-            if process.pid is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGHUP)
 
 
 # -- the address
