@@ -11,6 +11,7 @@ _REFUSED = "integration/delivering/test_refused.py"
 _SHARED = "integration/connections/test_shared_clients.py"
 _SPOOL = "integration/spool"
 _DECLINING = "integration/delivering/test_declining.py"
+_RELAY = "integration/relay"
 
 BUGS: tuple[Bug, ...] = (
     # -- looking costs the same at any backlog, and is true
@@ -1391,5 +1392,83 @@ BUGS: tuple[Bug, ...] = (
         "it goes on", "operating/operations/jobs.py",
         "if not self.why and self._stopping():", "if False:",
         "integration/adapters/test_background.py -k worker_stops",
+    ),
+    # -- the relay answers 200 for what is stored, and stores what was sent
+    Bug(
+        "an answer of 200 means stored",
+        "dropped events are answered 200", "relay/app.py",
+        "if in_redis + spooled < len(receipts):", "if False:",
+        f"{_RELAY}/test_relay_answers.py -k 'nothing_took or full_queue'",
+    ),
+    Bug(
+        "a client that leaves at once loses nothing",
+        "something waits before the body is read", "relay/app.py",
+        "            body = await _body_of(receive)\n",
+        "            await in_thread(int)\n            body = await _body_of(receive)\n",
+        f"{_RELAY}/test_relay_mounted.py -k anything_waits",
+    ),
+    Bug(
+        "an item that is no event is lost alone",
+        "its whole batch is refused", "relay/batches.py",
+        "if lost and not events:", "if lost:",
+        f"{_RELAY}/test_relay_answers.py -k lost_alone",
+    ),
+    Bug(
+        "only those that are named may send",
+        "a key of another account will do", "relay/access.py",
+        "known = self._allowed.get(account)\n        return known is not None and (",
+        "known = Account(frozenset(k for a in self._allowed.values() for k in a.keys))\n"
+        "        return known is not None and (",
+        f"{_RELAY}/test_relay_destinations.py -k named_may_send",
+    ),
+    Bug(
+        "no event goes under another region",
+        "a full table takes the first of the SDK", "relay/destinations.py",
+        "(known.generation, known.region, known.base_url, known.sdk[0]) == (\n"
+        "        wanted.generation, wanted.region,",
+        "(known.generation, known.base_url, known.sdk[0]) == (\n        wanted.generation,",
+        f"{_RELAY}/test_relay_destinations.py -k folded",
+    ),
+    Bug(
+        "tags are what the application gave",
+        "Node's are decoded before they are read", "relay/singles.py",
+        'if "{" in raw:', "if False:",
+        f"{_RELAY}/test_relay_captures.py -k tags",
+    ),
+    Bug(
+        "what was stored is answered 200 in spite of stray bytes",
+        "it is answered 400", "relay/bounds.py",
+        "if is_due and not cycle.more_body:", "if False:",
+        f"{_RELAY}/test_relay_bounds.py -k spite",
+    ),
+    Bug(
+        "a client that sends on reads its refusal",
+        "the connection is closed at once", "relay/bounds.py",
+        "        self._linger()\n", "        self.transport.close()\n",
+        f"{_RELAY}/test_relay_bounds.py -k sends_on",
+    ),
+    Bug(
+        "a body has its time",
+        "each byte gives it more", "relay/bounds.py",
+        "if self._timed != self._message * _STAGES + self._stage:", "if True:",
+        f"{_RELAY}/test_relay_bounds.py -k trickles",
+    ),
+    Bug(
+        "all bodies together are bounded",
+        "what was answered counts for ever", "relay/bounds.py",
+        "        _held.bytes -= self._held_bytes\n", "",
+        f"{_RELAY}/test_relay_bounds.py -k together",
+    ),
+    Bug(
+        "SIGTERM finishes what was read",
+        "the relay has no time for it", "relay/server.py",
+        "timeout_graceful_shutdown=STOP_SECONDS", "timeout_graceful_shutdown=0",
+        "acceptance/test_relay.py -k sigterm",
+    ),
+    Bug(
+        "nobody waits while workers are woken for a batch",
+        "its events wait", "producing/gathering.py",
+        "            if push.replicas is None:\n", "            if False:\n",
+        "integration/producing/test_aio.py -k woken",
     ),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ import redis as redis_py
 import vwo_celery
 import vwo_celery.aio
 from tools.tcpproxy import TcpProxy
+from vwo_celery.producing.producer import Producer
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS
@@ -20,6 +22,8 @@ from vwo_celery.testing import RedisServer
 DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
 BATCH = {"events_per_request": 1000, "request_time_interval": 600}
 KEPT = ("open", "watched", "ready", "info", "batch", "slots", "wakeups")
+#: Longest wait for what should come at once, so that a test ends.
+DEADLINE_SECONDS = 30
 Answer = TypeVar("Answer")
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
@@ -216,3 +220,58 @@ def test_a_flush_without_workers_says_so(redis: redis_py.Redis, redis_url: str) 
 
     assert (bool(result), result.pending) == (False, 1)
     assert "no worker listens" in result.reason
+
+
+def test_many_events_are_one_await(redis: redis_py.Redis, redis_url: str) -> None:
+    """Events of one call leave together with those of others; each caller gets its own receipts."""
+
+    async def work(queue: vwo_celery.aio.AioQueue) -> list[list[vwo_celery.Receipt]]:
+        await queue.enqueue({"n": -1})
+        redis.config_resetstat()
+        counts = (1, 700, 2, 1500, 0, 3)
+        many = ([{"n": n} for n in range(count)] for count in counts)
+        return list(await asyncio.gather(*(queue.enqueue_many(events) for events in many)))
+
+    receipts = _run(redis_url, work)
+
+    assert [len(each) for each in receipts] == [1, 700, 2, 1500, 0, 3]
+    assert {receipt for each in receipts for receipt in each} == {IN_REDIS}
+    assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] <= 8
+    assert _stored(redis).accepted == 2207
+
+
+def test_a_page_that_is_dropped_is_known_to_its_events_alone(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    """Of events that did not fit into one command, each has the receipt of its own page."""
+
+    async def work(queue: vwo_celery.aio.AioQueue) -> list[vwo_celery.Receipt]:
+        return await queue.enqueue_many([{"n": n} for n in range(2500)])
+
+    receipts = _run(redis_url, work, max_queue_events=2200, when_full="drop_newest", spool_dir="")
+
+    assert [receipt.where for receipt in receipts] == ["redis"] * 2000 + ["dropped"] * 500
+    assert _stored(redis).accepted == 2000
+
+
+def test_nobody_waits_while_workers_are_woken(
+    redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that is sealed needs a further command; its events have their receipts before."""
+    woken, wake = threading.Event(), Producer.conclude_and_tell
+
+    def wait(self: Producer, *args: Any, **kwargs: Any) -> vwo_celery.Receipt:
+        assert woken.wait(DEADLINE_SECONDS)
+        return wake(self, *args, **kwargs)
+
+    monkeypatch.setattr(Producer, "conclude_and_tell", wait)
+
+    async def work(queue: vwo_celery.aio.AioQueue) -> list[vwo_celery.Receipt]:
+        receipts = await queue.enqueue_many([{"n": n} for n in range(1000)])
+        receipts.append(await queue.enqueue({"n": 1000}))
+        woken.set()
+        await queue.aclose()  # which waits for it
+        assert redis.llen("vwo:1:wakeups") == 1
+        return receipts
+
+    assert _run(redis_url, work) == [IN_REDIS] * 1001
