@@ -23,10 +23,10 @@ from vwo_celery.relay.answers import Answer, Refused, wrong_method
 from vwo_celery.relay.batches import Found, events_of
 from vwo_celery.relay.bodies import text_of
 from vwo_celery.relay.cors import Cors
-from vwo_celery.relay.counts import tally
+from vwo_celery.relay.counts import counted
 from vwo_celery.relay.destinations import Destinations, Target
 from vwo_celery.relay.limits import MOST_BODY_BYTES
-from vwo_celery.relay.paths import Place
+from vwo_celery.relay.paths import KnownPath
 from vwo_celery.relay.request import Request
 from vwo_celery.relay.singles import (
     DIAGNOSTICS,
@@ -90,7 +90,7 @@ class Relay:
             body = await _body_of(receive)
             if body is None:
                 return
-            tally.requests += 1
+            counted.requests += 1
             request = Request(scope, body, self._prefix)
             if self._cors:
                 more = self._cors.headers(request)
@@ -101,7 +101,7 @@ class Relay:
             log_surprise(exc, "the relay answers 503")
             answer = answers.FAULT
         if answer.reason:
-            tally.refused[answer.reason] += 1
+            counted.refused[answer.reason] += 1
         headers = [*answer.headers, *more]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
@@ -133,18 +133,18 @@ class Relay:
         target = self._known.get(line)
         if target is not None and request.method == "POST":
             return await self._store(target, *_found(request, target))
-        place = paths.find(request.path)
-        if place is None:
+        known = paths.find(request.path)
+        if known is None:
             raise Refused(answers.UNKNOWN_PATH)
-        self._check_method(request, place.path)
+        self._check_method(request, known.path)
         if request.method == "OPTIONS":
             return answers.NO_CONTENT
-        if place.path in paths.OWN:
-            return await self._tell_health(place.path)
-        if place.path not in _BATCHES:
-            return await self._take_single(request, place)
-        generation: Generation = "fme" if place.path == paths.BATCH_FME else "legacy"
-        target = self._find_target(request, place, request.query.get("a", ""), generation)
+        if known.path in paths.OWN:
+            return await self._tell_health(known.path)
+        if known.path not in _BATCHES:
+            return await self._take_single(request, known)
+        generation: Generation = "fme" if known.path == paths.BATCH_FME else "legacy"
+        target = self._find_target(request, known, request.query.get("a", ""), generation)
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[line] = target
@@ -162,28 +162,28 @@ class Relay:
             raise Refused(answers.UNKNOWN_KEY)
 
     def _find_target(
-        self, request: Request, place: Place, account: str, generation: Generation
+        self, request: Request, known: KnownPath, account: str, generation: Generation
     ) -> Target:
         self._check_access(request, account)
         key = request.key()
-        return self._destinations.find(generation, place.region, account, key, request.query)
+        return self._destinations.find(generation, known.region, account, key, request.query)
 
-    async def _take_single(self, request: Request, place: Place) -> Answer:
+    async def _take_single(self, request: Request, known: KnownPath) -> Answer:
         """Take a request that is one event."""
-        if place.path != paths.EVENT:
+        if known.path != paths.EVENT:
             account = request.query.get("account_id", "")
-            target = self._find_target(request, place, account, "legacy")
-            return await self._store(target, (item_of(request, place.path),))
+            target = self._find_target(request, known, account, "legacy")
+            return await self._store(target, (item_of(request, known.path),))
         if request.query.get("en") in DIAGNOSTICS:
             raise Refused(answers.NO_DIAGNOSTICS)
         account = request.query.get("a", "")
         self._check_access(request, account)
         item = event_of(text_of(request))
         if not is_fme(request, item):
-            target = self._find_target(request, place, account, "single")
+            target = self._find_target(request, known, account, "single")
             event = envelope_of(request, item, target.queue.sync.destination)
             return await self._store(target, (event,))
-        target = self._find_target(request, place, account, "fme")
+        target = self._find_target(request, known, account, "fme")
         if self._cors and request.query.get("dh") == "1":
             client = request.scope.get("client") or ("", 0)
             item = with_visitor(item, request.header(b"user-agent"), client[0])
@@ -201,13 +201,13 @@ class Relay:
         if in_redis < len(receipts):
             in_redis = sum(receipt.where == "redis" for receipt in receipts)
             spooled = receipts.count(SPOOLED)
-            tally.spooled += spooled
+            counted.spooled += spooled
             if in_redis + spooled < len(receipts):
-                tally.stored += in_redis
+                counted.stored += in_redis
                 return answers.NOT_STORED
-        tally.stored += in_redis
+        counted.stored += in_redis
         if target.is_folded:
-            tally.folded += len(events)
+            counted.folded += len(events)
         if lost:
             _count_lost(target, lost)
         return answers.SUCCESS
@@ -228,7 +228,7 @@ def _found(request: Request, target: Target) -> Found:
 def _count_lost(target: Target, lost: Mapping[str, int]) -> None:
     """Count items of a stored batch that are no events as dropped, where `doctor` shows them."""
     for reason, count in lost.items():
-        tally.lost[reason] += count
+        counted.lost[reason] += count
         detail = "an SDK's batch had items that are no events"
         producer_of(target.queue.sync).drop(reason, count, detail)
 

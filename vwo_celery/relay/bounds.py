@@ -24,7 +24,7 @@ from vwo_celery.relay.answers import (
     TOO_SLOW,
     Answer,
 )
-from vwo_celery.relay.counts import tally
+from vwo_celery.relay.counts import counted
 from vwo_celery.relay.limits import Bounds
 
 #: Stages of a connection: it waits for a header or reads one, reads a body, or is idle or answering.
@@ -103,7 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._let_go()
         cycle = self.cycle
         if cycle is not None and not (cycle.response_complete or cycle.more_body or self._is_over):
-            tally.left += 1
+            counted.left += 1
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -251,7 +251,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if is_due and not cycle.more_body:  # an earlier request, read whole: it is answered first
             cycle.keep_alive = False
             return
-        tally.refused[answer.reason] += 1
+        counted.refused[answer.reason] += 1
         if is_due:
             cycle.disconnected = True
             cycle.message_event.set()

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 
-class Tally:
+class Counts:
     """Numbers since the process began.
 
     Attributes:
@@ -32,11 +32,11 @@ class Tally:
         self.left = 0
 
 
-tally = Tally()
+counted = Counts()
 
 
 def counts() -> dict[str, Any]:
-    """What the relay of this process has done since it began; see `Tally` for the names.
+    """What the relay of this process has done since it began; see `Counts` for the names.
 
     `left` grows where clients close early, as PHP's FME SDK does; and where a proxy in front closes
     for them: nginx then needs `proxy_ignore_client_abort on`. Only a server of `vwo-celery relay`
@@ -44,5 +44,5 @@ def counts() -> dict[str, Any]:
     """
     return {
         name: dict(value) if isinstance(value, Counter) else value
-        for name, value in vars(tally).items()
+        for name, value in vars(counted).items()
     }

@@ -36,18 +36,18 @@ METHODS: Final = {
 OWN: Final = frozenset((HEALTHZ, READYZ))
 
 
-class Place(NamedTuple):
+class KnownPath(NamedTuple):
     """A path that the relay knows, and the region before it, "" for none."""
 
     path: str
     region: str
 
 
-def find(path: str) -> Place | None:
-    """The place of a path; None if the relay does not know it."""
+def find(path: str) -> KnownPath | None:
+    """The path that is meant, and its region; None if the relay does not know it."""
     if path in METHODS:
-        return Place(path, "")
+        return KnownPath(path, "")
     match = _REGION.fullmatch(path)
     if match is None or match[2] not in METHODS or match[2] in OWN:
         return None
-    return Place(match[2], match[1])
+    return KnownPath(match[2], match[1])

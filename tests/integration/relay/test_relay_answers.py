@@ -14,7 +14,7 @@ from tools.relays import EVENT, FME, KEY, LEGACY, all_stored, relaying, stored
 from tools.waiting import wait_until
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.tallies import read_tallies
-from vwo_celery.relay.counts import tally
+from vwo_celery.relay.counts import counted
 from vwo_celery.testing import free_port
 
 pytestmark = pytest.mark.declared_keys(
@@ -92,13 +92,13 @@ def test_an_item_that_is_no_event_is_lost_alone(
     target: str, body: bytes, kept: list[bytes], lost: dict[str, int], redis_url: str
 ) -> None:
     """The others are stored and answered 200, else the SDK would send them for ever; it is counted."""
-    before = tally.lost.copy()
+    before = counted.lost.copy()
     with relaying(redis_url) as relay:
         answer = relay.post(target, body)
 
     assert answer.status == 200
     assert all_stored(redis_url) == kept
-    assert tally.lost - before == lost
+    assert counted.lost - before == lost
 
 
 def test_a_phone_uploads_all_it_has(redis_url: str) -> None:
@@ -231,12 +231,12 @@ def test_no_answer_of_success_where_nothing_took_the_events(redis_url: str) -> N
 
 def test_a_spooled_event_is_accepted() -> None:
     """While Redis is away this host's disk keeps the events, and the relay is ready."""
-    before = tally.spooled
+    before = counted.spooled
     with relaying(f"redis://127.0.0.1:{free_port()}/0") as relay:
         assert relay.post(LEGACY, ONE).status == 200
         assert relay.get("/readyz").status == 200
 
-    assert tally.spooled - before == 1
+    assert counted.spooled - before == 1
 
 
 @pytest.mark.parametrize("when_full", ["raise", "drop_newest"])

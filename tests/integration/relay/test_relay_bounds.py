@@ -25,7 +25,7 @@ from tools.relays import (
     request,
 )
 from tools.waiting import wait_until
-from vwo_celery.relay.counts import tally
+from vwo_celery.relay.counts import counted
 from vwo_celery.relay.limits import Bounds
 
 pytestmark = pytest.mark.declared_keys(
@@ -103,29 +103,29 @@ def test_a_client_that_reads_gets_its_answer_in_spite_of_stray_bytes(relay: Rela
 
 def test_a_body_that_does_not_end_is_not_stored(relay: RelayServer, redis_url: str) -> None:
     """A client that closes within its body has sent nothing."""
-    before = tally.requests
+    before = counted.requests
     with relay.connect() as sock:
         sock.sendall(request(EVENT, event(1))[:-1])
     assert relay.post(LEGACY, ONE).status == 200
 
     assert all_stored(redis_url) == [b'{"u":"A"}']
-    assert tally.requests - before == 1
+    assert counted.requests - before == 1
 
 
 def test_clients_that_left_before_the_answer_are_counted(redis_url: str) -> None:
     """A proxy that closes for its client shows in a number; the event is stored."""
-    before = tally.left
+    before = counted.left
     with relaying(redis_url) as relay:
         with relay.connect() as sock:
             sock.sendall(request(EVENT, event(1)))
             sock.shutdown(socket.SHUT_WR)
             sock.close()
         wait_until(lambda: all_stored(redis_url), what="the event")
-        left = tally.left - before
+        left = counted.left - before
         assert relay.post(EVENT, event(2)).status == 200
 
     assert left in (0, 1)  # the answer may have been quicker
-    assert tally.left - before == left
+    assert counted.left - before == left
 
 
 # -- what a request may look like
