@@ -61,7 +61,7 @@ class RelayClient:
         """Send bytes, and read one answer."""
         with self.connect() as sock:
             sock.sendall(request)
-            return read_answer(sock)
+            return read_answer(sock, has_body=not request.startswith(b"HEAD "))
 
     def post(self, target: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
         """POST a body."""
@@ -100,7 +100,7 @@ def request(
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
 
 
-def read_answer(sock: socket.socket) -> Answer:
+def read_answer(sock: socket.socket, *, has_body: bool = True) -> Answer:
     """Read one answer with a Content-Length, or none; interim answers are skipped."""
     text = b""
     while True:
@@ -119,7 +119,7 @@ def read_answer(sock: socket.socket) -> Answer:
             break
     pairs = (field.partition(":") for field in fields)
     headers = {name.lower(): value.strip() for name, _, value in pairs}
-    while len(text) < int(headers.get("content-length", 0)):
+    while has_body and len(text) < int(headers.get("content-length", 0)):
         received = sock.recv(65_536)
         if not received:
             break

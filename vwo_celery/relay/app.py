@@ -154,7 +154,8 @@ class Relay:
         method = paths.METHODS[path]
         if request.method == "OPTIONS" and self._cors.headers(request):
             return
-        if request.method != method:
+        is_look = request.method == "HEAD" and path in paths.OWN
+        if request.method != method and not is_look:
             raise wrong_method(method)
 
     def _check_access(self, request: Request, account: str) -> None:
@@ -239,19 +240,18 @@ async def _body_of(receive: Receive) -> bytes | None:
     Raises:
         Refused: It is too large.
     """
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        return None
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        return body
-    pieces, size = [body], len(body)
-    while message.get("more_body", False):
+    pieces: list[bytes] = []
+    size, more = 0, True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
+        piece: bytes = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(piece)
         if size > MOST_BODY_BYTES:
             raise Refused(answers.TOO_LARGE)
+        if not more and not pieces:
+            return piece
+        pieces.append(piece)
     return b"".join(pieces)

@@ -26,6 +26,8 @@ _ONE_BYTE: Final = {
     "cp1252": "cp1252",
 }
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+#: Most members of a gzip stream; programs write one, and each costs a copy of what follows it.
+_MOST_MEMBERS: Final = 16
 #: zlib's window for a gzip stream.
 _GZIP_WINDOW: Final = 31
 
@@ -57,7 +59,7 @@ def _inflated(body: bytes) -> bytes:
     """A gzip stream of one or more members, inflated; it stops at the bound."""
     found: list[bytes] = []
     left = MOST_BODY_BYTES
-    while body:
+    for _ in range(_MOST_MEMBERS):
         member = zlib.decompressobj(_GZIP_WINDOW)
         try:
             found.append(member.decompress(body, left + 1))
@@ -67,9 +69,11 @@ def _inflated(body: bytes) -> bytes:
         if left < 0:
             raise Refused(TOO_LARGE)
         if not member.eof:
-            raise Refused(NOT_GZIP)
+            break
         body = member.unused_data
-    return b"".join(found)
+        if not body:
+            return b"".join(found)
+    raise Refused(NOT_GZIP)
 
 
 def _as_utf8(body: bytes, content_type: str) -> bytes:

@@ -196,5 +196,6 @@ def _logging(settings: Settings) -> dict[str, Any]:
         "formatters": {"line": form},
         "handlers": {"error": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["error"], "level": "WARNING"},
-        "loggers": {"uvicorn": {"level": "WARNING"}, "vwo_celery": {"level": "INFO"}},
+        # uvicorn warns of each request that is no HTTP, as PHP's stray bytes are.
+        "loggers": {"uvicorn": {"level": "ERROR"}, "vwo_celery": {"level": "INFO"}},
     }

@@ -262,7 +262,10 @@ def test_a_batch_of_many_pages_is_stored_in_order(redis_url: str) -> None:
 def test_ready_while_redis_takes_events(redis_url: str) -> None:
     """Both probes answer 200, without an account."""
     with relaying(redis_url) as relay:
-        assert [relay.get(path).status for path in ("/healthz", "/readyz")] == [200, 200]
+        for path in ("/healthz", "/readyz"):
+            assert [relay.get(path, method=method).status for method in ("GET", "HEAD")] == [
+                200
+            ] * 2
 
 
 def test_no_key_is_logged(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
