@@ -41,7 +41,8 @@ Start = Callable[..., tuple[Process, RelayClient]]
 
 @pytest.fixture
 def start(tmp_path: Path, redis_url: str) -> Iterator[Start]:
-    """Start the program on a free port; it ends with the test."""
+    """Start the program on a free port; it ends with the test, and has logged no key."""
+    started: list[Process] = []
     with ExitStack() as running:
 
         def run(*options: str, **env: str) -> tuple[Process, RelayClient]:
@@ -60,6 +61,7 @@ def start(tmp_path: Path, redis_url: str) -> Iterator[Start]:
                 env={"VWO_CELERY_REDIS_URL": redis_url, **env}, stop_timeout_seconds=20,
             )  # fmt: skip
             running.enter_context(process)
+            started.append(process)
             process.wait_for_log('"url"')
             line = next(line for line in process.log().splitlines() if line.startswith("{"))
             url = json.loads(line)["url"]
@@ -68,6 +70,8 @@ def start(tmp_path: Path, redis_url: str) -> Iterator[Start]:
             return process, client
 
         yield run
+
+    assert [process for process in started if KEY in process.log()] == []
 
 
 def test_it_takes_the_events_of_those_that_are_named(start: Start, redis_url: str) -> None:

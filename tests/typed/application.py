@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import starlette.applications
 
 import vwo_celery
 import vwo_celery.aio
+import vwo_celery.relay
 from vwo_celery import BatchEventData, Destination, Queue, Settings, SettingsArguments
 from vwo_celery.settings import BatchSettings, DjangoSettings
 
@@ -53,6 +55,11 @@ vwo_celery.aio.connect(destination, batch_event_data={"events_per_request": 5}, 
 vwo_celery.attach(object(), batch_event_data=msgspec.UNSET, shards=2)
 vwo_celery.attach(object(), batch_event_data={"request_time_interval": 60}, strict=True)
 vwo_celery.init({"sdk_key": "k", "account_id": "1"}, brand="wingify", redis_url="redis://r")
+relay: vwo_celery.relay.Relay = vwo_celery.relay.relay_app(
+    accounts={1: ["k"]}, batch_event_data={"batchMinSize": 5}, relay_workers=2
+)
+vwo_celery.relay.relay_app(accounts={"1": {"keys": "*"}}, everybody=True, prefix="/vwo")
+starlette.applications.Starlette().mount("/", relay)
 Settings.load(lease_seconds=90.5, shards=None)
 vwo_celery.health(redis_url="redis://r")
 options: BatchEventData = {"events_per_request": 5}

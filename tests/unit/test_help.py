@@ -15,16 +15,17 @@ import vwo_celery
 import vwo_celery.aio
 from tools.docs import load_builder
 from vwo_celery import BatchEventData, Settings, SettingsArguments
+from vwo_celery.relay import relay_app
 from vwo_celery.settings import DjangoSettings
 from vwo_celery.settings.batch_event_data import SPELLINGS
 
 builder = load_builder("build_arguments")
 REFERENCE = load_builder("build_reference").PAGE
 WITH_SETTINGS = (
-    vwo_celery.connect, vwo_celery.aio.connect, vwo_celery.attach, vwo_celery.init,
+    vwo_celery.connect, vwo_celery.aio.connect, vwo_celery.attach, vwo_celery.init, relay_app,
     vwo_celery.setup, vwo_celery.health, Settings.load,
 )  # fmt: skip
-WITH_OPTIONS = WITH_SETTINGS[:4]
+WITH_OPTIONS = WITH_SETTINGS[:5]
 
 
 def plain(text: str) -> str:

@@ -23,7 +23,8 @@ ANY_KEY: Final = "*"
 _ENTRY: Final = re.compile(r"([0-9]{1,18})=([!-~]+)")
 
 #: For each account its keys; or its keys, "keys", and its batch options, "batch_event_data".
-Accounts = Mapping[str, Iterable[str] | Mapping[str, Any]]
+_Keys = Iterable[str] | Mapping[str, Any]
+Accounts = Mapping[str, _Keys] | Mapping[int, _Keys]
 
 
 class Account(NamedTuple):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.declared_keys(
     "open", "watched", "ready", "info", "batch", "slots", "wakeups"
 )
 
-ACCOUNTS = {"888888": [KEY]}
+ACCOUNTS = {888888: [KEY]}
 BODY = b'{"ev":[{"d":{"n":1}}]}'
 
 
