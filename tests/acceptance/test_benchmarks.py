@@ -17,6 +17,7 @@ SHORT: dict[str, dict[str, object] | str] = {
     "bench_enqueue": {"SINGLE": 100, "MANY": 200, "AWAITS": 10},
     "bench_look": {"BATCHES": 2_000, "GLANCES": 5, "SNAPSHOTS": 1},
     "bench_redis_time": {"SIZES": (1, 10), "BATCHES": 5},
+    "bench_relay": {"CONNECTIONS": 2, "ROUNDS": 1, "SECONDS": 0.1, "FULL_SECONDS": 0.6},
     "bench_sweep": {"QUEUES": 500, "ROUNDS": 1},
 }
 LONGEST_SECONDS = 120
