@@ -98,7 +98,7 @@ def test_the_oldest_releases_fit_together(
     """All our lower bounds can be installed together, as wheels."""
     pins = oldest_pins(version)
 
-    found = environment.would_install(f"{wheel}[django,fast]", "--only-binary=:all:", *pins)
+    found = environment.would_install(f"{wheel}[django,fast,relay]", "--only-binary=:all:", *pins)
 
     assert {pin.partition("==")[0] for pin in pins} <= found.keys()
 
