@@ -124,8 +124,10 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._wire_bytes > _MOST_OVERHEAD * self.bounds.body_bytes:
                 self._refuse(TOO_LARGE)
                 return
-        elif self._message == message and self.is_idle:  # it sends empty lines
-            self.transport.close()
+        elif self._message == message and self.is_idle:  # an empty line between two requests
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
         if self._timed != self._message * _STAGES + self._stage:
             self._watch()
 

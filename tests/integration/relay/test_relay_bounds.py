@@ -356,6 +356,18 @@ def test_an_idle_connection_is_kept(redis_url: str) -> None:
         assert read_answer(sock).status == 200
 
 
+def test_empty_lines_keep_no_connection_for_ever(redis_url: str) -> None:
+    """A client may send an empty line after its body; the connection is idle nevertheless."""
+    bounds = Bounds(idle_seconds=1)
+    with relaying(redis_url, bounds=bounds) as relay, relay.connect() as sock:
+        for _ in range(2):
+            sock.sendall(request(LEGACY, ONE))
+            assert read_answer(sock).status == 200
+            sock.sendall(b"\r\n")
+
+        assert sock.recv(1) == b""
+
+
 # -- many clients
 
 
