@@ -124,6 +124,8 @@ def make_served_app(settings: Settings, access: Access) -> Relay:
     with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
         # There is no such signal on Windows, and no handler outside of the main thread.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, app.reread_access)
+    for account in access.open_accounts:
+        log.warning("events of account %s are taken with any key", account)
     log.info("this process serves")
     return app
 
