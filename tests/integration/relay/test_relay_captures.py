@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis as redis_py
 
 from tools.relays import RelayServer, relaying, stored
+from vwo_celery.delivering.delivery import deliver
+from vwo_celery.delivering.worker import Worker
 from vwo_celery.destinations import Destination
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.registration import Wakeup
+from vwo_celery.relay.batches import events_of
+from vwo_celery.settings import Settings
+from vwo_celery.testing import Standin
 
 FOLDER = Path(__file__).parents[2] / "data" / "captures" / "relay"
 CAPTURES = {
@@ -169,3 +178,37 @@ def test_what_the_relay_does_not_take_is_not_answered_as_taken(name: str, redis_
 
     assert answer.status in (404, 503)
     assert stored(redis_url) == {}
+
+
+def test_all_of_them_reach_vwo_as_what_they_were(redis_url: str) -> None:
+    """Through the relay and a worker, each event comes under its own account, key, region and SDK."""
+    names = [*BATCHES, *EVENTS, *GETS]
+    with Standin() as vwo, relaying(redis_url, relay_upstream=vwo.url) as relay:
+        for name in names:
+            assert relay.ask(as_sent(CAPTURES[name])).status == 200
+        accepted = Counter(event for events in stored(redis_url).values() for event in events)
+        _deliver_all(redis_url, vwo)
+
+        sent = [event for request in vwo.batches for event in _items(request.body)]
+        assert Counter(sent) == accepted
+        assert {request.status for request in vwo.batches} == {200}
+        assert vwo.disagreements() == []
+        assert len(vwo.batches) == len(stored(redis_url)) == 10  # one for each SDK and version
+    assert all(events == [] for events in stored(redis_url).values())
+
+
+def _deliver_all(redis_url: str, vwo: Standin) -> None:
+    """Seal and send what all queues hold."""
+    with redis_py.Redis.from_url(redis_url) as client:
+        fleet = Fleet(client, "vwo")
+        worker = Worker(
+            fleet, Settings(redis_url=redis_url, allowed_hosts=[vwo.netloc]), lambda wakeup: None
+        )
+        for name in fleet.registrations().readable:
+            fleet.shard(name, 0).sweep(force=True, idle_ms=0)
+            deliver(worker, Wakeup(name, 0, ""))
+
+
+def _items(body: bytes) -> list[bytes]:
+    """The events of a body that a worker has sent, with their bytes."""
+    return list(events_of(body, is_fme=False, is_phone=False).events)
