@@ -166,6 +166,7 @@ SCENES = [
     Scene("VC102", lambda q: q.add(base_url="https://proxy.example")),
     Scene("VC103", lambda q: q.add(flush_callback="json:dumps")),
     Scene("VC104", lambda q: q.add(flush_callback="no:f"), settings={"callback_modules": ("no",)}),
+    Scene("VC121", _well, settings={"relay_accounts": ("1=a", "2=*")}),
     Scene("VC241", _lost),
     Scene("VC242", lambda q: _meta(q, forgotten_ms=q.fleet.now_ms())),
     Scene("VC401", _nobody_listens),

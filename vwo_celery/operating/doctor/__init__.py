@@ -2,10 +2,10 @@
 
 Beside an event's way; delivery never imports it. `kinds` is the table of all troubles, with their
 ids; a `finding` is one of them, found; `limits` ends checks that hang. Each other file holds the
-checks of one thing, which are pure decisions on facts: `spool` (this host's), `connection` and
-`servers` (Redis itself), `sentinel`, `permissions` (of its user), `workers` (listeners and beat),
-`cards`, `queues` with `registrations`, `holds`, `losses`, `outside` and their `wording`, `history`
-(samples of their counters), and `broker` (Celery's). The doctor changes nothing: nothing to lose.
+checks of one thing, which are pure decisions on facts: `relay` (its settings), `spool` (this
+host's), `connection` and `servers` (Redis itself), `sentinel`, `permissions` (of its user), `workers`
+(listeners and beat), `cards`, `queues` with `registrations`, `holds`, `losses`, `outside` and their
+`wording`, `history` (samples of their counters), and `broker` (Celery's). The doctor changes nothing: nothing to lose.
 A fault is a finding, never an exception, so one fault hides no other; what only follows from a
 fault is told with it.
 """
@@ -29,6 +29,7 @@ from vwo_celery.operating.doctor.history import history_finding
 from vwo_celery.operating.doctor.limits import Watch, in_time, unwatched
 from vwo_celery.operating.doctor.permissions import permission_finding
 from vwo_celery.operating.doctor.queues import Queues, look_at_queues, queue_findings
+from vwo_celery.operating.doctor.relay import relay_findings
 from vwo_celery.operating.doctor.sentinel import sentinel_finding
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.spool import spool_finding
@@ -72,6 +73,7 @@ def examine(
     yield ok(
         "settings", f"in range; {mask_url(settings.redis_url)}, namespace {settings.namespace}"
     )
+    yield from relay_findings(settings)
     redis = _Redis(settings, open_fleet)
     for finding in in_time("this host's spool", lambda: [spool_finding(settings)], watch):
         if finding.id in _SPOOLED:

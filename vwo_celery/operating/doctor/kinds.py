@@ -44,6 +44,7 @@ KINDS: Final[dict[str, Kind]] = {
     "VC113": Kind("spool", "The spool cannot be read", alert="Spooling"),
     "VC114": Kind("spool", "Events wait on this host's disk", alert="Spooling"),
     "VC115": Kind("spool", "The spool is nearly full", alert="Spooling"),
+    "VC121": Kind("relay", "Any key of an account may send to the relay", quiet=_AT_DEPLOY),
     "VC191": Kind("unfinished", "A check did not end in time", quiet="it is the doctor's own"),
     "VC201": Kind("redis", "Nothing listens where Redis should", alert=_BEHIND_REDIS),
     "VC202": Kind("redis", "The name of Redis' host is not found", alert=_BEHIND_REDIS),
