@@ -5,9 +5,9 @@ ids; a `finding` is one of them, found; `limits` ends checks that hang. Each oth
 checks of one thing, which are pure decisions on facts: `relay` (its settings), `spool` (this
 host's), `connection` and `servers` (Redis itself), `sentinel`, `permissions` (of its user), `workers`
 (listeners and beat), `cards`, `queues` with `registrations`, `holds`, `losses`, `outside` and their
-`wording`, `history` (samples of their counters), and `broker` (Celery's). The doctor changes nothing: nothing to lose.
-A fault is a finding, never an exception, so one fault hides no other; what only follows from a
-fault is told with it.
+`wording`, `history` (samples of their counters), and `broker` (Celery's). The doctor changes nothing:
+nothing to lose. A fault is a finding, never an exception, so one fault hides no other; what only
+follows from a fault is told with it.
 """
 
 from __future__ import annotations
