@@ -14,7 +14,7 @@ import pytest
 
 from tools.installation import Installation, event
 from tools.rabbit import RabbitMQ
-from vwo_celery.celery.broker import look_at_broker
+from vwo_celery.celery.broker.facts import look_at_broker
 from vwo_celery.receipts import IN_REDIS
 from vwo_celery.settings import Settings
 from vwo_celery.testing import Standin, wait_for

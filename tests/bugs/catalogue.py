@@ -58,7 +58,7 @@ BUGS: tuple[Bug, ...] = (
         "integration/queue/test_glances.py -k failed_itself",
     ),
     Bug(
-        "status exits 1 where something is wrong", "0", "cli/status.py",
+        "status exits 1 where something is wrong", "0", "cli/looks/status.py",
         "    if wrong:\n", "    if False:\n",
         "integration/adapters/test_status.py -k exits_1",
     ),
@@ -69,7 +69,7 @@ BUGS: tuple[Bug, ...] = (
         "integration/adapters/test_cli.py -k idle_queues",
     ),
     Bug(
-        "a watch outlives a Redis that is away", "it ends", "cli/watching.py",
+        "a watch outlives a Redis that is away", "it ends", "cli/shared/watching.py",
         "return self._without_redis(exc)", "raise",
         "integration/adapters/test_status.py -k goes_on",
     ),
@@ -258,7 +258,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "no name or event steers an operator's terminal",
-        "JSON is printed with the control characters that it allows", "cli/documents.py",
+        "JSON is printed with the control characters that it allows", "cli/shared/documents.py",
         "click.echo(json_for_terminals(text))", "click.echo(text)",
         "integration/adapters/test_hostile_text.py -k harms_no_output",
     ),
@@ -442,7 +442,7 @@ BUGS: tuple[Bug, ...] = (
     # -- a project's own apps, tasks and settings
     Bug(
         "our tasks run with the app that runs them",
-        "they run with the thread's current app", "celery/tasks.py",
+        "they run with the thread's current app", "celery/worker/tasks.py",
         "    worker = worker_of(self.app)\n    wakeup = ",
         "    from celery import current_app\n\n"
         "    worker = worker_of(current_app._get_current_object())\n    wakeup = ",
@@ -450,13 +450,13 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the app that a worker or beat starts is set up",
-        "an app that gets the tasks is not noted", "celery/task.py",
+        "an app that gets the tasks is not noted", "celery/worker/task.py",
         "        note_tasks(app)\n", "",
         "integration/adapters/test_setup.py -k app_that_starts",
     ),
     Bug(
         "a project's time limit cuts no POST off",
-        "what it sets for all tasks reaches ours", "celery/task.py",
+        "what it sets for all tasks reaches ours", "celery/worker/task.py",
         "        for option in (*_OWN, *_STATED):\n", "        for option in ():\n",
         "integration/adapters/test_setup.py -k reach_ours",
     ),
@@ -475,7 +475,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a message of another namespace is passed on",
-        "its namespace is not looked at", "celery/misdirected.py",
+        "its namespace is not looked at", "celery/messages/misdirected.py",
         "return namespace is not None and ", "return False and ",
         "acceptance/test_projects.py -k namespaces",
     ),
@@ -1168,7 +1168,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "a card holds no password",
-        "its URLs are whole", "celery/describing.py",
+        "its URLs are whole", "celery/worker/describing.py",
         "name: mask_url(shown[name])", "name: shown[name]",
         "integration/operating/test_workers.py -k no_password",
     ),
@@ -1229,7 +1229,7 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "the SDK key that was typed as an argument is not shown again",
-        "the error quotes it", "cli/move.py",
+        "the error quotes it", "cli/changes/move.py",
         '"--to-key: there is no such file. It takes', 'f"--to-key: no file {path}. It takes',
         "integration/adapters/test_cli_move.py -k wrong_usage",
     ),

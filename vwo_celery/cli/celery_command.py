@@ -14,8 +14,8 @@ import click
 
 from vwo_celery.celery.setup import settings_of
 from vwo_celery.cli import Commands
-from vwo_celery.cli.documents import print_json
-from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.cli.shared.documents import print_json
+from vwo_celery.cli.shared.session import Session, common_options, json_option
 
 _APP_OPTIONS = ("-A", "--app")
 

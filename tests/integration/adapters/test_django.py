@@ -382,7 +382,7 @@ def test_autodiscovery_finds_the_tasks_and_sets_the_app_up(run: Run) -> None:
 
     assert printed == [
         "vwo_celery.deliver vwo_celery.flush vwo_celery.operate vwo_celery.sweep",
-        "vwo_celery.celery.listener:Listener",
+        "vwo_celery.celery.worker.listener:Listener",
         "('vwo-celery-sweep', 17)",
     ]
 
@@ -393,7 +393,7 @@ def test_autodiscovery_leaves_an_app_that_is_set_up_as_it_is(run: Run) -> None:
 
     printed = run(AUTODISCOVERY.format(setup=setup)).splitlines()
 
-    assert printed[1:] == ["vwo_celery.celery.listener:Listener", "('vwo-celery-sweep', 10)"]
+    assert printed[1:] == ["vwo_celery.celery.worker.listener:Listener", "('vwo-celery-sweep', 10)"]
 
 
 # --- manage.py -----------------------------------------------------------------------------------

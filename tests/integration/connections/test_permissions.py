@@ -19,7 +19,7 @@ from tools.http_servers import Server, answering
 from tools.producers import DESTINATION, KEPT
 from tools.queue_states import OPERATOR, everything, find_dead
 from vwo_celery import Settings
-from vwo_celery.celery.listener import _end_without_permissions
+from vwo_celery.celery.worker.listener import _end_without_permissions
 from vwo_celery.connections import open_worker_client
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker

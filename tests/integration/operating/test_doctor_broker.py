@@ -11,7 +11,7 @@ import redis as redis_py
 
 from tools.processes import Process
 from tools.redis_groups import serve_all_slots
-from vwo_celery.celery.broker import look_at_broker
+from vwo_celery.celery.broker.facts import look_at_broker
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer, wait_for
 

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from redis.connection import AbstractConnection
 
 import vwo_celery
-import vwo_celery.celery.listener
-import vwo_celery.celery.stopping
+import vwo_celery.celery.worker.listener
+import vwo_celery.celery.worker.stopping
 from tools.producers import BATCH, DESTINATION, KEPT, connect, numbers, snapshot, stored
 from tools.redis_commands import commands_sent
 from tools.redis_groups import ClusterGroup
@@ -606,7 +606,7 @@ def test_a_listener_of_a_full_redis_goes_on() -> None:
         client.config_set("maxmemory", 1)
         app = Celery(broker="memory://", set_as_current=False)
         vwo_celery.setup(app, redis_url=server.url)
-        listener = vwo_celery.celery.listener.Listener(app)
+        listener = vwo_celery.celery.worker.listener.Listener(app)
 
         listener.start(Consumer(app))
 
@@ -616,7 +616,7 @@ def test_a_listener_of_a_full_redis_goes_on() -> None:
             message.ack()
         listener.stop(Consumer(app))
         wait_until(lambda: not any("listener" in t.name for t in threading.enumerate()))
-        vwo_celery.celery.stopping.stopping.prepare()
+        vwo_celery.celery.worker.stopping.stopping.prepare()
         client.close()
 
 

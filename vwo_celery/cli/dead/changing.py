@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 import click
 from rich.progress import Progress
 
-from vwo_celery.cli.brakes import brake_by_signal
+from vwo_celery.cli.changes.jobs import order_in_background
 from vwo_celery.cli.dead.choosing import Choice, Words, filters
 from vwo_celery.cli.dead.group import dead
 from vwo_celery.cli.dead.picking import pick
-from vwo_celery.cli.documents import print_json
-from vwo_celery.cli.jobs import order_in_background
-from vwo_celery.cli.output import console, say
-from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.cli.shared.brakes import brake_by_signal
+from vwo_celery.cli.shared.documents import print_json
+from vwo_celery.cli.shared.output import console, say
+from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.operating import operations
 from vwo_celery.operating.operations import Amount, Counted, Done, Order, Pace
 from vwo_celery.operating.past.audit import Actor

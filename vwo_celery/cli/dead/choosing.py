@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from vwo_celery.cli.lines import print_line
-from vwo_celery.cli.session import Session, queue_option
+from vwo_celery.cli.shared.lines import print_line
+from vwo_celery.cli.shared.session import Session, queue_option
 from vwo_celery.errors import FilterError
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.finding import SCAN_EVENTS, Scan, find_dead, find_waiting

@@ -15,14 +15,14 @@ import click
 import msgspec
 from rich.progress import Progress, TaskID
 
-from vwo_celery.cli.brakes import SignalBrake, brake_by_signal
 from vwo_celery.cli.dead.changing import spelled
 from vwo_celery.cli.dead.choosing import Choice, Words, filters
 from vwo_celery.cli.dead.group import dead
-from vwo_celery.cli.documents import print_json
-from vwo_celery.cli.lines import print_line
-from vwo_celery.cli.output import console, say
-from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.cli.shared.brakes import SignalBrake, brake_by_signal
+from vwo_celery.cli.shared.documents import print_json
+from vwo_celery.cli.shared.lines import print_line
+from vwo_celery.cli.shared.output import console, say
+from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.operating import operations
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.operations import Exported, Imported

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import click
 
 from vwo_celery.cli.dead.choosing import Choice
-from vwo_celery.cli.documents import print_json
-from vwo_celery.cli.output import say
-from vwo_celery.cli.session import Session
+from vwo_celery.cli.shared.documents import print_json
+from vwo_celery.cli.shared.output import say
+from vwo_celery.cli.shared.session import Session
 from vwo_celery.operating import operations
 from vwo_celery.operating.batches.found import DeadBatch
 from vwo_celery.operating.operations import Amount
