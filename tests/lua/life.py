@@ -360,7 +360,7 @@ class ShardLife(RuleBasedStateMachine):
     @rule(most=st.sampled_from([1, 3, 1_000]))
     def drop_open(self, most: int) -> None:
         """An operator drops open events."""
-        gone = self.model.drop_open(most)
+        gone = self.model.drop_open(most, self.clock.tick())
         assert drop_open(self.shard, most) == len(gone)
         self.gone.update(gone)
 

@@ -380,11 +380,11 @@ class Model:
         self.count(f"dropped:{reason}", len(batch.events))
         return len(batch.events)
 
-    def drop_open(self, most: int) -> list[bytes]:
+    def drop_open(self, most: int, now: int) -> list[bytes]:
         """Drop the oldest open events, after those of other programs are entered."""
         mixed = self.mixed
         if len(self.open) != self.counted:
-            self._adopt()
+            self._adopt(now)
             mixed = True
         gone, self.open = self.open[:most], self.open[most:]
         size = self.counted_bytes if not self.open else 0 if mixed else _size(gone)
@@ -405,7 +405,7 @@ class Model:
         return gone
 
     def make_room(
-        self, events: Sequence[bytes], oldest_first: Iterable[str]
+        self, events: Sequence[bytes], oldest_first: Iterable[str], now: int
     ) -> tuple[list[bytes], int]:
         """Drop ready batches, then open events, until a push fits; the dropped events, and the code."""
         held = self.of("leases")
@@ -419,7 +419,7 @@ class Model:
                 self._leave(batch)
                 gone += batch.events
         if not self._fits(events) and not self.of("ready"):
-            gone += self._drop_from_open(events)
+            gone += self._drop_from_open(events, now)
         self.count("dropped:oldest", len(gone))
         if not self._fits(events):
             return gone, 0
@@ -450,11 +450,11 @@ class Model:
         counters = self.counters
         return self._may_hold(events, counters.get("events", 0), counters.get("bytes", 0))
 
-    def _drop_from_open(self, events: Sequence[bytes]) -> list[bytes]:
+    def _drop_from_open(self, events: Sequence[bytes], now: int) -> list[bytes]:
         gone: list[bytes] = []
         mixed = self.mixed or len(self.open) != self.counted
         if mixed:
-            self._adopt()
+            self._adopt(now)
         while self.open and not self._fits(events):
             event = self.open.pop(0)
             gone.append(event)
@@ -465,7 +465,9 @@ class Model:
         self.mixed = mixed and bool(self.open)
         return gone
 
-    def _adopt(self) -> None:
+    def _adopt(self, now: int) -> None:
+        if self.open and not self.counted:
+            self.first = now
         foreign = len(self.open) - self.counted
         self.count("accepted" if foreign > 0 else "dropped:vanished", abs(foreign))
         self.count("events", foreign)
@@ -516,8 +518,7 @@ class Model:
         self.mixed = False
 
     def _adopt_and_slice(self, names: Sequence[str], now: int, force: bool) -> tuple[int, int]:
-        self.first = now if not self.counted or self.first is None else min(self.first, now)
-        self._adopt()
+        self._adopt(now)
         due, sealed = self._is_due(now, force), 0
         while self.open and (due or len(self.open) >= self.limits.events_per_request):
             if sealed == len(names):

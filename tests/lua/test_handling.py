@@ -116,6 +116,17 @@ def test_foreign_open_events_are_counted_before_they_go(world: World) -> None:
     assert (snapshot.accepted, snapshot.dropped) == (7, {"purged": 4})
 
 
+def test_the_time_of_foreign_open_events_begins_when_they_are_counted(world: World) -> None:
+    """What is left is as old as its first count, not as an event of a list that is long gone."""
+    world.given(meta={"first_ms": world.at(-999_000)})
+    world.client.lpush(world.shard.keys.open, b"1", b"2")
+
+    assert world.call(drop_open, world.shard, 1) == 1
+
+    assert world.snapshot().open_first_ms == world.now()
+    assert world.sweep().sealed == 0
+
+
 def test_very_many_open_events_go_in_steps(world: World) -> None:
     """One call pops a bounded number, where some are to stay."""
     world.given()
