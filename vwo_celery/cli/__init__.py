@@ -97,7 +97,7 @@ def _has_demo() -> bool:
 @json_option
 @click.version_option(__version__, prog_name="vwo-celery")
 def main() -> None:
-    """Look at and steer the queues that VWO's events wait in. If something is wrong: vwo-celery doctor.
+    """Look at and steer the queues that VWO's events wait in. If something is wrong: doctor.
 
     Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
     """

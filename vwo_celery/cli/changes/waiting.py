@@ -54,7 +54,7 @@ def purge(
 
     What is in flight stays, and what comes after it was counted. It is counted in the ledger as
     dropped. Ctrl-C ends the work after the step that it is at; the same command goes on from there.
-    Dead letters: vwo-celery dead purge.
+    Dead letters: dead purge.
     """
     if batches and "open" in states:
         raise click.UsageError("--batch names batches, and open events are in none; leave out one")
@@ -101,7 +101,7 @@ def retry(
 ) -> None:
     """Send what VWO did not accept yet at once, instead of when its delay ends.
 
-    A queue that is paused or stopped is not sent all the same: vwo-celery resume ends that.
+    A queue that is paused or stopped is not sent all the same: resume ends that.
     """
     session = context.ensure_object(Session)
     chosen = choose(session, queues, every)

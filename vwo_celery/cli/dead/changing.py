@@ -49,7 +49,7 @@ def _pace_options(function: Decorated) -> Decorated:
         ),
         click.option(
             "--background", is_flag=True,
-            help="Have a worker do it; see vwo-celery jobs. What is meant is counted now.",
+            help="Have a worker do it; see jobs. What is meant is counted now.",
         ),
         click.option(
             "-A", "--app", "app_name", metavar="APP", default="",

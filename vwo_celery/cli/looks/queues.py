@@ -32,7 +32,7 @@ from vwo_celery.text.masking import mask
 @json_option
 @click.pass_context
 def queues(context: click.Context, queues: Sequence[str]) -> None:
-    """List the queues: where they go and when batches leave.
+    """List the queues: where they go and when batches leave; `queues forget` deletes one.
 
     A program in another language may LPUSH JSON events onto any of a queue's open lists.
     """
