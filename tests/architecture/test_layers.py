@@ -72,9 +72,13 @@ def test_imports_point_down(module: str) -> None:
 #: The rooms inside of a part, from the top down: each imports only from rows below its own, rooms of one
 #: row do not know each other, and the part's own modules are "".
 ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "cli": (("",), ("looks", "changes", "dead"), ("shared",)),
+    "celery": (("worker",), ("messages", "broker"), ("",)),
     "queue": (("work",), ("looks",), ("holding", "handling", "records"), ("",)),
     "operating": (("operations", "doctor"), ("batches", "past"), ("looks",), ("",)),
 }
+#: Imports that point up between rooms: `setup` gives an app the tasks, which ask it for settings.
+UPWARD = {"celery.setup": ["celery.worker.background"]}
 
 
 def room_of(module: str) -> str:
@@ -97,7 +101,7 @@ def wrong_between_rooms(module: str, path: Path) -> list[str]:
 @pytest.mark.parametrize("module", [name for name in MODULES if part_of(name) in ROOMS])
 def test_imports_between_rooms_point_down(module: str) -> None:
     """The queue's changes know none of its rooms, its looks change nothing by its work, and so on."""
-    assert wrong_between_rooms(module, MODULES[module]) == []
+    assert wrong_between_rooms(module, MODULES[module]) == UPWARD.get(module, [])
 
 
 @pytest.mark.parametrize("part", ROOMS)

@@ -1,7 +1,4 @@
-"""`vwo-celery jobs`: bulk work that workers do, shown and stopped; and the order of such work.
-
-If it dies, the jobs go on.
-"""
+"""`vwo-celery jobs`: bulk work that workers do, shown and stopped. If it dies, the jobs go on."""
 
 from __future__ import annotations
 
@@ -13,10 +10,7 @@ import msgspec
 from vwo_celery.cli.shared.documents import print_json
 from vwo_celery.cli.shared.output import Column, Row, print_rows, say
 from vwo_celery.cli.shared.session import Session, common_options, json_option
-from vwo_celery.errors import VwoCeleryError
 from vwo_celery.operating import operations
-from vwo_celery.operating.batches.filters import Filter
-from vwo_celery.operating.operations import Counted, Pace
 from vwo_celery.operating.operations import jobs as orders
 from vwo_celery.operating.operations.jobs import Job
 from vwo_celery.text.amounts import span
@@ -80,26 +74,3 @@ def _document(job: Job) -> dict[str, Any]:
     counted = {"batches": order.pop("batches"), "events": order.pop("events")}
     changed = {"batches": document.pop("batches"), "events": document.pop("events")}
     return {**document, **order, "counted": counted, "changed": changed}
-
-
-def order_in_background(
-    session: Session, operation: str, counted: Counted, wanted: Filter, scan_limit: int, pace: Pace,
-    app_name: str,
-) -> None:  # fmt: skip
-    """Order a job, have a worker begin it, and say how it is followed."""
-    from vwo_celery.celery.worker import background  # Celery takes half a second to import
-
-    app = session.celery_app or background.app_of(session.settings, app_name)
-    job = orders.order_job(
-        session.fleet, session.actor, operation, counted, filter=wanted, scan_limit=scan_limit,
-        pace=pace,
-    )  # fmt: skip
-    try:
-        background.publish_job(app, job)
-    except VwoCeleryError as exc:
-        orders.give_up(session.fleet, job, str(exc))
-        raise
-    if session.json:
-        print_json({"job": job, "counted": counted.amount})
-    else:
-        say(f"job {job} is ordered; see: vwo-celery jobs; stop it: vwo-celery jobs --stop {job}")

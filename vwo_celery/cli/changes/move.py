@@ -10,11 +10,16 @@ from typing import Any
 
 import click
 import msgspec
-from rich.progress import Progress
 
-from vwo_celery.cli.shared.brakes import brake_by_signal
+from vwo_celery.cli.shared.bulk import (
+    dry_run_option,
+    progress,
+    rate_option,
+    spelled,
+    yes_option,
+)
 from vwo_celery.cli.shared.documents import print_json
-from vwo_celery.cli.shared.output import console, say
+from vwo_celery.cli.shared.output import say
 from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import FilterError
@@ -24,7 +29,7 @@ from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.moves import STATES, Changes, Plan
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.inspector import QueueView
-from vwo_celery.operating.operations import Amount, Moved
+from vwo_celery.operating.operations import Moved
 from vwo_celery.text.amounts import count
 from vwo_celery.text.masking import mask
 
@@ -59,12 +64,9 @@ _ENVIRONMENT = "env:"
     help="The new key replaces the old one in the same environment: also move events that carry "
     "the old key in their bytes.",
 )  # fmt: skip
-@click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True), metavar="EVENTS/S",
-    help="Most events a second.  [default: as fast as Redis allows]",
-)  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Only say what would be done, and change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@rate_option
+@dry_run_option
+@yes_option
 @common_options
 @json_option
 @click.pass_context
@@ -191,19 +193,11 @@ def _run(
 
 def _work(session: Session, plan: Plan, rate: float | None) -> Moved:
     """Move, and show how far it has come."""
-    out = console(stderr=True)
-
-    def watch(result: Moved) -> None:
-        bar.update(line, completed=result.moved.events)
-
-    with (
-        brake_by_signal() as brake,
-        Progress(console=out, transient=True, disable=session.json or not out.is_terminal) as bar,
-    ):
-        line = bar.add_task("events", total=plan.events)
+    with progress(session, "events", plan.events) as (brake, step):
         return operations.move(
-            session.fleet, session.actor, plan, rate=rate, brake=brake, watch=watch
-        )
+            session.fleet, session.actor, plan, rate=rate, brake=brake,
+            watch=lambda result: step(result.moved.events),
+        )  # fmt: skip
 
 
 def _say_plan(plan: Plan) -> None:
@@ -228,11 +222,11 @@ def _spelled(destination: Destination) -> str:
 
 def _say_result(plan: Plan, moved: Moved, view: QueueView) -> None:
     source, target = plan.source.destination.queue, plan.target.destination.queue
-    say(f"{_amount(moved.moved)} moved to {target}")
+    say(f"{spelled(moved.moved)} moved to {target}")
     if moved.arrived_before.batches or moved.put_back.batches:
         say(
-            f"an earlier move had been interrupted: {_amount(moved.arrived_before)} had arrived, and "
-            f"{_amount(moved.put_back)} were put back before this one"
+            f"an earlier move had been interrupted: {spelled(moved.arrived_before)} had arrived, and "
+            f"{spelled(moved.put_back)} were put back before this one"
         )
     for left in moved.left:
         batches = count(left.batches, "batch", "batches")
@@ -259,10 +253,6 @@ def _say_result(plan: Plan, moved: Moved, view: QueueView) -> None:
         )
     if moved.moved.batches and "dead" in plan.states and plan.counts["dead"]:
         say(f"dead letters stay dead; to send them: vwo-celery dead redrive --queue {target}")
-
-
-def _amount(amount: Amount) -> str:
-    return f"{count(amount.events, 'event')} in {count(amount.batches, 'batch', 'batches')}"
 
 
 def _document(plan: Plan) -> dict[str, Any]:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import click
 
+from vwo_celery.cli.shared.bulk import all_option, choose
 from vwo_celery.cli.shared.documents import print_json
 from vwo_celery.cli.shared.output import say
 from vwo_celery.cli.shared.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import operations
-from vwo_celery.queue.registration import Registration
 from vwo_celery.text.amounts import count
 
 _MOST_NAMES = 20
-
-
-def all_option(function: Callable[..., None]) -> Callable[..., None]:
-    """`--all`, of commands that change whole queues."""
-    option = click.option(
-        "--all", "every", is_flag=True, help="Every queue that is registered now."
-    )
-    return option(function)
-
-
-def choose(session: Session, queues: Sequence[str], every: bool) -> dict[str, Registration]:
-    """The queues that were typed; either names or --all is needed."""
-    if bool(queues) == every:
-        raise click.UsageError("give either --queue QUEUE or --all")
-    return session.choose(queues)
 
 
 @click.command()

@@ -9,22 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
-from rich.progress import Progress
 
-from vwo_celery.cli.changes.pause import all_option, choose
-from vwo_celery.cli.dead.changing import dry_run_option, spelled
 from vwo_celery.cli.shared.brakes import brake_by_signal
-from vwo_celery.cli.shared.documents import print_json
-from vwo_celery.cli.shared.output import console, say
+from vwo_celery.cli.shared.bulk import (
+    all_option,
+    batch_option,
+    choose,
+    dry_run_option,
+    progress,
+    report_done,
+    spelled,
+    yes_option,
+)
+from vwo_celery.cli.shared.output import say
 from vwo_celery.cli.shared.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import operations
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.operations import WAITING_STATES, Amount, Chosen, CountedWaiting, Done
 from vwo_celery.text.amounts import count
-
-_batch_option = click.option(
-    "--batch", "batches", multiple=True, metavar="ID", help="Only this batch; may be repeated."
-)
 
 
 @click.command()
@@ -35,9 +37,9 @@ _batch_option = click.option(
     metavar="STATE",
     help="What is dropped: open, ready or released events; may be repeated.",
 )  # fmt: skip
-@_batch_option
+@batch_option
 @dry_run_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @common_options
 @json_option
 @click.pass_context
@@ -63,36 +65,30 @@ def purge(
     counted = operations.count_waiting(session.fleet, chosen)
     _check_batches(batches, counted.batches.batches)
     if dry_run:
-        _report(session, "would_be_purged", Done(_amount(counted)))
+        report_done(session, "would_be_purged", Done(_amount(counted)))
         return
     if counted.events and not yes:
         names = ", ".join(counted.queues[:3]) + (" …" if len(counted.queues) > 3 else "")
         question = f"Drop {_spelled(counted)} of {names} for good?"
         click.confirm(question, abort=True, err=True)
     done = _purge(session, chosen, counted)
-    _report(session, "purged", done)
+    report_done(session, "purged", done)
     if done.stopped:
         context.exit(1)
 
 
 def _purge(session: Session, chosen: Chosen, counted: CountedWaiting) -> Done:
-    out = console(stderr=True)
-    quiet = session.json or not out.is_terminal
-    with Progress(console=out, transient=True, disable=quiet) as bar, brake_by_signal() as brake:
-        line = bar.add_task("events", total=counted.events)
-
-        def step(dropped: Amount) -> None:
-            bar.update(line, completed=dropped.events)
-
+    with progress(session, "events", counted.events) as (brake, step):
         return operations.purge_waiting(
-            session.fleet, session.actor, chosen, counted, brake=brake, watch=step
-        )
+            session.fleet, session.actor, chosen, counted, brake=brake,
+            watch=lambda dropped: step(dropped.events),
+        )  # fmt: skip
 
 
 @click.command()
 @queue_option
 @all_option
-@_batch_option
+@batch_option
 @common_options
 @json_option
 @click.pass_context
@@ -107,7 +103,7 @@ def retry(
     chosen = choose(session, queues, every)
     with brake_by_signal() as brake:
         done = operations.retry_released(session.fleet, session.actor, chosen, batches, brake=brake)
-    _report(session, "made_due", done)
+    report_done(session, "made_due", done)
     if not session.json:
         for view in inspector.view_queues(session.fleet, chosen):
             if view.stopped and view.undelivered:
@@ -139,25 +135,3 @@ def _spelled(counted: CountedWaiting) -> str:
     words = [f"{count(opened, 'open event')}"] if opened else []
     words += [spelled(counted.batches)] if counted.batches.batches else []
     return " and ".join(words) or "nothing"
-
-
-def _report(session: Session, what: str, done: Done) -> None:
-    if session.json:
-        print_json(
-            {
-                what: done.changed,
-                "left": done.left,
-                "stopped": done.stopped,
-                "vanished": done.vanished,
-            }
-        )
-        return
-    say(f"{spelled(done.changed)} {what.replace('_', ' ')}")
-    if done.vanished:
-        say(
-            f"{count(done.vanished, 'event')} of them had been deleted from Redis by somebody; counted "
-            "as dropped (vanished)",
-            "bold red",
-        )
-    if done.stopped:
-        say(f"stopped: {count(done.left.events, 'event')} left; the same command goes on", "yellow")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 import msgspec
 
+from vwo_celery.cli.shared.bulk import yes_option
 from vwo_celery.cli.shared.documents import print_json
 from vwo_celery.cli.shared.output import Column, Row, print_rows, say
 from vwo_celery.cli.shared.session import (
@@ -114,7 +115,7 @@ def _queue_row(fleet: Fleet, queue: str, registration: Registration, view: Queue
 
 @queues.command()
 @click.argument("names", nargs=-1, required=True, metavar="QUEUE...")
-@click.option("--yes", is_flag=True, help="Do not ask first.")
+@yes_option
 @click.option("--even-if-used", is_flag=True, help="Also a queue that was used in the last hour.")
 @common_options
 @json_option
