@@ -18,11 +18,12 @@ import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import Queues
 from tools.redis_commands import commands_sent, reads_batches
+from tools.waiting import wait_until
 from vwo_celery.operating.looks.views import Ledger, QueueView
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.work.stranded import restore
-from vwo_celery.testing import RedisServer, wait_for
+from vwo_celery.testing import RedisServer
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "command-line.md"
 BACKLOG = 2_000
@@ -262,7 +263,7 @@ class Watch:
     def waits_for(self, words: str) -> None:
         """Wait until a line with these words comes after all that were printed before."""
         seen = len(self.lines)
-        wait_for(lambda: any(words in line for line in self.lines[seen:]), what=words)
+        wait_until(lambda: any(words in line for line in self.lines[seen:]), what=words)
 
     def interrupt(self) -> int:
         """Press Ctrl-C; the exit code."""

@@ -63,7 +63,8 @@ def recorded_page(out: Console) -> Iterator[Callable[[], Text]]:
     )  # fmt: skip
     token = _page.set(recorder)
     try:
-        yield lambda: Text.from_ansi(kept.getvalue(), no_wrap=True, end="")
+        # rich before 14.1 drops the last line's end from a text; so each page ends with one of its own.
+        yield lambda: Text.from_ansi(kept.getvalue().removesuffix("\n"), no_wrap=True)
     finally:
         _page.reset(token)
 
