@@ -122,6 +122,22 @@ def test_what_comes_after_the_count_stays(queues: Queues) -> None:
     assert (view.open, view.ready, view.dropped) == (1, 5, {"purged": 7})
 
 
+def test_what_is_released_after_the_count_stays(queues: Queues) -> None:
+    """Nobody agreed to drop a batch that was ready, or in flight, when the released ones were counted."""
+    queue = queues.add()
+    queues.fill(queue, 15)
+    queues.release(queue, "HTTP 503")
+    chosen = Chosen(queues.registered, ("released",))
+    counted = operations.count_waiting(queues.fleet, chosen)
+    queues.release(queue, "HTTP 503")
+
+    done = operations.purge_waiting(queues.fleet, actor_of_cli(), chosen, counted)
+
+    view = queues.view(queue)
+    assert (counted.events, done) == (5, Done(Amount(1, 5)))
+    assert (view.ready, view.released, view.dropped) == (5, 5, {"purged": 5})
+
+
 def test_purge_of_single_batches(queues: Queues, run: Run) -> None:
     """A named batch goes alone; one that is not there is said, and nothing is dropped."""
     queue = queues.add()

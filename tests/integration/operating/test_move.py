@@ -274,6 +274,33 @@ def test_a_batch_that_contradicts_stays_and_the_others_move(queues: Queues) -> N
     assert balanced(queues)
 
 
+def test_what_a_worker_delivers_meanwhile_is_nothing_that_stays(queues: Queues) -> None:
+    """A batch that was delivered after it was listed is not told as one whose events are gone."""
+    queue = queues.add()
+    queues.fill(queue, 15)
+    waiting = [queue]
+
+    moved = move(
+        queues, plan(queues, queue), watch=lambda _: waiting and queues.deliver(waiting.pop())
+    )
+
+    assert (moved.moved, moved.left, moved.vanished) == (Amount(2, 10), (), 0)
+    assert balanced(queues)
+
+
+def test_a_batch_whose_events_are_gone_is_counted_as_vanished(queues: Queues) -> None:
+    """Somebody deleted its list: nothing moves, and the old queue counts its events as dropped."""
+    queue = queues.add()
+    queues.fill(queue, 10)
+    queues.client.delete(queues.client.keys("*:batch:*")[0])
+
+    moved = move(queues, plan(queues, queue))
+
+    assert (moved.moved, moved.left, moved.vanished) == (Amount(1, 5), (), 5)
+    assert queues.view(queue).dropped["vanished"] == 5
+    assert balanced(queues)
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [

@@ -11,10 +11,12 @@ from typing import Any
 import click
 import msgspec
 
+from vwo_celery.cli.shared.asking import agree
 from vwo_celery.cli.shared.bulk import (
     dry_run_option,
     progress,
     rate_option,
+    say_vanished,
     spelled,
     yes_option,
 )
@@ -180,7 +182,7 @@ def _run(
         return
     if plan.events and not yes:
         question = f"Move {count(plan.events, 'event')} to {plan.target.destination.queue}?"
-        click.confirm(question, abort=True, err=True)
+        agree(question)
     moved = _work(session, plan, rate)
     (view,) = inspector.view_queues(session.fleet, {plan.source.destination.queue: plan.source})
     if session.json:
@@ -228,6 +230,7 @@ def _say_result(plan: Plan, moved: Moved, view: QueueView) -> None:
             f"an earlier move had been interrupted: {spelled(moved.arrived_before)} had arrived, and "
             f"{spelled(moved.put_back)} were put back before this one"
         )
+    say_vanished(moved.vanished, "moved")
     for left in moved.left:
         batches = count(left.batches, "batch", "batches")
         say(

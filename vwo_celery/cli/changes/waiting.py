@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import click
 
+from vwo_celery.cli.shared.asking import agree
 from vwo_celery.cli.shared.brakes import brake_by_signal
 from vwo_celery.cli.shared.bulk import (
     all_option,
@@ -70,7 +71,7 @@ def purge(
     if counted.events and not yes:
         names = ", ".join(counted.queues[:3]) + (" …" if len(counted.queues) > 3 else "")
         question = f"Drop {_spelled(counted)} of {names} for good?"
-        click.confirm(question, abort=True, err=True)
+        agree(question)
     done = _purge(session, chosen, counted)
     report_done(session, "purged", done)
     if done.stopped:
@@ -112,7 +113,8 @@ def retry(
                     "yellow",
                 )
     if batches and not session.json and done.changed.batches < len({*batches}):
-        say("the others of these batches wait for no attempt", "yellow")
+        which = "the others of these" if done.changed.batches else "these"
+        say(f"{which} batches wait for no attempt", "yellow")
     if done.stopped or (batches and not done.changed.batches):
         context.exit(1)
 

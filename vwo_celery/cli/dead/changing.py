@@ -14,6 +14,7 @@ import click
 from vwo_celery.cli.dead.choosing import Choice, Words, filters
 from vwo_celery.cli.dead.group import dead
 from vwo_celery.cli.dead.picking import pick
+from vwo_celery.cli.shared.asking import agree
 from vwo_celery.cli.shared.bulk import (
     dry_run_option,
     progress,
@@ -136,9 +137,10 @@ def _change(
         return
     if ask and counted.amount.batches:
         names = count(len(counted.queues), "queue")
-        click.confirm(f"Drop {spelled(counted.amount)} of {names} for good?", abort=True, err=True)
+        agree(f"Drop {spelled(counted.amount)} of {names} for good?")
     if how.background:
         _order(session, operation, counted, words, how)
+        choice.say_rest(context)
         return
     _report_done(context, session, done, _work(session, counted, choice, how.pace, change), choice)
 

@@ -138,9 +138,8 @@ def import_(context: click.Context, file: str, queue: str) -> None:
 
 
 def _say_imported(result: Imported) -> None:
-    say(
-        f"{spelled(result.imported)} imported as dead letters; to send them: vwo-celery dead redrive"
-    )
+    hint = "; to send them: vwo-celery dead redrive" if result.imported.batches else ""
+    say(f"{spelled(result.imported)} imported as dead letters{hint}")
     if result.present.batches:
         say(f"{spelled(result.present)} there already, or imported lately; left as they are")
     for each in result.refused:

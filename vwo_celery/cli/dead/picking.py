@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from vwo_celery.cli.dead.choosing import Choice
+from vwo_celery.cli.shared.asking import agree
 from vwo_celery.cli.shared.documents import print_json
 from vwo_celery.cli.shared.output import say
 from vwo_celery.cli.shared.session import Session
@@ -41,7 +42,7 @@ def pick(
         return
     if drop and not yes:
         named = f"{count(number, 'event')} of batch {each.batch}"
-        click.confirm(f"Drop {named} for good?", abort=True, err=True)
+        agree(f"Drop {named} for good?")
     done = operations.pick_out(session.fleet, session.actor, each, places, drop=drop)
     if done.missing:
         raise click.ClickException(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 import msgspec
 
+from vwo_celery.cli.shared.asking import agree
 from vwo_celery.cli.shared.bulk import yes_option
 from vwo_celery.cli.shared.documents import print_json
 from vwo_celery.cli.shared.output import Column, Row, print_rows, say
@@ -132,8 +133,7 @@ def forget(context: click.Context, names: Sequence[str], *, yes: bool, even_if_u
     found = operations.look_at_forgettable(fleet, chosen, even_if_used=even_if_used)
     going = {each.queue: chosen[each.queue] for each in found if not each.why}
     if going and not yes:
-        asked = f"Forget {', '.join(going)}, with counters and history, for good?"
-        click.confirm(asked, abort=True, err=True)
+        agree(f"Forget {', '.join(going)}, with counters and history, for good?")
     done = [each for each in found if each.why]
     if going:
         done += operations.forget(fleet, session.actor, going, even_if_used=even_if_used)

@@ -2,6 +2,6 @@
 
 Files, in reading order: `session` (options, settings, errors as one line), `lines` (single lines),
 `output` (tables), `documents` (what `--json` prints), `events` (as they are shown), `watching` (a page
-again and again), `brakes` (Ctrl-C), `bulk` (changes of many batches or queues), `completing` (names of
-queues in a shell). Nothing to lose.
+again and again), `asking` (before what cannot be undone), `brakes` (Ctrl-C), `bulk` (changes of many
+batches or queues), `completing` (names of queues in a shell). Nothing to lose.
 """

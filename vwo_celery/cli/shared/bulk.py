@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -23,8 +24,16 @@ all_option = click.option(
 batch_option = click.option(
     "--batch", "batches", multiple=True, metavar="ID", help="Only this batch; may be repeated."
 )
+
+
+def _finite(context: click.Context, parameter: click.Parameter, rate: float | None) -> float | None:
+    if rate is None or math.isfinite(rate):
+        return rate
+    raise click.BadParameter(f"{rate} is no number of events", ctx=context, param=parameter)
+
+
 rate_option = click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True), metavar="EVENTS/S",
+    "--rate", type=click.FloatRange(min=0, min_open=True), callback=_finite, metavar="EVENTS/S",
     help="Most events a second.  [default: as fast as Redis allows]",
 )  # fmt: skip
 dry_run_option = click.option(
@@ -74,15 +83,20 @@ def report_done(session: Session, what: str, done: Done, **more: Any) -> None:
         print_json({what: done.changed, **rest, **more})
         return
     report(session, what, done.changed)
-    if done.vanished:
-        say(
-            f"{count(done.vanished, 'event')} counted as dropped (vanished), not as "
-            f"{what.replace('_', ' ')}: somebody had deleted them from Redis",
-            "bold red",
-        )
+    say_vanished(done.vanished, what)
     left = [f"{spelled(done.left)} left"] if done.left.events else []
     if told := ": ".join([*(["stopped"] if done.stopped else []), *left]):
         say(f"{told}; the same command goes on from there", "yellow")
+
+
+def say_vanished(events: int, what: str) -> None:
+    """Say how many events were not there any more, if there are such."""
+    if events:
+        say(
+            f"{count(events, 'event')} counted as dropped (vanished), not as {what.replace('_', ' ')}: "
+            "somebody had deleted them from Redis",
+            "bold red",
+        )
 
 
 def spelled(amount: Amount) -> str:

@@ -39,6 +39,8 @@ from vwo_celery.text.amounts import count
 
 #: Most lines that could not be imported whose reason is kept; the others are counted.
 _TOLD_LINES: Final = 20
+#: First bytes of a file that gzip has made.
+_GZIP: Final = b"\x1f\x8b"
 
 
 class Exported(msgspec.Struct, frozen=True):
@@ -151,19 +153,17 @@ class _Writing:
         for dead in found:
             if self._brake.wait(0):
                 return Exported(written, left=left, stopped=True)
-            events = self._events(dead)
+            shard = self._fleet.shard(dead.queue, dead.shard)
+            pages = moves.event_pages(shard, dead.batch, dead.events)
+            events = [event for page in pages for event in page]
             if len(events) != dead.events:
-                left += Amount(1, dead.events)
+                if moves.look_up(shard, [dead.batch], "dead"):  # else somebody has changed it
+                    left += Amount(1, dead.events)
                 continue
             self._out(line_of(dead, self._registered[dead.queue].destination, events))
             written += Amount(1, dead.events)
             self._watch(written)
         return Exported(written, left=left)
-
-    def _events(self, dead: DeadBatch) -> list[bytes]:
-        shard = self._fleet.shard(dead.queue, dead.shard)
-        found = moves.event_pages(shard, dead.batch, dead.events)
-        return [event for page in found for event in page]
 
 
 def _remove(
@@ -194,6 +194,9 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, DeadLine | BadLine]]:
     number = 0
     while text := file.readline(LONGEST_LINE_BYTES):
         number += 1
+        if number == 1 and text.startswith(_GZIP):
+            yield number, BadLine("the file is compressed; zcat FILE | vwo-celery dead import -")
+            return
         if len(text) >= LONGEST_LINE_BYTES and not text.endswith(b"\n"):
             while text and not text.endswith(b"\n"):
                 text = file.readline(LONGEST_LINE_BYTES)

@@ -24,6 +24,7 @@ from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.handling.moving import FULL, Family, Rest
+from vwo_celery.queue.handling.waiting import vanish
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import departures, moves
 from vwo_celery.queue.work.moves import Sealed
@@ -48,6 +49,7 @@ class Moved(msgspec.Struct, frozen=True):
         arrived_before: Amount of an interrupted move that had arrived; finished now.
         put_back: Amount of an interrupted move that had not, and were put back first.
         left: Amount that were not moved, by reason.
+        vanished: Events of batches whose events somebody had deleted; counted as dropped.
         stopped: Why no further batch fits, "" if that is not so.
         interrupted: Whether the brake stopped it.
     """
@@ -56,6 +58,7 @@ class Moved(msgspec.Struct, frozen=True):
     arrived_before: Amount = Amount()
     put_back: Amount = Amount()
     left: tuple[Left, ...] = ()
+    vanished: int = 0
     stopped: str = ""
     interrupted: bool = False
 
@@ -185,8 +188,7 @@ class _Run:
             event for page in moves.event_pages(source, batch.batch, batch.events) for event in page
         ]
         if len(events) != batch.events:
-            missing = count(batch.events - len(events), "event")
-            self._leave(batch, f"{missing} of a batch are gone from Redis", alike="vanished")
+            self._miss(source, batch, len(events))
             return
         plan = self._plan
         account = plan.source.destination.account_id
@@ -205,6 +207,14 @@ class _Run:
             if outcome.code in FULL:
                 self._note(stopped=outcome.why)
                 raise _Stop
+
+    def _miss(self, source: Shard, batch: Sealed, there: int) -> None:
+        """Note a batch of which events are gone, unless somebody has settled it meanwhile."""
+        if not there and (vanished := vanish(source, batch.batch)):
+            self._note(vanished=self.result.vanished + vanished)
+        elif moves.look_up(source, [batch.batch], batch.state):
+            missing = count(batch.events - there, "event")
+            self._leave(batch, f"{missing} of a batch are gone from Redis", alike="vanished")
 
     def _leave(self, batch: Sealed, why: str, *, alike: str = "") -> None:
         """Note a batch that stays; of reasons that are *alike*, the first is told."""
