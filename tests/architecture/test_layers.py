@@ -74,7 +74,7 @@ def test_imports_point_down(module: str) -> None:
 ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cli": (("",), ("looks", "changes", "dead"), ("shared",)),
     "celery": (("worker",), ("messages", "broker"), ("",)),
-    "queue": (("work",), ("looks",), ("holding", "handling", "records"), ("",)),
+    "queue": (("work",), ("looks", "servers"), ("holding", "handling", "records"), ("",)),
     "operating": (("operations", "doctor"), ("batches", "past"), ("looks",), ("",)),
 }
 #: Imports that point up between rooms: `setup` gives an app the tasks, which ask it for settings.
@@ -114,7 +114,7 @@ def test_every_room_has_a_row(part: str) -> None:
 
 #: Modules of queue that a door may know: it opens the fleet, hands registrations over, and prints
 #: the rights of roles, for which it asks Redis nothing.
-OPEN_TO_DOORS = ("queue.fleet", "queue.registration", "queue.parts", "queue.looks.roles")
+OPEN_TO_DOORS = ("queue.fleet", "queue.registration", "queue.parts", "queue.servers.roles")
 OPERATIONS = "operating.operations"
 
 

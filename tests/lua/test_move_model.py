@@ -31,6 +31,7 @@ from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.handling.moving import Arrival, Heading
+from vwo_celery.queue.looks import places
 from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.marks import Mark
@@ -128,7 +129,7 @@ class Move(RuleBasedStateMachine):
     def redrive(self, chance: int, new: bool) -> None:
         """An operator redrives a dead letter, also one that is on its way."""
         shard = self.new if new else self.old
-        names = [*moving.page_of(shard, "dead"), *(each.batch for each in moving.leaving(shard))]
+        names = [*places.page_of(shard, "dead"), *(each.batch for each in moving.leaving(shard))]
         if names:
             shard.redrive(names[chance % len(names)])
 
@@ -139,7 +140,7 @@ class Move(RuleBasedStateMachine):
         """A mover looks a batch up, takes some steps, and then stands still for a while."""
         kind: Any = "dead" if chance % 2 else "ready"
         family: Any = ("dead",) if kind == "dead" else ("ready", "leases")
-        names = [name for each in family for name in moving.page_of(self.old, each)]
+        names = [name for each in family for name in places.page_of(self.old, each)]
         for batch in moves.look_up(self.old, names[: 1 + chance % 3], kind)[-1:]:
             events = [
                 event
@@ -249,7 +250,7 @@ class Move(RuleBasedStateMachine):
         assert self.client.hgetall(self.old.keys.leaving) == {}
         for shard in (self.old, self.new):
             shard.sweep(force=True, idle_ms=60_000)
-            for name in moving.page_of(shard, "dead", most=1_000):
+            for name in places.page_of(shard, "dead", most=1_000):
                 shard.redrive(name)
             for family in (shard.keys.ready, shard.keys.leases):
                 for name in self.client.zrange(family, 0, -1):

@@ -19,19 +19,6 @@ BUGS = (
         "integration/operating/test_finding.py -k meanwhile",
     ),
     Bug(
-        "a worker that lacks a right says so and ends",
-        "what Redis denies counts as allowed", "queue/looks/permissions.py",
-        "        except ResponseError as exc:\n            text = str(exc)",
-        "        except ResponseError as exc:\n            return\n            text = str(exc)",
-        "integration/connections/test_permissions.py -k 'named and COPY'",
-    ),
-    Bug(
-        "a viewer can change nothing",
-        "a viewer may push onto a list", "queue/looks/roles.py",
-        '"ZMSCORE",', '"ZMSCORE", "LPUSH",',
-        "integration/connections/test_roles.py -k viewer",
-    ),
-    Bug(
         "garbage in one queue's keys hides no other queue",
         "its view raises", "queue/looks/snapshots.py",
         "            if _WRONG_TYPE not in str(exc):\n                raise\n", "            raise\n",
@@ -91,6 +78,19 @@ BUGS = (
         "a slot is free again after some seconds", "queue/routes.py",
         "return max(0, min(behind, default=_ALL_PASSED_MS))", "return _ALL_PASSED_MS",
         "integration/queue/test_sweeping.py -k given_out_again",
+    ),
+    Bug(
+        "a worker that lacks a right says so and ends",
+        "what Redis denies counts as allowed", "queue/servers/permissions.py",
+        "        except ResponseError as exc:\n            text = str(exc)",
+        "        except ResponseError as exc:\n            return\n            text = str(exc)",
+        "integration/connections/test_permissions.py -k 'named and COPY'",
+    ),
+    Bug(
+        "a viewer can change nothing",
+        "a viewer may push onto a list", "queue/servers/roles.py",
+        '"ZMSCORE",', '"ZMSCORE", "LPUSH",',
+        "integration/connections/test_roles.py -k viewer",
     ),
     Bug(
         "a worker that failed itself begins no outage",

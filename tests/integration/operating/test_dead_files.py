@@ -26,6 +26,7 @@ from vwo_celery.operating.batches.finding import find_dead
 from vwo_celery.operating.past.audit import Actor, changes
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.handling import moving
+from vwo_celery.queue.looks import places
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "births", "released", "leaving", "arrived")
 Run = Callable[..., Result]
@@ -55,7 +56,7 @@ def kill_all(queues: Queues, queue: Queue) -> None:
 def contents(queues: Queues, queue: Queue) -> dict[str, list[bytes]]:
     """The events of each dead letter, as they lie in Redis."""
     shard = queues.shard(queue)
-    names = moving.page_of(shard, "dead")
+    names = places.page_of(shard, "dead")
     return {name: queues.client.lrange(shard.keys.batch(name), 0, -1) for name in names}
 
 

@@ -15,7 +15,7 @@ from vwo_celery.operating.doctor import BrokerFacts, Finding
 from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.declines import note_decline
-from vwo_celery.queue.looks.servers import read_servers
+from vwo_celery.queue.servers.facts import read_servers
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer
 

@@ -23,6 +23,7 @@ from vwo_celery.operating.operations import Amount, Moved
 from vwo_celery.operating.past.audit import Actor, changes
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.handling import moving
+from vwo_celery.queue.looks import places
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.work import departures
 from vwo_celery.queue.work import moves as steps
@@ -164,7 +165,7 @@ def test_a_filter_picks_dead_letters(queues: Queues) -> None:
     moved = move(queues, planned)
 
     assert (planned.events, moved.moved) == (5, Amount(1, 5))
-    assert moving.page_of(queues.shard(queue), "dead") == [kept.id]
+    assert places.page_of(queues.shard(queue), "dead") == [kept.id]
 
 
 def test_a_released_batch_begins_anew_and_a_dead_one_keeps_its_story(queues: Queues) -> None:
@@ -180,7 +181,7 @@ def test_a_released_batch_begins_anew_and_a_dead_one_keeps_its_story(queues: Que
     move(queues, planned)
 
     target = queues.fleet.shard(planned.target.destination.queue, 0)
-    (name,) = moving.page_of(target, "dead")
+    (name,) = places.page_of(target, "dead")
     (letter,) = steps.look_up(target, [name], "dead")
     claimed = target.claim(token="", lease_seconds=60)
     assert (letter.attempt, letter.error, letter.at_ms) == (dead.attempt, "HTTP 413", died_ms)

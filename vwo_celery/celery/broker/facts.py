@@ -22,7 +22,7 @@ from vwo_celery.celery.options import DELIVER, is_accepted, shortest_limit_secon
 from vwo_celery.connections.troubles import trouble_of
 from vwo_celery.errors import SettingsError
 from vwo_celery.operating.doctor.broker import BrokerFacts
-from vwo_celery.queue.looks.servers import is_cluster
+from vwo_celery.queue.servers.facts import is_cluster
 from vwo_celery.settings import Settings
 from vwo_celery.settings.redis_url import RedisUrl, scheme_of
 from vwo_celery.text.masking import mask_url, secrets_of, without_secrets

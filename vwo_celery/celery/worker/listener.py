@@ -38,11 +38,11 @@ from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.logs import SeldomLog, log
 from vwo_celery.operating.looks import stalls
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.looks import permissions
 from vwo_celery.queue.records import histories
 from vwo_celery.queue.records.cards import forget_cards, write_card
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.routes import probe_is_due
+from vwo_celery.queue.servers import permissions
 from vwo_celery.queue.signs import SWEEPERS
 from vwo_celery.queue.work import sweeping
 from vwo_celery.spool.fallback import fallback_of

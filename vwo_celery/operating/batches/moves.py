@@ -17,7 +17,7 @@ from vwo_celery.operating.batches.contradictions import contradiction
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.looks.inspector import QueueView, shards_of, view_queues
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.handling import moving
+from vwo_celery.queue.looks import places
 from vwo_celery.queue.looks.snapshots import BatchView
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
@@ -207,7 +207,7 @@ def _refuse_contradiction(fleet: Fleet, plan: Plan) -> None:
     """Look at the oldest events before anything changes; each batch is looked at in its turn."""
     queue = plan.source.destination.queue
     for shard in shards_of(fleet, {queue: plan.source})[queue]:
-        opened = moving.oldest_open(shard, _SAMPLED_EVENTS) if "open" in plan.states else []
+        opened = places.oldest_open(shard, _SAMPLED_EVENTS) if "open" in plan.states else []
         samples = [("the open list", opened)]
         for batch in _sample(shard, plan.states):
             events = [
@@ -254,10 +254,10 @@ def picks(plan: Plan, batch: moves.Sealed, now_ms: int) -> bool:
 def _sample(shard: Shard, states: Sequence[str]) -> list[moves.Sealed]:
     found = []
     if {"open", "ready", "released"} & set(states):
-        names = moving.page_of(shard, "ready", most=_SAMPLED_BATCHES)
+        names = places.page_of(shard, "ready", most=_SAMPLED_BATCHES)
         found += moves.look_up(shard, names, "ready")
     if "dead" in states:
-        names = moving.page_of(shard, "dead", most=_SAMPLED_BATCHES)
+        names = places.page_of(shard, "dead", most=_SAMPLED_BATCHES)
         found += moves.look_up(shard, names, "dead")
     return found
 

@@ -36,13 +36,13 @@ from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, lis
 from vwo_celery.operating.looks.workers import view_workers
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.listening import Listening, listening
-from vwo_celery.queue.looks.mastership import read_mastership
-from vwo_celery.queue.looks.permissions import missing, producer_needs, worker_needs
-from vwo_celery.queue.looks.servers import read_servers
-from vwo_celery.queue.looks.writes import refused_write
 from vwo_celery.queue.parts import Part, describe_away
 from vwo_celery.queue.records.histories import last_sampled_ms
 from vwo_celery.queue.routes import wait_seconds
+from vwo_celery.queue.servers.facts import read_servers
+from vwo_celery.queue.servers.mastership import read_mastership
+from vwo_celery.queue.servers.permissions import missing, producer_needs, worker_needs
+from vwo_celery.queue.servers.writes import refused_write
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vwo_celery.operating.doctor.finding import Finding, ok, problem
-from vwo_celery.queue.looks.permissions import Missing
+from vwo_celery.queue.servers.permissions import Missing
 
 
 def permission_finding(missing: Missing, of_producers: Sequence[str]) -> Finding:

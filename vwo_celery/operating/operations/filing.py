@@ -32,6 +32,7 @@ from vwo_celery.operating.past.audit import Actor, Recording, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.handling.moving import EXPORTED, Arrival
+from vwo_celery.queue.looks import places
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import moves
@@ -302,7 +303,7 @@ class _Reading:
             return f"{destination.queue} takes events of generation {destination.generation} only"
         if destination.queue != line.queue and (found := contradiction(events, destination)):
             return f"{found}, and {destination.queue} has another"
-        kept = moving.dead_events(self._shards(destination.queue))
+        kept = places.dead_events(self._shards(destination.queue))
         if kept + line.events > self._most_events:
             return (
                 f"{destination.queue} holds {count(kept, 'dead event')}, and workers drop the oldest "
@@ -313,13 +314,13 @@ class _Reading:
     def _home(self, batch: str, *queues: str) -> str:
         """The queue of these, or of those that took imports, that has or had a batch; "" for none."""
         shards = [shard for queue in dict.fromkeys(queues) for shard in self._shards(queue)]
-        home = moving.home_of([*shards, *self._took_imports], batch)
+        home = places.home_of([*shards, *self._took_imports], batch)
         return home.queue if home else ""
 
     @cached_property
     def _took_imports(self) -> list[Shard]:
         every = [shard for queue in self._registered for shard in self._shards(queue)]
-        return moving.took_imports(every)
+        return places.took_imports(every)
 
     def _shards(self, queue: str) -> list[Shard]:
         """Every shard of a queue; none if it is not registered."""

@@ -22,9 +22,10 @@ from vwo_celery.operating.operations.bulk import Amount, Brake
 from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.handling import moving
-from vwo_celery.queue.handling.moving import FULL, Family, Rest
+from vwo_celery.queue.handling.moving import FULL, Rest
 from vwo_celery.queue.handling.waiting import vanish
+from vwo_celery.queue.looks import places
+from vwo_celery.queue.looks.places import Family
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import departures, moves
 from vwo_celery.queue.work.moves import Sealed
@@ -168,9 +169,9 @@ class _Run:
     def _move_set(self, source: Shard, target: Shard, family: Family, **bounds: int) -> None:
         """Move a set in pages; a batch that stays is not looked at again."""
         skip = 0
-        while names := moving.page_of(source, family, skip=skip, **bounds):
+        while names := places.page_of(source, family, skip=skip, **bounds):
             self._move_named(source, target, names, "dead" if family == "dead" else "ready")
-            skip += moving.still_in(source, family, names)
+            skip += places.still_in(source, family, names)
 
     def _move_named(self, source: Shard, target: Shard, names: Sequence[str], state: Rest) -> None:
         for batch in moves.look_up(source, names, state):

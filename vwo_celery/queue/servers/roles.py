@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from vwo_celery.queue.looks.permissions import acl_rules, producer_needs, worker_needs
+from vwo_celery.queue.servers.permissions import acl_rules, producer_needs, worker_needs
 
 #: Command with which a worker, as it starts, tells the user who lacks a right.
 WORKER_COMMANDS: Final = frozenset({"ACL WHOAMI"})
