@@ -15,9 +15,6 @@ from vwo_celery.operating.operations import jobs as orders
 from vwo_celery.operating.operations.jobs import Job
 from vwo_celery.text.amounts import span
 
-#: Time without a sign of life after which a job is shown as silent, and a waiting one as not begun.
-_SILENT_SECONDS = 15.0
-
 
 @click.command()
 @click.option("--stop", metavar="ID", help="Stop this job after the batch that it is at.")
@@ -57,13 +54,13 @@ def _row(job: Job, now_ms: int) -> Row:
         f"{order.who} on {order.host}", order.filter or "-",
     ]  # fmt: skip
     notes = [(job.error, "yellow")] if job.error else []
-    if job.stop_asked and job.state in ("waiting", "running"):
+    if job.stop_asked and job.state in ("waiting", "running", "silent"):
         notes.append(("asked to stop", "yellow"))
-    if job.state == "waiting" and silent_seconds > _SILENT_SECONDS:
+    if job.state == "waiting" and silent_seconds > orders.SILENT_SECONDS:
         notes.append(("no worker has begun it; see: vwo-celery doctor", "yellow"))
-    if job.state == "running" and silent_seconds > _SILENT_SECONDS:
+    if job.state == "silent":
         notes.append(
-            ("its worker is silent, or gone; the same order again does what is left", "yellow")
+            ("its worker is gone, or stands still; the same order again does the rest", "yellow")
         )
     return Row(cells, notes)
 

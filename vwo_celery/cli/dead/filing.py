@@ -57,7 +57,7 @@ def export(context: click.Context, /, output: str, remove: bool, **options: Any)
     choice = Choice(session, words)
     choice.until_ms = session.fleet.now_ms()
     choice.check_batches()
-    with progress(session, "batches") as (brake, step):
+    with progress(session, "batches", goes_on=False) as (brake, step):
         result = operations.export_dead(
             session.fleet, session.actor, choice.registered, choice,
             None if output == _STREAM else Path(output),

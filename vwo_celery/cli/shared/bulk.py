@@ -12,8 +12,10 @@ from rich.progress import Progress
 
 from vwo_celery.cli.shared.brakes import SignalBrake, brake_by_signal
 from vwo_celery.cli.shared.documents import print_json
+from vwo_celery.cli.shared.lines import print_line
 from vwo_celery.cli.shared.output import console, say
 from vwo_celery.cli.shared.session import Session
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.operations import Amount, Done
 from vwo_celery.queue.registration import Registration
 from vwo_celery.text.amounts import count
@@ -51,14 +53,30 @@ def choose(session: Session, queues: Sequence[str], every: bool) -> dict[str, Re
 
 @contextmanager
 def progress(
-    session: Session, unit: str, total: int | None = None
+    session: Session, unit: str, total: int | None = None, *, goes_on: bool = True
 ) -> Iterator[tuple[SignalBrake, Callable[[int], None]]]:
-    """A brake that Ctrl-C pulls, and a step that shows how many units are done."""
-    out = console(stderr=True)
+    """A brake that Ctrl-C pulls, and a step that shows how many units are done.
+
+    If Redis goes away, or a second Ctrl-C comes, that number is printed, unless the same command would
+    begin anew and not go on.
+    """
+    out, done = console(stderr=True), 0
+
+    def step(so_far: int) -> None:
+        nonlocal done
+        done = so_far
+        bar.update(line, completed=so_far)
+
     quiet = session.json or not out.is_terminal
     with Progress(console=out, transient=True, disable=quiet) as bar, brake_by_signal() as brake:
         line = bar.add_task(unit, total=total)
-        yield brake, lambda done: bar.update(line, completed=done)
+        try:
+            yield brake, step
+        except (QueueUnavailable, KeyboardInterrupt):
+            if goes_on:
+                text = f"{unit} done before that: {done:,}; the same command goes on from there"
+                print_line(text, err=True, fg="yellow")
+            raise
 
 
 def report(session: Session, what: str, amount: Amount) -> None:
