@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import redis as redis_py
 
 from tools.queue_states import Queues
 from tools.rabbit import has_rabbitmq
+from vwo_celery import logs
 from vwo_celery.queue.keys import FLEET_FAMILIES, KEY_VERSION, SHARD_FAMILIES
 from vwo_celery.testing import RedisServer, Standin
 
@@ -95,6 +97,12 @@ def _own_state_folder() -> Iterator[None]:
     """Give each test its own spools; a drainer ends when its spool is gone."""
     with _state_folder():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test see what a process says seldom, whatever another test made this one say."""
+    monkeypatch.setattr(logs.seldom, "_logged_at", OrderedDict())
 
 
 @contextmanager

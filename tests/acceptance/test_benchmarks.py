@@ -19,7 +19,7 @@ SHORT: dict[str, dict[str, object] | str] = {
     "bench_redis_time": {"SIZES": (1, 10), "BATCHES": 5},
     "bench_sweep": {"QUEUES": 500, "ROUNDS": 1},
 }
-LONGEST_SECONDS = 120
+LONGEST_SECONDS = 600
 PROGRAM = """
 import json, sys
 sys.path.insert(0, sys.argv[1])

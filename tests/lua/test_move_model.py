@@ -7,7 +7,6 @@ ledgers balance; and at the end of every life each event can be delivered once.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
+from lua.lives import lives_of_a_model
 from lua.world import LIMITS, NAMESPACE
 from vwo_celery.queue.answers import STORED
 from vwo_celery.queue.batches import Batch
@@ -39,7 +39,7 @@ from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import departures, moves
 from vwo_celery.queue.work.moves import Sealed
 
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "15"))
+LIVES = 15
 OLD, NEW = "fme-1-old", "fme-2-new"
 LONG_AGO, FAR = 0, 10**15
 chances = st.integers(0, 2**16)
@@ -271,8 +271,9 @@ def test_a_move_loses_and_doubles_nothing(redis: redis_py.Redis) -> None:
     class Case(Move):
         client = redis
 
+    examples = lives_of_a_model(LIVES)
     run_state_machine_as_test(
-        Case, settings=settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None)
+        Case, settings=settings(max_examples=examples, stateful_step_count=40, deadline=None)
     )
 
     redis.flushdb()

@@ -99,7 +99,7 @@ def test_status_names_no_attempt_before_the_probe(queues: Queues, run: Run) -> N
     stopped = flat(run("status").stdout)
 
     assert re.search(r"VWO answered 503; 5 events kept; next try in \d+ s", flowing)
-    assert "VWO answered 503; 5 events kept; next try in 15 min" in stopped
+    assert re.search(r"VWO answered 503; 5 events kept; next try in \d+ min", stopped)
 
 
 @pytest.mark.declared_keys("declined", "declined_queues")

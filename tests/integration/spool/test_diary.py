@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from tools.producers import KEPT, TIMEOUT_SECONDS, connect
+from tools.waiting import wait_until
 from vwo_celery import logs
 from vwo_celery.logs import LOG_EVERY_SECONDS, SeldomLog
 from vwo_celery.spool import diary
 from vwo_celery.spool.diary import Diary
-from vwo_celery.testing import RedisServer, wait_for
+from vwo_celery.testing import RedisServer
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 SINCE = r"since \d\d:\d\d:\d\d \([\d.]+ (s|min)\)"
@@ -55,7 +56,7 @@ def test_where_events_are_kept(
     for n in range(3):
         assert queue.enqueue({"n": n}).where == "spooled"
     server.resume()
-    wait_for(lambda: len(warnings(caplog)) == 3, what="the line that they have left")
+    wait_until(lambda: len(warnings(caplog)) == 3, what="the line that they have left")
 
     first, second, last = warnings(caplog)
     where = re.escape(f"; events are kept on this host's disk meanwhile, in {tmp_path}")
@@ -81,7 +82,7 @@ def test_events_that_nothing_keeps(
     for n in range(5):
         queue.enqueue({"n": n})
     server.resume()
-    wait_for(lambda: queue.enqueue({"n": 5}), what="an event in Redis")
+    wait_until(lambda: queue.enqueue({"n": 5}), what="an event in Redis")
 
     first, last = warnings(caplog)
     assert first.startswith(f"1 event of queue {queue.name} dropped (redis_unavailable): Redis")
