@@ -8,13 +8,15 @@ import shutil
 import signal
 import tempfile
 from collections import OrderedDict
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import redis as redis_py
+from click.testing import Result
 
+from tools.command_line import run_command
 from tools.queue_states import Queues
 from tools.rabbit import has_rabbitmq
 from vwo_celery import logs
@@ -162,6 +164,15 @@ class DeclaredKeys:
     def __call__(self, *patterns: str) -> None:
         """Declare more: names of key families (such as "open") or patterns of whole keys."""
         self.patterns.extend(patterns)
+
+
+@pytest.fixture
+def run(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """`vwo-celery` on this test's Redis, without settings from this machine's environment."""
+    for name in [name for name in os.environ if name.startswith("VWO_CELERY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "500")
+    return lambda *words, text=None: run_command(("--redis-url", redis_url, *words), text)
 
 
 @pytest.fixture

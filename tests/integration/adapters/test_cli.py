@@ -99,7 +99,7 @@ def test_status_names_no_attempt_before_the_probe(queues: Queues, run: Run) -> N
     stopped = flat(run("status").stdout)
 
     assert re.search(r"VWO answered 503; 5 events kept; next try in \d+ s", flowing)
-    assert re.search(r"VWO answered 503; 5 events kept; next try in \d+ min", stopped)
+    assert re.search(r"stopped: VWO answered 503 .*; 5 events kept; next try in \d+ min", stopped)
 
 
 @pytest.mark.declared_keys("declined", "declined_queues")
@@ -673,7 +673,7 @@ def test_purge_asks_first(queues: Queues, run: Run) -> None:
 
     assert (refused.exit_code, silent.exit_code, agreed.exit_code) == (1, 1, 0)
     assert "Drop 5 events in 1 batch of 1 queue for good?" in refused.stderr
-    assert document(silent) == {"error": "interrupted"}
+    assert "no terminal: nothing was changed" in document(silent)["error"]
     assert still_dead == 5
     assert "5 events in 1 batch purged" in agreed.stdout
     assert queues.view(queue).dropped == {"purged": 5}

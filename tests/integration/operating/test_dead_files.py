@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import resource
 import signal
 import stat
@@ -17,7 +16,6 @@ import msgspec
 import pytest
 from click.testing import Result
 
-from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
 from vwo_celery import Queue
 from vwo_celery.operating import operations
@@ -35,15 +33,6 @@ STRANGE = [
     '{"n":"ü\\ud83d 😀 \\u2028"}'.encode(), b'{"n":"\xff\xfe"}', b"not JSON \x00\x1b[31m", b'"',
     b"\\", b"",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def run(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command on this test's Redis, without settings from this machine's environment."""
-    for name in [name for name in os.environ if name.startswith("VWO_CELERY_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "500")
-    return lambda *words, text=None: run_command(("--redis-url", redis_url, *words), text)
 
 
 def kill_all(queues: Queues, queue: Queue) -> None:
