@@ -16,6 +16,6 @@ _APART: dict[str, Any] = (
 )
 
 
-def run_command(words: Sequence[str], text: str | None = None) -> Result:
-    """`vwo-celery` with these words, and *text* typed into it."""
-    return CliRunner(**_APART).invoke(main, words, input=text, prog_name="vwo-celery")
+def run_command(words: Sequence[str], text: str | None = None, **env: str | None) -> Result:
+    """`vwo-celery` with these words, *text* typed into it, and these variables; None for none."""
+    return CliRunner(**_APART).invoke(main, words, input=text, env=env, prog_name="vwo-celery")
