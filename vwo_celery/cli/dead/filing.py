@@ -64,6 +64,7 @@ def export(context: click.Context, /, output: str, remove: bool, **options: Any)
             out=_write, remove=remove, filter=str(choice.filter), brake=brake,
             watch=lambda written: step(written.batches),
         )  # fmt: skip
+        sys.stdout.flush()  # before it is said to be written
     if session.json:
         print_json(msgspec.to_builtins(result))
     else:

@@ -5,11 +5,13 @@ It connects only when a command asks for the queues.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import time
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 import msgspec
@@ -33,6 +35,9 @@ _REDIS_TIMEOUT_SECONDS = 5.0
 
 #: Longest first sentence of a command's help that a list of commands shows: any.
 _NO_LIMIT = 1_000
+
+#: Errors of a disk that takes no more of what a command prints, or of a reader that is gone.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)
 
 Decorated = TypeVar("Decorated", bound=Any)
 
@@ -176,7 +181,10 @@ class Operator(CommandGroup):
             return super().main(words, prog_name, complete_var, standalone_mode, **extra)
         as_json = "--json" in words
         try:
-            sys.exit(super().main(words, prog_name, complete_var, False, **extra) or 0)
+            code = super().main(words, prog_name, complete_var, False, **extra) or 0
+            if sys.stdout is not None:  # as of `>&-`
+                sys.stdout.flush()
+            sys.exit(code)
         except click.ClickException as exc:
             clean_error(exc)
             if as_json:
@@ -190,6 +198,10 @@ class Operator(CommandGroup):
             else:
                 click.echo("Aborted!", err=True)
             sys.exit(1)
+        except OSError as exc:
+            if exc.errno not in _UNWRITABLE:
+                raise
+            _end_unwritten(exc)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; our own errors become click's.
@@ -223,6 +235,14 @@ class Operator(CommandGroup):
         if session.away:
             ctx.exit(1)
         return answer
+
+
+def _end_unwritten(exc: OSError) -> NoReturn:
+    """End where standard output cannot be written; what is left in its buffer is not tried again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if exc.errno != errno.EPIPE:  # as of `| head -1`
+        print_line(f"Error: standard output cannot be written: {exc.strerror}", err=True)
+    sys.exit(1)
 
 
 def _complete_queue(context: click.Context, parameter: click.Parameter, text: str) -> Any:
