@@ -12,12 +12,13 @@ import pytest
 
 from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
 from vwo_celery import Queue
+from vwo_celery.destinations import Destination
 from vwo_celery.errors import DestinationError, MoveRefused, QueueUnavailable
 from vwo_celery.operating import operations
-from vwo_celery.operating.batches import moves
+from vwo_celery.operating.batches import move_plans
 from vwo_celery.operating.batches.contradictions import contradiction
 from vwo_celery.operating.batches.filters import Filter
-from vwo_celery.operating.batches.moves import Changes, Plan
+from vwo_celery.operating.batches.move_plans import Changes, Plan
 from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.operating.operations import Amount, Moved
 from vwo_celery.operating.past.audit import Actor, changes
@@ -37,7 +38,7 @@ OPERATOR = Actor("ada", "cli", "host")
 
 def plan(queues: Queues, queue: Queue, changes: Changes | None = None, **options: Any) -> Plan:
     """The plan of a move to the same destination with another key, or with other changes."""
-    return moves.plan_to_changed(
+    return move_plans.plan_to_changed(
         queues.fleet, queues.settings, queues.registered, queues.registered[queue.name],
         changes or Changes(sdk_key=NEW_KEY), **options,
     )  # fmt: skip
@@ -121,7 +122,7 @@ def test_a_registered_queue_keeps_its_registration(queues: Queues) -> None:
     queue, other = queues.add(1), queues.add(2, events_per_request=9)
     queues.fill(queue, 7)
     before = queues.registered
-    to_queue = moves.plan_to_queue(
+    to_queue = move_plans.plan_to_queue(
         queues.fleet, queues.settings, before[queue.name], before[other.name], states=["open"]
     )
 
@@ -223,7 +224,7 @@ def test_events_that_name_another_key_or_account_contradict(event: bytes, found:
     assert KEY not in told
 
 
-FME = moves.Destination(account_id=1, sdk_key=KEY, generation="fme")
+FME = Destination(account_id=1, sdk_key=KEY, generation="fme")
 
 
 def test_a_key_of_the_same_environment_may_replace_another() -> None:
@@ -236,7 +237,7 @@ def test_a_key_of_the_same_environment_may_replace_another() -> None:
 
 def test_legacy_events_name_nothing() -> None:
     """VWO takes the account and the key of a legacy event from the request alone."""
-    target = moves.Destination(account_id=2, sdk_key=NEW_KEY, generation="legacy")
+    target = Destination(account_id=2, sdk_key=NEW_KEY, generation="legacy")
 
     assert contradiction([b'{"u":"1","e":5,"r":"%s"}' % KEY.encode()], target) == ""
 
@@ -502,8 +503,8 @@ def test_a_move_is_refused_where_the_shapes_differ(queues: Queues) -> None:
     """Events of one generation never go to a queue of the other."""
     queue = queues.add()
     source = queues.registered[queue.name]
-    legacy = moves.Destination(account_id=1, sdk_key=KEY, generation="legacy")
+    legacy = Destination(account_id=1, sdk_key=KEY, generation="legacy")
     target = msgspec.structs.replace(source, destination=legacy)
 
     with pytest.raises(MoveRefused, match="of another shape"):
-        moves.plan_to_queue(queues.fleet, queues.settings, source, target)
+        move_plans.plan_to_queue(queues.fleet, queues.settings, source, target)

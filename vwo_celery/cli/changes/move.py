@@ -26,9 +26,9 @@ from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import FilterError
 from vwo_celery.operating import operations
-from vwo_celery.operating.batches import moves
+from vwo_celery.operating.batches import move_plans
 from vwo_celery.operating.batches.filters import Filter
-from vwo_celery.operating.batches.moves import STATES, Changes, Plan
+from vwo_celery.operating.batches.move_plans import STATES, Changes, Plan
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.inspector import QueueView
 from vwo_celery.operating.operations import Moved
@@ -104,12 +104,12 @@ def move(
         "states": states, "filter": filter, "same_environment": same_environment,
     }  # fmt: skip
     if target:
-        plan = moves.plan_to_queue(
+        plan = move_plans.plan_to_queue(
             session.fleet, session.settings, chosen[source], chosen[target], **options
         )
     else:
         changes = msgspec.structs.replace(changes, sdk_key=_read_key(to_key) if to_key else None)
-        plan = moves.plan_to_changed(
+        plan = move_plans.plan_to_changed(
             session.fleet, session.settings, found.readable, chosen[source], changes, **options
         )
     _run(context, session, plan, rate, dry_run=dry_run, yes=yes)
@@ -260,8 +260,8 @@ def _say_result(plan: Plan, moved: Moved, view: QueueView) -> None:
 
 def _document(plan: Plan) -> dict[str, Any]:
     return {
-        "from": moves.document(plan.source),
-        "to": moves.document(plan.target),
+        "from": move_plans.document(plan.source),
+        "to": move_plans.document(plan.target),
         "registered_before": not plan.is_new,
         "states": plan.states,
         "filter": str(plan.filter),

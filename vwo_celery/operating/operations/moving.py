@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from vwo_celery.clocks import monotonic
-from vwo_celery.operating.batches.moves import Plan, contradiction_of, picks
+from vwo_celery.operating.batches.move_plans import Plan, contradiction_of, picks
 from vwo_celery.operating.batches.payloads import matching
 from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.operating.operations.bulk import Amount, Brake
