@@ -177,7 +177,9 @@ def test_a_push_whose_answers_were_lost_is_stored_once(
 
 
 def test_redis_comes_back_empty(tmp_path: Path) -> None:
-    """A server that lost everything, registrations and marks included, gets the spooled events."""
+    """A server that lost everything, registrations and marks included, gets the spooled events; that it
+    had forgotten the queue is noted, though the producer's next mark tells nothing of it.
+    """
     with RedisServer() as server:
         queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
         wait_until(lambda: queue.enqueue({"n": 0}) == IN_REDIS and not queue.spooled())
@@ -189,6 +191,7 @@ def test_redis_comes_back_empty(tmp_path: Path) -> None:
         with redis_py.Redis.from_url(server.url) as client:
             assert stored(client) == numbers(3, start=5)
             assert snapshot(client).balanced
+            assert snapshot(client).forgotten_ms
 
     assert receipts == [SPOOLED] * 3
 
