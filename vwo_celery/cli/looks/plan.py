@@ -45,15 +45,21 @@ def plan(session: Session, queues: Sequence[str], age: float | None) -> None:
         return
     for each in plans:
         _print_plan(each)
+    if any(each.choices for each in plans):
+        say(_LEGEND, "dim")
     if not plans:
         say("no queue is registered; an application registers its queue with its first event")
 
 
 _COLUMNS = (
-    Column(""), Column("events_per_request", number=True),
-    Column("request_time_interval", number=True), Column("requests an hour", number=True),
-    Column("half leave by", number=True), Column("95 of 100 by", number=True), Column("limit"),
+    Column(""), Column("size", number=True), Column("interval", number=True),
+    Column("requests/h", number=True), Column("half by", number=True),
+    Column("95 of 100 by", number=True), Column("limit"),
 )  # fmt: skip
+_LEGEND = (
+    "size is events_per_request, interval is request_time_interval; half of the events, and 95 of "
+    "100, leave by that age; limit is what most batches meet first"
+)
 
 
 def _print_plan(found: Plan) -> None:

@@ -152,7 +152,8 @@ def _lines(
     for i, (column, cell) in enumerate(zip(columns, cells, strict=True)):
         joint = joints[i - 1] if i else ""
         piece = Text(f"{column.name} ", "dim").append_text(Text(cell, _cell(cell).style or "none"))
-        if i and lines[-1].cell_len + cell_len(joint.rstrip()) + 1 + piece.cell_len > width:
+        after = joints[i].rstrip() if i + 1 < len(cells) else ""
+        if i and lines[-1].cell_len + cell_len(joint + after) + piece.cell_len > width:
             lines[-1].append(joint.rstrip(), "dim")
             lines.append(piece)
         else:
