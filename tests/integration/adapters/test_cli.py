@@ -384,6 +384,12 @@ def test_pause_and_resume_one_queue(queues: Queues, run: Run) -> None:
     assert queues.view(one).paused == ""
 
 
+@pytest.mark.parametrize("command", ["pause", "resume"])
+def test_pause_and_resume_of_no_queue_say_so(run: Run, command: str) -> None:
+    """Where no queue is registered, as in a wrong namespace, none "was paused before"."""
+    assert f"0 queues {command}d: none is registered" in run(command, "--all").stdout
+
+
 def test_pause_all_says_who_and_when(queues: Queues, run: Run) -> None:
     """Whoever paused a queue is told beside their reason: the next operator may want to ask."""
     queue = queues.add()
@@ -456,6 +462,9 @@ def test_resume_ends_the_wait_of_a_stopped_queue(queues: Queues, run: Run) -> No
     assert queues.claim(queue).events == 5
     assert not queues.client.exists(shard.keys.circuit)
     assert document(run("resume", "--all", "--json")) == {"resumed": []}
+    assert "at once what waits for its next attempt: vwo-celery retry" in flat(
+        run("resume", "--all").stdout
+    )
 
 
 def test_a_pause_is_stronger_than_a_stop(queues: Queues, run: Run) -> None:
@@ -468,7 +477,10 @@ def test_a_pause_is_stronger_than_a_stop(queues: Queues, run: Run) -> None:
 
     (view,) = document(run("status", "--json"))["queues"]
     assert (view["stopped"]["by"], view["stopped"]["next_try_seconds"]) == ("operator", None)
-    assert "paused: maintenance" in flat(run("status").stdout)
+    told, healthy = flat(run("status").stdout), flat(run("health").stdout)
+    assert "paused: maintenance" in told
+    assert f"to send again: vwo-celery resume --queue {queue.name}" in told
+    assert "; 5 events kept" in healthy
     assert queues.shard(queue).claim(token="", lease_seconds=60) is None
 
 

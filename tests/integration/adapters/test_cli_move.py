@@ -43,6 +43,7 @@ def test_the_key_comes_from_anywhere_but_the_arguments(
     assert "7 events to move: 2 open, 5 ready, 0 released, 0 dead" in result.stdout
     assert f"to    {target}: account 1, key …9999" in result.stdout
     assert f"7 events in 2 batches moved to {target}" in result.stdout
+    assert f"application uses it: vwo-celery queues forget {queue.name}" in result.stdout
     assert NEW_KEY not in result.output
     assert KEY not in result.output
 

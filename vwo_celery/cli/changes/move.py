@@ -254,6 +254,11 @@ def _say_result(plan: Plan, moved: Moved, view: QueueView) -> None:
             "producers that still use the old destination; change it there, and run this again",
             "yellow",
         )
+    if not moved.interrupted and not view.undelivered and not view.dead:
+        say(
+            f"{source} holds nothing now; once no application uses it: "
+            f"vwo-celery queues forget {source}"
+        )
     if moved.moved.batches and "dead" in plan.states and plan.counts["dead"]:
         say(f"dead letters stay dead; to send them: vwo-celery dead redrive --queue {target}")
 

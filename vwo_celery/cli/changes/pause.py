@@ -34,7 +34,8 @@ def pause(context: click.Context, queues: Sequence[str], every: bool, reason: st
     """
     session = context.ensure_object(Session)
     chosen = choose(session, queues, every)
-    _report(session, "paused", operations.pause(session.fleet, session.actor, chosen, reason))
+    names = operations.pause(session.fleet, session.actor, chosen, reason)
+    _report(session, "paused", names, len(chosen))
 
 
 @click.command()
@@ -51,14 +52,22 @@ def resume(context: click.Context, queues: Sequence[str], every: bool) -> None:
     """
     session = context.ensure_object(Session)
     chosen = choose(session, queues, every)
-    _report(session, "resumed", operations.resume(session.fleet, session.actor, chosen))
+    names = operations.resume(session.fleet, session.actor, chosen)
+    _report(session, "resumed", names, len(chosen))
 
 
-def _report(session: Session, done: str, names: list[str]) -> None:
+def _report(session: Session, done: str, names: list[str], of: int) -> None:
     if session.json:
         print_json({done: names})
         return
-    none = {"paused": ": all were paused before", "resumed": ": none was stopped"}
+    if not of:
+        say(f"0 queues {done}: none is registered")
+        return
+    none = {
+        "paused": ": all were paused before",
+        "resumed": ": none was stopped; to send at once what waits for its next attempt: "
+        "vwo-celery retry",
+    }
     say(f"{count(len(names), 'queue')} {done}{'' if names else none[done]}")
     for name in names[:_MOST_NAMES]:
         say(f"  {name}")

@@ -143,7 +143,8 @@ def answers_finding(views: Sequence[QueueView]) -> Finding:
     return warn(
         "VC615",
         f"{count(events, 'event')} not accepted yet, another attempt follows: {why}",
-        "if it is VWO or the network, nothing: they are kept, and sent when it is over; if it is "
+        "mend what the answer names; if it is VWO or the network, nothing: they are kept, and sent "
+        f"when it is over; to send them at once: vwo-celery retry --queue {waiting[0].queue}; if it is "
         "one batch for ever: vwo-celery dead add --batch ID --reason TEXT",
     )
 

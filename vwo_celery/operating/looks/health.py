@@ -81,7 +81,7 @@ def health(fleet: Fleet, settings: Settings) -> Health:
     active = [view for view in views if not view.paused]
     pending = sum(view.open + view.ready for view in active)
     late = [_lateness(view) for view in active if is_stuck(view, settings)]
-    stopped = tuple(f"queue {view.queue} {view.stopped}" for view in views if view.stopped)
+    stopped = tuple(_held(view) for view in views if view.stopped)
     try:
         listeners = len(fleet.listeners())
     except QueueUnavailable as exc:
@@ -103,6 +103,10 @@ def _stalled(fleet: Fleet, settings: Settings, listeners: int, latest_seconds: f
     if stall is None or not (stall.replaced or latest_seconds > silence_seconds(settings)):
         return []
     return [f"{count(listeners, 'worker listens', 'workers listen')}, but {stall}"]
+
+
+def _held(view: QueueView) -> str:
+    return f"queue {view.queue} {view.stopped}; {count(view.undelivered, 'event')} kept"
 
 
 def _lateness(view: QueueView) -> str:

@@ -83,13 +83,17 @@ def _declines(view: QueueView, now_ms: int) -> Iterator[Note]:
     who = "every worker" if view.declined_by_all else count(len(view.declines), "worker")
     began = since(max(0, now_ms - first.since_ms) / 1000)
     text = f"declined by {who}, by {first.worker} {began}: {first.why}"
-    yield Note(text, WRONG if view.declined_by_all else LOOK)
+    wrong = view.declined_by_all and view.undelivered
+    yield Note(text, WRONG if wrong else LOOK)
 
 
 def _stops(view: QueueView) -> Iterator[Note]:
     if view.stopped and not (view.declined_by_all and not view.stopped.needs_person):
         lasts = view.stopped.needs_person or view.stopped.by == "refusal"
-        yield Note(str(view.stopped), WRONG if lasts and view.undelivered else LOOK)
+        text = str(view.stopped)
+        if view.stopped.needs_person:
+            text += f"; to send again: vwo-celery resume --queue {view.queue}"
+        yield Note(text, WRONG if lasts and view.undelivered else LOOK)
 
 
 def _lateness(view: QueueView, settings: Settings) -> Iterator[Note]:
