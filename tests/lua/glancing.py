@@ -32,7 +32,8 @@ def expected_glance(shard: Shard, snapshot: Snapshot) -> Glance:
     of = snapshot.batches_in
     expired = [batch for batch in of("ready") if batch.id not in ready]
     waiting = [batch for batch in snapshot.batches if batch.id in ready]
-    alive = [batch for batch in snapshot.batches if batch.state != "dead"]
+    leaving = {batch.decode() for batch in shard.client.hkeys(shard.keys.leaving)}
+    alive = [b for b in snapshot.batches if b.state != "dead" and b.id not in leaving]
     hidden = [batch for batch in waiting if batch.at_ms > snapshot.now_ms]
     counters = {name: asdict(snapshot)[name] for name in Counters.__struct_fields__}
     return Glance(

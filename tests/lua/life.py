@@ -389,6 +389,8 @@ class ShardLife(RuleBasedStateMachine):
                 self.shard, name, sealed_until_ms=until
             )
             assert dropped in (len(batch.events), (len(batch.events),) * 2)
+            if batch.state == "dead":
+                self.model.forget_import(name)
         else:
             assert vanish(self.shard, name, attempt=held) == len(batch.events)
         self.model.forget(name, "vanished")
@@ -428,6 +430,8 @@ class ShardLife(RuleBasedStateMachine):
         """Every event is open, in a batch, delivered or taken out by others: in exactly one place."""
         placed = Counter(self.model.open)
         for batch in self.model.batches.values():
+            placed.update(batch.events)
+        for batch, _ in self.model.leaving.values():
             placed.update(batch.events)
         assert placed + self.delivered + self.gone == self.pushed
         assert set(self.pushed.values()) <= {1}

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from lua.clock import own_clock
-from lua.outages import RefusedLife
+from lua.handling import HandledLife
 from vwo_celery.queue import shard as store
 from vwo_celery.queue.handling import picking
 
@@ -33,7 +33,7 @@ def lives_of_a_model(number: int) -> int:
 def live(client: Any, examples: int) -> None:
     """Run the given number of random lives, and shrink the first failing one to its shortest form."""
 
-    class Life(RefusedLife):
+    class Life(HandledLife):
         pass
 
     numbers = count()

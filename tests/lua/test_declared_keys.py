@@ -27,11 +27,12 @@ from vwo_celery import Settings
 from vwo_celery.queue import capacity, scripts
 from vwo_celery.queue import shard as store
 from vwo_celery.queue.batches import Batch, Part, Passed
-from vwo_celery.queue.handling import forgetting, picking, waiting
+from vwo_celery.queue.handling import forgetting, moving, picking, waiting
 from vwo_celery.queue.holding import circuit, evidence
 from vwo_celery.queue.keys import fleet_keys, shard_keys
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.scripts import Script
+from vwo_celery.queue.work import stranded
 from vwo_celery.testing import RedisServer
 
 LUA = Path(vwo_celery.__file__).parent / "queue" / "lua"
@@ -95,11 +96,8 @@ def test_whatever_happens_only_declared_keys_are_touched(
         text = guard + scripts.script(name).text
         return Script(text, hashlib.sha1(text.encode()).hexdigest())
 
-    monkeypatch.setattr(store, "script", guarded)
-    monkeypatch.setattr(capacity, "script", guarded)
-    monkeypatch.setattr(circuit, "script", guarded)
-    monkeypatch.setattr(waiting, "script", guarded)
-    monkeypatch.setattr(picking, "script", guarded)
+    for module in (store, capacity, circuit, waiting, picking, moving, forgetting, stranded):
+        monkeypatch.setattr(module, "script", guarded)
 
     live(redis, lives_of_a_model(LIVES))
 

@@ -70,6 +70,7 @@ class Move(RuleBasedStateMachine):
         self.mark = Mark("m")
         self.pushed: Counter[bytes] = Counter()
         self.delivered: Counter[bytes] = Counter()
+        self.purged: Counter[bytes] = Counter()
         self.held: list[tuple[Shard, Batch]] = []
         self.movers: list[Mover] = []
         self.made = 0
@@ -132,6 +133,16 @@ class Move(RuleBasedStateMachine):
         names = [*places.page_of(shard, "dead"), *(each.batch for each in moving.leaving(shard))]
         if names:
             shard.redrive(names[chance % len(names)])
+
+    @rule(chance=chances, new=st.booleans())
+    def purge(self, chance: int, new: bool) -> None:
+        """An operator purges a dead letter, also one that has just come."""
+        shard = self.new if new else self.old
+        names = places.page_of(shard, "dead")
+        if names:
+            name = names[chance % len(names)]
+            self.purged.update(self._events_of(shard, name))
+            assert shard.purge(name)
 
     # -- movers
 
@@ -220,7 +231,7 @@ class Move(RuleBasedStateMachine):
             trace = self.client.zscore(self.new.keys.arrived, each.heading.batch)
             if trace is None or trace < 0:
                 placed.update(self._events_of(self.old, each.batch))
-        assert placed + self.delivered == self.pushed
+        assert placed + self.delivered + self.purged == self.pushed
         assert set(self.pushed.values()) <= {1}
 
     def _events_of(self, shard: Shard, name: str) -> list[bytes]:
@@ -258,7 +269,7 @@ class Move(RuleBasedStateMachine):
             while isinstance(batch := shard.claim(token="", lease_seconds=60), Batch):
                 self.delivered.update(shard.read(batch))
                 assert shard.ack(batch.id)
-        assert self.delivered == self.pushed
+        assert self.delivered + self.purged == self.pushed
         accepted = [take_snapshot(shard).accepted for shard in (self.old, self.new)]
         assert sum(accepted) == self.pushed.total()
         lists = [name for name in self.client.scan_iter() if b":batch:" in name]
