@@ -12,7 +12,7 @@ import pytest
 from tools.queue_states import HOLDS_SOMETHING, Queues
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "births", "released")
-FULL = "Error: standard output cannot be written: No space left on device\n"
+FULL = "Error: standard output cannot be written: No space left on device"
 
 
 def run(*words: str, stdout: int) -> tuple[int, str]:
@@ -21,7 +21,7 @@ def run(*words: str, stdout: int) -> tuple[int, str]:
         [sys.executable, "-m", "vwo_celery", *words],
         check=False, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60,
     )  # fmt: skip
-    return done.returncode, done.stderr
+    return done.returncode, done.stderr.strip()
 
 
 @pytest.mark.parametrize("words", ["acl --json", "dead export --output -"])
