@@ -357,11 +357,13 @@ class ShardLife(RuleBasedStateMachine):
         if dropped and held:
             self.gone.update(held.events)
 
-    @rule(most=st.sampled_from([1, 3, 1_000]))
-    def drop_open(self, most: int) -> None:
-        """An operator drops open events."""
-        gone = self.model.drop_open(most, self.clock.tick())
-        assert drop_open(self.shard, most) == len(gone)
+    @rule(most=st.sampled_from([1, 3, 1_000]), newer=st.booleans())
+    def drop_open(self, most: int, newer: bool) -> None:
+        """An operator drops open events; perhaps counted before the list was begun."""
+        now = self.clock.tick()
+        until = now - newer * 20 * SECOND
+        gone = self.model.drop_open(most, now, until)
+        assert drop_open(self.shard, most, begun_until_ms=until) == len(gone)
         self.gone.update(gone)
 
     @rule()

@@ -381,12 +381,17 @@ class Model:
         self.count(f"dropped:{reason}", len(batch.events))
         return len(batch.events)
 
-    def drop_open(self, most: int, now: int) -> list[bytes]:
-        """Drop the oldest open events, after those of other programs are entered."""
+    def drop_open(self, most: int, now: int, begun_until: int) -> list[bytes]:
+        """Drop the oldest events of a list that was begun by then, others' pushes entered first."""
         mixed = self.mixed
+        if self.counted and (self.first or 0) > begun_until:
+            return []
+        unknown = self.open and not self.counted
         if len(self.open) != self.counted:
             self._adopt(now)
             mixed = True
+        if unknown:
+            self.first = min(now, begun_until)
         gone, self.open = self.open[:most], self.open[most:]
         size = self.counted_bytes if not self.open else 0 if mixed else _size(gone)
         self.counted, self.counted_bytes = self.counted - len(gone), self.counted_bytes - size

@@ -240,7 +240,7 @@ def _sweep_room(case: Denied) -> None:
 
 def _drop_open(case: Denied, most: int) -> None:
     case.given(state="ready", at=-2)
-    case.act(drop_open, case.shard, most)
+    case.act(drop_open, case.shard, most, begun_until_ms=10**15)
 
 
 def _drop_mixed(case: Denied) -> None:
@@ -250,7 +250,7 @@ def _drop_mixed(case: Denied) -> None:
     }  # fmt: skip
     case.given(state="ready", at=-2, meta=meta)
     case.world.client.lpush(case.world.shard.keys.open, b"foreign")
-    case.act(drop_open, case.shard, 99)
+    case.act(drop_open, case.shard, 99, begun_until_ms=10**15)
 
 
 def _vanish(case: Denied) -> None:

@@ -193,15 +193,15 @@ class _Purge:
             waiting.announce_vanished(shard.queue, gone)
 
     def _steps(self, shard: Shard) -> Iterator[tuple[waiting.Dropped, int]]:
-        left = self._counted.open.get(shard.keys.name, 0)
+        left, until_ms = self._counted.open.get(shard.keys.name, 0), self._counted.until_ms
         while left and not self._shall_stop():
-            events = waiting.drop_open(shard, left)
+            events = waiting.drop_open(shard, left, begun_until_ms=until_ms)
             yield waiting.Dropped(events, 0), 0
             left = left - events if events else 0
         for name in self._counted.names.get(shard.keys.name, ()):
             if self._shall_stop():
                 return
-            dropped = waiting.drop_waiting(shard, name, sealed_until_ms=self._counted.until_ms)
+            dropped = waiting.drop_waiting(shard, name, sealed_until_ms=until_ms)
             yield dropped, int(dropped.events > 0)
 
     def _shall_stop(self) -> bool:
