@@ -821,6 +821,7 @@ def test_an_unknown_queue_is_an_error(queues: Queues, run: Run) -> None:
         result = run(command, "--queue", "fme-8888")
         assert result.exit_code == 1
         assert f"did you mean '{queue.name}'?" in result.stderr
+        assert "; 1 queue is, see: vwo-celery queues" in result.stderr
 
 
 @pytest.mark.parametrize(

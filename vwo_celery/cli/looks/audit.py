@@ -109,7 +109,8 @@ def _line(each: Change) -> str:
 def _done(each: Change) -> str:
     done = "?" if each.done is None else f"{each.done:,}"
     of = "" if each.matched is None else f" of {each.matched:,}"
-    return f"{done}{of} {each.unit}"
+    last = each.done if each.matched is None else each.matched
+    return f"{done}{of} {each.unit.removesuffix('s') if last == 1 else each.unit}"
 
 
 def _what(each: Change) -> str:
