@@ -384,6 +384,13 @@ def _limit_forgotten(case: Denied) -> None:
     case.act(case.shard.set_limits, LIMITS, known_life=LIFE)
 
 
+def _listen(case: Denied) -> None:
+    """A worker is heard as soon as the command is allowed, or at once."""
+    case.act(Fleet(case.user, NAMESPACE).note_listener, "w:1")
+    Fleet(case.world.client, NAMESPACE).note_listener("w:1")
+    assert Fleet(case.world.client, NAMESPACE).listeners() == ["w:1"]
+
+
 def _report(case: Denied) -> None:
     """The report is counted once: as soon as the command is allowed, or at once."""
     case.given()
@@ -598,6 +605,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
             lambda case: case.act(case.shard.release, case.batch(), delay_seconds=9, error="503")
         ),
     ),
+    "listen": (_listen,),
     "set_aside": tuple(
         _on_batch(state=state, at=-2)(
             lambda case: case.act(case.shard.set_aside, "b", reason="malformed")
