@@ -90,7 +90,7 @@ class _Redis:
 
     Attributes:
         listeners: Workers that listen; None if that is not known.
-        away: The error by which Redis cannot be used; None if it can.
+        away: The error by which Redis cannot be used, or takes no events; None if it does.
         spooled: Words for the events that wait for it on this host, which say since when; "" for none.
     """
 
@@ -116,6 +116,7 @@ class _Redis:
             disk = refused is not None and trouble_of(refused).word == "disk"
             yield from (each for each in found if not (disk and each.id in _OF_THE_DISK))
             if refused is not None and not is_denied(refused):
+                self.away = refused
                 yield from self._trouble(refused)
             yield from self._contents(fleet)
         except QueueUnavailable as exc:
@@ -132,12 +133,15 @@ class _Redis:
         queues = look_at_queues(fleet)
         if not fleet.hints.is_resting(fleet.keys.listeners):
             workers = listening(fleet)
-            self.listeners = [worker.name for worker in workers]
-            yield _listener(fleet, workers, queues)
+            # Where Redis takes no writes, nobody can note a sign of life: then silence says nothing.
+            if workers or self.away is None:
+                self.listeners = [worker.name for worker in workers]
+                yield _listener(fleet, workers, queues)
         if self.listeners and not fleet.hints.is_resting(fleet.keys.workers):
             yield from worker_cards_findings(view_workers(fleet))
-        yield from _signs(fleet, self._settings, self.listeners)
-        explained = self.listeners == []
+        if self.away is None:
+            yield from _signs(fleet, self._settings, self.listeners)
+        explained = self.listeners == [] or self.away is not None
         yield from queue_findings(fleet, self._settings, queues, explained=explained)
 
 
