@@ -13,6 +13,7 @@ import redis as redis_py
 from celery import Celery
 from msgspec.structs import replace
 from redis.connection import AbstractConnection
+from redis.exceptions import NoPermissionError
 
 import vwo_celery
 import vwo_celery.celery.worker.listener
@@ -28,6 +29,7 @@ from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import sweeping
+from vwo_celery.queue.work.sweeping import _tell_of_refusal
 from vwo_celery.testing import RedisServer
 
 SECOND = 1_000
@@ -657,6 +659,33 @@ def test_one_broken_queue_does_not_hold_up_the_others(
     wakeups = sweep(redis)
 
     assert [wakeup.queue for wakeup in wakeups] == [well.name]
+    redis.delete(producer_of(broken).shards[0].keys.open)
+
+
+def test_what_a_sweep_misses_is_logged_seldom(
+    redis: redis_py.Redis, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broken shard is told once a minute, and so is what Redis refuses of all shards alike."""
+    broken = vwo_celery.connect(replace(DESTINATION, account_id=10), redis_url=redis_url)
+    others = [
+        vwo_celery.connect(replace(DESTINATION, account_id=n), redis_url=redis_url)
+        for n in (11, 12)
+    ]
+    for queue in (broken, *others):
+        assert producer_of(queue).register()
+    break_open_list(producer_of(broken).fleet, broken)
+    producer_of(broken).fleet.watch(f"{broken.name}:0")
+
+    for _ in range(3):
+        sweep(redis)
+    for queue in others:
+        for _ in range(2):
+            _tell_of_refusal(queue.name, NoPermissionError("has no permissions to run 'evalsha'"))
+
+    told = [each for each in caplog.messages if "going on without" in each]
+    assert [broken.name in each for each in told] == [True, False]
+    assert "wrong type" in told[0]
+    assert "give the user these rights" in told[1]
     redis.delete(producer_of(broken).shards[0].keys.open)
 
 
