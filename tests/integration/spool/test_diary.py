@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+import vwo_celery
 from tools.producers import KEPT, TIMEOUT_SECONDS, connect
 from tools.waiting import wait_until
-from vwo_celery import logs
+from vwo_celery import Destination, logs
 from vwo_celery.logs import LOG_EVERY_SECONDS, SeldomLog
 from vwo_celery.spool import diary
 from vwo_celery.spool.diary import Diary
-from vwo_celery.testing import RedisServer
+from vwo_celery.testing import RedisServer, free_port
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 SINCE = r"since \d\d:\d\d:\d\d \([\d.]+ (s|min)\)"
@@ -70,6 +71,23 @@ def test_where_events_are_kept(
         rf"all 6 events that this process kept on this host's disk {SINCE} have been stored in Redis",
         last,
     )
+
+
+def test_one_cause_is_one_line_however_many_queues_meet_it(
+    tmp_path: Path, clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where Redis is away from the start, each queue fails to register: that is no line of its own."""
+    url = f"redis://127.0.0.1:{free_port()}/0"
+
+    for account in (1, 2, 3):
+        queue = vwo_celery.connect(
+            Destination(account_id=account, sdk_key="k" * 32, generation="fme"),
+            redis_url=url, spool_dir=str(tmp_path),
+        )  # fmt: skip
+        assert queue.enqueue({"n": 0}).where == "spooled"
+
+    (line,) = warnings(caplog)
+    assert line.startswith("nothing listens at the address of Redis")
 
 
 def test_events_that_nothing_keeps(
