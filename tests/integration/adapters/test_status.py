@@ -147,6 +147,27 @@ def test_one_cause_is_told_once(queues: Queues, run: Callable[..., Ran]) -> None
 
 
 @pytest.mark.declared_keys("*")
+def test_an_outage_is_one_line_with_one_beginning(queues: Queues, run: Callable[..., Ran]) -> None:
+    """A queue whose circuit is open has one line, and the doctor has the same time for its beginning."""
+    queue = queues.add()
+    queues.fill(queue, 2)
+    queues.shard(queue).sweep(force=True, idle_ms=600_000)
+    queues.release(queue, "VWO answered 503")
+    now_ms = queues.fleet.now_ms()
+    queues.fleet.client.hset(queues.shard(queue).keys.meta, "failing_ms", now_ms - 500_000)
+    queues.shard(queue).hold(now_ms + 900_000, by="outage", why="VWO answered 503")
+
+    _, text = run("status")
+    _, doctor = run("doctor")
+
+    assert text.count(f"{queue.name}: ") == 2, "the other one is of its batch"
+    began = re.search(r"VWO has accepted nothing (since \S+ \(\d+ min\)); 2 events kept", text)
+    assert began
+    assert text.count("next try") == 0
+    assert f"sending of {queue.name} fails {began[1]}: VWO answered 503; 2 events kept" in doctor
+
+
+@pytest.mark.declared_keys("*")
 def test_dropped_events_are_told_with_their_times(queues: Queues, run: Callable[..., Ran]) -> None:
     """Each reason of a drop has a note: how many, since when, and when the last was."""
     queue = queues.add()

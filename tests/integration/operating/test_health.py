@@ -14,6 +14,7 @@ from click.testing import Result
 import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import Queues
+from vwo_celery.operating.looks.health import Health
 
 REPOSITORY = Path(__file__).parents[3]
 PACKAGES = Path(vwo_celery.__file__).parents[1]
@@ -199,3 +200,15 @@ def test_a_checkout_refuses_other_words() -> None:
     ran = run(*FRONT, "beets")
 
     assert (ran.returncode, ran.stdout) == (2, "usage: python -m workers.health [beat]\n")
+
+
+def test_the_line_of_many_queues_stays_short() -> None:
+    """A probe's line names some queues of many, and counts the others; the document names all."""
+    stopped = tuple(f"queue q{n} stopped" for n in range(200))
+
+    well = str(Health((), 1, 0, stopped))
+    ill = str(Health(("late",) * 30, 1, 0, stopped))
+
+    assert "queue q4 stopped; and 195 more queues" in well
+    assert "q5 " not in well
+    assert ill.count("late") == 5
