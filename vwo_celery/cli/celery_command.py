@@ -40,7 +40,7 @@ class CeleryCommands(Commands):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; with --json an error is a JSON document, as without Celery."""
         session = ctx.ensure_object(Session)
-        session.command = typed_in(sys.argv)
+        session.door, session.command = "celery", typed_in(sys.argv)
         try:
             return super().invoke(ctx)
         except click.ClickException as exc:
