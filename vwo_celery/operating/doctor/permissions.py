@@ -23,4 +23,8 @@ def permission_finding(missing: Missing, of_producers: Sequence[str]) -> Finding
         return ok("permissions", what)
     who = "workers and applications" if of_producers or missing.keys else "workers"
     what = f"{missing}, which {who} need"
-    return problem("VC301", what, f"if they connect as this user, run: {missing.remedy}")
+    remedy = (
+        f"if they connect as this user, run: {missing.remedy}; "
+        "a user who only looks needs no more than vwo-celery acl viewer prints"
+    )
+    return problem("VC301", what, remedy)
