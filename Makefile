@@ -17,7 +17,7 @@
 PYTHON ?= python3
 ARGS ?=
 # Test processes at a time; most tests wait for others more than they compute.
-JOBS ?= 3
+JOBS ?= 4
 MINUTES ?= 30
 SEED ?=
 

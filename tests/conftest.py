@@ -7,15 +7,19 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Generator, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import redis as redis_py
+from click.testing import Result
 
+from tools.command_line import run_command
 from tools.queue_states import Queues
 from tools.rabbit import has_rabbitmq
+from vwo_celery import logs
 from vwo_celery.queue.keys import FLEET_FAMILIES, KEY_VERSION, SHARD_FAMILIES
 from vwo_celery.testing import RedisServer, Standin
 
@@ -97,6 +101,12 @@ def _own_state_folder() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test see what a process says seldom, whatever another test made this one say."""
+    monkeypatch.setattr(logs.seldom, "_logged_at", OrderedDict())
+
+
 @contextmanager
 def _state_folder() -> Iterator[None]:
     before, folder = os.environ.get("XDG_STATE_HOME"), tempfile.mkdtemp(prefix="vwo-celery-state-")
@@ -154,6 +164,15 @@ class DeclaredKeys:
     def __call__(self, *patterns: str) -> None:
         """Declare more: names of key families (such as "open") or patterns of whole keys."""
         self.patterns.extend(patterns)
+
+
+@pytest.fixture
+def run(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """`vwo-celery` on this test's Redis, without settings from this machine's environment."""
+    for name in [name for name in os.environ if name.startswith("VWO_CELERY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "500")
+    return lambda *words, text=None: run_command(("--redis-url", redis_url, *words), text)
 
 
 @pytest.fixture

@@ -15,11 +15,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import vwo_celery
 import vwo_celery.aio
-from vwo_celery.testing import wait_for
+from tools.waiting import wait_until
 
 DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
 BATCH = {"events_per_request": 40, "request_time_interval": 600}
@@ -92,7 +95,7 @@ def while_redis_is_away(children: int = 12) -> None:
     store(queue, "before", 10)
     print("Redis may go", flush=True)
     stopping, stored, until = threading.Event(), [0], itertools.count()
-    wait_for(lambda: queue.enqueue({"name": f"until-{next(until)}"}).where == "spooled", 20)
+    wait_until(lambda: queue.enqueue({"name": f"until-{next(until)}"}).where == "spooled", 20)
 
     def enqueue() -> None:
         while not stopping.is_set():
@@ -109,7 +112,7 @@ def while_redis_is_away(children: int = 12) -> None:
     stopping.set()
     thread.join()
     print("Redis may come back", flush=True)
-    wait_for(lambda: queue.spooled() == 0, 60)
+    wait_until(lambda: queue.spooled() == 0, 60)
     tell(codes=codes, stored=stored[0], until=next(until))
 
 

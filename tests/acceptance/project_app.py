@@ -12,7 +12,7 @@ from celery import Celery
 from delivery_app import app
 
 from vwo_celery.celery import options
-from vwo_celery.celery.listener import Listener
+from vwo_celery.celery.worker.listener import Listener
 
 __all__ = ["app"]
 

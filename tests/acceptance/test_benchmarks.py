@@ -20,7 +20,7 @@ SHORT: dict[str, dict[str, object] | str] = {
     "bench_relay": {"CONNECTIONS": 2, "ROUNDS": 1, "SECONDS": 0.1, "FULL_SECONDS": 0.6},
     "bench_sweep": {"QUEUES": 500, "ROUNDS": 1},
 }
-LONGEST_SECONDS = 120
+LONGEST_SECONDS = 600
 PROGRAM = """
 import json, sys
 sys.path.insert(0, sys.argv[1])

@@ -18,6 +18,7 @@ from tools.command_line import run_command
 from tools.processes import Process
 from tools.selective_vwo import event
 from tools.waiting import wait_until
+from vwo_celery.demo.folders import KeptFolder
 from vwo_celery.testing import free_port
 
 KEPT = ("vwo*", "_kombu*", "unacked*")
@@ -81,7 +82,10 @@ class Dev:
             return int(msgspec.json.decode(answer.read())["events"])
 
 
-@pytest.fixture(params=[signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
+@pytest.fixture(
+    params=[signal.SIGINT, signal.SIGHUP, signal.SIGKILL],
+    ids=["Ctrl-C", "terminal-closed", "killed"],
+)
 def how(request: pytest.FixtureRequest) -> signal.Signals:
     """The signal that ends it."""
     number: signal.Signals = request.param
@@ -91,7 +95,7 @@ def how(request: pytest.FixtureRequest) -> signal.Signals:
 def test_it_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
     """Redis, stand-in, worker and beat run; afterwards no process, no port and no file is left.
 
-    Of one that was killed only the folder is left, which nobody is there to delete.
+    The fifth program deletes the folder, also of one that was killed.
     """
     redis_port = free_port()
     dev = Dev(tmp_path, f"--redis-port={redis_port}")
@@ -100,7 +104,7 @@ def test_it_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
         url = f"redis://127.0.0.1:{redis_port}/0"
         assert f"export VWO_CELERY_REDIS_URL={url}" in process.log()
         children = children_of(process.pid)
-        assert len(children) == 4
+        assert len(children) == 5
         dev.deliver(url)
         said = run_command(["--redis-url", url, "doctor", "--json"]).stdout
         (card,) = json.loads(run_command(["--redis-url", url, "workers", "--json"]).stdout)[
@@ -118,11 +122,10 @@ def test_it_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
         finally:
             for pid in filter(runs, children):
                 os.kill(pid, signal.SIGKILL)
-    assert code == (0 if how == signal.SIGINT else -how)
+    assert code == (-how if how == signal.SIGKILL else 0)
     assert not is_open(dev.port)
     assert not is_open(redis_port)
-    if how == signal.SIGINT:
-        assert list(dev.temporary.iterdir()) == []
+    assert list(dev.temporary.iterdir()) == []
 
 
 @pytest.mark.declared_keys(*KEPT)
@@ -163,3 +166,29 @@ def test_what_cannot_start_says_so(tmp_path: Path, options: tuple[str, ...], wor
         assert process.wait(60) == (1 if len(options) == 2 else 2)
         assert words in process.log()
     assert list(dev.temporary.iterdir()) == []
+
+
+def test_what_somebody_has_is_named_with_the_way_out(tmp_path: Path) -> None:
+    """A port that is taken, and a folder that cannot be made or that another one uses, are told."""
+    (tmp_path / "file").touch()
+    used = KeptFolder(tmp_path / "used")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        nowhere = tmp_path / "file" / "data"
+        for number, (option, value, words) in enumerate(
+            [
+                ("--port", port, f"port {port} is taken; name another one with --port"),
+                ("--redis-port", port, f"port {port} is taken; name another one with --redis-port"),
+                ("--data", nowhere, f"{nowhere} cannot hold data"),
+                ("--data", tmp_path / "used", f"{tmp_path / 'used'} is in use by another"),
+            ]
+        ):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            dev = Dev(folder, f"{option}={value}")
+            with dev.process as process:
+                assert process.wait(60) == 1
+                assert f"cannot start: {words}" in process.log()
+            assert list(dev.temporary.iterdir()) == []
+    used.close()

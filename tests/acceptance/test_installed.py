@@ -18,7 +18,7 @@ import vwo_celery
 from tools.installation import ACCOUNT, KEY, event
 from tools.processes import Processes
 from tools.waiting import wait_until
-from vwo_celery.testing import Standin, wait_for
+from vwo_celery.testing import Standin
 
 PACKAGE = Path(vwo_celery.__file__).parent
 README = Path(__file__).parents[2] / "README.md"
@@ -114,7 +114,7 @@ def test_the_doctor_names_commands_that_deliver(
 
     empty_folder.start(listener)
     # Whether a beat runs is known only once a worker does.
-    told = wait_for(lambda: empty_folder.remedies().get("beat"), START_SECONDS, what="its remedy")
+    told = wait_until(lambda: empty_folder.remedies().get("beat"), START_SECONDS, what="its remedy")
     empty_folder.start(only_command(told))
 
     wait_until(lambda: standin.events, START_SECONDS, what="the event at the stand-in")

@@ -7,6 +7,7 @@ from typing import Any
 from lua.clock import Clock
 from lua.reference import Model, ModelBatch
 from lua.world import RELEASED_UNIT, counted, numbers
+from vwo_celery.queue.handling.moving import read_record
 from vwo_celery.queue.shard import Shard
 
 #: Batches that a probe for the newest compares.
@@ -49,9 +50,9 @@ class Comparison:
         pipe = self.shard.client.pipeline(transaction=False)
         k = self.shard.keys
         for name in names:
-            if name in (k.meta, k.info):
+            if name in (k.meta, k.info, k.leaving):
                 pipe.hgetall(name)
-            elif name in (k.ready, k.leases, k.slots, k.dead, *k.indexes):
+            elif name in (k.ready, k.leases, k.slots, k.dead, k.arrived, *k.indexes):
                 pipe.zrange(name, 0, -1, withscores=True)
             elif self._is_list(name):
                 pipe.lrange(name, 0, -1)
@@ -66,6 +67,8 @@ class Comparison:
         assert redis.pop(k.open, []) == model.open
         for batch in model.batches.values():
             assert redis.pop(k.batch(batch.id)) == list(batch.events)
+        self._check_leaving(redis)
+        self._check_times(redis.pop(k.arrived, []), model.arrived)
         for state in ("ready", "leases", "dead"):
             times = {batch.id: batch.at for batch in model.of(state)}
             self._check_times(redis.pop(getattr(k, state), []), times)
@@ -82,6 +85,17 @@ class Comparison:
             assert redis.pop(k.mark(mark)) == b"%d" % sequence
         self._check_meta(redis.pop(k.meta))
         assert redis == {}
+
+    def _check_leaving(self, redis: dict[str, Any]) -> None:
+        k, leaving = self.shard.keys, self.model.leaving
+        records = {name.decode(): text.decode() for name, text in redis.pop(k.leaving, {}).items()}
+        assert records.keys() == leaving.keys()
+        for name, (batch, heading) in leaving.items():
+            record = read_record(name, records[name])
+            assert redis.pop(k.batch(name)) == list(batch.events)
+            assert (str(record.heading), record.at_ms) == (heading, batch.at)
+            assert (record.state == "dead") == (batch.state == "dead")
+            assert record.numbers[:3] == (batch.attempt, batch.lost, len(batch.events))
 
     def _is_list(self, name: str) -> bool:
         return name == self.shard.keys.open or name.startswith(self.shard.keys.batch(""))
@@ -112,6 +126,8 @@ class Comparison:
         model = self.model
         released = sum(len(batch.events) for batch in model.released())
         assert int(found.get(b"released_events", 0)) == released
+        left = sum(len(batch.events) for batch, _ in model.leaving.values())
+        assert int(found.get(b"leaving", 0)) == left
         meta = counted(numbers({name.decode(): text.decode() for name, text in found.items()}))
         counters = {
             name: count

@@ -357,11 +357,13 @@ class ShardLife(RuleBasedStateMachine):
         if dropped and held:
             self.gone.update(held.events)
 
-    @rule(most=st.sampled_from([1, 3, 1_000]))
-    def drop_open(self, most: int) -> None:
-        """An operator drops open events."""
-        gone = self.model.drop_open(most)
-        assert drop_open(self.shard, most) == len(gone)
+    @rule(most=st.sampled_from([1, 3, 1_000]), newer=st.booleans())
+    def drop_open(self, most: int, newer: bool) -> None:
+        """An operator drops open events; perhaps counted before the list was begun."""
+        now = self.clock.tick()
+        until = now - newer * 20 * SECOND
+        gone = self.model.drop_open(most, now, until)
+        assert drop_open(self.shard, most, begun_until_ms=until) == len(gone)
         self.gone.update(gone)
 
     @rule()
@@ -389,6 +391,8 @@ class ShardLife(RuleBasedStateMachine):
                 self.shard, name, sealed_until_ms=until
             )
             assert dropped in (len(batch.events), (len(batch.events),) * 2)
+            if batch.state == "dead":
+                self.model.forget_import(name)
         else:
             assert vanish(self.shard, name, attempt=held) == len(batch.events)
         self.model.forget(name, "vanished")
@@ -428,6 +432,8 @@ class ShardLife(RuleBasedStateMachine):
         """Every event is open, in a batch, delivered or taken out by others: in exactly one place."""
         placed = Counter(self.model.open)
         for batch in self.model.batches.values():
+            placed.update(batch.events)
+        for batch, _ in self.model.leaving.values():
             placed.update(batch.events)
         assert placed + self.delivered + self.gone == self.pushed
         assert set(self.pushed.values()) <= {1}

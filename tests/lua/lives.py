@@ -1,7 +1,8 @@
-"""Run many random lives of a shard in a row."""
+"""Run many random lives of a shard in a row; how many lives each model has."""
 
 from __future__ import annotations
 
+import os
 from itertools import count
 from typing import Any
 
@@ -10,17 +11,29 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from lua.clock import own_clock
-from lua.outages import RefusedLife
+from lua.handling import HandledLife
 from vwo_celery.queue import shard as store
 from vwo_celery.queue.handling import picking
 
 STEPS = 40
+#: Examples of Hypothesis' default, below which a run is a quick one, and then the share of lives.
+_USUAL, _QUICK_SHARE = 100, 0.2
+
+
+def lives_of_a_model(number: int) -> int:
+    """The number of lives that a model has in this run: fewer where the profile is a quick one.
+
+    For more lives than the suite has time for: MODEL_EXAMPLES=5000 pytest tests/lua/test_model.py
+    """
+    if "MODEL_EXAMPLES" in os.environ:
+        return int(os.environ["MODEL_EXAMPLES"])
+    return number if settings().max_examples >= _USUAL else int(number * _QUICK_SHARE)
 
 
 def live(client: Any, examples: int) -> None:
     """Run the given number of random lives, and shrink the first failing one to its shortest form."""
 
-    class Life(RefusedLife):
+    class Life(HandledLife):
         pass
 
     numbers = count()

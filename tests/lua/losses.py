@@ -117,7 +117,7 @@ class LossyLife(ShardLife):
 
     def _make_room(self, events: list[bytes]) -> None:
         ready = self._oldest(self.shard.keys.ready)[: max(_FEWEST_NAMED, len(events))]
-        gone, fits = self.model.make_room(events, ready)
+        gone, fits = self.model.make_room(events, ready, self.clock.tick())
 
         room = make_room(self.shard, events)
 

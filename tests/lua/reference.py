@@ -72,6 +72,9 @@ class Model:
     paused: bool = False
     held_until: int | None = None
     batches: dict[str, ModelBatch] = field(default_factory=dict)
+    leaving: dict[str, tuple[ModelBatch, str]] = field(default_factory=dict)
+    arrived: dict[str, int] = field(default_factory=dict)
+    coming: set[str] = field(default_factory=set)
     slots: dict[str, int] = field(default_factory=dict)
     marks: dict[str, int] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
@@ -331,10 +334,8 @@ class Model:
         batch = self.batches.get(batch_id)
         if batch is None or batch.state != "dead":
             return 0
-        del self.batches[batch_id]
-        self.count("dead", -len(batch.events))
-        self.count(f"dropped:{reason}", len(batch.events))
-        return len(batch.events)
+        self.forget_import(batch_id)
+        return self.forget(batch_id, reason)
 
     def pick_out(
         self, batch_id: str, ranges: Sequence[Range], drop: str, names: tuple[str, str], now: int
@@ -380,12 +381,17 @@ class Model:
         self.count(f"dropped:{reason}", len(batch.events))
         return len(batch.events)
 
-    def drop_open(self, most: int) -> list[bytes]:
-        """Drop the oldest open events, after those of other programs are entered."""
+    def drop_open(self, most: int, now: int, begun_until: int) -> list[bytes]:
+        """Drop the oldest events of a list that was begun by then, others' pushes entered first."""
         mixed = self.mixed
+        if self.counted and (self.first or 0) > begun_until:
+            return []
+        unknown = self.open and not self.counted
         if len(self.open) != self.counted:
-            self._adopt()
+            self._adopt(now)
             mixed = True
+        if unknown:
+            self.first = min(now, begun_until)
         gone, self.open = self.open[:most], self.open[most:]
         size = self.counted_bytes if not self.open else 0 if mixed else _size(gone)
         self.counted, self.counted_bytes = self.counted - len(gone), self.counted_bytes - size
@@ -405,7 +411,7 @@ class Model:
         return gone
 
     def make_room(
-        self, events: Sequence[bytes], oldest_first: Iterable[str]
+        self, events: Sequence[bytes], oldest_first: Iterable[str], now: int
     ) -> tuple[list[bytes], int]:
         """Drop ready batches, then open events, until a push fits; the dropped events, and the code."""
         held = self.of("leases")
@@ -419,12 +425,68 @@ class Model:
                 self._leave(batch)
                 gone += batch.events
         if not self._fits(events) and not self.of("ready"):
-            gone += self._drop_from_open(events)
+            gone += self._drop_from_open(events, now)
         self.count("dropped:oldest", len(gone))
         if not self._fits(events):
             return gone, 0
         self.counters["refused"] = max(0, self.counters.get("refused", 0) - len(events))
         return gone, 1
+
+    # -- moves
+
+    def depart(self, batch_id: str, state: str, heading: str, now: int) -> int:
+        """Take a batch of that state out, if no worker holds it."""
+        batch = self.batches[batch_id]
+        held = batch.state == "leases" and batch.at > now
+        if held or (batch.state == "dead") != (state == "dead"):
+            return 0
+        del self.batches[batch_id]
+        self.leaving[batch_id] = batch, heading
+        self._count_in(batch, -1)
+        return len(batch.events)
+
+    def stay(self, batch_id: str) -> None:
+        """Put a batch back that has departed."""
+        batch, _ = self.leaving.pop(batch_id)
+        batch.state, batch.returned = "dead" if batch.state == "dead" else "ready", True
+        self.batches[batch_id] = batch
+        self._count_in(batch, 1)
+
+    def may_arrive(self, batch: ModelBatch) -> int:
+        """Whether there is room for a batch, as arrive.lua answers."""
+        counters, limits = self.counters, self.limits
+        if batch.state != "dead":
+            if counters.get("events", 0) + len(batch.events) > limits.capacity_events:
+                return -1
+            if counters.get("bytes", 0) + batch.size > limits.capacity_bytes:
+                return -2
+        return 1
+
+    def arrive(self, batch: ModelBatch, trace: int, *, moves: bool) -> None:
+        """Take in a batch that comes from elsewhere, or *moves* here from a queue that still has it."""
+        self.batches[batch.id], self.arrived[batch.id] = batch, trace
+        self.coming |= {batch.id} if moves else set()
+        self._count_in(batch, 1)
+
+    def forget_import(self, batch_id: str) -> None:
+        """Let a batch that was imported, and does not move, be imported again."""
+        if batch_id not in self.coming:
+            self.arrived.pop(batch_id, None)
+
+    def end_moves(self) -> set[str]:
+        """Forget the arrivals of batches that their old queues have forgotten."""
+        ended, self.coming = self.coming, set()
+        for name in ended:
+            del self.arrived[name]
+        return ended
+
+    def _count_in(self, batch: ModelBatch, sign: int) -> None:
+        self.count("accepted", sign * len(batch.events))
+        if batch.state == "dead":
+            self.count("dead", sign * len(batch.events))
+        else:
+            self.count("events", sign * len(batch.events))
+            self.count("bytes", sign * batch.size)
 
     # -- parts of changes
 
@@ -450,11 +512,11 @@ class Model:
         counters = self.counters
         return self._may_hold(events, counters.get("events", 0), counters.get("bytes", 0))
 
-    def _drop_from_open(self, events: Sequence[bytes]) -> list[bytes]:
+    def _drop_from_open(self, events: Sequence[bytes], now: int) -> list[bytes]:
         gone: list[bytes] = []
         mixed = self.mixed or len(self.open) != self.counted
         if mixed:
-            self._adopt()
+            self._adopt(now)
         while self.open and not self._fits(events):
             event = self.open.pop(0)
             gone.append(event)
@@ -465,7 +527,9 @@ class Model:
         self.mixed = mixed and bool(self.open)
         return gone
 
-    def _adopt(self) -> None:
+    def _adopt(self, now: int) -> None:
+        if self.open and not self.counted:
+            self.first = now
         foreign = len(self.open) - self.counted
         self.count("accepted" if foreign > 0 else "dropped:vanished", abs(foreign))
         self.count("events", foreign)
@@ -516,8 +580,7 @@ class Model:
         self.mixed = False
 
     def _adopt_and_slice(self, names: Sequence[str], now: int, force: bool) -> tuple[int, int]:
-        self.first = now if not self.counted or self.first is None else min(self.first, now)
-        self._adopt()
+        self._adopt(now)
         due, sealed = self._is_due(now, force), 0
         while self.open and (due or len(self.open) >= self.limits.events_per_request):
             if sealed == len(names):

@@ -574,8 +574,11 @@ def test_an_acceptance_ends_the_count_of_refused_batches(world: World) -> None:
 # -- tell.lua, and the end of what it told of
 
 
-def test_trouble_is_told_when_it_begins_when_it_opens_and_once_a_minute(world: World) -> None:
-    """Of all workers one is asked to tell, with the fleet's time since when VWO does not accept."""
+def test_trouble_is_told_when_it_begins_when_it_opens_and_ever_more_seldom(world: World) -> None:
+    """Of all workers one is asked to tell, with the fleet's time since when VWO does not accept.
+
+    It is told again after a minute, two, four, and once in ten minutes at last.
+    """
     seen, others = circuit(world), circuit(world)
     told: list[int] = []
 
@@ -596,6 +599,15 @@ def test_trouble_is_told_when_it_begins_when_it_opens_and_once_a_minute(world: W
     let_time_pass(world, 60 * SECOND)
     ask()
     assert told[2:] == [begun - 65 * SECOND]
+    passed = []
+    for second in range(0, 3600, 30):
+        let_time_pass(world, 30 * SECOND)
+        before = len(told)
+        ask()
+        passed += [second + 30] if len(told) > before else []
+    pauses = [later - sooner for sooner, later in zip([0, *passed], passed, strict=False)]
+    assert pauses[:4] == [90, 180, 360, 600]
+    assert set(pauses[4:]) == {600}
 
 
 @pytest.mark.parametrize("opens", [True, False], ids=["open", "closed"])

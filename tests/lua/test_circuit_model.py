@@ -6,7 +6,6 @@ After every step Redis must hold what the model says, and at most one probe may 
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +21,13 @@ from hypothesis.stateful import (
 )
 
 from lua.clock import Clock, own_clock
+from lua.lives import lives_of_a_model
 from lua.world import NAMESPACE, QUEUE
 from vwo_celery import Settings
 from vwo_celery.queue.holding.circuit import LONGEST_PAUSE_SECONDS, Circuit
 from vwo_celery.queue.keys import shard_keys
 
-#: For more lives than the suite has time for: MODEL_EXAMPLES=5000 pytest
-#: tests/lua/test_circuit_model.py
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "60"))
+LIVES = 60
 STEPS = 30
 
 SECOND = 1_000
@@ -217,8 +215,9 @@ def test_a_circuit_does_what_the_model_says(redis: redis_py.Redis) -> None:
         pass
 
     with own_clock(redis) as Life.clock:
+        examples = lives_of_a_model(LIVES)
         run_state_machine_as_test(
-            Life, settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None)
+            Life, settings=settings(max_examples=examples, stateful_step_count=STEPS, deadline=None)
         )
 
     redis.flushdb()

@@ -20,18 +20,20 @@ from redis.exceptions import ResponseError
 
 import vwo_celery
 from lua.clock import KEY
-from lua.lives import live
+from lua.lives import live, lives_of_a_model
 from lua.world import LIMITS, QUEUE, World
+from tools.waiting import wait_until
 from vwo_celery import Settings
 from vwo_celery.queue import capacity, scripts
 from vwo_celery.queue import shard as store
 from vwo_celery.queue.batches import Batch, Part, Passed
-from vwo_celery.queue.handling import forgetting, picking, waiting
+from vwo_celery.queue.handling import forgetting, moving, picking, waiting
 from vwo_celery.queue.holding import circuit, evidence
 from vwo_celery.queue.keys import fleet_keys, shard_keys
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.scripts import Script
-from vwo_celery.testing import RedisServer, wait_for
+from vwo_celery.queue.work import stranded
+from vwo_celery.testing import RedisServer
 
 LUA = Path(vwo_celery.__file__).parent / "queue" / "lua"
 SCRIPTS = sorted(LUA.rglob("*.lua"))
@@ -94,13 +96,10 @@ def test_whatever_happens_only_declared_keys_are_touched(
         text = guard + scripts.script(name).text
         return Script(text, hashlib.sha1(text.encode()).hexdigest())
 
-    monkeypatch.setattr(store, "script", guarded)
-    monkeypatch.setattr(capacity, "script", guarded)
-    monkeypatch.setattr(circuit, "script", guarded)
-    monkeypatch.setattr(waiting, "script", guarded)
-    monkeypatch.setattr(picking, "script", guarded)
+    for module in (store, capacity, circuit, waiting, picking, moving, forgetting, stranded):
+        monkeypatch.setattr(module, "script", guarded)
 
-    live(redis, LIVES)
+    live(redis, lives_of_a_model(LIVES))
 
     redis.flushdb()
 
@@ -124,7 +123,7 @@ def node() -> Iterator[Any]:
     with RedisServer(arguments=("--cluster-enabled", "yes")) as server:
         client: Any = redis_py.Redis.from_url(server.url)
         client.execute_command("CLUSTER ADDSLOTS", *range(16_384))
-        wait_for(lambda: client.cluster("info")["cluster_state"] == "ok", what="the cluster")
+        wait_until(lambda: client.cluster("info")["cluster_state"] == "ok", what="the cluster")
         yield client
         client.close()
 

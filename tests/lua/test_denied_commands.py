@@ -240,7 +240,7 @@ def _sweep_room(case: Denied) -> None:
 
 def _drop_open(case: Denied, most: int) -> None:
     case.given(state="ready", at=-2)
-    case.act(drop_open, case.shard, most)
+    case.act(drop_open, case.shard, most, begun_until_ms=10**15)
 
 
 def _drop_mixed(case: Denied) -> None:
@@ -250,7 +250,7 @@ def _drop_mixed(case: Denied) -> None:
     }  # fmt: skip
     case.given(state="ready", at=-2, meta=meta)
     case.world.client.lpush(case.world.shard.keys.open, b"foreign")
-    case.act(drop_open, case.shard, 99)
+    case.act(drop_open, case.shard, 99, begun_until_ms=10**15)
 
 
 def _vanish(case: Denied) -> None:
@@ -382,6 +382,13 @@ def _limit_forgotten(case: Denied) -> None:
     case.world.given()
     assert forgetting.forget_shard(case.world.shard, idle_seconds=None, delete=True).code == 1
     case.act(case.shard.set_limits, LIMITS, known_life=LIFE)
+
+
+def _listen(case: Denied) -> None:
+    """A worker is heard as soon as the command is allowed, or at once."""
+    case.act(Fleet(case.user, NAMESPACE).note_listener, "w:1")
+    Fleet(case.world.client, NAMESPACE).note_listener("w:1")
+    assert Fleet(case.world.client, NAMESPACE).listeners() == ["w:1"]
 
 
 def _report(case: Denied) -> None:
@@ -598,6 +605,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
             lambda case: case.act(case.shard.release, case.batch(), delay_seconds=9, error="503")
         ),
     ),
+    "listen": (_listen,),
     "set_aside": tuple(
         _on_batch(state=state, at=-2)(
             lambda case: case.act(case.shard.set_aside, "b", reason="malformed")

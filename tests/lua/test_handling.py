@@ -19,6 +19,9 @@ from vwo_celery.queue.handling.waiting import (
 )
 from vwo_celery.queue.work.settlements import Note, begin, look
 
+#: Later than any time here, Unix ms.
+FAR = 10**15
+
 
 def given(world: World, state: str, *, at: int = -1, sealed: int = -5, there: bool = True) -> None:
     """One batch of three events that failed once, in some state, and two open events."""
@@ -96,7 +99,7 @@ def test_the_oldest_open_events_are_dropped(world: World, most: int, left: list[
     """Open events leave, the oldest first, and only as many as were meant."""
     given(world, "ready")
 
-    assert world.call(drop_open, world.shard, most) == 2 - len(left)
+    assert world.call(drop_open, world.shard, most, begun_until_ms=FAR) == 2 - len(left)
     assert world.dump().get("open", []) == left
     snapshot = world.snapshot()
     assert snapshot.balanced
@@ -109,11 +112,31 @@ def test_foreign_open_events_are_counted_before_they_go(world: World) -> None:
     given(world, "ready")
     world.client.lpush(world.shard.keys.open, b"6", b"7")
 
-    assert drop_open(world.shard, 99) == 4
+    assert drop_open(world.shard, 99, begun_until_ms=FAR) == 4
 
     snapshot = world.snapshot()
     assert snapshot.balanced
     assert (snapshot.accepted, snapshot.dropped) == (7, {"purged": 4})
+
+
+def test_the_time_of_foreign_open_events_begins_when_they_are_counted(world: World) -> None:
+    """What is left is as old as its first count, not as an event of a list that is long gone."""
+    world.given(meta={"first_ms": world.at(-999_000)})
+    world.client.lpush(world.shard.keys.open, b"1", b"2")
+
+    assert world.call(drop_open, world.shard, 1, begun_until_ms=FAR) == 1
+
+    assert world.snapshot().open_first_ms == world.now()
+    assert world.sweep().sealed == 0
+
+
+def test_a_list_that_was_begun_later_stays(world: World) -> None:
+    """What was counted has been sealed meanwhile: nobody agreed to drop what is open now."""
+    given(world, "ready")
+
+    assert world.call(drop_open, world.shard, 2, begun_until_ms=world.at(-10)) == 0
+    assert world.changes() == {}
+    assert drop_open(world.shard, 2, begun_until_ms=world.at(-9)) == 2
 
 
 def test_very_many_open_events_go_in_steps(world: World) -> None:
@@ -121,7 +144,9 @@ def test_very_many_open_events_go_in_steps(world: World) -> None:
     world.given()
     world.client.lpush(world.shard.keys.open, *[b"1"] * 1_300)
 
-    dropped = [drop_open(world.shard, most) for most in (1_200, 700, 200)]
+    dropped = [
+        drop_open(world.shard, most, begun_until_ms=world.zero_ms) for most in (1_200, 700, 200)
+    ]
 
     assert dropped == [500, 500, 200]
     assert world.snapshot().balanced
@@ -136,7 +161,7 @@ def test_appended_events_are_dropped_too(world: World) -> None:
     })  # fmt: skip
     world.client.lpush(world.shard.keys.open, b"6")
 
-    assert drop_open(world.shard, 99) == 3
+    assert drop_open(world.shard, 99, begun_until_ms=FAR) == 3
     assert world.snapshot().balanced
 
 
@@ -144,7 +169,7 @@ def test_an_empty_list_is_left_alone(world: World) -> None:
     """Without open events nothing changes."""
     world.given()
 
-    assert world.call(drop_open, world.shard, 9) == 0
+    assert world.call(drop_open, world.shard, 9, begun_until_ms=FAR) == 0
     assert world.changes() == {}
 
 
@@ -153,7 +178,7 @@ def test_open_events_that_others_took_are_counted_first(world: World) -> None:
     given(world, "ready")
     world.client.rpop(world.shard.keys.open)
 
-    assert drop_open(world.shard, 99) == 1
+    assert drop_open(world.shard, 99, begun_until_ms=FAR) == 1
 
     snapshot = world.snapshot()
     assert snapshot.balanced

@@ -6,18 +6,15 @@ must balance; at the end of every life everything that is left can be delivered.
 
 from __future__ import annotations
 
-import os
-
 import redis as redis_py
 
-from lua.lives import live
+from lua.lives import live, lives_of_a_model
 
-#: For more lives than the suite has time for: MODEL_EXAMPLES=5000 pytest tests/lua/test_model.py
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "150"))
+LIVES = 100
 
 
 def test_the_scripts_do_what_the_model_says(redis: redis_py.Redis) -> None:
     """Redis and the model stay equal, whatever happens to a shard in whatever order."""
-    live(redis, EXAMPLES)
+    live(redis, lives_of_a_model(LIVES))
 
     redis.flushdb()

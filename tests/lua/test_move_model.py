@@ -7,7 +7,6 @@ ledgers balance; and at the end of every life each event can be delivered once.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -25,12 +24,14 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
+from lua.lives import lives_of_a_model
 from lua.world import LIMITS, NAMESPACE
 from vwo_celery.queue.answers import STORED
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.handling.moving import Arrival, Heading
+from vwo_celery.queue.looks import places
 from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.marks import Mark
@@ -38,7 +39,7 @@ from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import departures, moves
 from vwo_celery.queue.work.moves import Sealed
 
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "15"))
+LIVES = 15
 OLD, NEW = "fme-1-old", "fme-2-new"
 LONG_AGO, FAR = 0, 10**15
 chances = st.integers(0, 2**16)
@@ -69,6 +70,7 @@ class Move(RuleBasedStateMachine):
         self.mark = Mark("m")
         self.pushed: Counter[bytes] = Counter()
         self.delivered: Counter[bytes] = Counter()
+        self.purged: Counter[bytes] = Counter()
         self.held: list[tuple[Shard, Batch]] = []
         self.movers: list[Mover] = []
         self.made = 0
@@ -128,9 +130,19 @@ class Move(RuleBasedStateMachine):
     def redrive(self, chance: int, new: bool) -> None:
         """An operator redrives a dead letter, also one that is on its way."""
         shard = self.new if new else self.old
-        names = [*moving.page_of(shard, "dead"), *(each.batch for each in moving.leaving(shard))]
+        names = [*places.page_of(shard, "dead"), *(each.batch for each in moving.leaving(shard))]
         if names:
             shard.redrive(names[chance % len(names)])
+
+    @rule(chance=chances, new=st.booleans())
+    def purge(self, chance: int, new: bool) -> None:
+        """An operator purges a dead letter, also one that has just come."""
+        shard = self.new if new else self.old
+        names = places.page_of(shard, "dead")
+        if names:
+            name = names[chance % len(names)]
+            self.purged.update(self._events_of(shard, name))
+            assert shard.purge(name)
 
     # -- movers
 
@@ -139,7 +151,7 @@ class Move(RuleBasedStateMachine):
         """A mover looks a batch up, takes some steps, and then stands still for a while."""
         kind: Any = "dead" if chance % 2 else "ready"
         family: Any = ("dead",) if kind == "dead" else ("ready", "leases")
-        names = [name for each in family for name in moving.page_of(self.old, each)]
+        names = [name for each in family for name in places.page_of(self.old, each)]
         for batch in moves.look_up(self.old, names[: 1 + chance % 3], kind)[-1:]:
             events = [
                 event
@@ -219,7 +231,7 @@ class Move(RuleBasedStateMachine):
             trace = self.client.zscore(self.new.keys.arrived, each.heading.batch)
             if trace is None or trace < 0:
                 placed.update(self._events_of(self.old, each.batch))
-        assert placed + self.delivered == self.pushed
+        assert placed + self.delivered + self.purged == self.pushed
         assert set(self.pushed.values()) <= {1}
 
     def _events_of(self, shard: Shard, name: str) -> list[bytes]:
@@ -249,7 +261,7 @@ class Move(RuleBasedStateMachine):
         assert self.client.hgetall(self.old.keys.leaving) == {}
         for shard in (self.old, self.new):
             shard.sweep(force=True, idle_ms=60_000)
-            for name in moving.page_of(shard, "dead", most=1_000):
+            for name in places.page_of(shard, "dead", most=1_000):
                 shard.redrive(name)
             for family in (shard.keys.ready, shard.keys.leases):
                 for name in self.client.zrange(family, 0, -1):
@@ -257,7 +269,7 @@ class Move(RuleBasedStateMachine):
             while isinstance(batch := shard.claim(token="", lease_seconds=60), Batch):
                 self.delivered.update(shard.read(batch))
                 assert shard.ack(batch.id)
-        assert self.delivered == self.pushed
+        assert self.delivered + self.purged == self.pushed
         accepted = [take_snapshot(shard).accepted for shard in (self.old, self.new)]
         assert sum(accepted) == self.pushed.total()
         lists = [name for name in self.client.scan_iter() if b":batch:" in name]
@@ -270,8 +282,9 @@ def test_a_move_loses_and_doubles_nothing(redis: redis_py.Redis) -> None:
     class Case(Move):
         client = redis
 
+    examples = lives_of_a_model(LIVES)
     run_state_machine_as_test(
-        Case, settings=settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None)
+        Case, settings=settings(max_examples=examples, stateful_step_count=40, deadline=None)
     )
 
     redis.flushdb()

@@ -9,11 +9,12 @@ import redis as redis_py
 from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
-from lua.world import LIMITS, QUEUE, ROOM, Line, World
+from lua.world import LIMITS, NAMESPACE, QUEUE, ROOM, Line, World
 from vwo_celery import Settings
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.batches import HELD, Part, Passed, part_id
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room, trim_dead
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling.picking import pick_out
 from vwo_celery.queue.holding.circuit import Circuit
 from vwo_celery.queue.holding.evidence import note_passed, suspect
@@ -293,6 +294,20 @@ def test_the_ledger_is_the_same_with_and_without_memory(world: World) -> None:
     assert replace(snapshot, now_ms=0) == replace(expected, now_ms=0)
     assert snapshot.now_ms == world.now()
     assert snapshot.balanced
+
+
+def test_a_worker_is_heard(world: World) -> None:
+    """A worker that works is not taken for one that is gone; one that is gone is."""
+    fleet = Fleet(world.client, NAMESPACE)
+    world.client.zadd(fleet.keys.listeners, {"gone:1": 1})
+    fill(world)
+
+    forgotten = fleet.note_listener("w:1")
+
+    assert forgotten == 1
+    assert fleet.listeners() == ["w:1"]
+    assert fleet.last_listened_ms() > 1
+    assert world.client.hget(fleet.keys.pulse, "listened")
 
 
 def test_a_report_waits_for_memory(world: World) -> None:

@@ -63,6 +63,24 @@ def test_dead_letters_are_kept_up_to_a_bound(world: World, most_events: int, dro
     assert world.changes().get("meta", {}) == (counted if dropped > 0 else {})
 
 
+@pytest.mark.parametrize(
+    ("days", "kept"), [(30, False), (36_500, True)], ids=["an import", "a move under way"]
+)
+def test_what_is_moving_is_not_put_back_after_its_purge(
+    world: World, days: int, kept: bool
+) -> None:
+    """The trace of an import goes; that of a move stays until its old queue has forgotten the batch."""
+    trace = world.at(days * 86_400_000)
+    world.given(
+        meta=META, info={"b": Line(events=3)}, batches={"b": [b"1"] * 3}, dead={"b": world.at(-1)},
+        arrived={"b": trace},
+    )  # fmt: skip
+
+    assert world.call(world.shard.purge, "b") == 3
+
+    assert ("arrived" in world.dump()) is kept
+
+
 def test_a_second_purge_counts_nothing(world: World) -> None:
     """A second purge, as after a lost answer, counts nothing."""
     world.given(

@@ -78,6 +78,18 @@ def test_an_empty_queue_has_no_oldest_event(world: World, clock: Clock) -> None:
     assert samples_of(world) == [Sample(clock.ms, accepted=1, delivered=1)]
 
 
+@pytest.mark.parametrize("meta", [{}, {"first_ms": 1}], ids=["never one", "one long ago"])
+def test_an_event_of_another_program_is_new_until_the_sweep_sees_it(
+    world: World, clock: Clock, meta: dict[str, int]
+) -> None:
+    """The time of a first event that has left is not that of what another program pushed since."""
+    world.given(meta=meta, open=[b"foreign"])
+
+    take(world)
+
+    assert samples_of(world)[0].oldest_ms == 0
+
+
 def test_each_period_has_one_sample(world: World, clock: Clock) -> None:
     """Any number of sweepers may sample: Redis keeps the first of each minute and ten minutes."""
     start = clock.ms

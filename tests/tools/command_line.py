@@ -9,6 +9,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from vwo_celery.cli import main
+from vwo_celery.cli.celery_command import vwo
 
 #: Words that make click 8.1 keep stderr apart from stdout, as 8.2 and newer do by themselves.
 _APART: dict[str, Any] = (
@@ -16,6 +17,11 @@ _APART: dict[str, Any] = (
 )
 
 
-def run_command(words: Sequence[str], text: str | None = None) -> Result:
-    """`vwo-celery` with these words, and *text* typed into it."""
-    return CliRunner(**_APART).invoke(main, words, input=text, prog_name="vwo-celery")
+def run_command(words: Sequence[str], text: str | None = None, **env: str | None) -> Result:
+    """`vwo-celery` with these words, *text* typed into it, and these variables; None for none."""
+    return CliRunner(**_APART).invoke(main, words, input=text, env=env, prog_name="vwo-celery")
+
+
+def run_celery_vwo(words: Sequence[str]) -> Result:
+    """`celery vwo` with these words."""
+    return CliRunner(**_APART).invoke(vwo, words)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import vwo_celery
+from tools.waiting import wait_until
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshot
-from vwo_celery.testing import wait_for
 
 DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
 BATCH = {"events_per_request": 100, "request_time_interval": 600}
@@ -52,7 +52,7 @@ def stored(redis: Any, shard: int = 0) -> list[bytes]:
         # Where a batch has come or gone after they were counted, its events would be missed.
         return lists if sorted(names) == sorted(map(bytes.decode, ready + leases + dead)) else None
 
-    lists = wait_for(read, what="a moment in which no batch comes or goes")
+    lists = wait_until(read, what="a moment in which no batch comes or goes")
     return [text for events in lists for text in reversed(events)]
 
 

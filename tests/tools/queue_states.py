@@ -57,6 +57,7 @@ class Queues:
             batch_event_data=options,
             strict=True,
             redis_url=self.settings.redis_url,
+            enqueue_timeout_seconds=5.0,
             shards=shards,
             namespace=self.settings.namespace,
         )

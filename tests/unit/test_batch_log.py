@@ -55,21 +55,29 @@ def test_a_line_tells_any_text_unchanged_in_words_of_one_line(facts: dict[str, s
     assert parsed(line) == facts
 
 
-def test_what_is_delivered_is_bounded_and_summed_up(caplog: pytest.LogCaptureFixture) -> None:
-    """Of many delivered batches a process tells so many a minute, and the number of the others."""
+@pytest.mark.parametrize(
+    "signal", [signals.batch_delivered, signals.batch_released], ids=lambda signal: signal.name
+)
+def test_what_is_many_is_bounded_and_summed_up(
+    caplog: pytest.LogCaptureFixture, signal: Any
+) -> None:
+    """Of many batches delivered, or released in an outage of many queues, a process tells so many a
+    minute, and the number of the others.
+    """
     clock = Clock()
     written = BatchLog("w:1", clock)
 
     for _ in range(LINES_A_PERIOD + 7):
-        written.write(announcement())
+        written.write(announcement(signal))
     assert len(caplog.records) == LINES_A_PERIOD
     clock.now += MORE_THAN_A_MINUTE
-    written.write(announcement())
+    written.write(announcement(signal))
 
     summed, last = (record.getMessage() for record in caplog.records[LINES_A_PERIOD:])
     assert summed.startswith("7 more like this: ")
     assert parsed(summed) == {
-        "batches": "7", "events": "14", "bytes": "112", "outcome": "delivered", "worker": "w:1",
+        "batches": "7", "events": "14", "bytes": "112", "worker": "w:1",
+        "outcome": signal.name.removeprefix("batch_"),
     }  # fmt: skip
     assert parsed(last)["batch"] == "b.1"
 
@@ -90,15 +98,15 @@ def test_the_rest_is_summed_up_as_the_process_ends(caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize(
     "signal",
-    [signals.batch_released, signals.batch_split, signals.batch_dead_lettered,
-     signals.destination_paused],
+    [signals.batch_split, signals.batch_dead_lettered, signals.destination_paused],
     ids=lambda signal: signal.name,
 )  # fmt: skip
-def test_what_failed_is_never_left_out(caplog: pytest.LogCaptureFixture, signal: Any) -> None:
-    """However many attempts fail, each has its line, beside those of delivered batches, too."""
+def test_what_dies_is_never_left_out(caplog: pytest.LogCaptureFixture, signal: Any) -> None:
+    """However many batches die, are split or stop their queue, each has its line, beside others, too."""
     written = BatchLog("w:1", Clock())
     for _ in range(LINES_A_PERIOD + 1):
         written.write(announcement())
+        written.write(announcement(signals.batch_released))
 
     for _ in range(LINES_A_PERIOD + 5):
         written.write(announcement(signal, error="VWO answered 503"))

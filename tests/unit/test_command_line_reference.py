@@ -76,7 +76,10 @@ def test_the_common_options_are_those_of_every_command() -> None:
 def test_every_check_of_the_doctor_is_described() -> None:
     """The table of checks has exactly the checks of the code."""
     package = Path(vwo_celery.__file__).parent
-    sources = (*(package / "operating" / "doctor").glob("*.py"), package / "cli" / "doctor.py")
+    sources = (
+        *(package / "operating" / "doctor").glob("*.py"),
+        package / "cli" / "looks" / "doctor.py",
+    )
     text = "\n".join(path.read_text("utf-8") for path in sources)
     coded = set(FINDINGS.findall(text)) | {kind.check for kind in KINDS.values()}
 

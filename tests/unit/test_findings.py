@@ -14,7 +14,7 @@ from vwo_celery.operating.doctor.finding import Finding
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, listener_finding
 from vwo_celery.queue.looks.listening import Listening
-from vwo_celery.queue.looks.servers import ServerFacts
+from vwo_celery.queue.servers.facts import ServerFacts
 from vwo_celery.settings import Settings
 
 GIB = 2**30

@@ -120,7 +120,7 @@ def _place_of_template(call: ast.Call) -> int:
 def test_only_three_modules_of_the_commands_print() -> None:
     """What commands print goes through what makes it safe; the doctor lays out its own table."""
     printers = set()
-    for path in (PACKAGE / "cli").glob("*.py"):
+    for path in (PACKAGE / "cli").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)

@@ -117,6 +117,25 @@ def test_a_command_that_is_not_there_is_noticed(text: str) -> None:
     assert len(missing(text, checkout=False)) == 1
 
 
+def helps(command: click.Command, context: click.Context) -> Iterator[str]:
+    """The help of a command and of all beneath it."""
+    yield command.get_help(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from helps(found, click.Context(found, context, name))
+
+
+def test_help_fits_every_way_in() -> None:
+    """`--help` names other commands without the program, which is typed otherwise in Django."""
+    texts = list(helps(main, click.Context(main, info_name="manage.py")))
+
+    assert len(texts) > len(main.list_commands(click.Context(main)))
+    named = [line for text in texts for line in text.splitlines() if "vwo-celery " in line]
+    assert [line for line in named if "vwo-celery completion" not in line] == []
+
+
 def test_all_that_name_commands_are_read() -> None:
     """The search finds commands in sources, pages and configurations."""
     naming = {

@@ -14,7 +14,7 @@ from kombu.exceptions import ContentDisallowed
 from kombu.serialization import loads, prepare_accept_content
 
 import vwo_celery
-from vwo_celery.celery.tasks import publisher_of
+from vwo_celery.celery.worker.tasks import publisher_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vwo_celery.celery.target import target_of
+from vwo_celery.celery.broker.target import target_of
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vwo_celery.celery.names import WorkerName
+from vwo_celery.celery.worker.names import WorkerName
 from vwo_celery.delivering.worker import process_name
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BEAT_ENTRY = "vwo-celery-sweep"
 #: Name of the bootstep, which only workers import.
-LISTENER = "vwo_celery.celery.listener:Listener"
+LISTENER = "vwo_celery.celery.worker.listener:Listener"
 #: Module of the program `celery`: workers, and those who control them; web processes do not load it.
 _COMMAND_LINE = "celery.bin.celery"
 _UID = "vwo_celery"
@@ -71,7 +71,7 @@ def setup(
     settings = settings if settings is not None else Settings.load(**arguments)
     _apps.settings[app] = settings
     _apps.by_hand.add(app)
-    import vwo_celery.celery.background  # noqa: F401  it registers the tasks with every app
+    import vwo_celery.celery.worker.background  # noqa: F401  it registers the tasks with every app
 
     _add_to(app)
     return settings

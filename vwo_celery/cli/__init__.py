@@ -1,13 +1,9 @@
 """`vwo-celery`, the operator's command: what is stuck, since when, why, and what to do about it.
 
 Beside an event's way; translates words into calls of the inspector, the operations and the doctor.
-Files, in reading order: `session` (what all commands share: options, settings, errors as one line),
-`brakes` (Ctrl-C), `output` (tables), `lines` (single lines), `documents` (what `--json` prints),
-`events` (as they are shown), `watching` (a page
-again and again), `completing` (names of queues in a shell); then one for each command:
-`status`, `doctor`, `health`, `ledger`, `history`, `plan`, `queues`, `peek`, `tail`, `workers`,
-`flush`, `pause` (and `resume`), `waiting` (`purge`, `retry`), `dead`, `move`, `spool`, `audit`,
-`jobs`, `relay`, `acl`, `completion`; and `celery_command` (all of them as `celery -A yourapp vwo …`).
+Rooms, in reading order: `shared` (what commands share), `looks` (commands that show), `changes` (those
+that change queues), `dead` (those on dead letters). Files: `relay` (serves SDKs), `acl` and
+`completion` (texts for Redis and for a shell), `celery_command` (all commands as `celery -A yourapp vwo …`).
 
 Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """
@@ -20,38 +16,38 @@ from importlib.util import find_spec
 import click
 
 from vwo_celery import __version__
-from vwo_celery.cli.session import Operator, common_options, json_option
+from vwo_celery.cli.shared.session import Operator, common_options, json_option
 
 #: The commands by what they are for; each one's place, which is imported only when asked for: that
 #: keeps `health` quick.
 _GROUPS = {
     "What is wrong": {
-        "doctor": "vwo_celery.cli.doctor:examine",
-        "status": "vwo_celery.cli.status:status",
-        "ledger": "vwo_celery.cli.ledger:ledger",
-        "health": "vwo_celery.cli.health:check",
+        "doctor": "vwo_celery.cli.looks.doctor:examine",
+        "status": "vwo_celery.cli.looks.status:status",
+        "ledger": "vwo_celery.cli.looks.ledger:ledger",
+        "health": "vwo_celery.cli.looks.health:check",
     },
     "Look": {
-        "queues": "vwo_celery.cli.queues:queues",
-        "workers": "vwo_celery.cli.workers:workers",
-        "peek": "vwo_celery.cli.peek:peek",
-        "tail": "vwo_celery.cli.tail:tail",
-        "history": "vwo_celery.cli.history:history",
-        "plan": "vwo_celery.cli.plan:plan",
-        "audit": "vwo_celery.cli.audit:audit",
+        "queues": "vwo_celery.cli.looks.queues:queues",
+        "workers": "vwo_celery.cli.looks.workers:workers",
+        "peek": "vwo_celery.cli.looks.peek:peek",
+        "tail": "vwo_celery.cli.looks.tail:tail",
+        "history": "vwo_celery.cli.looks.history:history",
+        "plan": "vwo_celery.cli.looks.plan:plan",
+        "audit": "vwo_celery.cli.looks.audit:audit",
     },
     "Steer": {
-        "flush": "vwo_celery.cli.flush:flush",
-        "pause": "vwo_celery.cli.pause:pause",
-        "resume": "vwo_celery.cli.pause:resume",
-        "retry": "vwo_celery.cli.waiting:retry",
+        "flush": "vwo_celery.cli.changes.flush:flush",
+        "pause": "vwo_celery.cli.changes.pause:pause",
+        "resume": "vwo_celery.cli.changes.pause:resume",
+        "retry": "vwo_celery.cli.changes.waiting:retry",
     },
     "Put right": {
         "dead": "vwo_celery.cli.dead:dead",
-        "move": "vwo_celery.cli.move:move",
-        "purge": "vwo_celery.cli.waiting:purge",
-        "spool": "vwo_celery.cli.spool:spool",
-        "jobs": "vwo_celery.cli.jobs:jobs",
+        "move": "vwo_celery.cli.changes.move:move",
+        "purge": "vwo_celery.cli.changes.waiting:purge",
+        "spool": "vwo_celery.cli.changes.spool:spool",
+        "jobs": "vwo_celery.cli.changes.jobs:jobs",
     },
     "Serve": {
         "relay": "vwo_celery.cli.relay:relay",
@@ -104,7 +100,7 @@ def _has_demo() -> bool:
 @json_option
 @click.version_option(__version__, prog_name="vwo-celery")
 def main() -> None:
-    """Look at and steer the queues that VWO's events wait in. If something is wrong: vwo-celery doctor.
+    """Look at and steer the queues that VWO's events wait in. If something is wrong: doctor.
 
     Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
     """

@@ -9,11 +9,11 @@ import re
 
 import click
 
-from vwo_celery.cli.documents import print_json
-from vwo_celery.cli.lines import print_line
-from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.cli.shared.documents import print_json
+from vwo_celery.cli.shared.lines import print_line
+from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.connections.clients import usable_url
-from vwo_celery.queue.looks.roles import ROLES, Server, rules_of
+from vwo_celery.queue.servers.roles import ROLES, Server, rules_of
 from vwo_celery.settings.redis_url import RedisUrl
 
 #: Characters that Redis allows in the name of a user.

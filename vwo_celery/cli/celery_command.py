@@ -1,6 +1,7 @@
 """`celery -A yourapp vwo …`: the operator's command, with the settings of your Celery app.
 
-Celery finds it by the entry point `celery.commands`. Translates nothing: the commands are those of
+Celery finds it by the entry point `celery.commands`, and loads it whatever is typed: so `celery
+inspect` and `celery control` learn our commands here. Translates nothing: the commands are those of
 `vwo-celery`.
 """
 
@@ -14,10 +15,23 @@ import click
 
 from vwo_celery.celery.setup import settings_of
 from vwo_celery.cli import Commands
-from vwo_celery.cli.documents import print_json
-from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.cli.shared.documents import print_json
+from vwo_celery.cli.shared.session import Session, common_options, json_option
 
 _APP_OPTIONS = ("-A", "--app")
+_REMOTE_CONTROL = {"inspect", "control"}
+
+
+def learn_remote_control(words: Sequence[str]) -> None:
+    """Have `celery inspect` and `celery control` know our commands, if one of them is typed.
+
+    An app whose tasks are found by `autodiscover_tasks()`, as in Django, is not set up there.
+    """
+    if _REMOTE_CONTROL.intersection(words):
+        import vwo_celery.celery.control  # noqa: F401  it registers the commands
+
+
+learn_remote_control(sys.argv)
 
 
 class CeleryCommands(Commands):
@@ -26,7 +40,7 @@ class CeleryCommands(Commands):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; with --json an error is a JSON document, as without Celery."""
         session = ctx.ensure_object(Session)
-        session.command = typed_in(sys.argv)
+        session.door, session.command = "celery", typed_in(sys.argv)
         try:
             return super().invoke(ctx)
         except click.ClickException as exc:
@@ -53,10 +67,11 @@ def typed_in(words: Sequence[str]) -> str:
 def vwo(context: click.Context) -> None:
     """Look at and steer the queues that VWO's events wait in: all commands of vwo-celery.
 
-    The settings are those that your app gave to vwo_celery.setup.
+    The settings are those of your app's workers: as given to vwo_celery.setup, else Django's.
     """
     parent: Any = context.parent.obj if context.parent is not None else None
     app = getattr(parent, "app", None)
     if app is not None:
         session = context.ensure_object(Session)
+        _ = app.conf.broker_url  # reads the app's configuration: that of Django is only then read
         session.app_settings, session.celery_app = settings_of(app), app

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from vwo_celery.cli.documents import print_json, print_script
-from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.cli.shared.documents import print_json, print_script
+from vwo_celery.cli.shared.session import Session, common_options, json_option
 
 _PROGRAM = "vwo-celery"
 #: Variable by which the script asks this program for completions, as click reads it.

@@ -12,9 +12,9 @@ from typing import Any
 import click
 import msgspec
 
-from vwo_celery.cli.documents import print_json_line
-from vwo_celery.cli.lines import print_line
-from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.cli.shared.documents import print_json_line
+from vwo_celery.cli.shared.lines import print_line
+from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.settings import Settings
 
 _SERVER = ("uvicorn", "httptools")

@@ -160,6 +160,7 @@ _OF_CONNECTIONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
 #: Words in the texts of Redis' answers, and of sockets whose exception is lost on the way.
 _WORDS: Final = (
     ("WRONGPASS", "password"), ("NOAUTH", "password"), ("ACCESS_REFUSED", "password"),
+    ("unauthenticated", "password"),  # instead of NOAUTH, where a command is long
     ("OOM ", "memory"), ("READONLY", "replica"), ("MASTERDOWN", "replica"), ("LOADING", "loading"),
     ("WRONGTYPE", "type"), ("max number of clients", "clients"), ("CLUSTERDOWN", "cluster"),
     ("MISCONF", "disk"), ("NOREPLICAS", "replicas"), ("BUSY ", "busy"),

@@ -1,8 +1,9 @@
 """Stage 6 of an event's way: one line in the log for each attempt at a batch, and what a task did.
 
 The logger `vwo_celery.batches` has a line of words `name=value` for each attempt as it ends. Where
-many batches are delivered, their lines are bounded, and the rest is summed up; what failed, was split
-or died is never left out. If the process dies in here, a line is lost, and nothing else.
+many batches are delivered, or released in an outage of many queues, their lines are bounded, and the
+rest is summed up; what was split, died or stopped its queue is never left out. If the process dies in
+here, a line is lost, and nothing else.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ OUTCOMES: Final[dict[Any, str]] = {
     signals.batch_dead_lettered: "dead",
     signals.destination_paused: "stopped",
 }
-#: Lines of delivered batches that one process writes in each period, and the period in seconds.
+#: Lines of each bounded outcome that one process writes in each period, and the period in seconds.
 LINES_A_PERIOD: Final = 60
 PERIOD_SECONDS: Final = 60.0
+#: Outcomes of which only so many lines are written.
+_BOUNDED: Final = ("delivered", "released")
 
 
 def fields_of(announcement: Announcement, worker: str) -> dict[str, Any]:
@@ -88,52 +91,59 @@ class BatchLog:
         self._worker = worker
         self._clock = clock
         self._lock = threading.Lock()
-        self._period_ends = 0.0
-        self._lines = 0
-        self._left_out = dict.fromkeys(("batches", "events", "bytes"), 0)
+        self._bounds = {outcome: _Bound() for outcome in _BOUNDED}
 
     def write(self, announcement: Announcement) -> None:
         """Write the line of an attempt that has ended, or leave it out and count it."""
         fields = fields_of(announcement, self._worker)
-        if fields["outcome"] == "delivered":
-            said, shown = self._count(announcement.report)
-        else:
-            said, shown = None, True
-        if said:
-            self._say(said)
+        outcome, shown = fields["outcome"], True
+        if outcome in self._bounds:
+            with self._lock:
+                said, shown = self._bounds[outcome].count(announcement.report, self._clock())
+            self._say(outcome, said)
         if shown:
             _log(as_words(fields), fields)
 
     def end(self) -> None:
         """Sum up what was left out, as the process ends."""
-        with self._lock:
-            said = self._take_left_out()
+        for outcome, bound in self._bounds.items():
+            with self._lock:
+                said = bound.take_left_out()
+            self._say(outcome, said)
+
+    def _say(self, outcome: str, said: dict[str, int] | None) -> None:
         if said:
-            self._say(said)
+            fields = {**said, "outcome": outcome, "worker": self._worker}
+            _log(f"{said['batches']:,} more like this: {as_words(fields)}", fields)
 
-    def _count(self, report: BatchReport) -> tuple[dict[str, int] | None, bool]:
+
+class _Bound:
+    """The lines of one outcome in this period, and the sum of what got none."""
+
+    def __init__(self) -> None:
+        self._period_ends = 0.0
+        self._lines = 0
+        self._left_out = dict.fromkeys(("batches", "events", "bytes"), 0)
+
+    def count(self, report: BatchReport, now: float) -> tuple[dict[str, int] | None, bool]:
         """The sum of an earlier period that is to be said now, and whether this batch gets a line."""
-        with self._lock:
-            said = None
-            if self._clock() >= self._period_ends:
-                said, self._lines = self._take_left_out(), 0
-                self._period_ends = self._clock() + PERIOD_SECONDS
-            self._lines += 1
-            shown = self._lines <= LINES_A_PERIOD
-            if not shown:
-                counts = {"batches": 1, "events": report.count, "bytes": report.size_bytes}
-                for name, count in counts.items():
-                    self._left_out[name] += count
-            return said, shown
+        said = None
+        if now >= self._period_ends:
+            said, self._lines = self.take_left_out(), 0
+            self._period_ends = now + PERIOD_SECONDS
+        self._lines += 1
+        shown = self._lines <= LINES_A_PERIOD
+        if not shown:
+            counts = {"batches": 1, "events": report.count, "bytes": report.size_bytes}
+            for name, count in counts.items():
+                self._left_out[name] += count
+        return said, shown
 
-    def _take_left_out(self) -> dict[str, int] | None:
+    def take_left_out(self) -> dict[str, int] | None:
+        """The sum of what got no line, once; None for none."""
         taken = dict(self._left_out)
         self._left_out = dict.fromkeys(taken, 0)
         return taken if taken["batches"] else None
-
-    def _say(self, said: dict[str, int]) -> None:
-        fields = {**said, "outcome": "delivered", "worker": self._worker}
-        _log(f"{said['batches']:,} more like this: {as_words(fields)}", fields)
 
 
 def _log(text: str, fields: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """Stage 6 of an event's way: tell the operator what fails and since when, what dies, and what recovers.
 
 Since when a destination does not accept stands in its circuit in Redis, and so does when a log last
-told of it: one worker of the fleet tells it when it begins, when the circuit opens, and then once a
-minute. If the process dies in here, a line is lost, and the next one has the same time.
+told of it: one worker of the fleet tells it when it begins, when the circuit opens, and then ever more
+seldom. If the process dies in here, a line is lost, and the next one has the same time.
 """
 
 from __future__ import annotations

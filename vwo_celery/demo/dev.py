@@ -64,20 +64,29 @@ def dev(
 
 def _run(wishes: Wishes, signals: Callable[[], int]) -> int:
     screen = Console(highlight=False, soft_wrap=True)
-    bench = Workbench(wishes)
+    try:
+        bench = Workbench(wishes)
+    except OSError as exc:
+        _tell_failure(screen, exc)
+        return 1
     try:
         _say(screen, "dev", "starting Redis, a stand-in for VWO, a worker and beat; some seconds")
         bench.start()
         return _follow(screen, bench, signals)
-    except VwoCeleryError as exc:
-        _say(screen, "dev", f"cannot start: {exc}", "red")
-        return 1
-    except OSError:  # nobody reads any more
+    except (VwoCeleryError, OSError) as exc:
+        _tell_failure(screen, exc)
         return 1
     finally:
         with suppress(OSError, SystemExit):
             _say(screen, "dev", "ending everything that was started")
         bench.close(hurry=lambda: signals() > 1)
+
+
+def _tell_failure(screen: Console, exc: Exception) -> None:
+    """Say why it does not start, if anybody reads still; the end of a program's log has lines."""
+    with suppress(OSError, SystemExit):
+        for line in f"cannot start: {exc}".splitlines():
+            _say(screen, "dev", line, "red")
 
 
 def _follow(screen: Console, bench: Workbench, signals: Callable[[], int]) -> int:

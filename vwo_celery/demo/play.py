@@ -25,7 +25,7 @@ from vwo_celery.demo.stage import (
 from vwo_celery.demo.view import View
 from vwo_celery.errors import VwoCeleryError
 from vwo_celery.operating.looks.inspector import Ledger
-from vwo_celery.queue.looks.servers import read_servers
+from vwo_celery.queue.servers.facts import read_servers
 from vwo_celery.text.amounts import count
 
 _TICK_SECONDS = 0.1

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import vwo_celery
 from vwo_celery.connections import open_worker_client
 from vwo_celery.demo.children import PARENT_VARIABLE, Child, stop_all
 from vwo_celery.demo.deliveries import FILE_VARIABLE, NAME_VARIABLE, Delivery, read_deliveries
+from vwo_celery.demo.folders import BriefFolder
 from vwo_celery.demo.replica import EVENTS_PER_VISIT, ReplicaReport
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.testing import RedisServer, free_port
@@ -58,8 +57,11 @@ class Stage:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.folder = Path(tempfile.mkdtemp(prefix="vwo-celery-demo-"))
-        self._redis = RedisServer(appendonly=True, arguments=("--appendfsync", "everysec"))
+        self._brief = BriefFolder("vwo-celery-demo-")
+        self.folder = self._brief.path
+        self._redis = RedisServer(
+            appendonly=True, arguments=("--appendfsync", "everysec"), within=self.folder
+        )
         self._standin_port = free_port()
         self._deliveries = self.folder / "deliveries"
         self._journal = self.folder / "journal"
@@ -110,7 +112,7 @@ class Stage:
         """End every program, at once on *hurry*, and delete every file."""
         stop_all(self.children(), hurry=hurry)
         self._redis.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._brief.delete()
 
     # -- reports of the programs
 

@@ -1,23 +1,23 @@
 """The programs of `vwo-celery dev`: a Redis, a stand-in for VWO, a worker and beat.
 
 Logs and working files are in one folder, which is deleted at the end; so are the events, unless they
-are to be kept. If this process is killed, the kernel kills its programs on Linux; their folder stays.
+are to be kept. If this process is killed, the folder goes as well, and on Linux the kernel kills its
+programs.
 """
 
 from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from vwo_celery.connections import shared_client
 from vwo_celery.demo.children import Child, stop_all
+from vwo_celery.demo.folders import BriefFolder, KeptFolder
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.settings import Settings
@@ -56,13 +56,17 @@ class Workbench:
     def __init__(self, wishes: Wishes) -> None:
         self._wishes = wishes
         self.port = wishes.port if wishes.port is not None else _port(STANDIN_PORT)
-        self.folder = Path(tempfile.mkdtemp(prefix="vwo-celery-dev-"))
+        self._brief = BriefFolder("vwo-celery-dev-")
+        self.folder = self._brief.path
+        self._kept: KeptFolder | None = None
         self._redis: RedisServer | None = None
         if not wishes.redis_url:
             kept = ("--dir", str(wishes.data)) if wishes.data is not None else ()
             kept = ("--appendfsync", "everysec", *kept)
             port = wishes.redis_port if wishes.redis_port is not None else _port(REDIS_PORT)
-            self._redis = RedisServer(appendonly=True, arguments=kept, port=port)
+            self._redis = RedisServer(
+                appendonly=True, arguments=kept, port=port, within=self.folder
+            )
         self.children: list[Child] = []
 
     @property
@@ -85,15 +89,15 @@ class Workbench:
             RedisServerMissing: There is no Redis on this machine; says how to get one.
             RedisServerFailed: It did not start.
             QueueUnavailable: The Redis that was named does not answer.
-            VwoCeleryError: The stand-in's port is taken.
+            VwoCeleryError: A port is taken, or the folder for the data cannot be used.
         """
         if self._wishes.data is not None:
-            self._wishes.data.mkdir(parents=True, exist_ok=True)
+            self._kept = KeptFolder(self._wishes.data)
+        _require_free(self.port, "--port")
         if self._redis is not None:
+            _require_free(self._redis.port, "--redis-port")
             self._redis.start()
         self._fleet().ping()
-        if not _is_free(self.port):
-            raise VwoCeleryError(f"port {self.port} is taken; name another one with --port")
         settings = Path(__file__).with_name("vwo_settings.json")
         standin = ["vwo_celery.testing.standin", f"--port={self.port}", f"--settings={settings}"]
         self._start("vwo", *standin, cwd=self.folder)
@@ -160,7 +164,7 @@ class Workbench:
             if not child.running:
                 return child.name, child.exit_code, child.log_tail()
         if self._redis is not None and not self._redis.running:
-            return "redis", None, self._redis.log()
+            return "redis", self._redis.exit_code, self._redis.log()
         return None
 
     def close(self, *, hurry: Callable[[], bool]) -> None:
@@ -168,12 +172,19 @@ class Workbench:
         stop_all(self.children[::-1], hurry=hurry)
         if self._redis is not None:
             self._redis.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._kept is not None:
+            self._kept.close()
+        self._brief.delete()
 
 
 def _port(usual: int) -> int:
     """The usual port, or a free one if somebody has that."""
     return usual if _is_free(usual) else free_port()
+
+
+def _require_free(port: int, option: str) -> None:
+    if not _is_free(port):
+        raise VwoCeleryError(f"port {port} is taken; name another one with {option}")
 
 
 def _is_free(port: int) -> bool:

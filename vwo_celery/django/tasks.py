@@ -7,9 +7,9 @@ unless `vwo_celery.setup` was called for one.
 
 from __future__ import annotations
 
-from vwo_celery.celery.background import operate
 from vwo_celery.celery.setup import set_up_apps
-from vwo_celery.celery.tasks import deliver, flush, sweep
+from vwo_celery.celery.worker.background import operate
+from vwo_celery.celery.worker.tasks import deliver, flush, sweep
 
 __all__ = ["deliver", "flush", "operate", "sweep"]
 

@@ -119,7 +119,10 @@ class Registrant:
         except VwoCeleryError as exc:
             for shard in self.shards:
                 self._note_failure(exc.__cause__, shard)
-            seldom.warn(f"register {self.name}", "%s", exc)
+            if not isinstance(
+                exc.__cause__, Exception
+            ):  # else told with the events, see `fallback`
+                seldom.warn(f"register {self.name}", "%s", exc)
             return False
         for marks, life in zip(self._marks, lives, strict=True):
             if life:

@@ -10,7 +10,8 @@ The only package that sends commands to Redis. Files, in reading order:
   `routes` how far task messages have come, `capacity` drops events to make room;
 - rooms on these: `holding` (why events wait), `handling` (what operators do to them), `records` (what
   is written beside them);
-- rooms on top: `work` (what takes several of these changes), `looks` (which change nothing).
+- rooms on top: `work` (what takes several of these changes), `looks` (which change nothing), `servers`
+  (Redis itself).
 
 A script runs as a whole or not at all, so a process that dies here leaves no half change. Marks
 make up for a lost answer to a push, leases for one to a claim, the next sweep for a lost wake-up.

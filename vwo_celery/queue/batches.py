@@ -6,7 +6,7 @@ Data without I/O: nothing to lose. `shard` turns it into arguments of scripts an
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -148,11 +148,6 @@ def part_id(batch_id: str, number: int, claim: str = "") -> str:
 def picked_id(batch_id: str, number: int, token: str) -> str:
     """Name of a batch whose events were picked out of another; no longer after the hundredth time."""
     return f"{_PICKED.sub('', batch_id)}{_PART}{number}{token}"
-
-
-def stems(batch_ids: Iterable[str]) -> tuple[str, ...]:
-    """Prefixes of the names of all parts of these batches."""
-    return tuple(f"{batch_id}{_PART}" for batch_id in batch_ids)
 
 
 def descends(batch_id: str, batch_ids: Collection[str]) -> bool:

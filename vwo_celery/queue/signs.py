@@ -203,7 +203,8 @@ class Signs:
 
     def _write(self, notes: dict[str, Any]) -> None:
         with unavailable("sign of life"):
-            self.brief.client.hset(self.keys.pulse, mapping=notes)
+            fields = [part for note in notes.items() for part in note]
+            script("note").run(self.brief.client, (self.keys.pulse,), fields)
 
     def routes(self) -> list[Route]:
         """The routes of task messages, and how far each has come; none if that cannot be read."""
@@ -275,13 +276,12 @@ class Signs:
     def _note_listener(self, name: str) -> int:
         now = self.now_ms()
         with unavailable("note of a listener"):
-            pipe = self.client.pipeline(transaction=False)
-            pipe.zrange(self.keys.listeners, -1, -1, withscores=True)
-            pipe.zadd(self.keys.listeners, {name: now})
-            pipe.zremrangebyscore(self.keys.listeners, "-inf", now - as_ms(LISTENER_TTL_SECONDS))
-            latest, _, gone = pipe.execute()
+            gone_since = now - as_ms(LISTENER_TTL_SECONDS)
+            latest, gone = script("listen").run(
+                self.client, (self.keys.listeners,), (name, now, gone_since)
+            )
         notes = {_LISTENED: now}
-        if not latest or now - latest[0][1] > as_ms(_GAP_SECONDS):
+        if now - latest > as_ms(_GAP_SECONDS):
             notes["listening"] = now
         self.hints.attempt(self.keys.pulse, "a sign of life", lambda: self._write(notes), None)
         return int(gone)

@@ -249,7 +249,7 @@ class Drain:
             page = self._spool.mark_anew(page)
         push, pushed = _send(fleet, page)
         if pushed.code == NOT_REGISTERED:
-            fleet.register(page.registration)
+            fleet.register(page.registration, _lives_of(page))
             push, pushed = _send(fleet, page)
         # Its mark belongs to a life that Redis forgot, or a clone of its process has used the mark.
         if pushed.code in (NOT_REGISTERED, CLONED):
@@ -309,6 +309,17 @@ def _send_push(push: Push) -> Pushed:
         if is_timeout(exc):
             raise  # the next step takes the page again
         return send_again(push, exc)
+
+
+def _lives_of(page: Page) -> list[str]:
+    """The lives of the queue's shards that the page knows, so that the end of one is noted.
+
+    Its producer may have no mark left of that life: the first push that failed took it along.
+    """
+    lives = [""] * page.registration.shards
+    if page.sent.shard < len(lives):
+        lives[page.sent.shard] = page.sent.life
+    return lives
 
 
 def _is_forgotten(fleet: Fleet, page: Page) -> bool:

@@ -53,6 +53,7 @@ class RedisServer:
         arguments: Further arguments for the server, such as ("--unixsocket", path); they win.
         port: TCP port of 127.0.0.1; None for a free one, kept over restarts.
         startup_timeout_seconds: Longest time from start to the first answer.
+        within: Folder in which its own is made; None for that of temporary files.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class RedisServer:
         arguments: Sequence[str] = (),
         port: int | None = None,
         startup_timeout_seconds: float = 10.0,
+        within: Path | None = None,
     ) -> None:
         self._options = _server_options(appendonly, maxmemory_bytes, arguments)
         self._asked_port = port
         self._startup_timeout_seconds = startup_timeout_seconds
         self._port = port
+        self._within = within
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
@@ -124,6 +127,11 @@ class RedisServer:
         """Whether it was started and has not ended by itself."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, if it has ended by itself."""
+        return None if self._process is None else self._process.poll()
+
     def start(self) -> None:
         """Start the server and return when it answers; nothing happens if it runs already.
 
@@ -135,7 +143,7 @@ class RedisServer:
             return
         binary = find_redis_server()
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="vwo-celery-redis-"))
+            self._folder = Path(tempfile.mkdtemp(prefix="vwo-celery-redis-", dir=self._within))
             atexit.register(self.close)
         for remaining in reversed(range(_PORT_TRIES)):
             if self._port is None:

@@ -160,10 +160,13 @@ def test_a_job_that_went_silent_is_shown_so(
         queues.client.hset(queues.fleet.keys.job(job), "heard_ms", ago)
 
     shown = run_command(["--redis-url", redis_url, "jobs"]).stdout
+    listed = json.loads(run_command(["--redis-url", redis_url, "jobs", "--json"]).stdout)
 
+    assert {each["job"]: each["state"] for each in listed} == {lost: "waiting", killed: "silent"}
     assert f"{lost}: no worker has begun it; see: vwo-celery doctor" in shown
     assert (
-        f"{killed}: its worker is silent, or gone; the same order again does what is left" in shown
+        f"{killed}: its worker is gone, or stands still; the same order again does the rest"
+        in shown
     )
     assert "0 of 1" in shown
 

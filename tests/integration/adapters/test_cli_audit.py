@@ -33,7 +33,7 @@ def test_each_change_is_a_line(queues: Queues, run: Any) -> None:
 
     assert shown.exit_code == 0
     assert re.search(
-        rf"\d\d:\d\d:\d\d\S*  alice on ops1 +cli +pause +1 of 1 queues +ok in \S+ s +{queue.name}; lunch",
+        rf"\d\d:\d\d:\d\d\S*  alice on ops1 +cli +pause +1 of 1 queue +ok in \S+ s +{queue.name}; lunch",
         shown.stdout,
     )
 
@@ -112,5 +112,5 @@ def test_what_happens_is_followed(
     assert told.exit_code == 0
     begins, ends = told.stdout.splitlines()
     assert begins.endswith(f"alice on ops1 by cli: pause ({queue.name}; lunch) begins")
-    assert ends.endswith(f"pause ({queue.name}; lunch) ok, 1 of 1 queues")
+    assert ends.endswith(f"pause ({queue.name}; lunch) ok, 1 of 1 queue")
     assert [each["result"] for each in lines] == ["unfinished", "ok", "unfinished", "ok"]

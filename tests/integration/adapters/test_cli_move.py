@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,21 +10,11 @@ import msgspec
 import pytest
 from click.testing import Result
 
-from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "births", "released", "leaving", "arrived")
 NEW_KEY = "f" * 28 + "9999"
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command on this test's Redis, without settings from this machine's environment."""
-    for name in [name for name in os.environ if name.startswith("VWO_CELERY_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "500")
-    return lambda *words, text=None: run_command(("--redis-url", redis_url, *words), text)
 
 
 @pytest.fixture
@@ -54,6 +43,7 @@ def test_the_key_comes_from_anywhere_but_the_arguments(
     assert "7 events to move: 2 open, 5 ready, 0 released, 0 dead" in result.stdout
     assert f"to    {target}: account 1, key …9999" in result.stdout
     assert f"7 events in 2 batches moved to {target}" in result.stdout
+    assert f"application uses it: vwo-celery queues forget {queue.name}" in result.stdout
     assert NEW_KEY not in result.output
     assert KEY not in result.output
 

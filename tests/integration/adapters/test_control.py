@@ -11,10 +11,10 @@ from celery import Celery
 from celery.worker.control import Panel
 from click.testing import CliRunner
 
+from tools.command_line import run_command
 from tools.queue_states import Queues
 from vwo_celery.celery import control
 from vwo_celery.celery.setup import setup
-from vwo_celery.cli import main
 from vwo_celery.cli.celery_command import vwo
 from vwo_celery.queue.records.audits import read_audit
 
@@ -49,8 +49,9 @@ def worker(queues: Queues) -> State:
 
 def by_cli(queues: Queues, *words: str) -> Any:
     """The document of the command line."""
-    ran = CliRunner().invoke(main, [*words, "--json", "--redis-url", queues.settings.redis_url])
-    return json.loads(ran.stdout)
+    return json.loads(
+        run_command([*words, "--json", "--redis-url", queues.settings.redis_url]).stdout
+    )
 
 
 def without_times(document: Any) -> Any:

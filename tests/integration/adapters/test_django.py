@@ -327,7 +327,8 @@ def test_without_a_commit_to_wait_for_it_is_dropped(
 def run(tmp_path: Path) -> Callable[[str], str]:
     """Run code in its own process, in a Django project, and return its output."""
     (tmp_path / "project_settings.py").write_text(
-        'INSTALLED_APPS = ["vwo_celery.django"]\nVWO_CELERY = {"sweep_interval_seconds": 16.5}\n'
+        'INSTALLED_APPS = ["vwo_celery.django"]\nVWO_CELERY = {"sweep_interval_seconds": 16.5, '
+        '"redis_url": "redis://localhost:1/0"}\n'
     )
 
     def run_code(code: str) -> str:
@@ -382,7 +383,7 @@ def test_autodiscovery_finds_the_tasks_and_sets_the_app_up(run: Run) -> None:
 
     assert printed == [
         "vwo_celery.deliver vwo_celery.flush vwo_celery.operate vwo_celery.sweep",
-        "vwo_celery.celery.listener:Listener",
+        "vwo_celery.celery.worker.listener:Listener",
         "('vwo-celery-sweep', 17)",
     ]
 
@@ -393,7 +394,39 @@ def test_autodiscovery_leaves_an_app_that_is_set_up_as_it_is(run: Run) -> None:
 
     printed = run(AUTODISCOVERY.format(setup=setup)).splitlines()
 
-    assert printed[1:] == ["vwo_celery.celery.listener:Listener", "('vwo-celery-sweep', 10)"]
+    assert printed[1:] == ["vwo_celery.celery.worker.listener:Listener", "('vwo-celery-sweep', 10)"]
+
+
+CELERYS_COMMAND = """
+    import sys
+    from celery import Celery
+    app = Celery("shop", broker="memory://")
+    app.config_from_object("django.conf:settings", namespace="CELERY")
+    app.autodiscover_tasks()
+    sys.modules["shop"] = sys.modules["__main__"]
+    sys.argv = ["celery", "-A", "shop", {words}]
+    from celery.bin.celery import celery
+    from vwo_celery.cli.celery_command import vwo  # as the entry point does
+    celery.add_command(vwo)
+    try:
+        celery()
+    except SystemExit:
+        pass
+    """
+
+
+def test_celery_vwo_has_djangos_settings(run: Run) -> None:
+    """`celery -A mysite vwo …` looks where VWO_CELERY says, though nothing has imported the tasks."""
+    assert "://localhost:1/0 cannot be used" in run(
+        CELERYS_COMMAND.format(words='"vwo", "ledger", "--json"')
+    )
+
+
+def test_celery_inspect_knows_our_commands_in_a_django_project(run: Run) -> None:
+    """`celery -A mysite inspect` and `control` know them, as they do with an app that was set up."""
+    listed = run(CELERYS_COMMAND.format(words='"inspect", "--list"'))
+
+    assert "vwo_queues" in listed
 
 
 # --- manage.py -----------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from celery import Celery
 
 from lua.world import LIMITS
 from tools.waiting import wait_until
-from vwo_celery.celery.listener import Listener
 from vwo_celery.celery.setup import setup
-from vwo_celery.celery.stopping import stopping
+from vwo_celery.celery.worker.listener import Listener
+from vwo_celery.celery.worker.stopping import stopping
 from vwo_celery.operating.looks import stalls
 from vwo_celery.queue.fleet import Fleet
 

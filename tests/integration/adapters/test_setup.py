@@ -17,7 +17,7 @@ from celery import Celery, Task
 
 import vwo_celery
 from vwo_celery.celery.options import limits, longest_delivery_seconds, serializer_of
-from vwo_celery.celery.tasks import publisher_of
+from vwo_celery.celery.worker.tasks import publisher_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.settings import Settings

@@ -18,13 +18,24 @@ import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import Queues
 from tools.redis_commands import commands_sent, reads_batches
+from tools.waiting import wait_until
 from vwo_celery.operating.looks.views import Ledger, QueueView
 from vwo_celery.producing.queue import producer_of
+from vwo_celery.queue.holding.declines import note_decline
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.work.stranded import restore
-from vwo_celery.testing import RedisServer, wait_for
+from vwo_celery.testing import RedisServer
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "command-line.md"
+#: Fields of the document that `--json` prints, and of each of its queues.
+OF_DOCUMENT = {
+    "redis", "namespace", "now_ms", "wrong", "listeners", "heard_age_seconds", "last_sweeps_ms",
+    "waiting_wakeups", "parts_away", "producers", "idle_queues", "queues",
+}  # fmt: skip
+OF_QUEUE = {
+    *QueueView.__struct_fields__, "interval_seconds", "registered", "producers", "wrong",
+    "told_apart_by",
+}  # fmt: skip
 BACKLOG = 2_000
 LONGEST_SECONDS = 60
 
@@ -112,6 +123,7 @@ def test_what_was_moved_away_leaves_nothing_wrong(queues: Queues, run: Callable[
     queues.release(queue, "VWO answered 401")
     for each in (queue, empty):
         queues.shard(each).pause("VWO answered 401")
+        note_decline(queues.fleet, each.name, "web1:77", "this worker may not send there")
 
     held, nothing = run("status", "--queue", queue.name), run("status", "--queue", empty.name)
 
@@ -132,6 +144,27 @@ def test_one_cause_is_told_once(queues: Queues, run: Callable[..., Ran]) -> None
 
     assert "of 2 events failed most often, 1 attempt so far" in text
     assert text.count("VWO answered 401") == 1
+
+
+@pytest.mark.declared_keys("*")
+def test_an_outage_is_one_line_with_one_beginning(queues: Queues, run: Callable[..., Ran]) -> None:
+    """A queue whose circuit is open has one line, and the doctor has the same time for its beginning."""
+    queue = queues.add()
+    queues.fill(queue, 2)
+    queues.shard(queue).sweep(force=True, idle_ms=600_000)
+    queues.release(queue, "VWO answered 503")
+    now_ms = queues.fleet.now_ms()
+    queues.fleet.client.hset(queues.shard(queue).keys.meta, "failing_ms", now_ms - 500_000)
+    queues.shard(queue).hold(now_ms + 900_000, by="outage", why="VWO answered 503")
+
+    _, text = run("status")
+    _, doctor = run("doctor")
+
+    assert text.count(f"{queue.name}: ") == 2, "the other one is of its batch"
+    began = re.search(r"VWO has accepted nothing (since \S+ \(\d+ min\)); 2 events kept", text)
+    assert began
+    assert text.count("next try") == 0
+    assert f"sending of {queue.name} fails {began[1]}: VWO answered 503; 2 events kept" in doctor
 
 
 @pytest.mark.declared_keys("*")
@@ -206,16 +239,15 @@ def test_a_look_reads_no_batches(queues: Queues, redis: redis_py.Redis) -> None:
 
 
 def test_every_field_is_documented() -> None:
-    """The page names each field of the document and of each queue, and nothing that is not there."""
+    """The page's tables have each field of the document and of each queue, and no other."""
     section = PAGE.read_text("utf-8").split("## `vwo-celery status`")[1].split("\n## ")[0]
-    named = set(re.findall(r"`([a-z_]+)`", section.split("`--json`")[-1]))
+    of_document, of_queue = (
+        re.findall(r"`([a-z_]+)`", " ".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
+        for table in section.split("| field | means |")[1:]
+    )
 
-    fields = {*QueueView.__struct_fields__, "interval_seconds", "registered", "producers", "wrong",
-              "told_apart_by"}  # fmt: skip
-    fields |= {"redis", "namespace", "now_ms", "listeners", "heard_age_seconds", "last_sweeps_ms",
-               "waiting_wakeups", "parts_away", "idle_queues", "queues"}  # fmt: skip
-
-    assert fields - named == set()
+    assert sorted(of_document) == sorted(OF_DOCUMENT)
+    assert sorted(of_queue) == sorted(OF_QUEUE)
 
 
 @pytest.mark.declared_keys("*")
@@ -225,12 +257,8 @@ def test_the_document_has_the_fields_of_the_page(queues: Queues, run: Callable[.
 
     shown = json.loads(run("status", "--json")[1])
 
-    assert set(shown) == {
-        "redis", "namespace", "now_ms", "wrong", "listeners", "heard_age_seconds", "last_sweeps_ms",
-        "waiting_wakeups", "parts_away", "producers", "idle_queues", "queues",
-    }  # fmt: skip
-    more = {"interval_seconds", "registered", "producers", "wrong", "told_apart_by"}
-    assert set(shown["queues"][0]) == {*QueueView.__struct_fields__, *more}
+    assert set(shown) == OF_DOCUMENT
+    assert set(shown["queues"][0]) == OF_QUEUE
     assert set(shown["queues"][0]["ledger"]) == set(Ledger.__struct_fields__)
 
 
@@ -262,7 +290,7 @@ class Watch:
     def waits_for(self, words: str) -> None:
         """Wait until a line with these words comes after all that were printed before."""
         seen = len(self.lines)
-        wait_for(lambda: any(words in line for line in self.lines[seen:]), what=words)
+        wait_until(lambda: any(words in line for line in self.lines[seen:]), what=words)
 
     def interrupt(self) -> int:
         """Press Ctrl-C; the exit code."""

@@ -122,6 +122,50 @@ def test_what_comes_after_the_count_stays(queues: Queues) -> None:
     assert (view.open, view.ready, view.dropped) == (1, 5, {"purged": 7})
 
 
+class Killed(BaseException):
+    """The end of a process, at some point."""
+
+
+def test_a_purge_that_is_killed_at_any_step_goes_on(queues: Queues) -> None:
+    """What it had not come to is as it was, the ledger balances, and the same again drops the rest."""
+    queue = queues.add()
+    queues.fill(queue, 17)
+    queues.release(queue, "HTTP 503")
+    chosen = Chosen(queues.registered, ("open", "ready", "released"))
+
+    def die(_: Amount) -> None:
+        raise Killed
+
+    left = []
+    for _ in range(4):
+        counted = operations.count_waiting(queues.fleet, chosen)
+        left.append(counted.events)
+        with pytest.raises(Killed):
+            operations.purge_waiting(queues.fleet, actor_of_cli(), chosen, counted, watch=die)
+        view = queues.view(queue)
+        assert view.ledger.balanced
+        assert (view.undelivered + view.dropped["purged"]) == 17
+
+    assert left == [17, 15, 10, 5]
+    assert queues.view(queue).undelivered == 0
+
+
+def test_what_is_released_after_the_count_stays(queues: Queues) -> None:
+    """Nobody agreed to drop a batch that was ready, or in flight, when the released ones were counted."""
+    queue = queues.add()
+    queues.fill(queue, 15)
+    queues.release(queue, "HTTP 503")
+    chosen = Chosen(queues.registered, ("released",))
+    counted = operations.count_waiting(queues.fleet, chosen)
+    queues.release(queue, "HTTP 503")
+
+    done = operations.purge_waiting(queues.fleet, actor_of_cli(), chosen, counted)
+
+    view = queues.view(queue)
+    assert (counted.events, done) == (5, Done(Amount(1, 5)))
+    assert (view.ready, view.released, view.dropped) == (5, 5, {"purged": 5})
+
+
 def test_purge_of_single_batches(queues: Queues, run: Run) -> None:
     """A named batch goes alone; one that is not there is said, and nothing is dropped."""
     queue = queues.add()

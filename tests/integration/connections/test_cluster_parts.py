@@ -78,8 +78,10 @@ class Parts(LoadedInstallation):
         ]
 
 
-@pytest.mark.parametrize("how", ["kill", "pause"])
-@pytest.mark.parametrize("which", range(3))
+# A part that hangs is waited for: the last one holds no key that workers or producers share.
+@pytest.mark.parametrize(
+    ("which", "how"), [(0, "kill"), (1, "kill"), (2, "kill"), (0, "pause"), (1, "pause")]
+)
 def test_a_part_that_is_away_takes_only_its_own_queues(
     group: ClusterGroup, redis_url: str, standin: Standin, tmp_path: Path, which: int, how: str
 ) -> None:

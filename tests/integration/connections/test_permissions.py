@@ -19,7 +19,7 @@ from tools.http_servers import Server, answering
 from tools.producers import DESTINATION, KEPT
 from tools.queue_states import OPERATOR, everything, find_dead
 from vwo_celery import Settings
-from vwo_celery.celery.listener import _end_without_permissions
+from vwo_celery.celery.worker.listener import _end_without_permissions
 from vwo_celery.connections import open_worker_client
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
@@ -32,7 +32,10 @@ from vwo_celery.queue import capacity
 from vwo_celery.queue.batches import Batch, Part
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.circuit import Circuit
-from vwo_celery.queue.looks.permissions import (
+from vwo_celery.queue.looks.snapshots import take_snapshot
+from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.servers.facts import read_servers
+from vwo_celery.queue.servers.permissions import (
     OPTIONAL_COMMANDS,
     Missing,
     acl_rules,
@@ -40,9 +43,6 @@ from vwo_celery.queue.looks.permissions import (
     producer_needs,
     worker_needs,
 )
-from vwo_celery.queue.looks.servers import read_servers
-from vwo_celery.queue.looks.snapshots import take_snapshot
-from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.work import stranded, sweeping
 from vwo_celery.queue.work.results import result_text
 from vwo_celery.testing import RedisServer

@@ -23,7 +23,7 @@ from tools.processes import Process
 from tools.redis_groups import SERVICE, cluster_port, serve_all_slots
 from tools.tls_front import TlsFront
 from tools.waiting import wait_until
-from vwo_celery.celery.broker import look_at_broker
+from vwo_celery.celery.broker.facts import look_at_broker
 from vwo_celery.connections import twin_of
 from vwo_celery.connections.clients import open_async_client, open_client
 from vwo_celery.operating.doctor.broker import broker_findings

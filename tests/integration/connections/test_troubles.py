@@ -19,6 +19,7 @@ from tools.command_line import run_command
 from tools.tls_front import TlsFront
 from tools.waiting import wait_until
 from vwo_celery.connections import open_client, unavailable
+from vwo_celery.connections.errors import is_trouble_of_redis
 from vwo_celery.connections.troubles import trouble_of
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating import doctor
@@ -263,14 +264,21 @@ def test_each_trouble_is_told_apart(
     word = trouble.__name__.partition("_")[0]
     also = {"VC210"} if word == "loading" else set()  # it follows the one whose data it reads
     waits = trouble in (timeout, tls_to_none)
+    refuses = trouble in (memory, replica, disk, replicas)
+    broker = BROKER
+    if (
+        refuses
+    ):  # all that follows from it: nobody can note that they live, and a broker in it fails
+        also |= {"VC401"}
+        broker = BrokerFacts(url="redis://broker", error="the same", has_queues=True)
     with trouble(server, admin) as url:
         patience = SHORT_SECONDS if waits else PATIENT_SECONDS
         met = _meet(url, patience)
         settings = Settings(redis_url=url, spool_dir="")
         found = [
             each
-            for each in doctor.examine(settings, lambda: _open(url, patience), lambda _: BROKER)
-            if each.state != "ok" and each.id not in ALWAYS | also
+            for each in doctor.examine(settings, lambda: _open(url, patience), lambda _: broker)
+            if each.state != "ok" and each.id not in ALWAYS ^ also
         ]
         shown = "" if waits else _status(url)
 
@@ -284,6 +292,18 @@ def test_each_trouble_is_told_apart(
         assert remedy.lower() in shown.lower()
         assert ("start it, or" in shown.lower()) is starts
     assert "sekrit" not in str(found) + shown
+
+
+def test_a_password_that_was_set_meanwhile_is_told_apart(server: RedisServer, admin: Any) -> None:
+    """To a long command of a connection without a password, Redis answers with other words."""
+    client = open_client(server.url, timeout_seconds=PATIENT_SECONDS)
+    with configured(admin, "requirepass", "sekrit"):
+        with pytest.raises(RedisError) as met:
+            client.execute_command("EVALSHA", "0" * 40, "0", *range(12))
+        admin.execute_command("AUTH", "default", "sekrit")
+
+    assert trouble_of(met.value).word == "password"
+    assert is_trouble_of_redis(met.value)
 
 
 def _open(url: str, timeout_seconds: float) -> Fleet:

@@ -187,7 +187,7 @@ def test_a_signal_ends_the_work_after_the_batch(
     assert code == 1
     assert "stopping after this step" in text
     assert "1 event in 1 batch redriven" in text
-    assert "stopped: 3 events in 3 batches left; the same command goes on with them" in text
+    assert "stopped: 3 events in 3 batches left; the same command goes on from there" in text
     (change,) = changes(queues.fleet)
     assert (change.result, change.done, change.matched) == ("interrupted", 1, 4)
 

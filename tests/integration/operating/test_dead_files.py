@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-import os
 import resource
 import signal
 import stat
@@ -16,7 +16,6 @@ import msgspec
 import pytest
 from click.testing import Result
 
-from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
 from vwo_celery import Queue
 from vwo_celery.operating import operations
@@ -25,6 +24,7 @@ from vwo_celery.operating.batches.finding import find_dead
 from vwo_celery.operating.past.audit import Actor, changes
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.handling import moving
+from vwo_celery.queue.looks import places
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "births", "released", "leaving", "arrived")
 Run = Callable[..., Result]
@@ -33,15 +33,6 @@ STRANGE = [
     '{"n":"ü\\ud83d 😀 \\u2028"}'.encode(), b'{"n":"\xff\xfe"}', b"not JSON \x00\x1b[31m", b'"',
     b"\\", b"",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def run(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command on this test's Redis, without settings from this machine's environment."""
-    for name in [name for name in os.environ if name.startswith("VWO_CELERY_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "500")
-    return lambda *words, text=None: run_command(("--redis-url", redis_url, *words), text)
 
 
 def kill_all(queues: Queues, queue: Queue) -> None:
@@ -54,7 +45,7 @@ def kill_all(queues: Queues, queue: Queue) -> None:
 def contents(queues: Queues, queue: Queue) -> dict[str, list[bytes]]:
     """The events of each dead letter, as they lie in Redis."""
     shard = queues.shard(queue)
-    names = moving.page_of(shard, "dead")
+    names = places.page_of(shard, "dead")
     return {name: queues.client.lrange(shard.keys.batch(name), 0, -1) for name in names}
 
 
@@ -213,6 +204,36 @@ def test_a_file_is_never_replaced(queues: Queues, run: Run, tmp_path: Path) -> N
     assert len(contents(queues, queue)) == 1
 
 
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_a_name_that_is_none_is_refused(queues: Queues, run: Run, name: str) -> None:
+    """As of a shell's variable that is not set."""
+    queues.fill(queue := queues.add(), 5)
+    kill_all(queues, queue)
+
+    result = run("dead", "export", "--output", name, "--remove")
+
+    assert (result.exit_code, len(contents(queues, queue))) == (1, 1)
+    assert "is no name of a file; nothing was written or removed" in result.stderr
+
+
+def test_what_is_purged_meanwhile_is_neither_written_nor_missed(
+    queues: Queues, tmp_path: Path
+) -> None:
+    """A dead letter that another operator drops while the export goes on is not told as damaged."""
+    queues.fill(queue := queues.add(), 15)
+    kill_all(queues, queue)
+    shard = queues.shard(queue)
+
+    result = operations.export_dead(
+        queues.fleet, Actor("ada", "cli", "host"), queues.registered,
+        find_dead(queues.fleet, queues.registered, Filter()), tmp_path / "file",
+        watch=lambda _: [shard.purge(name) for name in contents(queues, queue)][:0],
+    )  # fmt: skip
+
+    assert (result.written.batches, result.left.batches) == (1, 0)
+    assert len((tmp_path / "file").read_bytes().splitlines()) == 1
+
+
 def test_an_export_that_is_stopped_keeps_no_file(queues: Queues, tmp_path: Path) -> None:
     """A brake pulled while the file is written leaves no file, and nothing is removed."""
     queue = queues.add()
@@ -306,6 +327,19 @@ def test_a_killed_import_goes_on(
     assert result.exit_code == 0
     assert contents(queues, queue) == before
     assert len(queues.client.keys("*:batch:*")) == 2
+
+
+def test_a_compressed_file_is_told_once(queues: Queues, run: Run, tmp_path: Path) -> None:
+    """Not as a hundred lines that are cut off."""
+    queues.add()
+    (tmp_path / "file.gz").write_bytes(gzip.compress(b"x" * 5 + b"\n" * 90_000))
+
+    result = run("dead", "import", str(tmp_path / "file.gz"), "--json")
+
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["refused"] == [
+        {"line": 1, "why": "the file is compressed; zcat FILE | vwo-celery dead import -"}
+    ]
 
 
 def test_another_queue_takes_what_does_not_contradict_it(

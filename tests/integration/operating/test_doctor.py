@@ -15,7 +15,7 @@ from vwo_celery.operating.doctor import BrokerFacts, Finding
 from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.declines import note_decline
-from vwo_celery.queue.looks.servers import read_servers
+from vwo_celery.queue.servers.facts import read_servers
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer
 
@@ -77,6 +77,7 @@ def test_an_empty_namespace_is_a_warning(queues: Queues) -> None:
 def test_a_host_that_workers_refuse_is_named(queues: Queues) -> None:
     """A host that workers refuse is named; once it is among allowed_hosts, there is no finding."""
     queue = queues.add(base_url="https://proxy.example:8443")
+    queues.fill(queue, 1)
 
     (refused,) = examine(queues)["hosts"]
     (allowed,) = examine(queues, allowed_hosts=("proxy.example",))["hosts"]
@@ -91,6 +92,7 @@ def test_a_host_that_workers_refuse_is_named(queues: Queues) -> None:
 def test_workers_that_decline_a_queue_are_named(queues: Queues) -> None:
     """A worker that leaves a queue to others is a warning; where all do, it is a problem."""
     queue = queues.add()
+    queues.fill(queue, 1)
     for worker in ("web:1", "web:2"):
         queues.fleet.note_listener(worker)
     (nobody,) = examine(queues)["declined"]

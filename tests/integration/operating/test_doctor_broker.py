@@ -11,9 +11,10 @@ import redis as redis_py
 
 from tools.processes import Process
 from tools.redis_groups import serve_all_slots
-from vwo_celery.celery.broker import look_at_broker
+from tools.waiting import wait_until
+from vwo_celery.celery.broker.facts import look_at_broker
 from vwo_celery.settings import Settings
-from vwo_celery.testing import RedisServer, wait_for
+from vwo_celery.testing import RedisServer
 
 REPOSITORY = Path(__file__).parents[3]
 STRANGER = """
@@ -89,7 +90,7 @@ def test_a_worker_that_does_not_know_our_tasks_is_found(
     start("stranger", tmp_path)
     start("workers.app")
 
-    facts = wait_for(
+    facts = wait_until(
         lambda: (seen := look_at_broker(settings)).strangers and seen, what="the stranger"
     )
 
@@ -107,7 +108,7 @@ def test_settings_that_harm_our_tasks_are_found(redis_url: str, start: Any, tmp_
     alone = look_at_broker(settings)
     start("unguarded", tmp_path)
 
-    facts = wait_for(
+    facts = wait_until(
         lambda: len((seen := look_at_broker(settings)).consumers) == 2 and seen, what="both"
     )
 

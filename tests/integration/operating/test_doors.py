@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from django.core.management.base import CommandError
 
-from tools.command_line import run_command
+from tools.command_line import run_celery_vwo, run_command
 from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues
 from vwo_celery.django.management.commands.vwo_celery import Command
 from vwo_celery.operating import operations
@@ -47,7 +47,12 @@ def by_django(words: Sequence[str]) -> Any:
     return told(out.getvalue())
 
 
-DOORS = {"cli": by_command_line, "django": by_django}
+def by_celery(words: Sequence[str]) -> Any:
+    """The document of `celery vwo`."""
+    return told(run_celery_vwo(words).stdout)
+
+
+DOORS = {"cli": by_command_line, "django": by_django, "celery": by_celery}
 
 
 Given = Callable[[Queues, Path], list[str]]
@@ -191,7 +196,7 @@ def test_each_door_gives_the_same_result_and_one_record(
         assert before.change == after.change
         assert (change.door, change.command, change.result) == (door, case.command, "ok")
         assert (change.matched, change.done, change.unit) == (case.matched, case.done, case.unit)
-    assert documents[0] == documents[1]
+    assert documents[0] == documents[1] == documents[2]
 
 
 def test_every_operation_is_tried() -> None:

@@ -123,7 +123,7 @@ def _wrong_type(queues: Queues) -> None:
 
 def _declined(*by: str) -> Callable[[Queues], None]:
     def spoil(queues: Queues) -> None:
-        queue = queues.add()
+        queue = _queue_with(5)(queues)
         for worker in ("w:1", "w:2"):
             queues.fleet.note_listener(worker)
         for worker in by:
@@ -163,7 +163,7 @@ def _well(queues: Queues) -> None:
 
 RESUME = "vwo-celery resume"
 SCENES = [
-    Scene("VC102", lambda q: q.add(base_url="https://proxy.example")),
+    Scene("VC102", _queue_with(5, base_url="https://proxy.example")),
     Scene("VC103", lambda q: q.add(flush_callback="json:dumps")),
     Scene("VC104", lambda q: q.add(flush_callback="no:f"), settings={"callback_modules": ("no",)}),
     Scene("VC121", _well, settings={"relay_accounts": ("1=a", "2=*")}),
@@ -235,6 +235,25 @@ def test_each_trouble_is_raised_and_its_remedy_can_be_typed(queues: Queues, scen
         result = run_command([*shlex.split(typed), "--redis-url", queues.settings.redis_url])
         assert result.exit_code == 0, result.output
         assert scene.id not in [each.id for each in examine(queues, scene)]
+
+
+@pytest.mark.parametrize("kind", ["VC102", "VC406"])
+def test_where_nothing_may_be_sent_and_nothing_waits_it_is_a_warning(
+    queues: Queues, kind: str
+) -> None:
+    """A queue for a host that is not allowed is a problem, and none once its events were moved."""
+    (scene,) = (each for each in SCENES if each.id == kind)
+    queues.fleet.note_listener("w:1")
+    queues.fleet.note_sweep("beat")
+    scene.spoil(queues)
+    held = {each.id: each.state for each in examine(queues, scene)}
+    (queue,) = queues.registered
+
+    words = ("purge", "--queue", queue, "--state", "open", "--state", "ready", "--yes")
+    assert run_command([*words, "--redis-url", queues.settings.redis_url]).exit_code == 0
+    empty = {each.id: each.state for each in examine(queues, scene)}
+
+    assert (held[kind], empty[kind]) == ("problem", "warn")
 
 
 def examine(queues: Queues, scene: Scene) -> list[Finding]:

@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
 import vwo_celery
+from tools.command_line import run_command
 from tools.queue_states import Queues
+from vwo_celery.operating.looks.health import Health
 
 REPOSITORY = Path(__file__).parents[3]
 PACKAGES = Path(vwo_celery.__file__).parents[1]
-COMMAND = (sys.executable, "-c", "from vwo_celery.cli import main; main(prog_name='vwo-celery')")
 FRONT = (sys.executable, "-m", "workers.health")
 NO_WORKER = (
     "→ start one: celery -A vwo_celery.celery.app worker; in your own app: vwo_celery.setup(app)"
@@ -26,17 +28,25 @@ pytestmark = pytest.mark.declared_keys(
 
 
 def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with these settings and no others."""
+    """Run a program with these settings and no others."""
     clean = {name: text for name, text in os.environ.items() if not name.startswith("VWO_CELERY_")}
     env = {**clean, "PYTHONPATH": f"{PACKAGES}{os.pathsep}{REPOSITORY}", **variables}
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def command(*words: str, **variables: str) -> Result:
+    """Run the command `vwo-celery` with these settings and no others, in this process."""
+    clean = {name: None for name in os.environ if name.startswith("VWO_CELERY_")}
+    return run_command(words, **{**clean, **variables})
 
 
 def check_health(*words: str, **variables: str) -> tuple[int, list[str]]:
     """The exit code and the output lines of `vwo-celery health`."""
-    ran = run(*COMMAND, "health", *words, **variables)
+    ran = command("health", *words, **variables)
     assert ran.stderr == ""
-    return ran.returncode, ran.stdout.splitlines()
+    return ran.exit_code, ran.stdout.splitlines()
 
 
 def test_the_health_of_the_fleet_is_its_exit_code(redis_url: str) -> None:
@@ -48,6 +58,7 @@ def test_the_health_of_the_fleet_is_its_exit_code(redis_url: str) -> None:
 
     well = check_health(VWO_CELERY_REDIS_URL=redis_url)
     queues.age_open(queue, 500)
+    queues.fleet.note_listener("worker:1")  # the command may have taken long
     code, (line, remedy) = check_health("--redis-url", redis_url)
 
     assert well == (0, ["healthy: 1 worker listens, 1 event pending"])
@@ -70,13 +81,13 @@ def test_health_as_json(redis_url: str) -> None:
     """The JSON of health has the same shape whatever is found."""
     queues = Queues(redis_url)
 
-    well = run(*COMMAND, "health", "--json", VWO_CELERY_REDIS_URL=redis_url)
+    well = command("health", "--json", VWO_CELERY_REDIS_URL=redis_url)
     queues.fill(queues.add(), 1)
-    ill = run(*COMMAND, "--json", "health", VWO_CELERY_REDIS_URL=redis_url)
-    beat = run(*COMMAND, "health", "--beat", "--json", VWO_CELERY_REDIS_URL=redis_url)
-    away = run(*COMMAND, "health", "--json", VWO_CELERY_REDIS_URL="redis://127.0.0.1:1")
+    ill = command("--json", "health", VWO_CELERY_REDIS_URL=redis_url)
+    beat = command("health", "--beat", "--json", VWO_CELERY_REDIS_URL=redis_url)
+    away = command("health", "--json", VWO_CELERY_REDIS_URL="redis://127.0.0.1:1")
 
-    assert [each.returncode for each in (well, ill, beat, away)] == [0, 1, 1, 1]
+    assert [each.exit_code for each in (well, ill, beat, away)] == [0, 1, 1, 1]
     assert json.loads(well.stdout) == {
         "healthy": True, "problems": [], "remedy": "", "listeners": 0, "pending": 0,
         "stopped": [],
@@ -116,9 +127,9 @@ def test_beat_is_well_when_its_sweeps_are_run(redis_url: str) -> None:
 @pytest.mark.parametrize("words", [("beat",), ("--beats",), ("--queue", "one")])
 def test_a_check_of_something_else_is_wrong_usage(words: tuple[str, ...]) -> None:
     """A misspelt check is wrong usage and not a healthy result."""
-    ran = run(*COMMAND, "health", *words)
+    ran = command("health", *words)
 
-    assert ran.returncode == 2
+    assert ran.exit_code == 2
     assert ran.stdout == ""
     assert ran.stderr.startswith("Usage: vwo-celery health")
 
@@ -174,12 +185,12 @@ def test_a_checkout_has_it_under_another_name(
     queues.fill(queues.add(), 1)
 
     ill = run(*FRONT, *words, VWO_CELERY_REDIS_URL=redis_url)
-    same = run(*COMMAND, "health", *options, VWO_CELERY_REDIS_URL=redis_url)
+    same = command("health", *options, VWO_CELERY_REDIS_URL=redis_url)
     queues.fleet.note_listener("worker:1")
     queues.fleet.note_sweep("beat")
     well = run(*FRONT, *words, VWO_CELERY_REDIS_URL=redis_url)
 
-    assert (ill.returncode, ill.stdout) == (same.returncode, same.stdout)
+    assert (ill.returncode, ill.stdout) == (same.exit_code, same.stdout)
     assert ill.returncode == 1
     assert (well.returncode, well.stdout[:8]) == (0, "healthy:")
 
@@ -189,3 +200,15 @@ def test_a_checkout_refuses_other_words() -> None:
     ran = run(*FRONT, "beets")
 
     assert (ran.returncode, ran.stdout) == (2, "usage: python -m workers.health [beat]\n")
+
+
+def test_the_line_of_many_queues_stays_short() -> None:
+    """A probe's line names some queues of many, and counts the others; the document names all."""
+    stopped = tuple(f"queue q{n} stopped" for n in range(200))
+
+    well = str(Health((), 1, 0, stopped))
+    ill = str(Health(("late",) * 30, 1, 0, stopped))
+
+    assert "queue q4 stopped; and 195 more queues" in well
+    assert "q5 " not in well
+    assert ill.count("late") == 5

@@ -133,14 +133,19 @@ def test_a_queue_without_samples_says_so(queues: Queues) -> None:
     assert plan.stdout == shown.stdout, "that nothing came is not known"
 
 
-def test_plan_recommends_fewer_requests(queues: Queues) -> None:
-    """The choice in force and the recommended one stand in the table, and in the document."""
+def test_plan_recommends_fewer_requests(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The choice in force and the recommended one stand in a table that fits any terminal, and in the
+    document.
+    """
+    monkeypatch.setenv("COLUMNS", "80")
     queue = queues.add(events_per_request=10, request_time_interval=30)
     past(queues, queue, *range(100, 37_000, 600))
 
     shown, document = run(queues, "plan", "--age", "60"), run(queues, "plan", "--json")
 
     assert "recommended" in shown.stdout
+    assert any({"size", "limit"} <= {*line.split()} for line in shown.stdout.splitlines())
+    assert "size is events_per_request" in shown.stdout
     assert "500 bytes each" in shown.stdout
     (found,) = json.loads(document.stdout)
     assert (found["queue"], found["event_bytes"]) == (queue.name, 500)

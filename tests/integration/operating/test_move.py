@@ -12,17 +12,19 @@ import pytest
 
 from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
 from vwo_celery import Queue
+from vwo_celery.destinations import Destination
 from vwo_celery.errors import DestinationError, MoveRefused, QueueUnavailable
 from vwo_celery.operating import operations
-from vwo_celery.operating.batches import moves
+from vwo_celery.operating.batches import move_plans
 from vwo_celery.operating.batches.contradictions import contradiction
 from vwo_celery.operating.batches.filters import Filter
-from vwo_celery.operating.batches.moves import Changes, Plan
+from vwo_celery.operating.batches.move_plans import Changes, Plan
 from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.operating.operations import Amount, Moved
 from vwo_celery.operating.past.audit import Actor, changes
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.handling import moving
+from vwo_celery.queue.looks import places
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.work import departures
 from vwo_celery.queue.work import moves as steps
@@ -36,7 +38,7 @@ OPERATOR = Actor("ada", "cli", "host")
 
 def plan(queues: Queues, queue: Queue, changes: Changes | None = None, **options: Any) -> Plan:
     """The plan of a move to the same destination with another key, or with other changes."""
-    return moves.plan_to_changed(
+    return move_plans.plan_to_changed(
         queues.fleet, queues.settings, queues.registered, queues.registered[queue.name],
         changes or Changes(sdk_key=NEW_KEY), **options,
     )  # fmt: skip
@@ -120,7 +122,7 @@ def test_a_registered_queue_keeps_its_registration(queues: Queues) -> None:
     queue, other = queues.add(1), queues.add(2, events_per_request=9)
     queues.fill(queue, 7)
     before = queues.registered
-    to_queue = moves.plan_to_queue(
+    to_queue = move_plans.plan_to_queue(
         queues.fleet, queues.settings, before[queue.name], before[other.name], states=["open"]
     )
 
@@ -164,7 +166,7 @@ def test_a_filter_picks_dead_letters(queues: Queues) -> None:
     moved = move(queues, planned)
 
     assert (planned.events, moved.moved) == (5, Amount(1, 5))
-    assert moving.page_of(queues.shard(queue), "dead") == [kept.id]
+    assert places.page_of(queues.shard(queue), "dead") == [kept.id]
 
 
 def test_a_released_batch_begins_anew_and_a_dead_one_keeps_its_story(queues: Queues) -> None:
@@ -180,7 +182,7 @@ def test_a_released_batch_begins_anew_and_a_dead_one_keeps_its_story(queues: Que
     move(queues, planned)
 
     target = queues.fleet.shard(planned.target.destination.queue, 0)
-    (name,) = moving.page_of(target, "dead")
+    (name,) = places.page_of(target, "dead")
     (letter,) = steps.look_up(target, [name], "dead")
     claimed = target.claim(token="", lease_seconds=60)
     assert (letter.attempt, letter.error, letter.at_ms) == (dead.attempt, "HTTP 413", died_ms)
@@ -222,7 +224,7 @@ def test_events_that_name_another_key_or_account_contradict(event: bytes, found:
     assert KEY not in told
 
 
-FME = moves.Destination(account_id=1, sdk_key=KEY, generation="fme")
+FME = Destination(account_id=1, sdk_key=KEY, generation="fme")
 
 
 def test_a_key_of_the_same_environment_may_replace_another() -> None:
@@ -235,7 +237,7 @@ def test_a_key_of_the_same_environment_may_replace_another() -> None:
 
 def test_legacy_events_name_nothing() -> None:
     """VWO takes the account and the key of a legacy event from the request alone."""
-    target = moves.Destination(account_id=2, sdk_key=NEW_KEY, generation="legacy")
+    target = Destination(account_id=2, sdk_key=NEW_KEY, generation="legacy")
 
     assert contradiction([b'{"u":"1","e":5,"r":"%s"}' % KEY.encode()], target) == ""
 
@@ -271,6 +273,33 @@ def test_a_batch_that_contradicts_stays_and_the_others_move(queues: Queues) -> N
     assert (left.batches, left.events) == (1, 5)
     assert "SDK key …cdef" in left.why
     assert queues.claim(queue).id == left.first
+    assert balanced(queues)
+
+
+def test_what_a_worker_delivers_meanwhile_is_nothing_that_stays(queues: Queues) -> None:
+    """A batch that was delivered after it was listed is not told as one whose events are gone."""
+    queue = queues.add()
+    queues.fill(queue, 15)
+    waiting = [queue]
+
+    moved = move(
+        queues, plan(queues, queue), watch=lambda _: waiting and queues.deliver(waiting.pop())
+    )
+
+    assert (moved.moved, moved.left, moved.vanished) == (Amount(2, 10), (), 0)
+    assert balanced(queues)
+
+
+def test_a_batch_whose_events_are_gone_is_counted_as_vanished(queues: Queues) -> None:
+    """Somebody deleted its list: nothing moves, and the old queue counts its events as dropped."""
+    queue = queues.add()
+    queues.fill(queue, 10)
+    queues.client.delete(queues.client.keys("*:batch:*")[0])
+
+    moved = move(queues, plan(queues, queue))
+
+    assert (moved.moved, moved.left, moved.vanished) == (Amount(1, 5), (), 5)
+    assert queues.view(queue).dropped["vanished"] == 5
     assert balanced(queues)
 
 
@@ -474,8 +503,8 @@ def test_a_move_is_refused_where_the_shapes_differ(queues: Queues) -> None:
     """Events of one generation never go to a queue of the other."""
     queue = queues.add()
     source = queues.registered[queue.name]
-    legacy = moves.Destination(account_id=1, sdk_key=KEY, generation="legacy")
+    legacy = Destination(account_id=1, sdk_key=KEY, generation="legacy")
     target = msgspec.structs.replace(source, destination=legacy)
 
     with pytest.raises(MoveRefused, match="of another shape"):
-        moves.plan_to_queue(queues.fleet, queues.settings, source, target)
+        move_plans.plan_to_queue(queues.fleet, queues.settings, source, target)

@@ -14,7 +14,7 @@ import vwo_celery
 from tools.queue_states import Queues
 from tools.tcpproxy import TcpProxy
 from tools.waiting import wait_until
-from vwo_celery.celery.publisher import Publisher
+from vwo_celery.celery.messages.publisher import Publisher
 from vwo_celery.operating.looks import health
 from vwo_celery.operating.looks.stalls import Stall, find_neglected, find_stall, silence_seconds
 from vwo_celery.queue.holding.declines import note_decline

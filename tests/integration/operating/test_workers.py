@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from tools.queue_states import Queues
 from vwo_celery import Settings
-from vwo_celery.celery.describing import _shown
+from vwo_celery.celery.worker.describing import _shown
 from vwo_celery.cli import main
 from vwo_celery.operating.doctor.cards import worker_cards_findings
 from vwo_celery.operating.looks.workers import differences, view_workers

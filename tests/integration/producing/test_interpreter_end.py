@@ -15,7 +15,7 @@ from vwo_celery.testing import free_port
 pytestmark = pytest.mark.declared_keys(*KEPT)
 TOOLS = Path(__file__).parents[2] / "tools"
 #: Much longer than the program takes; one that waits for a thread would never end.
-HANGS_SECONDS = 60
+HANGS_SECONDS = 240
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

@@ -27,10 +27,11 @@ from tools.producers import (
     stored,
 )
 from tools.tcpproxy import TcpProxy
+from tools.waiting import wait_until
 from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.receipts import IN_REDIS, SPOOLED, Receipt
-from vwo_celery.testing import RedisServer, free_port, wait_for
+from vwo_celery.testing import RedisServer, free_port
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 UNAVAILABLE = Receipt(where="dropped", reason="redis_unavailable")
@@ -91,9 +92,9 @@ def test_a_server_that_stalls_stores_an_event_once() -> None:
         server.pause()
         given_up = queue.enqueue({"n": 1})
         server.resume()
-        wait_for(lambda: len(stored(client)) == 2, what="what the server had not got to")
+        wait_until(lambda: len(stored(client)) == 2, what="what the server had not got to")
 
-        wait_for(lambda: queue.enqueue({"n": 2}), what="the breaker to be closed")
+        wait_until(lambda: queue.enqueue({"n": 2}), what="the breaker to be closed")
         receipts = [queue.enqueue({"n": n}) for n in range(3, 5)]
 
         assert given_up == UNAVAILABLE
@@ -195,7 +196,7 @@ def test_a_server_that_comes_back_takes_events_again() -> None:
         while_down = queue.enqueue({"n": "down"})
         server.start()
 
-        receipt = wait_for(lambda: queue.enqueue({"n": 1}), what="a receipt")
+        receipt = wait_until(lambda: queue.enqueue({"n": 1}), what="a receipt")
 
         assert while_down == UNAVAILABLE
         assert receipt == IN_REDIS
@@ -261,7 +262,7 @@ def test_an_exception_that_no_client_documents_leaves_no_call(
         flushed = queue.flush_events(0)
         drained = queue.drain_spool(0)
         breaker_open = producer_of(queue).host.breaker.is_open
-    wait_for(lambda: queue.drain_spool(1), what="an empty spool")
+    wait_until(lambda: queue.drain_spool(1), what="an empty spool")
 
     assert receipts == [SPOOLED] * 3
     assert (bool(flushed), bool(drained), breaker_open) == (False, False, True)
@@ -288,7 +289,7 @@ def test_an_exception_that_no_client_documents_leaves_no_await(
         return [first, second]
 
     receipts = asyncio.run(run())
-    wait_for(lambda: queue.sync.drain_spool(1), what="an empty spool")
+    wait_until(lambda: queue.sync.drain_spool(1), what="an empty spool")
 
     assert receipts == [IN_REDIS, SPOOLED]
     assert len(stored(redis)) == 2

@@ -22,6 +22,7 @@ from tools.producers import (
     connect,
     snapshot,
 )
+from tools.waiting import wait_until
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.producing.queue import producer_of
@@ -32,7 +33,7 @@ from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import settlements
 from vwo_celery.queue.work.results import result_text
 from vwo_celery.queue.work.sweeping import sweep_shard
-from vwo_celery.testing import Standin, free_port, wait_for
+from vwo_celery.testing import Standin, free_port
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 EVENT = {
@@ -341,7 +342,7 @@ def listen(queue: vwo_celery.Queue, found: list[Any]) -> threading.Thread:
     thread = threading.Thread(target=lambda: found.append(next(queue.results(10), None)))
     thread.start()
     meta = producer_of(queue).shards[0].keys.meta
-    wait_for(
+    wait_until(
         lambda: producer_of(queue).fleet.client.hexists(meta, "results_until"),
         what="word of interest",
     )
@@ -383,11 +384,11 @@ def test_a_listener_that_redis_cuts_off_listens_again(
     found: list[Any] = []
     listener = threading.Thread(target=lambda: found.extend(next(results) for _ in range(2)))
     listener.start()
-    wait_for(lambda: _listeners(redis, channel) == 1, what="a listener")
+    wait_until(lambda: _listeners(redis, channel) == 1, what="a listener")
     fleet.publish_result(queue.name, result_text(None, [b'{"n":1}']))
 
     redis.client_kill_filter(_type="pubsub")
-    wait_for(lambda: _listeners(redis, channel) == 1, what="the listener again")
+    wait_until(lambda: _listeners(redis, channel) == 1, what="the listener again")
     fleet.publish_result(queue.name, result_text(None, [b'{"n":2}']))
 
     listener.join(20)

@@ -17,6 +17,7 @@ import redis as redis_py
 import vwo_celery
 from tools.command_line import run_command
 from tools.producers import DESTINATION, KEPT, TIMEOUT_SECONDS, connect
+from tools.waiting import wait_until
 from vwo_celery import aio
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.looks.outside import view_tallies
@@ -26,7 +27,7 @@ from vwo_celery.queue.looks.tallies import Tally, sum_tallies
 from vwo_celery.queue.records import reports
 from vwo_celery.queue.shard import Shard
 from vwo_celery.spool import reporter
-from vwo_celery.testing import RedisServer, wait_for
+from vwo_celery.testing import RedisServer
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 PROGRAM = Path(__file__).parents[2] / "tools" / "dropping_program.py"
@@ -148,7 +149,7 @@ def test_spooled_and_drained_are_told_by_the_drain(server: RedisServer) -> None:
     assert {queue.enqueue({"n": n}).where for n in range(1, 8)} == {"spooled"}
     server.resume()
 
-    wait_for(lambda: told(server.url).drained.events == 7, what="the report of the drain")
+    wait_until(lambda: told(server.url).drained.events == 7, what="the report of the drain")
 
     tally = told(server.url)
     assert (tally.spooled.events, tally.on_disk, tally.unaccepted) == (7, 0, {})

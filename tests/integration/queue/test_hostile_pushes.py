@@ -16,6 +16,7 @@ import vwo_celery
 from tools import http_servers as servers
 from tools.command_line import run_command
 from tools.producers import DESTINATION, KEPT
+from tools.waiting import wait_until
 from vwo_celery import signals
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
@@ -29,7 +30,6 @@ from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.work import sweeping
 from vwo_celery.queue.work.results import listen, result_text
 from vwo_celery.signals import BatchReport
-from vwo_celery.testing import wait_for
 
 pytestmark = pytest.mark.declared_keys(*KEPT, "dead", "_kombu.*", "*:broker:*")
 
@@ -222,7 +222,7 @@ def _heard(way: Way, *published: bytes) -> Any:
     client, channel = way.fleet.client, way.fleet.keys.results(way.queue.name)
 
     def publish() -> None:
-        wait_for(lambda: client.pubsub_numsub(channel)[0][1] == 1, 10)
+        wait_until(lambda: client.pubsub_numsub(channel)[0][1] == 1, 10)
         for text in published:
             client.publish(channel, text)
 

@@ -62,6 +62,28 @@ def test_every_batch_is_listed_once(
     assert listed == expected
 
 
+def test_a_batch_that_goes_while_it_is_read_is_not_listed(
+    shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that leaves its set between two commands is no batch without events; one without a line is."""
+    place(shard, shard.keys.dead, {"stays": 1, "goes": 2})
+    shard.client.zadd(shard.keys.dead, {"has no line": 3})
+    read = shard.client.hmget
+
+    def read_after_a_purge(*words: Any) -> Any:
+        shard.client.zrem(shard.keys.dead, "goes")
+        shard.client.hdel(shard.keys.info, "goes")
+        return read(*words)
+
+    monkeypatch.setattr(shard.client, "hmget", read_after_a_purge)
+    found = list(pages.batches(shard, "dead", NOW_MS))
+
+    assert [(view.id, view.error == UNREAD) for view in found] == [
+        ("stays", False),
+        ("has no line", True),
+    ]
+
+
 @pytest.mark.parametrize("newest_first", [False, True])
 def test_states_are_those_of_the_snapshot(shard: Shard, newest_first: bool) -> None:
     """The lists of all states hold what the snapshot holds, those under an expired lease included."""

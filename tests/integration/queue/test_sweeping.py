@@ -13,10 +13,11 @@ import redis as redis_py
 from celery import Celery
 from msgspec.structs import replace
 from redis.connection import AbstractConnection
+from redis.exceptions import NoPermissionError
 
 import vwo_celery
-import vwo_celery.celery.listener
-import vwo_celery.celery.stopping
+import vwo_celery.celery.worker.listener
+import vwo_celery.celery.worker.stopping
 from tools.producers import BATCH, DESTINATION, KEPT, connect, numbers, snapshot, stored
 from tools.redis_commands import commands_sent
 from tools.redis_groups import ClusterGroup
@@ -28,6 +29,7 @@ from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import sweeping
+from vwo_celery.queue.work.sweeping import _tell_of_refusal
 from vwo_celery.testing import RedisServer
 
 SECOND = 1_000
@@ -455,10 +457,12 @@ def test_slots_are_given_out_shortly_before_their_messages(redis: redis_py.Redis
     fleet.watch(*(shard.keys.name for shard in watched))
 
     given, most = 0, 0
-    for _ in sweeping.sweep_step_by_step(fleet, by="beat"):
-        given += 1
-        slots = sum(redis.zcard(shard.keys.slots) for shard in watched)
-        most = max(most, slots - given)
+    with redis.pipeline(transaction=False) as pipe:
+        for _ in sweeping.sweep_step_by_step(fleet, by="beat"):
+            given += 1
+            for shard in watched:
+                pipe.zcard(shard.keys.slots)
+            most = max(most, sum(pipe.execute()) - given)
 
     assert given == len(watched)
     assert most < 100
@@ -606,7 +610,7 @@ def test_a_listener_of_a_full_redis_goes_on() -> None:
         client.config_set("maxmemory", 1)
         app = Celery(broker="memory://", set_as_current=False)
         vwo_celery.setup(app, redis_url=server.url)
-        listener = vwo_celery.celery.listener.Listener(app)
+        listener = vwo_celery.celery.worker.listener.Listener(app)
 
         listener.start(Consumer(app))
 
@@ -616,7 +620,7 @@ def test_a_listener_of_a_full_redis_goes_on() -> None:
             message.ack()
         listener.stop(Consumer(app))
         wait_until(lambda: not any("listener" in t.name for t in threading.enumerate()))
-        vwo_celery.celery.stopping.stopping.prepare()
+        vwo_celery.celery.worker.stopping.stopping.prepare()
         client.close()
 
 
@@ -655,6 +659,33 @@ def test_one_broken_queue_does_not_hold_up_the_others(
     wakeups = sweep(redis)
 
     assert [wakeup.queue for wakeup in wakeups] == [well.name]
+    redis.delete(producer_of(broken).shards[0].keys.open)
+
+
+def test_what_a_sweep_misses_is_logged_seldom(
+    redis: redis_py.Redis, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broken shard is told once a minute, and so is what Redis refuses of all shards alike."""
+    broken = vwo_celery.connect(replace(DESTINATION, account_id=10), redis_url=redis_url)
+    others = [
+        vwo_celery.connect(replace(DESTINATION, account_id=n), redis_url=redis_url)
+        for n in (11, 12)
+    ]
+    for queue in (broken, *others):
+        assert producer_of(queue).register()
+    break_open_list(producer_of(broken).fleet, broken)
+    producer_of(broken).fleet.watch(f"{broken.name}:0")
+
+    for _ in range(3):
+        sweep(redis)
+    for queue in others:
+        for _ in range(2):
+            _tell_of_refusal(queue.name, NoPermissionError("has no permissions to run 'evalsha'"))
+
+    told = [each for each in caplog.messages if "going on without" in each]
+    assert [broken.name in each for each in told] == [True, False]
+    assert "wrong type" in told[0]
+    assert "give the user these rights" in told[1]
     redis.delete(producer_of(broken).shards[0].keys.open)
 
 

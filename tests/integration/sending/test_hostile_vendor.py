@@ -18,11 +18,11 @@ import pytest
 import trustme
 
 from tools import http_servers as servers
+from tools.waiting import wait_until
 from vwo_celery.destinations import Destination
 from vwo_celery.sending.outcomes import OUTCOMES, Answer, Failure, Verdict, judge
 from vwo_celery.sending.sender import MAX_ANSWER_BYTES, Sender
 from vwo_celery.settings import Settings
-from vwo_celery.testing import wait_for
 
 KEY = "0123456789abcdef0123456789ABCDEF"
 BODY = b'{"ev":[{"d":{}}]}'
@@ -241,7 +241,7 @@ def test_an_answer_nobody_asked_for_is_not_the_next_batchs() -> None:
     with servers.Server(serve) as server, sender_to(server.url) as sender:
         first = sender.send(BODY, events=1)
         with contextlib.suppress(TimeoutError):  # let the rest arrive
-            wait_for(lambda: server.connections[0].sent_bytes > 150, 5)
+            wait_until(lambda: server.connections[0].sent_bytes > 150, 5)
         second = sender.send(BODY, events=1)
 
         assert first.status == 500

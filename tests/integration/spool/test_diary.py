@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+import vwo_celery
 from tools.producers import KEPT, TIMEOUT_SECONDS, connect
-from vwo_celery import logs
+from tools.waiting import wait_until
+from vwo_celery import Destination, logs
 from vwo_celery.logs import LOG_EVERY_SECONDS, SeldomLog
 from vwo_celery.spool import diary
 from vwo_celery.spool.diary import Diary
-from vwo_celery.testing import RedisServer, wait_for
+from vwo_celery.testing import RedisServer, free_port
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 SINCE = r"since \d\d:\d\d:\d\d \([\d.]+ (s|min)\)"
@@ -55,7 +57,7 @@ def test_where_events_are_kept(
     for n in range(3):
         assert queue.enqueue({"n": n}).where == "spooled"
     server.resume()
-    wait_for(lambda: len(warnings(caplog)) == 3, what="the line that they have left")
+    wait_until(lambda: len(warnings(caplog)) == 3, what="the line that they have left")
 
     first, second, last = warnings(caplog)
     where = re.escape(f"; events are kept on this host's disk meanwhile, in {tmp_path}")
@@ -71,6 +73,23 @@ def test_where_events_are_kept(
     )
 
 
+def test_one_cause_is_one_line_however_many_queues_meet_it(
+    tmp_path: Path, clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where Redis is away from the start, each queue fails to register: that is no line of its own."""
+    url = f"redis://127.0.0.1:{free_port()}/0"
+
+    for account in (1, 2, 3):
+        queue = vwo_celery.connect(
+            Destination(account_id=account, sdk_key="k" * 32, generation="fme"),
+            redis_url=url, spool_dir=str(tmp_path),
+        )  # fmt: skip
+        assert queue.enqueue({"n": 0}).where == "spooled"
+
+    (line,) = warnings(caplog)
+    assert line.startswith("nothing listens at the address of Redis")
+
+
 def test_events_that_nothing_keeps(
     server: RedisServer, clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -81,7 +100,7 @@ def test_events_that_nothing_keeps(
     for n in range(5):
         queue.enqueue({"n": n})
     server.resume()
-    wait_for(lambda: queue.enqueue({"n": 5}), what="an event in Redis")
+    wait_until(lambda: queue.enqueue({"n": 5}), what="an event in Redis")
 
     first, last = warnings(caplog)
     assert first.startswith(f"1 event of queue {queue.name} dropped (redis_unavailable): Redis")

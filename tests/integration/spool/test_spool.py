@@ -17,11 +17,12 @@ from tools.producers import KEPT, SOON_SECONDS, TIMEOUT_SECONDS, connect, number
 from tools.redis_groups import ClusterGroup
 from tools.redis_outages import OUTAGES, Outage, blackhole, hung, refused, server_for
 from tools.tcpproxy import TcpProxy
+from tools.waiting import wait_until
 from vwo_celery.connections import open_client
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.receipts import IN_REDIS, SPOOLED
-from vwo_celery.testing import RedisServer, free_port, wait_for
+from vwo_celery.testing import RedisServer, free_port
 from vwo_celery.testing.redis_binary import find_redis_server
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
@@ -67,13 +68,13 @@ def test_an_outage_loses_nothing_and_costs_little_time(outage: Outage) -> None:
             receipts += queue.enqueue_many({"n": n} for n in range(52, 60))
             spooled = queue.spooled()
 
-        wait_for(lambda: holds(server.url, 60), 20, what="the spool to be drained")
-        wait_for(lambda: is_sealed(server.url), what="the batch to be sealed")
+        wait_until(lambda: holds(server.url, 60), 20, what="the spool to be drained")
+        wait_until(lambda: is_sealed(server.url), what="the batch to be sealed")
         with redis_py.Redis.from_url(server.url) as client:
             assert stored(client) == numbers(60)
             assert snapshot(client).accepted == 60
             assert snapshot(client).balanced
-        wait_for(lambda: queue.enqueue({"n": 60}) == IN_REDIS, what="the breaker to be closed")
+        wait_until(lambda: queue.enqueue({"n": 60}) == IN_REDIS, what="the breaker to be closed")
 
     assert receipts == [SPOOLED] * 59
     assert spooled == 59
@@ -90,7 +91,7 @@ def test_a_process_that_starts_during_an_outage(outage: Outage) -> None:
         with outage(server, proxy):
             receipts = [queue.enqueue({"n": 0}), *queue.enqueue_many([{"n": 1}, {"n": 2}])]
 
-        wait_for(lambda: holds(server.url, 3), 20, what="the spool to be drained")
+        wait_until(lambda: holds(server.url, 3), 20, what="the spool to be drained")
         with redis_py.Redis.from_url(server.url) as client:
             assert stored(client) == numbers(3)
 
@@ -104,14 +105,14 @@ def test_sentinel_without_a_master(server: RedisServer, tmp_path: Path) -> None:
     command = (find_redis_server(), str(tmp_path / "sentinel.conf"), "--sentinel")
     with Process(*command, folder=tmp_path, name="sentinel"):
         sentinel: Any = redis_py.Redis("127.0.0.1", port)
-        wait_for(lambda: _answers(sentinel), what="the Sentinel")
+        wait_until(lambda: _answers(sentinel), what="the Sentinel")
         url = f"redis+sentinel://127.0.0.1:{port}/mymaster"
         queue = connect(url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
 
         receipts = [queue.enqueue({"n": n}) for n in range(3)]
         sentinel.execute_command("SENTINEL MONITOR", "mymaster", "127.0.0.1", server.port, 1)
 
-        wait_for(lambda: holds(server.url, 3), 20, what="the spool to be drained")
+        wait_until(lambda: holds(server.url, 3), 20, what="the spool to be drained")
         sentinel.close()
 
     assert receipts == [SPOOLED] * 3
@@ -128,7 +129,7 @@ def test_a_cluster_that_has_lost_a_node() -> None:
         receipts = [queue.enqueue({"n": name}) for name in sorted(names)]
         away.resume()
 
-        wait_for(lambda: not queue.spooled(), 30, what="the spool to be drained")
+        wait_until(lambda: not queue.spooled(), 30, what="the spool to be drained")
         found = [json.loads(text)["n"] for text in _all_events(queue)]
 
     assert all(receipts)
@@ -168,7 +169,7 @@ def test_a_push_whose_answers_were_lost_is_stored_once(
         proxy.cut_connections()
         proxy.pass_through()
 
-        wait_for(lambda: not queue.spooled(), 20, what="the spool to be drained")
+        wait_until(lambda: not queue.spooled(), 20, what="the spool to be drained")
 
     assert receipts == [SPOOLED] * 10
     assert stored(redis) == numbers(20)
@@ -176,18 +177,21 @@ def test_a_push_whose_answers_were_lost_is_stored_once(
 
 
 def test_redis_comes_back_empty(tmp_path: Path) -> None:
-    """A server that lost everything, registrations and marks included, gets the spooled events."""
+    """A server that lost everything, registrations and marks included, gets the spooled events; that it
+    had forgotten the queue is noted, though the producer's next mark tells nothing of it.
+    """
     with RedisServer() as server:
         queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
-        wait_for(lambda: queue.enqueue({"n": 0}) == IN_REDIS and not queue.spooled())
+        wait_until(lambda: queue.enqueue({"n": 0}) == IN_REDIS and not queue.spooled())
         server.pause()
         receipts = [queue.enqueue({"n": n}) for n in range(5, 8)]
         server.restart()
 
-        wait_for(lambda: holds(server.url, 3), 20, what="the spool to be drained")
+        wait_until(lambda: holds(server.url, 3), 20, what="the spool to be drained")
         with redis_py.Redis.from_url(server.url) as client:
             assert stored(client) == numbers(3, start=5)
             assert snapshot(client).balanced
+            assert snapshot(client).forgotten_ms
 
     assert receipts == [SPOOLED] * 3
 
@@ -204,7 +208,7 @@ def test_another_programs_key_holds_up_one_queue_only(
     receipts = [broken.enqueue({"n": 1}), sound.enqueue({"n": 2}), broken.enqueue({"n": 3})]
     kept = broken.spooled()
     redis.delete(producer_of(broken).shards[0].keys.open, producer_of(broken).shards[0].keys.meta)
-    wait_for(lambda: not broken.spooled(), 20, what="the spool to be drained")
+    wait_until(lambda: not broken.spooled(), 20, what="the spool to be drained")
 
     assert receipts == [SPOOLED, IN_REDIS, SPOOLED]
     assert kept == 2
@@ -224,10 +228,10 @@ def test_a_queue_that_cannot_be_registered_holds_up_no_other(
     receipts = [broken.enqueue({"n": 0})]
     spool.put(registration, [b'{"n":1}'])
 
-    wait_for(lambda: not sound.spooled(), 20, what="the other queue to be drained")
+    wait_until(lambda: not sound.spooled(), 20, what="the other queue to be drained")
     kept = broken.spooled()
     redis.delete(meta)
-    wait_for(lambda: not broken.spooled(), 20, what="the spool to be drained")
+    wait_until(lambda: not broken.spooled(), 20, what="the spool to be drained")
 
     assert receipts == [SPOOLED]
     assert kept == 1
@@ -308,7 +312,7 @@ def test_each_redis_and_namespace_has_its_own_spool(server: RedisServer) -> None
 
         spooled = [queue.spooled() for queue in queues]
         server.resume()
-        wait_for(lambda: queues[0].spooled() + queues[1].spooled() == 0, 20, what="the drains")
+        wait_until(lambda: queues[0].spooled() + queues[1].spooled() == 0, 20, what="the drains")
         left = queues[2].spooled()
         other.resume()
 
@@ -339,7 +343,7 @@ def test_what_is_spooled_carries_its_queue(server: RedisServer) -> None:
     queue.enqueue({"n": 0})
     server.resume()
 
-    wait_for(lambda: not queue.spooled(), 20, what="the spool to be drained")
+    wait_until(lambda: not queue.spooled(), 20, what="the spool to be drained")
 
     registered = producer_of(queue).fleet.registration(queue.name)
     assert registered == producer_of(queue).registration

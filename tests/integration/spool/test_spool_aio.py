@@ -15,9 +15,10 @@ import vwo_celery.aio
 from tools.producers import BATCH, DESTINATION, KEPT, SOON_SECONDS, TIMEOUT_SECONDS, numbers, stored
 from tools.redis_outages import OUTAGES, Outage, server_for
 from tools.tcpproxy import TcpProxy
+from tools.waiting import wait_until
 from vwo_celery.errors import QueueFull
 from vwo_celery.receipts import IN_REDIS, SPOOLED, Receipt
-from vwo_celery.testing import RedisServer, free_port, wait_for
+from vwo_celery.testing import RedisServer, free_port
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 Answer = TypeVar("Answer")
@@ -69,7 +70,7 @@ def test_an_outage_loses_nothing_and_costs_little_time(outage: Outage) -> None:
 
     with server_for(outage) as server, TcpProxy(server.port) as proxy:
         receipts = run(proxy.url(), work)
-        wait_for(lambda: len(held(server)) == 60, 20, what="the spool to be drained")
+        wait_until(lambda: len(held(server)) == 60, 20, what="the spool to be drained")
         assert held(server) == numbers(60)
 
     assert receipts == [SPOOLED] * 59
@@ -91,7 +92,7 @@ def test_the_loop_goes_on_while_events_are_spooled(server: RedisServer) -> None:
 
     receipts, turns = run(server.url, work)
 
-    wait_for(lambda: len(held(server)) == 3000, 20, what="the spool to be drained")
+    wait_until(lambda: len(held(server)) == 3000, 20, what="the spool to be drained")
     assert receipts == [SPOOLED] * 2999
     assert turns > 20
     assert held(server) == numbers(3000)
@@ -139,5 +140,5 @@ def test_a_cancelled_await_is_spooled_with_the_others(server: RedisServer) -> No
 
     receipt = run(server.url, work)
 
-    wait_for(lambda: len(held(server)) == 3, 20, what="the spool to be drained")
+    wait_until(lambda: len(held(server)) == 3, 20, what="the spool to be drained")
     assert receipt == SPOOLED

@@ -14,8 +14,9 @@ import redis as redis_py
 
 from tools.processes import Process, Processes
 from tools.producers import KEPT, TIMEOUT_SECONDS, connect, numbers, snapshot, stored
+from tools.waiting import wait_until
 from vwo_celery.receipts import SPOOLED
-from vwo_celery.testing import RedisServer, wait_for
+from vwo_celery.testing import RedisServer
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 PROGRAM = str(Path(__file__).parents[2] / "tools" / "standing_still_program.py")
@@ -65,7 +66,7 @@ def test_a_process_that_stands_still_holds_up_no_other(
 
     receipts = [queue.enqueue({"n": n}) for n in range(OWN, OWN + 20)]
     server.resume()
-    wait_for(lambda: set(numbers(20, OWN)) <= set(held(server)), 30, what="the others' events")
+    wait_until(lambda: set(numbers(20, OWN)) <= set(held(server)), 30, what="the others' events")
     os.kill(still.pid, signal.SIGCONT)
 
     still.wait_for_log("ended", 60)
@@ -84,7 +85,7 @@ def test_a_drain_that_stands_still_is_taken_over(server: RedisServer, stop: Stop
     server.resume()
     queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS)
 
-    wait_for(lambda: queue.drain_spool(timeout_seconds=1), 30, what="the drain of all files")
+    wait_until(lambda: queue.drain_spool(timeout_seconds=1), 30, what="the drain of all files")
     taken_over = held(server)
     os.kill(still.pid, signal.SIGCONT)
 

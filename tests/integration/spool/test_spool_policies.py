@@ -14,12 +14,13 @@ import redis as redis_py
 
 import vwo_celery
 from tools.producers import KEPT, TIMEOUT_SECONDS, connect, numbers, snapshot, stored
+from tools.waiting import wait_until
 from vwo_celery.errors import QueueFull
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.work.sweeping import sweep_shard
 from vwo_celery.receipts import IN_REDIS, SPOOLED, Receipt
 from vwo_celery.signals import event_dropped
-from vwo_celery.testing import RedisServer, free_port, wait_for
+from vwo_celery.testing import RedisServer, free_port
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 PAD = "x" * 2000
@@ -91,7 +92,7 @@ def test_a_full_queue_spools(redis: redis_py.Redis, redis_url: str, dropped: Dro
     assert not producer_of(queue).host.breaker.is_open
     assert stored(redis) == numbers(3)
     delivered: list[bytes] = []
-    wait_for(lambda: deliver(queue, delivered) == 9, 30, what="the room to be used")
+    wait_until(lambda: deliver(queue, delivered) == 9, 30, what="the room to be used")
     assert delivered == numbers(9)
     assert stored(redis) == []
     assert (queue.dropped, dropped) == ({}, [])
@@ -120,7 +121,7 @@ def test_a_full_queue_holds_up_no_other(redis: redis_py.Redis, redis_url: str) -
 
     assert producer_of(other).fallback.keep([b'{"n":4}']) == SPOOLED
 
-    wait_for(lambda: not other.spooled(), 20, what="the other queue to be drained")
+    wait_until(lambda: not other.spooled(), 20, what="the other queue to be drained")
     assert full.spooled() == 1
     assert redis.lrange(producer_of(other).shards[0].keys.open, 0, -1) == []  # sealed already
     assert redis.zcard(producer_of(other).shards[0].keys.ready) == 1
@@ -268,7 +269,7 @@ def test_without_a_disk_redis_is_found_again(tmp_path: Path) -> None:
         assert not queue.enqueue({"n": 1})
         server.start()
 
-        wait_for(lambda: queue.enqueue({"n": 2}) == IN_REDIS, 20, what="a request that asks")
+        wait_until(lambda: queue.enqueue({"n": 2}) == IN_REDIS, 20, what="a request that asks")
 
 
 def test_drops_are_logged_once_a_minute(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:

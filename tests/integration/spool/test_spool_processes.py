@@ -15,8 +15,9 @@ import redis as redis_py
 import vwo_celery
 from tools.processes import Process, Processes
 from tools.producers import KEPT, TIMEOUT_SECONDS, connect, numbers, snapshot, stored
+from tools.waiting import wait_until
 from vwo_celery.receipts import IN_REDIS, SPOOLED
-from vwo_celery.testing import RedisServer, wait_for
+from vwo_celery.testing import RedisServer
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 TESTS = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def test_a_killed_process_loses_nothing(server: RedisServer, run: Run) -> None:
 
     assert connect(server.url).enqueue({"n": 20}) == IN_REDIS
 
-    wait_for(lambda: len(held(server)) == 21, 20, what="the spool to be drained")
+    wait_until(lambda: len(held(server)) == 21, 20, what="the spool to be drained")
     assert receipts(killed) == ["spooled"] * 20
     assert sorted(held(server)) == sorted(numbers(21))
 
@@ -82,11 +83,11 @@ def test_a_process_that_drains_and_is_killed(server: RedisServer, run: Run) -> N
         finally:
             os._exit(0)
     server.resume()
-    wait_for(lambda: held(server), 20, what="a first page")
+    wait_until(lambda: held(server), 20, what="a first page")
     os.kill(pid, 9)
     os.waitpid(pid, 0)
 
-    wait_for(lambda: len(held(server)) >= 30_000, 30, what="the spool to be drained")
+    wait_until(lambda: len(held(server)) >= 30_000, 30, what="the spool to be drained")
 
     assert held(server) == numbers(30_000)
     with redis_py.Redis.from_url(server.url) as client:
@@ -104,8 +105,8 @@ def test_processes_spool_and_drain_at_once(server: RedisServer, run: Run) -> Non
         server.resume()
         _wait_for_more(programs)
 
-    wait_for(lambda: len(held(server)) == 900, 30, what="all events")
-    wait_for(lambda: all(len(receipts(each)) == 300 for each in programs), 20)
+    wait_until(lambda: len(held(server)) == 900, 30, what="all events")
+    wait_until(lambda: all(len(receipts(each)) == 300 for each in programs), 20)
 
     events = [number for n in range(3) for number in numbers(300, 1000 * n)]
     assert sorted(held(server)) == sorted(events)
@@ -117,7 +118,7 @@ def test_processes_spool_and_drain_at_once(server: RedisServer, run: Run) -> Non
 def _wait_for_more(programs: list[Process]) -> None:
     """Wait until each program has thirty more receipts, or all of them."""
     wanted = [min(300, len(receipts(each)) + 30) for each in programs]
-    wait_for(
+    wait_until(
         lambda: all(len(receipts(each)) >= n for each, n in zip(programs, wanted, strict=True)), 20
     )
 
@@ -126,10 +127,10 @@ def test_a_fork_after_spooling(server: RedisServer, run: Run) -> None:
     """A forked child gets its own drainer when it spools; it drains the killed parent's events too."""
     server.pause()
     program = run("fork", 0, 3)
-    wait_for(lambda: len(receipts(program)) == 5, 20, what="parent and child to have spooled")
+    wait_until(lambda: len(receipts(program)) == 5, 20, what="parent and child to have spooled")
     server.resume()
 
-    wait_for(lambda: len(held(server)) == 5, 20, what="the spool to be drained")
+    wait_until(lambda: len(held(server)) == 5, 20, what="the spool to be drained")
     assert receipts(program) == ["spooled"] * 5
     assert sorted(held(server)) == sorted(numbers(5))
 
@@ -163,7 +164,7 @@ def test_a_process_without_threads(server: RedisServer, monkeypatch: pytest.Monk
     server.start()
     with monkeypatch.context() as patch:
         patch.setattr("threading.Thread.start", refuse)
-        wait_for(lambda: queue.enqueue({"n": 4}) == IN_REDIS, 20, what="a request that asks")
+        wait_until(lambda: queue.enqueue({"n": 4}) == IN_REDIS, 20, what="a request that asks")
         result = queue.drain_spool(timeout_seconds=20)
 
     assert spooled == [SPOOLED] * 3
@@ -181,9 +182,9 @@ def test_the_drainer_ends(server: RedisServer) -> None:
     assert len(_drainers() - others) == 1
     server.resume()
 
-    wait_for(lambda: not queue.spooled(), 20, what="the spool to be drained")
+    wait_until(lambda: not queue.spooled(), 20, what="the spool to be drained")
 
-    wait_for(lambda: not _drainers() - others, 20, what="the drainer to end")
+    wait_until(lambda: not _drainers() - others, 20, what="the drainer to end")
 
 
 def _drainers() -> set[int | None]:

@@ -71,7 +71,7 @@ def wheel() -> str:
 
 @pytest.mark.parametrize(
     ("sdk", "extras"),
-    [(SDKS[0], ""), (SDKS[0], "[django,fast]"), (SDKS[1], "[django,fast]"), (SDKS[2], "")],
+    [(SDKS[0], "[django,fast]"), (SDKS[1], "[django,fast]"), (SDKS[2], "")],
 )
 def test_the_plain_command_finds_releases(
     environment: Environment, wheel: str, sdk: str, extras: str

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import click
 
-from vwo_celery.cli.dead.changing import dry_run_option, report
-from vwo_celery.cli.dead.choosing import Choice, Words, batch_option, filter_option, scan_option
+from vwo_celery.cli.dead.choosing import Choice, Words, filter_option, scan_option
 from vwo_celery.cli.dead.group import dead
-from vwo_celery.cli.lines import print_line
-from vwo_celery.cli.session import Session, common_options, json_option, queue_option
+from vwo_celery.cli.shared.bulk import batch_option, dry_run_option, report
+from vwo_celery.cli.shared.lines import print_line
+from vwo_celery.cli.shared.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import operations
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.operations import Amount

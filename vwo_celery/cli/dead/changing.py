@@ -7,49 +7,69 @@ to are unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
-from rich.progress import Progress
 
-from vwo_celery.cli.brakes import brake_by_signal
 from vwo_celery.cli.dead.choosing import Choice, Words, filters
 from vwo_celery.cli.dead.group import dead
 from vwo_celery.cli.dead.picking import pick
-from vwo_celery.cli.documents import print_json
-from vwo_celery.cli.jobs import order_in_background
-from vwo_celery.cli.output import console, say
-from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.cli.shared.asking import agree
+from vwo_celery.cli.shared.bulk import (
+    dry_run_option,
+    progress,
+    rate_option,
+    report,
+    report_done,
+    spelled,
+    yes_option,
+)
+from vwo_celery.cli.shared.documents import print_json
+from vwo_celery.cli.shared.output import say
+from vwo_celery.cli.shared.session import Session, common_options, json_option
+from vwo_celery.errors import VwoCeleryError
 from vwo_celery.operating import operations
-from vwo_celery.operating.operations import Amount, Counted, Done, Order, Pace
+from vwo_celery.operating.operations import Counted, Done, Order, Pace, jobs
 from vwo_celery.operating.past.audit import Actor
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.text.amounts import count
 
 Decorated = TypeVar("Decorated", bound=Any)
 
-dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Only say what would be done, and change nothing."
-)
-_event_option = click.option(
-    "--event", "places", type=click.IntRange(min=1), multiple=True, metavar="PLACE",
-    help="With one --batch: only the event at this place of it; may be repeated.",
-)  # fmt: skip
+
+class _How(NamedTuple):
+    """The options of both commands that say how, as they were given."""
+
+    places: Sequence[int]
+    dry_run: bool
+    rate: float | None
+    most: int | None
+    background: bool
+    app_name: str
+
+    @property
+    def pace(self) -> Pace:
+        """How fast, and how far."""
+        return Pace(self.rate, self.most)
 
 
-def _pace_options(function: Decorated) -> Decorated:
+def _options(function: Decorated) -> Decorated:
+    """Which dead letters, and how."""
     options = (
+        filters,
         click.option(
-            "--rate", type=click.FloatRange(min=0, min_open=True), metavar="EVENTS/S",
-            help="Most events a second.  [default: as fast as Redis allows]",
+            "--event", "places", type=click.IntRange(min=1), multiple=True, metavar="PLACE",
+            help="With one --batch: only the event at this place of it; may be repeated.",
         ),
+        dry_run_option,
+        rate_option,
         click.option(
             "--most", type=click.IntRange(min=1), metavar="N",
             help="Most batches to change; the others stay as they are.",
         ),
         click.option(
             "--background", is_flag=True,
-            help="Have a worker do it; see vwo-celery jobs. What is meant is counted now.",
+            help="Have a worker do it; see jobs. What is meant is counted now.",
         ),
         click.option(
             "-A", "--app", "app_name", metavar="APP", default="",
@@ -63,24 +83,11 @@ def _pace_options(function: Decorated) -> Decorated:
 
 
 @dead.command()
-@filters
-@_event_option
-@dry_run_option
-@_pace_options
+@_options
 @common_options
 @json_option
 @click.pass_context
-def redrive(
-    context: click.Context,
-    /,
-    places: Sequence[int],
-    dry_run: bool,
-    rate: float | None,
-    most: int | None,
-    background: bool,
-    app_name: str,
-    **options: Any,
-) -> None:
+def redrive(context: click.Context, /, **options: Any) -> None:
     """Put dead letters back to be sent.
 
     All of them, unless filtered. A batch goes back unchanged, with a new age. If VWO still refuses
@@ -88,79 +95,74 @@ def redrive(
     go back, and the rest of it stays dead. Ctrl-C ends the work after the batch that it is at; the
     same command goes on from there.
     """
-    session, words = context.ensure_object(Session), Words.taken_from(options)
-    choice = Choice(session, words)
-    if places and background:
-        raise click.UsageError("--background is for whole batches, not for --event")
-    if places:
-        pick(session, choice, places, drop=False, dry_run=dry_run)
-        return
-    counted = _count(session, choice)
-    if dry_run:
-        report(session, "would_be_redriven", counted.amount)
-        choice.say_rest(context)
-        return
-    if background:
-        _order(session, "redrive", counted, words, Pace(rate, most), app_name)
-        return
-    done = _work(session, counted, choice, Pace(rate, most), operations.redrive)
-    _report_done(context, session, "redriven", done, choice)
+    _change(context, "redrive", options)
 
 
 @dead.command()
-@filters
-@_event_option
-@dry_run_option
-@_pace_options
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@_options
+@yes_option
 @common_options
 @json_option
 @click.pass_context
-def purge(
-    context: click.Context,
-    /,
-    places: Sequence[int],
-    dry_run: bool,
-    rate: float | None,
-    most: int | None,
-    background: bool,
-    app_name: str,
-    yes: bool,
-    **options: Any,
-) -> None:
+def purge(context: click.Context, /, yes: bool, **options: Any) -> None:
     """Drop dead letters for good, after asking.
 
     All of them, unless filtered; those that die after they were counted stay. They are counted in
     the ledger as dropped. With --event, single events of one batch are dropped, and the rest of it
     stays dead. Ctrl-C ends the work after the batch that it is at.
     """
+    _change(context, "purge", options, ask=not yes)
+
+
+#: How each command says what it did, and the operation that does it.
+_CHANGES = {"redrive": ("redriven", operations.redrive), "purge": ("purged", operations.purge)}
+
+
+def _change(
+    context: click.Context, operation: str, options: dict[str, Any], *, ask: bool = False
+) -> None:
     session, words = context.ensure_object(Session), Words.taken_from(options)
-    choice = Choice(session, words)
-    if places and background:
-        raise click.UsageError("--background is for whole batches, not for --event")
-    if places:
-        pick(session, choice, places, drop=True, dry_run=dry_run, yes=yes)
+    choice, how = Choice(session, words), _How(**options)
+    done, change = _CHANGES[operation]
+    if how.places:
+        if how.background:
+            raise click.UsageError("--background is for whole batches, not for --event")
+        drop = operation == "purge"
+        pick(session, choice, how.places, drop=drop, dry_run=how.dry_run, yes=not ask)
         return
     counted = _count(session, choice)
-    if dry_run:
-        report(session, "would_be_purged", counted.amount)
+    if how.dry_run:
+        report(session, f"would_be_{done}", counted.amount)
         choice.say_rest(context)
         return
-    if counted.amount.batches and not yes:
+    if ask and counted.amount.batches:
         names = count(len(counted.queues), "queue")
-        click.confirm(f"Drop {spelled(counted.amount)} of {names} for good?", abort=True, err=True)
-    if background:
-        _order(session, "purge", counted, words, Pace(rate, most), app_name)
+        agree(f"Drop {spelled(counted.amount)} of {names} for good?")
+    if how.background:
+        _order(session, operation, counted, words, how)
+        choice.say_rest(context)
         return
-    done = _work(session, counted, choice, Pace(rate, most), operations.purge)
-    _report_done(context, session, "purged", done, choice)
+    _report_done(context, session, done, _work(session, counted, choice, how.pace, change), choice)
 
 
-def _order(
-    session: Session, operation: str, counted: Counted, words: Words, pace: Pace, app_name: str
-) -> None:
-    """Have a worker do the work on what was counted."""
-    order_in_background(session, operation, counted, words.filter, words.scan_limit, pace, app_name)
+def _order(session: Session, operation: str, counted: Counted, words: Words, how: _How) -> None:
+    """Order a job, have a worker begin it, and say how it is followed."""
+    from vwo_celery.celery.worker import background  # Celery takes half a second to import
+
+    app = session.celery_app or background.app_of(session.settings, how.app_name)
+    job = jobs.order_job(
+        session.fleet, session.actor, operation, counted,
+        filter=words.filter, scan_limit=words.scan_limit, pace=how.pace,
+    )  # fmt: skip
+    try:
+        background.publish_job(app, job)
+    except VwoCeleryError as exc:
+        jobs.give_up(session.fleet, job, str(exc))
+        raise
+    if session.json:
+        print_json({"job": job, "counted": counted.amount})
+    else:
+        say(f"job {job} is ordered; see: vwo-celery jobs; stop it: vwo-celery jobs --stop {job}")
 
 
 def _count(session: Session, choice: Choice) -> Counted:
@@ -178,58 +180,19 @@ def _work(
     change: Callable[[Fleet, Actor, Choice, Order], Done],
 ) -> Done:
     """Change what was counted, with progress, until it is done or Ctrl-C stops it."""
-    out = console(stderr=True)
-    quiet = session.json or not out.is_terminal
-    with Progress(console=out, transient=True, disable=quiet) as bar, brake_by_signal() as brake:
-        line = bar.add_task("batches", total=counted.amount.batches)
-
-        def step(changed: Amount) -> None:
-            bar.update(line, completed=changed.batches)
-
-        typed = str(choice.filter)
-        order = Order(counted, filter=typed, pace=pace, brake=brake, watch=step)
+    with progress(session, "batches", counted.amount.batches) as (brake, step):
+        order = Order(
+            counted, filter=str(choice.filter), pace=pace, brake=brake,
+            watch=lambda changed: step(changed.batches),
+        )  # fmt: skip
         return change(session.fleet, session.actor, choice, order)
-
-
-def report(session: Session, what: str, amount: Amount) -> None:
-    """Say how much was done, or would be."""
-    if session.json:
-        print_json({what: amount})
-    else:
-        say(f"{spelled(amount)} {what.replace('_', ' ')}")
 
 
 def _report_done(
     context: click.Context, session: Session, what: str, done: Done, choice: Choice
 ) -> None:
     """Say what was done and what is left; exit 1 if it was stopped, or something not looked at."""
-    if session.json:
-        unseen = choice.search.not_looked_at
-        print_json(
-            {
-                what: done.changed,
-                "left": done.left,
-                "stopped": done.stopped,
-                "vanished": done.vanished,
-                "not_looked_at": unseen,
-            }
-        )
-    else:
-        say(f"{spelled(done.changed)} {what}")
-        if done.vanished:
-            say(
-                f"{count(done.vanished, 'event')} had been deleted from Redis by somebody; counted as "
-                "dropped (vanished)",
-                "bold red",
-            )
-        if done.left.batches:
-            stopped = "stopped: " if done.stopped else ""
-            say(f"{stopped}{spelled(done.left)} left; the same command goes on with them", "yellow")
+    report_done(session, what, done, not_looked_at=choice.search.not_looked_at)
     choice.say_rest(context)
     if done.stopped:
         context.exit(1)
-
-
-def spelled(amount: Amount) -> str:
-    """Return an amount in words."""
-    return f"{count(amount.events, 'event')} in {count(amount.batches, 'batch', 'batches')}"

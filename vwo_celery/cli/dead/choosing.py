@@ -7,8 +7,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from vwo_celery.cli.lines import print_line
-from vwo_celery.cli.session import Session, queue_option
+from vwo_celery.cli.shared.bulk import batch_option
+from vwo_celery.cli.shared.lines import print_line
+from vwo_celery.cli.shared.session import Session, queue_option
 from vwo_celery.errors import FilterError
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.finding import SCAN_EVENTS, Scan, find_dead, find_waiting
@@ -36,9 +37,6 @@ scan_option = click.option(
     "--scan-limit", type=click.IntRange(min=1), default=SCAN_EVENTS, metavar="N",
     help=f"Most events that event: and visitor: may read.  [default: {SCAN_EVENTS}]",
 )  # fmt: skip
-batch_option = click.option(
-    "--batch", "batches", multiple=True, metavar="ID", help="Only this batch; may be repeated."
-)
 
 
 def filters(function: Decorated) -> Decorated:

@@ -6,23 +6,21 @@ An export removes only what is in the file, once that is safe on the disk. An im
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 import click
 import msgspec
-from rich.progress import Progress, TaskID
 
-from vwo_celery.cli.brakes import SignalBrake, brake_by_signal
-from vwo_celery.cli.dead.changing import spelled
 from vwo_celery.cli.dead.choosing import Choice, Words, filters
 from vwo_celery.cli.dead.group import dead
-from vwo_celery.cli.documents import print_json
-from vwo_celery.cli.lines import print_line
-from vwo_celery.cli.output import console, say
-from vwo_celery.cli.session import Session, common_options, json_option
+from vwo_celery.cli.shared.bulk import progress, spelled
+from vwo_celery.cli.shared.documents import print_json
+from vwo_celery.cli.shared.lines import print_line
+from vwo_celery.cli.shared.output import say
+from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.operating import operations
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.operations import Exported, Imported
@@ -59,13 +57,14 @@ def export(context: click.Context, /, output: str, remove: bool, **options: Any)
     choice = Choice(session, words)
     choice.until_ms = session.fleet.now_ms()
     choice.check_batches()
-    with _progress(session) as (brake, step):
+    with progress(session, "batches", goes_on=False) as (brake, step):
         result = operations.export_dead(
             session.fleet, session.actor, choice.registered, choice,
             None if output == _STREAM else Path(output),
             out=_write, remove=remove, filter=str(choice.filter), brake=brake,
             watch=lambda written: step(written.batches),
         )  # fmt: skip
+        sys.stdout.flush()  # before it is said to be written
     if session.json:
         print_json(msgspec.to_builtins(result))
     else:
@@ -125,7 +124,7 @@ def import_(context: click.Context, file: str, queue: str) -> None:
     found = session.fleet.registrations()
     if queue:
         inspector.choose(found.readable, [queue], found.unreadable)
-    with _opened(file) as lines, _progress(session) as (brake, step):
+    with _opened(file) as lines, progress(session, "batches") as (brake, step):
         result = operations.import_dead(
             session.fleet, session.actor, found.readable, lines, queue=queue,
             most_dead_events=session.settings.max_dead_events, brake=brake,
@@ -140,9 +139,8 @@ def import_(context: click.Context, file: str, queue: str) -> None:
 
 
 def _say_imported(result: Imported) -> None:
-    say(
-        f"{spelled(result.imported)} imported as dead letters; to send them: vwo-celery dead redrive"
-    )
+    hint = "; to send them: vwo-celery dead redrive" if result.imported.batches else ""
+    say(f"{spelled(result.imported)} imported as dead letters{hint}")
     if result.present.batches:
         say(f"{spelled(result.present)} there already, or imported lately; left as they are")
     for each in result.refused:
@@ -165,13 +163,3 @@ def _opened(file: str) -> Iterator[IO[bytes]]:
         raise click.ClickException(f"{file} cannot be read: {exc.strerror}") from exc
     with opened:
         yield opened
-
-
-@contextmanager
-def _progress(session: Session) -> Iterator[tuple[SignalBrake, Callable[[int], None]]]:
-    """A brake, and a step that shows how many batches are done."""
-    out = console(stderr=True)
-    quiet = session.json or not out.is_terminal
-    with Progress(console=out, transient=True, disable=quiet) as bar, brake_by_signal() as brake:
-        line: TaskID = bar.add_task("batches", total=None)
-        yield brake, lambda batches: bar.update(line, completed=batches)

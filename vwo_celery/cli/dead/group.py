@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vwo_celery.cli.session import CommandGroup
+from vwo_celery.cli.shared.session import CommandGroup
 
 
 @click.group(cls=CommandGroup)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import click
 
 from vwo_celery.cli.dead.choosing import Choice
-from vwo_celery.cli.documents import print_json
-from vwo_celery.cli.output import say
-from vwo_celery.cli.session import Session
+from vwo_celery.cli.shared.asking import agree
+from vwo_celery.cli.shared.documents import print_json
+from vwo_celery.cli.shared.output import say
+from vwo_celery.cli.shared.session import Session
 from vwo_celery.operating import operations
 from vwo_celery.operating.batches.found import DeadBatch
 from vwo_celery.operating.operations import Amount
@@ -41,7 +42,7 @@ def pick(
         return
     if drop and not yes:
         named = f"{count(number, 'event')} of batch {each.batch}"
-        click.confirm(f"Drop {named} for good?", abort=True, err=True)
+        agree(f"Drop {named} for good?")
     done = operations.pick_out(session.fleet, session.actor, each, places, drop=drop)
     if done.missing:
         raise click.ClickException(

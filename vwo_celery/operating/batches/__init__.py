@@ -2,6 +2,6 @@
 
 Files, in reading order: `filters` (which batches are meant), `payloads` (a filter's words on events),
 `found` (what is shown of a batch), `finding` (those that a filter picks), `peeking` (the next events of
-a queue), `contradictions` (between events and a destination), `moves` (what a move would do),
+a queue), `contradictions` (between events and a destination), `move_plans` (what a move would do),
 `dead_files` and `new_files` (of exported dead letters). Nothing in Redis is changed: nothing to lose.
 """

@@ -77,6 +77,10 @@ class BadLine(ValueError):
 
 
 _decoder: Final = msgspec.json.Decoder(DeadLine)
+#: All fields but the events, which are digested as bytes, and the digest itself.
+_DIGESTED: Final = tuple(
+    name for name in DeadLine.__struct_fields__ if name not in ("raw", "sha256")
+)
 
 
 def line_of(dead: DeadBatch, destination: Destination, events: Sequence[bytes]) -> bytes:
@@ -120,24 +124,8 @@ def _without_key(destination: Destination) -> dict[str, Any]:
 
 def digest(line: DeadLine, events: Iterable[bytes]) -> str:
     """Return the digest of a line's fields and events, each preceded by its length."""
-    found = hashlib.sha256(
-        msgspec.json.encode(
-            [
-                line.version,
-                line.queue,
-                line.destination,
-                line.shard,
-                line.batch,
-                line.events,
-                line.size_bytes,
-                line.attempts,
-                line.reason,
-                line.died_ms,
-                line.first_ms,
-            ],
-            order="sorted",
-        )
-    )
+    fields = [getattr(line, name) for name in _DIGESTED]
+    found = hashlib.sha256(msgspec.json.encode(fields, order="sorted"))
     for event in events:
         found.update(b"%d:" % len(event))
         found.update(event)

@@ -33,6 +33,8 @@ class NewFile:
     """
 
     def __init__(self, path: Path) -> None:
+        if not path.name:
+            raise FileRefused(f"{str(path)!r} is no name of a file; nothing was written or removed")
         self._path = path
         self._part = path.with_name(f".{path.name}.{new_token()}.part")
         if os.path.lexists(path):

@@ -37,13 +37,13 @@ from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, lis
 from vwo_celery.operating.looks.workers import view_workers
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.listening import Listening, listening
-from vwo_celery.queue.looks.mastership import read_mastership
-from vwo_celery.queue.looks.permissions import missing, producer_needs, worker_needs
-from vwo_celery.queue.looks.servers import read_servers
-from vwo_celery.queue.looks.writes import refused_write
 from vwo_celery.queue.parts import Part, describe_away
 from vwo_celery.queue.records.histories import last_sampled_ms
 from vwo_celery.queue.routes import wait_seconds
+from vwo_celery.queue.servers.facts import read_servers
+from vwo_celery.queue.servers.mastership import read_mastership
+from vwo_celery.queue.servers.permissions import missing, producer_needs, worker_needs
+from vwo_celery.queue.servers.writes import refused_write
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
 
@@ -92,7 +92,7 @@ class _Redis:
 
     Attributes:
         listeners: Workers that listen; None if that is not known.
-        away: The error by which Redis cannot be used; None if it can.
+        away: The error by which Redis cannot be used, or takes no events; None if it does.
         spooled: Words for the events that wait for it on this host, which say since when; "" for none.
     """
 
@@ -118,6 +118,7 @@ class _Redis:
             disk = refused is not None and trouble_of(refused).word == "disk"
             yield from (each for each in found if not (disk and each.id in _OF_THE_DISK))
             if refused is not None and not is_denied(refused):
+                self.away = refused
                 yield from self._trouble(refused)
             yield from self._contents(fleet)
         except QueueUnavailable as exc:
@@ -134,12 +135,15 @@ class _Redis:
         queues = look_at_queues(fleet)
         if not fleet.hints.is_resting(fleet.keys.listeners):
             workers = listening(fleet)
-            self.listeners = [worker.name for worker in workers]
-            yield _listener(fleet, workers, queues)
+            # Where Redis takes no writes, nobody can note a sign of life: then silence says nothing.
+            if workers or self.away is None:
+                self.listeners = [worker.name for worker in workers]
+                yield _listener(fleet, workers, queues)
         if self.listeners and not fleet.hints.is_resting(fleet.keys.workers):
             yield from worker_cards_findings(view_workers(fleet))
-        yield from _signs(fleet, self._settings, self.listeners)
-        explained = self.listeners == []
+        if self.away is None:
+            yield from _signs(fleet, self._settings, self.listeners)
+        explained = self.listeners == [] or self.away is not None
         yield from queue_findings(fleet, self._settings, queues, explained=explained)
 
 

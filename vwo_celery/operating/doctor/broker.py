@@ -17,7 +17,10 @@ from vwo_celery.text.amounts import count, span
 #: Longest time for which a misdirected message deserves a warning, in seconds.
 _RECENT_SECONDS = 3600.0
 #: Troubles whose remedy holds for brokers of any kind.
-_TOLD = ("name", "password", "timeout", "memory", "loading", "clients")
+_TOLD = (
+    "name", "password", "timeout", "memory", "loading", "clients", "replica", "disk", "replicas",
+    "busy",
+)  # fmt: skip
 _MEANWHILE = "; until then only the workers' listeners send, one batch at a time"
 
 
@@ -66,6 +69,7 @@ def broker_findings(
         broker: Facts about it.
         listeners: Workers that listen for wake-ups, and hence run; None if that cannot be read.
         away: The error by which the Redis that holds the queues cannot be used; None if it can.
+            Its broker fails alike.
     """
     if broker.cluster:
         what = f"{broker.url} is a Redis Cluster, which Celery cannot use as broker"

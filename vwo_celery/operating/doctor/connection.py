@@ -16,8 +16,8 @@ from vwo_celery.errors import VwoCeleryError
 from vwo_celery.operating.doctor.finding import Finding, problem
 from vwo_celery.operating.doctor.wording import names
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.looks.permissions import missing, worker_needs
 from vwo_celery.queue.looks.types import WrongType, wrong_types
+from vwo_celery.queue.servers.permissions import missing, worker_needs
 
 #: The finding of each kind of trouble, by its word.
 KINDS_OF_TROUBLES: Final = {

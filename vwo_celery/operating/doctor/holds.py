@@ -88,8 +88,10 @@ def circuit_finding(views: Sequence[QueueView]) -> Finding:
 
 
 def _outage(view: QueueView) -> str:
-    stop = view.stopped
-    began = "" if stop is None or stop.for_seconds is None else f" {since(stop.for_seconds)}"
+    stop, seconds = view.stopped, view.failing_seconds
+    if seconds is None and stop is not None:  # an older release did not note the first failure
+        seconds = stop.for_seconds
+    began = "" if seconds is None else f" {since(seconds)}"
     why = f": {stop.why}" if stop is not None and stop.why else ""
     soon = (stop.next_try_seconds if stop is not None else None) or 0.0
     next_try = f"in {span(soon)}" if soon else "is due"
@@ -143,7 +145,8 @@ def answers_finding(views: Sequence[QueueView]) -> Finding:
     return warn(
         "VC615",
         f"{count(events, 'event')} not accepted yet, another attempt follows: {why}",
-        "if it is VWO or the network, nothing: they are kept, and sent when it is over; if it is "
+        "mend what the answer names; if it is VWO or the network, nothing: they are kept, and sent "
+        f"when it is over; to send them at once: vwo-celery retry --queue {waiting[0].queue}; if it is "
         "one batch for ever: vwo-celery dead add --batch ID --reason TEXT",
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vwo_celery.operating.doctor.finding import Finding, ok, problem
-from vwo_celery.queue.looks.permissions import Missing
+from vwo_celery.queue.servers.permissions import Missing
 
 
 def permission_finding(missing: Missing, of_producers: Sequence[str]) -> Finding:
@@ -23,4 +23,8 @@ def permission_finding(missing: Missing, of_producers: Sequence[str]) -> Finding
         return ok("permissions", what)
     who = "workers and applications" if of_producers or missing.keys else "workers"
     what = f"{missing}, which {who} need"
-    return problem("VC301", what, f"if they connect as this user, run: {missing.remedy}")
+    remedy = (
+        f"if they connect as this user, run: {missing.remedy}; "
+        "a user who only looks needs no more than vwo-celery acl viewer prints"
+    )
+    return problem("VC301", what, remedy)

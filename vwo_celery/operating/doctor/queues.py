@@ -90,7 +90,7 @@ def queue_findings(
     """
     found, views, strays = queues or look_at_queues(fleet)
     yield registered_finding(fleet, found, strays, settings)
-    yield hosts_finding(found.readable, settings)
+    yield hosts_finding(found.readable, views, settings)
     yield from callback_findings(found.readable, settings)
     yield from stray_findings([view for view in strays if view.queue not in found.unreadable])
     yield declined_finding(views)

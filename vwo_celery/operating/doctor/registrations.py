@@ -51,7 +51,9 @@ def registered_finding(
     return ok("queues", f"{count(len(found.readable), 'queue')} registered")
 
 
-def hosts_finding(registered: Mapping[str, Registration], settings: Settings) -> Finding:
+def hosts_finding(
+    registered: Mapping[str, Registration], views: Sequence[QueueView], settings: Settings
+) -> Finding:
     """Judge whether workers with these settings may send to every queue's host."""
     refused: dict[str, list[str]] = {}
     for queue, registration in registered.items():
@@ -60,11 +62,14 @@ def hosts_finding(registered: Mapping[str, Registration], settings: Settings) ->
     if not refused:
         return ok("hosts", "workers with these settings may send to every queue's host")
     hosts = "; ".join(f"{origin} of {names(queues)}" for origin, queues in refused.items())
-    return problem(
+    held = {view.queue for view in views if view.undelivered}
+    waiting = [queue for queues in refused.values() for queue in queues if queue in held]
+    return (problem if waiting else warn)(
         "VC102",
         f"workers with these settings refuse to send to {hosts}",
         "if it is meant, add the host to allowed_hosts (VWO_CELERY_ALLOWED_HOSTS) of every worker, and "
-        "where doctor runs",
+        "where doctor runs; if it is wrong, correct it in the application, then: vwo-celery move "
+        f"--from {[*waiting, *next(iter(refused.values()))][0]} --to-host URL",
     )
 
 
@@ -114,7 +119,8 @@ def declined_finding(views: Sequence[QueueView]) -> Finding:
         for view in (worst or declined)[:MOST_NAMES]
     )
     if worst:
-        return problem(
+        held = any(view.undelivered for view in worst)
+        return (problem if held else warn)(
             "VC406",
             f"{count(len(worst), 'queue')} declined by every listening worker: {which}",
             "mend it in one of them, or start one that may; the queue then goes on by itself (where it "

@@ -8,7 +8,7 @@ from __future__ import annotations
 from vwo_celery.connections.troubles import TROUBLES
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.looks.mastership import Mastership, read_mastership
+from vwo_celery.queue.servers.mastership import Mastership, read_mastership
 from vwo_celery.text.amounts import count, span
 
 #: Time for which a failover deserves a word.

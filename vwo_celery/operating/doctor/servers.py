@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
-from vwo_celery.queue.looks.servers import ServerFacts
+from vwo_celery.queue.servers.facts import ServerFacts
 from vwo_celery.text.amounts import count, size
 
 #: Oldest version of Redis that has all commands we use (LMOVE, ZMSCORE).

@@ -21,6 +21,8 @@ from vwo_celery.text.amounts import count, span
 _SHORTEST_GRACE_SECONDS = 30.0
 _LONGEST_GRACE_SECONDS = 300.0
 _GRACE_SWEEPS = 3
+#: Most problems, and most queues of which nothing is sent, in the line; the document has all.
+_MOST_SHOWN = 5
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -43,10 +45,16 @@ class Health(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         if self.problems:
-            return f"unhealthy: {'; '.join((*self.problems, *self.stopped))}"
+            return f"unhealthy: {'; '.join((*_some(self.problems), *_some(self.stopped)))}"
         listeners = count(self.listeners, "worker listens", "workers listen")
         pending = f"{listeners}, {count(self.pending, 'event')} pending"
-        return f"healthy: {'; '.join((pending, *self.stopped))}"
+        return f"healthy: {'; '.join((pending, *_some(self.stopped)))}"
+
+
+def _some(each: tuple[str, ...]) -> tuple[str, ...]:
+    """The first of these, and how many more there are: a probe's line stays short."""
+    more = len(each) - _MOST_SHOWN
+    return each if more <= 0 else (*each[:_MOST_SHOWN], f"and {more:,} more queues")
 
 
 def grace_seconds(interval_seconds: float, settings: Settings) -> float:
@@ -81,7 +89,7 @@ def health(fleet: Fleet, settings: Settings) -> Health:
     active = [view for view in views if not view.paused]
     pending = sum(view.open + view.ready for view in active)
     late = [_lateness(view) for view in active if is_stuck(view, settings)]
-    stopped = tuple(f"queue {view.queue} {view.stopped}" for view in views if view.stopped)
+    stopped = tuple(_held(view) for view in views if view.stopped)
     try:
         listeners = len(fleet.listeners())
     except QueueUnavailable as exc:
@@ -103,6 +111,10 @@ def _stalled(fleet: Fleet, settings: Settings, listeners: int, latest_seconds: f
     if stall is None or not (stall.replaced or latest_seconds > silence_seconds(settings)):
         return []
     return [f"{count(listeners, 'worker listens', 'workers listen')}, but {stall}"]
+
+
+def _held(view: QueueView) -> str:
+    return f"queue {view.queue} {view.stopped}; {count(view.undelivered, 'event')} kept"
 
 
 def _lateness(view: QueueView) -> str:

@@ -18,6 +18,7 @@ from vwo_celery.queue.holding.declines import declines_of
 from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
+from vwo_celery.text.amounts import count
 from vwo_celery.text.wording import nearest
 
 __all__ = ["Ledger", "QueueView", "choose", "shards_of", "view_queues", "view_strays", "views_of"]
@@ -41,8 +42,8 @@ def choose(
             begun = sorted(queue for queue in registered if queue.startswith(name))
             hint = f" (did you mean {begun[0]!r}?)" if begun else nearest(name, registered)
             raise QueueUnknown(
-                f"no queue {name!r} is registered{hint}; for the {len(registered)} that are, see: "
-                "vwo-celery queues"
+                f"no queue {name!r} is registered{hint}; "
+                f"{count(len(registered), 'queue is', 'queues are')}, see: vwo-celery queues"
             )
     return {name: registered[name] for name in names} if names else dict(registered)
 

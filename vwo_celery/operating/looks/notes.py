@@ -11,6 +11,7 @@ from typing import NamedTuple
 from vwo_celery.destinations import Destination
 from vwo_celery.operating.looks import health, outside
 from vwo_celery.operating.looks.losses import is_recent, recent_loss, recent_repair
+from vwo_celery.operating.looks.stops import Stop
 from vwo_celery.operating.looks.views import Drop, QueueView
 from vwo_celery.queue.handling.moving import EXPORTED
 from vwo_celery.queue.looks.snapshots import REDIS_LOST
@@ -83,13 +84,29 @@ def _declines(view: QueueView, now_ms: int) -> Iterator[Note]:
     who = "every worker" if view.declined_by_all else count(len(view.declines), "worker")
     began = since(max(0, now_ms - first.since_ms) / 1000)
     text = f"declined by {who}, by {first.worker} {began}: {first.why}"
-    yield Note(text, WRONG if view.declined_by_all else LOOK)
+    wrong = view.declined_by_all and view.undelivered
+    yield Note(text, WRONG if wrong else LOOK)
 
 
 def _stops(view: QueueView) -> Iterator[Note]:
-    if view.stopped and not (view.declined_by_all and not view.stopped.needs_person):
-        lasts = view.stopped.needs_person or view.stopped.by == "refusal"
-        yield Note(str(view.stopped), WRONG if lasts and view.undelivered else LOOK)
+    if (stop := _told_stop(view)) is not None:
+        lasts = stop.needs_person or stop.by == "refusal"
+        outage = f"; {_outage(view, stop.why)}" if _fails(view) else ""
+        if outage and stop.needs_person:
+            outage += f"; {_next_try(view)}"
+        if stop.needs_person:
+            outage += f"; to send again: vwo-celery resume --queue {view.queue}"
+        yield Note(f"{stop}{outage}", WRONG if lasts and view.undelivered else LOOK)
+
+
+def _told_stop(view: QueueView) -> Stop | None:
+    """The stop, unless it only says that every worker declines the queue, which is told already."""
+    stop = view.stopped
+    return None if stop and view.declined_by_all and not stop.needs_person else stop
+
+
+def _fails(view: QueueView) -> bool:
+    return view.failing_seconds is not None and view.undelivered > 0
 
 
 def _lateness(view: QueueView, settings: Settings) -> Iterator[Note]:
@@ -102,8 +119,9 @@ def _lateness(view: QueueView, settings: Settings) -> Iterator[Note]:
 
 def _failures(view: QueueView) -> Iterator[Note]:
     told = view.stopped.why if view.stopped else ""
-    if view.failing_seconds is not None and view.undelivered:
-        yield Note(_outage(view, view.failing_seconds, told), LOOK)
+    if _fails(view):
+        if _told_stop(view) is None:  # else one line has both
+            yield Note(f"{_outage(view, told)}; {_next_try(view)}", LOOK)
         told = view.answer
     elif view.released:
         yield Note(
@@ -117,10 +135,10 @@ def _failures(view: QueueView) -> Iterator[Note]:
         yield Note(f"{batches}, see: vwo-celery dead list", LOOK)
 
 
-def _outage(view: QueueView, failing_seconds: float, told: str) -> str:
+def _outage(view: QueueView, told: str) -> str:
     kept = count(view.undelivered, "event")
     why = "" if view.answer == told else f": {view.answer}"
-    return f"VWO has accepted nothing {since(failing_seconds)}{why}; {kept} kept; {_next_try(view)}"
+    return f"VWO has accepted nothing {since(view.failing_seconds or 0.0)}{why}; {kept} kept"
 
 
 def _next_try(view: QueueView) -> str:

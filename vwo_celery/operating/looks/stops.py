@@ -129,22 +129,8 @@ def _age_seconds(now_ms: int, times_ms: Sequence[int]) -> float | None:
     return max(0, now_ms - min(known)) / 1000 if known else None
 
 
-class Failing(msgspec.Struct, frozen=True):
-    """The batch of a queue that VWO did not accept most often, of those not delivered yet.
-
-    Attributes:
-        batch: Its name, for `vwo-celery dead add --batch`.
-        state: "ready", "released" or "in_flight".
-        events: Number of events in it.
-        attempts: Attempts to deliver it.
-        error: Why the last one failed.
-    """
-
-    batch: str
-    state: str
-    events: int
-    attempts: int
-    error: str
+class Failing(Failed, frozen=True):
+    """The batch of a queue that failed most often, in words; `vwo-celery dead add` takes it."""
 
     def __str__(self) -> str:
         return self.told_beside("")

@@ -32,6 +32,7 @@ from vwo_celery.operating.past.audit import Actor, Recording, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.handling.moving import EXPORTED, Arrival
+from vwo_celery.queue.looks import places
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import moves
@@ -39,6 +40,8 @@ from vwo_celery.text.amounts import count
 
 #: Most lines that could not be imported whose reason is kept; the others are counted.
 _TOLD_LINES: Final = 20
+#: First bytes of a file that gzip has made.
+_GZIP: Final = b"\x1f\x8b"
 
 
 class Exported(msgspec.Struct, frozen=True):
@@ -151,19 +154,17 @@ class _Writing:
         for dead in found:
             if self._brake.wait(0):
                 return Exported(written, left=left, stopped=True)
-            events = self._events(dead)
+            shard = self._fleet.shard(dead.queue, dead.shard)
+            pages = moves.event_pages(shard, dead.batch, dead.events)
+            events = [event for page in pages for event in page]
             if len(events) != dead.events:
-                left += Amount(1, dead.events)
+                if moves.look_up(shard, [dead.batch], "dead"):  # else somebody has changed it
+                    left += Amount(1, dead.events)
                 continue
             self._out(line_of(dead, self._registered[dead.queue].destination, events))
             written += Amount(1, dead.events)
             self._watch(written)
         return Exported(written, left=left)
-
-    def _events(self, dead: DeadBatch) -> list[bytes]:
-        shard = self._fleet.shard(dead.queue, dead.shard)
-        found = moves.event_pages(shard, dead.batch, dead.events)
-        return [event for page in found for event in page]
 
 
 def _remove(
@@ -194,6 +195,9 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, DeadLine | BadLine]]:
     number = 0
     while text := file.readline(LONGEST_LINE_BYTES):
         number += 1
+        if number == 1 and text.startswith(_GZIP):
+            yield number, BadLine("the file is compressed; zcat FILE | vwo-celery dead import -")
+            return
         if len(text) >= LONGEST_LINE_BYTES and not text.endswith(b"\n"):
             while text and not text.endswith(b"\n"):
                 text = file.readline(LONGEST_LINE_BYTES)
@@ -299,7 +303,7 @@ class _Reading:
             return f"{destination.queue} takes events of generation {destination.generation} only"
         if destination.queue != line.queue and (found := contradiction(events, destination)):
             return f"{found}, and {destination.queue} has another"
-        kept = moving.dead_events(self._shards(destination.queue))
+        kept = places.dead_events(self._shards(destination.queue))
         if kept + line.events > self._most_events:
             return (
                 f"{destination.queue} holds {count(kept, 'dead event')}, and workers drop the oldest "
@@ -310,13 +314,13 @@ class _Reading:
     def _home(self, batch: str, *queues: str) -> str:
         """The queue of these, or of those that took imports, that has or had a batch; "" for none."""
         shards = [shard for queue in dict.fromkeys(queues) for shard in self._shards(queue)]
-        home = moving.home_of([*shards, *self._took_imports], batch)
+        home = places.home_of([*shards, *self._took_imports], batch)
         return home.queue if home else ""
 
     @cached_property
     def _took_imports(self) -> list[Shard]:
         every = [shard for queue in self._registered for shard in self._shards(queue)]
-        return moving.took_imports(every)
+        return places.took_imports(every)
 
     def _shards(self, queue: str) -> list[Shard]:
         """Every shard of a queue; none if it is not registered."""

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import msgspec
+
 from vwo_celery.clocks import monotonic
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.operating.batches.filters import Filter
@@ -18,6 +20,7 @@ from vwo_celery.operating.batches.finding import Scan, find_dead
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.operations import Amount, Counted, Done, Order, Pace, purge, redrive
 from vwo_celery.operating.past.audit import Actor
+from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.keys import new_token
 from vwo_celery.queue.records import jobs
@@ -27,6 +30,8 @@ __all__ = ["Job", "give_up", "list_jobs", "order_job", "run_job"]
 
 #: What a job may do, by its name.
 _OPERATIONS: Final[Mapping[str, Callable[..., Done]]] = {"redrive": redrive, "purge": purge}
+#: Time without a sign of life after which a job's worker seems to be gone.
+SILENT_SECONDS: Final = 15.0
 #: Pause between two looks whether to stop, and two notes of the progress.
 _LOOK_SECONDS: Final = 0.25
 
@@ -75,12 +80,18 @@ def give_up(fleet: Fleet, job: str, why: str) -> None:
 
 
 def list_jobs(fleet: Fleet) -> list[Job]:
-    """The jobs of the last hour, the oldest order first.
+    """The jobs of the last hour, the oldest order first; one is "silent" if its worker seems to be gone.
 
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    return jobs.read_jobs(fleet)
+    since_ms = fleet.now_ms() - as_ms(SILENT_SECONDS)
+    return [
+        msgspec.structs.replace(each, state="silent")
+        if each.state == "running" and each.heard_ms < since_ms
+        else each
+        for each in jobs.read_jobs(fleet)
+    ]
 
 
 def run_job(fleet: Fleet, job: str, worker: str, stopping: Callable[[], bool]) -> Done | None:

@@ -15,15 +15,17 @@ from typing import Any
 import msgspec
 
 from vwo_celery.clocks import monotonic
-from vwo_celery.operating.batches.moves import Plan, contradiction_of, picks
+from vwo_celery.operating.batches.move_plans import Plan, contradiction_of, picks
 from vwo_celery.operating.batches.payloads import matching
 from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.operating.operations.bulk import Amount, Brake
 from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.handling import moving
-from vwo_celery.queue.handling.moving import FULL, Family, Rest
+from vwo_celery.queue.handling.moving import FULL, Rest
+from vwo_celery.queue.handling.waiting import vanish
+from vwo_celery.queue.looks import places
+from vwo_celery.queue.looks.places import Family
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work import departures, moves
 from vwo_celery.queue.work.moves import Sealed
@@ -48,6 +50,7 @@ class Moved(msgspec.Struct, frozen=True):
         arrived_before: Amount of an interrupted move that had arrived; finished now.
         put_back: Amount of an interrupted move that had not, and were put back first.
         left: Amount that were not moved, by reason.
+        vanished: Events of batches whose events somebody had deleted; counted as dropped.
         stopped: Why no further batch fits, "" if that is not so.
         interrupted: Whether the brake stopped it.
     """
@@ -56,6 +59,7 @@ class Moved(msgspec.Struct, frozen=True):
     arrived_before: Amount = Amount()
     put_back: Amount = Amount()
     left: tuple[Left, ...] = ()
+    vanished: int = 0
     stopped: str = ""
     interrupted: bool = False
 
@@ -165,9 +169,9 @@ class _Run:
     def _move_set(self, source: Shard, target: Shard, family: Family, **bounds: int) -> None:
         """Move a set in pages; a batch that stays is not looked at again."""
         skip = 0
-        while names := moving.page_of(source, family, skip=skip, **bounds):
+        while names := places.page_of(source, family, skip=skip, **bounds):
             self._move_named(source, target, names, "dead" if family == "dead" else "ready")
-            skip += moving.still_in(source, family, names)
+            skip += places.still_in(source, family, names)
 
     def _move_named(self, source: Shard, target: Shard, names: Sequence[str], state: Rest) -> None:
         for batch in moves.look_up(source, names, state):
@@ -185,8 +189,7 @@ class _Run:
             event for page in moves.event_pages(source, batch.batch, batch.events) for event in page
         ]
         if len(events) != batch.events:
-            missing = count(batch.events - len(events), "event")
-            self._leave(batch, f"{missing} of a batch are gone from Redis", alike="vanished")
+            self._miss(source, batch, len(events))
             return
         plan = self._plan
         account = plan.source.destination.account_id
@@ -205,6 +208,14 @@ class _Run:
             if outcome.code in FULL:
                 self._note(stopped=outcome.why)
                 raise _Stop
+
+    def _miss(self, source: Shard, batch: Sealed, there: int) -> None:
+        """Note a batch of which events are gone, unless somebody has settled it meanwhile."""
+        if not there and (vanished := vanish(source, batch.batch)):
+            self._note(vanished=self.result.vanished + vanished)
+        elif moves.look_up(source, [batch.batch], batch.state):
+            missing = count(batch.events - there, "event")
+            self._leave(batch, f"{missing} of a batch are gone from Redis", alike="vanished")
 
     def _leave(self, batch: Sealed, why: str, *, alike: str = "") -> None:
         """Note a batch that stays; of reasons that are *alike*, the first is told."""

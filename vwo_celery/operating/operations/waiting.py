@@ -56,12 +56,14 @@ class CountedWaiting(msgspec.Struct, frozen=True):
     Attributes:
         open: Open events of each shard, by its name.
         batches: Ready and released batches.
+        names: Their names, by that of the shard: what is released later is none of them.
         until_ms: Unix ms of the look; what was sealed later was not counted.
         queues: The queues that it was in.
     """
 
     open: dict[str, int]
     batches: Amount
+    names: dict[str, list[str]]
     until_ms: int
     queues: tuple[str, ...]
 
@@ -79,6 +81,7 @@ def count_waiting(fleet: Fleet, chosen: Chosen) -> CountedWaiting:
     """
     until_ms = fleet.now_ms()
     opened: dict[str, int] = {}
+    names: dict[str, list[str]] = {}
     batches, queues = Amount(), set()
     for shard in _shards(fleet, chosen):
         if (
@@ -90,8 +93,9 @@ def count_waiting(fleet: Fleet, chosen: Chosen) -> CountedWaiting:
             queues.add(shard.queue)
         for batch in _batches(shard, chosen, until_ms):
             batches += Amount(1, batch.events)
+            names.setdefault(shard.keys.name, []).append(batch.id)
             queues.add(shard.queue)
-    return CountedWaiting(opened, batches, until_ms, tuple(sorted(queues)))
+    return CountedWaiting(opened, batches, names, until_ms, tuple(sorted(queues)))
 
 
 def _shards(fleet: Fleet, chosen: Chosen) -> Iterator[Shard]:
@@ -103,12 +107,14 @@ def _shards(fleet: Fleet, chosen: Chosen) -> Iterator[Shard]:
 
 
 def _batches(shard: Shard, chosen: Chosen, until_ms: int) -> Iterator[BatchView]:
-    wanted = frozenset(chosen.batches)
     for state in chosen.states:
         if state != "open":
-            for batch in pages.batches(shard, state, until_ms):
-                if batch.sealed_ms <= until_ms and (not wanted or batch.id in wanted):
-                    yield batch
+            found = (
+                pages.named(shard, state, sorted({*chosen.batches}), until_ms)
+                if chosen.batches
+                else pages.batches(shard, state, until_ms)
+            )
+            yield from (batch for batch in found if batch.sealed_ms <= until_ms)
 
 
 def purge_waiting(
@@ -136,7 +142,7 @@ def purge_waiting(
     with recorded(
         fleet, actor, "purge", queues=counted.queues, filter=chosen.typed, matched=counted.events
     ) as entry:
-        work = _Purge(actor, chosen, counted, brake or Event(), watch, entry)
+        work = _Purge(actor, counted, brake or Event(), watch, entry)
         for shard in _shards(fleet, chosen):
             if work.stopped:
                 break
@@ -150,7 +156,6 @@ class _Purge:
     def __init__(
         self,
         actor: Actor,
-        chosen: Chosen,
         counted: CountedWaiting,
         brake: Brake,
         watch: Callable[[Amount], None],
@@ -158,7 +163,6 @@ class _Purge:
     ) -> None:
         self.stopped = False
         self._actor = actor
-        self._chosen = chosen
         self._counted = counted
         self._brake = brake
         self._watch = watch
@@ -189,16 +193,15 @@ class _Purge:
             waiting.announce_vanished(shard.queue, gone)
 
     def _steps(self, shard: Shard) -> Iterator[tuple[waiting.Dropped, int]]:
-        left = self._counted.open.get(shard.keys.name, 0)
+        left, until_ms = self._counted.open.get(shard.keys.name, 0), self._counted.until_ms
         while left and not self._shall_stop():
-            events = waiting.drop_open(shard, left)
+            events = waiting.drop_open(shard, left, begun_until_ms=until_ms)
             yield waiting.Dropped(events, 0), 0
             left = left - events if events else 0
-        until_ms = self._counted.until_ms
-        for batch in _batches(shard, self._chosen, until_ms):
+        for name in self._counted.names.get(shard.keys.name, ()):
             if self._shall_stop():
                 return
-            dropped = waiting.drop_waiting(shard, batch.id, sealed_until_ms=until_ms)
+            dropped = waiting.drop_waiting(shard, name, sealed_until_ms=until_ms)
             yield dropped, int(dropped.events > 0)
 
     def _shall_stop(self) -> bool:

@@ -285,31 +285,21 @@ def follow(
         wait(_FOLLOW_SECONDS)
 
 
+#: What a change has as its entries have it.
+_IN_BOTH = (
+    "change", "who", "host", "door", "command", "filter", "reason", "queues", "more_queues", "matched",
+    "unit", "error", "note",
+)  # fmt: skip
+
+
 def change_of(entry: AuditEntry) -> Change:
     """The change as far as *entry* tells."""
     known = entry.phase == "outcome"
-    facts: dict[str, Any] = {
-        name: getattr(entry, name)
-        for name in (
-            "change",
-            "who",
-            "host",
-            "door",
-            "command",
-            "filter",
-            "reason",
-            "queues",
-            "unit",
-        )
-    }
+    facts: dict[str, Any] = {name: getattr(entry, name) for name in _IN_BOTH}
     return Change(
         **facts,
         at_ms=entry.at_ms - entry.duration_ms,
-        more_queues=entry.more_queues,
-        matched=entry.matched,
         done=entry.done if known else None,
         result=entry.result if known else "unfinished",
-        error=entry.error,
-        note=entry.note,
         duration_seconds=entry.duration_ms / 1000 if known else None,
     )

@@ -84,19 +84,21 @@ def drop_waiting(shard: Shard, batch_id: str, *, sealed_until_ms: int) -> Droppe
     return Dropped(*answer)
 
 
-def drop_open(shard: Shard, most: int) -> int:
+def drop_open(shard: Shard, most: int, *, begun_until_ms: int) -> int:
     """Drop the oldest events of the open list for good, some at a time; their number.
 
     Args:
         shard: The shard.
         most: Most events to drop; call again until this many are, or the answer is 0.
+        begun_until_ms: Drop nothing of a list that was begun later than that Unix ms.
 
     Raises:
         QueueUnavailable: Redis did not answer; some may be dropped.
     """
     k = shard.keys
     with unavailable(f"drop of open events of {k.name}"):
-        return int(script("drop_open").run(shard.client, (k.open, k.meta), (most, PURGED)))
+        arguments = (most, PURGED, begun_until_ms)
+        return int(script("drop_open").run(shard.client, (k.open, k.meta), arguments))
 
 
 def hasten(shard: Shard, batch_ids: Sequence[str] = ()) -> Hastened:

@@ -27,8 +27,9 @@ LONGEST_REFUSAL_SECONDS = 3600.0
 #: default, ten for a refused key; of its maximum for the longest, an hour by default.
 _FIRST_REFUSAL_BASES, _FIRST_KEY_BASES, _LONGEST_REFUSAL_MAXIMA = 60, 600, 12
 _PROBE_MARGIN_SECONDS = 5.0
-#: Time after which the fleet's log tells again of a destination that still does not accept.
-_TELL_AGAIN_SECONDS = 60.0
+#: Shortest and longest time after which the fleet's log tells again of a destination that still does
+#: not accept; it doubles, since an outage may last for hours and a fleet have hundreds of queues.
+_TELL_AGAIN_SECONDS = (60.0, 600.0)
 _CLOSED, _PROBE = 1, 2
 
 
@@ -179,10 +180,11 @@ class Circuit:
     def worth_telling(self) -> Trouble | None:
         """The destination's trouble, if a log is to tell of it now; one worker of the fleet is asked to.
 
-        Once when it begins, once when the circuit opens, then once in a while.
+        Once when it begins, once when the circuit opens, then ever more seldom.
         """
         with unavailable(f"look at the circuit of {self.queue}"):
-            found = script("tell").run(self._client, (self._key,), (as_ms(_TELL_AGAIN_SECONDS),))
+            pauses = tuple(map(as_ms, _TELL_AGAIN_SECONDS))
+            found = script("tell").run(self._client, (self._key,), pauses)
         return Trouble(*found) if found else None
 
     def note_search(self, at_ms: int) -> None:

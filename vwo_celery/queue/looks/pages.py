@@ -71,7 +71,7 @@ def _of_span(shard: Shard, state: State, span: _Span, page: int) -> Iterator[Bat
 def _in_state(
     shard: Shard, state: State, span: _Span, found: Sequence[tuple[bytes, float]]
 ) -> Iterator[BatchView]:
-    views = _views(shard, state, found)
+    views = _views(shard, state, span.key, found)
     if span.key != shard.keys.ready:
         return views
     # Those that wait after a failed attempt lie among the others, also once they are due.
@@ -196,7 +196,10 @@ def holding(client: Any, shards: Sequence[Shard], states: Sequence[State]) -> li
     return found
 
 
-def _views(shard: Shard, state: State, found: Sequence[tuple[bytes, float]]) -> Iterator[BatchView]:
+def _views(
+    shard: Shard, state: State, key: str, found: Sequence[tuple[bytes, float]]
+) -> Iterator[BatchView]:
+    """Yield what is known of these members of a set; one that has left it meanwhile is left out."""
     if not found:
         return
     with unavailable(f"read of batches of {shard.keys.name}"):
@@ -205,22 +208,30 @@ def _views(shard: Shard, state: State, found: Sequence[tuple[bytes, float]]) -> 
         view_of(as_text(name), state, score, line)
         for (name, score), line in zip(found, lines, strict=True)
     ]
-    lengths = _lengths(shard, [view.id for view in views if view.error == UNREAD])
+    again = _look_again(shard, key, [view.id for view in views if view.error == UNREAD])
     for view, (name, score) in zip(views, found, strict=True):
-        length = lengths.get(view.id)
-        yield view if length is None else view_of(as_text(name), state, score, None, length)
+        if view.id not in again:
+            yield view
+        elif (length := again[view.id]) is not None:
+            yield view_of(as_text(name), state, score, None, length)
 
 
-def _lengths(shard: Shard, batch_ids: Sequence[str]) -> dict[str, int]:
-    """Number of events of batches whose line cannot be read, by their lists."""
+def _look_again(shard: Shard, key: str, batch_ids: Sequence[str]) -> dict[str, int | None]:
+    """For batches without a line that can be read: their number of events; None if they are gone."""
     if not batch_ids:
         return {}
     with unavailable(f"read of batches of {shard.keys.name}"):
         pipe = shard.client.pipeline(transaction=False)
+        pipe.zmscore(key, batch_ids)
         for name in batch_ids:
             pipe.llen(shard.keys.batch(name))
-        found = zip(batch_ids, pipe.execute(raise_on_error=False), strict=True)
-    return {name: length for name, length in found if isinstance(length, int)}
+        scores, *lengths = pipe.execute(raise_on_error=False)
+        if isinstance(scores, Exception):
+            raise scores
+    return {
+        name: None if score is None else length if isinstance(length, int) else 0
+        for name, score, length in zip(batch_ids, scores, lengths, strict=True)
+    }
 
 
 def events(shard: Shard, batch_id: str, start: int = 0, most: int | None = None) -> Iterator[bytes]:

@@ -4,6 +4,7 @@
 -- KEYS[2]  meta    HASH  counters
 -- ARGV[1]  most events to drop
 -- ARGV[2]  the reason, one word, under which they are counted
+-- ARGV[3]  Unix ms; a list that was begun later stays
 -- Returns  the number of events dropped; the next call drops more, if it is not 0.
 -- Cost     O(1) where all are dropped, and freed in the background; else O(m), m = events dropped, at most
 --          MOST_MOVES.
@@ -14,11 +15,15 @@
 local MOST_MOVES = 500
 redis.call('HDEL', KEYS[2], '') -- allowed when out of memory, as are all writes after it
 take_room_back(KEYS[2])
-local m = redis.call('HMGET', KEYS[2], 'open_events', 'open_bytes', 'mixed')
+local m = redis.call('HMGET', KEYS[2], 'open_events', 'open_bytes', 'mixed', 'first_ms')
 local open_events, open_bytes, mixed = tonumber(m[1] or 0), tonumber(m[2] or 0), m[3]
 local length, most = redis.call('LLEN', KEYS[1]), tonumber(ARGV[1])
+if open_events > 0 and tonumber(m[4] or 0) > tonumber(ARGV[3]) then return 0 end
 if length ~= open_events then
   adopt_open(KEYS[1], KEYS[2], open_events, open_bytes)
+  if open_events <= 0 then -- the next call goes on with this list
+    redis.call('HSET', KEYS[2], 'first_ms', math.min(now_ms(), tonumber(ARGV[3])))
+  end
   open_bytes, mixed = 0, true
 end
 if length == 0 or most <= 0 then return 0 end

@@ -18,7 +18,8 @@
 --           something; -1 a move is under way; -2 it was used lately. used_ms: time since its last use, -1 if unknown.
 -- Cost      O(n), n = fields of its hashes and traces of imports.
 --@include clock
-local FIRST_OTHER, LONGEST_IMPORT_TRACE_MS = 11, 31 * 86400000
+--@include traces
+local FIRST_OTHER = 11
 local m, now, used = {}, now_ms(), 0
 local all = redis.call('HGETALL', KEYS[2])
 for i = 1, #all, 2 do m[all[i]] = all[i + 1] end

@@ -1,5 +1,5 @@
--- note.lua: set fields of a shard's meta hash; also when Redis is out of memory.
--- KEYS[1]  meta    HASH  limits and counters
+-- note.lua: set fields of a hash, such as a shard's meta or the signs of life; also when Redis is out of memory.
+-- KEYS[1]  the hash
 -- ARGV[1+] field, value, field, value, …
 -- Returns  1.
 -- Cost     O(1).

@@ -4,7 +4,7 @@
 -- KEYS[3]  dead   ZSET  batch id -> dead-lettered at
 -- KEYS[4]  batch  LIST  its events
 -- KEYS[5]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
--- KEYS[6]  arrived ZSET  batch id -> the trace of its import, which goes: it may be imported again
+-- KEYS[6]  arrived ZSET  batch id -> its trace; that of an import goes: it may be imported again
 -- ARGV[1]  batch id
 -- ARGV[2]  the reason, one word, under which it is counted; 'vanished' if its events were deleted before
 -- ARGV[3]  drop it only while more dead events than this are kept; -1 for always
@@ -14,6 +14,7 @@
 --@include drops
 --@include info
 --@include outcome
+--@include traces
 if tonumber(redis.call('HGET', KEYS[1], 'dead') or 0) <= tonumber(ARGV[3]) then return -1 end
 local batch = read_info(KEYS[2], ARGV[1])
 if not batch or not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
@@ -21,10 +22,13 @@ redis.call('ZREM', KEYS[3], '') -- allowed when out of memory, as are all writes
 redis.call('HDEL', KEYS[2], '')
 redis.call('HINCRBY', KEYS[1], 'dead', 0)
 local noting = try_to_note(KEYS[1], KEYS[5])
+local trace, now = redis.call('ZSCORE', KEYS[6], ARGV[1]), now_ms()
 local was_there = redis.call('UNLINK', KEYS[4]) == 1 -- if this or one before it is denied, nothing has changed
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
-redis.call('ZREM', KEYS[6], ARGV[1])
+if trace and not is_of_move(trace, now) then
+  redis.call('ZREM', KEYS[6], ARGV[1])
+end
 redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)
 local reason = was_there and ARGV[2] or 'vanished'
 count_drop(KEYS[1], reason, batch.events)

@@ -25,7 +25,9 @@ for field in pairs(m) do
   if string.sub(field, 1, 8) == 'dropped:' then dropped = dropped + number(field) end
 end
 local first = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2]
-if redis.call('LLEN', KEYS[2]) > 0 then first = math.min(tonumber(first or now), number('first_ms')) end
+if redis.call('LLEN', KEYS[2]) > 0 and number('open_events') + room_events > 0 and number('first_ms') > 0 then
+  first = math.min(tonumber(first or now), number('first_ms'))
+end
 local oldest_ms = math.max(0, now - tonumber(first or now))
 
 local sample = {

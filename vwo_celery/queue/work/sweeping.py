@@ -15,9 +15,10 @@ from functools import partial
 from redis.exceptions import ResponseError
 
 from vwo_celery.connections import unavailable
-from vwo_celery.connections.errors import is_error_reply
+from vwo_celery.connections.errors import advise, is_error_reply, is_trouble_of_redis
+from vwo_celery.connections.troubles import trouble_of
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.logs import log
+from vwo_celery.logs import seldom
 from vwo_celery.queue.answers import Pushed, Swept
 from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
@@ -120,7 +121,7 @@ def _miss(fleet: Fleet, shard: Shard, exc: Exception) -> None:
     """Go on without a shard, and for a while without its part of a Cluster if that does not answer."""
     part = "" if is_error_reply(exc) else part_of(fleet.client, shard.keys.meta)
     if not part:
-        log.warning("going on without %s: %s", shard.keys.name, exc)
+        _tell_of_refusal(shard.keys.name, exc)
         return
     fleet.hints.rest(part)
     fleet.hints.warn(part, f"what lies on {part}", exc)
@@ -165,7 +166,13 @@ def skipping_refusals(what: str) -> Iterator[None]:
     except QueueUnavailable as exc:
         if not isinstance(exc.__cause__, ResponseError):
             raise
-        log.warning("going on without %s: %s", what, exc)
+        _tell_of_refusal(what, exc.__cause__)
+
+
+def _tell_of_refusal(what: str, exc: Exception) -> None:
+    """Log what is missed, once a minute: of each shard, or once for what all of Redis refuses."""
+    topic = f"sweep {trouble_of(exc).word if is_trouble_of_redis(exc) else what}"
+    seldom.warn(topic, "going on without %s: %s", what, advise(exc))
 
 
 def sweep_shard(shard: Shard, *, force: bool = False, lost_until_ms: int = 0) -> list[Wakeup]:

@@ -79,6 +79,6 @@ def split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
 def _operate(words: Sequence[str], name: str) -> None:
     # Imported here, since Django imports this module also to list the command.
     from vwo_celery.cli import main
-    from vwo_celery.cli.session import Session
+    from vwo_celery.cli.shared.session import Session
 
     main(list(words), prog_name=name, obj=Session(door="django", command=name))

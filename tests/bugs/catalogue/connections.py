@@ -1,0 +1,95 @@
+"""Bugs in `connections/`."""
+
+from __future__ import annotations
+
+from bugs.bug import Bug
+
+_SENTINEL = "integration/connections/test_sentinel.py"
+_SHARED = "integration/connections/test_shared_clients.py"
+
+BUGS = (
+    Bug(
+        "in a Cluster, too, asyncio opens few connections",
+        "as many as commands run at once", "connections/async_cluster.py",
+        "asyncio.Semaphore(max_connections)", "asyncio.Semaphore(1000)",
+        "integration/connections/test_cluster.py -k asyncio_bounds",
+    ),
+    Bug(
+        "in asyncio, too, calls wait for a connection that works",
+        "they do not", "connections/async_pools.py",
+        "not self._available_connections and not await self._await_release(end)", "True",
+        f"{_SHARED} -k stops_no_asyncio_queue",
+    ),
+    Bug(
+        "in asyncio, too, a master that Sentinel has replaced is left at once",
+        "its connections are kept", "connections/async_pools.py",
+        "address is not None and address != self.master_address", "False",
+        f"{_SENTINEL} -k planned_switch_over",
+    ),
+    Bug(
+        "an ASK for a node that owns no slot yet is followed",
+        "the node stays unknown", "connections/cluster.py",
+        "    if node is None and node_name:", "    if node is None and not node_name:",
+        "integration/connections/test_cluster.py -k worker_in_a_cluster_that_grows",
+    ),
+    Bug(
+        "a client without timeouts that the application passes holds up no request",
+        "its own timeouts hold", "connections/given.py",
+        '        **times(timeout_seconds, unix="path" in pool.connection_kwargs),\n', "",
+        "integration/connections/test_given_clients.py -k frozen",
+    ),
+    Bug(
+        "a pipeline that the application passes is refused",
+        "it is taken", "connections/given.py",
+        "    if isinstance(client, (Pipeline, ClusterPipeline)):\n", "    if False:\n",
+        "integration/connections/test_given_clients.py -k cannot_be_used",
+    ),
+    Bug(
+        "a refused connection opens no breaker while others work",
+        "the call does not wait for them", "connections/pools.py",
+        "            if not self._await_release(end):\n", "            if True:\n",
+        f"{_SHARED} -k opens_no_breaker",
+    ),
+    Bug(
+        "a connection that was refused hides none that works",
+        "it is kept", "connections/pools.py",
+        "connection._sock is not None and ", "",
+        f"{_SHARED} -k opens_no_breaker",
+    ),
+    Bug(
+        "a master that Sentinel has replaced is left at once",
+        "its connections are kept", "connections/sentinels.py",
+        "address is not None and address != self.proxy.master_address", "False",
+        f"{_SENTINEL} -k planned_switch_over",
+    ),
+    Bug(
+        "while Sentinel elects, nothing is sent to the old master",
+        "it is used until another is named", "connections/sentinels.py",
+        "word.electing and electing_seconds < _LONGEST_ELECTION_SECONDS", "False",
+        "unit/test_sentinels.py -k leaves_no_master",
+    ),
+    Bug(
+        "a failover that does not end stops nobody",
+        "the old master is left for ever", "connections/sentinels.py",
+        "word.electing and electing_seconds < _LONGEST_ELECTION_SECONDS", "word.electing",
+        "unit/test_sentinels.py -k without_end",
+    ),
+    Bug(
+        "closing a queue leaves the others their connection",
+        "it closes it", "connections/sharing.py",
+        "return not self._users", "return True",
+        f"{_SHARED} -k closing_a_queue",
+    ),
+    Bug(
+        "while Sentinel elects, nobody is told to start Redis",
+        "everybody is", "connections/troubles.py",
+        '    (MasterUnknown, "master"),\n', "",
+        f"{_SENTINEL} -k told_to_start_redis",
+    ),
+    Bug(
+        "a wrong password is not taken for a Redis that is away",
+        "the types of Redis' answers are not looked at", "connections/troubles.py",
+        '    (AuthenticationError, "password"),\n', "",
+        "integration/connections/test_troubles.py -k password",
+    ),
+)  # fmt: skip

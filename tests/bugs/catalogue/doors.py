@@ -1,0 +1,164 @@
+"""Bugs where operators and Celery come in: `celery/`, `cli/`, `django/`, `demo/`."""
+
+from __future__ import annotations
+
+from bugs.bug import Bug
+
+BUGS = (
+    Bug(
+        "a change by Celery's remote control is recorded once",
+        "each worker records it", "celery/control.py",
+        "return {view.queue: chosen[view.queue] for view in views if wanted(view)}", "return chosen",
+        "integration/adapters/test_control.py -k recorded_once",
+    ),
+    Bug(
+        "a message of another namespace is passed on",
+        "its namespace is not looked at", "celery/messages/misdirected.py",
+        "return namespace is not None and ", "return False and ",
+        "acceptance/test_projects.py -k namespaces",
+    ),
+    Bug(
+        "a later release's queue is no sign that two fleets share a broker",
+        "the doctor is told so", "celery/messages/misdirected.py",
+        "    if isinstance(wrong, QueueUnreadable):", "    if False:",
+        "integration/adapters/test_unreadable_tasks.py",
+    ),
+    Bug(
+        "our messages pass in any app",
+        "they are JSON where the app accepts none", "celery/options.py",
+        "    for name in (_SERIALIZER, str(app.conf.task_serializer), *accepted):",
+        "    for name in (_SERIALIZER,):",
+        "integration/adapters/test_setup.py -k any_app",
+    ),
+    Bug(
+        "a quiet fleet's log is quiet",
+        "beat's sweeps are logged", "celery/quiet.py",
+        "        return args.get(\"name\") == SWEEP\n", "        return False\n",
+        "acceptance/test_worker_log.py",
+    ),
+    Bug(
+        "a card holds no password",
+        "its URLs are whole", "celery/worker/describing.py",
+        "name: mask_url(shown[name])", "name: shown[name]",
+        "integration/operating/test_workers.py -k no_password",
+    ),
+    Bug(
+        "the app that a worker or beat starts is set up",
+        "an app that gets the tasks is not noted", "celery/worker/task.py",
+        "        note_tasks(app)\n", "",
+        "integration/adapters/test_setup.py -k app_that_starts",
+    ),
+    Bug(
+        "a project's time limit cuts no POST off",
+        "what it sets for all tasks reaches ours", "celery/worker/task.py",
+        "        for option in (*_OWN, *_STATED):\n", "        for option in ():\n",
+        "integration/adapters/test_setup.py -k reach_ours",
+    ),
+    Bug(
+        "our tasks run with the app that runs them",
+        "they run with the thread's current app", "celery/worker/tasks.py",
+        "    worker = worker_of(self.app)\n    wakeup = ",
+        "    from celery import current_app\n\n"
+        "    worker = worker_of(current_app._get_current_object())\n    wakeup = ",
+        "acceptance/test_projects.py -k 'app_that and threads'",
+    ),
+    Bug(
+        "the SDK key that was typed as an argument is not shown again",
+        "the error quotes it", "cli/changes/move.py",
+        '"--to-key: there is no such file. It takes', 'f"--to-key: no file {path}. It takes',
+        "integration/adapters/test_cli_move.py -k wrong_usage",
+    ),
+    Bug(
+        "status exits 1 where something is wrong", "0", "cli/looks/status.py",
+        "    if wrong:\n", "    if False:\n",
+        "integration/adapters/test_status.py -k exits_1",
+    ),
+    Bug(
+        "no name or event steers an operator's terminal",
+        "JSON is printed with the control characters that it allows", "cli/shared/documents.py",
+        "click.echo(json_for_terminals(text))", "click.echo(text)",
+        "integration/adapters/test_hostile_text.py -k harms_no_output",
+    ),
+    Bug(
+        "a watch outlives a Redis that is away", "it ends", "cli/shared/watching.py",
+        "return self._without_redis(exc)", "raise",
+        "integration/adapters/test_status.py -k goes_on",
+    ),
+    Bug(
+        "a `vwo-celery dev` that is killed leaves no program",
+        "its worker and beat go on", "demo/workbench.py",
+        "[*death_bound_launcher(), sys.executable,", "[sys.executable,",
+        "acceptance/test_dev.py -k killed",
+    ),
+    Bug(
+        "only those that are named may send",
+        "a key of another account will do", "relay/access.py",
+        "known = self._allowed.get(account)\n        return known is not None and (",
+        "known = Account(frozenset(k for a in self._allowed.values() for k in a.keys))\n"
+        "        return known is not None and (",
+        "integration/relay/test_relay_destinations.py -k named_may_send",
+    ),
+    Bug(
+        "an answer of 200 means stored",
+        "dropped events are answered 200", "relay/app.py",
+        "if in_redis + spooled < len(receipts):", "if False:",
+        "integration/relay/test_relay_answers.py -k 'nothing_took or full_queue'",
+    ),
+    Bug(
+        "a client that leaves at once loses nothing",
+        "something waits before the body is read", "relay/app.py",
+        "            body = await _body_of(receive)\n",
+        "            await in_thread(int)\n            body = await _body_of(receive)\n",
+        "integration/relay/test_relay_mounted.py -k anything_waits",
+    ),
+    Bug(
+        "an item that is no event is lost alone",
+        "its whole batch is refused", "relay/batches.py",
+        "if lost and not events:", "if lost:",
+        "integration/relay/test_relay_answers.py -k lost_alone",
+    ),
+    Bug(
+        "what was stored is answered 200 in spite of stray bytes",
+        "it is answered 400", "relay/bounds.py",
+        "if is_due and not cycle.more_body:", "if False:",
+        "integration/relay/test_relay_bounds.py -k spite",
+    ),
+    Bug(
+        "a client that sends on reads its refusal",
+        "the connection is closed at once", "relay/bounds.py",
+        "        self._linger()\n", "        self.transport.close()\n",
+        "integration/relay/test_relay_bounds.py -k sends_on",
+    ),
+    Bug(
+        "a body has its time",
+        "each byte gives it more", "relay/bounds.py",
+        "if self._timed != self._message * _STAGES + self._stage:", "if True:",
+        "integration/relay/test_relay_bounds.py -k trickles",
+    ),
+    Bug(
+        "all bodies together are bounded",
+        "what was answered counts for ever", "relay/bounds.py",
+        "        _held.bytes -= self._held_bytes\n", "",
+        "integration/relay/test_relay_bounds.py -k together",
+    ),
+    Bug(
+        "no event goes under another region",
+        "a full table takes the first of the SDK", "relay/destinations.py",
+        "(known.generation, known.region, known.base_url, known.sdk[0]) == (\n"
+        "        wanted.generation, wanted.region,",
+        "(known.generation, known.base_url, known.sdk[0]) == (\n        wanted.generation,",
+        "integration/relay/test_relay_destinations.py -k folded",
+    ),
+    Bug(
+        "SIGTERM finishes what was read",
+        "the relay has no time for it", "relay/server.py",
+        "timeout_graceful_shutdown=STOP_SECONDS", "timeout_graceful_shutdown=0",
+        "acceptance/test_relay.py -k sigterm",
+    ),
+    Bug(
+        "tags are what the application gave",
+        "Node's are decoded before they are read", "relay/singles.py",
+        'if "{" in raw:', "if False:",
+        "integration/relay/test_relay_captures.py -k tags",
+    ),
+)  # fmt: skip

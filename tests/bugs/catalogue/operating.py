@@ -1,0 +1,136 @@
+"""Bugs in `operating/`."""
+
+from __future__ import annotations
+
+from bugs.bug import Bug
+
+BUGS = (
+    Bug(
+        "a line that was edited is not imported",
+        "its digest is not compared", "operating/batches/dead_files.py",
+        "    if line.sha256 != digest(line, events):\n", "    if not line.sha256:\n",
+        "integration/operating/test_dead_files.py -k not_whole",
+    ),
+    Bug(
+        "a filter is read back as it was written",
+        "a quote is not escaped", "operating/batches/filters.py",
+        """.replace('"', '\\\\"')""", "",
+        "unit/test_filters.py -k read_back",
+    ),
+    Bug(
+        "what a filter on events did not look at is told",
+        "it counts as no match", "operating/batches/finding.py",
+        "        self.not_looked_at += events - granted\n", "",
+        "integration/operating/test_finding.py -k bounded",
+    ),
+    Bug(
+        "a full disk removes nothing",
+        "a file has its name before the disk has taken it", "operating/batches/new_files.py",
+        "            self._file.flush()\n            os.fsync(",
+        "            self._name_it()\n            self._file.flush()\n            os.fsync(",
+        "integration/operating/test_dead_files.py -k full_disk",
+    ),
+    Bug(
+        "no worker is one problem",
+        "beat is called silent, too, though only workers can show it", "operating/doctor/__init__.py",
+        'if listeners != [] or beat.state == "ok":', "if True:",
+        "integration/operating/test_doctor.py -k no_worker",
+    ),
+    Bug(
+        "a Redis that answers every look and refuses every event is found",
+        "no write is tried", "operating/doctor/__init__.py",
+        "if refused is not None and not is_denied(refused):", "if False:",
+        "integration/connections/test_troubles.py -k memory",
+    ),
+    Bug(
+        "a loss is found in a ledger that is read in slices",
+        "only the counters are looked at", "operating/looks/ledgers.py",
+        "balanced=after.balanced and min(held) - moved <= stored <= max(held) + moved",
+        "balanced=after.balanced",
+        "integration/operating/test_ledgers.py -k loss",
+    ),
+    Bug(
+        "status --json lists every queue", "no idle ones", "operating/looks/looking.py",
+        "        for view in shown.views\n    ]",
+        "        for view in shown.views\n        if not view.idle\n    ]",
+        "integration/adapters/test_cli.py -k idle_queues",
+    ),
+    Bug(
+        "a worker that finds a backlog at its start is no stall",
+        "the silence counts from the last task", "operating/looks/stalls.py",
+        'began = max(last, signs_ms.get("listening", 0))', "began = last",
+        "integration/operating/test_stall.py -k finds_a_backlog",
+    ),
+    Bug(
+        "doctor warns of workers that differ",
+        "settings are not compared", "operating/looks/workers.py",
+        "    facts += [(name, list(_of(told, name))) for name in names]\n", "",
+        "integration/operating/test_workers.py -k differ_by_name",
+    ),
+    Bug(
+        "only what was counted is changed",
+        "what died later is changed, too", "operating/operations/bulk.py",
+        "return batch.died_ms <= self.until_ms", "return True",
+        "integration/operating/test_bulk.py -k counted",
+    ),
+    Bug(
+        "a signal ends bulk work after the batch",
+        "nothing asks the brake", "operating/operations/bulk.py",
+        "if self._brake.wait(self._delay_seconds()):", "if False:",
+        "integration/operating/test_bulk.py -k rate",
+    ),
+    Bug(
+        "a long redrive wakes the workers on its way",
+        "it wakes them at its end", "operating/operations/dead_letters.py",
+        "if self._waiting[place] > _WAKE_EVERY:", "if False:",
+        "integration/operating/test_bulk.py -k last_batch",
+    ),
+    Bug(
+        "an import beyond max_dead_events is refused",
+        "workers drop the oldest for it", "operating/operations/filing.py",
+        "        if kept + line.events > self._most_events:\n", "        if kept > 10**15:\n",
+        "integration/operating/test_dead_files.py -k drop_others",
+    ),
+    Bug(
+        "flush tells of the events that no worker can send",
+        "nothing to send", "operating/operations/flushing.py",
+        "    counts |= {view.queue: _untouched(view)", "    {view.queue: _untouched(view)",
+        "integration/queue/test_unreadable_registrations.py -k each_command",
+    ),
+    Bug(
+        "a job stops when its worker does",
+        "it goes on", "operating/operations/jobs.py",
+        "if not self.why and self._stopping():", "if False:",
+        "integration/adapters/test_background.py -k worker_stops",
+    ),
+    Bug(
+        "no event goes to a destination that it contradicts",
+        "only the plan looks", "operating/operations/moving.py",
+        "        if found := contradiction_of(plan, events):\n", "        if found := \"\":\n",
+        "integration/operating/test_move.py -k that_contradicts_stays",
+    ),
+    Bug(
+        "a purge drops what was counted, and nothing else",
+        "what came later, too", "operating/operations/waiting.py",
+        "waiting.drop_open(shard, left, ", "waiting.drop_open(shard, 10**9, ",
+        "integration/adapters/test_waiting.py -k after_the_count",
+    ),
+    Bug(
+        "whoever follows the audit waits for a Redis that is away",
+        "it ends", "operating/past/audit.py",
+        "            if not begun:\n                raise\n", "            raise\n",
+        "integration/operating/test_audit.py -k over_an_outage",
+    ),
+    Bug(
+        "a change that was killed is shown as unfinished",
+        "it counts as done", "operating/past/audit.py",
+        'entry.result if known else "unfinished"', 'entry.result if known else "ok"',
+        "integration/operating/test_audit.py -k killed_change",
+    ),
+    Bug(
+        "an entry that Redis refuses stops no change",
+        "the change is not begun", "operating/past/audit.py",
+        "if not (waits_for_redis or is_error_reply(exc.__cause__) or fleet.in_cluster):", "if True:",
+        "integration/operating/test_audit.py -k refused_entry",
+    ),
+)  # fmt: skip
