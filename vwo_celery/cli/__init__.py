@@ -3,7 +3,8 @@
 Beside an event's way; translates words into calls of the inspector, the operations and the doctor.
 Rooms, in reading order: `shared` (what commands share), `looks` (commands that show), `changes` (those
 that change queues), `dead` (those on dead letters). Files: `relay` (serves SDKs), `acl` and
-`completion` (texts for Redis and for a shell), `celery_command` (all commands as `celery -A yourapp vwo …`).
+`completion` (texts for Redis and for a shell), `celery_command` (all commands as `celery -A yourapp
+vwo …`).
 
 Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """
