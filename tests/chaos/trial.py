@@ -10,6 +10,7 @@ import msgspec
 from chaos.faults import Row
 from chaos.fleet import Fleet
 from chaos.oracle import Evidence, Judgement, judge
+from tools.waiting import wait_until
 from vwo_celery.errors import QueueUnavailable
 
 _WARM_EVENTS = 20
@@ -134,9 +135,16 @@ def _is_settled(fleet: Fleet, row: Row) -> bool:
     return not (missing or waiting or fleet.snapshot().events("in_flight"))
 
 
+def _held(fleet: Fleet) -> tuple[frozenset[str], frozenset[str]] | None:
+    """What Redis holds; None while a part of a Cluster that was replaced does not answer yet."""
+    with suppress(QueueUnavailable):
+        return fleet.held()
+    return None
+
+
 def _result(fleet: Fleet, row: Row, recovery: Recovery) -> Result:
     receipts, account = fleet.receipts, str(fleet.account)
-    dead, waiting = fleet.held()
+    dead, waiting = wait_until(lambda: _held(fleet), 10, what="every part of Redis")
     judgement = judge(
         Evidence(
             promised=frozenset(receipts.promised),
