@@ -29,7 +29,7 @@ def redis_words() -> frozenset[str]:
 SHARED_WORDS = frozenset({
     "append", "command", "copy", "delete", "discard", "echo", "execute", "exists", "get", "info",
     "json", "keys", "listen", "lock", "move", "ping", "pipeline", "publish", "rename", "reset",
-    "role", "save", "select",
+    "role", "save", "select", "sentinel",
     "set", "shutdown", "sort", "sync", "time", "transaction", "type", "unlink", "wait", "watch",
 })  # fmt: skip
 ONLY_REDIS_WORDS = redis_words() - SHARED_WORDS
