@@ -10,13 +10,13 @@ import pytest
 
 from vwo_celery.testing.standin.agreement import disagreements
 from vwo_celery.testing.standin.faults import Fault, FaultPlan
+from vwo_celery.testing.standin.fetches import is_settings
 from vwo_celery.testing.standin.rules import (
     MAX_BODY_BYTES,
     MAX_EVENTS,
     Answer,
     Request,
     is_batch,
-    is_settings,
     is_single,
     judge_batch,
     judge_single,
@@ -151,6 +151,9 @@ def test_any_account_is_taken_where_none_is_named() -> None:
         ("/events/t", False, False),
         ("/server-side/v2-settings", False, True),
         ("/eu01/server-side/settings", False, True),
+        ("/server-side/pull", False, True),
+        ("/eu01/server-side/v2-pull", False, True),
+        ("/server-side/v2-push", False, False),
     ],
 )
 def test_the_paths(path: str, batch: bool, settings: bool) -> None:

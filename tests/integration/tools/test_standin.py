@@ -104,6 +104,55 @@ def test_an_sdk_gets_its_settings(captures: Path) -> None:
             assert requests.get(url, timeout=5).json() == settings
 
 
+@pytest.mark.parametrize("region", ["", "/eu01"])
+@pytest.mark.parametrize("path", ["settings", "pull", "v2-settings", "v2-pull"])
+def test_settings_are_those_of_the_generation(path: str, region: str) -> None:
+    """FME SDKs ask at paths with v2 and get their settings, at the start as after a webhook."""
+    legacy, fme = {"accountId": 7, "version": 1}, {"accountId": 7, "version": 2}
+    with Standin(accounts={7: "KEY"}, settings=legacy, fme_settings=fme) as standin:
+        answer = requests.get(
+            f"{standin.url}{region}/server-side/{path}?a=7&i=KEY&r=0.5", timeout=5
+        )
+
+        assert answer.json() == (fme if path.startswith("v2-") else legacy)
+        assert answer.headers["Content-Type"] == "application/json"
+        assert [request.status for request in standin.fetches] == [200]
+
+
+@pytest.mark.parametrize("query", ["a=7&i=OTHER", "a=8&i=KEY", "a=7", "i=KEY", ""])
+def test_settings_need_a_known_account_and_key(query: str) -> None:
+    """A wrong account or key gets VWO's 400, in its words."""
+    with Standin(accounts={7: "KEY"}, settings={"accountId": 7}) as standin:
+        answer = requests.get(f"{standin.url}/server-side/v2-settings?{query}", timeout=5)
+
+    assert (answer.status_code, answer.json()) == (400, {"message": "Invalid api key"})
+
+
+def test_settings_can_change_and_fail() -> None:
+    """A test can change the settings between two requests, choose by request, and plan faults."""
+    with Standin(settings={"version": 1}) as standin:
+        url = f"{standin.url}/server-side/settings?a=7&i=KEY"
+        standin.fail_fetches(503)
+
+        assert requests.get(url, timeout=5).status_code == 503
+        assert requests.get(url, timeout=5).json() == {"version": 1}
+        standin.settings = lambda request: {"accountId": int(request.query["a"])}
+        assert requests.get(url, timeout=5).json() == {"accountId": 7}
+
+
+def test_the_gateway_is_played() -> None:
+    """What FME SDKs ask a gateway is answered in its shape; an alias is set by POST."""
+    with Standin() as standin:
+        found = [
+            requests.get(f"{standin.url}{path}", timeout=5).json()
+            for path in ("/get-user-details", "/check-attribute", "/getLocation")
+        ]
+        alias = requests.post(f"{standin.url}/user-alias/setUserAlias", json={}, timeout=5)
+
+    assert found[0]["location"] == found[2]
+    assert (found[1], alias.json()) == (True, {"isAliasSet": True})
+
+
 def test_other_paths(standin: Standin) -> None:
     """Health is 200, single events are counted apart, and paths that VWO lacks are 404."""
     health = requests.get(f"{standin.url}/health", timeout=5)
@@ -266,7 +315,7 @@ def test_it_runs_as_a_program(tmp_path: Path) -> None:
 
     try:
         url = program.stdout.readline().split()[-1]
-        served = requests.get(f"{url}/server-side/v2-settings", timeout=5).json()
+        served = requests.get(f"{url}/server-side/v2-settings?a=7&i=KEY", timeout=5).json()
         refused = requests.post(
             f"{url}/server-side/batch-events?a=8&env=K",
             headers={"Authorization": "K"},

@@ -26,6 +26,11 @@ from vwo_celery.testing.standin.server import Standin
     help="JSON file that SDKs get as their settings.",
 )
 @click.option(
+    "--fme-settings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The same for FME SDKs, where theirs differ.",
+)
+@click.option(
     "--account",
     "accounts",
     multiple=True,
@@ -33,14 +38,20 @@ from vwo_celery.testing.standin.server import Standin
     help="A known account; may be repeated. Without it, every account is known.",
 )
 def main(
-    host: str, port: int, latency_ms: int, settings: Path | None, accounts: tuple[str, ...]
+    host: str,
+    port: int,
+    latency_ms: int,
+    settings: Path | None,
+    fme_settings: Path | None,
+    accounts: tuple[str, ...],
 ) -> None:
     """Play VWO's collection server; GET /stats counts what has arrived, GET /health answers."""
     standin = Standin(
         host=host,
         port=port,
         accounts=_known(accounts),
-        settings=_load(settings),
+        settings=_load(settings, "--settings"),
+        fme_settings=_load(fme_settings, "--fme-settings"),
         latency_seconds=latency_ms / 1_000,
         record=False,
     )
@@ -60,13 +71,13 @@ def _known(accounts: tuple[str, ...]) -> dict[str, str] | None:
     return {name: key for name, _, key in pairs} or None
 
 
-def _load(path: Path | None) -> Any:
+def _load(path: Path | None, option: str) -> Any:
     if path is None:
         return None
     try:
         return json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise click.BadParameter(f"{path}: no JSON: {error}", param_hint="--settings") from None
+        raise click.BadParameter(f"{path}: no JSON: {error}", param_hint=option) from None
 
 
 if __name__ == "__main__":

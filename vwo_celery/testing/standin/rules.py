@@ -24,7 +24,6 @@ MAX_BODY_BYTES = 10_000_000
 _REGION = r"(?:/([A-Za-z0-9_-]+))?"
 _PREFIX = _REGION + r"/server-side/"
 _BATCH = re.compile(_PREFIX + r"batch-events(-v2)?")
-_SETTINGS = re.compile(_PREFIX + r"(?:v2-)?settings")
 _SINGLE = re.compile(_REGION + r"/events/t")
 _UNKNOWN_ACCOUNT = "Account id not found, no request app id found, or invalid API key"
 _TOO_LARGE = "Payload size too large"
@@ -167,11 +166,6 @@ def is_batch(path: str) -> bool:
 def is_single(path: str) -> bool:
     """Whether *path* takes single events, with or without a region."""
     return _SINGLE.fullmatch(path) is not None
-
-
-def is_settings(path: str) -> bool:
-    """Whether *path* is where an SDK fetches its settings."""
-    return _SETTINGS.fullmatch(path) is not None
 
 
 def judge_batch(request: Request, accounts: Mapping[str, str] | None) -> Answer:

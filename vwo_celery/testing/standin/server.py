@@ -23,11 +23,17 @@ import msgspec
 
 from vwo_celery.testing.standin.agreement import disagreements
 from vwo_celery.testing.standin.faults import Fault, FaultLike, FaultPlan, Faults
+from vwo_celery.testing.standin.fetches import (
+    Settings,
+    answer_gateway,
+    is_gateway,
+    is_settings,
+    judge_settings,
+)
 from vwo_celery.testing.standin.rules import (
     Answer,
     Request,
     is_batch,
-    is_settings,
     is_single,
     judge_batch,
     judge_single,
@@ -50,11 +56,19 @@ class Standin:
         accounts: The known accounts, id to SDK key; None takes any account, as long as the request
             agrees with itself.
         regions: Account id to region, for `disagreements`; others may come to any.
-        settings: Settings that an SDK gets when it asks; None answers 404.
+        settings: Settings that an SDK gets when it asks, a document or a function of the request;
+            None answers 404.
+        fme_settings: The same for FME SDKs, where theirs differ.
         faults: The planned faults: one for each batch, in order, or a function of the request.
         single_faults: The same for single events.
+        fetch_faults: The same for settings and what the gateway is asked.
         latency_seconds: Shortest time to answer a batch request.
         record: Whether `requests` keeps what arrived; counts are kept either way.
+
+    Attributes:
+        requests: What arrived, whatever it was answered.
+        settings: As above; a new value counts from the next request on.
+        fme_settings: As above, too.
     """
 
     def __init__(
@@ -64,9 +78,11 @@ class Standin:
         port: int = 0,
         accounts: Mapping[int, str] | Mapping[str, str] | None = None,
         regions: Mapping[int, str] | Mapping[str, str] | None = None,
-        settings: Mapping[str, Any] | None = None,
+        settings: Settings = None,
+        fme_settings: Settings = None,
         faults: Faults = (),
         single_faults: Faults = (),
+        fetch_faults: Faults = (),
         latency_seconds: float = 0.0,
         record: bool = True,
     ) -> None:
@@ -77,9 +93,11 @@ class Standin:
             None if accounts is None else {str(account): key for account, key in accounts.items()}
         )
         self._regions = {str(account): region for account, region in (regions or {}).items()}
-        self._settings = settings
+        self.settings = settings
+        self.fme_settings = fme_settings
         self._plan = FaultPlan(faults)
         self._plan_of_singles = FaultPlan(single_faults)
+        self._plan_of_fetches = FaultPlan(fetch_faults)
         self._latency_seconds = latency_seconds
         self._record = record
         self._tally = Tally()
@@ -113,6 +131,11 @@ class Standin:
         """The recorded single events, whatever they were answered."""
         return [request for request in list(self.requests) if is_single(request.path)]
 
+    @property
+    def fetches(self) -> list[Request]:
+        """The recorded requests for settings, and those to the gateway."""
+        return [each for each in list(self.requests) if _is_fetch(each)]
+
     def disagreements(self) -> list[str]:
         """What recorded events say otherwise than their request line: account, key, SDK, region."""
         return [
@@ -139,10 +162,14 @@ class Standin:
         """Plan faults for the next single events, in order."""
         self._plan_of_singles.add(*faults)
 
+    def fail_fetches(self, *faults: FaultLike) -> None:
+        """Plan faults for the next requests for settings or to the gateway, in order."""
+        self._plan_of_fetches.add(*faults)
+
     def heal(self) -> None:
         """Forget the faults that are still planned."""
-        self._plan.clear()
-        self._plan_of_singles.clear()
+        for plan in (self._plan, self._plan_of_singles, self._plan_of_fetches):
+            plan.clear()
 
     def start(self) -> None:
         """Listen, and return once connections are taken; nothing happens if it runs already.
@@ -174,6 +201,8 @@ class Standin:
             return self._answer_batch(request)
         if request.method == "POST" and is_single(request.path):
             return self._answer_single(request)
+        if _is_fetch(request):
+            return self._answer_fetch(request)
         answer = self._answer_other(request)
         self._keep(request, answer.status)
         return answer, Fault()
@@ -190,9 +219,12 @@ class Standin:
         self._keep(request, answer.status if answered else 0)
         return answer, fault
 
-    def _play(self, fault: Fault, judged: Answer) -> tuple[Answer, Fault]:
+    def _play(
+        self, fault: Fault, judged: Answer, shortest_seconds: float | None = None
+    ) -> tuple[Answer, Fault]:
         """The answer after its delay, and how it travels."""
-        if not self.pause(max(self._latency_seconds, fault.delay_seconds)):
+        shortest = self._latency_seconds if shortest_seconds is None else shortest_seconds
+        if not self.pause(max(shortest, fault.delay_seconds)):
             fault = Fault(connection="reset")
         return fault.apply(judged), fault
 
@@ -206,19 +238,34 @@ class Standin:
         self._keep(request, answer.status if answered else 0)
         return answer, fault
 
+    def _answer_fetch(self, request: Request) -> tuple[Answer, Fault]:
+        fault = self._plan_of_fetches.take(request)
+        answer, fault = self._play(fault, self._judge_fetch(request), shortest_seconds=0.0)
+        self._keep(request, 0 if fault.connection in ("reset", "hang") else answer.status)
+        return answer, fault
+
+    def _judge_fetch(self, request: Request) -> Answer:
+        if not is_settings(request.path):
+            return answer_gateway(request)
+        fme = self.settings if self.fme_settings is None else self.fme_settings
+        return judge_settings(request, self._accounts, self.settings, fme)
+
     def _answer_other(self, request: Request) -> Answer:
         path = request.path
         if request.method == "GET" and path == "/health":
             return Answer.of(200, {"status": "ok"})
         if request.method == "GET" and path == "/stats":
             return Answer.of(200, self.stats())
-        if request.method == "GET" and is_settings(path) and self._settings is not None:
-            return Answer.of(200, self._settings)
         return Answer.of(404, {"message": "Not found"})
 
     def _keep(self, request: Request, status: int) -> None:
         if self._record and request.path not in _UNRECORDED:
             self.requests.append(msgspec.structs.replace(request, status=status))
+
+
+def _is_fetch(request: Request) -> bool:
+    is_get = request.method == "GET" and is_settings(request.path)
+    return is_get or is_gateway(request.method, request.path)
 
 
 class _Server(ThreadingHTTPServer):
