@@ -17,8 +17,10 @@ from vwo_celery.testing.standin.rules import (
     Answer,
     Request,
     is_batch,
+    is_event_get,
     is_single,
     judge_batch,
+    judge_event_get,
     judge_single,
 )
 from vwo_celery.testing.standin.tally import Tally
@@ -329,3 +331,42 @@ def test_what_the_sdks_send_agrees_with_itself(path: Path) -> None:
     sent = Request(capture["method"], capture["target"], headers, body, capture["t"])
 
     assert disagreements(sent, {}) == []
+
+
+GETS = sorted((CAPTURES / "relay").glob("*legacy_single__*.json"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [each for each in GETS if "track" in each.stem or "push" in each.stem],
+    ids=lambda path: path.stem,
+)
+def test_the_events_that_come_as_gets_are_taken(path: Path) -> None:
+    """What the legacy SDKs send one by one is accepted, for its account and key and no other."""
+    target = json.loads(path.read_text("utf-8"))["target"]
+    sent = Request("GET", target, [], b"", 1.0)
+    account, key = sent.query["account_id"], sent.query["env"]
+
+    assert is_event_get(sent.path)
+    assert [
+        judge_event_get(sent, accounts).status
+        for accounts in ({account: key}, {account: "other"}, {"1": key}, None)
+    ] == [200, 400, 400, 200]
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/eu01/server-side/push?account_id=7&env=K&u=A&sId=1&tags=%7B%7D", 200),
+        ("/server-side/push?account_id=7&env=K&u=A&sId=1", 400),
+        ("/server-side/push?account_id=7&u=A&sId=1&tags=%7B%7D", 400),
+        ("/server-side/track-user?account_id=7&env=K&u=A&sId=1&combination=1", 400),
+        ("/server-side/track-goal?account_id=7&env=K&u=A&sId=1&combination=1&experiment_id=2", 400),
+    ],
+)
+def test_an_event_that_comes_as_a_get_is_whole(target: str, status: int) -> None:
+    """What an event of its kind must say is there, as are account and key; a region may lead."""
+    sent = Request("GET", target, [], b"", 1.0)
+
+    assert judge_event_get(sent, {"7": "K"}).status == status
+    assert sent.region == ("eu01" if target.startswith("/eu01") else "")

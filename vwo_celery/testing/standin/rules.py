@@ -25,6 +25,13 @@ _REGION = r"(?:/([A-Za-z0-9_-]+))?"
 _PREFIX = _REGION + r"/server-side/"
 _BATCH = re.compile(_PREFIX + r"batch-events(-v2)?")
 _SINGLE = re.compile(_REGION + r"/events/t")
+_GET = re.compile(_PREFIX + r"(track-user|track-goal|push)")
+#: What an event of the legacy SDKs must say that comes as a GET, by the end of its path.
+_GET_NAMES = {
+    "track-user": ("u", "sId", "experiment_id", "combination"),
+    "track-goal": ("u", "sId", "experiment_id", "combination", "goal_id"),
+    "push": ("u", "sId", "tags"),
+}
 _UNKNOWN_ACCOUNT = "Account id not found, no request app id found, or invalid API key"
 _TOO_LARGE = "Payload size too large"
 #: Escapes of surrogates: a pair is one letter, a lone one is JSON that msgspec does not read.
@@ -52,7 +59,8 @@ class Request(msgspec.Struct, frozen=True):
     @property
     def region(self) -> str:
         """The path's first segment, if it is the collection prefix of an endpoint; else ""."""
-        found = _BATCH.fullmatch(self.path) or _SINGLE.fullmatch(self.path)
+        path = self.path
+        found = _BATCH.fullmatch(path) or _SINGLE.fullmatch(path) or _GET.fullmatch(path)
         return (found[1] or "") if found else ""
 
     @property
@@ -168,6 +176,11 @@ def is_single(path: str) -> bool:
     return _SINGLE.fullmatch(path) is not None
 
 
+def is_event_get(path: str) -> bool:
+    """Whether *path* takes an event of a legacy SDK as a GET, with or without a region."""
+    return _GET.fullmatch(path) is not None
+
+
 def judge_batch(request: Request, accounts: Mapping[str, str] | None) -> Answer:
     """Decide VWO's answer to a POST on a batch endpoint.
 
@@ -198,6 +211,23 @@ def judge_single(request: Request, accounts: Mapping[str, str] | None) -> Answer
         _ONE.decode(_SURROGATE.sub(rb"\\ufffd", request.body))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Answer.of(400, {"message": f"Malformed event: {error}"})
+    return Answer.of(200, {"status": "success"})
+
+
+def judge_event_get(request: Request, accounts: Mapping[str, str] | None) -> Answer:
+    """Decide VWO's answer to a GET that is an event, whose path `is_event_get` knows.
+
+    It has no Authorization: the query has account and key.
+    """
+    query = request.query
+    account, key = query.get("account_id", ""), query.get("env", "")
+    known = account.isdecimal() if accounts is None else accounts.get(account) == key
+    if not known or not key:
+        return Answer.of(400, {"message": _UNKNOWN_ACCOUNT})
+    names = _GET_NAMES[request.path.rpartition("/")[2]]
+    lacking = [name for name in names if not query.get(name)]
+    if lacking:
+        return Answer.of(400, {"message": f"Malformed event: {', '.join(lacking)} is missing"})
     return Answer.of(200, {"status": "success"})
 
 

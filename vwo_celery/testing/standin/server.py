@@ -34,8 +34,10 @@ from vwo_celery.testing.standin.rules import (
     Answer,
     Request,
     is_batch,
+    is_event_get,
     is_single,
     judge_batch,
+    judge_event_get,
     judge_single,
 )
 from vwo_celery.testing.standin.tally import Stats, Tally
@@ -135,6 +137,11 @@ class Standin:
     def fetches(self) -> list[Request]:
         """The recorded requests for settings, and those to the gateway."""
         return [each for each in list(self.requests) if _is_fetch(each)]
+
+    @property
+    def event_gets(self) -> list[Request]:
+        """The recorded events that came as GETs, whatever they were answered."""
+        return [request for request in list(self.requests) if is_event_get(request.path)]
 
     def disagreements(self) -> list[str]:
         """What recorded events say otherwise than their request line: account, key, SDK, region."""
@@ -256,6 +263,8 @@ class Standin:
             return Answer.of(200, {"status": "ok"})
         if request.method == "GET" and path == "/stats":
             return Answer.of(200, self.stats())
+        if request.method == "GET" and is_event_get(path):
+            return judge_event_get(request, self._accounts)
         return Answer.of(404, {"message": "Not found"})
 
     def _keep(self, request: Request, status: int) -> None:
