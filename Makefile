@@ -5,7 +5,7 @@
 #   make test       ruff, mypy and the tests, against the built wheel   (ARGS="-k flush" goes to pytest)
 #   make sdk-test   both generations of VWO's SDK, installed as users do; needs PyPI and a C compiler
 #   make test-all   the tests on every Python found here, with the oldest and the newest of what we need
-#   make chaos      every fault of the matrix on real processes, about ten minutes   (ARGS=--list names them)
+#   make chaos      every fault of the matrix on real processes, a quarter of an hour   (ARGS=--list names them)
 #   make soak       load and random faults   (MINUTES=30 SEED=4711)
 #   make bugs       each deliberate bug made in a copy, and a test seen to fail  (ARGS="split circuit")
 #   make bench      the performance claims

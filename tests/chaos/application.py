@@ -29,6 +29,7 @@ if __name__ == "__main__":  # only in the application, and before anything else 
     os.getpid = lambda: own
 
 import vwo_celery
+from chaos.relayed import RelayedQueue
 from tools.dead_sockets import kill_sockets
 
 _IDLE_SECONDS = 0.05
@@ -52,6 +53,8 @@ class Load(msgspec.Struct, frozen=True):
         poison_every: One in this many single events is unreadable for VWO; 0 for none.
         first: Number of its first event.
         batch: Its `batch_event_data`.
+        relays: Ports of the relays through which it sends; none to use the queue itself.
+        form: How it sends through them, one of relayed.FORMS.
     """
 
     name: str
@@ -68,6 +71,8 @@ class Load(msgspec.Struct, frozen=True):
     seed: int = 0
     poison_every: int = 0
     first: int = 0
+    relays: tuple[int, ...] = ()
+    form: str = ""
 
 
 #: Part of the name of an event that VWO's stand-in treats as unreadable in some faults.
@@ -77,7 +82,7 @@ POISON = "poison"
 class Application:
     """Makes events and records their receipts."""
 
-    def __init__(self, load: Load, queue: vwo_celery.Queue | None = None) -> None:
+    def __init__(self, load: Load, queue: vwo_celery.Queue | RelayedQueue | None = None) -> None:
         self._load = load
         self._queue = queue or self._connect(load)
         self._next = load.first
@@ -85,7 +90,9 @@ class Application:
         self._random = random.Random(load.seed)
         self._file = os.open(load.receipts, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def _connect(self, load: Load) -> vwo_celery.Queue:
+    def _connect(self, load: Load) -> vwo_celery.Queue | RelayedQueue:
+        if load.relays:
+            return RelayedQueue(load.relays, load.form, load.account, load.sdk_key)
         destination = vwo_celery.Destination(
             account_id=load.account,
             sdk_key=load.sdk_key,

@@ -1,4 +1,4 @@
-"""The fleet under test: applications, a worker, a beat, Redis with its AOF, VWO's stand-in.
+"""The fleet under test: applications, a worker, a beat, Redis with its AOF, VWO's stand-in; relays.
 
 All are real processes except VWO, which is a real HTTP server in this process. Applications and the
 worker each reach Redis through a proxy of their own: one can lose it without the other. A program
@@ -25,8 +25,10 @@ import vwo_celery
 from chaos.application import POISON, Load
 from chaos.deployment import PYTHON_PATH, Deployment
 from chaos.receipts import Receipts
+from chaos.relayed import SPELLINGS
+from chaos.relays import Relays
 from chaos.stores import STORES, SingleStore
-from chaos.vendor import Vendor
+from chaos.vendor import Acceptance, Vendor, name_of
 from tools.installation import KEY
 from tools.processes import Process
 from vwo_celery.producing.queue import producer_of
@@ -44,6 +46,8 @@ REQUEST_TIMEOUT_SECONDS = 3
 _LATENCY_SECONDS = 0.02
 _POLL_SECONDS = 0.05
 _FIRST_ACCOUNT = 700_000
+#: From an account to the second one that uses the same relays.
+_NEIGHBOUR = 100_000
 
 _WORKER_ENV = {
     "VWO_CELERY_LEASE_SECONDS": str(LEASE_SECONDS),
@@ -60,19 +64,28 @@ class Kit(msgspec.Struct, frozen=True):
         own_broker: Whether Celery's broker is a separate Redis; required unless the store is single.
         pool: Celery's worker pool.
         backoff_base_seconds: The workers' setting, of which the waits after a refusal are multiples.
+        relays: Number of relays through which the applications send; 0 for none.
+        relay_workers: Processes of each.
+        relay_spool: Whether they have a spool.
     """
 
     store: str = "single"
     own_broker: bool = False
     pool: str = "prefork"
     backoff_base_seconds: float = 1.0
+    relays: int = 0
+    relay_workers: int = 1
+    relay_spool: bool = True
 
 
 PLAIN = Kit()
 
 
 class Traffic(msgspec.Struct, frozen=True):
-    """Load of each application; see `application.Load`."""
+    """Load of each application; see `application.Load`.
+
+    `forms` are those of the applications in turn, where they send through relays.
+    """
 
     applications: int = 2
     per_second: float = 60.0
@@ -80,6 +93,7 @@ class Traffic(msgspec.Struct, frozen=True):
     burst_every_seconds: float = 1.0
     jitter: float = 0.0
     poison_every: int = 0
+    forms: tuple[str, ...] = ("legacy", "fme", "fme", "legacy")
 
 
 class Fleet:
@@ -107,6 +121,7 @@ class Fleet:
         self.account = _FIRST_ACCOUNT
         self.traffic = Traffic()
         self._names = 0
+        self._account_of: dict[str, int] = {}
         self._run_folder = folder
 
     def __enter__(self) -> Fleet:
@@ -122,6 +137,9 @@ class Fleet:
             stack.callback(self._end_programs)
             self.beats = [self.installation.beat()]
             self.start_worker()
+            self.relays = self._relays()
+            stack.callback(self._end_relays)
+            self.relays.start()
             self._stack = stack.pop_all()
         return self
 
@@ -135,6 +153,25 @@ class Fleet:
                 self.installation.stop()
         finally:
             self.installation.kill()
+
+    def _relays(self) -> Relays:
+        env = {
+            "VWO_CELERY_REDIS_URL": self.store.applications_url,
+            "VWO_CELERY_RELAY_UPSTREAM": self.vendor.url,
+            "VWO_CELERY_RELAY_EVENTS_PER_REQUEST": str(EVENTS_PER_REQUEST),
+            "VWO_CELERY_RELAY_REQUEST_TIME_INTERVAL": "1",
+            "VWO_CELERY_MAX_PARALLEL_SENDS": str(PARALLEL_SENDS),
+        }
+        if not self.kit.relay_spool:
+            env["VWO_CELERY_SPOOL_DIR"] = ""
+        return Relays(self.folder, self.kit.relays, self.kit.relay_workers, env)
+
+    def _end_relays(self) -> None:
+        try:
+            if not self.broken:
+                self.relays.stop()
+        finally:
+            self.relays.kill()
 
     @property
     def single(self) -> SingleStore:
@@ -176,20 +213,22 @@ class Fleet:
         }
         for _ in range(self.traffic.applications):
             self._names += 1
+            load = self._load(f"app{self._names}")
             process = Process(
-                "python", "-m", "chaos.application", self._load(f"app{self._names}"),
+                "python", "-m", "chaos.application", load,
                 folder=self._run_folder, name=f"app{self._names}", env={**settings, **env},
             )  # fmt: skip
             process.start()
             self.applications.append(process)
 
     def _load(self, name: str) -> str:
-        traffic = self.traffic
+        traffic, number = self.traffic, len(self.applications)
+        self._account_of[name] = self.accounts[number % len(self.accounts)]
         load = Load(
             name=name,
             receipts=str(self.receipts.file(name)),
             quiet=str(self._quiet),
-            account=self.account,
+            account=self._account_of[name],
             sdk_key=KEY,
             base_url=self.vendor.url,
             per_second=traffic.per_second,
@@ -199,6 +238,8 @@ class Fleet:
             seed=self._names,
             poison_every=traffic.poison_every,
             batch={"events_per_request": EVENTS_PER_REQUEST, "request_time_interval": 1},
+            relays=tuple(self.relays.ports.values()),
+            form=traffic.forms[number % len(traffic.forms)],
         )
         return json.dumps(msgspec.to_builtins(load))
 
@@ -225,8 +266,9 @@ class Fleet:
         self.applications.clear()
 
     def spool_files(self) -> list[Path]:
-        """Spool files of the applications."""
-        return sorted((self._run_folder / "spool").glob("*.sqlite3"))
+        """Spool files of the applications, or of the relays."""
+        spool = self.relays.spool if self.kit.relays else self._run_folder / "spool"
+        return sorted(spool.glob("*.sqlite3"))
 
     def start_worker(self, **env: str) -> None:
         """Start the worker, and return when it accepts tasks."""
@@ -277,7 +319,8 @@ class Fleet:
         wait_for(look, timeout_seconds, what=what, every_seconds=_POLL_SECONDS)
 
     def _start_again(self) -> None:
-        for process in [self.worker, self.steady, *self.beats, *self.applications]:
+        programs = (*self.beats, *self.applications, *self.relays.running)
+        for process in [self.worker, self.steady, *programs]:
             code = process.exit_code if process is not None else None
             if process is not None and code is not None:
                 self.deaths.append(f"{process.name} ended with {code}")
@@ -287,12 +330,35 @@ class Fleet:
 
     @property
     def shards(self) -> list[Shard]:
-        """Every shard that the present queue may have, reached without a proxy."""
-        destination = vwo_celery.Destination(
-            account_id=self.account, sdk_key=KEY, generation="legacy", base_url=self.vendor.url
-        )
-        queue = vwo_celery.connect(destination, redis=self.client, shards=SHARDS)
-        return producer_of(queue).shards
+        """Every shard that the present queues may have, reached without a proxy."""
+        queues = [
+            vwo_celery.connect(destination, redis=self.client, shards=SHARDS)
+            for destination in self._destinations()
+        ]
+        return [shard for queue in queues for shard in producer_of(queue).shards]
+
+    def _destinations(self) -> list[vwo_celery.Destination]:
+        """Of the present queue; behind relays, of each account's two."""
+        if not self.kit.relays:
+            return [
+                vwo_celery.Destination(
+                    account_id=self.account, sdk_key=KEY, generation="legacy",
+                    base_url=self.vendor.url,
+                )
+            ]  # fmt: skip
+        generations: tuple[vwo_celery.Generation, ...] = ("legacy", "fme")
+        return [
+            vwo_celery.Destination(
+                account_id=account, sdk_key=KEY, generation=generation, base_url=self.vendor.url,
+                query=SPELLINGS[generation],
+            )
+            for account in self.accounts for generation in generations
+        ]  # fmt: skip
+
+    @property
+    def accounts(self) -> list[int]:
+        """The accounts of the applications in turn."""
+        return [self.account, self.account + _NEIGHBOUR][: 2 if self.kit.relays else 1]
 
     @property
     def shard(self) -> Shard:
@@ -313,19 +379,41 @@ class Fleet:
     def unreadable(self) -> frozenset[str]:
         """Names of the dead letters that VWO's stand-in treats as unreadable."""
         dead = [key for shard in self.shards for key in _batches_in(shard, dead=True)]
-        return frozenset(
-            event["u"] for event in self._events_in(dead) if event["visitor_ua"] == POISON
-        )
+        events = map(json.loads, self._events_in(dead))
+        return frozenset(event["u"] for event in events if event.get("visitor_ua") == POISON)
 
     def _names_in(self, keys: list[str]) -> frozenset[str]:
-        return frozenset(event["u"] for event in self._events_in(keys))
+        return frozenset(map(name_of, self._events_in(keys)))
 
-    def _events_in(self, keys: list[str]) -> list[dict[str, Any]]:
-        return [json.loads(text) for key in keys for text in self.client.lrange(key, 0, -1)]
+    def _events_in(self, keys: list[str]) -> list[bytes]:
+        return [text for key in keys for text in self.client.lrange(key, 0, -1)]
+
+    def asked(self) -> int:
+        """Number of requests that VWO got for the present accounts."""
+        return sum(self.vendor.asked[str(account)] for account in self.accounts)
+
+    def taken(self) -> dict[str, list[Acceptance]]:
+        """The events that VWO has accepted by name, with every acceptance."""
+        taken = [self.vendor.taken(str(account)) for account in self.accounts]
+        return {name: times for each in taken for name, times in each.items()}
+
+    def misplaced(self) -> frozenset[str]:
+        """Names of the events that VWO has accepted under another account than their own."""
+        return frozenset(
+            name
+            for account in self.accounts
+            for name in self.vendor.names(str(account))
+            if self._account_of.get(name.rpartition("-")[0], account) != account
+        )
+
+    def forget(self) -> None:
+        """Free the memory used for what VWO has accepted."""
+        for account in self.accounts:
+            self.vendor.forget(str(account))
 
     def accepted(self) -> frozenset[str]:
         """Names of the events that VWO has accepted."""
-        return self.vendor.names(str(self.account))
+        return frozenset().union(*(self.vendor.names(str(each)) for each in self.accounts))
 
     def undelivered(self) -> frozenset[str]:
         """Promised events, by the receipts read last, that VWO has not accepted."""

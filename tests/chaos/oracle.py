@@ -18,6 +18,7 @@ class Evidence(msgspec.Struct, frozen=True):
         waiting: Events that Redis or a spool holds and that are not dead.
         next_number: The number after an application's last receipt, by application.
         burst: Most events in one call of an application.
+        repeats: How many times a client sent an event again because it got no answer, by event.
     """
 
     promised: frozenset[str]
@@ -26,6 +27,7 @@ class Evidence(msgspec.Struct, frozen=True):
     waiting: frozenset[str] = frozenset()
     next_number: Mapping[str, int] = {}
     burst: int = 1
+    repeats: Mapping[str, int] = {}
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -35,7 +37,7 @@ class Judgement(msgspec.Struct, frozen=True):
         lost: Promised events that are neither accepted nor dead nor waiting.
         waiting: Promised events that are still waiting, and neither accepted nor dead.
         duplicated: Acceptances beyond the first of each event.
-        unexcused: Duplicates that no lost answer of VWO explains.
+        unexcused: Duplicates that neither a lost answer of VWO nor a client's repeat explains.
         strangers: Accepted events that no application can have made.
         batches: Requests that repeated an event.
     """
@@ -58,7 +60,10 @@ def judge(evidence: Evidence) -> Judgement:
         lost=missing - evidence.waiting,
         waiting=missing & evidence.waiting,
         duplicated=sum(len(times) - 1 for times in more.values()),
-        unexcused=sum(map(_unexcused, more.values())),
+        unexcused=sum(
+            max(0, _unexcused(times) - evidence.repeats.get(name, 0))
+            for name, times in more.items()
+        ),
         strangers=frozenset(name for name in evidence.taken if not _was_made(evidence, name)),
         batches=frozenset(each.request for times in more.values() for each in times[1:]),
     )

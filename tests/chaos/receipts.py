@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-#: Places in a receipt that promise delivery.
-PROMISES = ("redis", "spooled")
+#: Places in a receipt that promise delivery: those of our own, a relay's 200, and a request to a relay
+#: whose client did not wait.
+PROMISES = ("redis", "spooled", "answered", "sent")
+#: Beginning of the reason of a receipt whose client had to send again, and how often.
+_AGAIN = "again:"
 
 
 class Receipts:
@@ -15,6 +18,7 @@ class Receipts:
         promised: Events with a receipt that promises delivery.
         dropped: Number of events with a receipt "dropped", by reason.
         spooled: Number of events with a receipt "spooled".
+        repeats: How many times a client sent an event again to a relay, by event.
         next_number: Number of the event after the last one with a receipt, by application.
         longest_ms: Longest call.
     """
@@ -25,6 +29,7 @@ class Receipts:
         self.promised: set[str] = set()
         self.dropped: Counter[str] = Counter()
         self.spooled = 0
+        self.repeats: Counter[str] = Counter()
         self.next_number: dict[str, int] = {}
         self.longest_ms = 0.0
 
@@ -47,9 +52,12 @@ class Receipts:
         self, application: str, first: str, count: str, where: str, reason: str, ms: str
     ) -> None:
         start, end = int(first), int(first) + int(count)
+        names = [f"{application}-{number}" for number in range(start, end)]
+        if reason.startswith(_AGAIN):
+            self.repeats.update(dict.fromkeys(names, int(reason.removeprefix(_AGAIN))))
         if where in PROMISES:
-            self.promised.update(f"{application}-{number}" for number in range(start, end))
-        else:
+            self.promised.update(names)
+        elif where == "dropped":
             self.dropped[reason] += int(count)
         self.spooled += int(count) * (where == "spooled")
         self.next_number[application] = max(end, self.next_number.get(application, 0))

@@ -38,6 +38,7 @@ def cells(row: Row, result: Result) -> tuple[str, ...]:
 def _remark(row: Row, result: Result) -> str:
     remarks = {
         f"{result.spooled:,} spooled": result.spooled,
+        f"{result.repeated:,} sent again by clients": result.repeated,
         f"{result.dropped:,} dropped, as the receipts say": result.dropped,
         f"{result.dead:,} dead-lettered": result.dead,
         f"{result.requests} requests during the fault": row.most_requests is not None,

@@ -10,7 +10,8 @@ import requests
 
 from chaos.oracle import Evidence, judge
 from chaos.receipts import Receipts
-from chaos.vendor import Acceptance, Vendor
+from chaos.relayed import fme_event
+from chaos.vendor import Acceptance, Vendor, name_of
 from tools.installation import event
 from vwo_celery.testing.standin import Fault
 
@@ -65,6 +66,16 @@ def test_only_a_lost_answer_excuses_a_repeat(answered: tuple[bool, ...], unexcus
     assert judgement.batches == set(range(1, len(answered)))
 
 
+def test_a_client_that_sent_again_excuses_as_many_repeats() -> None:
+    """An event that a relay's client sent three times may come three times, and not four."""
+    times = [Acceptance(number, True) for number in range(4)]
+    taken = {"app1-0": times, "app1-1": times[:3], "app1-2": ONCE}
+
+    judgement = judge(evidence(taken=taken, repeats={"app1-0": 2, "app1-1": 2, "app1-2": 2}))
+
+    assert (judgement.duplicated, judgement.unexcused) == (5, 1)
+
+
 def test_an_event_without_a_receipt_is_known_if_its_call_was_the_last() -> None:
     """A killed application may have stored events of its last call without a receipt, and no others."""
     taken = {"app1-3": ONCE, "app1-4": ONCE, "app2-0": ONCE, "app3-9": ONCE}
@@ -91,6 +102,31 @@ def test_receipts_are_read_as_they_come(tmp_path: Path) -> None:
     assert receipts.promised == half | {"app1-4"}
     assert (receipts.spooled, dict(receipts.dropped)) == (1, {"queue_full": 1})
     assert (receipts.next_number, receipts.longest_ms) == ({"app1": 5}, 250.0)
+
+
+def test_receipts_of_a_relays_clients(tmp_path: Path) -> None:
+    """A 200 promises, and what was sent without a look at the answer; what never got a 200 does not."""
+    receipts = Receipts(tmp_path)
+    lines = [
+        "0 2 answered again:3 9",
+        "2 1 answered - 1",
+        "3 1 sent - 1",
+        "4 1 unanswered again:7 1",
+    ]
+    receipts.file("app1").write_text("".join(f"{line}\n" for line in lines))
+
+    receipts.read()
+
+    assert receipts.promised == {f"app1-{number}" for number in range(4)}
+    assert receipts.repeats == {"app1-0": 3, "app1-1": 3, "app1-4": 7}
+    assert not receipts.dropped
+
+
+def test_an_event_has_its_name_in_either_generation() -> None:
+    """The name is the visitor's id."""
+    events = [event("app1-7"), fme_event(event("app1-7"))]
+
+    assert [name_of(msgspec.json.encode(each)) for each in events] == ["app1-7"] * 2
 
 
 def test_the_vendor_notes_what_it_took_and_whose_answer_was_lost() -> None:

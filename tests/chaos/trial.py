@@ -31,6 +31,7 @@ class Result(msgspec.Struct, frozen=True):
         dropped: Events with a receipt "dropped".
         lost: Promised events that are found nowhere.
         duplicated: Acceptances beyond the first of each event.
+        repeated: Events that clients sent to a relay more than once.
         dead: Events among the dead letters.
         longest_enqueue_ms: Longest call of an application.
         recover_seconds: From healing until all events promised by then were settled; None: never.
@@ -46,6 +47,7 @@ class Result(msgspec.Struct, frozen=True):
     dropped: int
     lost: int
     duplicated: int
+    repeated: int
     dead: int
     longest_enqueue_ms: float
     recover_seconds: float | None
@@ -73,26 +75,26 @@ def try_row(fleet: Fleet, row: Row) -> Result:
         fleet.wait_until(lambda: _is_settled(fleet, row), _SETTLE_SECONDS)
     result = _result(fleet, row, recovery)
     fleet.end_applications()
-    fleet.vendor.forget(str(fleet.account))
+    fleet.forget()
     return result
 
 
 def _go_through(fleet: Fleet, row: Row) -> Recovery:
     """Load, fault, healing, recovery; a step that cannot be made is a failure."""
-    account, requests = str(fleet.account), 0
+    requests = 0
     try:
         fleet.wait_until(
-            lambda: fleet.vendor.took(account) >= _WARM_EVENTS, _WARM_SECONDS, "the first events"
+            lambda: len(fleet.accepted()) >= _WARM_EVENTS, _WARM_SECONDS, "the first events"
         )
-        before = fleet.vendor.asked[account]
+        before = fleet.asked()
         with row.inflict(fleet):
             fleet.hold(row.seconds)
             with suppress(TimeoutError):  # the judgement counts them; a busy machine takes longer
                 fleet.wait_until(
-                    lambda: fleet.vendor.asked[account] - before >= row.least_requests,
+                    lambda: fleet.asked() - before >= row.least_requests,
                     row.recover_seconds,
                 )
-            requests = fleet.vendor.asked[account] - before
+            requests = fleet.asked() - before
         healed = time.monotonic()
         owed = _owed(fleet, row)
         fleet.wait_until(lambda: not _missing(fleet, row, owed), row.recover_seconds, "recovery")
@@ -143,16 +145,17 @@ def _held(fleet: Fleet) -> tuple[frozenset[str], frozenset[str]] | None:
 
 
 def _result(fleet: Fleet, row: Row, recovery: Recovery) -> Result:
-    receipts, account = fleet.receipts, str(fleet.account)
+    receipts = fleet.receipts
     dead, waiting = wait_until(lambda: _held(fleet), 10, what="every part of Redis")
     judgement = judge(
         Evidence(
             promised=frozenset(receipts.promised),
-            taken=fleet.vendor.taken(account),
+            taken=fleet.taken(),
             dead=dead,
             waiting=waiting,
             next_number=receipts.next_number,
             burst=2 * row.traffic.burst + 1,
+            repeats=receipts.repeats,
         )
     )
     problems = [*_broken(row, fleet, judgement, recovery), *_unbalanced(fleet, row, judgement)]
@@ -167,6 +170,7 @@ def _result(fleet: Fleet, row: Row, recovery: Recovery) -> Result:
         dropped=sum(receipts.dropped.values()),
         lost=len(judgement.lost),
         duplicated=judgement.duplicated,
+        repeated=len(receipts.repeats),
         dead=len(dead),
         longest_enqueue_ms=receipts.longest_ms,
         recover_seconds=recovery.seconds,
@@ -180,6 +184,7 @@ def _result(fleet: Fleet, row: Row, recovery: Recovery) -> Result:
 def _broken(row: Row, fleet: Fleet, judgement: Judgement, recovery: Recovery) -> list[str]:
     receipts = fleet.receipts
     most_requests = row.most_requests if row.most_requests is not None else recovery.requests
+    misplaced = fleet.misplaced()
     raised = [reason for reason in receipts.dropped if reason.startswith("raised:")]
     found = {
         f"{len(judgement.lost)} promised events are lost, such as {_some(judgement.lost)}": (
@@ -189,8 +194,13 @@ def _broken(row: Row, fleet: Fleet, judgement: Judgement, recovery: Recovery) ->
         f"{judgement.unexcused} events came again after VWO's answer, at most {row.leases_lost} "
         f"may: requests {_some(judgement.batches)}": judgement.unexcused > row.leases_lost,
         f"VWO got events that nobody made: {_some(judgement.strangers)}": judgement.strangers,
+        f"VWO got events under another account: {_some(misplaced)}": misplaced,
         f"enqueue raised: {', '.join(raised)}": raised,
         f"events were dropped: {dict(receipts.dropped)}": receipts.dropped and not row.dropped,
+        f"clients had to send {len(receipts.repeats)} events again": (
+            receipts.repeats and not row.repeated
+        ),
+        "no client had to send again: nothing was tried": row.repeated and not receipts.repeats,
         f"one enqueue took {receipts.longest_ms:.0f} ms": (
             receipts.longest_ms > row.longest_enqueue_ms
         ),
@@ -218,7 +228,7 @@ def _unbalanced(fleet: Fleet, row: Row, judgement: Judgement) -> list[str]:
         f"{kept} events are still to be sent": kept,
         "the ledger is out of balance": not snapshot.balanced,
         f"the ledger counts {counted} dropped events: {snapshot.dropped}": (
-            counted and row.loss == "none"
+            counted and row.loss == "none" and not row.dropped
         ),
         f"{lost} events are lost and the ledger counts {counted}": (
             row.loss == "counted" and counted < lost

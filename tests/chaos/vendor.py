@@ -27,11 +27,22 @@ class Acceptance(NamedTuple):
     answered: bool
 
 
+class _Inner(msgspec.Struct, rename="camel"):
+    vis_id: str
+
+
 class _Named(msgspec.Struct):
-    u: str
+    u: str = ""
+    d: _Inner | None = None
 
 
 _NAME = msgspec.json.Decoder(_Named)
+
+
+def name_of(event: bytes) -> str:
+    """The name of an event of either generation."""
+    named = _NAME.decode(event)
+    return named.u if named.d is None else named.d.vis_id
 
 
 class Vendor(Standin):
@@ -92,7 +103,7 @@ class Vendor(Standin):
         return None if self.misbehave is None else self.misbehave(request)
 
     def _note(self, account: str, answer: Answer, acceptance: Acceptance) -> None:
-        names = [_NAME.decode(event).u for event in answer.events]
+        names = [name_of(event) for event in answer.events]
         with self._lock:
             taken = self._taken[account]
             for name in names:

@@ -5,7 +5,7 @@ A file for each kind of fault has the faults and the rows; `row` has what they s
 
 from __future__ import annotations
 
-from chaos.faults import applications, network, servers, vendor, workers
+from chaos.faults import applications, network, relays, servers, vendor, workers
 from chaos.faults.row import Row, nothing
 
 MATRIX: tuple[Row, ...] = (
@@ -15,6 +15,7 @@ MATRIX: tuple[Row, ...] = (
     *network.ROWS,
     *vendor.ROWS,
     *applications.ROWS,
+    *relays.ROWS,
 )
 
 #: The most important rows, for a run of less than a minute.
@@ -24,4 +25,5 @@ SHORT = (
     "applications-partitioned",
     "push-replies-lost",
     "vwo-reset-late",
+    "relay-killed",
 )

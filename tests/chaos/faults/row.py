@@ -39,7 +39,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         settings: Variables of the applications.
         leases_lost: Most events whose repeat a lost lease explains. Repeats explained by a lost
             answer of VWO are always allowed, others never.
-        dropped: Whether receipts may say that events are dropped.
+        dropped: Whether receipts or the ledger may say that events are dropped.
+        repeated: Whether clients of a relay have to send again; else none may have to.
         dead: Whether events become dead letters: "none", "poison" (all of those, and no others), or
             "any".
         loss: Effect of Redis' own loss: "none" is allowed, its events are "counted" in the ledger, or
@@ -60,6 +61,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, str] = {}
     leases_lost: int = 0
     dropped: bool = False
+    repeated: bool = False
     dead: str = "none"
     loss: str = "none"
     most_requests: int | None = None
