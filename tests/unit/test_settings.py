@@ -54,6 +54,7 @@ DEFAULTS: dict[str, Any] = {
     "relay_upstream": "",
     "relay_workers": 1,
     "relay_allowed_origins": (),
+    "relay_diagnostics": "forward",
     "relay_events_per_request": 100,
     "relay_request_time_interval": 600,
 }
@@ -91,6 +92,7 @@ CHANGED: dict[str, tuple[Any, str]] = {
     "relay_upstream": ("https://gateway.example", "https://gateway.example"),
     "relay_workers": (2, "2"),
     "relay_allowed_origins": (("https://a.example", "*"), "https://a.example,*"),
+    "relay_diagnostics": ("queue", "queue"),
     "relay_events_per_request": (500, "500"),
     "relay_request_time_interval": (60.0, "60"),
 }
@@ -245,6 +247,7 @@ WRONG: list[tuple[str, Any]] = [
     ("relay_workers", 0),
     ("relay_allowed_origins", ["shop.example"]),
     ("relay_allowed_origins", ["https://shop.example/path"]),
+    ("relay_diagnostics", "store"),
     ("relay_events_per_request", 5001),
     ("relay_request_time_interval", 0),
 ]

@@ -4,7 +4,8 @@ It speaks VWO's collection protocol, so that any official SDK that is pointed at
 on the shared queue. Beside `celery` and `sdk`: it translates requests, and decides nothing of queues.
 Files, in reading order: `app` (one request, from its body to its answer), `request` (a request as the
 other files read it), `paths` (which paths there are), `bodies` (encodings undone within bounds),
-`batches` (the events of one body), `singles` (a body or a query that is one event), `access` (who may
+`batches` (the events of one body), `singles` (a body or a query that is one event), `diagnostics` (the
+SDKs' reports on themselves), `access` (who may
 send), `destinations` (from a request to its queue), `cors` (browsers), `answers` (what SDKs get),
 `counts` (what this process has done), `limits` (what a request may cost), `making` (from settings to
 the app); and for a server of its own `bounds` (uvicorn's protocol with those limits), `server` (its

@@ -89,7 +89,10 @@ NOT_GZIP = refusal(400, "body", "the body is no whole gzip stream")
 BAD_REQUEST = refusal(400, "http", "this is no HTTP request")
 NO_UPGRADE = refusal(400, "http", "the relay speaks HTTP/1.1: send a body without Upgrade")
 UNKNOWN_PATH = refusal(404, "path", "unknown path")
-NO_DIAGNOSTICS = refusal(404, "diagnostics", "this relay takes no diagnostics")
+NO_SENDER = refusal(
+    400, "report", "the report does not say whose it is: vwoMeta has no account (a) and key (env)"
+)
+OTHER_REPORT = refusal(400, "report", "the body is another event than the query names")
 NOT_FORWARDABLE = refusal(
     400, "field", "the request's query or headers cannot be sent on, or name another account or key"
 )

@@ -8,6 +8,7 @@ end of the connection instead of it. If the process dies, a request without an a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from vwo_celery.destinations import Generation
@@ -25,17 +26,11 @@ from vwo_celery.relay.bodies import text_of
 from vwo_celery.relay.cors import Cors
 from vwo_celery.relay.counts import counted
 from vwo_celery.relay.destinations import Destinations, Target
+from vwo_celery.relay.diagnostics import QUEUED, Reports, is_report, note, sender_of
 from vwo_celery.relay.limits import MOST_BODY_BYTES
 from vwo_celery.relay.paths import KnownPath
 from vwo_celery.relay.request import Request
-from vwo_celery.relay.singles import (
-    DIAGNOSTICS,
-    envelope_of,
-    event_of,
-    is_fme,
-    item_of,
-    with_visitor,
-)
+from vwo_celery.relay.singles import envelope_of, event_of, is_fme, item_of, with_visitor
 from vwo_celery.settings import Settings
 from vwo_celery.threads import in_thread
 
@@ -78,6 +73,9 @@ class Relay:
         self._settings = settings
         self._cors = Cors(origins)
         self._prefix = prefix.rstrip("/")
+        self._reports = Reports(
+            is_forwarding=settings.relay_diagnostics == "forward", upstream=settings.relay_upstream
+        )
         self._known: dict[tuple[str, bytes, bytes | None], Target] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,6 +112,7 @@ class Relay:
     async def aclose(self) -> None:
         """Wait for what is being stored, and close the connections of this loop."""
         await self._destinations.aclose()
+        await in_thread(self._reports.end)
 
     async def _follow(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -175,8 +174,8 @@ class Relay:
             account = request.query.get("account_id", "")
             target = self._find_target(request, known, account, "legacy")
             return await self._store(target, (item_of(request, known.path),))
-        if request.query.get("en") in DIAGNOSTICS:
-            raise Refused(answers.NO_DIAGNOSTICS)
+        if is_report(request):
+            return await self._take_report(request, known)
         account = request.query.get("a", "")
         self._check_access(request, account)
         item = event_of(text_of(request))
@@ -189,6 +188,23 @@ class Relay:
             client = request.scope.get("client") or ("", 0)
             item = with_visitor(item, request.header(b"user-agent"), client[0])
         return await self._store(target, (item,))
+
+    async def _take_report(self, request: Request, known: KnownPath) -> Answer:
+        """Take a report of an SDK on itself; no event waits for it."""
+        item = event_of(text_of(request))
+        account, key = sender_of(request, item)
+        if not self.access.allows(account, key):
+            raise Refused(answers.UNKNOWN_KEY)
+        line = (known.region, account, key, request.query)
+        if self._settings.relay_diagnostics != "queue":
+            self._reports.take(request, item, partial(self._destinations.wanted, "single", *line))
+            return answers.SUCCESS
+        target = self._destinations.find("single", *line)
+        envelope = envelope_of(request, item, target.queue.sync.destination)
+        answer = await self._store(target, (envelope,))
+        if answer is answers.SUCCESS:
+            note(QUEUED)
+        return answer
 
     async def _store(
         self, target: Target, events: Sequence[bytes], lost: Mapping[str, int] = _NOTHING_LOST

@@ -19,6 +19,8 @@ class Counts:
         lost: Items of accepted batches that are no events, by reason.
         folded: Events that went to another destination of their SDK, since there were too many.
         refused: Requests that were answered with an error, by reason.
+        reports: Reports of the SDKs on themselves, by what became of them: forwarded, queued,
+            switched_off, and those that were lost: full, failed, ended, too_large.
         left: Requests whose client had closed the connection before the answer.
     """
 
@@ -29,6 +31,7 @@ class Counts:
         self.lost: Counter[str] = Counter()
         self.folded = 0
         self.refused: Counter[str] = Counter()
+        self.reports: Counter[str] = Counter()
         self.left = 0
 
 

@@ -74,9 +74,22 @@ class Destinations:
         Raises:
             Refused: Account or key can be no such thing, or there are too many destinations.
         """
+        wanted = self.wanted(generation, region, account, key, query)
+        opened = self._opened.setdefault((account, key), {})
+        queue = opened.get(wanted)
+        return Target(queue, False) if queue is not None else self._place(opened, wanted)
+
+    def wanted(
+        self, generation: Generation, region: str, account: str, key: str, query: dict[str, str]
+    ) -> Destination:
+        """What a request says of its destination; see `find`. No queue is opened.
+
+        Raises:
+            Refused: Account or key can be no such thing.
+        """
         said = tuple((name, query[name]) for name in QUERY_NAMES if name in query)
         try:
-            wanted = Destination(
+            return Destination(
                 account_id=account,
                 sdk_key=key,
                 generation=generation,
@@ -86,9 +99,6 @@ class Destinations:
             )
         except DestinationError as exc:
             raise Refused(UNKNOWN_KEY) from exc
-        opened = self._opened.setdefault((account, key), {})
-        queue = opened.get(wanted)
-        return Target(queue, False) if queue is not None else self._place(opened, wanted)
 
     def _place(self, opened: dict[Destination, AioQueue], wanted: Destination) -> Target:
         alike = [queue for known, queue in opened.items() if _is_alike(known, wanted)]

@@ -32,8 +32,6 @@ from vwo_celery.relay.answers import (
 from vwo_celery.relay.paths import EVENT, PUSH, TRACK_GOAL
 from vwo_celery.relay.request import Request
 
-#: Diagnostics of the SDKs themselves, by the event's name in the query.
-DIAGNOSTICS: Final = frozenset(("vwo_sdkDebug", "vwo_log", "vwo_sdkUsageStats"))
 _MOST_DIGITS: Final = 18
 #: Type of a body that declared its charset; `text_of` has made UTF-8 of it.
 _UTF_8: Final = "application/json; charset=utf-8"

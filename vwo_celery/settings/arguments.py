@@ -132,6 +132,9 @@ class SettingsArguments(TypedDict, total=False):
     relay_allowed_origins:
         Origins whose pages may send to the relay with the SDKs for browsers. It must be a list of
         origins such as https://shop.example, or *. Default: none.
+    relay_diagnostics:
+        What the relay does with the reports of SDKs on themselves: send each on at once and once,
+        put it on the queue, or throw it away. It must be forward, queue or drop. Default: forward.
     relay_events_per_request:
         Number of relayed events at which a batch of them leaves. It must be a whole number of
         events from 1 to 5,000. Default: 100.
@@ -172,6 +175,7 @@ class SettingsArguments(TypedDict, total=False):
     relay_upstream: str | None
     relay_workers: int | None
     relay_allowed_origins: list[str] | tuple[str, ...] | None
+    relay_diagnostics: Literal["forward", "queue", "drop"] | None
     relay_events_per_request: int | None
     relay_request_time_interval: float | None
 
@@ -211,6 +215,7 @@ class DjangoSettings(SettingsArguments, total=False):
     RELAY_UPSTREAM: str | None
     RELAY_WORKERS: int | None
     RELAY_ALLOWED_ORIGINS: list[str] | tuple[str, ...] | None
+    RELAY_DIAGNOSTICS: Literal["forward", "queue", "drop"] | None
     RELAY_EVENTS_PER_REQUEST: int | None
     RELAY_REQUEST_TIME_INTERVAL: float | None
 

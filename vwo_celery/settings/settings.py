@@ -281,6 +281,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Origins whose pages may send to the relay with the SDKs for browsers.",
         ),
     ] = ()
+    relay_diagnostics: Annotated[
+        Literal["forward", "queue", "drop"],
+        _text(
+            "`forward`, `queue` or `drop`",
+            "What the relay does with the reports of SDKs on themselves: send each on at once and once, "
+            "put it on the queue, or throw it away.",
+        ),
+    ] = "forward"
     relay_events_per_request: Annotated[
         int,
         _number(1, 5000, "events", "Number of relayed events at which a batch of them leaves."),

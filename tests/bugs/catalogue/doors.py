@@ -99,6 +99,14 @@ BUGS = (
         "integration/relay/test_relay_destinations.py -k named_may_send",
     ),
     Bug(
+        "the relay is no open proxy",
+        "usage statistics are sent on whoever sends them", "relay/app.py",
+        "if not self.access.allows(account, key):\n            raise Refused(answers.UNKNOWN_KEY)\n"
+        "        line",
+        "if False:\n            raise Refused(answers.UNKNOWN_KEY)\n        line",
+        "integration/relay/test_relay_diagnostics.py -k open_proxy",
+    ),
+    Bug(
         "an answer of 200 means stored",
         "dropped events are answered 200", "relay/app.py",
         "if in_redis + spooled < len(receipts):", "if False:",
