@@ -20,7 +20,12 @@ from tools.command_line import run_command
 from tools.queue_states import Queues
 from tools.rabbit import has_rabbitmq
 from vwo_celery import logs
-from vwo_celery.queue.keys import FLEET_FAMILIES, KEY_VERSION, SHARD_FAMILIES
+from vwo_celery.queue.keys import (
+    FLEET_FAMILIES,
+    KEY_VERSION,
+    RELAY_FAMILIES,
+    SHARD_FAMILIES,
+)
 from vwo_celery.testing import RedisServer, Standin
 
 NAMESPACE = "vwo"
@@ -51,6 +56,7 @@ ALLOWED_KEYS = [*LASTING_FAMILIES, "_kombu.binding.*"]
 _FAMILY_PATTERNS = {
     **{f.pattern.removesuffix(":*"): f"*:{KEY_VERSION}:{{*}}:{f.pattern}" for f in SHARD_FAMILIES},
     **{f.pattern.removesuffix(":*"): f"*:{KEY_VERSION}:{f.pattern}" for f in FLEET_FAMILIES},
+    **{f.pattern.removesuffix(":*"): f"*:{KEY_VERSION}:{f.pattern}" for f in RELAY_FAMILIES},
 }
 _lasting_pids: set[int] = set()
 _REPORT = pytest.StashKey[pytest.TestReport]()

@@ -29,11 +29,13 @@ from vwo_celery.queue.handling.waiting import drop_open, drop_waiting, hasten, v
 from vwo_celery.queue.holding import evidence
 from vwo_celery.queue.holding.circuit import Circuit
 from vwo_celery.queue.holding.declines import note_decline
+from vwo_celery.queue.keys import copy_keys
 from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.looks.snapshots import REDIS_LOST, _read_by_script
 from vwo_celery.queue.looks.surveys import due_shards
 from vwo_celery.queue.looks.tallies import read_tallies
 from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.records.copies import MOST_COPIES, Copies, CopyName
 from vwo_celery.queue.records.histories import sample
 from vwo_celery.queue.records.reports import Count, new_report, report
 from vwo_celery.queue.registration import Registration
@@ -46,6 +48,7 @@ from vwo_celery.testing import RedisServer
 USER, PASSWORD = "narrow", "p"
 #: Events of a long part, which is copied whole.
 LONG = 90
+COPY = CopyName("https://vwo.example", "7", "k", "settings?a=7")
 MANY = replace(LIMITS, batch_bytes=10_000, events_per_request=500)
 
 
@@ -462,6 +465,19 @@ def _uncount(case: Denied) -> None:
     case.world.client.hset(case.world.shard.keys.meta, mapping={**room, **counts})
 
 
+def _copies(client: Any) -> Copies:
+    return Copies(client, NAMESPACE, fetch_seconds=5.0)
+
+
+def _remember(case: Denied) -> None:
+    """Keep a copy in place of an old one, as the process whose task it is."""
+    case.given()
+    token = _copies(case.world.client).recall(COPY).token
+    index = "".join(f"{i:x} 1 1;" for i in range(MOST_COPIES))
+    case.world.client.hset(copy_keys(NAMESPACE, COPY.owner, "")[0], "index", index)
+    case.act(_copies(case.user).remember, COPY, b"{}", token=token)
+
+
 def _forgo(case: Denied) -> None:
     world = case.world
     case.given()
@@ -588,6 +604,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "purge": (
         _on_batch(state="dead", at=-1)(lambda case: case.act(case.shard.purge, "b")),
     ),
+    "recall": (_on_batch()(lambda case: case.act(_copies(case.user).recall, COPY)),),
     "redrive": (
         lambda case: (
             case.given(state="dead", at=-1, meta={
@@ -598,6 +615,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         )[0],
     ),
     "register": (_register,),
+    "remember": (_remember,),
     "report": (_report,),
     "restore": (_restore, _restore_released),
     "release": (

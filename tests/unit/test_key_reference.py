@@ -8,8 +8,10 @@ import pytest
 
 from vwo_celery.queue.keys import (
     FLEET_FAMILIES,
+    RELAY_FAMILIES,
     SHARD_FAMILIES,
     KeyFamily,
+    copy_keys,
     fleet_keys,
     shard_keys,
     split_shard_name,
@@ -18,7 +20,9 @@ from vwo_celery.queue.keys import (
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "redis-keys.md"
 
 
-@pytest.mark.parametrize("families", [SHARD_FAMILIES, FLEET_FAMILIES], ids=["shard", "fleet"])
+@pytest.mark.parametrize(
+    "families", [SHARD_FAMILIES, FLEET_FAMILIES, RELAY_FAMILIES], ids=["shard", "fleet", "relay"]
+)
 def test_the_page_lists_every_key(families: tuple[KeyFamily, ...]) -> None:
     """The page lists each key family with its type and meaning, in the code's order."""
     rows = "\n".join(f"| `{each.pattern}` | {each.type} | {each.holds} |" for each in families)
@@ -33,6 +37,14 @@ def test_keys_of_a_shard_share_a_hash_tag() -> None:
     names = [keys.open, keys.meta, keys.ready, keys.leases, keys.info, keys.slots, keys.dead]
     for name in [*names, keys.batch("b"), keys.mark("m")]:
         assert name.startswith("vwo:1:{fme-1-abc:2}:")
+
+
+def test_the_copies_of_an_account_and_key_share_a_hash_tag() -> None:
+    """A copy of settings and the task to fetch it fall into one slot of Redis Cluster."""
+    assert copy_keys("vwo", "7-abc", "def") == (
+        "vwo:1:settings:{7-abc}",
+        "vwo:1:refresh:{7-abc}:def",
+    )
 
 
 def test_names_of_shards_can_be_read_back() -> None:

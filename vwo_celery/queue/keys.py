@@ -133,6 +133,16 @@ FLEET_FAMILIES = (
         "a job's order, worker, progress and outcome; the id follows the name of `queues`",
     ),
 )
+#: Keys of relays: the copies of one account and key share a slot of Redis Cluster.
+RELAY_FAMILIES = (
+    KeyFamily(
+        "settings:*",
+        "hash",
+        "copies of the settings that VWO answered an account's SDKs with, which hold the SDK key; "
+        "`index` says of each when it was fetched and is due, `pulled` when VWO last told of a change",
+    ),
+    KeyFamily("refresh:*", "string", "token of the process that fetches such a copy now"),
+)
 
 
 class ShardKeys(msgspec.Struct, frozen=True):
@@ -245,6 +255,12 @@ def fleet_keys(namespace: str) -> FleetKeys:
     tag = f"{{{prefix}queues}}"
     names = (f"{prefix}{family.pattern.replace('*', tag)}" for family in FLEET_FAMILIES)
     return FleetKeys(prefix, *names)
+
+
+def copy_keys(namespace: str, owner: str, entry: str) -> tuple[str, str]:
+    """Names of the keys of an owner's copies of settings, and of the task to fetch one of them."""
+    prefix = f"{namespace}:{KEY_VERSION}:"
+    return f"{prefix}settings:{{{owner}}}", f"{prefix}refresh:{{{owner}}}:{entry}"
 
 
 def split_shard_name(name: str) -> tuple[str, int]:

@@ -22,10 +22,11 @@ from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.scripts import names, script
 
-#: Scripts that an application runs: to register, to enqueue, to make room, and to flush.
+#: Scripts that an application runs: to register, to enqueue, to make room, to flush; and a relay, to
+#: keep settings.
 PRODUCER_SCRIPTS: Final = (
-    "append", "awaited", "enqueue", "flush", "limit", "make_room", "note", "register", "report",
-    "sweep",
+    "append", "awaited", "enqueue", "flush", "limit", "make_room", "note", "recall", "register",
+    "remember", "report", "sweep",
 )  # fmt: skip
 #: Commands that an application sends itself, beside its scripts.
 PRODUCER_COMMANDS: Final = (
