@@ -3,12 +3,14 @@
 Each service runs with the command, the variables and the health check of compose.yaml, read with the
 values of .env.example. Only these words are replaced:
 
-* `redis:6379` and `standin:8080` become ports of 127.0.0.1, and with them `8080` and `0.0.0.0`;
-* redis-server gets a port and an address, redis-cli that port;
-* /etc/redis/redis.conf becomes the file that compose.yaml mounts there, and /tmp/ a folder of the
-  instance's own, as each container has one;
+* `redis:6379`, `standin:8080` and `relay:8099` become ports of 127.0.0.1, and with them `8080`, `8099`,
+  nginx' `8090`, and `0.0.0.0`;
+* redis-server gets a port and an address, redis-cli that port; nginx' configuration as `nginx` says;
+* /etc/redis/redis.conf becomes the file that compose.yaml mounts there, a secret the file that it is made
+  from, and /tmp/ and /spool a folder of the instance's own, as each container has one;
 * the programs come from PATH and this Python's environment instead of the images; a machine without
-  redis-cli gets one that can only ping. The working folder holds what the Dockerfile copies into /app.
+  redis-cli or wget gets one that can do what compose.yaml asks of it. The working folder holds what the
+  Dockerfile copies into /app.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ import redis as redis_py
 import yaml
 
 import vwo_celery
+from tools.nginx import find_nginx, user_directive, write_configuration
 from tools.processes import Process
 from vwo_celery.testing import free_port
 from vwo_celery.testing.redis_binary import find_redis_server
@@ -38,6 +41,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose"
 CHECK_TIMEOUT_SECONDS = 30
 HEALTHY_TIMEOUT_SECONDS = 60
+STOP_TIMEOUT_SECONDS = 20
 VARIABLE = re.compile(r"\$\{(\w+)(?::?-([^}]*))?\}")
 #: Stands in for redis-cli where there is none: `-p PORT ping`.
 PING = """\
@@ -46,8 +50,15 @@ _, option, port, command = sys.argv
 assert (option, command) == ("-p", "ping")
 print("PONG" if redis.Redis(port=int(port)).ping() else "")
 """
+#: Stands in for wget where there is none: `-q -O /dev/null URL`.
+FETCH = """\
+import sys, urllib.request
+_, quiet, option, sink, url = sys.argv
+assert (quiet, option, sink) == ("-q", "-O", "/dev/null")
+urllib.request.urlopen(url, timeout=5).read()
+"""
 #: Services in order of dependency: each needs only those before it.
-SERVICES = ("redis", "standin", "worker", "beat", "replica")
+SERVICES = ("redis", "standin", "worker", "beat", "relay", "nginx", "replica")
 
 
 def compose_text() -> str:
@@ -62,12 +73,18 @@ def env_example() -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def services() -> dict[str, Any]:
-    """The services, with the values of .env.example in place."""
+def declared() -> dict[str, Any]:
+    """All of compose.yaml, with the values of .env.example in place."""
     values = env_example()
     text = VARIABLE.sub(lambda found: values[found.group(1)], compose_text())
-    declared: dict[str, Any] = yaml.safe_load(text)["services"]
-    return declared
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
+
+
+def services() -> dict[str, Any]:
+    """The services, with the values of .env.example in place."""
+    found: dict[str, Any] = declared()["services"]
+    return found
 
 
 def dockerfile() -> list[list[str]]:
@@ -107,6 +124,8 @@ class Stack:
     def __init__(self, folder: Path) -> None:
         self.redis_port = free_port()
         self.standin_port = free_port()
+        self.relay_port = free_port()
+        self.nginx_port = free_port()
         self._folder = folder
         self._bin = self._programs()
         self.instances = {
@@ -161,9 +180,13 @@ class Stack:
         command = [self._local(word, folder) for word in service["command"]]
         if name == "redis":
             command += ["--port", str(self.redis_port), "--bind", "127.0.0.1"]
+        if name == "nginx":
+            self._configure_nginx(service, folder)
+            command[-1] += user_directive()
         process = Process(
             self._found(command[0]), *command[1:],
             folder=folder, name=f"{name}-{number + 1}", env=env, cwd=folder / "app",
+            stop_timeout_seconds=STOP_TIMEOUT_SECONDS,
         )  # fmt: skip
         package = str(Path(vwo_celery.__file__).parents[1])
         return Instance(process, self._check(service, folder), {**env, "PYTHONPATH": package})
@@ -182,13 +205,28 @@ class Stack:
             "redis:6379": f"127.0.0.1:{self.redis_port}",
             "standin:8080": f"127.0.0.1:{self.standin_port}",
             "0.0.0.0": "127.0.0.1",
+            "relay:8099": f"127.0.0.1:{self.relay_port}",
             "8080": str(self.standin_port),
+            "8099": str(self.relay_port),
+            "8090": str(self.nginx_port),
             "redis-cli": f"redis-cli -p {self.redis_port}",
             "/etc/redis/redis.conf": str(self._mounted("/etc/redis/redis.conf")),
+            "/etc/nginx/relay/nginx.conf": str(folder / "nginx" / "nginx.conf"),
             "/tmp/": f"{folder / 'tmp'}/",
+            "/spool": str(folder / "spool"),
+        }
+        here |= {
+            f"/run/secrets/{name}": str((COMPOSE / secret["file"]).resolve(strict=True))
+            for name, secret in declared()["secrets"].items()
         }
         there = "|".join(map(re.escape, here))
         return re.sub(rf"(?<!\w)(?:{there})(?!\d)", lambda found: here[found[0]], text)
+
+    def _configure_nginx(self, service: Mapping[str, Any], folder: Path) -> None:
+        """Write the configuration that is mounted, with the addresses of this machine."""
+        assert service["volumes"] == ["./nginx:/etc/nginx/relay:ro"]
+        (folder / "nginx").mkdir()
+        write_configuration(folder / "nginx", port=self.nginx_port, relays=[self.relay_port])
 
     @staticmethod
     def _mounted(target: str) -> Path:
@@ -210,8 +248,13 @@ class Stack:
         folder.mkdir()
         server, python = Path(find_redis_server()), Path(sys.executable)
         client = shutil.which("redis-cli") or server.with_name("redis-cli")
-        targets = {"python": [python], "celery": [python.with_name("celery")]}
+        targets: dict[str, list[Path | str]] = {"python": [python]}
+        targets["celery"] = [python.with_name("celery")]
         targets |= {"redis-server": [server], "redis-cli": [Path(client)]}
+        targets |= {"nginx": [Path(find_nginx())], "vwo-celery": [python, "-m", "vwo_celery"]}
+        if not shutil.which("wget"):
+            (folder / "fetch.py").write_text(FETCH)
+            targets["wget"] = [python, folder / "fetch.py"]
         if not Path(client).exists():
             (folder / "ping.py").write_text(PING)
             targets["redis-cli"] = [python, folder / "ping.py"]
@@ -228,6 +271,6 @@ class Stack:
         stage = ""
         for words in dockerfile():
             stage = words[3] if words[0] == "FROM" else stage
-            if words[0] == "COPY" and stage in ("worker", "demo"):
+            if words[0] == "COPY" and stage in ("worker", "relay", "demo"):
                 ignore = shutil.ignore_patterns("__pycache__")
                 shutil.copytree(ROOT / words[1], app / words[2], ignore=ignore)
