@@ -45,6 +45,8 @@ LASTING_FAMILIES = (
     "audit",
     "jobs",
     "job",
+    "relays",
+    "relay_cards",
     "history:minute",
     "history:ten_minutes",
     "history:hour",

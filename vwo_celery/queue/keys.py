@@ -132,6 +132,10 @@ FLEET_FAMILIES = (
         "hash",
         "a job's order, worker, progress and outcome; the id follows the name of `queues`",
     ),
+    KeyFamily("relays:*", "zset", "process of a relay -> Unix ms at which it last told of itself"),
+    KeyFamily(
+        "relay_cards:*", "hash", "process of a relay -> its card, JSON: what it is and has done"
+    ),
 )
 #: Keys of relays: the copies of one account and key share a slot of Redis Cluster.
 RELAY_FAMILIES = (
@@ -220,6 +224,8 @@ class FleetKeys(msgspec.Struct, frozen=True):
     audit: str
     jobs: str
     job_stem: str
+    relays: str
+    relay_cards: str
 
     def job(self, job: str) -> str:
         """Key of a job."""

@@ -95,6 +95,11 @@ class Access:
             log.info("the relay takes events of %s", count(len(self._allowed), "account"))
 
     @property
+    def own_batches(self) -> list[str]:
+        """Accounts that have batch options of their own."""
+        return sorted(name for name, each in self._allowed.items() if each.batch is not None)
+
+    @property
     def open_accounts(self) -> list[str]:
         """Accounts that may send with any key."""
         return sorted(name for name, each in self._allowed.items() if ANY_KEY in each.keys)

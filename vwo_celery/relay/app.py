@@ -31,6 +31,7 @@ from vwo_celery.relay.limits import MOST_BODY_BYTES
 from vwo_celery.relay.paths import KnownPath
 from vwo_celery.relay.request import Request
 from vwo_celery.relay.singles import envelope_of, event_of, is_fme, item_of, with_visitor
+from vwo_celery.relay.telling import Telling
 from vwo_celery.settings import Settings
 from vwo_celery.threads import in_thread
 
@@ -54,6 +55,7 @@ class Relay:
         settings: Settings of the queues.
         origins: Origins whose pages may send; none for no browsers.
         prefix: Path under which the app is reached, where its server does not tell by `root_path`.
+        telling: Tells the fleet what this relay does; None for nobody.
 
     Attributes:
         access: Who may send.
@@ -67,12 +69,15 @@ class Relay:
         *,
         origins: Sequence[str] = (),
         prefix: str = "",
+        telling: Telling | None = None,
     ) -> None:
         self.access = access
         self._destinations = destinations
         self._settings = settings
         self._cors = Cors(origins)
         self._prefix = prefix.rstrip("/")
+        self._telling = telling
+        self._is_told = telling is None
         self._reports = Reports(
             is_forwarding=settings.relay_diagnostics == "forward", upstream=settings.relay_upstream
         )
@@ -83,6 +88,8 @@ class Relay:
         if scope["type"] != "http":
             await self._follow(scope, receive, send)
             return
+        if not self._is_told:
+            self._begin_telling()
         more: answers.Headers = ()
         try:
             body = await _body_of(receive)
@@ -113,12 +120,21 @@ class Relay:
         """Wait for what is being stored, and close the connections of this loop."""
         await self._destinations.aclose()
         await in_thread(self._reports.end)
+        if self._telling is not None:
+            await in_thread(self._telling.end)
+
+    def _begin_telling(self) -> None:
+        """Tell the fleet from now on; not every server says when it starts."""
+        self._is_told = True
+        if self._telling is not None:
+            self._telling.begin()
 
     async def _follow(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1000})
         while scope["type"] == "lifespan":
+            self._begin_telling()
             message = await receive()
             is_end = message["type"] == "lifespan.shutdown"
             if is_end:

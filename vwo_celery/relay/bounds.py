@@ -36,6 +36,10 @@ _STAGES: Final = 3
 _LINE_BYTES: Final = 4
 #: How many times its bytes a chunked body may take on the wire.
 _MOST_OVERHEAD: Final = 2
+#: Headers that proxies add; `VWO-X-Forwarded-For` is the SDKs' own.
+_OF_PROXIES: Final = frozenset(
+    (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-proto", b"x-real-ip")
+)
 
 
 class _Held:
@@ -102,8 +106,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_watching()
         self._let_go()
         cycle = self.cycle
-        if cycle is not None and not (cycle.response_complete or cycle.more_body or self._is_over):
-            counted.left += 1
+        if cycle is not None and not (cycle.response_complete or self._is_over):
+            _count_left(cycle)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -269,6 +273,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self._unset_keepalive_if_required()
         self._timer = self.loop.call_later(self.bounds.linger_seconds, self.transport.close)
+
+
+def _count_left(cycle: Any) -> None:
+    """Count a request whose client has left before the answer; those behind a proxy apart."""
+    if cycle.more_body:
+        counted.cut += 1
+        return
+    counted.left += 1
+    scope = cycle.scope
+    # nginx speaks HTTP/1.0 to what is behind it unless it is told otherwise, and no SDK does.
+    if scope["http_version"] == "1.0" or any(name in _OF_PROXIES for name, _ in scope["headers"]):
+        counted.left_behind_proxy += 1
 
 
 def bounded(bounds: Bounds) -> type[BoundedProtocol]:

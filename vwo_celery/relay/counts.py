@@ -22,6 +22,8 @@ class Counts:
         reports: Reports of the SDKs on themselves, by what became of them: forwarded, queued,
             switched_off, and those that were lost: full, failed, ended, too_large.
         left: Requests whose client had closed the connection before the answer.
+        left_behind_proxy: Of these, requests that had come through a proxy.
+        cut: Requests whose client closed the connection before their end; nothing of them is stored.
     """
 
     def __init__(self) -> None:
@@ -33,6 +35,8 @@ class Counts:
         self.refused: Counter[str] = Counter()
         self.reports: Counter[str] = Counter()
         self.left = 0
+        self.left_behind_proxy = 0
+        self.cut = 0
 
 
 counted = Counts()
@@ -41,9 +45,10 @@ counted = Counts()
 def counts() -> dict[str, Any]:
     """What the relay of this process has done since it began; see `Counts` for the names.
 
-    `left` grows where clients close early, as PHP's FME SDK does; and where a proxy in front closes
-    for them: nginx then needs `proxy_ignore_client_abort on`. Only a server of `vwo-celery relay`
-    counts it; beneath another ASGI server it stays 0.
+    `left` grows where clients close early, as PHP's FME SDK does, whose events are stored all the
+    same. `left_behind_proxy` grows where a proxy in front closes for them, and may keep other
+    requests back: nginx then needs `proxy_ignore_client_abort on`. Only a server of `vwo-celery
+    relay` counts these; beneath another ASGI server they stay 0.
     """
     return {
         name: dict(value) if isinstance(value, Counter) else value

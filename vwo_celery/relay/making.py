@@ -12,8 +12,10 @@ from vwo_celery.errors import DestinationError, SettingsError
 from vwo_celery.relay.access import Access, Accounts, parse_entries
 from vwo_celery.relay.app import Relay
 from vwo_celery.relay.destinations import Destinations
-from vwo_celery.settings import Settings
+from vwo_celery.relay.telling import Telling
+from vwo_celery.settings import BatchSettings, Settings
 from vwo_celery.settings.arguments import BatchOptions, SettingsArguments, with_options
+from vwo_celery.settings.batch_event_data import parse_batch_event_data
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -65,8 +67,9 @@ def make_relay(
     *,
     prefix: str = "",
     batch_event_data: BatchOptions = None,
+    listens: str = "",
 ) -> Relay:
-    """Return the relay of these settings and accounts; see `relay_app`."""
+    """Return the relay of these settings and accounts; see `relay_app` and `Telling`."""
     common = batch_event_data if batch_event_data is not None else _batch_of(settings)
     _check_upstream(settings.relay_upstream)
 
@@ -74,9 +77,18 @@ def make_relay(
         own = access.batch_of(account)
         return own if own is not None else common
 
-    destinations = Destinations(settings, batch_of, settings.relay_upstream)
-    origins = settings.relay_allowed_origins
-    return Relay(access, destinations, settings, origins=origins, prefix=prefix)
+    def batches() -> dict[str, BatchSettings]:
+        own = {account: batch_of(account) for account in access.own_batches}
+        return {name: parse_batch_event_data(each) for name, each in {"": common, **own}.items()}
+
+    return Relay(
+        access,
+        Destinations(settings, batch_of, settings.relay_upstream),
+        settings,
+        origins=settings.relay_allowed_origins,
+        prefix=prefix,
+        telling=Telling(settings, batches, listens),
+    )
 
 
 def access_of(settings: Settings, accounts: Accounts | None = None) -> Access:

@@ -120,7 +120,7 @@ def checked_access(settings: Settings) -> Access:
 
 def make_served_app(settings: Settings, access: Access) -> Relay:
     """The relay's app in the process that serves it: it obeys SIGHUP."""
-    app = make_relay(settings, access)
+    app = make_relay(settings, access, listens=settings.relay_listen)
     with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
         # There is no such signal on Windows, and no handler outside of the main thread.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, app.reread_access)

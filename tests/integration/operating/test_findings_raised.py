@@ -22,6 +22,7 @@ from vwo_celery.operating.doctor import BrokerFacts, Finding
 from vwo_celery.operating.doctor.kinds import KINDS
 from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.holding.declines import note_decline
+from vwo_celery.queue.records.relays import RelayCard, RelayCounts, write_relay_card
 from vwo_celery.queue.work.stranded import restore
 from vwo_celery.settings import Settings
 
@@ -161,12 +162,26 @@ def _well(queues: Queues) -> None:
     queues.add()
 
 
+def _relay(process: str = "r:1", **card: Any) -> Callable[[Queues], None]:
+    def spoil(queues: Queues) -> None:
+        queues.add()
+        write_relay_card(queues.fleet, process, RelayCard(**card))
+
+    return spoil
+
+
 RESUME = "vwo-celery resume"
 SCENES = [
     Scene("VC102", _queue_with(5, base_url="https://proxy.example")),
     Scene("VC103", lambda q: q.add(flush_callback="json:dumps")),
     Scene("VC104", lambda q: q.add(flush_callback="no:f"), settings={"callback_modules": ("no",)}),
     Scene("VC121", _well, settings={"relay_accounts": ("1=a", "2=*")}),
+    Scene("VC122", _relay(recent=RelayCounts(left_behind_proxy=3))),
+    Scene("VC123", _relay(recent=RelayCounts(folded=5))),
+    Scene("VC124", _relay(recent=RelayCounts(refused={"access": 1}))),
+    Scene("VC125", _relay(has_spool=False)),
+    Scene("VC126", _relay(recent=RelayCounts(refused={"not_stored": 1}))),
+    Scene("VC127", lambda q: [_relay(f"r:{n}", batches_digest=n)(q) for n in "ab"]),
     Scene("VC241", _lost),
     Scene("VC242", lambda q: _meta(q, forgotten_ms=q.fleet.now_ms())),
     Scene("VC401", _nobody_listens),

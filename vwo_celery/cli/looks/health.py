@@ -36,6 +36,7 @@ class _Answer(NamedTuple):
     listeners: int | None = None
     pending: int | None = None
     stopped: Sequence[str] = ()
+    relays: int | None = None
 
 
 @click.command("health")
@@ -83,9 +84,7 @@ def _look_at_queues(session: Session) -> _Answer:
     away = tuple(describe_away(part, time.time()) for part in session.away)
     session.away = ()  # told here
     found = structs.replace(found, problems=(*away, *found.problems))
-    return _Answer(
-        str(found), found.problems, remedy, found.listeners, found.pending, found.stopped
-    )
+    return _Answer(str(found), remedy=remedy, **structs.asdict(found))
 
 
 def _look_at_beat(session: Session) -> _Answer:

@@ -15,6 +15,7 @@ from vwo_celery.operating.looks import outside
 from vwo_celery.operating.looks.looking import Look, documents_of, look
 from vwo_celery.operating.looks.notes import KNOW, LOOK, WRONG, Note
 from vwo_celery.operating.looks.outside import Tally, sum_tallies
+from vwo_celery.operating.looks.relays import describe, running
 from vwo_celery.operating.looks.views import QueueView
 from vwo_celery.operating.looks.workers import spell
 from vwo_celery.text.amounts import count, span
@@ -79,6 +80,7 @@ def _document(session: Session, shown: Look) -> dict[str, object]:
         "heard_age_seconds": None if heard is None else {h.name: h.silent_seconds for h in heard},
         "last_sweeps_ms": shown.sweeps_ms,
         "waiting_wakeups": shown.wakeups,
+        "relays": shown.relays,
         "parts_away": [part._asdict() for part in session.away],
         "producers": sum_tallies(shown.tallies.values()),
         "idle_queues": sum(view.idle for view in shown.views),
@@ -144,6 +146,8 @@ def _say_who_works(session: Session, shown: Look) -> None:
         say(f"Sentinel: {master}")
     _say_who_listens(shown)
     _say_who_sweeps(shown)
+    if shown.relays and running(shown.relays):
+        say(describe(shown.relays))
     say()
 
 

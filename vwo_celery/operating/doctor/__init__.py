@@ -1,8 +1,8 @@
 """The doctor: finds everything that commonly keeps events from leaving, each with its remedy.
 
-Beside an event's way; delivery never imports it. `kinds` is the table of all troubles, with their
-ids; a `finding` is one of them, found; `limits` ends checks that hang. Each other file holds the
-checks of one thing, which are pure decisions on facts: `relay` (its settings), `spool` (this
+Beside an event's way; delivery never imports it. `kinds` is the table of all troubles, with their ids;
+a `finding` is one of them, found; `limits` ends checks that hang. Each other file holds the checks of
+one thing, which are pure decisions on facts: `relay` (its settings, and what relays met), `spool` (this
 host's), `connection` and `servers` (Redis itself), `sentinel`, `permissions` (of its user), `workers`
 (listeners and beat), `cards`, `queues` with `registrations`, `holds`, `losses`, `outside` and their
 `wording`, `history` (samples of their counters), and `broker` (Celery's). The doctor changes nothing:
@@ -29,11 +29,16 @@ from vwo_celery.operating.doctor.history import history_finding
 from vwo_celery.operating.doctor.limits import Watch, in_time, unwatched
 from vwo_celery.operating.doctor.permissions import permission_finding
 from vwo_celery.operating.doctor.queues import Queues, look_at_queues, queue_findings
-from vwo_celery.operating.doctor.relay import relay_findings
+from vwo_celery.operating.doctor.relay import (
+    helpless_relay_findings,
+    relay_cards_findings,
+    relay_findings,
+)
 from vwo_celery.operating.doctor.sentinel import sentinel_finding
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.spool import spool_finding
 from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, listener_finding
+from vwo_celery.operating.looks.relays import view_relays
 from vwo_celery.operating.looks.workers import view_workers
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.listening import Listening, listening
@@ -128,8 +133,9 @@ class _Redis:
     def _trouble(self, exc: QueueUnavailable) -> Iterator[Finding]:
         url = mask_url(self._settings.redis_url)
         finding = away_finding(url, exc, self._open_fleet, self.spooled)
-        if finding.id not in self._told:
-            yield finding
+        for each in (finding, *helpless_relay_findings(self._settings)):
+            if each.id not in self._told:
+                yield each
 
     def _contents(self, fleet: Fleet) -> Iterator[Finding]:
         queues = look_at_queues(fleet)
@@ -141,6 +147,8 @@ class _Redis:
                 yield _listener(fleet, workers, queues)
         if self.listeners and not fleet.hints.is_resting(fleet.keys.workers):
             yield from worker_cards_findings(view_workers(fleet))
+        if not fleet.hints.is_resting(fleet.keys.relays):
+            yield from relay_cards_findings(view_relays(fleet))
         if self.away is None:
             yield from _signs(fleet, self._settings, self.listeners)
         explained = self.listeners == [] or self.away is not None

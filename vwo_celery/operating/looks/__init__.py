@@ -2,7 +2,8 @@
 
 Files, in reading order: `inspector` (which queues there are), `views` (the contents of each), `stops`
 (why nothing is sent), `ledgers` (proofs of the numbers), `losses` (that a producer noticed of late),
-`outside` (events that are in no queue), `workers` (who they are), `stalls` (do they run tasks?),
-`health` (do events leave in time?), `notes` (what is wrong with one queue), `looking` (all of it at
-once), `following` (outcomes as they happen). Nothing is changed: nothing to lose.
+`outside` (events that are in no queue), `workers` (who they are), `relays` (likewise), `stalls`
+(do workers run tasks?), `health` (do events leave in time?), `notes` (what is wrong with one
+queue), `looking` (all of it at once), `following` (outcomes as they happen). Nothing is changed:
+nothing to lose.
 """

@@ -6,9 +6,12 @@ Redis once and changes nothing: nothing to lose.
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.operating.looks.relays import running, view_relays
 from vwo_celery.operating.looks.stalls import find_stall, silence_seconds
 from vwo_celery.operating.looks.views import QueueView, views_of
 from vwo_celery.queue.fleet import Fleet
@@ -33,12 +36,14 @@ class Health(msgspec.Struct, frozen=True):
         listeners: Workers that listen.
         pending: Events that are open or ready, in queues that are not paused.
         stopped: Queues of which nothing is sent, paused or refused by VWO: no fault of the workers.
+        relays: Processes of relays that run.
     """
 
     problems: tuple[str, ...]
     listeners: int
     pending: int
     stopped: tuple[str, ...] = ()
+    relays: int = 0
 
     def __bool__(self) -> bool:
         return not self.problems
@@ -47,7 +52,10 @@ class Health(msgspec.Struct, frozen=True):
         if self.problems:
             return f"unhealthy: {'; '.join((*_some(self.problems), *_some(self.stopped)))}"
         listeners = count(self.listeners, "worker listens", "workers listen")
-        pending = f"{listeners}, {count(self.pending, 'event')} pending"
+        relays = (
+            f", {count(self.relays, 'relay process', 'relay processes')}" if self.relays else ""
+        )
+        pending = f"{listeners}{relays}, {count(self.pending, 'event')} pending"
         return f"healthy: {'; '.join((pending, *_some(self.stopped)))}"
 
 
@@ -102,7 +110,7 @@ def health(fleet: Fleet, settings: Settings) -> Health:
         workers = _stalled(fleet, settings, listeners, latest_seconds)
     else:
         workers = [f"no worker listens, and {count(pending, 'event')} pending"] if pending else []
-    return Health((*workers, *late), listeners, pending, stopped)
+    return Health((*workers, *late), listeners, pending, stopped, _relays(fleet))
 
 
 def _stalled(fleet: Fleet, settings: Settings, listeners: int, latest_seconds: float) -> list[str]:
@@ -111,6 +119,14 @@ def _stalled(fleet: Fleet, settings: Settings, listeners: int, latest_seconds: f
     if stall is None or not (stall.replaced or latest_seconds > silence_seconds(settings)):
         return []
     return [f"{count(listeners, 'worker listens', 'workers listen')}, but {stall}"]
+
+
+def _relays(fleet: Fleet) -> int:
+    """Number of relay processes; 0 while the part of a Cluster with their cards is away."""
+    if not fleet.in_cluster:
+        return len(running(view_relays(fleet)))
+    look = partial(view_relays, fleet)
+    return len(running(fleet.hints.attempt(fleet.keys.relays, "the list of relays", look, [])))
 
 
 def _held(view: QueueView) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from vwo_celery.operating.looks import inspector, outside
 from vwo_celery.operating.looks.notes import Note, is_wrong, notes_of, tell_apart
 from vwo_celery.operating.looks.outside import Tally
+from vwo_celery.operating.looks.relays import RelayView, view_relays
 from vwo_celery.operating.looks.views import QueueView
 from vwo_celery.operating.looks.workers import Listening, listening
 from vwo_celery.queue.fleet import Fleet
@@ -35,6 +36,7 @@ class Look(msgspec.Struct, frozen=True):
         last_heard_ms: Unix ms at which any worker last listened, 0 for never.
         sweeps_ms: Unix ms of the last sweep of each runner; None if that is not known.
         wakeups: Wake-ups that no worker has picked up yet; None if that is not known.
+        relays: Processes of relays, running or ended within an hour; None if that is not known.
     """
 
     now_ms: int
@@ -46,6 +48,7 @@ class Look(msgspec.Struct, frozen=True):
     last_heard_ms: int
     sweeps_ms: dict[str, int] | None
     wakeups: int | None
+    relays: list[RelayView] | None = None
 
     @property
     def nobody_listens(self) -> bool:
@@ -89,6 +92,7 @@ def look(fleet: Fleet, settings: Settings, queues: Sequence[str]) -> Look:
         last_heard_ms=_last_heard_ms(fleet),
         sweeps_ms=_known(fleet, fleet.keys.pulse, fleet.last_sweeps_ms),
         wakeups=_known(fleet, fleet.keys.wakeups, fleet.waiting_wakeups),
+        relays=_known(fleet, fleet.keys.relays, lambda: view_relays(fleet)),
     )
 
 

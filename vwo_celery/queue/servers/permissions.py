@@ -23,10 +23,10 @@ from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.scripts import names, script
 
 #: Scripts that an application runs: to register, to enqueue, to make room, to flush; and a relay, to
-#: keep settings.
+#: keep settings and to tell of itself.
 PRODUCER_SCRIPTS: Final = (
     "append", "awaited", "enqueue", "flush", "limit", "make_room", "note", "recall", "register",
-    "remember", "report", "sweep",
+    "relay", "remember", "report", "sweep",
 )  # fmt: skip
 #: Commands that an application sends itself, beside its scripts.
 PRODUCER_COMMANDS: Final = (
