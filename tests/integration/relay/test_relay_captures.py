@@ -29,7 +29,8 @@ CAPTURES = {
 BATCHES = [name for name in CAPTURES if "__batch" in name]
 EVENTS = [name for name in CAPTURES if "__event_" in name and "sdkDebug" not in name]
 GETS = [name for name in CAPTURES if "__track_" in name or "__push" in name]
-OTHERS = sorted(set(CAPTURES) - {*BATCHES, *EVENTS, *GETS})
+REPORTS = [name for name in CAPTURES if "sdkDebug" in name]  # see test_relay_diagnostics
+OTHERS = sorted(set(CAPTURES) - {*BATCHES, *EVENTS, *GETS, *REPORTS})
 
 pytestmark = pytest.mark.declared_keys(
     "open", "watched", "ready", "info", "batch", "slots", "wakeups"
