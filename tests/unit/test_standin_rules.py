@@ -262,6 +262,7 @@ def single(
         (single(), 200),
         (single(region="/eu01"), 200),
         (single("en=vwo_sdkUsageStats&a=777"), 200),
+        (single("en=vwo_sdkUsageStats&a=777&env=KEY"), 200),
         (single("en=purchase&a=8&env=KEY"), 400),
         (single("en=purchase&a=7&env=OTHER"), 400),
         (single("en=purchase&env=KEY"), 400),

@@ -23,6 +23,7 @@ from vwo_celery.events.encoding import encode
 from vwo_celery.events.envelopes import (
     ENVELOPE_HEADERS,
     SINGLE_PATH,
+    USAGE_STATISTICS,
     Envelope,
     misfits,
     unwrap,
@@ -37,6 +38,7 @@ __all__ = [
     "MAX_EVENT_BYTES",
     "MAX_NESTING",
     "SINGLE_PATH",
+    "USAGE_STATISTICS",
     "Envelope",
     "body",
     "decode",

@@ -25,6 +25,8 @@ from vwo_celery.events.encoding import encode
 
 #: Path of the requests, after the region.
 SINGLE_PATH: Final = "/events/t"
+#: Name of the SDKs' reports on how they are used, which go to an account of VWO's own.
+USAGE_STATISTICS: Final = "vwo_sdkUsageStats"
 #: Headers that an envelope keeps; a visitor's browser and address are the last two.
 ENVELOPE_HEADERS: Final = (
     "User-Agent", "Content-Type", "X-Device-User-Agent", "VWO-X-Forwarded-For"
@@ -158,8 +160,11 @@ def _check(found: Envelope, account_id: int | str, sdk_key: str) -> None:
     accounts = [value for name, value in named if name == "a"]
     if any(key != sdk_key for key in keys):
         raise _not_single("names another SDK key than its queue")
-    # A request without a key may be the SDK's own report, which goes to an account of VWO's.
-    if keys and any(account != str(account_id) for account in accounts):
+    # The SDKs' reports on their use go to an account of VWO's: without a key, or from Python's 1.65 on
+    # with that of the account that they tell of.
+    names = {value for name, value in named if name == "en"}
+    is_own = keys and names != {USAGE_STATISTICS}
+    if is_own and any(account != str(account_id) for account in accounts):
         raise _not_single("names another account than its queue")
 
 

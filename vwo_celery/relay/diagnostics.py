@@ -3,8 +3,9 @@
 They are no events of a visitor, so none of them may delay or displace one: by default they are sent on
 in the background, once, from memory; see `vwo_celery.sending.forwarding`. Only an account that may send
 events may have them sent on, only to VWO's hosts or to `relay_upstream`. `vwo_sdkUsageStats` goes to an
-account of VWO's, and its query names no key (the SDKs' `getEventsBaseProperties`): whose it is says
-the report itself. A report inside a batch stays there. If the process dies, reports that wait are lost.
+account of VWO's, and its query names no key (the SDKs' `getEventsBaseProperties`), or from Python's 1.65
+on that of the account it tells of: whose it is says the report itself. A report inside a batch stays
+there. If the process dies, reports that wait are lost.
 """
 
 from __future__ import annotations
@@ -17,14 +18,13 @@ from typing import Final, NamedTuple
 import msgspec
 
 from vwo_celery.destinations import Destination
-from vwo_celery.events import decode
+from vwo_celery.events import USAGE_STATISTICS, decode
 from vwo_celery.relay.answers import NO_SENDER, OTHER_REPORT, Refused
 from vwo_celery.relay.counts import counted
 from vwo_celery.relay.request import Request
 from vwo_celery.relay.singles import envelope_of
 from vwo_celery.sending.forwarding import FORWARDED, Forwarder
 
-USAGE_STATISTICS: Final = "vwo_sdkUsageStats"
 #: Reports, by the event's name in the query.
 REPORTS: Final = frozenset(("vwo_sdkDebug", "vwo_log", USAGE_STATISTICS))
 #: Most bytes of a report that is sent on; real ones have about one thousand.
@@ -89,10 +89,12 @@ def sender_of(request: Request, item: bytes) -> Sender:
     if event.name != request.query.get("en"):
         raise Refused(OTHER_REPORT)
     key = request.key()
-    if key or event.name != USAGE_STATISTICS:
-        return Sender(request.query.get("a", ""), key)
     meta = event.props.vwoMeta
+    if event.name != USAGE_STATISTICS or (key and not meta.a):
+        return Sender(request.query.get("a", ""), key)
     if not (meta.a and meta.env and request.query.get("a", "").isdecimal()):
+        raise Refused(NO_SENDER)
+    if key and key != meta.env:
         raise Refused(NO_SENDER)
     return Sender(str(meta.a), meta.env)
 

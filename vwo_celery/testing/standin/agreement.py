@@ -54,7 +54,7 @@ def _named(event: Any, query: Mapping[str, str]) -> Iterator[tuple[str, Any, str
     meta = _object(props, "vwoMeta")
     visitor = _object(_object(details, "visitor"), "props")
     account, key = query.get("a"), query.get("env")
-    if key is not None:  # without one, it is the SDK's own report to an account of VWO's
+    if key is not None and query.get("en") != "vwo_sdkUsageStats":  # which goes to one of VWO's own
         yield "account", meta.get("a"), account
     for said in (props.get("vwo_envKey"), meta.get("env"), visitor.get("vwo_fs_environment")):
         yield "key", said, key
