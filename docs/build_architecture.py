@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("", "aio", "tasks"),
     ("celery", "sdk", "relay"),
-    ("producing", "delivering", "operating"),
+    ("producing", "delivering", "operating", "copies"),
     ("spool",),
     ("queue",),
     ("connections", "event_kinds", "signals"),

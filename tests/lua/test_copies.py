@@ -98,7 +98,9 @@ def test_a_task_ends_by_itself(copies: Copies, redis: redis_py.Redis) -> None:
     assert 0 < redis.pttl(copy_keys("vwo", NAME.owner, NAME.entry)[1]) <= 10_000
 
 
-def test_an_old_copy_is_used_for_a_week(copies: Copies, clock: Clock, redis: redis_py.Redis) -> None:
+def test_an_old_copy_is_used_for_a_week(
+    copies: Copies, clock: Clock, redis: redis_py.Redis
+) -> None:
     """A copy is used until it is a week old, by Redis' time; then there is none."""
     at_ms = copies.remember(NAME, b"text")
     clock.move(KEPT_MS - 1)

@@ -38,6 +38,10 @@ _SERVER = ("uvicorn", "httptools")
     help="Stands for VWO's hosts in all that is forwarded; workers need it in allowed_hosts.",
 )  # fmt: skip
 @click.option(
+    "--gateway-upstream", "relay_gateway_upstream", metavar="URL",
+    help="VWO's gateway, for what FME SDKs ask one.  [default: --upstream, or none]",
+)  # fmt: skip
+@click.option(
     "--workers", "relay_workers", type=int, metavar="N",
     help="Processes.  [default: VWO_CELERY_RELAY_WORKERS, or 1]",
 )  # fmt: skip

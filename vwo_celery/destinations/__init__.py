@@ -12,6 +12,7 @@ from vwo_celery.destinations.destination import (
     NEWEST_SDK,
     VWO_HOST,
     WINGIFY_HOST,
+    WINGIFY_SETTINGS_HOST,
     Destination,
     StoredDestination,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "QUERY_NAMES",
     "VWO_HOST",
     "WINGIFY_HOST",
+    "WINGIFY_SETTINGS_HOST",
     "Destination",
     "Generation",
     "StoredDestination",

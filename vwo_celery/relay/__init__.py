@@ -5,12 +5,12 @@ the shared queue. Beside `celery` and `sdk`: it translates requests, and decides
 in reading order: `app` (one request, from its body to its answer), `request` (a request as the other
 files read it), `paths` (which paths there are), `bodies` (encodings undone within bounds), `batches` (the
 events of one body), `singles` (a body or a query that is one event), `diagnostics` (the SDKs' reports on
-themselves), `access` (who may send), `destinations` (from a request to its queue), `cors` (browsers),
-`answers` (what SDKs get), `counts` (what this process has done), `telling` (the fleet of it), `limits`
-(what a request may cost), `making` (from settings to the app); and for a server of its own `bounds`
-(uvicorn's protocol with those limits), `server` (its address and signals) and `processes` (several of
-them). Only `bounds` and `server` know uvicorn, so that any ASGI server can run the app, and any ASGI app
-can mount it:
+themselves), `settings_files` (the settings that SDKs fetch), `gateway` (what they ask VWO's gateway),
+`access` (who may send), `destinations` (from a request to its queue), `cors` (browsers), `answers` (what
+SDKs get), `counts` (what this process has done), `telling` (the fleet of it), `limits` (what a request
+may cost), `making` (from settings to the app); and for a server of its own `bounds` (uvicorn's protocol
+with those limits), `server` (its address and signals) and `processes` (several of them). Only `bounds`
+and `server` know uvicorn, so that any ASGI server can run the app, and any ASGI app can mount it:
 
     app.mount("/", vwo_celery.relay.relay_app(accounts={"888888": [KEY]}))
 

@@ -17,6 +17,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 _JSON = (b"content-type", b"application/json")
 _CLOSE = (b"connection", b"close")
+#: Tells of a copy that should have been fetched anew.
+_STALE = (b"x-vwo-celery", b"stale")
 _RETRY = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
 
 
@@ -74,6 +76,25 @@ def refusal(status: int, reason: str, message: str, *more: tuple[bytes, bytes]) 
     return _answer(status, body, *more, reason=reason)
 
 
+def passed_on(
+    status: int, content_type: str, body: bytes, stale_seconds: int | None = None
+) -> Answer:
+    """An answer of VWO's.
+
+    Args:
+        status: Its status.
+        content_type: Its type, "" for JSON.
+        body: Its body.
+        stale_seconds: Age of a copy that should have been fetched anew; None for any other answer.
+    """
+    kind = (b"content-type", content_type.encode("latin-1")) if content_type else _JSON
+    length = (b"content-length", str(len(body)).encode())
+    if stale_seconds is None:
+        return Answer(status, body, (kind, length))
+    age = (b"age", str(stale_seconds).encode())
+    return Answer(status, body, (kind, length, age, _STALE))
+
+
 SUCCESS = _answer(200, b'{"status":"success"}')
 HEALTHY = _answer(200, b'{"status":"ok"}')
 NO_CONTENT = Answer(204, b"", ())
@@ -108,6 +129,10 @@ TOO_BUSY = refusal(503, "busy", "too many connections; send it again", _RETRY)
 TOO_MANY_SDKS = refusal(
     503, "too_many_sdks", "too many SDK names and regions of this account and key", _RETRY
 )
+NO_SETTINGS = refusal(
+    503, "no_settings", "VWO gives no settings now, and the relay has no copy of them", _RETRY
+)
+NO_GATEWAY = refusal(503, "no_gateway", "the gateway does not answer", _RETRY)
 NOT_READY = refusal(503, "not_ready", "neither Redis nor this host's disk takes events", _RETRY)
 FAULT = refusal(503, "fault", "the relay met a fault of its own; send it again", _RETRY)
 

@@ -27,9 +27,11 @@ from vwo_celery.relay.cors import Cors
 from vwo_celery.relay.counts import counted
 from vwo_celery.relay.destinations import Destinations, Target
 from vwo_celery.relay.diagnostics import QUEUED, Reports, is_report, note, sender_of
+from vwo_celery.relay.gateway import Gateway
 from vwo_celery.relay.limits import MOST_BODY_BYTES
 from vwo_celery.relay.paths import KnownPath
 from vwo_celery.relay.request import Request
+from vwo_celery.relay.settings_files import SettingsFiles
 from vwo_celery.relay.singles import envelope_of, event_of, is_fme, item_of, with_visitor
 from vwo_celery.relay.telling import Telling
 from vwo_celery.settings import Settings
@@ -81,6 +83,9 @@ class Relay:
         self._reports = Reports(
             is_forwarding=settings.relay_diagnostics == "forward", upstream=settings.relay_upstream
         )
+        self._settings_files = SettingsFiles(settings, access)
+        gateway = settings.relay_gateway_upstream or settings.relay_upstream
+        self._gateway = Gateway(gateway, access)
         self._known: dict[tuple[str, bytes, bytes | None], Target] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,6 +125,8 @@ class Relay:
         """Wait for what is being stored, and close the connections of this loop."""
         await self._destinations.aclose()
         await in_thread(self._reports.end)
+        self._settings_files.close()
+        self._gateway.close()
         if self._telling is not None:
             await in_thread(self._telling.end)
 
@@ -154,10 +161,8 @@ class Relay:
         self._check_method(request, known.path)
         if request.method == "OPTIONS":
             return answers.NO_CONTENT
-        if known.path in paths.OWN:
-            return await self._tell_health(known.path)
         if known.path not in _BATCHES:
-            return await self._take_single(request, known)
+            return await self._answer_other(request, known)
         generation: Generation = "fme" if known.path == paths.BATCH_FME else "legacy"
         target = self._find_target(request, known, request.query.get("a", ""), generation)
         if len(self._known) >= _MOST_KNOWN:
@@ -165,13 +170,23 @@ class Relay:
         self._known[line] = target
         return await self._store(target, *_found(request, target))
 
+    async def _answer_other(self, request: Request, known: KnownPath) -> Answer:
+        """Answer a request that is no batch."""
+        if known.path in paths.OWN:
+            return await self._tell_health(known.path)
+        if known.path in paths.SETTINGS:
+            return await self._settings_files.answer(request, known)
+        if known.path in paths.GATEWAY:
+            return await self._gateway.answer(request, known)
+        return await self._take_single(request, known)
+
     def _check_method(self, request: Request, path: str) -> None:
-        method = paths.METHODS[path]
+        methods = paths.METHODS[path]
         if request.method == "OPTIONS" and self._cors.headers(request):
             return
         is_look = request.method == "HEAD" and path in paths.OWN
-        if request.method != method and not is_look:
-            raise wrong_method(method)
+        if request.method not in methods.split(", ") and not is_look:
+            raise wrong_method(methods)
 
     def _check_access(self, request: Request, account: str) -> None:
         if not self.access.allows(account, request.key()):

@@ -21,6 +21,9 @@ class Counts:
         refused: Requests that were answered with an error, by reason.
         reports: Reports of the SDKs on themselves, by what became of them: forwarded, queued,
             switched_off, and those that were lost: full, failed, ended, too_large.
+        settings: Requests for settings by what they got: those that are fresh or stale, refused by VWO,
+            or none.
+        gateway: Requests to VWO's gateway: answered or failed.
         left: Requests whose client had closed the connection before the answer.
         left_behind_proxy: Of these, requests that had come through a proxy.
         cut: Requests whose client closed the connection before their end; nothing of them is stored.
@@ -34,6 +37,8 @@ class Counts:
         self.folded = 0
         self.refused: Counter[str] = Counter()
         self.reports: Counter[str] = Counter()
+        self.settings: Counter[str] = Counter()
+        self.gateway: Counter[str] = Counter()
         self.left = 0
         self.left_behind_proxy = 0
         self.cut = 0

@@ -71,7 +71,8 @@ def make_relay(
 ) -> Relay:
     """Return the relay of these settings and accounts; see `relay_app` and `Telling`."""
     common = batch_event_data if batch_event_data is not None else _batch_of(settings)
-    _check_upstream(settings.relay_upstream)
+    for name in ("relay_upstream", "relay_gateway_upstream"):
+        _check_upstream(name, getattr(settings, name))
 
     def batch_of(account: str) -> BatchOptions:
         own = access.batch_of(account)
@@ -109,8 +110,8 @@ def _batch_of(settings: Settings) -> BatchOptions:
     }
 
 
-def _check_upstream(url: str) -> None:
+def _check_upstream(name: str, url: str) -> None:
     try:
-        read_base_url("relay_upstream", url)
+        read_base_url(name, url)
     except DestinationError as exc:
         raise SettingsError(str(exc)) from exc

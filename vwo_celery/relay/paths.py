@@ -18,10 +18,27 @@ EVENT: Final = "/events/t"
 TRACK_USER: Final = "/server-side/track-user"
 TRACK_GOAL: Final = "/server-side/track-goal"
 PUSH: Final = "/server-side/push"
+SETTINGS_LEGACY: Final = "/server-side/settings"
+PULL_LEGACY: Final = "/server-side/pull"
+SETTINGS_FME: Final = "/server-side/v2-settings"
+PULL_FME: Final = "/server-side/v2-pull"
+USER_DETAILS: Final = "/get-user-details"
+CHECK_ATTRIBUTE: Final = "/check-attribute"
+LOCATION: Final = "/getLocation"
+SET_ALIAS: Final = "/user-alias/setUserAlias"
+GET_ALIAS: Final = "/user-alias/getAliasUserId"
+GET_ALIAS_SHORT: Final = "/getAliasUserId"
 HEALTHZ: Final = "/healthz"
 READYZ: Final = "/readyz"
 
-#: The method that each path takes.
+#: Where SDKs fetch their settings.
+SETTINGS: Final = frozenset((SETTINGS_LEGACY, PULL_LEGACY, SETTINGS_FME, PULL_FME))
+#: What FME SDKs ask VWO's gateway: about any visitor, and about those of an account.
+GATEWAY_OPEN: Final = frozenset((USER_DETAILS, LOCATION))
+GATEWAY_OF_ACCOUNTS: Final = frozenset((CHECK_ATTRIBUTE, SET_ALIAS, GET_ALIAS, GET_ALIAS_SHORT))
+GATEWAY: Final = GATEWAY_OPEN | GATEWAY_OF_ACCOUNTS
+
+#: The methods that each path takes.
 METHODS: Final = {
     BATCH_LEGACY: "POST",
     BATCH_FME: "POST",
@@ -29,6 +46,8 @@ METHODS: Final = {
     TRACK_USER: "GET",
     TRACK_GOAL: "GET",
     PUSH: "GET",
+    **dict.fromkeys(SETTINGS | GATEWAY, "GET"),
+    SET_ALIAS: "GET, POST",  # the SDKs POST it
     HEALTHZ: "GET",
     READYZ: "GET",
 }

@@ -16,7 +16,7 @@ from vwo_celery.relay.answers import OTHER_KEY, Refused
 _HEADERS = frozenset(
     (
         b"authorization", b"content-encoding", b"content-type", b"origin", b"user-agent",
-        b"vwo-x-forwarded-for", b"x-device-user-agent",
+        b"vwo-x-forwarded-for", b"x-device-user-agent", b"x-forwarded-for",
     )
 )  # fmt: skip
 

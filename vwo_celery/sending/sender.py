@@ -10,11 +10,7 @@ batch is sent again: VWO may then get it twice.
 
 from __future__ import annotations
 
-import os
-import re
-import ssl
 import zlib
-from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -22,27 +18,21 @@ from typing import Any, Final
 
 import msgspec
 import requests
-from requests.exceptions import InvalidProxyURL
-from requests.utils import get_auth_from_url, select_proxy
-from urllib3.util import parse_url
 
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import EventError, HostRefused
 from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST, unwrap
 from vwo_celery.forks import PerProcess
 from vwo_celery.sending.deadline import Deadline, DeadlineAdapter
-from vwo_celery.sending.failures import FORESEEN, BundleUnusable, explain
+from vwo_celery.sending.environment import Environment, masks, presentable
+from vwo_celery.sending.failures import FORESEEN, explain
 from vwo_celery.sending.hosts import host_refusal
 from vwo_celery.sending.outcomes import Answer, Failure
 from vwo_celery.sending.request_line import masked, unsent
-from vwo_celery.text.lines import one_line
-from vwo_celery.text.masking import mask, scheme_only, without_secrets
 
 #: Longest body of an answer that is read, which is a sentence at most; a longer one closes the
 #: connection.
 MAX_ANSWER_BYTES: Final = 65_536
-#: Longest text of an answer that is kept.
-_MOST_DETAIL_CHARACTERS: Final = 200
 #: Longest `Retry-After` that is kept.
 _MOST_HEADER_CHARACTERS: Final = 100
 #: Most idle connections to one host: one for each lane of a worker process.
@@ -53,7 +43,6 @@ _MOST_HOSTS: Final = 256
 #: Most senders of one worker; beyond them, the one used longest ago is dropped. It holds a prepared
 #: request and no connection.
 _MOST_SENDERS: Final = 1024
-_USER_AND_PASSWORD: Final = re.compile(r"//[^/@\s]+@")
 _FIRST_FINAL_STATUS: Final = 200
 
 
@@ -129,7 +118,7 @@ class Sender:
             failure, text = explain(exc)
             return Answer(
                 failure=failure,
-                detail=_presentable(text, _masks(self.destination.sdk_key)),
+                detail=presentable(text, masks(self.destination.sdk_key)),
                 elapsed_seconds=deadline.elapsed_seconds,
             )
 
@@ -212,12 +201,9 @@ class _Client:
 
     def __init__(self, destination: Destination) -> None:
         session = requests.Session()
-        self._environment: dict[str, Any] = dict(
-            session.merge_environment_settings(destination.url, {}, True, None, None)
-        )
-        proxy = select_proxy(destination.url, self._environment["proxies"])
-        self._masks = _masks(destination.sdk_key, *_secrets_of(proxy))
-        _check_bundle(self._environment["verify"])
+        environment = Environment(session, destination.url)
+        self._options = environment.options
+        self._masks = environment.masks(destination.sdk_key)
         # Do not read the environment again: that takes a quarter of a request's time, and a matching
         # line in ~/.netrc would replace the Authorization header.
         session.trust_env = False
@@ -238,7 +224,7 @@ class _Client:
         request.body = body
         request.headers.update(headers)
         request.headers["Content-Length"] = str(len(body))
-        settled = self._environment | {"timeout": deadline}
+        settled = self._options | {"timeout": deadline}
         response = adapter.send(request, **settled)
         content = _read_some(response)
         retry_after = response.headers.get("Retry-After")
@@ -248,43 +234,6 @@ class _Client:
             retry_after=retry_after and retry_after[:_MOST_HEADER_CHARACTERS],
             elapsed_seconds=deadline.elapsed_seconds,
         )
-
-
-def _secrets_of(proxy: str | None) -> list[str]:
-    """Return the secrets in a proxy's URL, which the proxy could repeat in an answer.
-
-    Raises:
-        InvalidProxyURL: It cannot be parsed. Not mistaken for a destination that cannot be parsed:
-            the proxy is this worker's own. Any part of it may be a password, so only its scheme is shown.
-    """
-    try:
-        parse_url(proxy or "")
-        user, password = get_auth_from_url(proxy or "")
-    except ValueError:  # LocationParseError is one
-        raise InvalidProxyURL(
-            f"the proxy is {scheme_only(str(proxy))} and cannot be parsed; in its user and password "
-            "all but letters and digits must be percent-encoded"
-        ) from None
-    return [password, b64encode(f"{user}:{password}".encode()).decode()] if password else []
-
-
-def _masks(key: str, *passwords: str) -> dict[str, str]:
-    return {key: mask(key), **dict.fromkeys(passwords, "…")}
-
-
-def _check_bundle(verify: object) -> None:
-    """Raise BundleUnusable for a CA bundle that cannot be loaded: requests would blame the connection."""
-    if not isinstance(verify, str):
-        return
-    kind = "capath" if os.path.isdir(verify) else "cafile"
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**{kind: verify})
-    except OSError as exc:  # ssl.SSLError is one
-        what = "is not there" if isinstance(exc, FileNotFoundError) else f"cannot be used ({exc})"
-        raise BundleUnusable(
-            f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names {verify!r}, which {what}; "
-            "without it no certificate can be verified"
-        ) from None
 
 
 def _beyond_bounds(body: bytes, events: int) -> Answer | None:
@@ -329,10 +278,4 @@ def _complaint(response: requests.Response, content: bytes, masks: Mapping[str, 
         return ""
     said = answer.get("error") or answer.get("message") or ""
     text = said if isinstance(said, str) else msgspec.json.encode(said).decode()
-    return _presentable(text, masks)
-
-
-def _presentable(text: str, masks: Mapping[str, str]) -> str:
-    """Put *text* on one line, shorten it, and mask secrets in any spelling and passwords in URLs."""
-    text = without_secrets(_USER_AND_PASSWORD.sub("//…@", text), masks)
-    return one_line(" ".join(text.split()))[:_MOST_DETAIL_CHARACTERS]
+    return presentable(text, masks)

@@ -126,6 +126,10 @@ class SettingsArguments(TypedDict, total=False):
         URL that stands for VWO's hosts in all that the relay forwards, such as the vendor's
         gateway; its host must be in the workers' allowed_hosts; empty: VWO's own. It must be a URL
         that begins with http:// or https://, or empty. Default: empty.
+    relay_gateway_upstream:
+        VWO's gateway, which answers what FME SDKs ask about visitors; empty: relay_upstream, and
+        without that such requests are answered 404. It must be a URL that begins with http:// or
+        https://, or empty. Default: empty.
     relay_workers:
         Processes of vwo-celery relay that share its address. It must be a whole number of processes
         from 1 to 256. Default: 1.
@@ -173,6 +177,7 @@ class SettingsArguments(TypedDict, total=False):
     relay_accounts: list[str] | tuple[str, ...] | None
     relay_accounts_file: str | None
     relay_upstream: str | None
+    relay_gateway_upstream: str | None
     relay_workers: int | None
     relay_allowed_origins: list[str] | tuple[str, ...] | None
     relay_diagnostics: Literal["forward", "queue", "drop"] | None
@@ -213,6 +218,7 @@ class DjangoSettings(SettingsArguments, total=False):
     RELAY_ACCOUNTS: list[str] | tuple[str, ...] | None
     RELAY_ACCOUNTS_FILE: str | None
     RELAY_UPSTREAM: str | None
+    RELAY_GATEWAY_UPSTREAM: str | None
     RELAY_WORKERS: int | None
     RELAY_ALLOWED_ORIGINS: list[str] | tuple[str, ...] | None
     RELAY_DIAGNOSTICS: Literal["forward", "queue", "drop"] | None

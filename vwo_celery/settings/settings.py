@@ -271,6 +271,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             r"^$|^https?://",
         ),
     ] = ""
+    relay_gateway_upstream: Annotated[
+        str,
+        _text(
+            "a URL that begins with http:// or https://, or empty",
+            "VWO's gateway, which answers what FME SDKs ask about visitors; empty: `relay_upstream`, "
+            "and without that such requests are answered 404.",
+            r"^$|^https?://",
+        ),
+    ] = ""
     relay_workers: Annotated[
         int, _number(1, 256, "processes", "Processes of `vwo-celery relay` that share its address.")
     ] = 1

@@ -45,9 +45,14 @@ class CopyName(msgspec.Struct, frozen=True):
     asked: str
 
     @property
+    def whose(self) -> tuple[str, str, str]:
+        """What copies must have in common to be bounded together."""
+        return self.origin, self.account, self.key
+
+    @property
     def owner(self) -> str:
         """The account, and a digest of it, the key and the origin."""
-        return f"{self.account}-{_digest(self.origin, self.account, self.key)}"
+        return f"{self.account}-{_digest(*self.whose)}"
 
     @property
     def entry(self) -> str:
@@ -107,7 +112,13 @@ class Copies:
         )
 
     def remember(
-        self, name: CopyName, text: bytes, *, began_ms: int = 0, token: str = "", pulled: bool = False
+        self,
+        name: CopyName,
+        text: bytes,
+        *,
+        began_ms: int = 0,
+        token: str = "",
+        pulled: bool = False,
     ) -> int:
         """Keep a copy, and give the task back.
 
