@@ -25,6 +25,7 @@ _TEXTS = {
     "callback_modules": "list[str] | tuple[str, ...]",
     "relay_accounts": "list[str] | tuple[str, ...]",
     "relay_allowed_origins": "list[str] | tuple[str, ...]",
+    "relay_batch_event_data": "str | Mapping[str, BatchEventData]",
     "spool_dir": "str | os.PathLike[str]",
 }
 _DEFAULTS = {"": "empty", (): "none"}

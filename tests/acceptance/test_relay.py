@@ -28,6 +28,8 @@ from tools.relays import (
 )
 from tools.waiting import wait_until
 from vwo_celery.cli import main
+from vwo_celery.connections import open_client
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.testing import free_port
 
 pytestmark = pytest.mark.declared_keys(
@@ -266,3 +268,52 @@ def test_where_its_server_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> N
     assert "needs uvicorn and httptools, not installed here: pip install" in " ".join(
         ended.output.split()
     )
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sighup_changes_the_batch_options_of_open_queues(
+    workers: str, start: Start, tmp_path: Path, redis_url: str
+) -> None:
+    """Without a further event, all queues of the account have the new options, single ones theirs."""
+    file = tmp_path / "accounts"
+
+    def write(options: str) -> None:
+        file.write_text(f'{{"{ACCOUNT}": {{"keys": ["{KEY}"], "batchData": {options}}}}}')
+
+    write('{"batchMinSize": 50, "batchUploadTimeInterval": 60000}')
+    process, relay = start("--accounts", str(file), "--workers", workers)
+    _wait_for_each(process, "this process serves", workers)
+    for _ in range(20):  # so that each process has both queues
+        assert relay.post(LEGACY, BODY).status == 200
+        assert relay.post(EVENT.replace("-fme", ""), b'{"d":{}}').status == 200
+    wait_until(
+        lambda: _limits(redis_url) == {"legacy": (50, 60_000), "single": (1, 60_000)},
+        what="the first options",
+    )
+
+    write('{"eventsPerRequest": 7, "flushCallback": "a:b"}')
+    os.kill(process.pid, signal.SIGHUP)
+    _wait_for_each(process, "the accounts stay as they were", workers)
+    write('{"eventsPerRequest": 70}')
+    os.kill(process.pid, signal.SIGHUP)
+    wait_until(
+        lambda: _limits(redis_url) == {"legacy": (70, 600_000), "single": (1, 600_000)},
+        what="the new options",
+    )
+
+    assert relay.post(LEGACY, BODY).status == 200
+    assert len(all_stored(redis_url)) == 41
+    assert _limits(redis_url)["legacy"] == (70, 600_000)
+
+
+def _limits(redis_url: str) -> dict[str, tuple[int, int]]:
+    """Events and milliseconds of each queue, as the scripts obey them, by its generation."""
+    client = open_client(redis_url, timeout_seconds=5)
+    fleet = Fleet(client, "vwo")
+    found = {}
+    for registration in fleet.registrations().readable.values():
+        (shard,) = fleet.all_shards(registration)
+        size, interval = client.hmget(shard.keys.meta, "events_per_request", "interval_ms")
+        found[registration.destination.generation] = (int(size), int(interval))
+    client.close()
+    return found

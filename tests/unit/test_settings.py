@@ -58,6 +58,7 @@ DEFAULTS: dict[str, Any] = {
     "relay_diagnostics": "forward",
     "relay_events_per_request": 100,
     "relay_request_time_interval": 600,
+    "relay_batch_event_data": "",
 }
 #: Another valid value of each setting, and its text in the environment.
 CHANGED: dict[str, tuple[Any, str]] = {
@@ -97,6 +98,7 @@ CHANGED: dict[str, tuple[Any, str]] = {
     "relay_diagnostics": ("queue", "queue"),
     "relay_events_per_request": (500, "500"),
     "relay_request_time_interval": (60.0, "60"),
+    "relay_batch_event_data": ('{"1": {"batchMinSize": 5}}', '{"1": {"batchMinSize": 5}}'),
 }
 
 
@@ -253,6 +255,8 @@ WRONG: list[tuple[str, Any]] = [
     ("relay_diagnostics", "store"),
     ("relay_events_per_request", 5001),
     ("relay_request_time_interval", 0),
+    ("relay_batch_event_data", "100"),
+    ("relay_batch_event_data", "{"),
 ]
 
 

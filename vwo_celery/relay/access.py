@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from vwo_celery.errors import SettingsError
 from vwo_celery.logs import log
-from vwo_celery.settings.arguments import BatchOptions
-from vwo_celery.settings.batch_event_data import parse_batch_event_data
+from vwo_celery.settings import BatchSettings
+from vwo_celery.settings.relay_batches import check_relay_batch, outer_options
 from vwo_celery.text.amounts import count
 
 #: Stands for any key of an account.
@@ -36,7 +36,7 @@ class Account(NamedTuple):
     """
 
     keys: frozenset[str]
-    batch: BatchOptions = None
+    batch: BatchSettings | None = None
 
 
 _Allowed = dict[str, Account]
@@ -47,7 +47,7 @@ class Access:
 
     Args:
         accounts: For each account its keys, "*" for any, or a mapping with "keys" and
-            "batch_event_data"; None for no list: everybody may send.
+            "batch_event_data", in any SDK's spelling; None for no list: everybody may send.
         file: Path of a file with further ones, "" for none: JSON of the same form, such as
             {"888888": ["KEY"]}, or lines such as 888888=KEY. It is read now and by `reread`.
 
@@ -71,7 +71,7 @@ class Access:
         known = self._allowed.get(account)
         return known is not None and (key in known.keys or ANY_KEY in known.keys)
 
-    def batch_of(self, account: str) -> BatchOptions:
+    def batch_of(self, account: str) -> BatchSettings | None:
         """Batch options of an account; None for the relay's own."""
         known = self._allowed.get(account)
         return known.batch if known is not None else None
@@ -167,8 +167,9 @@ def _checked(accounts: Accounts, origin: str) -> _Allowed:
     checked: _Allowed = {}
     for account, given in accounts.items():
         form: Mapping[str, Any] = given if isinstance(given, Mapping) else {"keys": given}
-        keys, batch = form.get("keys"), form.get("batch_event_data")
-        parse_batch_event_data(batch, strict=True)
+        keys, batch = form.get("keys"), outer_options(form, origin)
+        if batch is not None:
+            batch = check_relay_batch(batch, f"an account of {origin}")
         keys = [keys] if isinstance(keys, str) else keys
         texts = list(keys) if isinstance(keys, Iterable) else []
         if not texts or not all(isinstance(key, str) for key in texts):

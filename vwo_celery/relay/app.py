@@ -7,13 +7,14 @@ end of the connection instead of it. If the process dies, a request without an a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from vwo_celery.destinations import Generation
 from vwo_celery.errors import QueueFull
-from vwo_celery.logs import log_surprise
+from vwo_celery.logs import log, log_surprise
 from vwo_celery.producing.aio import store_encoded
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.producing.readiness import takes_events
@@ -25,7 +26,7 @@ from vwo_celery.relay.batches import Found, events_of
 from vwo_celery.relay.bodies import text_of
 from vwo_celery.relay.cors import Cors
 from vwo_celery.relay.counts import counted
-from vwo_celery.relay.destinations import Destinations, Target
+from vwo_celery.relay.destinations import Destinations, Renewed, Target
 from vwo_celery.relay.diagnostics import QUEUED, Reports, is_report, note, sender_of
 from vwo_celery.relay.gateway import Gateway
 from vwo_celery.relay.limits import MOST_BODY_BYTES
@@ -33,8 +34,9 @@ from vwo_celery.relay.paths import KnownPath
 from vwo_celery.relay.request import Request
 from vwo_celery.relay.settings_files import SettingsFiles
 from vwo_celery.relay.singles import envelope_of, event_of, is_fme, item_of, with_visitor
-from vwo_celery.relay.telling import Telling
+from vwo_celery.relay.telling import Batches, Telling
 from vwo_celery.settings import Settings
+from vwo_celery.text.amounts import count
 from vwo_celery.threads import in_thread
 
 Scope = MutableMapping[str, Any]
@@ -57,10 +59,12 @@ class Relay:
         settings: Settings of the queues.
         origins: Origins whose pages may send; none for no browsers.
         prefix: Path under which the app is reached, where its server does not tell by `root_path`.
-        telling: Tells the fleet what this relay does; None for nobody.
+        batches: Returns when batches leave, by account, "" for all others.
+        listens: Address of the server; "" where the relay is mounted.
 
     Attributes:
         access: Who may send.
+        batches: See above.
     """
 
     def __init__(
@@ -71,15 +75,18 @@ class Relay:
         *,
         origins: Sequence[str] = (),
         prefix: str = "",
-        telling: Telling | None = None,
+        batches: Callable[[], Batches] = dict,
+        listens: str = "",
     ) -> None:
         self.access = access
+        self.batches = batches
         self._destinations = destinations
         self._settings = settings
         self._cors = Cors(origins)
         self._prefix = prefix.rstrip("/")
-        self._telling = telling
-        self._is_told = telling is None
+        self._settling: set[asyncio.Task[None]] = set()
+        self._telling = Telling(settings, batches, listens)
+        self._is_told = False
         self._reports = Reports(
             is_forwarding=settings.relay_diagnostics == "forward", upstream=settings.relay_upstream
         )
@@ -117,24 +124,33 @@ class Relay:
         await send({"type": "http.response.body", "body": answer.body})
 
     def reread_access(self) -> None:
-        """Read the file of accounts again; if it cannot be read, the accounts stay as they were."""
+        """Read the file of accounts again; if it cannot be read, the accounts stay as they were.
+
+        Queues that are open get the batch options that it says now. To be called in the relay's loop.
+        """
         self.access.reread_or_warn()
         self._known.clear()
+        renewed = self._destinations.renew()
+        if renewed:
+            log.info("batch options have changed of %s", count(len(renewed), "queue"))
+            settling = asyncio.create_task(_settle(renewed))
+            self._settling.add(settling)
+            settling.add_done_callback(self._settling.discard)
 
     async def aclose(self) -> None:
         """Wait for what is being stored, and close the connections of this loop."""
+        if self._settling:
+            await asyncio.wait(self._settling)
         await self._destinations.aclose()
         await in_thread(self._reports.end)
         self._settings_files.close()
         self._gateway.close()
-        if self._telling is not None:
-            await in_thread(self._telling.end)
+        await in_thread(self._telling.end)
 
     def _begin_telling(self) -> None:
         """Tell the fleet from now on; not every server says when it starts."""
         self._is_told = True
-        if self._telling is not None:
-            self._telling.begin()
+        self._telling.begin()
 
     async def _follow(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -266,6 +282,15 @@ class Relay:
         return answers.NOT_READY
 
 
+async def _settle(renewed: Sequence[Renewed]) -> None:
+    """Settle queues one after the other; events meanwhile go to the new ones."""
+    for each in renewed:
+        try:
+            await each.settle()
+        except Exception as exc:
+            log_surprise(exc, "a queue's new batch options come with its next event")
+
+
 def _found(request: Request, target: Target) -> Found:
     """The events of a batch request."""
     is_fme = target.queue.sync.destination.generation == "fme"
@@ -275,10 +300,10 @@ def _found(request: Request, target: Target) -> Found:
 
 def _count_lost(target: Target, lost: Mapping[str, int]) -> None:
     """Count items of a stored batch that are no events as dropped, where `doctor` shows them."""
-    for reason, count in lost.items():
-        counted.lost[reason] += count
+    for reason, number in lost.items():
+        counted.lost[reason] += number
         detail = "an SDK's batch had items that are no events"
-        producer_of(target.queue.sync).drop(reason, count, detail)
+        producer_of(target.queue.sync).drop(reason, number, detail)
 
 
 async def _body_of(receive: Receive) -> bytes | None:

@@ -16,9 +16,11 @@ from vwo_celery.destinations.parts import Generation
 from vwo_celery.errors import DestinationError
 from vwo_celery.logs import seldom
 from vwo_celery.producing.aio import AioQueue, connect
+from vwo_celery.producing.queue import producer_of
+from vwo_celery.producing.singles import one_by_one
 from vwo_celery.relay.answers import TOO_MANY_SDKS, UNKNOWN_KEY, Refused
-from vwo_celery.settings import Settings
-from vwo_celery.settings.arguments import BatchOptions
+from vwo_celery.settings import BatchSettings, Settings
+from vwo_celery.threads import in_thread
 
 #: Most destinations of one account and key, and how many of them are kept for SDKs, regions and hosts
 #: that have none yet.
@@ -40,6 +42,18 @@ class Target(NamedTuple):
     is_folded: bool
 
 
+class Renewed(NamedTuple):
+    """A queue before and after its batch options have changed."""
+
+    before: AioQueue
+    after: AioQueue
+
+    async def settle(self) -> None:
+        """Wait for what is being stored by the old one, and give workers the new options at once."""
+        await self.before.aclose()
+        await in_thread(producer_of(self.after.sync).register)
+
+
 class Destinations:
     """The queues of one relay, by destination.
 
@@ -50,7 +64,7 @@ class Destinations:
     """
 
     def __init__(
-        self, settings: Settings, batch_of: Callable[[str], BatchOptions], upstream: str = ""
+        self, settings: Settings, batch_of: Callable[[str], BatchSettings], upstream: str = ""
     ) -> None:
         self._settings = settings
         self._batch_of = batch_of
@@ -105,8 +119,7 @@ class Destinations:
         most = MOST_DESTINATIONS - (_KEPT_FOR_NEW_SDKS if alike else 0)
         if len(opened) < most and self._count < _MOST_OPEN:
             self._count += 1
-            batch = self._batch_of(str(wanted.account_id))
-            opened[wanted] = connect(wanted, batch_event_data=batch, settings=self._settings)
+            opened[wanted] = self._open(wanted)
             return Target(opened[wanted], False)
         if alike:
             return Target(alike[0], True)
@@ -116,6 +129,22 @@ class Destinations:
             "refused until the relay is started again", wanted.account_id, len(opened),
         )  # fmt: skip
         raise Refused(TOO_MANY_SDKS)
+
+    def _open(self, destination: Destination) -> AioQueue:
+        batch = self._batch_of(str(destination.account_id))
+        return connect(destination, batch_event_data=batch, settings=self._settings)
+
+    def renew(self) -> list[Renewed]:
+        """Open each queue anew whose batch options have changed; requests use the new ones at once."""
+        renewed = []
+        for opened in self._opened.values():
+            for destination, queue in opened.items():
+                batch = self._batch_of(str(destination.account_id))
+                wanted = one_by_one(batch) if destination.is_single else batch
+                if queue.sync.batch != wanted:
+                    opened[destination] = self._open(destination)
+                    renewed.append(Renewed(queue, opened[destination]))
+        return renewed
 
     def __len__(self) -> int:
         return self._count

@@ -12,10 +12,9 @@ from vwo_celery.errors import DestinationError, SettingsError
 from vwo_celery.relay.access import Access, Accounts, parse_entries
 from vwo_celery.relay.app import Relay
 from vwo_celery.relay.destinations import Destinations
-from vwo_celery.relay.telling import Telling
 from vwo_celery.settings import BatchSettings, Settings
 from vwo_celery.settings.arguments import BatchOptions, SettingsArguments, with_options
-from vwo_celery.settings.batch_event_data import parse_batch_event_data
+from vwo_celery.settings.relay_batches import check_relay_batch, read_relay_batches
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -35,14 +34,15 @@ def relay_app(
 
     Args:
         accounts: The accounts that may send, each with its SDK keys, such as {"888888": ["KEY"]};
-            "*" for any key; or with {"keys": […], "batch_event_data": {…}}. None for the settings
-            `relay_accounts`. Those of `relay_accounts_file` may send, too.
+            "*" for any key; or with {"keys": […], "batch_event_data": {…}}, which comes before the
+            setting `relay_batch_event_data`. None for the settings `relay_accounts`. Those of
+            `relay_accounts_file` may send, too.
         everybody: Let every account send where none is named; only where nobody else can connect.
         prefix: Path under which the app is reached, such as "/vwo", where the app that it is mounted
             into sets no `root_path`.
-        batch_event_data: The SDKs' batch options, listed below: when a batch of relayed events
-            leaves. None for the settings `relay_events_per_request` and
-            `relay_request_time_interval`.
+        batch_event_data: The SDKs' batch options, listed below, without a callback: when a batch of
+            relayed events leaves, of accounts without options of their own. None for the settings
+            `relay_events_per_request` and `relay_request_time_interval`.
         settings: Ready-made settings; else they come from *arguments*, Django, the environment.
         arguments: Single settings, listed below.
 
@@ -70,17 +70,17 @@ def make_relay(
     listens: str = "",
 ) -> Relay:
     """Return the relay of these settings and accounts; see `relay_app` and `Telling`."""
-    common = batch_event_data if batch_event_data is not None else _batch_of(settings)
     for name in ("relay_upstream", "relay_gateway_upstream"):
         _check_upstream(name, getattr(settings, name))
+    common = _common_batch(settings, batch_event_data)
+    in_settings = read_relay_batches(settings.relay_batch_event_data, "the relay's settings")
 
-    def batch_of(account: str) -> BatchOptions:
-        own = access.batch_of(account)
-        return own if own is not None else common
+    def batch_of(account: str) -> BatchSettings:
+        return access.batch_of(account) or in_settings.get(account, common)
 
     def batches() -> dict[str, BatchSettings]:
-        own = {account: batch_of(account) for account in access.own_batches}
-        return {name: parse_batch_event_data(each) for name, each in {"": common, **own}.items()}
+        accounts = {*in_settings, *access.own_batches}
+        return {"": common, **{account: batch_of(account) for account in accounts}}
 
     return Relay(
         access,
@@ -88,7 +88,8 @@ def make_relay(
         settings,
         origins=settings.relay_allowed_origins,
         prefix=prefix,
-        telling=Telling(settings, batches, listens),
+        batches=batches,
+        listens=listens,
     )
 
 
@@ -103,11 +104,11 @@ def access_of(settings: Settings, accounts: Accounts | None = None) -> Access:
     return Access(accounts, settings.relay_accounts_file)
 
 
-def _batch_of(settings: Settings) -> BatchOptions:
-    return {
-        "events_per_request": settings.relay_events_per_request,
-        "request_time_interval": settings.relay_request_time_interval,
-    }
+def _common_batch(settings: Settings, given: BatchOptions) -> BatchSettings:
+    """When batches leave of accounts without options of their own."""
+    if given is not None:
+        return check_relay_batch(given, "argument")
+    return BatchSettings(settings.relay_events_per_request, settings.relay_request_time_interval)
 
 
 def _check_upstream(name: str, url: str) -> None:

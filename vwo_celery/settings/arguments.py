@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypedDict, TypeVar
 
 import msgspec
@@ -145,6 +145,10 @@ class SettingsArguments(TypedDict, total=False):
     relay_request_time_interval:
         Age of the oldest relayed event at which a batch of them leaves. It must be a number of
         seconds from 1 to 31,536,000. Default: 600.
+    relay_batch_event_data:
+        When relayed events of single accounts leave: batch options by account, in the spelling of
+        any SDK, instead of the two settings above. It must be a JSON object such as {"888888":
+        {"batchMinSize": 500}}, a mapping, or empty. Default: empty.
     """
 
     redis_url: str | None
@@ -183,6 +187,7 @@ class SettingsArguments(TypedDict, total=False):
     relay_diagnostics: Literal["forward", "queue", "drop"] | None
     relay_events_per_request: int | None
     relay_request_time_interval: float | None
+    relay_batch_event_data: str | Mapping[str, BatchEventData] | None
 
 
 class DjangoSettings(SettingsArguments, total=False):
@@ -224,6 +229,7 @@ class DjangoSettings(SettingsArguments, total=False):
     RELAY_DIAGNOSTICS: Literal["forward", "queue", "drop"] | None
     RELAY_EVENTS_PER_REQUEST: int | None
     RELAY_REQUEST_TIME_INTERVAL: float | None
+    RELAY_BATCH_EVENT_DATA: str | Mapping[str, BatchEventData] | None
 
 
 class BatchEventData(TypedDict, total=False):

@@ -14,6 +14,7 @@ import msgspec
 from vwo_celery.errors import SettingsError
 from vwo_celery.settings.folders import expanded
 from vwo_celery.settings.redis_url import RedisUrl
+from vwo_celery.settings.relay_batches import as_text, read_relay_batches
 from vwo_celery.settings.sources import Given
 from vwo_celery.text.masking import mask_url, scheme_only
 from vwo_celery.text.wording import shown
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _URLS = ("redis_url", "broker_url")
 #: The setting that holds SDK keys.
 _KEYS = "relay_accounts"
+#: The setting that holds batch options by account.
+_BATCHES = "relay_batch_event_data"
 
 
 def without_secrets(name: str, value: Any) -> Any:
@@ -86,6 +89,8 @@ def check(name: str, given: Given) -> Any:
         raise SettingsError(
             f"redis_url cannot be used; {scheme_only(checked)} was given ({given.origin}), {problem}"
         )
+    if name == _BATCHES:
+        read_relay_batches(checked, given.origin)
     if name == "allowed_hosts":
         return tuple(host.lower() for host in checked)
     return _folder(checked, given) if name == "spool_dir" else checked
@@ -103,6 +108,8 @@ def _folder(folder: str, given: Given) -> str:
 def _plain(name: str, given: Given) -> Any:
     if given.text and get_origin(get_args(_types()[name])[0]) is tuple:
         return [part.strip() for part in given.value.split(",") if part.strip()]
+    if name == _BATCHES:
+        return as_text(given.value)
     return os.fspath(given.value) if isinstance(given.value, os.PathLike) else given.value
 
 

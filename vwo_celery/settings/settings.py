@@ -18,6 +18,7 @@ from vwo_celery.settings.arguments import SettingsArguments, with_settings
 from vwo_celery.settings.checks import check, check_order, without_secrets
 from vwo_celery.settings.folders import state_folder
 from vwo_celery.settings.redis_url import SCHEMES, RedisUrl
+from vwo_celery.settings.relay_batches import WANTED
 from vwo_celery.settings.sources import Given, from_arguments, from_django, from_environment
 
 if TYPE_CHECKING:
@@ -306,6 +307,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float,
         _seconds(1, 31_536_000, "Age of the oldest relayed event at which a batch of them leaves."),
     ] = 600.0
+    relay_batch_event_data: Annotated[
+        str,
+        _text(
+            WANTED,
+            "When relayed events of single accounts leave: batch options by account, in the spelling of "
+            "any SDK, instead of the two settings above.",
+        ),
+    ] = ""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
