@@ -65,6 +65,7 @@ class Relay:
     Attributes:
         access: Who may send.
         batches: See above.
+        prefix: As given, without a slash at its end.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Relay:
         self._destinations = destinations
         self._settings = settings
         self._cors = Cors(origins)
-        self._prefix = prefix.rstrip("/")
+        self.prefix = prefix.rstrip("/")
         self._settling: set[asyncio.Task[None]] = set()
         self._telling = Telling(settings, batches, listens)
         self._is_told = False
@@ -108,7 +109,7 @@ class Relay:
             if body is None:
                 return
             counted.requests += 1
-            request = Request(scope, body, self._prefix)
+            request = Request(scope, body, self.prefix)
             if self._cors:
                 more = self._cors.headers(request)
             answer = await self._answer(request)

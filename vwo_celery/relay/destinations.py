@@ -8,6 +8,7 @@ under another account, key, region or SDK name. If the process dies, the queues 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -28,6 +29,9 @@ MOST_DESTINATIONS: Final = 32
 _KEPT_FOR_NEW_SDKS: Final = 8
 #: Most destinations of a process, which accounts with any key could otherwise exceed.
 _MOST_OPEN: Final = 10_000
+
+#: Names of regions as VWO gives them, such as eu01 and as01.
+_USUAL_REGION: Final = re.compile(r"[a-z]{2}[0-9]{2}")
 
 
 class Target(NamedTuple):
@@ -119,6 +123,7 @@ class Destinations:
         most = MOST_DESTINATIONS - (_KEPT_FOR_NEW_SDKS if alike else 0)
         if len(opened) < most and self._count < _MOST_OPEN:
             self._count += 1
+            _doubt(wanted.region)
             opened[wanted] = self._open(wanted)
             return Target(opened[wanted], False)
         if alike:
@@ -154,6 +159,16 @@ class Destinations:
         for opened in self._opened.values():
             for queue in opened.values():
                 await queue.aclose()
+
+
+def _doubt(region: str) -> None:
+    """Say that a path is taken for a region, if it looks like none of VWO's."""
+    if region and not _USUAL_REGION.fullmatch(region):
+        seldom.warn(
+            f"region {region}",
+            'events come beneath the path /%s, which is taken for the name of a region of VWO; if the '
+            'relay is mounted there, say so: relay_app(prefix="/%s")', region, region,
+        )  # fmt: skip
 
 
 def _host_of(query: dict[str, str]) -> str:

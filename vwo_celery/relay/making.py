@@ -5,7 +5,8 @@ Nothing to lose: it connects to nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from vwo_celery.destinations.parts import read_base_url
 from vwo_celery.errors import DestinationError, SettingsError
@@ -15,6 +16,9 @@ from vwo_celery.relay.destinations import Destinations
 from vwo_celery.settings import BatchSettings, Settings
 from vwo_celery.settings.arguments import BatchOptions, SettingsArguments, with_options
 from vwo_celery.settings.relay_batches import check_relay_batch, read_relay_batches
+
+#: A path without a query.
+_PREFIX: Final = re.compile(r"/[^?#\s]*")
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -47,11 +51,13 @@ def relay_app(
         arguments: Single settings, listed below.
 
     Raises:
-        SettingsError: A setting or batch option is wrong, the file of accounts cannot be read, or no
-            account is named.
+        SettingsError: A setting or batch option is wrong, the prefix is no path, the file of accounts
+            cannot be read, or no account is named.
     """
     settings = settings if settings is not None else Settings.load(**arguments)
     access = access_of(settings, accounts)
+    if prefix and not _PREFIX.fullmatch(prefix):
+        raise SettingsError(f'prefix must be a path such as "/vwo", and not {prefix!r}')
     if access.is_open and not everybody:
         raise SettingsError(
             "relay_app needs the accounts whose events it takes: accounts={ACCOUNT: [KEY]}, or the "
