@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import uvicorn
 
@@ -125,6 +125,24 @@ def read_answer(sock: socket.socket, *, has_body: bool = True) -> Answer:
             break
         text += received
     return Answer(status, headers, text)
+
+
+def read_answers(sock: socket.socket, count: int) -> list[Answer]:
+    """Read answers that follow one another, each with a Content-Length; interim answers are skipped."""
+    with sock.makefile("rb") as file:
+        return [_next_answer(file) for _ in range(count)]
+
+
+def _next_answer(file: BinaryIO) -> Answer:
+    line = file.readline()
+    headers: dict[str, str] = {}
+    while field := file.readline().strip().decode("latin-1"):
+        name, _, value = field.partition(":")
+        headers[name.lower()] = value.strip()
+    status = int(line.split()[1]) if line else 0
+    if 100 <= status < 200:
+        return _next_answer(file)
+    return Answer(status, headers, file.read(int(headers.get("content-length", 0))))
 
 
 @contextmanager
