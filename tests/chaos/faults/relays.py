@@ -12,8 +12,11 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
+
+import psutil
 
 from chaos.faults.network import on_line
 from chaos.faults.row import SOON_SECONDS, Row, nothing
@@ -26,7 +29,6 @@ from tools import redis_outages as outages
 from tools.installation import KEY, event
 from tools.processes import Process
 from tools.tcpproxy import TcpProxy
-from tools.waiting import wait_until
 
 #: Way to Redis and back while a relay is killed or ended, less than an enqueue may take: requests are
 #: then always under way, and an answer that came too early shows.
@@ -73,6 +75,7 @@ def relay_killed(fleet: Fleet) -> Iterator[None]:
         relay.kill()
     yield
     fleet.relays.put_back(relay)
+    _wait_for_clients(fleet)
 
 
 @contextmanager
@@ -84,6 +87,7 @@ def relay_killed_spooling(fleet: Fleet) -> Iterator[None]:
         relay = fleet.relays.take()
         relay.kill()
         fleet.relays.put_back(relay)
+    _wait_for_clients(fleet)
 
 
 @contextmanager
@@ -94,11 +98,35 @@ def relay_processes_killed(fleet: Fleet) -> Iterator[None]:
         with slow_line(fleet):
             killed = fleet.relays.busiest(relay)
             killed.kill()
-        fleet.wait_until(
-            lambda: killed not in fleet.relays.serving(relay), SOON_SECONDS, "its end"  # noqa: B023
-        )
-        fleet.relays.wait_until_it_serves(relay)
+        fleet.wait_until(partial(_is_replaced, fleet, relay, killed), SOON_SECONDS, "another one")
     yield
+    _wait_for_clients(fleet)
+
+
+def _is_replaced(fleet: Fleet, relay: Process, killed: psutil.Process) -> bool:
+    serving = fleet.relays.serving(relay)
+    return killed not in serving and len(serving) == fleet.kit.relay_workers
+
+
+def _wait_for_clients(fleet: Fleet) -> None:
+    """Return once each client was answered 200 again."""
+    numbers = fleet.receipts.next_number
+    fleet.receipts.read()
+    before = {each.name: numbers.get(each.name, 0) for each in fleet.applications}
+
+    def are_served() -> bool:
+        fleet.receipts.read()
+        return all(numbers.get(name, 0) > number for name, number in before.items())
+
+    fleet.wait_until(are_served, SOON_SECONDS, "a 200 for every client")
+
+
+@contextmanager
+def redis_away_without_spool(fleet: Fleet) -> Iterator[None]:
+    """Redis resets every connection of a relay that has no spool: it answers 503."""
+    with on_line("applications", TcpProxy.reset)(fleet):
+        yield
+    _wait_for_clients(fleet)
 
 
 @contextmanager
@@ -108,6 +136,7 @@ def relay_ended(fleet: Fleet) -> Iterator[None]:
     _end(fleet, relay)
     yield
     fleet.relays.put_back(relay)
+    _wait_for_clients(fleet)
 
 
 @contextmanager
@@ -127,6 +156,7 @@ def relays_ended_in_turn(fleet: Fleet) -> Iterator[None]:
         _end(fleet, relay)
         fleet.relays.put_back(relay)
     yield
+    _wait_for_clients(fleet)
 
 
 def _end(fleet: Fleet, relay: Process) -> None:
@@ -232,7 +262,7 @@ ROWS = (
     _row(
         "relay-no-spool",
         "relay without a spool reset by Redis: 503, and its clients send again",
-        inflict=on_line("applications", TcpProxy.reset),
+        inflict=redis_away_without_spool,
         kit=NO_SPOOL,
         repeated=True,
         dropped=True,
@@ -246,6 +276,7 @@ ROWS = (
         seconds=0,
         kit=SEVERAL,
         repeated=True,
+        longest_enqueue_ms=_PATIENT_MS,
     ),
     _row(
         "relays-killed-in-part",
@@ -255,6 +286,7 @@ ROWS = (
         seconds=2,
         kit=TWO,
         repeated=True,
+        longest_enqueue_ms=_PATIENT_MS,
     ),
     _row(
         "relays-frozen-in-part",
@@ -270,5 +302,6 @@ ROWS = (
         seconds=0,
         kit=TWO,
         repeated=True,
+        longest_enqueue_ms=_PATIENT_MS,
     ),
 )
