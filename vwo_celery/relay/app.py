@@ -47,6 +47,7 @@ Send = Callable[[Message], Awaitable[None]]
 #: Most request lines whose destination is remembered; those of batches repeat exactly.
 _MOST_KNOWN: Final = 4096
 _NOTHING_LOST: Final[Mapping[str, int]] = {}
+_MARKS_OF_PHONES: Final = (b"pt=", b"-android", b"-ios")
 _BATCHES: Final = (paths.BATCH_LEGACY, paths.BATCH_FME)
 
 
@@ -295,8 +296,15 @@ async def _settle(renewed: Sequence[Renewed]) -> None:
 def _found(request: Request, target: Target) -> Found:
     """The events of a batch request."""
     is_fme = target.queue.sync.destination.generation == "fme"
-    is_phone = b"pt=" in request.raw_query and "pt" in request.query
-    return events_of(text_of(request), is_fme=is_fme, is_phone=is_phone)
+    return events_of(text_of(request), is_fme=is_fme, is_phone=_is_phone(request))
+
+
+def _is_phone(request: Request) -> bool:
+    """Whether a phone's SDK sends, by its platform or its name; most queries are not even parsed."""
+    if not any(mark in request.raw_query for mark in _MARKS_OF_PHONES):
+        return False
+    name = request.query.get("sn", "")
+    return "pt" in request.query or "-android" in name or "-ios" in name
 
 
 def _count_lost(target: Target, lost: Mapping[str, int]) -> None:

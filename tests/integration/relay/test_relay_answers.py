@@ -104,14 +104,16 @@ def test_an_item_that_is_no_event_is_lost_alone(
 def test_a_phone_uploads_all_it_has(redis_url: str) -> None:
     """Android sends what it kept offline in one request of any number; others have VWO's limit."""
     body = b'{"ev":[' + b",".join(b'{"d":{"n":%d}}' % n for n in range(5001)) + b"]}"
-    with relaying(redis_url, relay_events_per_request=5000) as relay:
-        refused = relay.post(FME, body)
+    with relaying(redis_url, relay_events_per_request=5000, enqueue_timeout_seconds=10) as relay:
+        refused = [relay.post(f"{FME}{more}", body) for more in ("", "&opt=1", "&sn=vwo-fme-x")]
         assert all_stored(redis_url) == []
-        accepted = relay.post(f"{FME}&sn=vwo-fme-android-sdk&sv=1.55.0&pt=android", body)
+        phones = ("&sn=vwo-fme-x&pt=android", "&sn=vwo-fme-android-sdk", "&sn=wingify-fme-ios-sdk")
+        accepted = [relay.post(f"{FME}{more}", body).status for more in phones]
 
-    assert (refused.status, message(refused.body)) == (413, "Payload size too large")
-    assert accepted.status == 200
-    assert len(all_stored(redis_url)) == 5001
+    said = [(answer.status, message(answer.body)) for answer in refused]
+    assert said == [(413, "Payload size too large")] * 3
+    assert accepted == [200] * 3
+    assert len(all_stored(redis_url)) == 3 * 5001
 
 
 def test_large_events_in_a_large_body(redis_url: str) -> None:
