@@ -12,7 +12,7 @@ from vwo_celery.destinations import Destination
 from vwo_celery.errors import VwoCeleryError
 from vwo_celery.producing.queue import Queue, connect
 from vwo_celery.receipts import DrainResult, FlushResult, Receipt
-from vwo_celery.sdk import attach, init, queue_of
+from vwo_celery.sdk import attach, init, queue_of, shadow
 from vwo_celery.settings import Settings
 from vwo_celery.settings.arguments import BatchEventData, SettingsArguments, with_settings
 
@@ -40,6 +40,7 @@ __all__ = [
     "init",
     "queue_of",
     "setup",
+    "shadow",
 ]
 
 

@@ -38,6 +38,15 @@ from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.records.copies import MOST_COPIES, Copies, CopyName
 from vwo_celery.queue.records.histories import sample
 from vwo_celery.queue.records.reports import Count, new_report, report
+from vwo_celery.queue.records.shadows import (
+    NOTHING,
+    RowName,
+    Shadow,
+    Sum,
+    Told,
+    add_counts,
+    read_shadow,
+)
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.scripts import names, script
 from vwo_celery.queue.shard import PURGED, Shard
@@ -403,6 +412,26 @@ def _report(case: Denied) -> None:
     assert read_tallies([case.world.shard])[0].spooled.events == 7
 
 
+def _shadow(case: Denied) -> None:
+    """What a process counted, and that it ended, is added once, now or when that is allowed."""
+    case.given()
+    row, sums = RowName("q", "e", ""), (Sum(7), *NOTHING[1:])
+    first = Told("p", "h", 1, 0, 0, "runs", {row: sums})
+    for told in (first, first._replace(call=2, state="ended")):
+        case.act(add_counts, Fleet(case.user, NAMESPACE), told)
+        if told is first or "p" in {each.name for each in _shadow_of(case).processes}:
+            add_counts(Fleet(case.world.client, NAMESPACE), told)
+    found = _shadow_of(case)
+    assert (found.rows[row][0].events, found.ended, found.processes) == (14, 1, ())
+    case.world.client.unlink(Fleet(case.world.client, NAMESPACE).keys.shadow)
+
+
+def _shadow_of(case: Denied) -> Shadow:
+    found = read_shadow(Fleet(case.world.client, NAMESPACE))
+    assert found is not None
+    return found
+
+
 HEADING = Heading("fme-2-other", 0, "b~1")
 ARRIVAL = Arrival(
     batch="n", state="ready", events=2, bytes=8, first_ms=1, attempt=0, error="", died_ms=0
@@ -617,6 +646,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "register": (_register,),
     "remember": (_remember,),
     "report": (_report,),
+    "shadow": (_shadow,),
     "restore": (_restore, _restore_released),
     "release": (
         _on_batch()(

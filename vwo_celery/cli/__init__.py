@@ -36,6 +36,7 @@ _GROUPS = {
         "history": "vwo_celery.cli.looks.history:history",
         "plan": "vwo_celery.cli.looks.plan:plan",
         "audit": "vwo_celery.cli.looks.audit:audit",
+        "shadow-report": "vwo_celery.cli.looks.shadow_report:shadow_report",
     },
     "Steer": {
         "flush": "vwo_celery.cli.changes.flush:flush",

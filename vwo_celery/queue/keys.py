@@ -126,6 +126,12 @@ FLEET_FAMILIES = (
         "two entries for each change that an operator made, before and after it: who, host, door, "
         "command, filter, reason, queues, what matched and what was done",
     ),
+    KeyFamily(
+        "shadow",
+        "hash",
+        "for 7 days after the last count: what shadowed SDKs sent and what our hook saw, by row; a line "
+        "of each process that counts; since when",
+    ),
     KeyFamily("jobs:*", "zset", "job -> Unix ms of its last sign of life"),
     KeyFamily(
         "job:*",
@@ -222,6 +228,7 @@ class FleetKeys(msgspec.Struct, frozen=True):
     workers: str
     declined_queues: str
     audit: str
+    shadow: str
     jobs: str
     job_stem: str
     relays: str

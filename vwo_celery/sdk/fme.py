@@ -52,7 +52,7 @@ class SharedBatchQueue:
     ) -> None:
         self.hook = hook
         self._identity = _identity(client)
-        self._manager_class = _vendor(client, "services.settings_manager").SettingsManager
+        self._manager_class = vendor(client, "services.settings_manager").SettingsManager
         self._builder_options = builder_options
         self._other_reported = False
         self.together = Together(hook)
@@ -113,7 +113,7 @@ def attach(
     queue = open_queue(destination, batch_event_data=batch_event_data)
     hook = Hook(queue, discards=bool(client.options.get("isDevelopmentMode")))
     shared = SharedBatchQueue(hook, client, builder_options=builder_options)
-    for taker in _takers(client):
+    for taker in takers(client):
         _take_over(taker, shared)
     let_process_end()
     remember(client, hook)
@@ -131,8 +131,8 @@ def destination_of(client: Any, *, base_url: str = "") -> Destination:
         SdkError: The client has no settings, or sends through VWO's gateway service.
         DestinationError: The account id, the key or the host cannot be used.
     """
-    manager = _vendor(client, "services.settings_manager").SettingsManager.get_instance()
-    constants = _vendor(client, "constants.Constants").Constants
+    manager = vendor(client, "services.settings_manager").SettingsManager.get_instance()
+    constants = vendor(client, "constants.Constants").Constants
     settings = client.original_settings
     if not settings:
         raise SdkError(
@@ -179,7 +179,7 @@ def _origin(manager: Any) -> str:
     return f"{manager.protocol}://{bracketed}{port}"
 
 
-def _vendor(client: Any, module: str) -> Any:
+def vendor(client: Any, module: str) -> Any:
     """Import a module of the client's SDK, whose core is `wingify`, or `vwo` in older releases."""
     for base in type(client).__mro__:
         core = base.__module__.partition(".")[0]
@@ -192,7 +192,7 @@ def _identity(client: Any) -> tuple[str, str]:
     return str(client.options["account_id"]), client.options["sdk_key"]
 
 
-def _takers(client: Any) -> list[Any]:
+def takers(client: Any) -> list[Any]:
     """List the clients whose queue may get events of *client*: the SDK uses its first client's."""
     first = type(client).get_instance()
     if first is None or first is client or _identity(first) != _identity(client):
@@ -219,7 +219,7 @@ def forget_client(client: Any) -> None:
 
 
 def _report_mixed(client: Any, *, strict: bool) -> None:
-    manager = _vendor(client, "services.settings_manager").SettingsManager.get_instance()
+    manager = vendor(client, "services.settings_manager").SettingsManager.get_instance()
     identities = [_identity(client), (str(manager.account_id), manager.sdk_key)]
     first = type(client).get_instance()
     if first is not None:

@@ -72,9 +72,8 @@ class SharedFlush:
 
 def attach(client: Any, *, batch_event_data: Any, base_url: str, open_queue: OpenQueue) -> Queue:
     """Put *client*'s events onto the shared queue; see `vwo_celery.attach` for the arguments."""
+    refuse_opted_out(client)
     dispatcher = client.event_dispatcher
-    if dispatcher is None or client.is_opted_out:
-        raise SdkError("this client has opted out (set_opt_out) and tracks nothing; launch another")
     destination = destination_of(client, base_url=base_url)
     if batch_event_data is msgspec.UNSET:
         batch_event_data = own_batch_event_data(client)
@@ -82,6 +81,12 @@ def attach(client: Any, *, batch_event_data: Any, base_url: str, open_queue: Ope
     _take_over(client, dispatcher, hook)
     remember(client, hook)
     return hook.queue
+
+
+def refuse_opted_out(client: Any) -> None:
+    """Raise an SdkError if *client* tracks nothing any more."""
+    if client.event_dispatcher is None or client.is_opted_out:
+        raise SdkError("this client has opted out (set_opt_out) and tracks nothing; launch another")
 
 
 def destination_of(client: Any, *, base_url: str = "") -> Destination:

@@ -7,7 +7,7 @@ in the audit, before and after. Files, in reading order: `pausing` (pause, resum
 `picking` (pick_out: single events of one), `draining` (drain_spool), `moving` (move, to another
 destination), `filing` (export_dead, import_dead), `forgetting` (forget: queues that hold nothing),
 `waiting` (purge_waiting, retry_released), `jobs` (bulk work that workers do), `stopping` (stop_job),
-`waking` (workers, for what is due now).
+`shadowing` (reset_shadow: what shadowed SDKs sent), `waking` (workers, for what is due now).
 
 Each change is one script a batch or queue, and may be repeated: a process that dies here leaves the
 rest as it was, and the same call goes on from there.
@@ -30,6 +30,7 @@ from vwo_celery.operating.operations.forgetting import Forgotten, forget, look_a
 from vwo_celery.operating.operations.moving import Moved, move
 from vwo_celery.operating.operations.pausing import pause, resume
 from vwo_celery.operating.operations.picking import pick_out
+from vwo_celery.operating.operations.shadowing import reset_shadow
 from vwo_celery.operating.operations.stopping import stop_job
 from vwo_celery.operating.operations.waiting import (
     WAITING_STATES,
@@ -48,5 +49,5 @@ __all__ = [
     "Exported", "FlushCounts", "Flushed", "Forgotten", "Imported", "Moved", "Order", "Pace",
     "WaitingState", "add_dead", "count_dead", "count_waiting", "drain_spool", "export_dead",
     "flush", "forget", "import_dead", "look_at_forgettable", "move", "pause", "pick_out", "purge",
-    "purge_waiting", "redrive", "resume", "retry_released", "stop_job",
+    "purge_waiting", "redrive", "reset_shadow", "resume", "retry_released", "stop_job",
 ]  # fmt: skip

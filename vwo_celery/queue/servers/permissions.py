@@ -26,7 +26,7 @@ from vwo_celery.queue.scripts import names, script
 #: keep settings and to tell of itself.
 PRODUCER_SCRIPTS: Final = (
     "append", "awaited", "enqueue", "flush", "limit", "make_room", "note", "recall", "register",
-    "relay", "remember", "report", "sweep",
+    "relay", "remember", "report", "shadow", "sweep",
 )  # fmt: skip
 #: Commands that an application sends itself, beside its scripts.
 PRODUCER_COMMANDS: Final = (
@@ -37,7 +37,7 @@ PRODUCER_COMMANDS: Final = (
 #: Commands that only workers and operators send themselves.
 WORKER_COMMANDS: Final = (
     "BRPOP", "HINCRBY", "HLEN", "HSCAN", "INFO", "LRANGE", "PUBLISH", "SMEMBERS", "SREM", "TYPE",
-    "XADD", "XRANGE", "ZADD", "ZCOUNT", "ZREM", "ZREMRANGEBYSCORE",
+    "UNLINK", "XADD", "XRANGE", "ZADD", "ZCOUNT", "ZREM", "ZREMRANGEBYSCORE",
 )  # fmt: skip
 #: Commands without which all works: what they tell is then not known. So managed servers, and
 #: users without `@dangerous`, may deny them.
