@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import psutil
 import redis
 import uvloop
-from shared import KEY, event, program, ratio, show
+from shared import HERE, KEY, event, program, ratio, show
 
 from vwo_celery.events import body, encode
 from vwo_celery.testing import RedisServer, free_port
@@ -57,14 +60,17 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._due = time.perf_counter()
-        self._send()
+        self._send(self._due)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.over.done():
             self.over.set_exception(ConnectionError("the server closed the connection"))
 
-    def _send(self) -> None:
-        self._sent = time.perf_counter()
+    def _send_now(self) -> None:
+        self._send(time.perf_counter())
+
+    def _send(self, began: float) -> None:
+        self._began = began
         self._transport.write(self._request)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
@@ -73,18 +79,17 @@ class Client(asyncio.Protocol):
         if not data.endswith(b"}"):  # the body comes later
             return
         now = time.perf_counter()
-        # With a rate, a request that could not be sent in time has waited since it was due.
-        self._latencies.append((now - (self._due if self._pause else self._sent)) * 1000)
+        self._latencies.append((now - self._began) * 1000)
         if now >= self._until:
             self._transport.close()
             self.over.set_result(None)
             return
         self._due += self._pause
         wait = self._due - now if self._pause else 0
-        if wait > 0:
-            asyncio.get_running_loop().call_later(wait, self._send)
-        else:
-            self._send()
+        if wait > 0:  # the timer's own lateness is no fault of the server's
+            asyncio.get_running_loop().call_later(wait, self._send_now)
+        else:  # a request that could not be sent in time has waited since it was due
+            self._send(self._due if self._pause else now)
 
 
 def load(
@@ -157,9 +162,10 @@ def main() -> None:
             served(*bare("gather"), url=url) as gather,
         ):
             servers = {"relay": ours, "one EVALSHA a request": one, "gathering": gather}
-            rate = _against_floors(servers, url)
+            full = _against_floors(servers, url)
             _large_batches(ours, url)
-            _latency(servers, url, rate / 2)
+            _latency(servers, url, full)
+        _steps(url, full["relay"] / 2)
         with served("-c", RELAY, url=url) as ours:
             _memory(ours, url)
 
@@ -170,7 +176,8 @@ def _empty(url: str) -> None:
         client.flushall()
 
 
-def _against_floors(servers: dict[str, Server], url: str) -> float:
+def _against_floors(servers: dict[str, Server], url: str) -> dict[str, float]:
+    """Print the servers at full load; return the requests/s of each."""
     text = body([encode(event(number)) for number in range(PER_REQUEST)])
     rates: dict[str, list[float]] = {name: [] for name in servers}
     costs: dict[str, list[float]] = {name: [] for name in servers}
@@ -191,7 +198,7 @@ def _against_floors(servers: dict[str, Server], url: str) -> float:
     ]  # fmt: skip
     columns = ("", "requests/s", "CPU µs a request", "relay / it", "the same by CPU")
     show(f"{PER_REQUEST} events a request, {CONNECTIONS} connections, one process", rows, *columns)
-    return statistics.median(rates["relay"])
+    return {name: statistics.median(found) for name, found in rates.items()}
 
 
 def _large_batches(server: Server, url: str) -> None:
@@ -208,20 +215,40 @@ def _large_batches(server: Server, url: str) -> None:
     show(f"Batches of {LARGE} events", rows, "events/s", "CPU µs an event")
 
 
-def _latency(servers: dict[str, Server], url: str, rate: float) -> None:
-    """Half of the relay's full load, on it and, to judge the machine, on the others."""
+def _latency(servers: dict[str, Server], url: str, full: dict[str, float]) -> None:
+    """Half of each server's own full load, in turns: the bare apps show what the machine adds."""
     text = body([encode(event(number)) for number in range(PER_REQUEST)])
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in servers}
+    for _ in range(ROUNDS):
+        for name, server in servers.items():
+            _empty(url)
+            load(server.port, text, SECONDS / 8)  # the queue is registered again
+            done = load(server.port, text, SECONDS, rate=full[name] / 2)
+            cuts = statistics.quantiles(done.latencies, n=100)
+            found[name].append((cuts[49], cuts[98]))
     rows = []
-    for name, server in servers.items():
-        _empty(url)
-        load(server.port, text, 0.5)  # the queue is registered again
-        done = load(server.port, text, 4 * SECONDS, rate=rate)
-        cuts = statistics.quantiles(done.latencies, n=100)
-        served = f"{done.requests / done.seconds:,.0f}"
-        rows.append(
-            (name, served, f"{cuts[49]:.2f}", f"{cuts[98]:.2f}", f"{cuts[98] / cuts[49]:.1f}")
-        )
-    show("Half of the full load", rows, "", "requests/s", "p50 ms", "p99 ms", "p99 / p50")
+    for name, turns in found.items():
+        p50, p99 = (statistics.median(each) for each in zip(*turns, strict=True))
+        ratios = [high / low for low, high in turns]
+        middle, least = statistics.median(ratios), min(ratios)
+        rate = f"{full[name] / 2:,.0f}"
+        rows.append((name, rate, f"{p50:.2f}", f"{p99:.2f}", f"{middle:.1f}", f"{least:.1f}"))
+    columns = ("", "requests/s", "p50 ms", "p99 ms", "p99 / p50", "in the quietest turn")
+    show("Half of each one's full load", rows, *columns)
+
+
+def _steps(url: str, rate: float) -> None:
+    """What the relay itself adds to its slowest answers: steps of its event loop, in processor time."""
+    text = body([encode(event(number)) for number in range(PER_REQUEST)])
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "steps"
+        with served(str(HERE / "relay_steps.py"), str(path), url=url) as server:
+            load(server.port, text, 4 * SECONDS, rate=rate)
+        steps = json.loads(path.read_text())
+    cuts = statistics.quantiles(steps[len(steps) // 4 :], n=100)  # without those of its start
+    longest = max(steps[len(steps) // 4 :])
+    rows = [(f"{rate:,.0f}", *(f"{ms:.2f}" for ms in (cuts[49], cuts[98], longest)))]
+    show("Steps of the relay's event loop", rows, "requests/s", "p50 ms", "p99 ms", "longest ms")
 
 
 def _memory(server: Server, url: str) -> None:
