@@ -138,6 +138,12 @@ BUGS = (
         "integration/relay/test_relay_beside.py -k whatever_middleware",
     ),
     Bug(
+        "only a proxy that leaves is a finding",
+        "PHP's clients count as a proxy's", "relay/bounds.py",
+        '    if scope["http_version"] == "1.0" or any(', "    if True or any(",
+        "integration/relay/test_relay_telling.py -k behind_a_proxy",
+    ),
+    Bug(
         "what was stored is answered 200 in spite of stray bytes",
         "it is answered 400", "relay/bounds.py",
         "if is_due and not cycle.more_body:", "if False:",
@@ -180,5 +186,13 @@ BUGS = (
         "Node's are decoded before they are read", "relay/singles.py",
         'if "{" in raw:', "if False:",
         "integration/relay/test_relay_captures.py -k tags",
+    ),
+    Bug(
+        "what a relay met is seen after a deploy",
+        "a process that ends leaves no card", "relay/telling.py",
+        "            if has_ended:\n                return\n"
+        "            has_ended = self._ending.wait(TELL_SECONDS)",
+        "            if self._ending.wait(TELL_SECONDS):\n                return",
+        "integration/relay/test_relay_telling.py -k that_ends",
     ),
 )  # fmt: skip

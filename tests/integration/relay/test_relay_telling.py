@@ -5,12 +5,25 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
 
-from tools.relays import ACCOUNT, EVENT, FME, KEY, LEGACY, RelayServer, relaying, request
+from tools.nginx import fronting
+from tools.relays import (
+    ACCOUNT,
+    EVENT,
+    FME,
+    KEY,
+    LEGACY,
+    RelayClient,
+    RelayServer,
+    all_stored,
+    relaying,
+    request,
+)
 from tools.waiting import wait_until
 from vwo_celery.connections import open_client
 from vwo_celery.operating.looks.relays import RelayView, view_relays
@@ -147,6 +160,44 @@ def test_clients_that_leave_behind_a_proxy_count_apart(
             redis_server.resume()
 
     assert (counted.left, counted.left_behind_proxy) == (before[0] + 1, before[1] + is_proxied)
+
+
+def leave_once_read(nginx: RelayClient, body: bytes) -> None:
+    """Send a request through nginx, and close once the relay has read it."""
+    begun = counted.requests
+    with nginx.connect() as sock:
+        sock.sendall(request(EVENT, body))
+        wait_until(lambda: counted.requests > begun, what="nginx has handed the request on")
+
+
+WAITS = "proxy_ignore_client_abort on;"
+
+
+@pytest.mark.parametrize("is_default", [True, False])
+def test_nginx_with_its_defaults_is_noticed(
+    is_default: bool, redis_server: RedisServer, redis_url: str, tmp_path: Path
+) -> None:
+    """A real nginx gives up the requests of clients that leave; with the setting that is named, none."""
+    before, clients = counted.left_behind_proxy, 3
+    change = (lambda text: text.replace(WAITS, "")) if is_default else str
+    with (
+        relaying(redis_url, enqueue_timeout_seconds=60) as relay,
+        fronting(relay.port, folder=tmp_path, change=change) as nginx,
+    ):
+        nginx.post(EVENT, b'{"d":{"n":0}}')
+        redis_server.pause()
+        try:
+            for number in range(clients):
+                leave_once_read(nginx, b'{"d":{"n":%d}}' % (1 + number))
+            if is_default:
+                wait_until(
+                    lambda: counted.left_behind_proxy - before == clients, what="nginx gives up"
+                )
+        finally:
+            redis_server.resume()
+        wait_until(lambda: len(all_stored(redis_url)) == 1 + clients, what="all are stored")
+
+    assert counted.left_behind_proxy - before == clients * is_default
 
 
 def test_a_request_that_breaks_off_counts_apart(redis_url: str) -> None:
