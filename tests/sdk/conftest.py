@@ -28,7 +28,7 @@ from vwo_celery.testing import Standin
 
 SDK = os.environ.get("VWO_CELERY_SDK", "")
 
-collect_ignore = [folder for folder in ("fme", "legacy") if folder != SDK]
+collect_ignore = [folder for folder in ("fme", "legacy", "relay") if folder != SDK]
 if not SDK:
     collect_ignore.append("common/test_sdk_celery.py")
 if SDK != "fme":

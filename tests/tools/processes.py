@@ -42,6 +42,7 @@ class Process:
         env: Variables to set besides our own; None unsets one.
         cwd: Its working folder, which also leads its PYTHONPATH; None for *folder*.
         stop_timeout_seconds: How long it may take to end after SIGTERM, and then its children.
+        has_input: Whether it has an input, which `say` writes to.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Process:
         env: Mapping[str, str | None] | None = None,
         cwd: Path | None = None,
         stop_timeout_seconds: float = _STOP_TIMEOUT_SECONDS,
+        has_input: bool = False,
     ) -> None:
         program = sys.executable if command[0] == "python" else shutil.which(command[0])
         assert program is not None, f"there is no program {command[0]!r} on PATH"
@@ -65,6 +67,7 @@ class Process:
             if value is not None:
                 self._env[variable] = value
         self._stop_timeout_seconds = stop_timeout_seconds
+        self._stdin = subprocess.PIPE if has_input else subprocess.DEVNULL
         self._process: subprocess.Popen[bytes] | None = None
         self._asked = False
         self._log_start = 0
@@ -100,7 +103,7 @@ class Process:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
                 [*death_bound_launcher(), *self.command],
-                stdin=subprocess.DEVNULL,
+                stdin=self._stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self._cwd,
@@ -157,6 +160,13 @@ class Process:
         except subprocess.TimeoutExpired as exc:
             raise AssertionError(self._describe(f"still ran after {longest:g} s")) from exc
 
+    def say(self, line: str) -> None:
+        """Write a line to its input."""
+        stdin = self._started().stdin
+        assert stdin is not None, f"{self.name} has no input"
+        stdin.write(f"{line}\n".encode())
+        stdin.flush()
+
     def ask_to_end(self) -> None:
         """Send SIGTERM if it still runs; further calls do nothing."""
         if self.exit_code is None and not self._asked:
@@ -181,6 +191,8 @@ class Process:
         self.ask_to_end()
         try:
             process.wait(PATIENCE * self._stop_timeout_seconds)
+            if process.stdin is not None:
+                process.stdin.close()
             wait_until(lambda: not _members(self.pid), self._stop_timeout_seconds)
         except (subprocess.TimeoutExpired, TimeoutError) as exc:
             running = ", ".join(_members(self.pid))
