@@ -31,7 +31,7 @@ class Sdk(msgspec.Struct, frozen=True):
         generation: "fme" or "legacy".
         pointed: How it is sent to another host: by its proxy option, by its option for a gateway,
             or, having none, by a preload (Node) or its constants (Python).
-        module: Name to import in Python.
+        module: Name to import in Python; "esm" for `import` in Node, in place of `require`.
     """
 
     package: str
@@ -48,7 +48,8 @@ class Sdk(msgspec.Struct, frozen=True):
     @property
     def title(self) -> str:
         """Its name in the tests."""
-        return f"{self}-by-{self.pointed}"
+        how = "-esm" if self.module == "esm" else ""
+        return f"{self}{how}-by-{self.pointed}"
 
     @property
     def batches(self) -> bool:
@@ -57,6 +58,7 @@ class Sdk(msgspec.Struct, frozen=True):
 
 
 NODE_FME = Sdk("vwo-fme-node-sdk", "1.35.0", "node", "fme", "preload")
+NODE_FME_ESM = Sdk("vwo-fme-node-sdk", "1.35.0", "node", "fme", "preload", "esm")
 NODE_FME_GATEWAY = Sdk("vwo-fme-node-sdk", "1.35.0", "node", "fme", "gateway")
 NODE_FME_OLD = Sdk("vwo-fme-node-sdk", "1.18.0", "node", "fme", "preload")
 NODE_FME_OLD_GATEWAY = Sdk("vwo-fme-node-sdk", "1.18.0", "node", "fme", "gateway")
@@ -68,7 +70,8 @@ PYTHON_WINGIFY = Sdk("wingify-fme-python-sdk", "1.65.0", "python", "fme", "proxy
 PYTHON_LEGACY = Sdk("vwo-python-sdk", "1.68.2", "python", "legacy", "constants")
 
 SDKS = (
-    NODE_FME, NODE_FME_GATEWAY, NODE_FME_OLD, NODE_FME_OLD_GATEWAY, NODE_LEGACY, NODE_LEGACY_OLD,
+    NODE_FME, NODE_FME_ESM, NODE_FME_GATEWAY, NODE_FME_OLD, NODE_FME_OLD_GATEWAY,
+    NODE_LEGACY, NODE_LEGACY_OLD,
     PYTHON_FME, PYTHON_FME_OLD, PYTHON_WINGIFY, PYTHON_LEGACY,
 )  # fmt: skip
 
@@ -124,6 +127,7 @@ def program(
     whole = {
         **plan,
         "package": str(sdk) if sdk.language == "node" else sdk.module,
+        "module": sdk.module,
         "pointed": _pointed(sdk, url, netloc),
     }
     env = {"PLAN": json.dumps(whole), "PYTHONPATH": None, "VWO_REDIRECT": url}

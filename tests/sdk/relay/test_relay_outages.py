@@ -30,7 +30,7 @@ def _name(value: Sdk | bool) -> str:
 def test_what_is_sent_while_the_relay_is_away_arrives_later(
     sdk: Sdk, batched: bool, house: House, start: Start
 ) -> None:
-    """What an SDK repeats arrives, all of it, and once."""
+    """What an SDK repeats arrives, all of it."""
     account, plan, port = house.account(), some(sdk.generation), free_port()
     batch = {"events": len(plan.kinds), "seconds": 600} if batched else {}
     with house.make_relay(port) as relay:

@@ -10,7 +10,7 @@ const context = ({ id, ua, ip, variables }) => ({
   ...(variables && { customVariables: variables, postSegmentationVariables: Object.keys(variables) }),
 });
 
-main(async ({ package: name, account, key, pointed, batch }) => {
+main(async ({ package: name, module, account, key, pointed, batch }) => {
   const options = { accountId: account, sdkKey: key, logger: { level: 'ERROR' }, ...pointed };
   if (batch) {
     options.batchEventData = {
@@ -19,7 +19,8 @@ main(async ({ package: name, account, key, pointed, batch }) => {
       flushCallback: flushed,
     };
   }
-  const client = await require(name).init(options);
+  const sdk = module === 'esm' ? await import(name) : require(name);
+  const client = await sdk.init(options);
   return {
     flag: async (feature, user) =>
       tell({ flag: (await client.getFlag(feature, context(user))).isEnabled() }),

@@ -1,5 +1,6 @@
-// Preload for VWO's legacy SDK, which can be pointed nowhere: `node -r ./redirect.js app.js` sends
-// its requests for VWO's host to VWO_REDIRECT, an http URL, and leaves all others alone.
+// Preload for VWO's SDKs in servers of Node: `node -r ./redirect.js app.js` sends their requests for
+// VWO's host to VWO_REDIRECT, an http URL, and leaves all others alone. What is loaded with `require`
+// uses https; the FME SDK that is loaded with `import` uses fetch.
 'use strict';
 
 const http = require('http');
@@ -16,3 +17,10 @@ for (const name of ['request', 'get']) {
     return http[name]({ ...options, ...elsewhere }, ...rest);
   };
 }
+
+const fetchAnything = globalThis.fetch;
+globalThis.fetch = function (target, ...rest) {
+  const url = typeof target === 'string' && URL.canParse(target) ? new URL(target) : null;
+  if (!url || url.hostname !== HOST) return fetchAnything(target, ...rest);
+  return fetchAnything(relay.origin + url.pathname + url.search, ...rest);
+};
