@@ -21,8 +21,8 @@ class Counts:
         refused: Requests that were answered with an error, by reason.
         reports: Reports of the SDKs on themselves, by what became of them: forwarded, queued,
             switched_off, and those that were lost: full, failed, ended, too_large.
-        settings: Requests for settings by what they got: those that are fresh or stale, refused by VWO,
-            or none.
+        settings: Requests for settings by what they got: those that are fresh or stale, a refusal of
+            VWO's, or none; and failed, those for which VWO was asked and gave none.
         gateway: Requests to VWO's gateway: answered or failed.
         left: Requests whose client had closed the connection before the answer.
         left_behind_proxy: Of these, requests that had come through a proxy.

@@ -114,7 +114,7 @@ class SettingsFiles:
             if fetch is not None:
                 left = until - monotonic() if found.reply is None else PATIENCE_SECONDS
                 await asyncio.wait([done_of(fetch)], timeout=left)
-                return (fetch.result() if fetch.done() else None) or found.reply
+                return _result(fetch) or found.reply
             if found.reply is not None or monotonic() >= until:
                 return found.reply
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -140,7 +140,7 @@ class SettingsFiles:
         self._check_room()
         job = _begin(self._pulls, object(), lambda: self._keeper.fetch(Task(asked)))
         await done_of(job)
-        return job.result()
+        return _result(job)
 
     def _check_room(self) -> None:
         if len(self._looks) + len(self._fetches) + len(self._pulls) >= _MOST_JOBS:
@@ -155,6 +155,14 @@ def _begin(jobs: dict[Name, Future[Value]], name: Name, call: Callable[[], Value
     job = jobs[name] = start_in_thread(call)
     job.add_done_callback(lambda _: jobs.pop(name, None))
     return job
+
+
+def _result(fetch: _Fetch) -> Reply | None:
+    """What VWO gave; None if it gave none, or has not answered yet."""
+    reply = fetch.result() if fetch.done() else None
+    if reply is None:
+        counted.settings["failed"] += 1
+    return reply
 
 
 def _host_of(request: Request) -> str:

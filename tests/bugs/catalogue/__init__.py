@@ -1,8 +1,8 @@
 """The deliberate bugs, by the part of the package that they break; `make bugs` tries them all.
 
 Files along an event's way, then what stands beside it: `producing`, `spool`, `scripts` (of `queue/`),
-`queue`, `delivering`, `connections`, `operating`, `doors`, `ground`. In each, bugs are sorted by the file
-that they change.
+`queue`, `delivering`, `connections`, `operating`, `copies`, `doors`, `ground`. In each, bugs are sorted
+by the file that they change.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from types import ModuleType
 from bugs.bug import Bug
 from bugs.catalogue import (
     connections,
+    copies,
     delivering,
     doors,
     ground,
@@ -31,6 +32,7 @@ _FILES: dict[ModuleType, tuple[str, ...]] = {
     delivering: ("delivering/",),
     connections: ("connections/",),
     operating: ("operating/",),
+    copies: ("copies/",),
     doors: ("celery/", "cli/", "django/", "demo/", "relay/"),
     ground: ("",),
 }

@@ -176,10 +176,24 @@ BUGS = (
         "integration/relay/test_relay_destinations.py -k folded",
     ),
     Bug(
+        "only the accounts of the list are asked about",
+        "whoever asks the gateway gets an answer", "relay/gateway.py",
+        "        if is_of_account and not self._access.allows(account, key):\n",
+        "        if False:\n",
+        "integration/relay/test_relay_gateway.py -k accounts_of_the_list",
+    ),
+    Bug(
         "SIGTERM finishes what was read",
         "the relay has no time for it", "relay/server.py",
         "timeout_graceful_shutdown=STOP_SECONDS", "timeout_graceful_shutdown=0",
         "acceptance/test_relay.py -k sigterm",
+    ),
+    Bug(
+        "only the accounts of the list get settings",
+        "whoever asks gets some", "relay/settings_files.py",
+        "        if not self._access.allows(account, key):\n",
+        "        if False:\n",
+        "integration/relay/test_relay_settings.py -k others_get_none",
     ),
     Bug(
         "tags are what the application gave",

@@ -55,6 +55,20 @@ BUGS = (
         "unit/test_lines.py -k forges_a_line",
     ),
     Bug(
+        "no log shows the key of an SDK that asks VWO",
+        "the query is part of the URL", "sending/fetching.py",
+        'f"{wanted.origin}{wanted.path}", headers',
+        'f"{wanted.origin}{wanted.path}?{wanted.query}", headers',
+        "integration/sending/test_fetching.py -k shows_the_key",
+    ),
+    Bug(
+        "what VWO answers an SDK costs bounded memory",
+        "a body is read to its end", "sending/fetching.py",
+        "        if size > most_bytes:\n",
+        "        if False:\n",
+        "integration/sending/test_fetching.py -k not_whole",
+    ),
+    Bug(
         "no event waits for an SDK's report on itself",
         "reports wait in memory without a bound", "sending/forwarding.py",
         "return \"\" if has_room and len(self._waiting) < MOST_WAITING else FULL", "return \"\"",

@@ -149,6 +149,20 @@ BUGS = (
         "integration/operating/test_dead_files.py -k come_and_go",
     ),
     Bug(
+        "a copy of settings is used for a week",
+        "it is used for ever", "queue/lua/recall.lua",
+        "if copy and now - copy.at >= tonumber(ARGV[3]) then copy = nil end\n",
+        "",
+        "lua/test_copies.py -k week",
+    ),
+    Bug(
+        "a copy of settings is fetched by one",
+        "whoever finds it due fetches it", "queue/lua/recall.lua",
+        "lease and 1 or 0",
+        "1",
+        "lua/test_copies.py -k by_one",
+    ),
+    Bug(
         "what somebody deleted is counted as vanished",
         "its redrive pretends", "queue/lua/redrive.lua",
         "if redis.call('EXISTS', KEYS[6]) == 0 then return -1 end\n", "",
@@ -160,6 +174,27 @@ BUGS = (
         "math.max(tonumber(ARGV[3]), tonumber(noted) or 1, tonumber(before) or 1)",
         "tonumber(ARGV[3])",
         "integration/queue/test_shards_lowered.py -k dead_letters_of_all_shards",
+    ),
+    Bug(
+        "queries without end do not fill Redis",
+        "copies have no bound", "queue/lua/remember.lua",
+        "local is_full = not copies[name] and count >= tonumber(ARGV[6])",
+        "local is_full = false",
+        "lua/test_copies.py -k bounded",
+    ),
+    Bug(
+        "what was fetched before a pull does not hide it",
+        "it counts as fresh", "queue/lua/remember.lua",
+        "  elseif began > 0 and began < news then\n",
+        "  elseif false then\n",
+        "lua/test_copies.py -k before_a_pull",
+    ),
+    Bug(
+        "a pull makes all other copies due",
+        "they stay fresh", "queue/lua/remember.lua",
+        "    for _, copy in pairs(copies) do copy.due = 0 end\n",
+        "",
+        "lua/test_copies.py -k pull_makes",
     ),
     Bug(
         "a report of dropped events whose answer was lost is counted once",

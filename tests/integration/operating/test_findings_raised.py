@@ -182,6 +182,7 @@ SCENES = [
     Scene("VC125", _relay(has_spool=False)),
     Scene("VC126", _relay(recent=RelayCounts(refused={"not_stored": 1}))),
     Scene("VC127", lambda q: [_relay(f"r:{n}", batches_digest=n)(q) for n in "ab"]),
+    Scene("VC128", _relay(recent=RelayCounts(settings={"failed": 2, "stale": 1, "none": 1}))),
     Scene("VC241", _lost),
     Scene("VC242", lambda q: _meta(q, forgotten_ms=q.fleet.now_ms())),
     Scene("VC401", _nobody_listens),

@@ -51,6 +51,7 @@ KINDS: Final[dict[str, Kind]] = {
     "VC125": Kind("relay", "A relay has no spool", quiet=_AT_DEPLOY),
     "VC126": Kind("relay", "A relay could not store events", alert="EventsLost"),
     "VC127": Kind("relay", "Relays have different batch options", quiet=_AT_DEPLOY),
+    "VC128": Kind("relay", "A relay gets no settings from VWO", quiet="SDKs go on with copies"),
     "VC191": Kind("unfinished", "A check did not end in time", quiet="it is the doctor's own"),
     "VC201": Kind("redis", "Nothing listens where Redis should", alert=_BEHIND_REDIS),
     "VC202": Kind("redis", "The name of Redis' host is not found", alert=_BEHIND_REDIS),

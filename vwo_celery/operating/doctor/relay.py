@@ -101,6 +101,16 @@ def _met(recent: RelayCounts) -> Iterator[Finding]:
             "if they are yours, name account and key in relay_accounts or in the file of accounts, "
             "and send the relay SIGHUP for the file; the SDK's own log says which key it has",
         )
+    without = recent.settings.get("failed", 0)
+    if without:
+        yield warn(
+            "VC128",
+            f"VWO gave relays no settings for {count(without, 'request')} of SDKs within an hour: "
+            f"{recent.settings.get('stale', 0):,} got an older copy, and "
+            f"{recent.settings.get('none', 0):,} were answered 503",
+            "the relay's log says what came instead; see that its host reaches VWO's, or "
+            "relay_upstream: a copy serves for seven days, and an SDK that none is for cannot start",
+        )
     crowded = recent.folded + recent.refused.get("too_many_sdks", 0)
     if crowded:
         yield warn(

@@ -85,6 +85,8 @@ def _some(done: RelayCounts) -> Iterator[str]:
         yield f"{sum(done.lost.values()):,} items that were no events"
     if done.folded:
         yield f"{done.folded:,} folded"
+    if done.settings:
+        yield f"settings asked for {in_words(done.settings)}"
     left = done.left + done.cut
     if left:
         behind = f", {done.left_behind_proxy:,} of them behind a proxy"

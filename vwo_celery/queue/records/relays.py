@@ -37,6 +37,8 @@ class RelayCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         folded: Events that went to another destination of their SDK, since there were too many.
         refused: Requests that were answered with an error, by reason.
         reports: SDKs' reports on themselves, by what became of them.
+        settings: Requests for settings, by what they got; and those for which VWO gave none.
+        gateway: Requests to VWO's gateway, by what came of them.
         left: Requests whose client had closed the connection before the answer.
         left_behind_proxy: Of these, requests that had come through a proxy.
         cut: Requests whose client closed the connection before their end.
@@ -49,6 +51,8 @@ class RelayCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     folded: int = 0
     refused: dict[str, int] = {}
     reports: dict[str, int] = {}
+    settings: dict[str, int] = {}
+    gateway: dict[str, int] = {}
     left: int = 0
     left_behind_proxy: int = 0
     cut: int = 0
