@@ -54,6 +54,7 @@ vwo_celery.connect(destination, batch_event_data=None, settings=Settings(shards=
 vwo_celery.aio.connect(destination, batch_event_data={"events_per_request": 5}, namespace="shop")
 vwo_celery.attach(object(), batch_event_data=msgspec.UNSET, shards=2)
 vwo_celery.attach(object(), batch_event_data={"request_time_interval": 60}, strict=True)
+vwo_celery.shadow(object(), base_url="https://collect.example", shards=2)
 vwo_celery.init({"sdk_key": "k", "account_id": "1"}, brand="wingify", redis_url="redis://r")
 relay: vwo_celery.relay.Relay = vwo_celery.relay.relay_app(
     accounts={1: ["k"]}, batch_event_data={"batchMinSize": 5}, relay_workers=2
@@ -84,6 +85,8 @@ vwo_celery.aio.connect(destination, lease_secnds=90)  # wrong
 vwo_celery.aio.connect(destination, batch_event_data={"events_per_reqest": 5})  # wrong
 vwo_celery.attach(object(), lease_secnds=90)  # wrong
 vwo_celery.attach(object(), batch_event_data={"events_per_reqest": 5})  # wrong
+vwo_celery.shadow(object(), lease_secnds=90)  # wrong
+vwo_celery.shadow(object(), batch_event_data=None)  # wrong
 vwo_celery.init({}, lease_secnds=90)  # wrong
 vwo_celery.init({}, brand="vow")  # wrong
 vwo_celery.health(lease_secnds=90)  # wrong

@@ -227,17 +227,17 @@ class Shadower:
 
     def _tell(self, counts: _Counts, state: State) -> None:
         while True:
-            if counts.sent is None:
+            is_new = counts.sent is None
+            if is_new:
                 self._compose(counts, state)
             if counts.sent is None:
                 return
             (told, afterwards), counts.told_at = counts.sent, monotonic()
             answer = add_counts(self._fleets[state], told)
             counts.sent, counts.since_ms = None, answer.since_ms
-            if answer.counted and told.state == state:
-                counts.told = afterwards
-                return
             counts.told = afterwards if answer.counted else _begun_anew(counts.told)
+            if is_new and answer.counted:
+                return
 
     def _compose(self, counts: _Counts, state: State) -> None:
         """Prepare a call, unless there is nothing to say."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bugs.bug import Bug
 
 _SENTINEL = "integration/connections/test_sentinel.py"
+_SHADOWING = "integration/producing/test_shadowing.py"
 _SHARED = "integration/connections/test_shared_clients.py"
 
 BUGS = (
@@ -63,5 +64,24 @@ BUGS = (
         "each opens its own", "producing/registrant.py",
         "import shared_client, twin_of\n", "import open_client as shared_client, twin_of\n",
         f"{_SHARED} -k process_share_a_connection",
+    ),
+    Bug(
+        "what a shadow tells is of one moment",
+        "an event between the SDK's list and its request is missed", "producing/shadowing.py",
+        "            if missing == counts.missing:\n", "            if True:\n",
+        f"{_SHADOWING} -k on_its_way",
+    ),
+    Bug(
+        "a shadow tells apart what a forked process inherited",
+        "its first counts know nothing of it", "producing/shadowing.py",
+        "PerProcess(lambda: _Counts(self._held()))", "PerProcess(_Counts)",
+        f"{_SHADOWING} -k forked_child",
+    ),
+    Bug(
+        "a fault in a shadow reaches no application",
+        "what cannot be counted raises", "sdk/shadow.py",
+        "                self._shadower.note(\"unsendable\", one)\n        except Exception as exc:\n",
+        "                self._shadower.note(\"unsendable\", one)\n        except OSError as exc:\n",
+        f"{_SHADOWING} -k reaches_nobody",
     ),
 )  # fmt: skip
