@@ -30,7 +30,7 @@ from tools.waiting import wait_until
 from vwo_celery.cli import main
 from vwo_celery.connections import open_client
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.testing import free_port
+from vwo_celery.testing import Standin, free_port
 
 pytestmark = pytest.mark.declared_keys(
     "open", "watched", "ready", "info", "batch", "slots", "wakeups"
@@ -59,7 +59,7 @@ def start(tmp_path: Path, redis_url: str) -> Iterator[Start]:
                 *options,
             )
             process = Process(
-                *command, folder=tmp_path, name="relay",
+                *command, folder=tmp_path, name=f"relay-{len(started)}",
                 env={"VWO_CELERY_REDIS_URL": redis_url, **env}, stop_timeout_seconds=20,
             )  # fmt: skip
             running.enter_context(process)
@@ -100,6 +100,25 @@ def test_its_options_are_settings_too(start: Start, redis_url: str) -> None:
     assert relay.post(LEGACY, BODY).status == 200
     assert relay.post(LEGACY.replace(KEY, "c" * 32), BODY).status == 400
     assert [each.host for each in stored(redis_url)] == ["gateway.example"]
+
+
+@pytest.mark.declared_keys("settings", "refresh")
+def test_settings_outlive_the_relay(start: Start) -> None:
+    """A relay that is started while VWO is away gives an SDK the settings that another one fetched."""
+    target = f"/server-side/v2-settings?a={ACCOUNT}&i={KEY}&sn=vwo-fme-node-sdk&sv=1.35.0"
+    settings = {"accountId": int(ACCOUNT), "features": []}
+    with Standin(settings=settings, accounts={ACCOUNT: KEY}) as vwo:
+        options = ("--account", f"{ACCOUNT}={KEY}", "--upstream", vwo.url)
+        process, relay = start(*options)
+        fetched = relay.get(target)
+        process.stop()
+        vwo.stop()
+
+        _, relay = start(*options)
+        kept = relay.get(target)
+
+    assert (fetched.status, json.loads(fetched.body)) == (200, settings)
+    assert (kept.status, kept.body) == (200, fetched.body)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

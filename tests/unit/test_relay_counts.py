@@ -51,6 +51,9 @@ def test_one_line_tells_of_all_processes() -> None:
         "proxy"
     )
     assert describe([relay()]) == "1 relay process: 0 requests, 0 events stored"
+    assert describe(
+        [relay(counts=RelayCounts(settings={"fresh": 2, "stale": 1, "failed": 1}))]
+    ) == ("1 relay process: 0 requests, 0 events stored, settings asked for 3 (fresh 2, stale 1)")
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,11 @@ def test_one_line_tells_of_all_processes() -> None:
         ({"recent": RelayCounts(refused={"access": 1})}, "VC124", "relay_accounts"),
         ({"has_spool": False}, "VC125", "web:1-a"),
         ({"recent": RelayCounts(refused={"not_stored": 2})}, "VC126", "2 requests"),
+        (
+            {"recent": RelayCounts(settings={"failed": 3, "stale": 2, "none": 1, "fresh": 9})},
+            "VC128",
+            "3 requests of SDKs within an hour: 2 got an older copy, and 1 were answered 503",
+        ),
     ],
 )
 def test_what_relays_met_is_a_finding(card: dict[str, Any], id: str, words: str) -> None:
@@ -85,6 +93,7 @@ def test_what_ended_processes_met_counts_too() -> None:
         RelayCounts(requests=100, left=100),
         RelayCounts(left_behind_proxy=2),
         RelayCounts(refused={"body": 5, "path": 5}, reports={"failed": 9}, cut=4),
+        RelayCounts(settings={"fresh": 9, "stale": 1, "refused": 2}, gateway={"failed": 1}),
     ],
 )
 def test_phps_early_clients_are_no_finding(counts: RelayCounts) -> None:

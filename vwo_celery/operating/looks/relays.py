@@ -85,8 +85,9 @@ def _some(done: RelayCounts) -> Iterator[str]:
         yield f"{sum(done.lost.values()):,} items that were no events"
     if done.folded:
         yield f"{done.folded:,} folded"
-    if done.settings:
-        yield f"settings asked for {in_words(done.settings)}"
+    asked = {word: number for word, number in done.settings.items() if word != "failed"}
+    if asked:
+        yield f"settings asked for {in_words(asked)}"
     left = done.left + done.cut
     if left:
         behind = f", {done.left_behind_proxy:,} of them behind a proxy"
