@@ -79,3 +79,24 @@ def test_no_sdk_notices_that_vwo_is_away(
         batch
     )
     assert "ERROR" not in running.log()
+
+
+@pytest.mark.parametrize("sdk", SDKS, ids=_name)
+def test_an_sdk_starts_while_vwo_is_away(sdk: Sdk, house: House, start: Start) -> None:
+    """The relay has the settings from the SDK that asked before; events arrive when VWO is back."""
+    account, plan = house.account(), some(sdk.generation)
+    start(sdk, house.url, account, []).wait_for_told("done")
+
+    house.vwo.stop()
+    try:
+        running = start(sdk, house.url, account, plan.steps)
+        running.wait_for_told("done")
+        running.wait_until(lambda: house.stored(account) == len(plan.kinds), what="all stored")
+    finally:
+        house.vwo.start()
+    running.wait_until(
+        lambda: len(arrivals(house.vwo, account)) >= len(plan.kinds), what="all events"
+    )
+
+    assert kinds(house.vwo, account) == plan.kinds
+    assert "ERROR" not in running.log()
