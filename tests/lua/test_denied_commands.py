@@ -37,6 +37,7 @@ from vwo_celery.queue.looks.tallies import read_tallies
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.records.copies import MOST_COPIES, Copies, CopyName
 from vwo_celery.queue.records.histories import sample
+from vwo_celery.queue.records.relays import RelayCard, read_relay_cards, write_relay_card
 from vwo_celery.queue.records.reports import Count, new_report, report
 from vwo_celery.queue.records.shadows import (
     NOTHING,
@@ -403,6 +404,16 @@ def _listen(case: Denied) -> None:
     assert Fleet(case.world.client, NAMESPACE).listeners() == ["w:1"]
 
 
+def _relay(case: Denied) -> None:
+    """A relay is known as soon as the command is allowed, or at once; one long silent is forgotten."""
+    fleet = Fleet(case.world.client, NAMESPACE)
+    write_relay_card(fleet, "old", RelayCard())
+    case.world.client.zadd(fleet.keys.relays, {"old": 1})
+    case.act(write_relay_card, Fleet(case.user, NAMESPACE), "r:1", RelayCard())
+    write_relay_card(fleet, "r:1", RelayCard())
+    assert list(read_relay_cards(fleet)) == ["r:1"]
+
+
 def _report(case: Denied) -> None:
     """The report is counted once: as soon as the command is allowed, or at once."""
     case.given()
@@ -654,6 +665,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         ),
     ),
     "listen": (_listen,),
+    "relay": (_relay,),
     "set_aside": tuple(
         _on_batch(state=state, at=-2)(
             lambda case: case.act(case.shard.set_aside, "b", reason="malformed")

@@ -90,7 +90,7 @@ def test_health_as_json(redis_url: str) -> None:
     assert [each.exit_code for each in (well, ill, beat, away)] == [0, 1, 1, 1]
     assert json.loads(well.stdout) == {
         "healthy": True, "problems": [], "remedy": "", "listeners": 0, "pending": 0,
-        "stopped": [],
+        "stopped": [], "relays": 0,
     }  # fmt: skip
     assert json.loads(ill.stdout) == {
         "healthy": False,
@@ -99,6 +99,7 @@ def test_health_as_json(redis_url: str) -> None:
         "listeners": 0,
         "pending": 1,
         "stopped": [],
+        "relays": 0,
     }
     for each in (beat, away):
         shown = json.loads(each.stdout)
