@@ -226,7 +226,21 @@ def tunnelling(connection: Connection) -> None:
     if request is None:
         return
     host, _, port = request.line.split()[1].rpartition(":")
-    with socket.create_connection((host, int(port))) as upstream:
+    _tunnel(connection, (host, int(port)))
+
+
+def leading_to(port: int) -> Script:
+    """An HTTP proxy that leads every host to a port of 127.0.0.1, as a wrong DNS would."""
+
+    def serve(connection: Connection) -> None:
+        if connection.read_head() is not None:
+            _tunnel(connection, ("127.0.0.1", port))
+
+    return serve
+
+
+def _tunnel(connection: Connection, address: tuple[str, int]) -> None:
+    with socket.create_connection(address) as upstream:
         connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
         back = threading.Thread(target=_pump, args=(upstream, connection.sock), daemon=True)
         back.start()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from vwo_celery.destinations.destination import (
     COLLECTION_HOSTS,
     NEWEST_SDK,
+    RELAY_HEADER,
     VWO_HOST,
     WINGIFY_HOST,
     WINGIFY_SETTINGS_HOST,
@@ -23,6 +24,7 @@ __all__ = [
     "COLLECTION_HOSTS",
     "NEWEST_SDK",
     "QUERY_NAMES",
+    "RELAY_HEADER",
     "VWO_HOST",
     "WINGIFY_HOST",
     "WINGIFY_SETTINGS_HOST",

@@ -26,6 +26,8 @@ from vwo_celery.text.masking import mask
 VWO_HOST = "dev.visualwebsiteoptimizer.com"
 WINGIFY_HOST = "collect.wingify.net"
 COLLECTION_HOSTS = (VWO_HOST, WINGIFY_HOST)
+#: Header of a relay's own answers: none of VWO's has it, so a worker that meets it has met a relay.
+RELAY_HEADER = "X-Vwo-Celery-Relay"
 #: Host from which an SDK of `wingify.init` fetches its settings; of the others it is VWO_HOST.
 WINGIFY_SETTINGS_HOST = "edge.wingify.net"
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from vwo_celery.destinations import RELAY_HEADER
 from vwo_celery.relay.limits import RETRY_AFTER_SECONDS
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -19,6 +20,8 @@ _JSON = (b"content-type", b"application/json")
 _CLOSE = (b"connection", b"close")
 #: Tells of a copy that should have been fetched anew.
 _STALE = (b"x-vwo-celery", b"stale")
+#: By this a worker knows that a relay answers in VWO's name.
+_OURS = (RELAY_HEADER.lower().encode(), b"1")
 _RETRY = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
 
 
@@ -60,7 +63,7 @@ class Refused(Exception):
 
 def _answer(status: int, body: bytes, *more: tuple[bytes, bytes], reason: str = "") -> Answer:
     length = (b"content-length", str(len(body)).encode())
-    return Answer(status, body, (_JSON, length, *more), reason)
+    return Answer(status, body, (_JSON, length, _OURS, *more), reason)
 
 
 def refusal(status: int, reason: str, message: str, *more: tuple[bytes, bytes]) -> Answer:

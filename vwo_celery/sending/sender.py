@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 import requests
 
-from vwo_celery.destinations import Destination
+from vwo_celery.destinations import COLLECTION_HOSTS, RELAY_HEADER, Destination
 from vwo_celery.errors import EventError, HostRefused
 from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST, unwrap
 from vwo_celery.forks import PerProcess
@@ -196,11 +196,19 @@ class Senders:
         self._connections.close()
 
 
+#: A relay has stored the events anew: this batch is kept, and the queue paused, before it comes again.
+_LOOP: Final = (
+    "a relay answered in VWO's name, so this worker's DNS or hosts file leads VWO's host to it: let "
+    "only the SDKs' applications see that entry, then resume the queue"
+)
+
+
 class _Client:
     """One process' request to one destination; reads proxies and CA bundle once, when it is made."""
 
     def __init__(self, destination: Destination) -> None:
         session = requests.Session()
+        self._is_vwos = destination.host in COLLECTION_HOSTS
         environment = Environment(session, destination.url)
         self._options = environment.options
         self._masks = environment.masks(destination.sdk_key)
@@ -227,6 +235,12 @@ class _Client:
         settled = self._options | {"timeout": deadline}
         response = adapter.send(request, **settled)
         content = _read_some(response)
+        if self._is_vwos and RELAY_HEADER in response.headers:
+            return Answer(
+                failure=Failure.CONFIGURATION,
+                detail=_LOOP,
+                elapsed_seconds=deadline.elapsed_seconds,
+            )
         retry_after = response.headers.get("Retry-After")
         return Answer(
             status=response.status_code,

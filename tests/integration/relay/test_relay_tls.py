@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tools import http_servers
 from tools.nginx import fronting
 from tools.relays import (
+    ACCOUNT,
     FME,
+    KEY,
     LEGACY,
     LONGEST_WAIT_SECONDS,
     all_stored,
@@ -25,7 +28,9 @@ from tools.relays import (
     request,
 )  # fmt: skip
 from tools.waiting import wait_until
-from vwo_celery.destinations import VWO_HOST
+from vwo_celery.destinations import VWO_HOST, Destination
+from vwo_celery.sending.outcomes import Failure, Verdict, judge
+from vwo_celery.sending.sender import Sender
 from vwo_celery.testing import free_port
 
 pytestmark = pytest.mark.declared_keys(
@@ -91,3 +96,45 @@ def test_clients_over_tls_that_close_at_once_are_stored(front: Front, redis_url:
             sock.sendall(request(FME, b'{"ev":[{"d":{"n":%d}}]}' % number, {"Host": VWO_HOST}))
 
     wait_until(lambda: len(all_stored(redis_url)) == 20, what="all events")
+
+
+def test_a_worker_that_meets_the_relay_in_vwos_name_keeps_its_batch(
+    front: Front, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a worker's DNS has the entry too, events would go round without end: the queue is paused."""
+    authority = tmp_path / "ca.pem"
+    front.authority.cert_pem.write_to_path(str(authority))
+    place = Destination(account_id=ACCOUNT, sdk_key=KEY, generation="fme")
+    assert place.host == VWO_HOST
+    with http_servers.Server(http_servers.leading_to(front.port)) as wrong_dns:
+        monkeypatch.setenv("HTTPS_PROXY", wrong_dns.url)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        sender = Sender(place, request_timeout_seconds=LONGEST_WAIT_SECONDS)
+
+        answer = sender.send(b'{"ev":[{"d":{"n":1}}]}', events=1)
+        sender.close()
+
+    assert answer.failure is Failure.CONFIGURATION
+    assert "a relay answered in VWO's name" in answer.detail
+    assert judge(answer, now=0.0).verdict is Verdict.REFUSED
+    assert len(all_stored(redis_url)) == 1
+
+
+def test_a_worker_may_send_to_a_relay_by_its_own_name(redis_url: str) -> None:
+    """One relay may stand before another: as an upstream it is no mistake."""
+    with relaying(redis_url) as relay:
+        place = Destination(
+            account_id=ACCOUNT, sdk_key=KEY, generation="fme",
+            base_url=f"http://127.0.0.1:{relay.port}",
+        )  # fmt: skip
+        sender = Sender(
+            place,
+            request_timeout_seconds=LONGEST_WAIT_SECONDS,
+            allowed_hosts=[f"127.0.0.1:{relay.port}"],
+        )
+        answer = sender.send(b'{"ev":[{"d":{"n":1}}]}', events=1)
+        sender.close()
+
+    assert answer.status == 200
