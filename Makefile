@@ -5,6 +5,7 @@
 #   make test       ruff, mypy and the tests, against the built wheel   (ARGS="-k flush" goes to pytest)
 #   make sdk-test   both generations of VWO's SDK, installed as users do; needs PyPI and a C compiler
 #   make sdk-relay  SDKs of npm and PyPI through the relay; needs Node as well   (ARGS=short)
+#   make sdk-matrix every release of VWO's SDKs that can be attached, each in an environment of its own
 #   make test-all   the tests on every Python found here, with the oldest and the newest of what we need
 #   make chaos      every fault of the matrix on real processes, a quarter of an hour   (ARGS=--list names them)
 #   make soak       load and random faults   (MINUTES=30 SEED=4711)
@@ -34,7 +35,7 @@ PIP_OPTIONS = --quiet --disable-pip-version-check --use-pep517
 CHECKED = vwo_celery workers tests benchmarks examples docs
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-notice test lint types suite sdk-test sdk-relay test-all chaos soak bugs bench docs freeze clean FORCE
+.PHONY: help venv demo demo-notice test lint types suite sdk-test sdk-relay sdk-matrix test-all chaos soak bugs bench docs freeze clean FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -70,6 +71,9 @@ sdk-test:
 
 sdk-relay:
 	@PYTHON="$(PYTHON)" sh tests/sdk/relay/run.sh $(ARGS)
+
+sdk-matrix:
+	@$(PYTHON) tests/sdk/matrix.py $(ARGS)
 
 test-all:
 	@$(PYTHON) tests/matrix.py $(ARGS)

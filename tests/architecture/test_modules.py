@@ -20,7 +20,7 @@ MOST_LINES = 400
 #: The modules that may ask for a logger: ours are made in one, the other filters what Celery logs.
 LOGGERS = frozenset({"logs", "celery.quiet"})
 #: The modules that may import by name: the users' callbacks, a command when it is typed, VWO's SDKs.
-IMPORTERS = frozenset({"settings.callbacks", "cli", "sdk.builder", "sdk.fme", "sdk.legacy"})
+IMPORTERS = frozenset({"settings.callbacks", "cli", "sdk.builder", "sdk.releases"})
 #: The modules that may take URLs apart: those of Redis in one of them, the others HTTP's.
 URL_READERS = frozenset(
     {

@@ -2,9 +2,9 @@
 
 Before stage 1 of an event's way. Finds a client's generation and hands the client to that
 generation's module. Nothing here imports an SDK before a client of it exists. Files, in reading
-order: `hook` (from a client to the queue), `timers`, `flags`, `fme`, `legacy`, `builder`; `shadow`
-(count what a client sends, and change nothing), `shadow_fme`, `shadow_legacy`. Nothing to lose; `hook`,
-`flags` and `shadow` say what dies with the process.
+order: `hook` (from a client to the queue), `releases` (what can be attached), `timers`, `flags`,
+`fme`, `legacy`, `builder`; `shadow` (count what a client sends, and change nothing), `shadow_fme`,
+`shadow_legacy`. Nothing to lose; `hook`, `flags` and `shadow` say what dies with the process.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from vwo_celery.producing.shadowing import shadower_of
 from vwo_celery.sdk import fme, legacy, shadow_fme, shadow_legacy
 from vwo_celery.sdk.builder import BuilderMixin, builder, init
 from vwo_celery.sdk.hook import queue_of
+from vwo_celery.sdk.releases import core_of
 from vwo_celery.sdk.shadow import is_shadowed, refuse_attached, refuse_shadowed
 from vwo_celery.sdk.timers import let_process_end
 from vwo_celery.settings import Settings
@@ -135,24 +136,24 @@ def shadow(
 def _destination_of(client: Any, base_url: str) -> tuple[Any, Destination]:
     """The module that shadows *client*, and where `attach` would send its events."""
     if _is_fme(client):
+        fme.check_release(client)
         return shadow_fme, fme.destination_of(client, base_url=base_url)
     if not _is_legacy(client):
         raise SdkError(_unrecognised("shadow", client))
-    legacy.refuse_opted_out(client)
+    legacy.check_release(client)
     return shadow_legacy, legacy.destination_of(client, base_url=base_url)
 
 
 def _is_fme(client: Any) -> bool:
-    return _is_of_sdk(client) and hasattr(client, "batch_event_queue")
+    return _is_of_sdk(client, "get_flag", "batch_event_queue")
 
 
 def _is_legacy(client: Any) -> bool:
-    return _is_of_sdk(client) and hasattr(client, "event_dispatcher")
+    return _is_of_sdk(client, "activate", "event_dispatcher")
 
 
-def _is_of_sdk(client: Any) -> bool:
-    modules = {base.__module__.partition(".")[0] for base in type(client).__mro__}
-    return bool(modules & {"vwo", "wingify"})
+def _is_of_sdk(client: Any, *names: str) -> bool:
+    return bool(core_of(type(client))) and any(hasattr(client, name) for name in names)
 
 
 def _unrecognised(function: str, client: Any) -> str:

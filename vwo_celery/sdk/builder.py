@@ -19,8 +19,16 @@ from vwo_celery.destinations import Destination
 from vwo_celery.errors import SdkError
 from vwo_celery.logs import sdk_log as log
 from vwo_celery.producing.queue import Queue, connect
-from vwo_celery.sdk.fme import BUILDER_OPTIONS, attach, forget_client, refuse_second_key
+from vwo_celery.sdk.fme import (
+    BUILDER_OPTIONS,
+    attach,
+    check_classes,
+    forget_client,
+    refuse_second_key,
+)
 from vwo_celery.sdk.hook import VENDOR_DEFAULTS, OpenQueue
+from vwo_celery.sdk.releases import check_parts, core_of
+from vwo_celery.sdk.timers import let_process_end
 from vwo_celery.settings import Settings
 from vwo_celery.settings.arguments import SettingsArguments, with_options
 
@@ -97,6 +105,10 @@ class BuilderMixin:
             self._start_polling()
         return client
 
+    def has_made(self, client: Any) -> bool:
+        """Whether *client* is the one that this builder made."""
+        return client is self._client
+
     def init_batching(self) -> Any:
         """Start the SDK's own queue and timer only for a client that tracks and is not attached."""
         if self.queue is None and self._client.original_settings:
@@ -143,6 +155,8 @@ def builder(options: Mapping[str, Any], **arguments: Any) -> Any:
     return made(options, **arguments)
 
 
+#: What `BuilderMixin` overrides: the SDK calls each, or the client would be made without it.
+_BUILDER_PARTS = ("build", "init_batching", "check_and_poll")
 #: Module and class of the SDK's builder, in new releases and in those whose core is still `vwo`.
 _VENDOR_BUILDERS = (("wingify", "WingifyBuilder"), ("vwo.vwo_builder", "VWOBuilder"))
 #: The same of its client.
@@ -198,6 +212,7 @@ def init(
     """
     options = _checked_options(options)
     sdk = _entry(brand)
+    _check_release()
     open_queue = partial(
         connect, strict=strict, settings=settings, redis=redis, **settings_arguments
     )
@@ -209,7 +224,21 @@ def init(
     client = sdk.init({**options, "vwoBuilder": made})
     if client is None:
         raise made.failure or SdkError(f"{brand}.init returned no client; it printed why")
+    if not made.has_made(client):
+        let_process_end()
+        raise SdkError(
+            f"{brand}.init made its client without the builder that it was given, so the client is "
+            "not on the shared queue; use the SDK's own init, then vwo_celery.attach(client)"
+        )
     return client
+
+
+def _check_release() -> None:
+    """Raise an SdkError if the SDK lacks something that can be looked for before it starts."""
+    builder_class = _vendor_class(_VENDOR_BUILDERS)
+    core = core_of(builder_class)
+    check_parts(core, [("builder", builder_class, _BUILDER_PARTS)])
+    check_classes(core, _vendor_class(_VENDOR_CLIENTS))
 
 
 def _rehearse(

@@ -12,7 +12,6 @@ without it.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,6 +24,7 @@ from vwo_celery.producing.queue import Queue
 from vwo_celery.receipts import FlushResult
 from vwo_celery.sdk.flags import SharedGetFlag, Together
 from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Handover, Hook, OpenQueue, remember
+from vwo_celery.sdk.releases import Part, check_parts, core_of, find
 from vwo_celery.sdk.timers import let_process_end, stop_timer
 from vwo_celery.text.masking import mask
 
@@ -33,6 +33,14 @@ BUILDER_OPTIONS = ("wingifyBuilder", "vwoBuilder")
 #: Names under which the client's class keeps the first client, in new and older releases.
 _FIRST_CLIENT_NAMES = ("_client_instance", "_vwo_client_instance")
 _USAGE_STATS_EVENT = "vwo_sdkUsageStats"
+#: What is read of an object that the SDK's classes make.
+_CLIENT_PARTS = ("options", "original_settings")
+_MANAGER_PARTS = (
+    "account_id", "sdk_key", "is_gateway_service_provided", "protocol", "hostname", "port",
+)  # fmt: skip
+_OWN_QUEUE_PARTS = (
+    "events_per_request", "request_time_interval", "flush_callback", "batch_queue", "lock", "timer",
+)  # fmt: skip
 
 
 class SharedBatchQueue:
@@ -52,7 +60,7 @@ class SharedBatchQueue:
     ) -> None:
         self.hook = hook
         self._identity = _identity(client)
-        self._manager_class = vendor(client, "services.settings_manager").SettingsManager
+        self._manager_class = _manager_class(core_of(type(client)))
         self._builder_options = builder_options
         self._other_reported = False
         self.together = Together(hook)
@@ -106,6 +114,7 @@ def attach(
     builder_options: Mapping[str, Any] | None = None,
 ) -> Queue:
     """Put *client*'s events onto the shared queue; see `vwo_celery.attach` for the arguments."""
+    check_release(client)
     destination = destination_of(client, base_url=base_url)
     _report_mixed(client, strict=strict)
     if batch_event_data is msgspec.UNSET:
@@ -120,6 +129,47 @@ def attach(
     return queue
 
 
+def check_release(client: Any) -> None:
+    """Return if this client's release has all that `attach` reads and replaces.
+
+    Raises:
+        SdkError: It lacks something; nothing was changed.
+    """
+    core = core_of(type(client))
+    check_classes(core, type(client))
+    manager = _manager_class(core).get_instance()
+    parts: list[Part] = [
+        ("client", client, _CLIENT_PARTS),
+        ("settings manager", manager, _MANAGER_PARTS),
+    ]
+    if not hasattr(manager, "sdk_name"):  # before 1.50 there is one name
+        parts.append(("Constants", _constants(core), ("SDK_NAME",)))
+    own = client.batch_event_queue
+    if own is not None and not isinstance(own, SharedBatchQueue):
+        parts.append(("batch_event_queue", own, _OWN_QUEUE_PARTS))
+    check_parts(core, parts)
+
+
+def check_classes(core: str, client_class: Any) -> None:
+    """Return if a release's classes have what is needed of them, whether there is a client or not.
+
+    Raises:
+        SdkError: One lacks something.
+    """
+    queue_class = find(core, "services.batch_event_queue", "BatchEventQueue")
+    check_parts(
+        core,
+        [
+            ("client", client_class,
+             ("batch_event_queue", "get_instance", "get_flag", "flush_events")),
+            ("BatchEventQueue", queue_class,
+             ("enqueue", "flush_and_clear_timer", "create_new_batch_timer")),
+            ("SettingsManager", _manager_class(core), ("get_instance",)),
+            ("Constants", _constants(core), ("SDK_VERSION",)),
+        ],
+    )  # fmt: skip
+
+
 def destination_of(client: Any, *, base_url: str = "") -> Destination:
     """Return the destination to which this client's SDK would send its batches.
 
@@ -131,8 +181,8 @@ def destination_of(client: Any, *, base_url: str = "") -> Destination:
         SdkError: The client has no settings, or sends through VWO's gateway service.
         DestinationError: The account id, the key or the host cannot be used.
     """
-    manager = vendor(client, "services.settings_manager").SettingsManager.get_instance()
-    constants = vendor(client, "constants.Constants").Constants
+    core = core_of(type(client))
+    manager, constants = _manager_class(core).get_instance(), _constants(core)
     settings = client.original_settings
     if not settings:
         raise SdkError(
@@ -179,13 +229,12 @@ def _origin(manager: Any) -> str:
     return f"{manager.protocol}://{bracketed}{port}"
 
 
-def vendor(client: Any, module: str) -> Any:
-    """Import a module of the client's SDK, whose core is `wingify`, or `vwo` in older releases."""
-    for base in type(client).__mro__:
-        core = base.__module__.partition(".")[0]
-        if core in ("vwo", "wingify"):
-            return importlib.import_module(f"{core}.{module}")
-    raise SdkError(f"{type(client).__name__} is not a client of VWO's SDKs")
+def _manager_class(core: str) -> Any:
+    return find(core, "services.settings_manager", "SettingsManager")
+
+
+def _constants(core: str) -> Any:
+    return find(core, "constants.Constants", "Constants")
 
 
 def _identity(client: Any) -> tuple[str, str]:
@@ -219,7 +268,7 @@ def forget_client(client: Any) -> None:
 
 
 def _report_mixed(client: Any, *, strict: bool) -> None:
-    manager = vendor(client, "services.settings_manager").SettingsManager.get_instance()
+    manager = _manager_class(core_of(type(client))).get_instance()
     identities = [_identity(client), (str(manager.account_id), manager.sdk_key)]
     first = type(client).get_instance()
     if first is not None:

@@ -10,7 +10,6 @@ enqueued are lost.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -21,9 +20,18 @@ from vwo_celery.errors import SdkError
 from vwo_celery.producing.queue import Queue
 from vwo_celery.receipts import FlushResult
 from vwo_celery.sdk.hook import VENDOR_DEFAULTS, Handover, Hook, OpenQueue, hook_of, remember
+from vwo_celery.sdk.releases import check_parts, find
 from vwo_celery.sdk.timers import stop_timer
 
 FlushMode = Literal["sync", "async"]
+_CORE = "vwo"
+_CLIENT_PARTS = (
+    "settings_file", "event_dispatcher", "is_opted_out", "is_event_batching_enabled", "flush_events",
+)  # fmt: skip
+_DISPATCHER_PARTS = (
+    "async_dispatch", "build_event_payload", "flush_queue", "event_batching", "events_per_request",
+    "request_time_interval", "flush_callback", "sdk", "sdk_v", "queue", "lock", "timer",
+)  # fmt: skip
 #: Usage statistics in the query: "events are batched", and "statistics are reported".
 _BATCHING_STAT, _REPORTED_STAT = "eb", "_l"
 
@@ -72,7 +80,7 @@ class SharedFlush:
 
 def attach(client: Any, *, batch_event_data: Any, base_url: str, open_queue: OpenQueue) -> Queue:
     """Put *client*'s events onto the shared queue; see `vwo_celery.attach` for the arguments."""
-    refuse_opted_out(client)
+    check_release(client)
     dispatcher = client.event_dispatcher
     destination = destination_of(client, base_url=base_url)
     if batch_event_data is msgspec.UNSET:
@@ -83,10 +91,25 @@ def attach(client: Any, *, batch_event_data: Any, base_url: str, open_queue: Ope
     return hook.queue
 
 
-def refuse_opted_out(client: Any) -> None:
-    """Raise an SdkError if *client* tracks nothing any more."""
+def check_release(client: Any) -> None:
+    """Return if this client's release has all that `attach` reads and replaces.
+
+    Raises:
+        SdkError: It lacks something, or the client tracks nothing any more; nothing was changed.
+    """
+    check_parts(_CORE, [("client", client, _CLIENT_PARTS)])
     if client.event_dispatcher is None or client.is_opted_out:
         raise SdkError("this client has opted out (set_opt_out) and tracks nothing; launch another")
+    endpoints = find(_CORE, "constants.constants", "ENDPOINTS")
+    check_parts(
+        _CORE,
+        [
+            ("event_dispatcher", client.event_dispatcher, _DISPATCHER_PARTS),
+            ("constants", find(_CORE, "constants.constants"), ("HTTPS_PROTOCOL",)),
+            ("constants.ENDPOINTS", endpoints, ("BASE_URL",)),
+            ("UsageStats", _usage_stats_class(), ("get_usage_stats",)),
+        ],
+    )
 
 
 def destination_of(client: Any, *, base_url: str = "") -> Destination:
@@ -135,17 +158,20 @@ def own_batch_event_data(client: Any) -> Any:
 
 
 def _origin() -> str:
-    constants = importlib.import_module("vwo.constants.constants")
+    constants = find(_CORE, "constants.constants")
     return f"{constants.HTTPS_PROTOCOL}{constants.ENDPOINTS.BASE_URL}"
 
 
 def _usage_stats() -> tuple[tuple[str, str], ...]:
     """Return the SDK's usage statistics in its order, with batching, which is on now."""
-    manager = importlib.import_module("vwo.services.usage_stats_manager")
-    stats: Mapping[str, Any] = manager.UsageStats.get_usage_stats()
+    stats: Mapping[str, Any] = _usage_stats_class().get_usage_stats()
     reported = {_BATCHING_STAT: 1, **stats}
     reported[_REPORTED_STAT] = reported.pop(_REPORTED_STAT, 1)
     return tuple((name, str(value)) for name, value in reported.items())
+
+
+def _usage_stats_class() -> Any:
+    return find(_CORE, "services.usage_stats_manager", "UsageStats")
 
 
 def _take_over(client: Any, dispatcher: Any, hook: Hook) -> None:

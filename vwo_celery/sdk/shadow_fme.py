@@ -17,6 +17,7 @@ from typing import Any
 from vwo_celery.errors import SdkError
 from vwo_celery.producing.shadowing import Shadower
 from vwo_celery.sdk import fme
+from vwo_celery.sdk.releases import check_parts, core_of, find
 from vwo_celery.sdk.shadow import Request, Watched, remember_shadow
 
 #: Paths of a batch and of a single event (the SDK's enums/url_enum.py).
@@ -104,8 +105,10 @@ class ShadowOfFme(Watched):
             shadower, queue, name=name_of,
             lists=lambda: [own.batch_queue for own in self._own_queues],
         )  # fmt: skip
-        manager = fme.vendor(client, "packages.network_layer.manager.network_manager")
-        self._manager = manager.NetworkManager.get_instance()
+        core = core_of(type(client))
+        manager = find(core, "packages.network_layer.manager.network_manager", "NetworkManager")
+        check_parts(core, [("NetworkManager", manager, ("get_instance",))])
+        self._manager = manager.get_instance()
         self._network_client: Any = None
 
     def hook(self, event: Any) -> None:
@@ -157,7 +160,7 @@ def name_of(event: dict[str, Any]) -> tuple[str, str]:
 
 def _senders(client: Any) -> list[tuple[Any, str]]:
     """The places where a method of the SDK's sends an event that it could also enqueue."""
-    core = fme.vendor(client, "services.settings_manager").__name__.partition(".")[0]
+    core = core_of(type(client))
     found = []
     for method in _METHODS:
         module = sys.modules.get(f"{core}.{method}")

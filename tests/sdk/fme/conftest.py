@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,17 @@ import pytest
 from sdk.applications import Told, run_application
 from vwo_celery.testing import Standin
 
+
+def _package() -> str:
+    try:
+        return version("vwo-fme-python-sdk") and "vwo-fme-python-sdk"
+    except PackageNotFoundError:
+        return "wingify-fme-python-sdk"
+
+
+#: The installed package, and the init that it is for.
+PACKAGE = _package()
+BRAND = PACKAGE.partition("-")[0]
 _PRELUDE = """\
 OPTIONS, USER = F["options"], {"id": "user-1"}
 """
