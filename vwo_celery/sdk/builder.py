@@ -237,7 +237,7 @@ def _check_release() -> None:
     """Raise an SdkError if the SDK lacks something that can be looked for before it starts."""
     builder_class = _vendor_class(_VENDOR_BUILDERS)
     core = core_of(builder_class)
-    check_parts(core, [("builder", builder_class, _BUILDER_PARTS)])
+    check_parts([("builder", builder_class, _BUILDER_PARTS)])
     check_classes(core, _vendor_class(_VENDOR_CLIENTS))
 
 

@@ -147,7 +147,7 @@ def check_release(client: Any) -> None:
     own = client.batch_event_queue
     if own is not None and not isinstance(own, SharedBatchQueue):
         parts.append(("batch_event_queue", own, _OWN_QUEUE_PARTS))
-    check_parts(core, parts)
+    check_parts(parts)
 
 
 def check_classes(core: str, client_class: Any) -> None:
@@ -157,9 +157,7 @@ def check_classes(core: str, client_class: Any) -> None:
         SdkError: One lacks something.
     """
     queue_class = find(core, "services.batch_event_queue", "BatchEventQueue")
-    check_parts(
-        core,
-        [
+    check_parts([
             ("client", client_class,
              ("batch_event_queue", "get_instance", "get_flag", "flush_events")),
             ("BatchEventQueue", queue_class,

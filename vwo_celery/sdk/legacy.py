@@ -97,12 +97,11 @@ def check_release(client: Any) -> None:
     Raises:
         SdkError: It lacks something, or the client tracks nothing any more; nothing was changed.
     """
-    check_parts(_CORE, [("client", client, _CLIENT_PARTS)])
+    check_parts([("client", client, _CLIENT_PARTS)])
     if client.event_dispatcher is None or client.is_opted_out:
         raise SdkError("this client has opted out (set_opt_out) and tracks nothing; launch another")
     endpoints = find(_CORE, "constants.constants", "ENDPOINTS")
     check_parts(
-        _CORE,
         [
             ("event_dispatcher", client.event_dispatcher, _DISPATCHER_PARTS),
             ("constants", find(_CORE, "constants.constants"), ("HTTPS_PROTOCOL",)),

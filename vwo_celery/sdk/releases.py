@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping
-from importlib.metadata import packages_distributions, version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from vwo_celery.errors import SdkError
@@ -45,12 +46,8 @@ def find(core: str, module: str, name: str = "") -> Any:
     return getattr(found, name, None) if name else found
 
 
-def check_parts(core: str, parts: Iterable[Part]) -> None:
-    """Return if the SDK has all parts.
-
-    Args:
-        core: The SDK's top-level package, "vwo" or "wingify".
-        parts: What it must have; an object that is None has nothing.
+def check_parts(parts: Iterable[Part]) -> None:
+    """Return if the SDK has all parts; an object that is None has nothing.
 
     Raises:
         SdkError: It lacks some; names the release, what it lacks and releases that can be attached.
@@ -60,24 +57,23 @@ def check_parts(core: str, parts: Iterable[Part]) -> None:
         if not hasattr(holder, name)
     ]  # fmt: skip
     if lacking:
+        found = _installed()
+        releases = [f"{name} {number}" for name, number in found.items()]
+        ranges = [
+            f'pip install "{name}>={TESTED[name][0]},<={TESTED[name][-1]}"'
+            for name in found or TESTED
+        ]
         raise SdkError(
-            f"{_installed(core)} cannot be put on the shared queue: it has no {', '.join(lacking)}. "
-            f"The SDK is as it was. {_remedy(core)}"
+            f"{' with '.join(releases) or 'this SDK'} cannot be put on the shared queue: it has no "
+            f"{', '.join(lacking)}. The SDK is as it was. Releases that can: {' or '.join(ranges)}; "
+            "later ones may need a later vwo-celery"
         )
 
 
-def _installed(core: str) -> str:
-    releases = [f"{name} {version(name)}" for name in _packages(core)]
-    return " with ".join(releases) or f"this release of VWO's SDK (package {core})"
-
-
-def _remedy(core: str) -> str:
-    """Say which releases can be attached, of the SDK that is installed, or else of all."""
-    names = [name for name in _packages(core) if name in TESTED] or list(TESTED)
-    ranges = [f'pip install "{name}>={TESTED[name][0]},<={TESTED[name][-1]}"' for name in names]
-    return f"Releases that can: {' or '.join(ranges)}; later ones may need a later vwo-celery"
-
-
-def _packages(core: str) -> list[str]:
-    # Some are installed as vwo_python_sdk.
-    return sorted({name.replace("_", "-") for name in packages_distributions().get(core, ())})
+def _installed() -> dict[str, str]:
+    """Find the SDKs' packages in this environment, and their releases."""
+    found = {}
+    for name in TESTED:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

@@ -107,7 +107,7 @@ class ShadowOfFme(Watched):
         )  # fmt: skip
         core = core_of(type(client))
         manager = find(core, "packages.network_layer.manager.network_manager", "NetworkManager")
-        check_parts(core, [("NetworkManager", manager, ("get_instance",))])
+        check_parts([("NetworkManager", manager, ("get_instance",))])
         self._manager = manager.get_instance()
         self._network_client: Any = None
 
