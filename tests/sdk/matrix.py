@@ -33,7 +33,7 @@ PAGE = CHECKOUT / "docs" / "reference" / "sdk-releases.md"
 LIST = CHECKOUT / "vwo_celery" / "sdk" / "releases.py"
 #: Older releases that lack a part. They are installed and must be refused.
 REFUSED = {
-    "vwo-fme-python-sdk": ("1.0.0", "1.8.0"),
+    "vwo-fme-python-sdk": ("1.8.0",),
     "vwo-python-sdk": ("1.25.0", "1.34.1"),
 }
 #: How many releases of a generation `short` takes: both ends, and the rest evenly between.
