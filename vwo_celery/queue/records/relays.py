@@ -127,7 +127,7 @@ def read_relay_cards(fleet: Fleet) -> dict[str, tuple[int, RelayCard]]:
         QueueUnavailable: Redis did not answer.
     """
     with unavailable("list of relays"):
-        heard = fleet.client.zrange(fleet.keys.relays, 0, -1, withscores=True)
+        heard = fleet.client.zrangebyscore(fleet.keys.relays, "-inf", "+inf", withscores=True)
         texts = fleet.client.hgetall(fleet.keys.relay_cards)
     cards = {}
     for name, at_ms in heard:
