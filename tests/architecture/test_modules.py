@@ -139,10 +139,10 @@ def test_tests_do_not_sleep(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["vwo_celery", "vwo_celery.producing.producer", "vwo_celery.aio"]
+    "module", ["vwo_celery", "vwo_celery.producing.producer", "vwo_celery.aio", "vwo_celery.relay"]
 )
 def test_a_producer_is_light(module: str) -> None:
-    """A web process that only enqueues imports neither Celery nor requests, nor what they bring."""
+    """A web process that enqueues, or mounts the relay, imports neither Celery nor requests."""
     heavy = {"celery", "kombu", "requests", "django", "click", "rich"}
     program = f"import sys, {module}; print(*sorted({heavy!r} & set(sys.modules)))"
 

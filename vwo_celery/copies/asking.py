@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from vwo_celery.queue.records.copies import CopyName
-from vwo_celery.sending.fetching import Wanted
+from vwo_celery.sending.wanted import Wanted
 
 #: Path of settings, and of those that an SDK fetches once VWO's webhook has told of a change: the same
 #: settings, asked of VWO at any rate.

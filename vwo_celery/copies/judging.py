@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from vwo_celery.sending.fetching import Fetched
+from vwo_celery.sending.wanted import Fetched
 from vwo_celery.text.plain import plain_integer
 
 #: What VWO says of an account or a key that it does not know.

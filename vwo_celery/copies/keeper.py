@@ -8,7 +8,7 @@ anew is used until it is a week old. Nothing to lose: what dies with a process i
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -20,8 +20,11 @@ from vwo_celery.copies.memory import Copy, Memory
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import seldom
 from vwo_celery.queue.records.copies import FRESH_MS, Copies, CopyName, Recalled
-from vwo_celery.sending.fetching import Fetched, Fetcher
+from vwo_celery.sending.wanted import Fetched
 from vwo_celery.settings import Settings
+
+if TYPE_CHECKING:
+    from vwo_celery.sending.fetching import Fetcher
 
 #: Longest time of one request to VWO.
 FETCH_SECONDS: Final = 5.0
@@ -100,7 +103,7 @@ class Keeper:
         self._memory = Memory()
         self._sure: dict[CopyName, float] = {}  # until when a copy is trusted
         self._resting_until = 0.0
-        self._fetcher = Fetcher(timeout_seconds=FETCH_SECONDS, most_bytes=MOST_BYTES)
+        self._fetcher: Fetcher | None = None
 
     def peek(self, asked: Asked) -> Reply | None:
         """What memory alone can answer for sure; waits for nothing."""
@@ -149,7 +152,7 @@ class Keeper:
     def fetch(self, task: Task) -> Reply | None:
         """Fetch a copy from VWO; None if VWO gives none. Waits for six seconds or seven at most."""
         asked = task.asked
-        fetched = self._fetcher.fetch(asked.wanted)
+        fetched = self._vwo().fetch(asked.wanted)
         worth = judge(fetched, asked.account)
         if worth is Worth.COPY:
             return self._keep(task, fetched)
@@ -165,6 +168,14 @@ class Keeper:
             asked.account, complaint(fetched), self._what_now(asked),
         )  # fmt: skip
         return None
+
+    def _vwo(self) -> Fetcher:
+        # Here, since requests takes a tenth of a second to load, and most applications never need it.
+        from vwo_celery.sending.fetching import Fetcher
+
+        if self._fetcher is None:  # threads that come at once may each make one
+            self._fetcher = Fetcher(timeout_seconds=FETCH_SECONDS, most_bytes=MOST_BYTES)
+        return self._fetcher
 
     def _what_now(self, asked: Asked) -> str:
         now = monotonic()
@@ -201,7 +212,8 @@ class Keeper:
 
     def close(self) -> None:
         """Close the idle connections to VWO."""
-        self._fetcher.close()
+        if self._fetcher is not None:
+            self._fetcher.close()
 
 
 def _fresh(copy: Copy) -> Reply:

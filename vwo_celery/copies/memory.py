@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from vwo_celery.queue.records.copies import GIVES_WAY_MS, KEPT_MS, MOST_COPIES, CopyName
-from vwo_celery.sending.fetching import Fetched
+from vwo_celery.sending.wanted import Fetched
 
 #: Most bytes of all copies.
 _MOST_BYTES: Final = 64_000_000

@@ -8,7 +8,7 @@ the process dies, an SDK goes on without the answer.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vwo_celery.relay.access import Access
 from vwo_celery.relay.answers import (
@@ -24,8 +24,11 @@ from vwo_celery.relay.answers import (
 from vwo_celery.relay.counts import counted
 from vwo_celery.relay.paths import GATEWAY_OF_ACCOUNTS, KnownPath
 from vwo_celery.relay.request import Request
-from vwo_celery.sending.fetching import Fetched, Fetcher, Wanted
+from vwo_celery.sending.wanted import Fetched, Wanted
 from vwo_celery.threads import in_thread
+
+if TYPE_CHECKING:
+    from vwo_celery.sending.fetching import Fetcher
 
 #: Longest time of one request to the gateway: an SDK waits for it before it decides on a flag.
 GATEWAY_SECONDS: Final = 2.0
@@ -56,7 +59,7 @@ class Gateway:
     def __init__(self, upstream: str, access: Access) -> None:
         self._upstream = upstream.rstrip("/")
         self._access = access
-        self._fetcher = Fetcher(timeout_seconds=GATEWAY_SECONDS, most_bytes=_MOST_BYTES)
+        self._fetcher: Fetcher | None = None
         self._under_way = 0
 
     async def answer(self, request: Request, known: KnownPath) -> Answer:
@@ -73,14 +76,23 @@ class Gateway:
             raise Refused(TOO_BUSY)
         self._under_way += 1
         try:
-            fetched = await in_thread(self._fetcher.fetch, wanted)
+            fetched = await in_thread(self._fetch, wanted)
         finally:
             self._under_way -= 1
         return _answer(fetched)
 
+    def _fetch(self, wanted: Wanted) -> Fetched:
+        # Here, since requests takes a tenth of a second to load, and most relays never need it.
+        from vwo_celery.sending.fetching import Fetcher
+
+        if self._fetcher is None:  # threads that come at once may each make one
+            self._fetcher = Fetcher(timeout_seconds=GATEWAY_SECONDS, most_bytes=_MOST_BYTES)
+        return self._fetcher.fetch(wanted)
+
     def close(self) -> None:
         """Close the idle connections."""
-        self._fetcher.close()
+        if self._fetcher is not None:
+            self._fetcher.close()
 
     def _wanted(self, request: Request, known: KnownPath) -> Wanted:
         query = request.raw_query.decode("latin-1")

@@ -9,10 +9,8 @@ SDK gets no answer, and asks again.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
 import requests
 
 from vwo_celery.forks import PerProcess
@@ -22,6 +20,7 @@ from vwo_celery.sending.failures import FORESEEN, explain
 from vwo_celery.sending.outcomes import Failure
 from vwo_celery.sending.request_line import QUERY_HEADER, unsent
 from vwo_celery.sending.sender import Connections
+from vwo_celery.sending.wanted import Fetched, Wanted
 
 _PIECE_BYTES: Final = 65_536
 _FIRST_FINAL_STATUS: Final = 200
@@ -29,46 +28,6 @@ _FIRST_FINAL_STATUS: Final = 200
 _ENCODINGS: Final = ("gzip", "x-gzip", "deflate")
 #: Most addresses whose way is remembered.
 _MOST_WAYS: Final = 64
-
-
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as it goes to VWO.
-
-    Attributes:
-        origin: Scheme and host, and a path that stands before `path`, if any.
-        path: Path, region included.
-        query: As the SDK spelled it, visible ASCII; "" for none.
-        key: The SDK key in it; "" if it has none.
-        method: HTTP method.
-        headers: Further headers.
-        body: The body of a POST.
-    """
-
-    origin: str
-    path: str
-    query: str
-    key: str = ""
-    method: str = "GET"
-    headers: Mapping[str, str] = {}
-    body: bytes | None = None
-
-
-class Fetched(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer, or why there is none.
-
-    Attributes:
-        status: HTTP status; None if there was no whole answer.
-        content_type: As it came; "" for none.
-        body: The whole body, without its encoding.
-        failure: Why there is no answer; None if there is one.
-        detail: The operating system's words on a failure, without the key.
-    """
-
-    status: int | None = None
-    content_type: str = ""
-    body: bytes = b""
-    failure: Failure | None = None
-    detail: str = ""
 
 
 class Fetcher:

@@ -12,8 +12,9 @@ import pytest
 import trustme
 
 from tools import http_servers as servers
-from vwo_celery.sending.fetching import Fetched, Fetcher, Wanted
+from vwo_celery.sending.fetching import Fetcher
 from vwo_celery.sending.outcomes import Failure
+from vwo_celery.sending.wanted import Fetched, Wanted
 
 KEY = "0123456789abcdef0123456789ABCDEF"
 #: As Node's legacy SDK spells things that a URL parser would spell anew.
