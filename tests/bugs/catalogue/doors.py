@@ -99,6 +99,19 @@ BUGS = (
         "integration/relay/test_relay_destinations.py -k named_may_send",
     ),
     Bug(
+        "an answer of 200 comes once the events are stored",
+        "it does not wait for their receipts", "relay/app.py",
+        "receipts = await store_encoded(target.queue, events)\n",
+        "store_encoded(target.queue, events)\n            receipts = [IN_REDIS] * len(events)\n",
+        "integration/relay/test_relay_answers.py -k nothing_took",
+    ),
+    Bug(
+        "a request line that is known is no key",
+        "its next request may name another one", "relay/app.py",
+        "request.headers.get(b\"authorization\"))\n", "None)\n",
+        "integration/relay/test_relay_any_requests.py -k known_line",
+    ),
+    Bug(
         "the relay is no open proxy",
         "usage statistics are sent on whoever sends them", "relay/app.py",
         "if not self.access.allows(account, key):\n            raise Refused(answers.UNKNOWN_KEY)\n"
@@ -181,6 +194,13 @@ BUGS = (
         "        if is_of_account and not self._access.allows(account, key):\n",
         "        if False:\n",
         "integration/relay/test_relay_gateway.py -k accounts_of_the_list",
+    ),
+    Bug(
+        "of a name that comes twice in a query the first counts",
+        "the last one does", "relay/request.py",
+        "found.setdefault(_decoded(name), _decoded(value))",
+        "found[_decoded(name)] = _decoded(value)",
+        "integration/relay/test_relay_any_requests.py -k comes_twice",
     ),
     Bug(
         "SIGTERM finishes what was read",

@@ -47,7 +47,7 @@ SEVERAL = Kit(relays=1, relay_workers=3)
 NO_SPOOL = Kit(relays=1, relay_spool=False)
 _TRAFFIC = Traffic(applications=4, per_second=25, burst=15)
 #: Clients that send the next event as soon as the last one is answered, or nearly so.
-_BUSY = Traffic(applications=4, per_second=80, burst=5)
+_BUSY = Traffic(applications=4, per_second=50, burst=5)
 #: Clients that do not wait for answers, as PHP's FME SDK, among others that do.
 _CLOSING = Traffic(
     applications=4, per_second=25, burst=15, forms=("closing", "closing", "legacy", "fme")

@@ -21,7 +21,7 @@ import redis as redis_py
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tools.relays import ACCOUNT, KEY, RelayServer, read_answers, relaying, stored
+from tools.relays import ACCOUNT, KEY, LEGACY, RelayServer, read_answers, relaying, stored
 from vwo_celery.destinations import Destination
 from vwo_celery.testing import RedisServer
 
@@ -442,3 +442,21 @@ def test_any_requests(
     assert {whose: events for whose, events in stored(url).items() if events} == {
         whose: events for whose, events in expected.items() if events
     }
+
+
+def test_a_known_line_is_no_key(relay: RelayServer) -> None:
+    """A request line that was taken before is refused if the header names another key."""
+    assert relay.post(LEGACY, b'{"ev":[]}').status == 200
+    assert relay.post(LEGACY, b'{"ev":[]}', {"Authorization": "d" * 32}).status == 400
+    assert relay.post(LEGACY, b'{"ev":[]}', {"Authorization": KEY}).status == 200
+
+
+def test_of_a_name_that_comes_twice_the_first_counts(relay: RelayServer, url: str) -> None:
+    """No later name of the query moves an event to another account."""
+    with redis_py.Redis.from_url(url) as client:
+        client.flushall()
+
+    relay.post(f"{LEGACY}&a={OTHER_ACCOUNT}&env={OTHER_KEY}", b'{"ev":[{"u":1}]}')
+
+    found = [whose for whose, events in stored(url).items() if events]
+    assert [(each.account_id, each.sdk_key) for each in found] == [(ACCOUNT, KEY)]
