@@ -98,7 +98,7 @@ class SettingsFiles:
             read_key("i", key)
         except DestinationError as exc:
             raise Refused(UNKNOWN_KEY) from exc
-        origin = self._upstream or f"https://{_host_of(request)}"
+        origin = self._upstream or f"https://{host_of(request)}"
         return Asked(origin, known.region, known.path, account, key, query)
 
     async def _find(self, asked: Asked) -> Reply | None:
@@ -130,8 +130,9 @@ class SettingsFiles:
 
     def _look_and_begin(self, asked: Asked) -> tuple[Found, _Fetch | None]:
         found, name = self._keeper.look(asked), asked.name
-        if found.task is None:
-            return found, self._fetches.get(name)
+        under_way = self._fetches.get(name)
+        if found.task is None or under_way is not None:  # without Redis each look gives the task
+            return found, under_way
         task: Task = found.task
         return found, _begin(self._fetches, name, lambda: self._keeper.fetch(task))
 
@@ -165,7 +166,7 @@ def _result(fetch: _Fetch) -> Reply | None:
     return reply
 
 
-def _host_of(request: Request) -> str:
+def host_of(request: Request) -> str:
     """The host that an SDK fetches its settings from."""
     is_wingify = request.query.get("sn", "").startswith("wingify-")
     return WINGIFY_SETTINGS_HOST if is_wingify else VWO_HOST

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import redis as redis_py
 
-from tools.relays import ACCOUNT, KEY, RelayServer, relaying
+from tools.relays import ACCOUNT, KEY, LONGEST_WAIT_SECONDS, RelayServer, relaying
 from tools.waiting import wait_until
 from vwo_celery.copies import Asked
 from vwo_celery.queue.keys import copy_keys
 from vwo_celery.queue.records.copies import FRESH_MS, KEPT_MS, MOST_COPIES
 from vwo_celery.relay import counts
+from vwo_celery.relay.request import Request
+from vwo_celery.relay.settings_files import host_of
 from vwo_celery.testing import Fault, RedisServer, Standin, free_port
 
 LEGACY = f"/server-side/settings?a={ACCOUNT}&i={KEY}&platform=server&sdk=vwo-node-sdk&sdk-v=1.73.0"
@@ -336,6 +338,49 @@ def test_without_redis_vwo_is_asked_and_memory_serves(documents: dict[str, Any])
 
     assert (first.status, second.status) == (200, 200)
     assert first.body == second.body
+
+
+def test_without_redis_a_relay_makes_one_request(documents: dict[str, Any]) -> None:
+    """While Redis is away SDKs that start at once share one request of their relay."""
+    away = f"redis://127.0.0.1:{free_port()}/0"
+    asked, may_answer = threading.Semaphore(0), threading.Event()
+
+    def hold(_: Any) -> None:
+        asked.release()
+        may_answer.wait(LONGEST_WAIT_SECONDS)
+
+    with (
+        Standin(fetch_faults=hold, **documents) as vwo,
+        relaying(away, relay_upstream=vwo.url) as relay,
+    ):
+        threads = [threading.Thread(target=together, args=([relay] * 2,)) for _ in range(2)]
+        threads[0].start()
+        assert asked.acquire(timeout=LONGEST_WAIT_SECONDS)
+        before = counts()["requests"]
+        threads[1].start()
+        wait_until(lambda: counts()["requests"] >= before + 2, what="others ask, too")
+        relay.get("/healthz")  # a step of the loop later
+        may_answer.set()
+        for thread in threads:
+            thread.join()
+
+        assert len(vwo.fetches) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("wingify-fme-php-sdk", "edge.wingify.net"),
+        ("vwo-fme-php-sdk", "dev.visualwebsiteoptimizer.com"),
+        ("", "dev.visualwebsiteoptimizer.com"),
+    ],
+)
+def test_an_sdks_own_host_is_asked(name: str, host: str) -> None:
+    """Without an upstream that host is asked from which the SDK would fetch its settings."""
+    query = f"a={ACCOUNT}&i={KEY}&sn={name}".encode()
+    scope = {"method": "GET", "path": "/server-side/v2-settings", "query_string": query}
+
+    assert host_of(Request({**scope, "headers": []}, b"")) == host
 
 
 def test_redis_is_used_again(documents: dict[str, Any]) -> None:
