@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -105,3 +106,34 @@ def test_the_last_of_two_lists_counts() -> None:
     for more in ("", ',"x":"\\ud800"'):
         text = f'{{"ev":[{{"a":1}}],"ev":[{{"b":2}}]{more}}}'.encode()
         assert list(events_of(text, is_fme=False, is_phone=False).events) == [b'{"b":2}']
+
+
+@pytest.mark.parametrize("more", ['"x":1', '"x":"\\udead"'])
+@pytest.mark.parametrize("is_phone", [False, True])
+def test_a_body_of_countless_items_is_refused_before_they_are_found(
+    more: str, is_phone: bool
+) -> None:
+    """A few kilobytes, deflated, may hold millions of items; they take hardly more than the body."""
+    text = f'{{{more},"ev":[{"1," * 600_000}1]}}'.encode()
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused) as refused:
+            events_of(text, is_fme=False, is_phone=is_phone)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert refused.value.answer.status == 413
+    assert most < 15 * len(text)
+
+
+@pytest.mark.parametrize(("is_phone", "most"), [(False, 5_000), (True, 100_000)])
+def test_a_body_has_a_greatest_number_of_items(is_phone: bool, most: int) -> None:
+    """So many and no more, by both readers; a phone may upload what it kept for long."""
+    for more in ("", ',"x":"\\ud800"'):
+        text = f'{{"ev":[{"{}," * (most - 1)}{{}}]{more}}}'.encode()
+        assert len(events_of(text, is_fme=False, is_phone=is_phone).events) == most
+        with pytest.raises(Refused) as refused:
+            events_of(text.replace(b"[", b"[{},"), is_fme=False, is_phone=is_phone)
+        assert refused.value.answer.status == 413

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import msgspec
@@ -19,10 +20,13 @@ import msgspec
 from vwo_celery.events import MAX_EVENT_BYTES, decode, unsendable
 from vwo_celery.events.bodies import SURELY_FLAT_BYTES, nests_too_deep
 from vwo_celery.relay.answers import NO_EVENTS, NO_USABLE_EVENT, NOT_JSON, TOO_LARGE, Refused
-from vwo_celery.relay.limits import MOST_EVENTS
+from vwo_celery.relay.limits import MOST_EVENTS, MOST_EVENTS_OF_PHONES
 
 #: The beginning of nearly every FME event.
 _FME_START: Final = b'{"d":{'
+#: Commas from which a body may hold so many items, each of some bytes, that to find them all at once
+#: takes seconds and hundreds of megabytes; bodies of events have fewer.
+_MANY_COMMAS: Final = 500_000
 _NOTHING_LOST: Final[Mapping[str, int]] = {}
 
 
@@ -42,7 +46,12 @@ class _Body(msgspec.Struct):
     ev: list[msgspec.Raw]
 
 
+class _List(msgspec.Struct):
+    ev: msgspec.Raw
+
+
 _read = msgspec.json.Decoder(_Body).decode
+_read_list = msgspec.json.Decoder(_List).decode
 
 
 def events_of(text: bytes, *, is_fme: bool, is_phone: bool) -> Found:
@@ -55,12 +64,10 @@ def events_of(text: bytes, *, is_fme: bool, is_phone: bool) -> Found:
             number of events.
 
     Raises:
-        Refused: The body is not JSON, has no list "ev", has more than MOST_EVENTS items, or holds
-            items and not one event.
+        Refused: The body is not JSON, has no list "ev", has more than MOST_EVENTS items (of a phone,
+            MOST_EVENTS_OF_PHONES), or holds items and not one event.
     """
-    items, is_checked = _items_of(text)
-    if len(items) > MOST_EVENTS and not is_phone:
-        raise Refused(TOO_LARGE)
+    items, is_checked = _items_of(text, MOST_EVENTS_OF_PHONES if is_phone else MOST_EVENTS)
     if is_checked:
         start = _FME_START if is_fme else b"{"
         odd = [
@@ -82,18 +89,30 @@ def events_of(text: bytes, *, is_fme: bool, is_phone: bool) -> Found:
     return Found(events, lost)
 
 
-def _items_of(text: bytes) -> tuple[list[bytes], bool]:
-    """The items of the list "ev", and whether each is known to be JSON."""
+def _items_of(text: bytes, most: int) -> tuple[list[bytes], bool]:
+    """The items of the list "ev", and whether each is known to be JSON.
+
+    Raises:
+        Refused: They are more than *most*, or there is no such list.
+    """
+    with suppress(msgspec.DecodeError, RecursionError):
+        return _all_of(text, most), True
     try:
-        return list(map(bytes, _read(text).ev)), True
-    except msgspec.ValidationError as exc:
-        raise Refused(NO_EVENTS) from exc
-    except (msgspec.DecodeError, RecursionError):
-        pass
-    try:
-        return _walk(text.decode()), False
+        return _walk(text.decode(), most), False
     except (ValueError, RecursionError, IndexError) as exc:
         raise Refused(NOT_JSON) from exc
+
+
+def _all_of(text: bytes, most: int) -> list[bytes]:
+    try:
+        if text.count(b",") >= _MANY_COMMAS:
+            _check_number(bytes(_read_list(text).ev), most)
+        items = _read(text).ev
+    except msgspec.ValidationError as exc:
+        raise Refused(NO_EVENTS) from exc
+    if len(items) > most:
+        raise Refused(TOO_LARGE)
+    return list(map(bytes, items))
 
 
 def _why_unusable(item: bytes, *, is_fme: bool) -> str:
@@ -109,6 +128,12 @@ def _why_unusable(item: bytes, *, is_fme: bool) -> str:
         if isinstance(event, dict) and isinstance(event.get("d"), dict):
             return ""
     return "not_an_object"
+
+
+def _check_number(items: bytes, most: int) -> None:
+    """Refuse a list of too many items, before all of them are found at once."""
+    if items.startswith(b"["):
+        deque(_spans(items.decode(), 0, most), maxlen=0)
 
 
 # -- the slower reader: it finds where each item begins and ends
@@ -127,11 +152,11 @@ _scan: Final = json.JSONDecoder(
 ).raw_decode
 
 
-def _walk(text: str) -> list[bytes]:
+def _walk(text: str, most: int) -> list[bytes]:
     """The items of the list "ev" of an object, found without checking them.
 
     Raises:
-        Refused: There is no such list.
+        Refused: There is no such list, or it has more than *most* items.
         ValueError, IndexError, RecursionError: The text is not JSON.
     """
     items: list[bytes] | None = None
@@ -140,7 +165,7 @@ def _walk(text: str) -> list[bytes]:
         name, place = _scan(text, place)
         place = _expect(text, place, ":")
         if name == "ev" and text[place] == "[":
-            spans = list(_spans(text, place))
+            spans = list(_spans(text, place, most))
             items, place = [text[a:b].encode() for a, b in spans[:-1]], spans[-1][1]
         else:
             _, place = _scan(text, place)
@@ -152,10 +177,18 @@ def _walk(text: str) -> list[bytes]:
     return items
 
 
-def _spans(text: str, place: int) -> Iterator[tuple[int, int]]:
-    """Beginning and end of each item of a list; at last those of what closes it."""
+def _spans(text: str, place: int, most: int) -> Iterator[tuple[int, int]]:
+    """Beginning and end of each item of a list; at last those of what closes it.
+
+    Raises:
+        Refused: It has more than *most* items.
+    """
     place = _expect(text, place, "[")
+    left = most
     while text[place] != "]":
+        if not left:
+            raise Refused(TOO_LARGE)
+        left -= 1
         _, end = _scan(text, place)
         yield place, end
         place = _next(text, end, "]")

@@ -13,6 +13,8 @@ from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST
 MOST_BODY_BYTES = MAX_BODY_BYTES
 #: Most events of one request, except of phones; VWO's own limit.
 MOST_EVENTS = MAX_EVENTS_PER_REQUEST
+#: Most events that a phone uploads at once: more than its events, of some hundred bytes each, can be.
+MOST_EVENTS_OF_PHONES = 100_000
 #: Pause that a client is asked for where nothing could take its events.
 RETRY_AFTER_SECONDS = 2
 _MEGABYTE = 1_000_000
