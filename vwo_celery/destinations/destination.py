@@ -10,7 +10,7 @@ is refused at once. Pure: nothing to lose.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -193,13 +193,17 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     def _pairs(self) -> list[tuple[str, str]]:
         """Names and values of the whole query, in the order in which the Python SDKs write them."""
         account, key = ("a", str(self.account_id)), ("env", self.sdk_key)
-        said = self._said()
+        said = self.said
         if self.generation == "fme":
             return [account, key, *said]
         names = said[: len(said) - len(self.statistics)]
         return [account, *names, key, *self.statistics]
 
-    def _said(self) -> Sequence[tuple[str, str]]:
+    @property
+    def said(self) -> Pairs:
+        """Names and values of the query besides account and key; keys in them are not masked."""
+        if self.is_single:
+            return ()
         if self.query is not None:
             return self.query
         name, version = self.sdk

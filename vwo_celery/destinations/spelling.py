@@ -23,7 +23,7 @@ from vwo_celery.text.wording import shown
 Pairs = tuple[tuple[str, str], ...]
 
 _SDK_NAMES = ("sdk", "sd", "sn")
-_SDK_VERSIONS = ("sdk-v", "sv")
+SDK_VERSIONS = ("sdk-v", "sv")
 #: Usage statistics of the legacy SDKs.
 STATISTICS = ("eb", "ig", "ss", "cl", "ll", "gt", "_l")
 #: The known names in their order on the wire.
@@ -74,7 +74,7 @@ def as_parts(generation: str, query: Pairs) -> tuple[Any, ...] | None:
 def sdk_of(query: Pairs) -> tuple[str, str]:
     """SDK name and version in a query, in whichever spelling; "" for what it does not name."""
     said = dict(query)
-    return _first(said, _SDK_NAMES), _first(said, _SDK_VERSIONS)
+    return _first(said, _SDK_NAMES), _first(said, SDK_VERSIONS)
 
 
 def _first(said: Mapping[str, str], names: Sequence[str]) -> str:

@@ -68,8 +68,12 @@ class Access:
             return False
         if self.is_open:
             return True
+        return self.names(account, key) or self.names(account, ANY_KEY)
+
+    def names(self, account: str, key: str) -> bool:
+        """Whether the list has an account with this very key."""
         known = self._allowed.get(account)
-        return known is not None and (key in known.keys or ANY_KEY in known.keys)
+        return known is not None and key in known.keys
 
     def batch_of(self, account: str) -> BatchSettings | None:
         """Batch options of an account; None for the relay's own."""

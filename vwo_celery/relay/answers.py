@@ -104,7 +104,7 @@ NO_CONTENT = Answer(204, b"", ())
 
 #: VWO's words for a settings request with a wrong key (vendor's page "HTTP requests").
 UNKNOWN_KEY = refusal(400, "access", "Invalid api key")
-OTHER_KEY = refusal(400, "access", "Invalid api key: the header and the query name different keys")
+OTHER_KEY = refusal(400, "access", "Invalid api key: the request names different keys")
 NOT_JSON = refusal(400, "body", "the body is not JSON of the kind that this path takes")
 NO_EVENTS = refusal(400, "body", 'the body has no list "ev"')
 NO_EVENT = refusal(400, "body", 'the body has no object "d"')

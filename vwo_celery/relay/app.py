@@ -46,6 +46,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 #: Most request lines whose destination is remembered; those of batches repeat exactly.
 _MOST_KNOWN: Final = 4096
+#: Longest query of such a line, in bytes; those of the SDKs have some hundred.
+_LONGEST_KNOWN: Final = 1024
 _NOTHING_LOST: Final[Mapping[str, int]] = {}
 _MARKS_OF_PHONES: Final = (b"pt=", b"-android", b"-ios")
 _BATCHES: Final = (paths.BATCH_LEGACY, paths.BATCH_FME)
@@ -183,9 +185,10 @@ class Relay:
             return await self._answer_other(request, known)
         generation: Generation = "fme" if known.path == paths.BATCH_FME else "legacy"
         target = self._find_target(request, known, request.query.get("a", ""), generation)
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
-        self._known[line] = target
+        if len(request.raw_query) <= _LONGEST_KNOWN:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[line] = target
         return await self._store(target, *_found(request, target))
 
     async def _answer_other(self, request: Request, known: KnownPath) -> Answer:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from vwo_celery.destinations import QUERY_NAMES, WINGIFY_HOST, Destination
 from vwo_celery.destinations.parts import Generation
+from vwo_celery.destinations.spelling import SDK_VERSIONS, STATISTICS
 from vwo_celery.errors import DestinationError
 from vwo_celery.logs import seldom
 from vwo_celery.producing.aio import AioQueue, connect
@@ -27,8 +28,8 @@ from vwo_celery.threads import in_thread
 #: that have none yet.
 MOST_DESTINATIONS: Final = 32
 _KEPT_FOR_NEW_SDKS: Final = 8
-#: Most destinations of a process, which accounts with any key could otherwise exceed.
-_MOST_OPEN: Final = 10_000
+#: Most destinations of a process for keys that no list names, which anybody can make up.
+MOST_OF_UNNAMED_KEYS: Final = 10_000
 
 #: Names of regions as VWO gives them, such as eu01 and as01.
 _USUAL_REGION: Final = re.compile(r"[a-z]{2}[0-9]{2}")
@@ -65,16 +66,25 @@ class Destinations:
         settings: Settings of the queues.
         batch_of: Returns the batch options of an account.
         upstream: URL that stands for VWO's hosts; "" for VWO's own.
+        is_named: Whether a list names an account and key; those have a place whatever others do.
+        most_unnamed: Most destinations of all other keys.
     """
 
     def __init__(
-        self, settings: Settings, batch_of: Callable[[str], BatchSettings], upstream: str = ""
+        self,
+        settings: Settings,
+        batch_of: Callable[[str], BatchSettings],
+        upstream: str = "",
+        *,
+        is_named: Callable[[str, str], bool],
+        most_unnamed: int = MOST_OF_UNNAMED_KEYS,
     ) -> None:
         self._settings = settings
         self._batch_of = batch_of
         self._upstream = upstream
         self._opened: dict[tuple[str, str], dict[Destination, AioQueue]] = {}
-        self._count = 0
+        self._is_named = is_named
+        self._unnamed_left = most_unnamed
 
     def find(
         self, generation: Generation, region: str, account: str, key: str, query: dict[str, str]
@@ -93,9 +103,8 @@ class Destinations:
             Refused: Account or key can be no such thing, or there are too many destinations.
         """
         wanted = self.wanted(generation, region, account, key, query)
-        opened = self._opened.setdefault((account, key), {})
-        queue = opened.get(wanted)
-        return Target(queue, False) if queue is not None else self._place(opened, wanted)
+        queue = self._opened.get((account, key), {}).get(wanted)
+        return Target(queue, False) if queue is not None else self._place(account, key, wanted)
 
     def wanted(
         self, generation: Generation, region: str, account: str, key: str, query: dict[str, str]
@@ -118,22 +127,36 @@ class Destinations:
         except DestinationError as exc:
             raise Refused(UNKNOWN_KEY) from exc
 
-    def _place(self, opened: dict[Destination, AioQueue], wanted: Destination) -> Target:
+    def _place(self, account: str, key: str, wanted: Destination) -> Target:
+        opened = self._opened.get((account, key), {})
         alike = [queue for known, queue in opened.items() if _is_alike(known, wanted)]
         most = MOST_DESTINATIONS - (_KEPT_FOR_NEW_SDKS if alike else 0)
-        if len(opened) < most and self._count < _MOST_OPEN:
-            self._count += 1
+        if len(opened) < most and self._has_room(account, key):
             _doubt(wanted.region)
-            opened[wanted] = self._open(wanted)
-            return Target(opened[wanted], False)
+            queue = self._open(wanted)
+            self._opened.setdefault((account, key), {})[wanted] = queue
+            return Target(queue, False)
         if alike:
             return Target(alike[0], True)
+        if len(opened) < most:
+            what = "the relay has as many destinations as it keeps for keys that no list names"
+        else:
+            what = f"a key of account {account} has {len(opened)} destinations"
         seldom.warn(
-            f"too many SDKs {wanted.account_id}",
-            "account %s already has %d destinations; events of a further SDK name, region or host are "
-            "refused until the relay is started again", wanted.account_id, len(opened),
+            f"too many SDKs {account}",
+            "%s; further ones of account %s are refused until the relay is started again",
+            what, account,
         )  # fmt: skip
         raise Refused(TOO_MANY_SDKS)
+
+    def _has_room(self, account: str, key: str) -> bool:
+        """Whether the process may have one more destination of a key; takes its place."""
+        if self._is_named(account, key):
+            return True
+        if not self._unnamed_left:
+            return False
+        self._unnamed_left -= 1
+        return True
 
     def _open(self, destination: Destination) -> AioQueue:
         batch = self._batch_of(str(destination.account_id))
@@ -152,7 +175,7 @@ class Destinations:
         return renewed
 
     def __len__(self) -> int:
-        return self._count
+        return sum(map(len, self._opened.values()))
 
     async def aclose(self) -> None:
         """Wait for what is being stored, and close the connections of this loop."""
@@ -178,6 +201,13 @@ def _host_of(query: dict[str, str]) -> str:
 
 def _is_alike(known: Destination, wanted: Destination) -> bool:
     """Whether events may go from one destination to another: only version and statistics differ."""
-    return (known.generation, known.region, known.base_url, known.sdk[0]) == (
-        wanted.generation, wanted.region, wanted.base_url, wanted.sdk[0],
-    )  # fmt: skip
+    return _but_version(known) == _but_version(wanted)
+
+
+def _but_version(destination: Destination) -> tuple[object, ...]:
+    said = [
+        (name, "" if name in SDK_VERSIONS else value)
+        for name, value in destination.said
+        if name not in STATISTICS
+    ]
+    return destination.generation, destination.region, destination.base_url, said

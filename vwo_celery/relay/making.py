@@ -90,7 +90,7 @@ def make_relay(
 
     return Relay(
         access,
-        Destinations(settings, batch_of, settings.relay_upstream),
+        Destinations(settings, batch_of, settings.relay_upstream, is_named=access.names),
         settings,
         origins=settings.relay_allowed_origins,
         prefix=prefix,

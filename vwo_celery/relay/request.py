@@ -69,12 +69,13 @@ class Request:
         """The SDK key that query and `Authorization` name; "" if neither does.
 
         Raises:
-            Refused: They name different ones.
+            Refused: They name different ones; or Android's SDK, which names it a second time, does.
         """
-        in_query, in_header = self.query.get("env", ""), self.header(b"authorization")
-        if in_query and in_header and in_query != in_header:
-            raise Refused(OTHER_KEY)
-        return in_query or in_header
+        key = self.query.get("env", "") or self.header(b"authorization")
+        for again in (self.header(b"authorization"), self.query.get("i", "")):
+            if again and again != key:
+                raise Refused(OTHER_KEY)
+        return key
 
 
 def _below(path: str, root_path: str, prefix: str) -> str:

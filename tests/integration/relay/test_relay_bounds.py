@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from typing import Final
@@ -436,3 +437,18 @@ def test_all_bodies_together_are_bounded(redis_url: str) -> None:
 def _first_refusal(relay: RelayServer, body: bytes) -> Answer | None:
     answer = relay.post(EVENT, body)
     return answer if answer.status != 200 else None
+
+
+def test_long_queries_are_not_remembered(redis_url: str) -> None:
+    """Request lines are remembered, since those of batches repeat; long ones would fill the memory."""
+    with relaying(redis_url) as relay:
+        assert relay.post(LEGACY, ONE).status == 200
+        tracemalloc.start()
+        try:
+            for number in range(100):
+                assert relay.post(f"{LEGACY}&x={number}{'y' * 30_000}", ONE).status == 200
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert kept < 1_000_000
