@@ -327,6 +327,20 @@ class ClusterGroup:
                 suppress(RedisError),
             ):  # replicas hear it from their master
                 client.execute_command("CLUSTER SETSLOT", slot, "NODE", name)
+        wait_until(lambda: len(self._epochs_of(name)) == 1, what="every node knows of the move")
+
+    def _epochs_of(self, name: str) -> set[str]:
+        """A node's epoch, as each node that answers knows it.
+
+        While one knows an older epoch, it may take a slot that moves back without a newer one of its
+        own. A late message of the former owner then wins, and both redirect to each other for good.
+        """
+        found = set()
+        for node in self.nodes:
+            with suppress(RedisError), client_of(node) as client:
+                known = client.execute_command("CLUSTER NODES").values()
+                found.update(each["epoch"] for each in known if each["node_id"] == name)
+        return found
 
     def _join(self) -> None:
         share = -(-SLOTS // self._masters)
