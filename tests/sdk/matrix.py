@@ -150,7 +150,17 @@ def build_wheel() -> str:
     builder = HOME / "builder"
     if not builder.exists():
         subprocess.run([sys.executable, "-m", "venv", str(builder)], check=True)
-    command = [f"{builder}/bin/pip", "wheel", *_PIP, "--no-deps", "-w", f"{HOME}/wheel", "."]
+    command = [
+        f"{builder}/bin/python",
+        "-m",
+        "pip",
+        "wheel",
+        *_PIP,
+        "--no-deps",
+        "-w",
+        f"{HOME}/wheel",
+        ".",
+    ]
     done = run(command, _INSTALL_SECONDS)
     if done.returncode:
         raise SystemExit(done.stdout)
