@@ -30,7 +30,7 @@ from tools.waiting import wait_until
 from vwo_celery.cli import main
 from vwo_celery.connections import open_client
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.testing import Standin, free_port
+from vwo_celery.testing import RedisServer, Standin, free_port
 
 pytestmark = pytest.mark.declared_keys(
     "open", "watched", "ready", "info", "batch", "slots", "wakeups"
@@ -47,7 +47,7 @@ def start(tmp_path: Path, redis_url: str) -> Iterator[Start]:
     started: list[Process] = []
     with ExitStack() as running:
 
-        def run(*options: str, **env: str) -> tuple[Process, RelayClient]:
+        def run(*options: str, waits: bool = True, **env: str) -> tuple[Process, RelayClient]:
             command = (
                 "python",
                 "-m",
@@ -68,7 +68,8 @@ def start(tmp_path: Path, redis_url: str) -> Iterator[Start]:
             line = next(line for line in process.log().splitlines() if line.startswith("{"))
             url = json.loads(line)["url"]
             client = RelayClient(int(url.rpartition(":")[2]))
-            process.wait_until(lambda: client.get("/healthz").status == 200, what="the relay")
+            if waits:
+                process.wait_until(lambda: client.get("/healthz").status == 200, what="the relay")
             return process, client
 
         yield run
@@ -184,6 +185,21 @@ def test_sighup_reads_the_accounts_again(workers: str, start: Start, tmp_path: P
     assert {each.pid for each in psutil.Process(process.pid).children(recursive=True)} == before
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sighup_while_it_starts(workers: str, start: Start, tmp_path: Path) -> None:
+    """A process that does not serve yet reads the accounts again once it does, and does not end."""
+    file = tmp_path / "accounts"
+    file.write_text(f"{ACCOUNT}={KEY}")
+    process, relay = start("--accounts", str(file), "--workers", workers, waits=False)
+
+    file.write_text("2=x")
+    os.kill(process.pid, signal.SIGHUP)
+
+    _wait_for_each(process, "takes events of 1 account", workers)
+    assert [relay.post(LEGACY, BODY).status for _ in range(20)] == [400] * 20
+    assert "has ended" not in process.log()
+
+
 def _wait_for_each(process: Process, text: str, workers: str) -> None:
     """Return once every process has logged a text."""
     process.wait_until(lambda: process.log().count(text) >= int(workers), what=f"{text}, of each")
@@ -238,6 +254,22 @@ def test_a_client_that_closes_at_once_is_stored_by_the_program(
             sock.sendall(request(EVENT, b'{"d":{"n":%d}}' % number) + b"Connection: close\r\n\r\n")
 
     wait_until(lambda: len(all_stored(redis_url)) == 60, what="60 events")
+
+
+def test_what_a_killed_relay_left_on_the_disk_needs_no_request(
+    start: Start, tmp_path: Path
+) -> None:
+    """Events that the disk has reach Redis once a relay runs again, also where no SDK sends any more."""
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    env = {"VWO_CELERY_REDIS_URL": url, "VWO_CELERY_SPOOL_DIR": str(tmp_path / "spool")}
+    process, relay = start(**env)
+    assert relay.post(LEGACY, BODY).status == 200
+    process.kill()
+
+    with RedisServer(port=port):
+        start(**env)
+        wait_until(lambda: all_stored(url) == [b'{"u":"A"}'], what="the event in Redis")
 
 
 # -- how it does not start

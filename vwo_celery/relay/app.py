@@ -282,7 +282,9 @@ class Relay:
         return answers.SUCCESS
 
     async def _tell_health(self, path: str) -> Answer:
-        if path == paths.HEALTHZ or await in_thread(takes_events, self._settings):
+        if path == paths.HEALTHZ or await in_thread(
+            takes_events, self._settings, self._telling.write
+        ):
             return answers.HEALTHY
         return answers.NOT_READY
 

@@ -63,6 +63,7 @@ class Processes:
         """Keep the processes running until SIGTERM or SIGINT; then end them, and return."""
         handled = (signal.SIGTERM, signal.SIGINT, *_hang_up())
         before = {each: signal.signal(each, self._note) for each in handled}
+        take_hang_ups()
         try:
             while self._keep_running():
                 pass
@@ -106,7 +107,11 @@ class Processes:
         self._processes[place] = _spawning.Process(
             target=_run_until_parent_ends, args=(self._target, self._args)
         )
-        self._processes[place].start()
+        keep_hang_ups()  # the process begins so, and takes them once it can
+        try:
+            self._processes[place].start()
+        finally:
+            take_hang_ups()
 
     def _tell(self, number: signal.Signals) -> None:
         for process in self._processes.values():
@@ -123,6 +128,18 @@ class Processes:
                 log.error("process %s did not end in time, and is killed", process.pid)
                 process.kill()
                 process.join()
+
+
+def keep_hang_ups() -> None:
+    """Have SIGHUP wait from now on, instead of ending this process; those that it starts begin so."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, _hang_up())
+
+
+def take_hang_ups() -> None:
+    """Take SIGHUP, also one that has waited."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _hang_up())
 
 
 def _hang_up() -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
+from logging.config import dictConfig
 from typing import Any, Final
 
 import uvicorn
@@ -25,7 +26,7 @@ from vwo_celery.relay.access import Access
 from vwo_celery.relay.app import Relay
 from vwo_celery.relay.bounds import BoundedProtocol
 from vwo_celery.relay.making import access_of, make_relay
-from vwo_celery.relay.processes import Processes
+from vwo_celery.relay.processes import Processes, keep_hang_ups, take_hang_ups
 from vwo_celery.settings import Settings
 
 #: Longest time for requests that were read when the server is told to end.
@@ -45,6 +46,14 @@ def serve(settings: Settings, *, tell: Callable[[str, str], None] = lambda *_: N
         SettingsError: A setting is wrong, or the address cannot be used; or others than programs of
             this host could send, and nobody has said who may.
     """
+    keep_hang_ups()  # until they are obeyed
+    try:
+        _serve(settings, tell)
+    finally:
+        take_hang_ups()
+
+
+def _serve(settings: Settings, tell: Callable[[str, str], None]) -> None:
     access = checked_access(settings)
     make_relay(settings, access)  # what else is wrong shows now, and once
     with listener(settings) as listening:
@@ -52,6 +61,7 @@ def serve(settings: Settings, *, tell: Callable[[str, str], None] = lambda *_: N
         if settings.relay_workers == 1:
             serve_here(settings, access, listening)
             return
+        dictConfig(_logging(settings))
         Processes(
             serve_here, (settings, access, listening),
             count=settings.relay_workers, listening=listening, on_hup=partial(_reread, access),
@@ -124,6 +134,7 @@ def make_served_app(settings: Settings, access: Access) -> Relay:
     with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
         # There is no such signal on Windows, and no handler outside of the main thread.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, app.reread_access)
+        take_hang_ups()
     for account in access.open_accounts:
         log.warning("events of account %s are taken with any key", account)
     log.info("this process serves")

@@ -2,7 +2,8 @@
 
 So `vwo-celery status` and `doctor` know how many relays there are, and what they did and refused. A
 thread of its own does it, which looks at the counts that requests keep anyway: a request pays nothing.
-It is a daemon: it holds no process that ends. If the process dies, its last card stays for an hour.
+It also looks for events that a relay has left on this host's disk, for which no request may come. It
+is a daemon: it holds no process that ends. If the process dies, its last card stays for an hour.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -21,16 +23,18 @@ import msgspec
 from vwo_celery.clocks import monotonic
 from vwo_celery.forks import unshared_number
 from vwo_celery.logs import log_surprise
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records.relays import (
     KEPT_SECONDS,
     TELL_SECONDS,
     RelayCard,
     RelayCounts,
+    try_writing_relay_card,
     write_relay_card,
 )
 from vwo_celery.relay.counts import counts
 from vwo_celery.settings import BatchSettings, Settings
-from vwo_celery.spool.fallback import fallback_of
+from vwo_celery.spool.fallback import Fallback, fallback_of
 
 #: Longest wait for the last card when the relay ends.
 _END_SECONDS: Final = 2.0
@@ -61,6 +65,7 @@ class Telling:
         self._began = monotonic()
         self._before = _counted()  # of other relays in this process
         self._recent = Recent(self._began)
+        self._lock = threading.Lock()  # of these
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vwo-celery-relay", daemon=True)
         self._process = f"{socket.gethostname()}:{os.getpid()}-{unshared_number():016x}"[:120]
@@ -89,24 +94,42 @@ class Telling:
             has_ended = self._ending.wait(TELL_SECONDS)
 
     def _tell(self, *, has_ended: bool) -> None:
-        host = fallback_of(self._settings)
+        host = self._host
         if host.breaker.is_open:  # Redis is away, which others tell of
             return
-        write_relay_card(host.open_fleet(), self._process, self._card(has_ended=has_ended))
+        card = self._card(has_ended=has_ended)
+        try_writing_relay_card(host.open_fleet(), self._process, card)
+        if not has_ended:
+            host.look()  # for what a relay has left that was killed: perhaps no request comes
+
+    def write(self, fleet: Fleet) -> None:
+        """Write a card now.
+
+        Raises:
+            QueueUnavailable: Redis does not take it.
+        """
+        write_relay_card(fleet, self._process, self._card(has_ended=False))
+
+    @cached_property
+    def _host(self) -> Fallback:
+        """Held, so that its drainer lives as long as the relay. It is made by the process that serves."""
+        return fallback_of(self._settings)
 
     def _card(self, *, has_ended: bool) -> RelayCard:
         now, done = monotonic(), _counted().minus(self._before)
+        with self._lock:
+            recent = self._recent.since(now, done)
         shown, digest = _told(self._batches())
         return RelayCard(
             version=str(getattr(sys.modules.get("vwo_celery"), "__version__", "")),
             listens=self._listens,
             up_seconds=now - self._began,
             has_ended=has_ended,
-            has_spool=fallback_of(self._settings).spool is not None,
+            has_spool=self._host.spool is not None,
             batches=shown,
             batches_digest=digest,
             counts=done,
-            recent=self._recent.since(now, done),
+            recent=recent,
         )
 
 

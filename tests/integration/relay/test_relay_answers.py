@@ -12,10 +12,11 @@ import redis as redis_py
 
 from tools.relays import EVENT, FME, KEY, LEGACY, all_stored, relaying, stored
 from tools.waiting import wait_until
+from vwo_celery.connections import open_client
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.tallies import read_tallies
 from vwo_celery.relay.counts import counted
-from vwo_celery.testing import free_port
+from vwo_celery.testing import RedisServer, free_port
 
 pytestmark = pytest.mark.declared_keys(
     "open", "watched", "ready", "info", "batch", "slots", "wakeups"
@@ -269,6 +270,23 @@ def test_ready_while_redis_takes_events(redis_url: str) -> None:
             assert [relay.get(path, method=method).status for method in ("GET", "HEAD")] == [
                 200
             ] * 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("maxmemory", 1), ("min-replicas-to-write", 3)]
+)
+def test_not_ready_while_redis_only_answers(option: str, value: int) -> None:
+    """A Redis that answers, and takes nothing, makes no relay ready; its disk does."""
+    with RedisServer(maxmemory_bytes=100_000_000) as server:
+        client = open_client(server.url, timeout_seconds=5.0)
+        client.config_set(option, value)
+        client.close()
+        with relaying(server.url, spool_dir="") as relay:
+            statuses = [relay.post(LEGACY, ONE).status, relay.get("/readyz").status]
+        with relaying(server.url) as relay:
+            with_disk = [relay.post(LEGACY, ONE).status, relay.get("/readyz").status]
+
+    assert (statuses, with_disk) == ([503, 503], [200, 200])
 
 
 def test_no_key_is_logged(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:

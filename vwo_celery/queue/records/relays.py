@@ -8,6 +8,7 @@ can still be seen. A card holds no secret. If the process dies here, its last ca
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -107,14 +108,20 @@ class RelayCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_relay_card(fleet: Fleet, process: str, card: RelayCard) -> None:
-    """Write the card of a process; missed if Redis does not take it."""
+    """Write the card of a process.
+
+    Raises:
+        QueueUnavailable: Redis does not take it.
+    """
     keys = (fleet.keys.relays, fleet.keys.relay_cards)
     arguments = (process, msgspec.json.encode(card), int(KEPT_SECONDS * 1000), _MOST_KEPT)
+    with unavailable("a relay's card"):
+        script("relay").run(fleet.brief.client, keys, arguments)
 
-    def write() -> None:
-        with unavailable("a relay's card"):
-            script("relay").run(fleet.brief.client, keys, arguments)
 
+def try_writing_relay_card(fleet: Fleet, process: str, card: RelayCard) -> None:
+    """Write the card of a process; missed if Redis does not take it."""
+    write = partial(write_relay_card, fleet, process, card)
     fleet.hints.attempt(fleet.keys.relays, "a relay's card", write, None)
 
 
