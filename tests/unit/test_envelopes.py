@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -189,3 +190,17 @@ def test_a_destination_of_single_events_has_no_query() -> None:
                  {"query": (("sn", "x"),)}):  # fmt: skip
         with pytest.raises(DestinationError, match='where generation is "single"'):
             Destination(**WHOSE, generation="single", **part)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("key", "spelled"),
+    [(KEY, f"%30{KEY[1:]}"), ("a/b", "a%2fb"), ("/", "%2F"), ("e", "%65"), ("SDK", "S%44K")],
+)
+def test_a_key_of_any_kind_in_any_spelling(key: str, spelled: str) -> None:
+    """The key is marked however it is spelled, and what is stored can be sent."""
+    whose: dict[str, Any] = {"account_id": 888888, "sdk_key": key}
+    event = wrap(f"{SINGLE_PATH}?a=888888&env={spelled}&n=1", {}, BODY, **whose)
+
+    sent = unwrap(event, **whose).target
+    assert sent == f"{SINGLE_PATH}?a=888888&env={quote_plus(key)}&n=1"
+    assert f"env={KEY_MARK}&".encode() in event

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import parse_qsl, quote_plus
+from urllib.parse import parse_qsl, quote_plus, unquote_plus
 
 import msgspec
 
@@ -92,10 +92,22 @@ def wrap(
     """
     kept = {_KEPT[name.lower()]: value for name, value in headers.items() if name.lower() in _KEPT}
     _check(Envelope(target, kept, body), account_id, sdk_key)
-    spellings = "|".join(map(re.escape, (quote_plus(sdk_key), sdk_key)))
-    target = re.sub(spellings, KEY_MARK, target)
-    head = msgspec.json.encode({"target": target, "headers": kept})
+    head = msgspec.json.encode({"target": _marked(target, sdk_key), "headers": kept})
     return encode(b'%b,"body":%b}' % (head[:-1], encode(body)))
+
+
+def _marked(target: str, key: str) -> str:
+    """A target with the mark for the key, however it is spelled; the path is left alone."""
+    path, begin, query = target.partition("?")
+    spelled = re.compile("|".join(map(re.escape, (quote_plus(key), key))))
+    pairs = []
+    for pair in query.split("&"):
+        name, equals, value = pair.partition("=")
+        if unquote_plus(value) == key:
+            pairs.append(f"{name}{equals}{KEY_MARK}")
+        else:
+            pairs.append(spelled.sub(KEY_MARK, pair))
+    return f"{path}{begin}{'&'.join(pairs)}"
 
 
 def unwrap(event: bytes, *, account_id: int | str, sdk_key: str) -> Envelope:

@@ -143,7 +143,7 @@ def _merged(given: _Allowed, read: _Allowed) -> _Allowed:
 def _read_file(path: str) -> _Allowed:
     origin = f"the file of accounts {path}"
     try:
-        text = Path(path).expanduser().read_text("utf-8")
+        text = Path(path).expanduser().read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError, RuntimeError) as exc:
         why = getattr(exc, "strerror", None) or type(exc).__name__
         raise SettingsError(f"{origin} cannot be read: {why}") from None
@@ -157,9 +157,25 @@ def _read_file(path: str) -> _Allowed:
     return _checked(found, origin)
 
 
+class _TwiceError(ValueError):
+    """A name comes twice in an object, and what the first one says would be lost."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _TwiceError(f"account {twice}" if twice.isdecimal() else "a name")  # or it is a key
+    return found
+
+
 def _json(text: str, origin: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(text)
+        found: dict[str, Any] = json.loads(text, object_pairs_hook=_once)
+    except _TwiceError as exc:
+        raise SettingsError(f"{origin} has {exc} twice in one object") from None
     except json.JSONDecodeError as exc:
         raise SettingsError(f"{origin} is not JSON: see its line {exc.lineno}") from None
     except (ValueError, RecursionError):

@@ -13,7 +13,7 @@ from click.testing import Result
 import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
-from vwo_celery.operating.batches import moves
+from vwo_celery.operating.batches import move_plans
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.spool.files import spool_files
 from vwo_celery.spool.spool import Spool
@@ -85,7 +85,7 @@ def test_a_move_tells_what_the_requests_will_say(queues: Queues, run: Run) -> No
     queues.fill(silent, 1)
     registered = queues.registered
 
-    plan = moves.plan_to_queue(
+    plan = move_plans.plan_to_queue(
         queues.fleet, queues.settings, registered[silent.name], registered[android.name]
     )
     moved = run("move", "--from", silent.name, "--to", android.name, "--dry-run", "--json")
@@ -95,7 +95,7 @@ def test_a_move_tells_what_the_requests_will_say(queues: Queues, run: Run) -> No
         "name" in plan.notes
     )
     assert KEY not in moved.stdout
-    assert moves.document(registered[silent.name])["query"] == ()
+    assert move_plans.document(registered[silent.name])["query"] == ()
 
 
 def test_a_spooled_queue_keeps_what_its_sdk_said(queues: Queues, tmp_path: Any) -> None:

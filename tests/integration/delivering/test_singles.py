@@ -17,7 +17,7 @@ from tools.waiting import wait_until
 from vwo_celery import aio
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
-from vwo_celery.operating.batches import moves
+from vwo_celery.operating.batches import move_plans
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.finding import find_dead
 from vwo_celery.producing.queue import producer_of
@@ -370,11 +370,13 @@ def test_events_that_name_another_account_are_not_moved(made: Singles, standin: 
     settings = made.queue.settings
 
     with pytest.raises(vwo_celery.errors.MoveRefused, match="names another account"):
-        moves.plan_to_changed(
-            made.fleet, settings, registered, source, moves.Changes(account_id="999999")
+        move_plans.plan_to_changed(
+            made.fleet, settings, registered, source, move_plans.Changes(account_id="999999")
         )
     with pytest.raises(vwo_celery.errors.MoveRefused, match="carries the SDK key"):
-        moves.plan_to_changed(
-            made.fleet, settings, registered, source, moves.Changes(sdk_key="f" * 32)
+        move_plans.plan_to_changed(
+            made.fleet, settings, registered, source, move_plans.Changes(sdk_key="f" * 32)
         )
-    moves.plan_to_changed(made.fleet, settings, registered, source, moves.Changes(region="as01"))
+    move_plans.plan_to_changed(
+        made.fleet, settings, registered, source, move_plans.Changes(region="as01")
+    )

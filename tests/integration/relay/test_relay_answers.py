@@ -272,9 +272,7 @@ def test_ready_while_redis_takes_events(redis_url: str) -> None:
             ] * 2
 
 
-@pytest.mark.parametrize(
-    ("option", "value"), [("maxmemory", 1), ("min-replicas-to-write", 3)]
-)
+@pytest.mark.parametrize(("option", "value"), [("maxmemory", 1), ("min-replicas-to-write", 3)])
 def test_not_ready_while_redis_only_answers(option: str, value: int) -> None:
     """A Redis that answers, and takes nothing, makes no relay ready; its disk does."""
     with RedisServer(maxmemory_bytes=100_000_000) as server:

@@ -70,10 +70,12 @@ def test_a_key_in_the_header_alone_counts(redis_url: str) -> None:
 def test_settings_and_file_name_accounts(tmp_path: Path) -> None:
     """Both lists count; the file is lines with comments, or JSON."""
     lines, document = tmp_path / "lines", tmp_path / "document"
+    marked = tmp_path / "marked"
     lines.write_text("# ours\n888888 = x\n".replace(" = ", "=") + "888888=y # two\n\n2=*\n")
     document.write_text(json.dumps({"888888": ["x", "y"], "2": "*", "3": {"keys": ["z"]}}))
+    marked.write_text(lines.read_text(), "utf-8-sig")  # as editors of Windows write it
 
-    for path in (lines, document):
+    for path in (lines, document, marked):
         access = Access({"888888": ["given"]}, str(path))
         allowed = [("888888", "x"), ("888888", "y"), ("888888", "given"), ("2", "any")]
         assert [pair for pair in allowed if not access.allows(*pair)] == []
@@ -107,6 +109,7 @@ def test_an_accounts_batches_are_its_own(tmp_path: Path, redis_url: str) -> None
         "", "# nothing\n", "{}", "{", '{"888888": []}', '{"888888": [1]}', '{"shop": ["sec-ret"]}',
         '{"888888": ["sec ret"]}', "888888 sec-ret", "888888=sec ret", '{"1=a": ["sec-ret"]}',
         '{"888888": {"keys": ["sec-ret"], "batch_event_data": {"batchMinSize": 0}}}', '{"888888": 5}',
+        '{"888888": ["x"], "888888": ["y"]}', '{"888888": {"keys": ["x"], "sec-ret": 1, "sec-ret": 2}}',
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_refused_and_shows_no_key(text: str, tmp_path: Path) -> None:
