@@ -36,7 +36,7 @@ def _redis_takes(host: Fallback, write: Callable[[Fleet], None]) -> bool:
 
 
 def _disk_takes(host: Fallback) -> bool:
-    if host.spool is None:
+    if host.spool is None or host.disk_is_doubtful:
         return False
     try:
         return host.spool.used_bytes() < host.spool.max_bytes

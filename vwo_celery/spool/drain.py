@@ -24,6 +24,7 @@ from vwo_celery.connections.errors import (
 )
 from vwo_celery.errors import QueueUnavailable, SpoolUnavailable
 from vwo_celery.forks import PerProcess
+from vwo_celery.logs import seldom
 from vwo_celery.queue.answers import (
     CLONED,
     DUPLICATE,
@@ -41,6 +42,7 @@ from vwo_celery.queue.work import sweeping
 from vwo_celery.queue.work.pushes import PUSH_EVENTS, Push, names_needed, send_again
 from vwo_celery.queue.work.sweeping import tell_workers
 from vwo_celery.spool.breaker import longest_pause_seconds
+from vwo_celery.spool.database import SpoolBusy, SpoolDamaged, SpoolGone
 from vwo_celery.spool.diary import Diary
 from vwo_celery.spool.locks import locks_at, place_of_draining
 from vwo_celery.spool.pages import Page
@@ -172,6 +174,12 @@ class Drain:
         except SpoolUnavailable as exc:
             until = self._clock() + longest_pause_seconds(failures + 1)
             self._resting[path] = failures + 1, until, str(exc)
+            if not isinstance(exc, SpoolBusy | SpoolDamaged | SpoolGone):
+                seldom.warn(
+                    f"drain {path}",
+                    "events that this host's disk keeps cannot be moved to Redis now: %s; they are moved "
+                    "by themselves once the disk can be used", exc,
+                )  # fmt: skip
             return Step("waiting", reason=str(exc))
         finally:
             self._locks.release(place)

@@ -7,6 +7,7 @@ events are on disk for any other process of this host.
 
 from __future__ import annotations
 
+import math
 import time
 import weakref
 from collections import Counter
@@ -45,6 +46,8 @@ _ANSWER_TIMEOUT_SECONDS = 2.0
 _LOOK_SECONDS = 3.0
 #: Pause after a failure of the disk, during which nothing is spooled.
 _DISK_PAUSE_SECONDS = 1.0
+#: Time after a failure of the disk in which nobody should rely on it.
+_DOUBT_SECONDS = 30.0
 _SHORTEST_WAIT_SECONDS = 0.005
 _POLL_SECONDS = 0.05
 _NO_SPOOL = (
@@ -81,7 +84,8 @@ class Fallback:
         at_exit = _LazyFleet(settings, client, settings.enqueue_timeout_seconds)
         self.reporter = Reporter(at_exit)
         self._enqueue_seconds = settings.enqueue_timeout_seconds
-        self._look_at = self._disk_at = 0.0
+        self._look_at = 0.0
+        self._disk_at = -math.inf  # when it is tried again
         self._disk_why = ""
         self.diary = Diary(settings.spool_dir)
         if settings.spool_dir:
@@ -132,6 +136,7 @@ class Fallback:
         except SpoolUnavailable as exc:
             self._disk_at, self._disk_why = now + _DISK_PAUSE_SECONDS, str(exc)
             raise
+        self._disk_at = -math.inf
         self._start_drainer()
 
     def _put(
@@ -194,6 +199,11 @@ class Fallback:
             self._drainer.ensure()
         except Exception as exc:  # the events are stored by now
             log_surprise(exc, "this process does not drain the spool now")
+
+    @property
+    def disk_is_doubtful(self) -> bool:
+        """Whether the disk has failed a moment ago, when events came last."""
+        return monotonic() < self._disk_at + _DOUBT_SECONDS
 
     # -- outside of requests
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -241,6 +242,16 @@ def test_a_spooled_event_is_accepted() -> None:
         assert relay.get("/readyz").status == 200
 
     assert counted.spooled - before == 1
+
+
+def test_not_ready_while_the_disk_takes_nothing(tmp_path: Path) -> None:
+    """A folder that cannot be made is known from the first event that needs it."""
+    (tmp_path / "file").touch()
+    folder = str(tmp_path / "file" / "spool")
+    with relaying(f"redis://127.0.0.1:{free_port()}/0", spool_dir=folder) as relay:
+        statuses = [relay.post(LEGACY, ONE).status, relay.get("/readyz").status]
+
+    assert statuses == [503, 503]
 
 
 @pytest.mark.parametrize("when_full", ["raise", "drop_newest"])

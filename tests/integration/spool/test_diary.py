@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -162,3 +163,23 @@ def test_a_child_tells_nothing_of_its_parent(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(here, "getpid", lambda: -1)
 
     assert kept.kept == 0
+
+
+def test_events_that_a_full_disk_does_not_let_go(
+    server: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where Redis is back, and the disk takes no mark of what was moved, a line says what to mend."""
+    queue = connect(server.url, enqueue_timeout_seconds=TIMEOUT_SECONDS, spool_dir=str(tmp_path))
+    assert queue.enqueue({"n": 0})
+    server.pause()
+    assert queue.enqueue({"n": 1}).where == "spooled"
+    (wal,) = tmp_path.glob("*-wal")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (wal.stat().st_size, hard))
+    try:
+        server.resume()
+        wait_until(lambda: "cannot be moved to Redis now" in caplog.text, what="the line")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    wait_until(lambda: queue.spooled() == 0, what="the event in Redis")
