@@ -63,12 +63,12 @@ def test_one_line_tells_of_all_processes() -> None:
         ({"recent": RelayCounts(folded=7)}, "VC123", "7 events went to another version"),
         ({"recent": RelayCounts(refused={"too_many_sdks": 2})}, "VC123", "2 requests were refused"),
         ({"recent": RelayCounts(refused={"access": 1})}, "VC124", "relay_accounts"),
-        ({"has_spool": False}, "VC125", "web:1-a"),
+        ({"has_spool": False}, "VC125", "web:1-a; while Redis is away SDKs get 503"),
         ({"recent": RelayCounts(refused={"not_stored": 2})}, "VC126", "2 requests"),
         (
             {"recent": RelayCounts(settings={"failed": 3, "stale": 2, "none": 1, "fresh": 9})},
             "VC128",
-            "3 requests of SDKs within an hour: 2 got an older copy, and 1 were answered 503",
+            "3 requests of SDKs within an hour: 2 got an older copy, and 1 got 503",
         ),
     ],
 )

@@ -68,7 +68,8 @@ def hosts_finding(
         "VC102",
         f"workers with these settings refuse to send to {hosts}",
         "if it is meant, add the host to allowed_hosts (VWO_CELERY_ALLOWED_HOSTS) of every worker, and "
-        "where doctor runs; if it is wrong, correct it in the application, then: vwo-celery move "
+        "where doctor runs; if it is wrong, correct it in the application, or relay_upstream "
+        "of the relay, then: vwo-celery move "
         f"--from {[*waiting, *next(iter(refused.values()))][0]} --to-host URL",
     )
 

@@ -107,7 +107,7 @@ def _met(recent: RelayCounts) -> Iterator[Finding]:
             "VC128",
             f"VWO gave relays no settings for {count(without, 'request')} of SDKs within an hour: "
             f"{recent.settings.get('stale', 0):,} got an older copy, and "
-            f"{recent.settings.get('none', 0):,} were answered 503",
+            f"{recent.settings.get('none', 0):,} got 503",
             "the relay's log says what came instead; see that its host reaches VWO's, or "
             "relay_upstream: a copy serves for seven days, and an SDK that none is for cannot start",
         )
@@ -130,7 +130,7 @@ def _kept(those: Sequence[RelayView]) -> Iterator[Finding]:
         yield warn(
             "VC125",
             f"{count(len(bare), 'relay process has', 'relay processes have')} no spool: {names(bare)}; "
-            "while Redis is away they answer 503, and SDKs that do not send again lose their events",
+            "while Redis is away SDKs get 503, and those that do not send again lose their events",
             _GIVE_SPOOL,
         )
     if len({each.card.batches_digest for each in those}) > 1:
