@@ -78,22 +78,28 @@ class BoundedProtocol(HttpToolsProtocol):
         self._began = 0.0
         self._is_over = False  # what comes is thrown away
         self._is_busy = False
+        self._is_lingering = False
 
     # -- the connection
 
     def connection_made(self, transport: Any) -> None:
         """Take a connection; beyond the bound its first request is answered 503."""
         super().connection_made(transport)
-        self._is_busy = len(self.connections) > self.bounds.connections and not self._close_idle()
+        self._is_busy = len(self.connections) > self.bounds.connections and not self._make_room()
         self._watch()
 
-    def _close_idle(self) -> bool:
-        """Close a connection that waits for its client's next request; False if there is none."""
+    def _make_room(self) -> bool:
+        """Close a connection from which nothing is due; False if there is none."""
         for other in self.connections:
-            if isinstance(other, BoundedProtocol) and other.is_idle and other is not self:
+            if isinstance(other, BoundedProtocol) and other.is_spare and other is not self:
                 other.transport.close()
                 return True
         return False
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether it only lingers, or waits for its client's next request."""
+        return (self._is_lingering and not self.transport.is_closing()) or self.is_idle
 
     @property
     def is_idle(self) -> bool:
@@ -269,6 +275,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _linger(self) -> None:
         """Read on for a moment, so that the client gets its answer and no reset."""
+        self._is_lingering = True
         self._let_go()
         self.flow.resume_reading()
         self._unset_keepalive_if_required()

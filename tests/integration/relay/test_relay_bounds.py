@@ -452,3 +452,13 @@ def test_long_queries_are_not_remembered(redis_url: str) -> None:
             tracemalloc.stop()
 
     assert kept < 1_000_000
+
+
+def test_a_refused_connection_takes_no_place(redis_url: str) -> None:
+    """One that is read on for a moment, so that its client gets the answer, makes room for another."""
+    bounds = Bounds(connections=1, linger_seconds=60.0)
+    with relaying(redis_url, bounds=bounds) as relay, relay.connect() as refused:
+        refused.sendall(b"GARBAGE\r\n\r\n")
+        assert read_answer(refused).status == 400
+
+        assert relay.post(LEGACY, ONE).status == 200
