@@ -168,3 +168,14 @@ def test_the_nearest_options_count(tmp_path: Path) -> None:
     assert {name: each.events_per_request for name, each in app.batches().items()} == {
         "": 7, "1": 3, "2": 5,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("accounts", [["7=SECRET"], []])
+def test_accounts_that_are_no_mapping_are_refused(accounts: Any) -> None:
+    """A list, as the setting takes one, is refused with the form that is meant, and shows no key."""
+    with pytest.raises(
+        SettingsError, match=r"accounts must be a mapping such as \{ACCOUNT"
+    ) as told:
+        Access(accounts)
+
+    assert "SECRET" not in str(told.value)

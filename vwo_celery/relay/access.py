@@ -52,11 +52,12 @@ class Access:
             {"888888": ["KEY"]}, or lines such as 888888=KEY. It is read now and by `reread`.
 
     Raises:
-        SettingsError: An account is not a number, an account has no key, or the file cannot be read.
+        SettingsError: The accounts are no mapping, an account is not a number or has no key, or the
+            file cannot be read.
     """
 
     def __init__(self, accounts: Accounts | None = None, file: str = "") -> None:
-        self._given = _checked(accounts or {}, "accounts")
+        self._given = _checked({} if accounts is None else accounts, "accounts")
         self._file = file
         self.is_open = accounts is None and not file
         self._allowed: _Allowed = {}
@@ -184,6 +185,8 @@ def _json(text: str, origin: str) -> dict[str, Any]:
 
 
 def _checked(accounts: Accounts, origin: str) -> _Allowed:
+    if not isinstance(accounts, Mapping):
+        raise SettingsError(f"{origin} must be a mapping such as {{ACCOUNT: [KEY]}}")
     checked: _Allowed = {}
     for account, given in accounts.items():
         form: Mapping[str, Any] = given if isinstance(given, Mapping) else {"keys": given}
