@@ -21,6 +21,7 @@ from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.operations.jobs import order_job
 from vwo_celery.operating.past.audit import changes
 from vwo_celery.queue.records.audits import read_audit
+from vwo_celery.queue.records.shadows import NOTHING, RowName, Told, add_counts
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "leaving", "arrived", "former")
 
@@ -137,6 +138,13 @@ def one_job(queues: Queues, folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def one_shadow(queues: Queues, folder: Path) -> list[str]:
+    """A shadowed SDK that has told its counts."""
+    row = RowName("fme-1-test", "purchase", "")
+    add_counts(queues.fleet, Told("p", "web-1", 1, 0, 0, "runs", {row: NOTHING}))
+    return []
+
+
 class Case(NamedTuple):
     """A change: its words, the state before it, and what the audit tells of it."""
 
@@ -172,7 +180,10 @@ CASES = (
     Case("retry --all", one_released_of_all, "retry", None, 5, "retry_released"),
     Case("jobs", one_job, "jobs stop", None, 0, "stop_job"),
     Case("spool drain --timeout 1", five_ready, "spool drain", 0, 0, "drain_spool"),
-)
+    Case(
+        "shadow-report --reset", one_shadow, "shadow-report --reset", None, 0, "reset_shadow", "queues",
+    ),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.operation)

@@ -30,7 +30,7 @@ BATCHES = [name for name in CAPTURES if "__batch" in name]
 EVENTS = [name for name in CAPTURES if "__event_" in name and "sdkDebug" not in name]
 GETS = [name for name in CAPTURES if "__track_" in name or "__push" in name]
 REPORTS = [name for name in CAPTURES if "sdkDebug" in name]  # see test_relay_diagnostics
-OTHERS = sorted(set(CAPTURES) - {*BATCHES, *EVENTS, *GETS, *REPORTS})
+SETTINGS = sorted(set(CAPTURES) - {*BATCHES, *EVENTS, *GETS, *REPORTS})
 
 pytestmark = pytest.mark.declared_keys(
     "open", "watched", "ready", "info", "batch", "slots", "wakeups"
@@ -171,13 +171,19 @@ def test_a_region_is_the_destinations(redis_url: str) -> None:
     assert "/eu01/server-side/batch-events-v2?" in destination.url
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_what_the_relay_does_not_take_is_not_answered_as_taken(name: str, redis_url: str) -> None:
-    """Nothing but 200 means taken; what is not taken leaves nothing behind."""
-    with relaying(redis_url) as relay:
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.declared_keys("settings", "refresh")
+def test_settings_are_vwos(name: str, redis_url: str) -> None:
+    """A request for settings gets VWO's answer, and nothing of it is an event."""
+    answers = {
+        "settings": {"accountId": 888888, "of": "legacy"},
+        "fme_settings": {"accountId": 888888},
+    }
+    with Standin(**answers) as vwo, relaying(redis_url, relay_upstream=vwo.url) as relay:
         answer = relay.ask(as_sent(CAPTURES[name]))
 
-    assert answer.status in (404, 503)
+    expected = answers["fme_settings" if "v2_settings" in name else "settings"]
+    assert (answer.status, json.loads(answer.body)) == (200, expected)
     assert stored(redis_url) == {}
 
 

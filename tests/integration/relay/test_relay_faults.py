@@ -92,6 +92,7 @@ def test_the_relay_beneath_another_event_loop_each_time(redis_url: str) -> None:
 
     for _ in range(3):
         asyncio.run(relay(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(relay.aclose())
 
     assert statuses == [200] * 3
     assert len(all_stored(redis_url)) == 3

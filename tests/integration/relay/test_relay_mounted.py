@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import fastapi
@@ -11,7 +13,7 @@ import pytest
 
 from tools.relays import EVENT, FME, KEY, all_stored, serving, stored
 from vwo_celery.errors import SettingsError
-from vwo_celery.relay import relay_app
+from vwo_celery.relay import Relay, relay_app
 from vwo_celery.settings import Settings
 
 pytestmark = pytest.mark.declared_keys(
@@ -33,17 +35,25 @@ def ask(app: Any, url: str, **given: Any) -> httpx.Response:
     return asyncio.run(main())
 
 
+@contextmanager
+def closing(relay: Relay) -> Iterator[Relay]:
+    """Close a relay at the end, which no server does here."""
+    yield relay
+    asyncio.run(relay.aclose())
+
+
 @pytest.mark.parametrize("mounted_at", ["", "/vwo"])
 def test_fastapi_mounts_it(mounted_at: str, redis_url: str) -> None:
     """At the root or beneath a path, beside the application's own routes; a path is no region."""
     app = fastapi.FastAPI()
     app.add_api_route("/own", lambda: {"own": True}, methods=["POST"])
-    app.mount(mounted_at, relay_app(accounts=ACCOUNTS, redis_url=redis_url))
+    with closing(relay_app(accounts=ACCOUNTS, redis_url=redis_url)) as relay:
+        app.mount(mounted_at, relay)
 
-    assert ask(app, f"{mounted_at}{FME}").status_code == 200
-    assert ask(app, f"{mounted_at}/eu01{FME}").status_code == 200
-    assert ask(app, f"{mounted_at}/nothing").json()["message"] == "unknown path"
-    assert ask(app, "/own").json() == {"own": True}
+        assert ask(app, f"{mounted_at}{FME}").status_code == 200
+        assert ask(app, f"{mounted_at}/eu01{FME}").status_code == 200
+        assert ask(app, f"{mounted_at}/nothing").json()["message"] == "unknown path"
+        assert ask(app, "/own").json() == {"own": True}
     assert sorted(destination.region for destination in stored(redis_url)) == ["", "eu01"]
 
 
@@ -55,7 +65,8 @@ def test_a_prefix_that_the_server_does_not_tell(redis_url: str) -> None:
         assert scope["path"].startswith("/vwo/")
         await relay(scope, receive, send)
 
-    assert ask(app, f"/vwo{FME}").status_code == 200
+    with closing(relay):
+        assert ask(app, f"/vwo{FME}").status_code == 200
     (destination,) = stored(redis_url)
     assert destination.region == ""
 
@@ -67,8 +78,9 @@ def test_a_root_path_is_left_out(redis_url: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await relay({**scope, "root_path": "/api", "path": f"/api{scope['path']}"}, receive, send)
 
-    assert ask(app, FME).status_code == 200
-    assert ask(app, f"/eu01{FME}").status_code == 200
+    with closing(relay):
+        assert ask(app, FME).status_code == 200
+        assert ask(app, f"/eu01{FME}").status_code == 200
     assert sorted(destination.region for destination in stored(redis_url)) == ["", "eu01"]
 
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.declared_keys(
 )
 
 PHONE = (
-    f"/server-side/batch-events-v2?a={ACCOUNT}&env={KEY}&i=app&pt=android&sn=vwo-fme-android-sdk"
+    f"/server-side/batch-events-v2?a={ACCOUNT}&env={KEY}&i={KEY}&pt=android&sn=vwo-fme-android-sdk"
     "&sv=1.55.0"
 )
 SINGLE = f"/events/t?en=purchase&a={ACCOUNT}&env={KEY}&p=FS&sn=vwo-fme-android-sdk&sv=1.55.0"
