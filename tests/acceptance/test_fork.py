@@ -39,6 +39,13 @@ pytestmark = pytest.mark.declared_keys(*KEPT)
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who has a socket")
 
 
+def _facts(process: Process) -> dict[str, Any]:
+    """What a program printed; its log may go on after that."""
+    facts = [line for line in process.log().splitlines() if line.startswith("{")]
+    found: dict[str, Any] = json.loads(facts[-1])
+    return found
+
+
 @pytest.fixture
 def run(redis_url: str, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Run a program of forking.py, whose children must exit with 0; its facts."""
@@ -48,7 +55,7 @@ def run(redis_url: str, tmp_path: Path) -> Callable[..., dict[str, Any]]:
         command = ("python", "-W", "ignore", "forking.py", program)
         with Process(*command, folder=tmp_path, name=program, env=env, cwd=HERE) as process:
             assert process.wait(60) == 0, process.log()
-        told: dict[str, Any] = json.loads(process.log().splitlines()[-1])
+        told = _facts(process)
         assert set(told["codes"]) == {0}, process.log()
         return told
 
@@ -226,7 +233,7 @@ def test_children_spool_though_a_thread_was_spooling_at_the_fork(tmp_path: Path)
             server.start()
             assert process.wait(60) == 0, process.log()
 
-        told = json.loads(process.log().splitlines()[-1])
+        told = _facts(process)
         assert set(told["codes"]) == {0}, process.log()
         redis = redis_py.Redis.from_url(server.url)
         found = names(redis)
