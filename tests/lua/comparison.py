@@ -117,7 +117,7 @@ class Comparison:
     def _check_frozen(self, batch: ModelBatch) -> None:
         """A batch is within its limits when it is sealed, and never changes afterwards."""
         if batch.id not in self.frozen:
-            assert 1 <= len(batch.events) <= self.model.limits.events_per_request
+            assert 1 <= len(batch.events) <= self.model.limits.most_events
             assert len(batch.events) == 1 or batch.size <= self.model.limits.batch_bytes
             self.frozen[batch.id] = batch.events
         assert self.frozen[batch.id] == batch.events
@@ -142,6 +142,8 @@ class Comparison:
         if model.held_until is not None:
             assert meta["held_until"] == model.held_until
         assert found[b"life"].decode() == model.life
+        assert int(found.get(b"batch_events", 0)) == model.limits.batch_events
+        assert int(found.get(b"followed_ms", 0)) == model.followed
         assert ("forgotten_ms" in meta) == model.forgotten
         if model.counted and model.first is not None:
             assert meta["first_ms"] == model.first

@@ -61,6 +61,7 @@ limits = st.builds(
     capacity_bytes=st.sampled_from([400, 5_000]),
     parallel=st.integers(1, 3),
     slot_ttl_ms=st.just(SLOT_TTL_MS),
+    batch_events=st.sampled_from([0, 0, 7, 12]),
 )
 
 
@@ -79,7 +80,7 @@ class ShardLife(RuleBasedStateMachine):
         self.marks_made = 0
         self.acknowledged: Counter[str] = Counter()
         self.knows: list[Limits] = []
-        self.last_pushes: list[tuple[Mark, list[bytes], int]] = []
+        self.last_pushes: list[tuple[Mark, list[bytes], int, bool]] = []
         self.claims: list[tuple[Batch, str]] = []
         self.leases_end: dict[str, int] = {}
         self.tokens = [""]
@@ -104,6 +105,15 @@ class ShardLife(RuleBasedStateMachine):
     def push(self, who: int, sizes: list[int]) -> None:
         """A producer pushes with as many batch names as its own limits require."""
         self._push_new(who, sizes, lambda events: names_needed(self.knows[who], events))
+
+    @rule(who=producers, pages=st.lists(event_sizes, min_size=1, max_size=3), dies=st.booleans())
+    def push_pages(self, who: int, pages: list[list[int]], dies: bool) -> None:
+        """A producer pushes the pages of one call; it may die before the last."""
+        for left, sizes in zip(reversed(range(len(pages))), pages, strict=True):
+            more_follow = left > 0 or dies
+            self._push_new(
+                who, sizes, lambda events: names_needed(self.knows[who], events), more_follow
+            )
 
     @rule(who=producers, sizes=event_sizes)
     def push_with_names_to_spare(self, who: int, sizes: list[int]) -> None:
@@ -133,9 +143,9 @@ class ShardLife(RuleBasedStateMachine):
     @rule(chance=chances)
     def push_again(self, chance: int) -> None:
         """A producer repeats a push whose answer was lost, or an old repeat arrives late."""
-        mark, events, names = self.last_pushes[chance % len(self.last_pushes)]
+        mark, events, names, more_follow = self.last_pushes[chance % len(self.last_pushes)]
         mark.doubt()
-        self._send(mark, events, names)
+        self._send(mark, events, names, more_follow)
 
     @rule(who=producers, given=limits)
     def register(self, who: int, given: Limits) -> None:
@@ -480,9 +490,15 @@ class ShardLife(RuleBasedStateMachine):
 
     # -- parts of steps
 
-    def _push_new(self, who: int, sizes: list[int], names: Callable[[list[bytes]], int]) -> None:
+    def _push_new(
+        self,
+        who: int,
+        sizes: list[int],
+        names: Callable[[list[bytes]], int],
+        more_follow: bool = False,
+    ) -> None:
         events = self._events(sizes)
-        self._push(who, self._take_mark(who, len(events)), events, names(events))
+        self._push(who, self._take_mark(who, len(events)), events, names(events), more_follow)
 
     def _new_mark(self) -> Mark:
         self.marks_made += 1
@@ -493,23 +509,26 @@ class ShardLife(RuleBasedStateMachine):
         self.marks[who].events = events
         return deepcopy(self.marks[who])
 
-    def _push(self, who: int, mark: Mark, events: list[bytes], names: int) -> None:
+    def _push(
+        self, who: int, mark: Mark, events: list[bytes], names: int, more_follow: bool = False
+    ) -> None:
         """Push, and change the mark as the answer requires."""
-        code = self._send(mark, events, names)
+        code = self._send(mark, events, names, more_follow)
         if code in (STORED, DUPLICATE):
-            self.last_pushes = [*self.last_pushes[-4:], (mark, events, names)]
+            self.last_pushes = [*self.last_pushes[-4:], (mark, events, names, more_follow)]
         else:
             self.marks[who].sequence -= len(events)
         if code == NOT_REGISTERED:
             self.register_again(who)
 
-    def _send(self, mark: Mark, events: list[bytes], names: int) -> int:
-        command, now = self.shard.push_command(mark, events, names), self.clock.tick()
+    def _send(self, mark: Mark, events: list[bytes], names: int, more_follow: bool = False) -> int:
+        command = self.shard.push_command(mark, events, names, more_follow=more_follow)
+        now = self.clock.tick()
         seen = int(self.client.get(self.shard.keys.mark(mark.id)) or 0)
         pushed = self.shard.push(command)
         stem = push_token(mark)
         batches = [stem, *(f"{stem}.{i:04d}" for i in range(1, names))]
-        expected = self.model.push(mark, events, batches, now)
+        expected = self.model.push(mark, events, batches, now, more_follow=more_follow)
         assert pushed.code == expected.code
         assert (pushed.sealed, pushed.wakeups) == (expected.sealed, expected.wakeups)
         if pushed.code == STORED:

@@ -14,6 +14,7 @@ from vwo_celery.queue.batches import HELD, Held, Limits, part_id
 from vwo_celery.queue.marks import Mark
 
 SWEEP_NAMES = 8
+FOLLOWED_MS = 2_000
 
 State = Literal["ready", "leases", "dead"]
 Range = tuple[int, int]
@@ -78,6 +79,7 @@ class Model:
     slots: dict[str, int] = field(default_factory=dict)
     marks: dict[str, int] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
+    followed: int = 0
     seals: int = 0
 
     # -- words
@@ -115,8 +117,19 @@ class Model:
 
     # -- changes
 
-    def push(self, mark: Mark, events: Sequence[bytes], names: Sequence[str], now: int) -> Sealed:
-        """Store events once, all or none; seal full batches; count what Redis lost before."""
+    def push(
+        self,
+        mark: Mark,
+        events: Sequence[bytes],
+        names: Sequence[str],
+        now: int,
+        *,
+        more_follow: bool = False,
+    ) -> Sealed:
+        """Store events once, all or none; seal full batches; count what Redis lost before.
+
+        Where the limit is the least of a batch, all that is open is sealed with the last push of a call.
+        """
         count, size = len(events), _size(events)
         lost = mark.sequence - count - self.marks.get(mark.id, 0)
         if lost <= -count:
@@ -126,7 +139,10 @@ class Model:
         refused = self._refusal(count, size, len(names))
         if refused:
             return Sealed(refused)
-        untouched = not self.disturbed() and self.counted < self.limits.events_per_request
+        most = self.limits.most_events
+        untouched = not self.disturbed() and self.counted < most
+        least = self.limits.events_per_request
+        enough = most > least and (self.counted + count >= least or self._is_followed(now))
         unused, sealed = iter(names), 0
         for event in events:
             if (
@@ -140,12 +156,14 @@ class Model:
                 self.first = now
             self.open.append(event)
             self.counted, self.counted_bytes = self.counted + 1, self.counted_bytes + _size([event])
-            if untouched and self.counted >= self.limits.events_per_request:
+            if untouched and self.counted >= most:
                 self._seal_open(next(unused), now)
                 sealed += 1
-        if untouched and self.counted_bytes > self.limits.batch_bytes:
+        rest = self.open and enough and not more_follow
+        if untouched and (rest or self.counted_bytes > self.limits.batch_bytes):
             self._seal_open(next(unused), now)
             sealed += 1
+        self.followed = now if more_follow and enough else 0
         self.marks[mark.id] = mark.sequence
         self.count("accepted", lost)
         self.count("dropped:redis_lost", lost)
@@ -172,8 +190,8 @@ class Model:
         sealed = more = 0
         if self.counted and self.first is not None:
             self.first = min(self.first, now)
-        if self.open and not self.disturbed() and len(self.open) <= self.limits.events_per_request:
-            if len(self.open) == self.limits.events_per_request or self._is_due(now, force):
+        if self.open and not self.disturbed() and len(self.open) <= self.limits.most_events:
+            if self._is_full(now) or self._is_due(now, force):
                 self.first = now if self.first is None else min(self.first, now)
                 self._seal_open(names[0], now)
                 sealed = 1
@@ -498,7 +516,8 @@ class Model:
         if self.counters.get("bytes", 0) + size > limits.capacity_bytes:
             self.count("refused", count)
             return -2
-        most = 2 + count // limits.events_per_request + 2 * (size // limits.batch_bytes)
+        beside = 3 if limits.most_events > limits.events_per_request else 2
+        most = beside + count // limits.most_events + 2 * (size // limits.batch_bytes)
         return -4 if names < min(most, count + 1) else 0
 
     def _may_hold(self, events: Sequence[bytes], held: int, held_bytes: int) -> bool:
@@ -544,6 +563,15 @@ class Model:
         first = now if self.first is None else self.first
         return force or now - first >= self.limits.interval_ms
 
+    def _is_followed(self, now: int) -> bool:
+        return 0 <= now - self.followed < FOLLOWED_MS
+
+    def _is_full(self, now: int) -> bool:
+        limits, waiting = self.limits, len(self.open)
+        return waiting >= limits.most_events or (
+            waiting >= limits.events_per_request and not self._is_followed(now)
+        )
+
     def _seal_open(self, name: str, now: int) -> None:
         self._add(name, self.open, self.counted_bytes, now)
         self.open, self.counted, self.counted_bytes = [], 0, 0
@@ -582,7 +610,7 @@ class Model:
     def _adopt_and_slice(self, names: Sequence[str], now: int, force: bool) -> tuple[int, int]:
         self._adopt(now)
         due, sealed = self._is_due(now, force), 0
-        while self.open and (due or len(self.open) >= self.limits.events_per_request):
+        while self.open and (due or self._is_full(now)):
             if sealed == len(names):
                 return sealed, 1
             self._slice(names[sealed], now)
@@ -596,7 +624,7 @@ class Model:
 
     def _slice(self, name: str, now: int) -> None:
         taken: list[bytes] = []
-        while self.open and len(taken) < self.limits.events_per_request:
+        while self.open and len(taken) < self.limits.most_events:
             if taken and _size([*taken, self.open[0]]) > self.limits.batch_bytes:
                 break
             taken.append(self.open.pop(0))

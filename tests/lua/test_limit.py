@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from msgspec.structs import asdict, replace
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from lua.world import LIMITS, World
 from vwo_celery.queue.marks import Mark
@@ -12,7 +13,7 @@ def test_limits_are_written(world: World) -> None:
     """An unregistered shard gets all limits."""
     life = world.call(world.shard.set_limits, LIMITS)
 
-    assert world.changes() == {"meta": {**asdict(LIMITS), "life": life}}
+    assert world.changes() == {"meta": {**to_builtins(LIMITS), "life": life}}
 
 
 def test_a_life_keeps_its_name(world: World) -> None:
@@ -51,3 +52,22 @@ def test_what_was_appended_under_the_old_limits_is_counted(world: World) -> None
     assert world.changes() == {"meta": {"events_per_request": LIMITS.events_per_request}}
     assert world.snapshot().balanced
     assert world.shard.append(Mark("m", 3), b"3") is False
+
+
+def test_a_limit_that_is_not_given_any_more_ends(world: World) -> None:
+    """A producer without a most of its own takes back that of others; nothing else is left of it."""
+    world.given(limits=replace(LIMITS, batch_events=7))
+
+    world.call(world.shard.set_limits, LIMITS)
+
+    assert world.changes() == {"meta": {"batch_events": None}}
+
+
+def test_a_limit_that_is_given_again_stays(world: World) -> None:
+    """Registering the same limits changes nothing."""
+    limits = replace(LIMITS, batch_events=7)
+    world.given(limits=limits)
+
+    world.call(world.shard.set_limits, limits)
+
+    assert world.changes() == {}

@@ -720,3 +720,41 @@ def test_no_setting_of_the_sweeper_ends_a_delay(world: World, family: str) -> No
     world.sweep()
 
     assert family not in world.changes()
+
+
+# -- where the limit is the least of a batch
+
+
+LEAST = replace(LIMITS, batch_events=5)
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "events", "sealed"),
+    [
+        (-60 * SECOND, 4, 1), (-2 * SECOND, 4, 1), (-SECOND, 4, 0), (60 * SECOND, 4, 1),
+        (-SECOND, 5, 1), (-2 * SECOND, 2, 0),
+    ],
+)  # fmt: skip
+def test_a_list_beyond_its_least_number_waits_a_moment_for_the_rest_of_a_call(
+    world: World, age_ms: int, events: int, sealed: int
+) -> None:
+    """If the producer died between two pages, what it left is sealed whole two seconds later."""
+    state = own(world, YOUNG, *[b"1"] * events)
+    state["meta"]["followed_ms"] = world.at(age_ms)
+    world.given(limits=LEAST, **state)
+
+    swept = world.sweep()
+
+    assert swept.sealed == sealed
+    assert len(world.dump().get("open", [])) == (0 if sealed else events)
+
+
+def test_foreign_events_are_sliced_by_the_most(world: World) -> None:
+    """Twelve of another program's leave as five, five, and two wait: fewer than the least number."""
+    world.given(limits=LEAST, meta=watched(world), open=[b"%d" % i for i in range(12)])
+
+    swept = world.sweep()
+
+    batches = [world.dump()[f"batch:{name_of(swept, i)}"] for i in range(swept.sealed)]
+    assert [len(each) for each in batches] == [5, 5]
+    assert world.dump()["open"] == [b"10", b"11"]

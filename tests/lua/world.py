@@ -155,10 +155,13 @@ class World:
         assert not kept or read_indexes(self.shard) == expected_indexes(self.shard)
         return answer
 
-    def push(self, mark: Mark, *events: bytes, names: int | None = None) -> Pushed:
+    def push(
+        self, mark: Mark, *events: bytes, names: int | None = None, more_follow: bool = False
+    ) -> Pushed:
         """Call the enqueue script, with more than enough names unless a number is given."""
         count = len(events) + 1 if names is None else names
-        return self.call(self.shard.push, self.shard.push_command(mark, events, count))
+        command = self.shard.push_command(mark, events, count, more_follow=more_follow)
+        return self.call(self.shard.push, command)
 
     def sweep(self, *, force: bool = False, lost_until_ms: int = 10**15) -> Any:
         """Call the sweep script; by default every wake-up that has waited for its time is lost."""

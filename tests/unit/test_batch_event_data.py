@@ -107,8 +107,8 @@ RIGHT: list[tuple[Any, BatchSettings]] = [
      BatchSettings(50, 60.0, f"{HERE}:on_flush")),
     ({"eventsPerRequest": 50, "requestTimeInterval": 60, "flushCallback": "a.b.c"},
      BatchSettings(50, 60.0, "a.b:c")),
-    ({"batchMinSize": 10, "batchUploadTimeInterval": 300_000}, BatchSettings(10, 300.0)),
-    ({"batch_min_size": 10, "batch_upload_time_interval": 1000}, BatchSettings(10, 1.0)),
+    ({"batchMinSize": 10, "batchUploadTimeInterval": 300_000}, BatchSettings(10, 300.0, is_least=True)),
+    ({"batch_min_size": 10, "batch_upload_time_interval": 1000}, BatchSettings(10, 1.0, is_least=True)),
     ({"batchUploadTimeInterval": 1500.5}, BatchSettings(100, 1.5005)),
     ({"events_per_request": 7, "EventsPerRequest": 7, "batchMinSize": 7}, BatchSettings(7, 600.0)),
     ({"request_time_interval": 60, "batchUploadTimeInterval": 60_000}, BatchSettings(100, 60.0)),
@@ -121,6 +121,7 @@ RIGHT: list[tuple[Any, BatchSettings]] = [
     (Struct(RequestTimeInterval=60), BatchSettings(100, 60.0)),
     (BatchSettings(), DEFAULTS),
     (BatchSettings(50), BatchSettings(50, 600.0)),
+    (BatchSettings(50, is_least=True), BatchSettings(50, 600.0, is_least=True)),
     (BatchSettings(50, 60, "shop.on_flush"), BatchSettings(50, 60.0, "shop:on_flush")),
 ]  # fmt: skip
 

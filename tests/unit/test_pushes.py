@@ -8,7 +8,14 @@ from redis.exceptions import NoScriptError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.queue.marks import Mark
-from vwo_celery.queue.work.pushes import PUSH_BYTES, PUSH_EVENTS, Repeats, pages
+from vwo_celery.queue.work.pushes import (
+    ALONE,
+    PUSH_BYTES,
+    PUSH_EVENTS,
+    Repeats,
+    pages,
+    placed_pages,
+)
 
 LOST, SLOW, FORGOTTEN = (
     RedisConnectionError("cut"),
@@ -73,3 +80,16 @@ def test_events_leave_in_pages(sizes: list[int], expected: list[int]) -> None:
 
     assert [len(page) for page in found] == expected
     assert [text for page in found for text in page] == texts
+
+
+def test_pages_know_their_place_in_a_call() -> None:
+    """All but the last are followed, and all are of one lot; a page alone has neither."""
+    events = [b"x"] * (2 * PUSH_EVENTS + 1)
+
+    found = [place for _, place in placed_pages(events)]
+
+    assert [page for page, _ in placed_pages(events)] == list(pages(events))
+    assert [place.more_follow for place in found] == [True, True, False]
+    assert len({place.lot for place in found}) == 1
+    assert [place for _, place in placed_pages([b"x"])] == [ALONE]
+    assert list(placed_pages([])) == []

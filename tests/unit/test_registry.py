@@ -59,3 +59,18 @@ def test_a_registration_of_a_later_version_is_not_read() -> None:
 
     with pytest.raises(msgspec.ValidationError, match="version 3, and this release reads 2"):
         registry.decode("q", text, None)
+
+
+def test_a_most_of_a_batch_is_stored_only_where_it_is_given() -> None:
+    """Without one, a registration is what it always was; with one, it is read back."""
+    destination = Destination(**PARTS)
+    least = msgspec.structs.replace(LIMITS, batch_events=7)
+
+    without = json.loads(registry.encode(Registration(destination, LIMITS)))
+    found = registry.decode(
+        destination.queue, registry.encode(Registration(destination, least)), None
+    )
+
+    assert "batch_events" not in without["limits"]
+    assert found.limits == least
+    assert "batch_events" not in LIMITS.fields()

@@ -59,9 +59,10 @@ def test_every_spelling_means_the_same(
 ) -> None:
     """Both options, or one, whose other takes the vendor's default."""
     file = tmp_path / "accounts"
+    is_least = size == "batchMinSize"
 
-    assert place({size: 500, interval: minute}, file) == BatchSettings(500, 60.0)
-    assert place({size: 500}, file) == BatchSettings(500, 600.0)
+    assert place({size: 500, interval: minute}, file) == BatchSettings(500, 60.0, "", is_least)
+    assert place({size: 500}, file) == BatchSettings(500, 600.0, "", is_least)
     assert place({interval: minute}, file) == BatchSettings(100, 60.0)
     assert place({size: None, interval: minute}, file) == BatchSettings(100, 60.0)
 
@@ -109,7 +110,7 @@ def test_the_option_itself_has_each_sdks_name(name: str) -> None:
     """Such as `batchData` of Node, or `BatchEventData` of .NET."""
     access = Access({7: {"keys": "k", name: {"batchMinSize": 5}}})
 
-    assert access.batch_of("7") == BatchSettings(5, 600.0)
+    assert access.batch_of("7") == BatchSettings(5, 600.0, is_least=True)
 
 
 @pytest.mark.parametrize(

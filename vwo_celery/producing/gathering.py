@@ -22,7 +22,14 @@ from vwo_celery.errors import QueueFull
 from vwo_celery.logs import log_surprise
 from vwo_celery.producing.producer import Producer
 from vwo_celery.queue.answers import DUPLICATE, STORED, Pushed
-from vwo_celery.queue.work.pushes import Push, Repeats, cut_off, pages, send_again
+from vwo_celery.queue.work.pushes import (
+    Place,
+    Push,
+    Repeats,
+    cut_off,
+    placed_pages,
+    send_again,
+)
 from vwo_celery.receipts import IN_REDIS, Receipt
 from vwo_celery.threads import done_of, in_thread, result_of, start_in_thread
 
@@ -111,10 +118,10 @@ class Gathering:
     async def _send_waiting(self) -> None:
         while self._waiting:
             self._taken, self._waiting = self._waiting, deque()
-            for page in pages(_events(self._taken)):
+            for page, place in placed_pages(_events(self._taken)):
                 self._page = len(page)
                 try:
-                    outcome: Receipt | Exception = await self._store(page)
+                    outcome: Receipt | Exception = await self._store(page, place)
                 except Exception as exc:
                     outcome = self._outcome(exc, len(page))
                 _answer(self._taken, self._page, outcome)
@@ -143,8 +150,8 @@ class Gathering:
         if page and go_on is not None:
             self._answer_from_thread(left, page, go_on)
             events = events[page:]
-        for encoded in pages(events):
-            store = partial(self._store_in_thread, encoded)
+        for encoded, place in placed_pages(events):
+            store = partial(self._producer.store_page, encoded, place)
             self._answer_from_thread(left, len(encoded), store)
 
     def _answer_from_thread(
@@ -162,21 +169,18 @@ class Gathering:
         """What an await gets for an exception: only QueueFull reaches it."""
         return exc if isinstance(exc, QueueFull) else self._producer.give_up(exc, count)
 
-    def _store_in_thread(self, encoded: Sequence[bytes]) -> Receipt:
-        return self._producer.store_encoded(encoded, [IN_REDIS] * len(encoded))[0]
-
     def _push_again(self, push: Push) -> Receipt:
         """Send a push again whose task was cancelled: whether it is stored is not known."""
         return self._producer.push_again(push, cut_off())
 
-    async def _store(self, encoded: Sequence[bytes]) -> Receipt:
+    async def _store(self, encoded: Sequence[bytes], place: Place) -> Receipt:
         producer = self._producer
-        self._go_on = partial(self._store_in_thread, encoded)
+        self._go_on = partial(producer.store_page, encoded, place)
         if not producer.asks_redis():
             return await self._conclude(partial(producer.fallback.keep, encoded))
         if not producer.is_registered and not await in_thread(producer.register):
             return await self._conclude(partial(producer.fallback.keep, encoded))
-        push = producer.prepare(encoded)
+        push = producer.prepare(encoded, place=place)
         self._go_on = partial(self._push_again, push)
         try:
             pushed = await self._push(push)

@@ -5,7 +5,7 @@ Pure: nothing to lose.
 
 from __future__ import annotations
 
-from vwo_celery.events import BODY_OVERHEAD_BYTES, MAX_BODY_BYTES
+from vwo_celery.events import BODY_OVERHEAD_BYTES, MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST
 from vwo_celery.queue.batches import Limits, as_ms
 from vwo_celery.queue.capacity import share
 from vwo_celery.settings import BatchSettings, Settings
@@ -28,4 +28,5 @@ def limits_of(batch: BatchSettings, settings: Settings) -> Limits:
         slot_ttl_ms=as_ms(
             max(_SHORTEST_SLOT_SECONDS, SLOT_SWEEPS * settings.sweep_interval_seconds)
         ),
+        batch_events=MAX_EVENTS_PER_REQUEST if batch.is_least else 0,
     )

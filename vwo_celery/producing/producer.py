@@ -25,7 +25,15 @@ from vwo_celery.producing.registrant import ATTEMPT_SHARE, Registrant
 from vwo_celery.queue.answers import CLONED, DUPLICATE, NOT_REGISTERED, REFUSALS, STORED, Pushed
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.work.pushes import Push, names_needed, pages, send_again, send_with_room
+from vwo_celery.queue.work.pushes import (
+    ALONE,
+    Place,
+    Push,
+    names_needed,
+    placed_pages,
+    send_again,
+    send_with_room,
+)
 from vwo_celery.queue.work.replication import warn_of_lag
 from vwo_celery.queue.work.sweeping import tell_workers
 from vwo_celery.receipts import IN_REDIS, NOT_REPLICATED, Receipt
@@ -54,7 +62,7 @@ class Producer(Registrant):
             raise
         except Exception as exc:
             return self.give_up(exc, 1)
-        return self._store((encoded,))
+        return self.store_page((encoded,))
 
     def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
         """Store events in their order; see `Queue.enqueue_many`."""
@@ -87,27 +95,32 @@ class Producer(Registrant):
         Returns:
             *receipts*, with the receipt of each event in its place.
         """
-        stored = [receipt for page in pages(encoded) for receipt in [self._store(page)] * len(page)]
+        stored = [
+            receipt
+            for page, place in placed_pages(encoded)
+            for receipt in [self.store_page(page, place)] * len(page)
+        ]
         if all(receipt is IN_REDIS for receipt in stored):
             return receipts
         answers = iter(stored)
         return [next(answers) if receipt is IN_REDIS else receipt for receipt in receipts]
 
-    def _store(self, encoded: Sequence[bytes]) -> Receipt:
+    def store_page(self, encoded: Sequence[bytes], place: Place = ALONE) -> Receipt:
+        """Store a page of a call's encoded events, and return the receipt of each."""
         try:
-            push = self._prepare_if_ready(encoded)
+            push = self._prepare_if_ready(encoded, place)
             return self.fallback.keep(encoded) if push is None else self._push(push)
         except QueueFull:
             raise
         except Exception as exc:
             return self.give_up(exc, len(encoded))
 
-    def _prepare_if_ready(self, encoded: Sequence[bytes]) -> Push | None:
+    def _prepare_if_ready(self, encoded: Sequence[bytes], place: Place) -> Push | None:
         """Return a push of *encoded*; None if Redis is not to be asked. Nothing is sent yet."""
         try:
             if not self.asks_redis() or (not self.is_registered and not self.register()):
                 return None
-            return self.prepare(encoded)
+            return self.prepare(encoded, place=place)
         except Exception as exc:
             log_surprise(exc, "its events go to the spool")
             return None
@@ -161,18 +174,22 @@ class Producer(Registrant):
         self._note_failure(exc, push.shard)
         return self.fallback.keep(push.encoded, advise(exc))
 
-    def prepare(self, encoded: Sequence[bytes], names: int | None = None) -> Push:
+    def prepare(
+        self, encoded: Sequence[bytes], names: int | None = None, place: Place = ALONE
+    ) -> Push:
         """Return a push of *encoded*; it may be sent again if its answer is lost.
 
         Args:
             encoded: The events; at most a page of them, see `pages`.
             names: Most batches that it may seal; None for as many as this queue's limits need.
+            place: Its place in the call that the events come from.
         """
         if names is None:
             names = names_needed(self.limits, encoded)
-        shard = self._ready_shard() or random.choice(self.shards)
+        lot = place.lot if self.batch.is_least else None
+        shard = self._ready_shard(lot) or random.choice(self.shards)
         mark = self._marks[shard.number].take(len(encoded))
-        return Push(shard, mark, encoded, names, self._replicas, part=self._part_of(shard))
+        return Push(shard, mark, encoded, names, self._replicas, False, self._part_of(shard), place)
 
     def conclude(self, push: Push, pushed: Pushed, *, once_more: bool = True) -> Receipt:
         """Do what the answer to a push asks for, and return the receipt of its events.
@@ -203,7 +220,8 @@ class Producer(Registrant):
         # A clone of this process may have used the mark: nothing is stored, and another mark is new.
         # Another process may have registered smaller batches, of which more than expected are
         # sealed.
-        return self._push(self.prepare(push.encoded, len(push.encoded) + 1), once_more=False)
+        again = self.prepare(push.encoded, len(push.encoded) + 1, push.place)
+        return self._push(again, once_more=False)
 
     def conclude_and_tell(self, push: Push, pushed: Pushed, *, once_more: bool = True) -> Receipt:
         """Conclude, and tell Redis, which has just answered, what this process has counted."""

@@ -153,8 +153,8 @@ class Registrant:
         self.host.look()
         return True
 
-    def _ready_shard(self) -> Shard | None:
-        """A registered shard with no open breaker in the way; None if there is none."""
+    def _ready_shard(self, lot: int | None = None) -> Shard | None:
+        """A registered shard without an open breaker, one for each lot; None if there is none."""
         registered, shards = self._registered.get(), self.shards
         if self._in_cluster:
             shards = [shard for shard in shards if shard.number in registered]
@@ -163,6 +163,8 @@ class Registrant:
             return None
         if len(shards) == 1:
             return shards[0]
+        if lot is not None and shards:
+            return shards[lot % len(shards)]
         return random.choice(shards) if shards else None
 
     def _breaker_of(self, shard: Shard) -> Breaker:

@@ -40,7 +40,9 @@ def envelope(
 
 def one_by_one(batch: BatchSettings) -> BatchSettings:
     """Return batch options by which each event leaves at once and alone."""
-    return msgspec.structs.replace(batch, events_per_request=REAL_TIME_EVENTS_PER_REQUEST)
+    return msgspec.structs.replace(
+        batch, events_per_request=REAL_TIME_EVENTS_PER_REQUEST, is_least=False
+    )
 
 
 def encoder_of(destination: Destination) -> Callable[[Any], bytes]:

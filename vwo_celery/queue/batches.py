@@ -28,17 +28,19 @@ _CLAIM_CHARACTERS: Final = 4
 _PICKED: Final = re.compile(r"\+\d[0-9a-f]{20}\Z")
 
 
-class Limits(msgspec.Struct, frozen=True):
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     """The limits that a shard's scripts obey.
 
     Attributes:
-        events_per_request: Number of events in a full batch.
+        events_per_request: Number of open events at which they leave.
         interval_ms: Age at which an open list that is not full is sealed.
         batch_bytes: Most bytes of one batch, a separator for each event included.
         capacity_events: Most undelivered events.
         capacity_bytes: Most bytes of undelivered events.
         parallel: Most batches in flight at once.
         slot_ttl_ms: Time for which a wake-up that no task picks up keeps its slot.
+        batch_events: Most events of one batch where `events_per_request` is only the least of it; 0,
+            which is stored nowhere, for that number itself.
     """
 
     events_per_request: int
@@ -48,15 +50,21 @@ class Limits(msgspec.Struct, frozen=True):
     capacity_bytes: int
     parallel: int
     slot_ttl_ms: int
+    batch_events: int = 0
 
     @property
     def wait_ms(self) -> int:
         """Longest wait of an event for others; 0 where every event is a batch of its own."""
         return 0 if self.events_per_request == 1 else self.interval_ms
 
+    @property
+    def most_events(self) -> int:
+        """Most events of one batch."""
+        return self.batch_events or self.events_per_request
+
     def fields(self) -> list[Any]:
         """Field, value, field, value, …, as limit.lua takes them."""
-        return [word for field in msgspec.structs.asdict(self).items() for word in field]
+        return [word for field in msgspec.to_builtins(self).items() for word in field]
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -81,8 +81,9 @@ class Shard:
         return bool(answer == STORED)
 
     def push_command(
-        self, mark: Mark, events: Sequence[bytes], names: int, *, count_refusal: bool = True
-    ) -> tuple[Any, ...]:
+        self, mark: Mark, events: Sequence[bytes], names: int, *,
+        count_refusal: bool = True, more_follow: bool = False,
+    ) -> tuple[Any, ...]:  # fmt: skip
         """The command that stores *events* under the mark's present sequence number.
 
         Pure, so that the sync and the asyncio producer share it. The command may be sent again
@@ -93,13 +94,14 @@ class Shard:
             events: JSON of each event; at most as many as the caller wants in one command.
             names: Most batches that the push may seal; see `pushes.names_needed`.
             count_refusal: Whether the events count as refused if there is no room for them.
+            more_follow: Whether more events of the same call follow.
         """
         stem = f"{self.keys.prefix}batch:{push_token(mark)}"
-        count = len(self._enqueue_keys) + 2 + names
         batches = (stem,) if names == 1 else [stem, *(f"{stem}.{i:04d}" for i in range(1, names))]
         return (
-            "EVALSHA", self._enqueue.sha, count, *self._enqueue_keys, self.keys.mark(mark.id),
-            self.keys.births, *batches, mark.number, mark.life, int(count_refusal), *events,
+            "EVALSHA", self._enqueue.sha, len(self._enqueue_keys) + 2 + names, *self._enqueue_keys,
+            self.keys.mark(mark.id), self.keys.births, *batches, mark.number, mark.life,
+            int(count_refusal), int(more_follow), *events,
         )  # fmt: skip
 
     def with_text(self, command: tuple[Any, ...]) -> tuple[Any, ...]:

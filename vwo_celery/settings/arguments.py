@@ -238,10 +238,12 @@ class BatchEventData(TypedDict, total=False):
     In the spelling of any of VWO's SDKs. With neither a number of events nor an interval,
     each event leaves at once. If only one is given, the other takes its default.
 
-    events_per_request, eventsPerRequest, EventsPerRequest, batch_min_size, batchMinSize,
-    BatchMinSize:
+    events_per_request, eventsPerRequest, EventsPerRequest:
         A batch leaves when this many events wait; no batch holds more. It must be a whole number of
         events from 1 to 5000. Default: 100.
+    batch_min_size, batchMinSize, BatchMinSize:
+        All events that wait leave once they are this many, in batches of at most 5000. It must be a
+        whole number of events from 1 to 5000. Default: 100.
     request_time_interval, requestTimeInterval, RequestTimeInterval:
         A batch leaves when its oldest event has waited this long. It must be a finite number of
         seconds, 1 or more. Default: 600.

@@ -33,6 +33,9 @@ EventsPerRequest = Annotated[int, Meta(ge=1, le=MAX_EVENTS_PER_REQUEST)]
 Seconds = Annotated[float, Meta(ge=1, le=sys.float_info.max)]
 Milliseconds = Annotated[float, Meta(ge=1000, le=sys.float_info.max)]
 
+#: The vendor's options in Python's spelling.
+_OPTIONS = ("events_per_request", "request_time_interval", "flush_callback")
+
 _once = log_once()
 
 
@@ -44,11 +47,14 @@ class BatchSettings(msgspec.Struct, frozen=True):
         request_time_interval: Or when its oldest event has waited this many seconds, 1 or more.
         flush_callback: Import path "module:name" of the function that a worker calls after each
             attempt; "" for none.
+        is_least: Whether the number is Android's `batchMinSize`, the least that makes all events
+            leave that wait, in batches of at most 5000; else no batch holds more than the number.
     """
 
     events_per_request: EventsPerRequest = DEFAULT_EVENTS_PER_REQUEST
     request_time_interval: Seconds = DEFAULT_REQUEST_TIME_INTERVAL
     flush_callback: str = ""
+    is_least: bool = False
 
     @property
     def request_time_interval_ms(self) -> int:
@@ -115,6 +121,9 @@ def _parse(given: object, problems: list[_Problem]) -> BatchSettings:
     chosen = {option: _choose(found, problems) for option, found in values.items()}
     if not batched:
         chosen["events_per_request"] = REAL_TIME_EVENTS_PER_REQUEST
+    sizes = values["events_per_request"]
+    if sizes and chosen["events_per_request"] is not None:
+        chosen["is_least"] = all(SPELLINGS[each] is _LEAST for each in sizes)
     return BatchSettings(**{name: value for name, value in chosen.items() if value is not None})
 
 
@@ -123,6 +132,11 @@ def _options(given: Any) -> dict[Any, Any]:
         return {}
     if isinstance(given, Mapping):
         return dict(given)
+    if isinstance(given, BatchSettings):
+        size = "batch_min_size" if given.is_least else "events_per_request"
+        return {size: given.events_per_request} | {
+            name: getattr(given, name) for name in _OPTIONS if name != "events_per_request"
+        }
     if isinstance(given, msgspec.Struct):
         return {name: getattr(given, name) for name in given.__struct_fields__}
     if isinstance(given, type):
@@ -132,7 +146,7 @@ def _options(given: Any) -> dict[Any, Any]:
 
 def _sort(options: dict[Any, Any], problems: list[_Problem]) -> dict[str, dict[str, Any]]:
     """Group the given values by option, and under it by spelling."""
-    values: dict[str, dict[str, Any]] = {name: {} for name in BatchSettings.__struct_fields__}
+    values: dict[str, dict[str, Any]] = {name: {} for name in _OPTIONS}
     for key, value in options.items():
         if key not in SPELLINGS:
             known = ", ".join(values)
@@ -177,6 +191,10 @@ _EVENTS = Reading(
     "A batch leaves when this many events wait; no batch holds more.",
     lambda value: msgspec.convert(value, EventsPerRequest),
 )
+_LEAST = _EVENTS._replace(
+    meaning="All events that wait leave once they are this many, in batches of at most "
+    f"{MAX_EVENTS_PER_REQUEST}."
+)
 _SECONDS = Reading(
     "request_time_interval",
     "seconds",
@@ -206,7 +224,7 @@ SPELLINGS: dict[str, Reading] = {
     spelling: reading
     for words, reading in (
         ("events per request", _EVENTS),
-        ("batch min size", _EVENTS),
+        ("batch min size", _LEAST),
         ("request time interval", _SECONDS),
         ("batch upload time interval", _MILLISECONDS),
         ("flush callback", _CALLBACK),

@@ -39,7 +39,7 @@ from vwo_celery.queue.marks import uptime_seconds
 from vwo_celery.queue.parts import part_of
 from vwo_celery.queue.records.reports import DRAINED
 from vwo_celery.queue.work import sweeping
-from vwo_celery.queue.work.pushes import PUSH_EVENTS, Push, names_needed, send_again
+from vwo_celery.queue.work.pushes import PUSH_EVENTS, Place, Push, names_needed, send_again
 from vwo_celery.queue.work.sweeping import tell_workers
 from vwo_celery.spool.breaker import longest_pause_seconds
 from vwo_celery.spool.database import SpoolBusy, SpoolDamaged, SpoolGone
@@ -302,7 +302,8 @@ def _send(fleet: Fleet, page: Page) -> tuple[Push, Pushed]:
         raise PageTaken("another drainer has taken the page, since this one stood still")
     shard = fleet.shard(page.queue, page.sent.shard)
     names = names_needed(page.registration.limits, page.encoded)
-    push = Push(shard, page.mark, page.encoded, names, spooled=True)
+    place = Place(more_follow=not page.is_last)
+    push = Push(shard, page.mark, page.encoded, names, spooled=True, place=place)
     pushed = _send_push(push)
     if pushed.code == TOO_FEW_NAMES:  # another process registered smaller batches
         push = push._replace(names=len(page.encoded) + 1)

@@ -65,6 +65,19 @@ BUGS = (
         "integration/producing/test_clones.py -k singly-silent",
     ),
     Bug(
+        "an upload leaves in as few requests as VWO takes",
+        "each page of it leaves by itself", "queue/lua/enqueue.lua",
+        "most > limit, ARGV[4] == '1'", "most > limit, false",
+        "lua/test_enqueue.py -k pages_of_one_call",
+    ),
+    Bug(
+        "all that waits leaves at the least number",
+        "fewer than it are left behind a full batch", "queue/lua/enqueue.lua",
+        "not more_follow and not mixed and open_events > 0 then",
+        "not more_follow and not mixed and open_events >= limit then",
+        "lua/test_enqueue.py -k all_that_is_open",
+    ),
+    Bug(
         "a shard that holds something is not forgotten",
         "it is", "queue/lua/forget.lua",
         "> 0 then return answer(0) end", "> 9 then return answer(0) end",
@@ -98,6 +111,12 @@ BUGS = (
         "the queue is told as lost by Redis", "queue/lua/limit.lua",
         "life = former or ARGV[2]", "life = ARGV[2]",
         "lua/test_forget.py -k finds_its_life",
+    ),
+    Bug(
+        "no batch is larger than the last registration wants",
+        "a least number that nobody gives any more goes on", "queue/lua/limit.lua",
+        "  if not given then redis.call('HDEL', KEYS[1], 'batch_events') end\n", "",
+        "lua/test_limit.py -k not_given_any_more",
     ),
     Bug(
         "the circuit closes after an acceptance",
@@ -275,6 +294,12 @@ BUGS = (
         "it stays mixed until it is empty", "queue/lua/sweep.lua",
         "if length > 0 and more == 0 then", "if false then",
         "lua/test_sweep.py -k is_ours_again",
+    ),
+    Bug(
+        "what a producer stored before it died leaves soon",
+        "it waits for a full batch", "queue/lua/sweep.lua",
+        "length >= limit and not is_followed(m[15], now)", "false",
+        "lua/test_sweep.py -k rest_of_a_call",
     ),
     Bug(
         "since when VWO does not accept is the fleet's",

@@ -44,7 +44,7 @@ BUGS = (
         "a refused event is counted once",
         "each try of the drainer counts it again",
         "spool/drain.py",
-        "names, spooled=True)", "names)",
+        "names, spooled=True, place", "names, place",
         "integration/spool/test_spool_policies.py -k counted_once",
     ),
     Bug(

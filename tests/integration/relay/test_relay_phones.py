@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 import redis as redis_py
 
@@ -20,7 +21,9 @@ from tools.relays import ACCOUNT, KEY, RelayServer, relaying
 from tools.waiting import wait_until
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
+from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.work.pushes import Place
 from vwo_celery.queue.work.sweeping import sweep
 from vwo_celery.relay.batches import events_of
 from vwo_celery.settings import Settings
@@ -172,7 +175,12 @@ def test_events_that_phones_send_singly_are_batched(
 
 @pytest.mark.parametrize(
     ("count", "size", "requests"),
-    [(12_000, 5000, [5000, 5000, 2000]), (1200, 500, [500, 500, 200])],
+    [
+        (12_000, 5000, [5000, 5000, 2000]),
+        (12_000, 10, [5000, 5000, 2000]),
+        (12_000, 1, [5000, 5000, 2000]),
+        (1200, 500, [1200]),
+    ],
 )
 def test_an_upload_is_one_request_and_leaves_in_chunks(
     count: int, size: int, requests: list[int], vwo: Standin, work: Work, redis_url: str
@@ -274,16 +282,51 @@ async def _enqueue_async(vwo: Standin, options: Any, redis_url: str, events: Seq
     await queue.aclose()
 
 
-def test_python_chunks_what_was_collected(vwo: Standin, work: Work, redis_url: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "size", "shards"),
+    [("threads", 5000, 1), ("threads", 10, 1), ("threads", 10, 4), ("asyncio", 10, 4)],
+)
+def test_python_chunks_what_was_collected(
+    how: str, size: int, shards: int, vwo: Standin, work: Work, redis_url: str
+) -> None:
     """Any number of events at once, of any age: at most 5,000 and 10 MB in a request, in order."""
-    queue = vwo_celery.connect(
-        destination(vwo), redis_url=redis_url, strict=True, enqueue_timeout_seconds=10,
-        batch_event_data={"batchMinSize": 5000, "batchUploadTimeInterval": 1000},
-    )  # fmt: skip
+    options: Any = {"batchMinSize": size, "batchUploadTimeInterval": 1000}
     events = [as_dict(number) for number in range(12_000)]
 
-    assert all(queue.enqueue_many(events))
+    if how == "threads":
+        queue = vwo_celery.connect(
+            destination(vwo), batch_event_data=options, redis_url=redis_url, strict=True,
+            shards=shards, enqueue_timeout_seconds=10,
+        )  # fmt: skip
+        assert all(queue.enqueue_many(events))
+    else:
+        asyncio.run(_enqueue_many_async(vwo, options, redis_url, shards, events))
     wait_until(lambda: work() or vwo.stats().events >= 12_000, what="all have left")
 
     assert [len(each.events) for each in vwo.batches] == [5000, 5000, 2000]
     assert vwo.events == events
+
+
+async def _enqueue_many_async(
+    vwo: Standin, options: Any, redis_url: str, shards: int, events: Sequence[Any]
+) -> None:
+    queue = vwo_celery.aio.connect(
+        destination(vwo), batch_event_data=options, redis_url=redis_url, strict=True,
+        shards=shards, enqueue_timeout_seconds=10,
+    )  # fmt: skip
+    assert all(await queue.enqueue_many(events))
+    await queue.aclose()
+
+
+def test_what_is_left_of_an_upload_leaves(vwo: Standin, work: Work, redis_url: str) -> None:
+    """If the program dies between two pages, the sweep seals what it has stored, whole."""
+    queue = vwo_celery.connect(
+        destination(vwo), batch_event_data={"batchMinSize": 10}, redis_url=redis_url, strict=True
+    )
+    events = [msgspec.json.encode(as_dict(number)) for number in range(1000)]
+    producer = producer_of(queue)
+
+    producer.store_page(events, Place(more_follow=True))
+    wait_until(lambda: work() or vwo.batches, what="they leave")
+
+    assert [len(each.events) for each in vwo.batches] == [1000]

@@ -354,3 +354,23 @@ def _one_event(url: str) -> Any:
     with redis_py.Redis.from_url(url) as client:
         (event,) = stored(client)
     return event
+
+
+def test_an_upload_that_waited_on_disk_leaves_in_few_requests(server: RedisServer) -> None:
+    """The pages of the spool join in batches of the most, where a least number makes them leave."""
+    queue = connect(server.url, {"batchMinSize": 10}, enqueue_timeout_seconds=TIMEOUT_SECONDS)
+    server.kill()
+
+    receipts = queue.enqueue_many({"n": n} for n in range(12_000))
+    server.start()
+    wait_until(lambda: queue.spooled() == 0, 20, what="the spool to be drained")
+
+    assert set(receipts) == {SPOOLED}
+    with redis_py.Redis.from_url(server.url) as client:
+        assert stored(client) == numbers(12_000)
+        shard = producer_of(queue).shards[0]
+        lengths = [
+            client.llen(shard.keys.batch(name.decode()))
+            for name in client.zrange(shard.keys.ready, 0, -1)
+        ]
+    assert sorted(lengths) == [2000, 5000, 5000]

@@ -48,7 +48,7 @@ class Numbers:
 
     def limits(self) -> Limits | None:
         """The shard's limits; None if it has none, or not all of them can be read."""
-        names = Limits.__struct_fields__
+        names = [n for n in Limits.__struct_fields__ if n in self._meta or n != "batch_events"]
         found = {name: self[name] for name in names}
         if not all(name in self._meta and name not in self.strange for name in names):
             return None

@@ -20,7 +20,8 @@ local sweeps, overdue, claimable = {}, {}, {}
 local function is_open_due(m, length)
   local counted = (m[4] or 0) + (m[8] or 0) - (m[9] or 0)
   local first = tonumber(m[5] or now)
-  return length ~= counted or length >= tonumber(m[1])
+  return length ~= counted or length >= tonumber(m[12] or m[1])
+    or length >= tonumber(m[1]) and not is_followed(m[13], now)
     or length > 0 and (first > now or now - first >= tonumber(m[2]))
 end
 
@@ -45,7 +46,8 @@ end
 
 local function needs_sweep(number, open, meta, ready, leases, slots)
   local m = redis.call('HMGET', meta, 'events_per_request', 'interval_ms', 'paused', 'open_events', 'first_ms',
-    'watched', 'held_until', 'granted_events', 'room_events', 'parallel', 'slot_ttl_ms')
+    'watched', 'held_until', 'granted_events', 'room_events', 'parallel', 'slot_ttl_ms',
+    'batch_events', 'followed_ms')
   if not m[1] then return false end
   local length, watched = redis.call('LLEN', open), tonumber(m[6] or 0)
   if is_open_due(m, length) or watched > now + SLIP_MS then return true end

@@ -14,7 +14,8 @@
 --          to change a number of Lua's, tell apart the pushes of clones, which count on from the same number
 -- ARGV[2]  the shard's life that the mark belongs to, see limit.lua
 -- ARGV[3]  1 to count the events as refused if there is no room; 0 for those that wait elsewhere and come again
--- ARGV[4+] events, JSON
+-- ARGV[4]  1 if more events of the same call follow, so that reaching the least number seals nothing yet; else 0
+-- ARGV[5+] events, JSON
 -- Returns  {code, sealed, wakeups, watch}; code 1 stored, 0 stored before, -1 too many events,
 --          -2 too many bytes, -3 not registered in this life, -4 too few names given, -5 a clone has
 --          used the mark; wakeups slots
@@ -22,11 +23,12 @@
 --          only one caller is asked, and if it dies before, the patrol finds the shard.
 -- Cost     O(k), k = events given; a seal costs the same for any number of events.
 local LARGEST_UNPACK = 1000
-local FIRST_EVENT, FIRST_NAME = 4, 9
+local FIRST_EVENT, FIRST_NAME = 5, 9
 
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'capacity_events',
   'capacity_bytes', 'events', 'bytes', 'open_events', 'open_bytes', 'accepted', 'watched', 'mixed',
-  'granted_events', 'room_events', 'granted_bytes', 'room_bytes', 'life')
+  'granted_events', 'room_events', 'granted_bytes', 'room_bytes', 'life', 'batch_events',
+  'followed_ms')
 if not m[1] then return { -3, 0, 0, 0 } end
 local last = #ARGV
 local count = last - FIRST_EVENT + 1
@@ -53,8 +55,12 @@ if lost > 0 and not seen and has_evicted() then lost = 0 end
 --@include clock
 --@include drops
 --@include mark
+--@include notes
 --@include wake
-local limit, batch_bytes = tonumber(m[1]), tonumber(m[2])
+-- A list leaves once it has `limit` events. Where that is a least number, all that is open leaves then, with the
+-- last push of the call, in batches of at most `most`.
+local limit, most, batch_bytes = tonumber(m[1]), tonumber(m[17] or m[1]), tonumber(m[2])
+local is_least, more_follow = most > limit, ARGV[4] == '1'
 -- Events that append.lua has stored since it was granted room are not in the counters yet.
 local new_events, new_bytes = (m[12] or 0) - (m[13] or 0), (m[14] or 0) - (m[15] or 0)
 local events, bytes = (m[5] or 0) + new_events, (m[6] or 0) + new_bytes
@@ -66,24 +72,29 @@ if refusal then
   if ARGV[3] == '1' then redis.call('HINCRBY', KEYS[2], 'refused', count) end
   return { refusal, 0, 0, 0 }
 end
-local most_seals = 2 + math.floor(count / limit) + 2 * math.floor(size / batch_bytes)
+local most_seals = (is_least and 3 or 2) + math.floor(count / most) + 2 * math.floor(size / batch_bytes)
 if #KEYS - FIRST_NAME + 1 < math.min(most_seals, count + 1) then return { -4, 0, 0, 0 } end
 
 -- A mixed list holds events of another program, or more than one batch may hold since the limit was
 -- lowered. Only the sweep can slice it, so nothing is sealed here.
-local mixed = m[11] or open_events >= limit or open_bytes > batch_bytes
+local mixed = m[11] or open_events >= most or open_bytes > batch_bytes
 local now, first, sealed = nil, nil, 0
+local is_enough = open_events + count >= limit
+if is_least and m[18] and not is_enough then
+  now = now_ms()
+  is_enough = is_followed(m[18], now) -- an earlier push of the call has sealed
+end
 local seals_first = open_events > 0 and not mixed and open_bytes + #ARGV[FIRST_EVENT] + 1 > batch_bytes
 
 -- A command that Redis denies must leave nothing of the push, or a repeat would store it twice: each is tried
 -- before the first event. The first is one that Redis denies when it is out of memory.
 redis.call('HSET', KEYS[2], 'open_events', m[7] or 0)
-local may_seal = open_events + count >= limit or open_bytes + size > batch_bytes
+local may_seal = is_enough or open_bytes + size > batch_bytes
 if may_seal then
   redis.call('ZADD', KEYS[3], 'XX', 0, '')
   redis.call('HGET', KEYS[4], '')
 end
-if may_seal or open_events == 0 or lost > 0 or not m[10] then now = now_ms() end
+if may_seal or open_events == 0 or lost > 0 or not m[10] then now = now or now_ms() end
 if lost > 0 then redis.call('HINCRBY', KEYS[2], 'dropped:redis_lost', 0) end
 if seals_first then
   mixed = redis.call('LLEN', KEYS[1]) ~= open_events or redis.pcall('RENAME', KEYS[1], KEYS[1]).err ~= nil
@@ -124,7 +135,7 @@ if seals_first and not mixed then
 end
 local i = FIRST_EVENT
 while i <= last do
-  local room = mixed and LARGEST_UNPACK or math.min(limit - open_events, LARGEST_UNPACK)
+  local room = mixed and LARGEST_UNPACK or math.min(most - open_events, LARGEST_UNPACK)
   local to, bytes = i - 1, 0
   while to < last and to - i + 1 < room do
     local b = #ARGV[to + 1] + 1
@@ -135,12 +146,14 @@ while i <= last do
   if denied then return forget_mark(denied) end
   i = to + 1
   local next_bytes = i <= last and #ARGV[i] + 1 or 0
-  if not mixed and (open_events >= limit or open_bytes + next_bytes > batch_bytes) then seal() end
+  if not mixed and (open_events >= most or open_bytes + next_bytes > batch_bytes) then seal() end
 end
+if is_least and is_enough and not more_follow and not mixed and open_events > 0 then seal() end
 
 events, bytes = events + count, bytes + size
+local followed = is_least and is_enough and more_follow and now or 0
 local room_events, room_bytes = 0, 0 -- what append.lua may store before anything unusual is due
-if open_events > 0 and not mixed then
+if open_events > 0 and not mixed and followed == 0 then
   room_events = math.max(0, math.min(limit - 1 - open_events, tonumber(m[3]) - events))
   room_bytes = math.max(0, math.min(batch_bytes - open_bytes, tonumber(m[4]) - bytes))
 end
@@ -149,6 +162,9 @@ local changes = { 'open_events', open_events, 'open_bytes', open_bytes, 'events'
   'granted_bytes', room_bytes, 'room_bytes', room_bytes }
 if first then
   changes[#changes + 1], changes[#changes + 2] = 'first_ms', first
+end
+if followed > 0 or m[18] and m[18] ~= '0' then -- the sweep leaves the list to the rest of the call for a moment
+  changes[#changes + 1], changes[#changes + 2] = 'followed_ms', followed
 end
 if not m[10] then
   changes[#changes + 1], changes[#changes + 2] = 'watched', now

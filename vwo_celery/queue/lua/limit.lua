@@ -12,7 +12,8 @@
 --@include clock
 --@include room
 take_room_back(KEYS[1]) -- it was granted under the previous limits
-local life = redis.call('HGET', KEYS[1], 'life')
+local found = redis.call('HMGET', KEYS[1], 'life', 'batch_events')
+local life = found[1]
 if not life then
   local former = redis.call('GET', KEYS[2])
   life = former or ARGV[2]
@@ -21,4 +22,9 @@ if not life then
 end
 if ARGV[1] ~= '' and ARGV[1] ~= life then redis.call('HSETNX', KEYS[1], 'forgotten_ms', now_ms()) end
 redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+if found[2] then -- a limit that the caller does not give ends
+  local given = false
+  for i = 3, #ARGV, 2 do given = given or ARGV[i] == 'batch_events' end
+  if not given then redis.call('HDEL', KEYS[1], 'batch_events') end
+end
 return life

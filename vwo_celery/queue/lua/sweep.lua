@@ -30,9 +30,9 @@ redis.call('ZREM', KEYS[5], '') -- allowed when out of memory, as are all writes
 take_room_back(KEYS[2])
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'interval_ms', 'parallel',
   'slot_ttl_ms', 'paused', 'open_events', 'open_bytes', 'first_ms', 'mixed', 'watched', 'held_until',
-  'longest_lease_ms')
+  'longest_lease_ms', 'batch_events', 'followed_ms')
 if not m[1] then return { 0, 0, 0, 0, 0, 0 } end
-local now, limit = now_ms(), tonumber(m[1])
+local now, limit, most_events = now_ms(), tonumber(m[1]), tonumber(m[14] or m[1])
 local open_events, open_bytes = tonumber(m[7] or 0), tonumber(m[8] or 0)
 local first = tonumber(m[9] or now)
 if first > now then -- Redis' clock stepped back: else the list would wait until the clock has caught up
@@ -78,8 +78,8 @@ end
 local function slice()
   -- Move the oldest events, up to a batch; the first always fits, whatever its size.
   local events, bytes, full = 0, 0, false
-  while not full and events < limit and length > 0 do
-    local oldest, fit = redis.call('RPOP', KEYS[1], math.min(limit - events, CHUNK)), 0
+  while not full and events < most_events and length > 0 do
+    local oldest, fit = redis.call('RPOP', KEYS[1], math.min(most_events - events, CHUNK)), 0
     for _, event in ipairs(oldest) do
       full = events + fit > 0 and bytes + #event + 1 > tonumber(m[2])
       if full then break end
@@ -108,10 +108,14 @@ local function measure()
   redis.call('HDEL', KEYS[2], 'mixed')
 end
 
-local mixed = m[10] or length ~= open_events or length > limit or open_bytes > tonumber(m[2])
+local function is_full()
+  return length >= most_events or length >= limit and not is_followed(m[15], now)
+end
+
+local mixed = m[10] or length ~= open_events or length > most_events or open_bytes > tonumber(m[2])
 local due = length > 0 and (ARGV[1] == '1' or now - first >= tonumber(m[3]))
 if length > 0 and not mixed then
-  if due or length >= limit then
+  if due or is_full() then
     try_to_seal()
     redis.call('RENAME', KEYS[1], KEYS[name])
     add_batch(length, open_bytes, first)
@@ -121,8 +125,8 @@ if length > 0 and not mixed then
 elseif length > 0 then
   adopt()
   due = ARGV[1] == '1' or now - first >= tonumber(m[3])
-  if due or length >= limit then try_to_slice() end
-  while length > 0 and (due or length >= limit) do
+  if due or is_full() then try_to_slice() end
+  while length > 0 and (due or is_full()) do
     if moves >= MOST_MOVES or name > #KEYS then more = 1 break end
     slice()
   end

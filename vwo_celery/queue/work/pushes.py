@@ -6,6 +6,7 @@ the push is stored or not as a whole; an event without a receipt may be lost.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -28,12 +29,27 @@ PUSH_BYTES = 1_000_000
 _ROOM_ROUNDS, _ROOM_EVENTS = 3, 100
 
 
+class Place(NamedTuple):
+    """The place of a push in the call whose events it stores.
+
+    `more_follow` says whether more pushes of the same call follow. Pushes of one `lot` go to the same
+    shard, if it can be reached, so that what is open there leaves with the last of them; None for any.
+    """
+
+    more_follow: bool = False
+    lot: int | None = None
+
+
+#: The place of a push that is all of its call.
+ALONE = Place()
+
+
 class Push(NamedTuple):
     """One push: its shard, its mark, its events, and how many batches it may seal.
 
     `replicas` are those that must have the push before it is answered; None for none. A refusal of
     events that wait in a spool is not counted: they come again. `part` is the part of a Cluster that
-    the push goes to, "" for a single server.
+    the push goes to, "" for a single server. `place` is its place among those of its call.
     """
 
     shard: Shard
@@ -43,6 +59,7 @@ class Push(NamedTuple):
     replicas: Replicas | None = None
     spooled: bool = False
     part: str = ""
+    place: Place = ALONE
 
     @property
     def token(self) -> str:
@@ -53,8 +70,9 @@ class Push(NamedTuple):
     def command(self) -> tuple[Any, ...]:
         """The command that stores the events once, however often it is sent."""
         return self.shard.push_command(
-            self.mark, self.encoded, self.names, count_refusal=not self.spooled
-        )
+            self.mark, self.encoded, self.names,
+            count_refusal=not self.spooled, more_follow=self.place.more_follow,
+        )  # fmt: skip
 
     def send(self) -> Pushed:
         """Send the push.
@@ -196,6 +214,17 @@ def pages(encoded: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     yield encoded[start:]
 
 
+def placed_pages(encoded: Sequence[bytes]) -> Iterator[tuple[Sequence[bytes], Place]]:
+    """The pages of one call's events, see `pages`, each with its place in the call."""
+    found = list(pages(encoded))
+    if len(found) == 1:
+        yield found[0], ALONE
+        return
+    lot = random.getrandbits(32)
+    for number, page in enumerate(found, 1):
+        yield page, Place(number < len(found), lot)
+
+
 def names_needed(limits: Limits, encoded: Sequence[bytes]) -> int:
     """Most batches that a push of *encoded* may seal, as enqueue.lua counts them."""
     count = len(encoded)
@@ -203,4 +232,5 @@ def names_needed(limits: Limits, encoded: Sequence[bytes]) -> int:
         return 2
     size = sum(map(len, encoded)) + count
     by_size = 2 * (size // limits.batch_bytes)
-    return min(2 + count // limits.events_per_request + by_size, count + 1)
+    beside = 3 if limits.most_events > limits.events_per_request else 2
+    return min(beside + count // limits.most_events + by_size, count + 1)

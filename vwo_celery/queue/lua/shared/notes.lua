@@ -3,3 +3,10 @@
 local BUSY_NOTE_MS, SLIP_MS = 10000, 1000
 -- A minute more than the longest delay and lease that the settings allow.
 local LONGEST_MS = 86460000
+-- Time for which a push that more of its call follow keeps the list from leaving at its least number.
+local FOLLOWED_MS = 2000
+
+local function is_followed(followed_ms, now)
+  local age = now - tonumber(followed_ms or 0)
+  return age >= 0 and age < FOLLOWED_MS
+end
