@@ -139,6 +139,10 @@ def test_sigterm_finishes_what_was_read(workers: str, start: Start, redis_url: s
 
     assert statuses == [200] * 12
     assert process.wait() == 0
+    served, ended = (
+        process.log().count(f"this process {word}") for word in ("serves", "has ended")
+    )
+    assert served == ended > 0
     assert sorted(all_stored(redis_url)) == [b'{"d":{"n":1%02d}}' % n for n in range(12)]
 
 

@@ -105,6 +105,11 @@ class Access:
         return sorted(name for name, each in self._allowed.items() if each.batch is not None)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is a list, and nobody on it."""
+        return not self.is_open and not self._allowed
+
+    @property
     def open_accounts(self) -> list[str]:
         """Accounts that may send with any key."""
         return sorted(name for name, each in self._allowed.items() if ANY_KEY in each.keys)

@@ -56,6 +56,8 @@ def relay_app(
     """
     settings = settings if settings is not None else Settings.load(**arguments)
     access = access_of(settings, accounts)
+    if access.is_empty:
+        raise SettingsError("relay_app: accounts names nobody, so each request would be refused")
     if prefix and not _PREFIX.fullmatch(prefix):
         raise SettingsError(f'prefix must be a path such as "/vwo", and not {prefix!r}')
     if access.is_open and not everybody:

@@ -90,6 +90,7 @@ def serve_here(settings: Settings, access: Access, listening: socket.socket) -> 
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+    log.info("this process has ended, as it was asked to")
 
 
 def configure(settings: Settings, access: Access) -> uvicorn.Config:

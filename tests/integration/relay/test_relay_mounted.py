@@ -88,6 +88,8 @@ def test_it_needs_accounts(redis_url: str) -> None:
     """An app that others may reach says whose events it takes, or that it takes everybody's."""
     with pytest.raises(SettingsError, match="needs the accounts whose events it takes"):
         relay_app(redis_url=redis_url)
+    with pytest.raises(SettingsError, match="accounts names nobody"):
+        relay_app(accounts={}, redis_url=redis_url)
 
     assert relay_app(redis_url=redis_url, everybody=True).access.is_open
     assert not relay_app(redis_url=redis_url, relay_accounts=["1=a"]).access.is_open
