@@ -47,7 +47,7 @@ def _fill(fleet: Fleet, url: str) -> None:
         batch_event_data={"events_per_request": 100, "request_time_interval": 600},
         redis_url=url,
     )
-    limits = msgspec.structs.asdict(producer_of(queue).registration.limits)
+    limits = msgspec.to_builtins(producer_of(queue).registration.limits)
     now_ms = fleet.now_ms()
     counts = {"accepted": 1, "events": 1, "bytes": 3, "open_events": 1, "open_bytes": 3}
     times = {"first_ms": now_ms, "watched": now_ms}

@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ from tools.pythons import find_pythons  # noqa: E402
 
 HOME = CHECKOUT / ".build" / "sdk-matrix"
 PAGE = CHECKOUT / "docs" / "reference" / "sdk-releases.md"
-LIST = CHECKOUT / "vwo_celery" / "sdk" / "releases.py"
+LIST = Path("sdk", "releases.py")
 #: Older releases that lack a part. They are installed and must be refused.
 REFUSED = {
     "vwo-fme-python-sdk": ("1.8.0",),
@@ -73,7 +74,7 @@ class Result(NamedTuple):
 
 def releases() -> list[Release]:
     """All releases of the matrix, the oldest first; those to be refused are before the others."""
-    tree = ast.parse(LIST.read_text("utf-8"))
+    tree = ast.parse((_package() / LIST).read_text("utf-8"))
     [tested] = [
         ast.literal_eval(node.value)
         for node in tree.body
@@ -87,6 +88,17 @@ def releases() -> list[Release]:
             *(Release(package, version) for version in versions),
         )
     ]
+
+
+def _package() -> Path:
+    """The package: of this checkout, or, where it has none, as in the suite, the installed one."""
+    package = CHECKOUT / "vwo_celery"
+    if not package.exists():
+        spec = find_spec("vwo_celery")
+        assert spec is not None
+        assert spec.origin is not None
+        package = Path(spec.origin).parent
+    return package
 
 
 def choose(arguments: list[str], pythons: dict[str, str]) -> list[tuple[Release, str]]:

@@ -494,7 +494,7 @@ def sendings_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
 def watch_many(redis: Any, count: int, **meta: int) -> list[Shard]:
     """Shards with one batch each, which are watched."""
     fleet, pipe = Fleet(redis, "vwo"), redis.pipeline(transaction=False)
-    limits = msgspec.structs.asdict(producer_of(connect("redis://nowhere")).registration.limits)
+    limits = msgspec.to_builtins(producer_of(connect("redis://nowhere")).registration.limits)
     shards = [fleet.shard(f"fme-{number}-many", 0) for number in range(count)]
     for shard in shards:
         pipe.hset(shard.keys.meta, mapping={**limits, "watched": fleet.now_ms(), **meta})
