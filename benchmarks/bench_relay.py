@@ -25,7 +25,7 @@ PER_REQUEST, LARGE = 2, 500
 FULL_BODY_BYTES, FULL_SECONDS, SLICES = 9_900_000, 60.0, 60
 PATH = f"/server-side/batch-events-v2?a=888888&env={KEY}&sn=vwo-fme-node-sdk&sv=1.35.0"
 RELAY = (
-    "from vwo_celery.relay.server import serve; from vwo_celery.settings import Settings; "
+    "from vwo_celery.relay.serving.server import serve; from vwo_celery.settings import Settings; "
     "serve(Settings.load())"
 )
 

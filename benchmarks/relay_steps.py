@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vwo_celery.relay.server import serve
+from vwo_celery.relay.serving.server import serve
 from vwo_celery.settings import Settings
 
 sys.modules["uvloop"] = None  # type: ignore[assignment]  # whose steps cannot be timed

@@ -76,6 +76,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cli": (("",), ("looks", "changes", "dead"), ("shared",)),
     "celery": (("worker",), ("messages", "broker"), ("",)),
     "queue": (("work",), ("looks", "servers"), ("holding", "handling", "records"), ("",)),
+    "relay": (("serving",), ("",), ("passing",), ("reading",), ("rules", "telling")),
     "operating": (("operations", "doctor"), ("batches", "past"), ("looks",), ("",)),
 }
 #: Imports that point up between rooms: `setup` gives an app the tasks, which ask it for settings.

@@ -20,9 +20,9 @@ from vwo_celery.connections import open_client
 from vwo_celery.destinations import Destination
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.relay import Access, relay_app
-from vwo_celery.relay.bounds import bounded
-from vwo_celery.relay.limits import Bounds
-from vwo_celery.relay.server import configure
+from vwo_celery.relay.rules.limits import Bounds
+from vwo_celery.relay.serving.bounds import bounded
+from vwo_celery.relay.serving.server import configure
 from vwo_celery.settings import Settings
 
 ACCOUNT, KEY = "888888", "b" * 32

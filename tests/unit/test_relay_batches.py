@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vwo_celery.relay.answers import Refused
-from vwo_celery.relay.batches import events_of
+from vwo_celery.relay.reading.batches import events_of
+from vwo_celery.relay.rules.answers import Refused
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 VALUES = st.recursive(

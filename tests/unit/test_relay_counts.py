@@ -9,7 +9,7 @@ import pytest
 from vwo_celery.operating.doctor.relay import helpless_relay_findings, relay_cards_findings
 from vwo_celery.operating.looks.relays import RelayView, describe
 from vwo_celery.queue.records.relays import RelayCard, RelayCounts
-from vwo_celery.relay.telling import Recent
+from vwo_celery.relay.telling.cards import Recent
 from vwo_celery.settings import Settings
 
 

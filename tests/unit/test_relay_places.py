@@ -6,8 +6,8 @@ import tracemalloc
 
 import pytest
 
-from vwo_celery.relay.answers import Refused
 from vwo_celery.relay.destinations import MOST_DESTINATIONS, Destinations
+from vwo_celery.relay.rules.answers import Refused
 from vwo_celery.settings import BatchSettings, Settings
 
 NAMED = ("888888", "b" * 32)

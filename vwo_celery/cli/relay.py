@@ -56,7 +56,7 @@ def relay(context: click.Context, /, **options: Any) -> None:
     --json it prints its URL as one JSON document once it listens.
     """
     _check_installed()
-    from vwo_celery.relay.server import serve
+    from vwo_celery.relay.serving.server import serve
 
     given = {name: value for name, value in options.items() if value not in (None, ())}
     session = context.ensure_object(Session)

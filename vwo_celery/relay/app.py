@@ -19,22 +19,23 @@ from vwo_celery.producing.aio import store_encoded
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.producing.readiness import takes_events
 from vwo_celery.receipts import IN_REDIS, SPOOLED
-from vwo_celery.relay import answers, paths
-from vwo_celery.relay.access import Access
-from vwo_celery.relay.answers import Answer, Refused, wrong_method
-from vwo_celery.relay.batches import Found, events_of
-from vwo_celery.relay.bodies import text_of
 from vwo_celery.relay.cors import Cors
-from vwo_celery.relay.counts import counted
 from vwo_celery.relay.destinations import Destinations, Renewed, Target
-from vwo_celery.relay.diagnostics import QUEUED, Reports, is_report, note, sender_of
-from vwo_celery.relay.gateway import Gateway
-from vwo_celery.relay.limits import MOST_BODY_BYTES
-from vwo_celery.relay.paths import KnownPath
-from vwo_celery.relay.request import Request
-from vwo_celery.relay.settings_files import SettingsFiles
-from vwo_celery.relay.singles import envelope_of, event_of, is_fme, item_of, with_visitor
-from vwo_celery.relay.telling import Batches, Telling
+from vwo_celery.relay.passing.diagnostics import QUEUED, Reports, is_report, note, sender_of
+from vwo_celery.relay.passing.gateway import Gateway
+from vwo_celery.relay.passing.settings_files import SettingsFiles
+from vwo_celery.relay.reading import paths
+from vwo_celery.relay.reading.batches import Found, events_of
+from vwo_celery.relay.reading.bodies import text_of
+from vwo_celery.relay.reading.paths import KnownPath
+from vwo_celery.relay.reading.request import Request
+from vwo_celery.relay.reading.singles import envelope_of, event_of, is_fme, item_of, with_visitor
+from vwo_celery.relay.rules import answers
+from vwo_celery.relay.rules.access import Access
+from vwo_celery.relay.rules.answers import Answer, Refused, wrong_method
+from vwo_celery.relay.rules.limits import MOST_BODY_BYTES
+from vwo_celery.relay.telling.cards import Batches, Telling
+from vwo_celery.relay.telling.counts import counted
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count
 from vwo_celery.threads import in_thread

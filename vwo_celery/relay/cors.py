@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from vwo_celery.relay.answers import Headers
-from vwo_celery.relay.request import Request
+from vwo_celery.relay.reading.request import Request
+from vwo_celery.relay.rules.answers import Headers
 
 #: Stands for every origin.
 ANY_ORIGIN: Final = "*"

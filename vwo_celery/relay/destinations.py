@@ -20,7 +20,7 @@ from vwo_celery.logs import seldom
 from vwo_celery.producing.aio import AioQueue, connect
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.producing.singles import one_by_one
-from vwo_celery.relay.answers import TOO_MANY_SDKS, UNKNOWN_KEY, Refused
+from vwo_celery.relay.rules.answers import TOO_MANY_SDKS, UNKNOWN_KEY, Refused
 from vwo_celery.settings import BatchSettings, Settings
 from vwo_celery.threads import in_thread
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from vwo_celery.destinations.parts import read_base_url
 from vwo_celery.errors import DestinationError, SettingsError
-from vwo_celery.relay.access import Access, Accounts, parse_entries
 from vwo_celery.relay.app import Relay
 from vwo_celery.relay.destinations import Destinations
+from vwo_celery.relay.rules.access import Access, Accounts, parse_entries
 from vwo_celery.settings import BatchSettings, Settings
 from vwo_celery.settings.arguments import BatchOptions, SettingsArguments, with_options
 from vwo_celery.settings.relay_batches import check_relay_batch, read_relay_batches

@@ -16,7 +16,7 @@ from tools.waiting import wait_until
 from vwo_celery.connections import open_client
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.tallies import read_tallies
-from vwo_celery.relay.counts import counted
+from vwo_celery.relay.telling.counts import counted
 from vwo_celery.testing import RedisServer, free_port
 
 pytestmark = pytest.mark.declared_keys(

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tools.relays import FME, LEGACY, RelayServer, all_stored, relaying, request
-from vwo_celery.relay.limits import Bounds
+from vwo_celery.relay.rules.limits import Bounds
 from vwo_celery.testing import RedisServer
 
 BODY = b'{"ev":[{"u":"A"}]}'

@@ -27,8 +27,8 @@ from tools.relays import (
 )
 from tools.tcpproxy import TcpProxy
 from tools.waiting import wait_until
-from vwo_celery.relay.counts import counted
-from vwo_celery.relay.limits import Bounds
+from vwo_celery.relay.rules.limits import Bounds
+from vwo_celery.relay.telling.counts import counted
 from vwo_celery.testing import RedisServer
 
 pytestmark = pytest.mark.declared_keys(

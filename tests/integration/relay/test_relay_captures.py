@@ -17,7 +17,7 @@ from vwo_celery.delivering.worker import Worker
 from vwo_celery.destinations import Destination
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
-from vwo_celery.relay.batches import events_of
+from vwo_celery.relay.reading.batches import events_of
 from vwo_celery.settings import Settings
 from vwo_celery.testing import Standin
 

@@ -13,8 +13,8 @@ from vwo_celery.connections import open_client
 from vwo_celery.errors import SettingsError
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.relay import Access
-from vwo_celery.relay.counts import counted
 from vwo_celery.relay.destinations import MOST_DESTINATIONS
+from vwo_celery.relay.telling.counts import counted
 
 pytestmark = pytest.mark.declared_keys(
     "open", "watched", "ready", "info", "batch", "slots", "wakeups"

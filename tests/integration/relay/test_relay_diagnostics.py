@@ -19,8 +19,8 @@ from vwo_celery.destinations import Destination
 from vwo_celery.events import wrap
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Wakeup
-from vwo_celery.relay import diagnostics
-from vwo_celery.relay.counts import counted
+from vwo_celery.relay.passing import diagnostics
+from vwo_celery.relay.telling.counts import counted
 from vwo_celery.sending import forwarding
 from vwo_celery.sending.forwarding import Forwarder
 from vwo_celery.settings import Settings

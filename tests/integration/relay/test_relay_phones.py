@@ -25,7 +25,7 @@ from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.work.pushes import Place
 from vwo_celery.queue.work.sweeping import sweep
-from vwo_celery.relay.batches import events_of
+from vwo_celery.relay.reading.batches import events_of
 from vwo_celery.settings import Settings
 from vwo_celery.testing import Standin
 

@@ -17,8 +17,8 @@ from vwo_celery.copies import Asked
 from vwo_celery.queue.keys import copy_keys
 from vwo_celery.queue.records.copies import FRESH_MS, KEPT_MS, MOST_COPIES
 from vwo_celery.relay import counts
-from vwo_celery.relay.request import Request
-from vwo_celery.relay.settings_files import host_of
+from vwo_celery.relay.passing.settings_files import host_of
+from vwo_celery.relay.reading.request import Request
 from vwo_celery.testing import Fault, RedisServer, Standin, free_port
 
 LEGACY = f"/server-side/settings?a={ACCOUNT}&i={KEY}&platform=server&sdk=vwo-node-sdk&sdk-v=1.73.0"

@@ -29,8 +29,8 @@ from vwo_celery.connections import open_client
 from vwo_celery.operating.looks.relays import RelayView, view_relays
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records import relays as records
-from vwo_celery.relay import telling
-from vwo_celery.relay.counts import counted
+from vwo_celery.relay.telling import cards
+from vwo_celery.relay.telling.counts import counted
 from vwo_celery.testing import RedisServer, free_port
 
 pytestmark = pytest.mark.declared_keys(
@@ -44,7 +44,7 @@ Run = Callable[..., Result]
 @pytest.fixture(autouse=True)
 def told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cards are written more often than by default."""
-    monkeypatch.setattr(telling, "TELL_SECONDS", 0.02)
+    monkeypatch.setattr(cards, "TELL_SECONDS", 0.02)
 
 
 def views(redis_url: str) -> list[RelayView]:
@@ -116,7 +116,7 @@ def test_a_relay_that_was_killed_is_none_that_runs(redis_url: str) -> None:
     client = open_client(redis_url, timeout_seconds=5.0)
     fleet = Fleet(client, "vwo")
     ((name, (_, card)),) = records.read_relay_cards(fleet).items()
-    records.write_relay_card(fleet, name, telling.RelayCard(counts=card.counts))
+    records.write_relay_card(fleet, name, cards.RelayCard(counts=card.counts))
     client.zincrby(fleet.keys.relays, -1000 * records.GONE_SECONDS, name)
 
     (view,) = view_relays(fleet)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vwo_celery.destinations import RELAY_HEADER
-from vwo_celery.relay.limits import RETRY_AFTER_SECONDS
+from vwo_celery.relay.rules.limits import RETRY_AFTER_SECONDS
 
 Headers = Sequence[tuple[bytes, bytes]]
 

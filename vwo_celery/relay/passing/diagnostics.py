@@ -19,10 +19,10 @@ import msgspec
 
 from vwo_celery.destinations import Destination
 from vwo_celery.events import USAGE_STATISTICS, decode
-from vwo_celery.relay.answers import NO_SENDER, OTHER_REPORT, Refused
-from vwo_celery.relay.counts import counted
-from vwo_celery.relay.request import Request
-from vwo_celery.relay.singles import envelope_of
+from vwo_celery.relay.reading.request import Request
+from vwo_celery.relay.reading.singles import envelope_of
+from vwo_celery.relay.rules.answers import NO_SENDER, OTHER_REPORT, Refused
+from vwo_celery.relay.telling.counts import counted
 from vwo_celery.sending.forwarding import FORWARDED, Forwarder
 
 #: Reports, by the event's name in the query.

@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from vwo_celery.relay.access import Access
-from vwo_celery.relay.answers import (
+from vwo_celery.relay.reading.paths import GATEWAY_OF_ACCOUNTS, KnownPath
+from vwo_celery.relay.reading.request import Request
+from vwo_celery.relay.rules.access import Access
+from vwo_celery.relay.rules.answers import (
     NO_GATEWAY,
     NOT_FORWARDABLE,
     TOO_BUSY,
@@ -21,9 +23,7 @@ from vwo_celery.relay.answers import (
     Refused,
     passed_on,
 )
-from vwo_celery.relay.counts import counted
-from vwo_celery.relay.paths import GATEWAY_OF_ACCOUNTS, KnownPath
-from vwo_celery.relay.request import Request
+from vwo_celery.relay.telling.counts import counted
 from vwo_celery.sending.wanted import Fetched, Wanted
 from vwo_celery.threads import in_thread
 

@@ -22,11 +22,11 @@ import uvicorn
 
 from vwo_celery.errors import SettingsError
 from vwo_celery.logs import log
-from vwo_celery.relay.access import Access
 from vwo_celery.relay.app import Relay
-from vwo_celery.relay.bounds import BoundedProtocol
 from vwo_celery.relay.making import access_of, make_relay
-from vwo_celery.relay.processes import Processes, keep_hang_ups, take_hang_ups
+from vwo_celery.relay.rules.access import Access
+from vwo_celery.relay.serving.bounds import BoundedProtocol
+from vwo_celery.relay.serving.processes import Processes, keep_hang_ups, take_hang_ups
 from vwo_celery.settings import Settings
 
 #: Longest time for requests that were read when the server is told to end.

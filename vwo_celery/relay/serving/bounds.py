@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from vwo_celery.relay.answers import (
+from vwo_celery.relay.rules.answers import (
     BAD_REQUEST,
     HEADER_TOO_LARGE,
     NO_UPGRADE,
@@ -24,8 +24,8 @@ from vwo_celery.relay.answers import (
     TOO_SLOW,
     Answer,
 )
-from vwo_celery.relay.counts import counted
-from vwo_celery.relay.limits import Bounds
+from vwo_celery.relay.rules.limits import Bounds
+from vwo_celery.relay.telling.counts import counted
 
 #: Stages of a connection: it waits for a header or reads one, reads a body, or is idle or answering.
 _HEADER: Final = 0

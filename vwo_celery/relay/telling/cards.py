@@ -32,7 +32,7 @@ from vwo_celery.queue.records.relays import (
     try_writing_relay_card,
     write_relay_card,
 )
-from vwo_celery.relay.counts import counts
+from vwo_celery.relay.telling.counts import counts
 from vwo_celery.settings import BatchSettings, Settings
 from vwo_celery.spool.fallback import Fallback, fallback_of
 

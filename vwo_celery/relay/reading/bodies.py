@@ -9,9 +9,9 @@ import re
 import zlib
 from typing import Final
 
-from vwo_celery.relay.answers import ENCODING, NOT_GZIP, NOT_JSON, TOO_LARGE, Refused
-from vwo_celery.relay.limits import MOST_BODY_BYTES
-from vwo_celery.relay.request import Request
+from vwo_celery.relay.reading.request import Request
+from vwo_celery.relay.rules.answers import ENCODING, NOT_GZIP, NOT_JSON, TOO_LARGE, Refused
+from vwo_celery.relay.rules.limits import MOST_BODY_BYTES
 
 _CHARSET: Final = re.compile(r";\s*charset\s*=\s*\"?([\w.:-]+)", re.IGNORECASE)
 #: Charsets of one byte a character that are honoured, by the names that clients write. Java's legacy

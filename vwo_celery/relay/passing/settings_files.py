@@ -20,8 +20,10 @@ from vwo_celery.destinations import VWO_HOST, WINGIFY_SETTINGS_HOST
 from vwo_celery.destinations.parts import read_account, read_key
 from vwo_celery.errors import DestinationError
 from vwo_celery.queue.records.copies import CopyName
-from vwo_celery.relay.access import Access
-from vwo_celery.relay.answers import (
+from vwo_celery.relay.reading.paths import KnownPath
+from vwo_celery.relay.reading.request import Request
+from vwo_celery.relay.rules.access import Access
+from vwo_celery.relay.rules.answers import (
     NO_SETTINGS,
     NOT_FORWARDABLE,
     TOO_BUSY,
@@ -30,9 +32,7 @@ from vwo_celery.relay.answers import (
     Refused,
     passed_on,
 )
-from vwo_celery.relay.counts import counted
-from vwo_celery.relay.paths import KnownPath
-from vwo_celery.relay.request import Request
+from vwo_celery.relay.telling.counts import counted
 from vwo_celery.settings import Settings
 from vwo_celery.threads import done_of, start_in_thread
 

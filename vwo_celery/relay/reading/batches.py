@@ -19,8 +19,8 @@ import msgspec
 
 from vwo_celery.events import MAX_EVENT_BYTES, decode, unsendable
 from vwo_celery.events.bodies import SURELY_FLAT_BYTES, nests_too_deep
-from vwo_celery.relay.answers import NO_EVENTS, NO_USABLE_EVENT, NOT_JSON, TOO_LARGE, Refused
-from vwo_celery.relay.limits import MOST_EVENTS, MOST_EVENTS_OF_PHONES
+from vwo_celery.relay.rules.answers import NO_EVENTS, NO_USABLE_EVENT, NOT_JSON, TOO_LARGE, Refused
+from vwo_celery.relay.rules.limits import MOST_EVENTS, MOST_EVENTS_OF_PHONES
 
 #: The beginning of nearly every FME event.
 _FME_START: Final = b'{"d":{'

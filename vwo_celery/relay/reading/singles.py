@@ -21,7 +21,9 @@ from vwo_celery.errors import EventError
 from vwo_celery.events import ENVELOPE_HEADERS, MAX_EVENT_BYTES, decode, encode, unsendable
 from vwo_celery.events.bodies import nests_too_deep
 from vwo_celery.producing.singles import envelope
-from vwo_celery.relay.answers import (
+from vwo_celery.relay.reading.paths import EVENT, PUSH, TRACK_GOAL
+from vwo_celery.relay.reading.request import Request
+from vwo_celery.relay.rules.answers import (
     NO_EVENT,
     NOT_FORWARDABLE,
     NOT_JSON,
@@ -29,8 +31,6 @@ from vwo_celery.relay.answers import (
     Refused,
     missing,
 )
-from vwo_celery.relay.paths import EVENT, PUSH, TRACK_GOAL
-from vwo_celery.relay.request import Request
 
 _MOST_DIGITS: Final = 18
 #: Type of a body that declared its charset; `text_of` has made UTF-8 of it.

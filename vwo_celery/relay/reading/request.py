@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import unquote_plus
 
-from vwo_celery.relay.answers import OTHER_KEY, Refused
+from vwo_celery.relay.rules.answers import OTHER_KEY, Refused
 
 _HEADERS = frozenset(
     (
