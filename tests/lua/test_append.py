@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from lua.world import LIFE, LIMITS, World
+from lua.pushing import MARK, NINE, mark
+from lua.world import LIMITS, World
 from vwo_celery.queue.answers import DUPLICATE, STORED
 from vwo_celery.queue.batches import Limits
-from vwo_celery.queue.marks import YOUNG_TTL_SECONDS, Mark
-
-MARK = "mark:m"
-NINE = b"123456789"  # ten bytes with its separator
+from vwo_celery.queue.marks import YOUNG_TTL_SECONDS
 
 
 def begun(world: World, events: int = 1, size: int = 20, **changes: Any) -> dict[str, Any]:
@@ -26,11 +24,6 @@ def begun(world: World, events: int = 1, size: int = 20, **changes: Any) -> dict
         "granted_bytes": size,
     }
     return {"watched": 1, **counts, **room, "first_ms": world.at(-9_000), **changes}
-
-
-def mark(sequence: int = 1) -> Mark:
-    """A producer's mark, raised for its next push."""
-    return Mark("m", sequence, life=LIFE)
 
 
 def test_an_event_between_others_is_stored(world: World) -> None:

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from lua.pushing import NINE
 from lua.world import LIMITS, Line, World
 from vwo_celery.queue.capacity import FITS, MAY_FIT, NEVER_FITS, Room, make_room
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.scripts import script
-
-NINE = b"123456789"  # ten bytes with its separator
 
 
 def room(world: World, *events: bytes) -> Room:

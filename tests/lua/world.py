@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from msgspec.structs import replace
+
 from vwo_celery.queue.answers import Pushed
 from vwo_celery.queue.batches import Batch, Held, Limits
 from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshot
@@ -31,6 +33,8 @@ LIMITS = Limits(
     parallel=2,
     slot_ttl_ms=3_000,
 )
+#: The same where `events_per_request` is the least of a batch.
+LEAST = replace(LIMITS, batch_events=5)
 #: Fields that enqueue.lua sets for append.lua; `dump` shows their effect on the counters instead.
 ROOM = ("granted_events", "room_events", "granted_bytes", "room_bytes")
 COUNTS = ("accepted", "events", "open_events")

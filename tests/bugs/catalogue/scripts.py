@@ -68,14 +68,14 @@ BUGS = (
         "an upload leaves in as few requests as VWO takes",
         "each page of it leaves by itself", "queue/lua/enqueue.lua",
         "most > limit, ARGV[4] == '1'", "most > limit, false",
-        "lua/test_enqueue.py -k pages_of_one_call",
+        "lua/test_enqueue_least_number.py -k pages_of_one_call",
     ),
     Bug(
         "all that waits leaves at the least number",
         "fewer than it are left behind a full batch", "queue/lua/enqueue.lua",
         "not more_follow and not mixed and open_events > 0 then",
         "not more_follow and not mixed and open_events >= limit then",
-        "lua/test_enqueue.py -k all_that_is_open",
+        "lua/test_enqueue_least_number.py -k all_that_is_open",
     ),
     Bug(
         "a shard that holds something is not forgotten",
