@@ -27,7 +27,8 @@ def complaints(kind: type[Any]) -> list[str]:
     """The private names that a connection class of urllib3 lacks, each with the remedy."""
     release = f"urllib3 {urllib3.__version__}: {kind.__name__}"
     remedy = (
-        "mend vwo_celery/sending/deadline.py, then run tests/integration/sending/test_sender.py"
+        "mend vwo_celery/sending/deadline.py, "
+        "then run tests/integration/sending/test_sender_deadlines.py"
     )
     methods = [
         method

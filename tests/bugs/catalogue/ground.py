@@ -102,7 +102,7 @@ BUGS = (
         "accounts at one host share its connections",
         "each sender has its own", "sending/sender.py",
         "                connections=self._connections,\n", "",
-        "integration/sending/test_sender.py -k share_its_connection",
+        "integration/sending/test_senders.py -k share_its_connection",
     ),
     Bug(
         "a single request leaves as it came", "its headers stay behind", "sending/sender.py",

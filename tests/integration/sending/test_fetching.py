@@ -24,14 +24,6 @@ DEADLINE_SECONDS = 0.5
 MOST_BYTES = 1_000
 
 
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy and no CA bundle."""
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
 @pytest.fixture
 def fetcher() -> Iterator[Fetcher]:
     """A fetcher with a small bound."""

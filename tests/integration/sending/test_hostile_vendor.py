@@ -31,18 +31,6 @@ DEADLINE_SECONDS = 0.5
 ENDED_BY_SECONDS = 5.0
 #: Most memory that one answer may cost in bytes, including the server's buffers in this process.
 MOST_MEMORY_BYTES = 16_000_000
-VARIABLES = (
-    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONHTTPSVERIFY",
-    "NETRC", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
-)  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy and no CA bundle except those a test sets."""
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @contextlib.contextmanager
