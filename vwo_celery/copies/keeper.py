@@ -140,11 +140,16 @@ class Keeper:
         return Found(_stale(known), Task(asked))
 
     def _newest(self, asked: Asked, known: Copy | None, found: Recalled) -> Copy | None:
-        """The copy in Redis; where Redis has none, as after a loss of its data, that of memory."""
+        """The copy in Redis, or that of memory where Redis has none or an older one.
+
+        So it is after a loss of its data, or where Redis was away or full and took no newer one.
+        """
         if not found.at_ms or found.text is None:
             return known
-        content_type, _, body = found.text.partition(b"\n")
         born = monotonic() - max(0, found.now_ms - found.at_ms) / 1000
+        if known is not None and known.born > born:
+            return known
+        content_type, _, body = found.text.partition(b"\n")
         copy = Copy(content_type.decode("latin-1"), body, found.at_ms, born)
         self._memory.keep(asked.name, copy)
         return copy
@@ -186,16 +191,17 @@ class Keeper:
 
     def _keep(self, task: Task, fetched: Fetched) -> Reply:
         asked, content_type = task.asked, _content_type(fetched)
-        at_ms = 0
+        at_ms, is_newest = 0, True  # Redis may be full, and then gives everybody the task
         if monotonic() >= self._resting_until:
             with suppress(QueueUnavailable):
                 at_ms = self._copies().remember(
                     asked.name, content_type.encode("latin-1") + b"\n" + fetched.body,
                     began_ms=task.began_ms, token=task.token, pulled=asked.is_pull,
                 )  # fmt: skip
-                if at_ms:
-                    self._be_sure(asked)
+                is_newest = at_ms > 0
         self._memory.keep(asked.name, Copy(content_type, fetched.body, at_ms, monotonic()))
+        if is_newest:
+            self._be_sure(asked)
         self._memory.forget_refusal(asked.name)
         return _reply(fetched)
 

@@ -55,20 +55,21 @@ def relay(redis_url: str, vwo: Standin) -> Iterator[RelayServer]:
 @pytest.fixture
 def age(redis: redis_py.Redis, vwo: Standin) -> Callable[..., None]:
     """Make the copies of the account older, by Redis' time."""
+    return lambda by_ms: make_older(redis, vwo, by_ms)
 
-    def older(by_ms: int) -> None:
-        asked = Asked(vwo.url, "", "", ACCOUNT, KEY, "")
-        key = copy_keys("vwo", asked.name.owner, "")[0]
-        index = redis.hget(key, "index")
-        assert index is not None
-        copies = [each.split() for each in index.decode().split(";")[:-1]]
-        redis.hset(
-            key,
-            "index",
-            "".join(f"{n} {int(at) - by_ms} {int(due) - by_ms};" for n, at, due in copies),
-        )
 
-    return older
+def make_older(redis: redis_py.Redis, vwo: Standin, by_ms: int) -> None:
+    """Make the copies of the account older, by Redis' time."""
+    asked = Asked(vwo.url, "", "", ACCOUNT, KEY, "")
+    key = copy_keys("vwo", asked.name.owner, "")[0]
+    index = redis.hget(key, "index")
+    assert index is not None
+    copies = [each.split() for each in index.decode().split(";")[:-1]]
+    redis.hset(
+        key,
+        "index",
+        "".join(f"{n} {int(at) - by_ms} {int(due) - by_ms};" for n, at, due in copies),
+    )
 
 
 # -- what an SDK gets
@@ -394,6 +395,32 @@ def test_redis_is_used_again(documents: dict[str, Any]) -> None:
         assert relay.get(FME).status == 200
         server.start()
         wait_until(lambda: bool(_kept(relay, server)), what="a copy is in Redis")
+
+
+def test_a_full_redis_neither_hides_what_memory_has_nor_sends_each_to_vwo(
+    documents: dict[str, Any],
+) -> None:
+    """Where Redis takes no copy, its old one is not preferred to memory's, and VWO is asked seldom."""
+    changed = {**documents["fme_settings"], "version": 77}
+    with RedisServer() as server, Standin(**documents) as vwo:
+        with relaying(server.url, relay_upstream=vwo.url) as relay:
+            relay.get(FME)
+        vwo.fme_settings = changed
+        client: redis_py.Redis = redis_py.Redis.from_url(server.url)
+        make_older(client, vwo, 2 * FRESH_MS)
+        client.config_set("maxmemory", 1)
+        client.close()
+        with relaying(server.url, relay_upstream=vwo.url) as relay:
+            answers = [relay.get(FME) for _ in range(3)]
+            asked = len(vwo.fetches)
+            vwo.stop()
+            wait_until(
+                lambda: answers.append(relay.get(FME)) or "age" in answers[-1].headers,
+                what="a copy that is not sure",
+            )
+
+    assert [json.loads(answer.body) for answer in answers] == [changed] * len(answers)
+    assert asked == 2
 
 
 def _kept(relay: RelayServer, server: RedisServer) -> list[bytes]:
