@@ -293,7 +293,7 @@ BUGS = (
         "after another program's LPUSH, the next sweep makes the list an ordinary one",
         "it stays mixed until it is empty", "queue/lua/sweep.lua",
         "if length > 0 and more == 0 then", "if false then",
-        "lua/test_sweep.py -k is_ours_again",
+        "lua/test_sweep_foreign.py -k is_ours_again",
     ),
     Bug(
         "what a producer stored before it died leaves soon",
