@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
 
-from tools.producers import DESTINATION
+from tools.producers import DESTINATION, numbers
 from vwo_celery.producing.limits import limits_of
 from vwo_celery.queue.registration import Registration
 from vwo_celery.settings import Settings
@@ -41,3 +42,26 @@ def drained(spool: Spool) -> list[bytes]:
         texts += page.encoded
         spool.remove(page)
     return texts
+
+
+def padded(n: int) -> bytes:
+    """An event of a kilobyte."""
+    return b'{"n":%d,"pad":"%s"}' % (n, b"x" * 1000)
+
+
+def fill(spool: Spool, start: int = 0) -> None:
+    """Store events of a kilobyte until the spool raises."""
+    for n in range(start, start + 10_000):
+        spool.put(registration(), [padded(n)])
+
+
+def put_many_and_exit(folder: Path, account: int, count: int) -> None:
+    """In a forked child: put in that many events of an account, and end with 0."""
+    code = 1
+    try:
+        spool = open_spool(folder, 100 * MAX_BYTES)
+        for n in range(count):
+            spool.put(registration(account), numbers(1, n))
+        code = 0
+    finally:
+        os._exit(code)

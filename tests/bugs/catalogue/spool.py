@@ -87,13 +87,13 @@ BUGS = (
         "a drainer that was overtaken changes nothing",
         "it unmarks the page that another is sending", "spool/spool_file.py",
         "        if db.execute(_TAKEN_BY).fetchone() != (page.taking,):", "        if False:",
-        f"{_SPOOL}/test_spool_file.py -k overtaken",
+        f"{_SPOOL}/test_spool_pages.py -k overtaken",
     ),
     Bug(
         "what uses the spool waits for a fork",
         "a child inherits SQLite's locks from a thread that its parent had inside",
         "spool/tables.py", "with outside_forks(), closing(", "with closing(",
-        "integration/spool/test_spool_file.py -k fork_waits",
+        "integration/spool/test_spool_sharing.py -k fork_waits",
     ),
     Bug(
         "a spool that others may write is not used",

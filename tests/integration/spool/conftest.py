@@ -1,0 +1,25 @@
+"""A spool of a megabyte, and the folder where it will be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.spools import open_spool
+from vwo_celery.spool.spool import Spool
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of the spool, which does not exist yet."""
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def spool(folder: Path) -> Iterator[Spool]:
+    """A spool of a megabyte."""
+    spool = open_spool(folder)
+    yield spool
+    spool.close()
