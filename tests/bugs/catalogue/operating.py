@@ -53,7 +53,7 @@ BUGS = (
         "status --json lists every queue", "no idle ones", "operating/looks/looking.py",
         "        for view in shown.views\n    ]",
         "        for view in shown.views\n        if not view.idle\n    ]",
-        "integration/adapters/test_cli.py -k idle_queues",
+        "integration/adapters/cli/test_status_queues_ledger.py -k idle_queues",
     ),
     Bug(
         "a shadow's report finds events with other contents",

@@ -170,7 +170,7 @@ BUGS = (
         "a note of 15 seconds ago is enough",
         "queue/work/rousing.py",
         "max(fleet.heard_ms().values(), default=0) < since_ms", "not fleet.heard_ms()",
-        "integration/adapters/test_cli.py -k killed_worker",
+        "integration/adapters/cli/test_flush_pause_resume.py -k killed_worker",
     ),
     Bug(
         "the patrol enters what an older release left out",

@@ -15,7 +15,7 @@ import pytest
 import redis as redis_py
 
 import vwo_celery
-from tools.command_line import run_command
+from tools.command_line import flat, run_command
 from tools.queue_states import Queues
 from tools.redis_commands import commands_sent, reads_batches
 from tools.waiting import wait_until
@@ -48,7 +48,7 @@ def run(redis_url: str) -> Callable[..., Ran]:
 
     def command(*words: str) -> Ran:
         ran = run_command(["--redis-url", redis_url, *words])
-        return ran.exit_code, re.sub(r"\s+", " ", ran.stdout)
+        return ran.exit_code, flat(ran.stdout)
 
     return command
 

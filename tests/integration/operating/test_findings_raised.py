@@ -299,7 +299,7 @@ ELSEWHERE = {
     "unit/test_findings.py": ("VC216", "VC23"),
     "integration/connections/test_sentinel.py": ("VC22",),
     "integration/operating/test_spool_findings.py": ("VC11",),
-    "integration/adapters/test_cli.py": ("VC101",),
+    "integration/adapters/cli/test_doctor.py": ("VC101",),
     "unit/test_doctor_limits.py": ("VC191",),
 }  # fmt: skip
 
