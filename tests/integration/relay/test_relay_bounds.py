@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -232,14 +231,9 @@ def test_headers_are_bounded(relay: RelayServer) -> None:
 def test_a_header_without_end_is_bounded(relay: RelayServer) -> None:
     """It is refused while it comes, before there is memory for it."""
     with relay.connect() as sock:
-        sock.sendall(b"POST / HTTP/1.1\r\nX-Endless: ")
-        with pytest.raises((ConnectionResetError, BrokenPipeError)):
-            _send_for_ever(sock)
+        sock.sendall(b"POST / HTTP/1.1\r\nX-Endless: " + b"x" * 2_000_000)
 
-
-def _send_for_ever(sock: socket.socket) -> None:
-    while True:
-        sock.sendall(b"x" * 65_536)
+        assert refused(read_answer(sock))[0] == 431
 
 
 def test_a_declared_body_is_refused_before_it_comes(relay: RelayServer) -> None:

@@ -20,7 +20,7 @@ from vwo_celery.cli.shared.bulk import (
     spelled,
     yes_option,
 )
-from vwo_celery.cli.shared.documents import print_json
+from vwo_celery.cli.shared.documents import print_json, queue_document
 from vwo_celery.cli.shared.output import say
 from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.destinations import Destination
@@ -265,8 +265,8 @@ def _say_result(plan: Plan, moved: Moved, view: QueueView) -> None:
 
 def _document(plan: Plan) -> dict[str, Any]:
     return {
-        "from": move_plans.document(plan.source),
-        "to": move_plans.document(plan.target),
+        "from": queue_document(plan.source),
+        "to": queue_document(plan.target),
         "registered_before": not plan.is_new,
         "states": plan.states,
         "filter": str(plan.filter),

@@ -9,7 +9,7 @@ import msgspec
 
 from vwo_celery.cli.shared.asking import agree
 from vwo_celery.cli.shared.bulk import yes_option
-from vwo_celery.cli.shared.documents import print_json
+from vwo_celery.cli.shared.documents import print_json, queue_document
 from vwo_celery.cli.shared.output import Column, Row, print_rows, say
 from vwo_celery.cli.shared.session import (
     CommandGroup,
@@ -76,16 +76,8 @@ def _open_keys(fleet: Fleet, queue: str, registration: Registration) -> list[str
 def _queue_document(
     fleet: Fleet, queue: str, registration: Registration, view: QueueView
 ) -> dict[str, object]:
-    destination = registration.destination
     return {
-        "queue": queue,
-        "generation": destination.generation,
-        "account_id": str(destination.account_id),
-        "sdk_key": mask(destination.sdk_key),
-        "origin": destination.origin,
-        "region": destination.region,
-        "sdk": destination.sdk,
-        "query": destination.spelled,
+        **queue_document(registration),
         "events_per_request": registration.limits.events_per_request,
         "request_time_interval": registration.limits.interval_ms / 1000,
         "shards": registration.shards,

@@ -6,7 +6,7 @@ Beside an event's way; `operations/moving` does it. Looks only: nothing to lose.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -294,18 +294,3 @@ def _notes_on_target(target: QueueView) -> list[str]:
             "wait there"
         )
     return notes
-
-
-def document(registration: Registration) -> dict[str, Any]:
-    """A queue and its destination, for a document; the key is masked."""
-    destination = registration.destination
-    return {
-        "queue": destination.queue,
-        "generation": destination.generation,
-        "account_id": str(destination.account_id),
-        "sdk_key": mask(destination.sdk_key),
-        "origin": destination.origin,
-        "region": destination.region,
-        "sdk": destination.sdk,
-        "query": destination.spelled,
-    }

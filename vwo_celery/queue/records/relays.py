@@ -37,12 +37,14 @@ class RelayCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         lost: Items of accepted batches that are no events, by reason.
         folded: Events that went to another destination of their SDK, since there were too many.
         refused: Requests that were answered with an error, by reason.
-        reports: SDKs' reports on themselves, by what became of them.
-        settings: Requests for settings, by what they got; and those for which VWO gave none.
-        gateway: Requests to VWO's gateway, by what came of them.
+        reports: Reports of the SDKs on themselves, by what became of them: forwarded, queued,
+            switched_off, and those that were lost: full, failed, ended, too_large.
+        settings: Requests for settings by what they got: those that are fresh or stale, a refusal of
+            VWO's, or none; and failed, those for which VWO was asked and gave none.
+        gateway: Requests to VWO's gateway: answered or failed.
         left: Requests whose client had closed the connection before the answer.
         left_behind_proxy: Of these, requests that had come through a proxy.
-        cut: Requests whose client closed the connection before their end.
+        cut: Requests whose client closed the connection before their end; nothing of them is stored.
     """
 
     requests: int = 0

@@ -10,24 +10,7 @@ from typing import Any
 
 
 class Counts:
-    """Numbers since the process began.
-
-    Attributes:
-        requests: Requests that were read whole.
-        stored: Events that Redis has.
-        spooled: Events that this host's disk has.
-        lost: Items of accepted batches that are no events, by reason.
-        folded: Events that went to another destination of their SDK, since there were too many.
-        refused: Requests that were answered with an error, by reason.
-        reports: Reports of the SDKs on themselves, by what became of them: forwarded, queued,
-            switched_off, and those that were lost: full, failed, ended, too_large.
-        settings: Requests for settings by what they got: those that are fresh or stale, a refusal of
-            VWO's, or none; and failed, those for which VWO was asked and gave none.
-        gateway: Requests to VWO's gateway: answered or failed.
-        left: Requests whose client had closed the connection before the answer.
-        left_behind_proxy: Of these, requests that had come through a proxy.
-        cut: Requests whose client closed the connection before their end; nothing of them is stored.
-    """
+    """Numbers since the process began; `RelayCounts`, which the fleet is told, says what each counts."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -48,7 +31,7 @@ counted = Counts()
 
 
 def counts() -> dict[str, Any]:
-    """What the relay of this process has done since it began; see `Counts` for the names.
+    """What the relay of this process has done since it began; see `queue.records.relays.RelayCounts`.
 
     `left` grows where clients close early, as PHP's FME SDK does, whose events are stored all the
     same. `left_behind_proxy` grows where a proxy in front closes for them, and may keep other
