@@ -47,7 +47,7 @@ BUGS = (
         "a sweep asks for many shards at once",
         "it asks for each", "queue/pipelining.py",
         "_CALLS = 250", "_CALLS = 1",
-        "integration/queue/test_sweeping.py -k round_trips",
+        "integration/queue/test_sweeping_many_shards.py -k round_trips",
     ),
     Bug(
         "a job is done once",
@@ -194,7 +194,7 @@ BUGS = (
         "a stranded batch is found",
         "nobody looks for it", "queue/work/sweeping.py",
         "            stranded.restore(shard)\n", "            pass\n",
-        "integration/queue/test_sweeping.py -k stranded_batch_is_found",
+        "integration/queue/test_sweeping_many_shards.py -k stranded_batch_is_found",
     ),
     Bug(
         "if all task messages are lost, that is noticed",
