@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from sdk.fme.attached import names
+
 pytestmark = pytest.mark.declared_keys("watched")
 
 EVERY_INIT_EVENT = {"sdkMetaInfo": {}, "usageStatsAccountId": 777}
-
-
-def names(events):
-    """The events' names."""
-    return [event["d"]["event"]["name"] for event in events]
 
 
 def test_init_events_go_through_the_queue(application, settings, standin, worker):

@@ -5,17 +5,13 @@ from __future__ import annotations
 import pytest
 
 from sdk import wire
+from sdk.fme.attached import ATTACHED
 from sdk.fme.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.declared_keys("watched")
 
 BATCHING = {"events_per_request": 100, "request_time_interval": 600}
 
-_ATTACHED = """
-import vwo
-client = vwo.init(OPTIONS)
-vwo_celery.attach(client, redis_url=REDIS_URL)
-"""
 _INITIALISED = """
 client = vwo_celery.init(OPTIONS, redis_url=REDIS_URL)
 """
@@ -34,7 +30,7 @@ def test_every_recorded_request_has_its_scenario(captures):
     assert recorded == set(SCENARIOS)
 
 
-@pytest.mark.parametrize("start", [_ATTACHED, _INITIALISED], ids=["attach", "init"])
+@pytest.mark.parametrize("start", [ATTACHED, _INITIALISED], ids=["attach", "init"])
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
 def test_the_request_equals_the_sdks_own(
     name, start, application, capture, settings, standin, worker
