@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 
 from sdk.fme.scenarios import FULL, SHORT
-from sdk.shadows import END_CHILD, STILL, all_bytes, numbers, report
+from sdk.shadows import (
+    FORKS,
+    HOOK_SEES,
+    REFUSED,
+    RUN,
+    agreed,
+    check_differing,
+    check_forks,
+    check_other_contents,
+    check_same_bytes,
+    numbers,
+    report,
+)
 
 pytestmark = pytest.mark.declared_keys("shadow")
 
@@ -41,10 +53,6 @@ def finish():
         if isinstance(thread, threading.Timer):
             thread.cancel()
 """
-RUN = """
-call(*F["calls"])
-finish()
-"""
 
 
 @MODES
@@ -52,26 +60,15 @@ def test_both_sides_count_the_same(options, application, redis_url, standin):
     """Every event of every kind is counted where the SDK sends it and where our hook is."""
     application(START, RUN, options=options, calls=CALLS)
 
-    found = report(redis_url)
+    sent = agreed(redis_url, len(standin.events) + len(standin.singles))
 
-    assert found["verdict"] == "same"
-    sent = numbers(found)
     assert {kind.split()[0] for kind in sent} == set(KINDS)
-    assert all(row[0] == row[3] and row[1:3] == (0, 0) for row in sent.values())
-    assert sum(row[0] for row in sent.values()) == len(standin.events) + len(standin.singles)
-    assert (found["running"], found["ended"], found["held_running"]) == (0, 1, 0)
 
 
 @MODES
 def test_the_sdks_own_requests_are_the_same_bytes(options, application, standin):
     """A shadowed SDK sends what it sends without a shadow: lines, headers and bodies."""
-    application(STILL, START, RUN, options=options, calls=CALLS, shadowed=False)
-    plain = list(standin.requests)
-
-    application(STILL, START, RUN, options=options, calls=CALLS)
-
-    assert len(plain) > 0
-    assert all_bytes(standin.requests[len(plain) :]) == all_bytes(plain)
+    check_same_bytes(application, standin, START, RUN, options=options, calls=CALLS)
 
 
 @pytest.mark.parametrize("missed", KINDS)
@@ -81,23 +78,14 @@ def test_a_kind_that_the_hook_misses_is_found(options, missed, application, redi
     application(
         START,
         """
-        from vwo_celery.sdk.shadow import Watched
-        hook = Watched.hook
-        def blind(self, event):
-            if event["d"]["event"]["name"] != F["missed"]:
-                hook(self, event)
-        Watched.hook = blind
+        def seen(event):
+            return None if event["d"]["event"]["name"] == F["missed"] else event
         """,
-        RUN,
+        HOOK_SEES, RUN,
         options=options, calls=CALLS, missed=missed,
     )  # fmt: skip
 
-    found = report(redis_url, exit_code=1)
-
-    assert found["verdict"] == "differs"
-    differing = {row["event"] for row in found["rows"] if row["difference"]}
-    assert differing == {missed}
-    assert found["rows"][0]["difference"] < 0
+    check_differing(redis_url, {missed})
 
 
 def test_other_contents_are_found(application, redis_url):
@@ -105,46 +93,21 @@ def test_other_contents_are_found(application, redis_url):
     application(
         START,
         """
-        from vwo_celery.sdk.shadow import Watched
-        hook = Watched.hook
-        def astray(self, event):
-            hook(self, {"d": {**event["d"], "visId": "somebody else"}})
-        Watched.hook = astray
+        def seen(event):
+            return {"d": {**event["d"], "visId": "somebody else"}}
         """,
-        RUN,
+        HOOK_SEES, RUN,
         options=BATCHING, calls=CALLS[1:2],
     )  # fmt: skip
 
-    found = report(redis_url, exit_code=1)
-
-    [row] = found["rows"]
-    assert (row["difference"], row["same_contents"]) == (0, False)
+    check_other_contents(redis_url)
 
 
 def test_forked_processes_are_counted_together(application, redis_url, standin):
     """Children tell their own counts; what their SDK inherited and sends again is told apart."""
-    application(
-        START, END_CHILD,
-        """
-        def child():
-            call(*F["calls"])
-            finish()
-            end_child()
-        call(*F["calls"][1:2])  # waits in the SDK's memory, which each child inherits
-        # One after the other, since the children share the SDK's one connection.
-        assert [*in_processes(child), *in_processes(child)] == [0, 0]
-        """,
-        RUN,
-        options=BATCHING, calls=CALLS,
-    )  # fmt: skip
+    application(START, FORKS, RUN, options=BATCHING, calls=CALLS, before=CALLS[1:2])
 
-    found = report(redis_url)
-
-    assert found["verdict"] == "same"
-    purchases = next(row for row in found["rows"] if row["event"] == "purchase")
-    assert (purchases["hook"], purchases["inherited"], purchases["sent"]) == (4, 2, 6)
-    assert sum(row["sent"] for row in found["rows"]) == len(standin.events)
-    assert found["ended"] == 3
+    check_forks(redis_url, "purchase", len(standin.events))
 
 
 def test_what_waits_in_memory_is_under_way(application, redis_url, standin):
@@ -152,11 +115,11 @@ def test_what_waits_in_memory_is_under_way(application, redis_url, standin):
     application(
         START,
         """
-        import redis, time
+        import redis
+        from vwo_celery.testing import wait_for
         call(*F["calls"])
         server = redis.Redis.from_url(REDIS_URL)
-        while not server.exists("vwo:1:shadow"):
-            time.sleep(0.01)
+        wait_for(lambda: server.exists("vwo:1:shadow"), 20)
         os._exit(0)
         """,
         options=BATCHING, calls=CALLS[1:],
@@ -239,12 +202,9 @@ def test_what_cannot_be_shadowed_is_refused(code, words, application):
         """
         import vwo
         client = vwo.init(OPTIONS)
-        try:
-            exec(F["code"])
-        except vwo_celery.errors.SdkError as exc:
-            tell(error=str(exc))
-        os._exit(0)
         """,
+        REFUSED,
+        "os._exit(0)\n",
         code=code,
     )
 

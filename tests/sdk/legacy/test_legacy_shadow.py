@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from sdk.shadows import END_CHILD, STILL, all_bytes, numbers, report
+from sdk.shadows import (
+    FORKS,
+    HOOK_SEES,
+    REFUSED,
+    RUN,
+    agreed,
+    check_differing,
+    check_forks,
+    check_other_contents,
+    check_same_bytes,
+    numbers,
+    report,
+)
 from vwo_celery.testing import Standin
 
 pytestmark = pytest.mark.declared_keys("shadow")
@@ -32,10 +44,9 @@ if F.get("shadowed", True):
 def call(*calls):
     for method, arguments, keywords in calls:
         assert getattr(client, method)(*arguments, **keywords)
-"""
-RUN = """
-call(*F["calls"])
-client.flush_events(mode="sync")
+
+def finish():
+    client.flush_events(mode="sync")
 """
 
 
@@ -44,24 +55,13 @@ def test_both_sides_count_the_same(batch, application, redis_url, standin):
     """Every event of every kind is counted where the SDK sends it and where our hook is."""
     application(START, RUN, batch=batch, calls=CALLS)
 
-    found = report(redis_url)
-
-    assert found["verdict"] == "same"
-    assert numbers(found) == {name: (n, 0, 0, n) for name, n in ROWS.items()}
-    assert len(standin.events) + len(standin.event_gets) == sum(ROWS.values())
-    assert (found["running"], found["ended"], found["held_running"]) == (0, 1, 0)
+    assert agreed(redis_url, len(standin.events) + len(standin.event_gets)) == ROWS
 
 
 @MODES
 def test_the_sdks_own_requests_are_the_same_bytes(batch, application, standin):
     """A shadowed SDK sends what it sends without a shadow: lines, headers and bodies."""
-    application(STILL, START, RUN, batch=batch, calls=CALLS, shadowed=False)
-    plain = list(standin.requests)
-
-    application(STILL, START, RUN, batch=batch, calls=CALLS)
-
-    assert len(plain) > 0
-    assert all_bytes(standin.requests[len(plain) :]) == all_bytes(plain)
+    check_same_bytes(application, standin, START, RUN, batch=batch, calls=CALLS)
 
 
 @pytest.mark.parametrize("missed", KINDS)
@@ -71,22 +71,15 @@ def test_a_kind_that_the_hook_misses_is_found(batch, missed, application, redis_
     application(
         START,
         """
-        from vwo_celery.sdk.shadow import Watched
         from vwo_celery.sdk.shadow_legacy import name_of
-        hook = Watched.hook
-        def blind(self, event):
-            if name_of(event)[0] != F["missed"]:
-                hook(self, event)
-        Watched.hook = blind
+        def seen(event):
+            return None if name_of(event)[0] == F["missed"] else event
         """,
-        RUN,
+        HOOK_SEES, RUN,
         batch=batch, calls=CALLS, missed=missed,
     )  # fmt: skip
 
-    found = report(redis_url, exit_code=1)
-
-    assert found["verdict"] == "differs"
-    assert {row["event"] for row in found["rows"] if row["difference"]} == {missed}
+    check_differing(redis_url, {missed})
 
 
 @MODES
@@ -95,44 +88,22 @@ def test_other_contents_are_found(batch, application, redis_url):
     application(
         START,
         """
-        from vwo_celery.sdk.shadow import Watched
-        hook = Watched.hook
-        Watched.hook = lambda self, event: hook(self, {**event, "r": 50})
+        def seen(event):
+            return {**event, "r": 50}
         """,
-        RUN,
+        HOOK_SEES, RUN,
         batch=batch, calls=CALLS[3:4],
     )  # fmt: skip
 
-    [row] = report(redis_url, exit_code=1)["rows"]
-
-    assert (row["difference"], row["same_contents"]) == (0, False)
+    check_other_contents(redis_url)
 
 
 def test_forked_processes_are_counted_together(application, redis_url, standin):
     """Children tell their own counts; what their SDK inherited and sends again is told apart."""
-    application(
-        START, END_CHILD,
-        """
-        def child():
-            call(*F["calls"])
-            client.flush_events(mode="sync")
-            end_child()
-        call(F["calls"][0])  # waits in the SDK's memory, which each child inherits
-        assert [*in_processes(child), *in_processes(child)] == [0, 0]
-        """,
-        RUN,
-        batch={"events_per_request": 100}, calls=CALLS,
-    )  # fmt: skip
+    batch = {"events_per_request": 100}
+    application(START, FORKS, RUN, batch=batch, calls=CALLS, before=CALLS[:1])
 
-    found = report(redis_url)
-
-    assert found["verdict"] == "same"
-    row = next(
-        row for row in found["rows"] if row["campaign"] == "101" and row["event"] == "activate"
-    )
-    assert (row["hook"], row["inherited"], row["sent"]) == (4, 2, 6)
-    assert sum(row["sent"] for row in found["rows"]) == len(standin.events)
-    assert found["ended"] == 3
+    check_forks(redis_url, "activate 101", len(standin.events))
 
 
 @MODES
@@ -141,7 +112,7 @@ def test_what_vwo_refuses_is_told_apart(batch, application, redis_url):
     call = """
     for method, arguments, keywords in F["calls"]:
         getattr(client, method)(*arguments, **keywords)
-    client.flush_events(mode="sync")
+    finish()
     """
     with Standin(accounts={"1": "of somebody else"}) as standin:
         application(START, call, batch=batch, calls=CALLS[4:5], netloc=standin.netloc)
@@ -178,13 +149,8 @@ def test_what_cannot_be_shadowed_is_refused(changed, code, words, application, s
     """The error says why, and the client works as it did."""
     settings.update(changed)
     told = application(
-        """
-        client = vwo.launch(SETTINGS)
-        try:
-            exec(F["code"])
-        except vwo_celery.errors.SdkError as exc:
-            tell(error=str(exc))
-        """,
+        "client = vwo.launch(SETTINGS)\n",
+        REFUSED,
         code=code,
     )
 
@@ -203,7 +169,7 @@ def test_threads_lose_no_count(application, redis_url, standin):
         threads = [threading.Thread(target=track) for _ in range(8)]
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
-        client.flush_events(mode="sync")
+        finish()
         """,
         batch={"events_per_request": 7}, calls=CALLS,
     )  # fmt: skip
