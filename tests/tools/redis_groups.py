@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from tools.processes import Process
 from tools.waiting import wait_until
-from vwo_celery.testing import RedisServer
+from vwo_celery.testing import RedisServer, RedisServerFailed
 from vwo_celery.testing.redis_binary import find_redis_server
 from vwo_celery.testing.waiting import free_port
 
@@ -26,14 +26,17 @@ _FAILOVER_SECONDS = 30.0
 #: Longer than any test, ms.
 _NEVER_MS = 3_600_000
 _MIGRATED_AT_ONCE = 100
-_HIGHEST_CLUSTER_PORT = 22_768
+#: Ports of nodes whose bus (port + 10,000) is neither one that `free_port` gives nor ephemeral, so that
+#: no other server of a test can have taken it.
+_CLUSTER_PORTS = range(22_000, 22_768)
+_STARTS = 5
 #: No wait for further replicas: it makes the first synchronisation slow.
 _REPLICATED = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
 
 
 def cluster_port() -> int:
-    """A free port for a node, low enough that its bus (port + 10,000) is no ephemeral port."""
-    return wait_until(lambda: (port := free_port()) < _HIGHEST_CLUSTER_PORT and port)
+    """A free port for a node."""
+    return wait_until(lambda: (port := free_port()) in _CLUSTER_PORTS and port)
 
 
 def client_of(server: RedisServer) -> Any:
@@ -247,14 +250,14 @@ class ClusterGroup:
             "--cluster-enabled", "yes", "--cluster-node-timeout", "1000",
             "--cluster-replica-validity-factor", "0", *_REPLICATED, *arguments,
         )  # fmt: skip
-        self.nodes = [self._node() for _ in range(masters + replicas)]
-        self._masters = masters
+        self.nodes: list[RedisServer] = []
+        self._masters, self._replicas = masters, replicas
         self._stack = ExitStack()
 
     def __enter__(self) -> ClusterGroup:
         with ExitStack() as stack:
-            for node in self.nodes:
-                stack.enter_context(node)
+            for _ in range(self._masters + self._replicas):
+                self.nodes.append(self._start_node(stack))
             self._join()
             self._stack = stack.pop_all()
         return self
@@ -264,14 +267,23 @@ class ClusterGroup:
 
     def grow(self) -> RedisServer:
         """Let another node join, which owns no slot yet; no client has heard of it."""
-        node = self._node()
-        self._stack.enter_context(node)
+        node = self._start_node(self._stack)
         with client_of(node) as client:
             client.execute_command("CLUSTER SET-CONFIG-EPOCH", len(self.nodes) + 1)
             client.execute_command("CLUSTER MEET", _HOST, self.nodes[0].port)
         self.nodes.append(node)
         self.wait_until_ok()
         return node
+
+    def _start_node(self, stack: ExitStack) -> RedisServer:
+        """Start a node, on another port if somebody has taken the first."""
+        for _ in range(_STARTS):
+            try:
+                return stack.enter_context(self._node())
+            except RedisServerFailed as exc:
+                if "Address already in use" not in str(exc):
+                    raise
+        return stack.enter_context(self._node())
 
     def _node(self) -> RedisServer:
         return RedisServer(arguments=self._options, port=cluster_port())
