@@ -101,15 +101,20 @@ class Watched:
         Raises:
             Exception: Whatever *call* raised.
         """
+        request = self._read(read)
+        if not request.goes_to_hook:  # which has not seen it, so it is not held either
+            self._note("aside", self._on_wire(request))
+            return call()
         key, kind = object(), ""
-        self._begin_request(key, request := self._read(read))
+        self._requests.get()[key] = self._on_wire(request)
         try:
             kind = "" if request.is_kept else "lost"
             answer = call()
             kind = "sent" if self._is_success(succeeded, answer) else kind
             return answer
         finally:
-            self._end_request(key, kind if request.goes_to_hook else "aside")
+            self._note(kind, self._requests.get().get(key, ()))
+            self._requests.get().pop(key, None)
 
     def _read(self, read: Callable[[], Request]) -> Request:
         try:
@@ -125,19 +130,18 @@ class Watched:
             self._shadower.failed(exc)
             return False
 
-    def _begin_request(self, key: object, request: Request) -> None:
+    def _on_wire(self, request: Request) -> list[Seen]:
         try:
-            found = [self._seen(on_wire(event))[0] for event in request.events]
-            self._requests.get()[key] = found
+            return [self._seen(on_wire(event))[0] for event in request.events]
         except Exception as exc:
             self._shadower.failed(exc)
+            return []
 
-    def _end_request(self, key: object, kind: str) -> None:
+    def _note(self, kind: str, those: Iterable[Seen]) -> None:
+        """Count events of a kind, "" for none."""
         try:
-            requests = self._requests.get()
-            for each in requests.get(key, ()) if kind else ():
+            for each in those if kind else ():
                 self._shadower.note(kind, each)
-            requests.pop(key, None)
         except Exception as exc:
             self._shadower.failed(exc)
 

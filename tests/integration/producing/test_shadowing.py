@@ -96,6 +96,23 @@ def test_what_is_told_is_of_one_moment(sdk: Sdk) -> None:
     ]  # fmt: skip
 
 
+def test_a_report_of_the_sdks_about_itself_is_never_held(sdk: Sdk) -> None:
+    """`attach` leaves it to the SDK, so the hook never sees it: both sides agree while it is sent."""
+    told = []
+
+    def call() -> bool:
+        sdk.shadower.tell()
+        told.append((sdk.report().verdict, sdk.numbers()))
+        return True
+
+    sdk.take({"n": 1})
+    sdk.watched.send(lambda: Request(({"about": "itself"},), goes_to_hook=False), call, bool)
+
+    assert told == [("same so far", (0, 0, 1, 1))]
+    sdk.shadower.tell()
+    assert [row.aside for row in sdk.report().rows] == [1]
+
+
 def test_an_event_on_its_way_to_its_request_is_waited_for(
     sdk: Sdk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
