@@ -19,6 +19,7 @@ SHORT: dict[str, dict[str, object] | str] = {
     "bench_redis_time": {"SIZES": (1, 10), "BATCHES": 5},
     "bench_relay": {"CONNECTIONS": 2, "ROUNDS": 1, "SECONDS": 0.1, "FULL_SECONDS": 0.6},
     "bench_sweep": {"QUEUES": 500, "ROUNDS": 1},
+    "bench_tail": {"PER_REQUEST": (20,), "SECONDS": 0.2, "ROUNDS": 1},
 }
 LONGEST_SECONDS = 600
 PROGRAM = """
