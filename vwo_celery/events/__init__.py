@@ -19,7 +19,7 @@ from vwo_celery.events.bodies import (
     decode,
     unsendable,
 )
-from vwo_celery.events.encoding import encode
+from vwo_celery.events.encoding import encode, encode_all
 from vwo_celery.events.envelopes import (
     ENVELOPE_HEADERS,
     SINGLE_PATH,
@@ -43,6 +43,7 @@ __all__ = [
     "body",
     "decode",
     "encode",
+    "encode_all",
     "misfits",
     "unsendable",
     "unwrap",

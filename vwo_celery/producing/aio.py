@@ -75,14 +75,7 @@ class AioQueue:
 
     async def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
         """Store events in their order; see `Queue.enqueue_many`."""
-        receipts: list[Receipt] = []
-        encoded: list[bytes] = []
-        for event in list(events):
-            try:
-                encoded.append(self._producer.encode(event))
-                receipts.append(IN_REDIS)
-            except EventError as exc:
-                receipts.append(self._producer.drop(exc.reason, 1, str(exc)))
+        encoded, receipts = self._producer.encode_many(list(events))
         answers = iter(await self._store_encoded(encoded))
         return [next(answers) if receipt is IN_REDIS else receipt for receipt in receipts]
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 from vwo_celery.connections.errors import advise, is_without_master
@@ -66,15 +67,22 @@ class Producer(Registrant):
 
     def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
         """Store events in their order; see `Queue.enqueue_many`."""
-        events = list(events)
-        try:
-            encoded = [self.encode(event) for event in events]
-        except EventError:
-            return self._enqueue_good_ones(events)
-        return self.store_encoded(encoded, [IN_REDIS] * len(encoded))
+        encoded, receipts = self.encode_many(list(events))
+        return self.store_encoded(encoded, receipts)
 
-    def _enqueue_good_ones(self, events: Iterable[Any]) -> list[Receipt]:
-        """Store events of which at least one cannot be encoded."""
+    def encode_many(self, events: Sequence[Any]) -> tuple[list[bytes], list[Receipt]]:
+        """Encode events, and drop those that cannot be encoded.
+
+        Returns:
+            The encoded events, and a receipt for each event: IN_REDIS for those that are encoded.
+        """
+        try:
+            return self.encode_all(events), [IN_REDIS] * len(events)
+        except EventError:
+            return self._encode_good_ones(events)
+
+    def _encode_good_ones(self, events: Iterable[Any]) -> tuple[list[bytes], list[Receipt]]:
+        """Encode events of which at least one cannot be."""
         receipts: list[Receipt] = []
         encoded: list[bytes] = []
         for event in events:
@@ -83,7 +91,7 @@ class Producer(Registrant):
                 receipts.append(IN_REDIS)
             except EventError as exc:
                 receipts.append(self.drop(exc.reason, 1, str(exc)))
-        return self.store_encoded(encoded, receipts)
+        return encoded, receipts
 
     def store_encoded(self, encoded: Sequence[bytes], receipts: list[Receipt]) -> list[Receipt]:
         """Store encoded events, page by page.
@@ -96,13 +104,11 @@ class Producer(Registrant):
             *receipts*, with the receipt of each event in its place.
         """
         stored = [
-            receipt
-            for page, place in placed_pages(encoded)
-            for receipt in [self.store_page(page, place)] * len(page)
+            (self.store_page(page, place), len(page)) for page, place in placed_pages(encoded)
         ]
-        if all(receipt is IN_REDIS for receipt in stored):
+        if all(receipt is IN_REDIS for receipt, _ in stored):
             return receipts
-        answers = iter(stored)
+        answers = chain.from_iterable(repeat(receipt, count) for receipt, count in stored)
         return [next(answers) if receipt is IN_REDIS else receipt for receipt in receipts]
 
     def store_page(self, encoded: Sequence[bytes], place: Place = ALONE) -> Receipt:

@@ -19,7 +19,7 @@ from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.forks import PerProcess
 from vwo_celery.logs import seldom
 from vwo_celery.producing.limits import limits_of
-from vwo_celery.producing.singles import encoder_of, one_by_one
+from vwo_celery.producing.singles import encoder_of, encoder_of_many, one_by_one
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.marks import Marks
 from vwo_celery.queue.parts import part_of
@@ -54,6 +54,7 @@ class Registrant:
         shards: This queue's shards.
         limits: What the scripts of each shard obey.
         encode: Encodes an event, or raises EventError.
+        encode_all: Encodes many, or raises EventError if it cannot encode all of them.
         fallback: Takes this queue's events where Redis does not, and counts the dropped ones.
         host: Breaker, spool and drainer, shared with this process' other queues of the same Redis.
         reporter: Theirs, which tells Redis what it could not count.
@@ -87,6 +88,7 @@ class Registrant:
         self.not_replicated = 0
         self._marks = [Marks() for _ in self.shards]
         self.encode = encoder_of(destination)
+        self.encode_all = encoder_of_many(destination)
         self._appends = (
             self.batch.events_per_request >= _APPEND_FROM_EVENTS and self._replicas is None
         )

@@ -9,13 +9,13 @@ request, such as the relay, makes an event of it with `envelope`. Pure: nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from vwo_celery.destinations import Destination
-from vwo_celery.events import encode, unwrap, wrap
+from vwo_celery.events import encode, encode_all, unwrap, wrap
 from vwo_celery.settings.batch_event_data import REAL_TIME_EVENTS_PER_REQUEST, BatchSettings
 
 
@@ -56,3 +56,11 @@ def encoder_of(destination: Destination) -> Callable[[Any], bytes]:
         return encoded
 
     return encode_single
+
+
+def encoder_of_many(destination: Destination) -> Callable[[Sequence[Any]], list[bytes]]:
+    """Return the function that encodes many events as `encoder_of`'s does each of them."""
+    if not destination.is_single:
+        return encode_all
+    encode_single = encoder_of(destination)
+    return lambda events: [encode_single(event) for event in events]

@@ -26,6 +26,12 @@ BUGS = (
         "unit/test_destination_queries.py -k says_what_the_sdk_said",
     ),
     Bug(
+        "what an application puts into one event reaches into no other, also where many are encoded",
+        "events that are encoded together are not counted", "events/encoding.py",
+        "        if len(values) != len(events):\n", "        if not values:\n",
+        "unit/test_encoding_many.py -k have_the_fate",
+    ),
+    Bug(
         "no key stands in a stored target", "it stays where the SDK wrote it",
         "events/envelopes.py", '"target": _marked(target, sdk_key)', '"target": target',
         "unit/test_envelopes.py -k as_it_went_in",
