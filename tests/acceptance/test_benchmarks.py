@@ -15,6 +15,7 @@ SHORT: dict[str, dict[str, object] | str] = {
     "bench_alternatives": "--events=200 --per-request=100 --rounds=1",
     "bench_drain": {"EVENTS": 2_000, "PER_REQUEST": 500, "ROUNDS": 1, "LANES": 2},
     "bench_enqueue": {"SINGLE": 100, "MANY": 200, "AWAITS": 10},
+    "bench_growth": "--largest=2 --rounds=1",
     "bench_look": {"BATCHES": 2_000, "GLANCES": 5, "SNAPSHOTS": 1},
     "bench_redis_time": {"SIZES": (1, 10), "BATCHES": 5},
     "bench_relay": {"CONNECTIONS": 2, "ROUNDS": 1, "SECONDS": 0.1, "FULL_SECONDS": 0.6},
