@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from vwo_celery.connections.cluster import UNSETTLED, ClusterClient, SyncCluster
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
+from vwo_celery.connections.exchanges import exchange
 from vwo_celery.connections.pools import SharedPool
 from vwo_celery.connections.retries import Retries, never
 from vwo_celery.connections.sentinels import SentinelPool, Sentinels
@@ -137,10 +138,23 @@ class Client(redis.Redis):
         try:
             return super().execute_command(*words, **options)  # type: ignore[no-untyped-call]
         except RedisError as exc:
-            note_user(exc, str(self.connection_pool.connection_kwargs.get("username") or "default"))
-            if is_demoted(exc):  # the idle connections lead to the same server
-                self.connection_pool.disconnect(inuse_connections=False)
+            self._note(exc)
             raise
+
+    def exchange(self, key: str, packed: bytes, replies: int = 1) -> list[Any]:
+        """Send packed commands once, see `exchanges.exchange`; *key* is of use in a Cluster only."""
+        answers = exchange(self._pools.get(), packed, replies)
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                self._note(answer)
+        return answers
+
+    def _note(self, exc: RedisError) -> None:
+        """Follow what an error says about the server."""
+        pool = self.connection_pool
+        note_user(exc, str(pool.connection_kwargs.get("username") or "default"))
+        if is_demoted(exc):  # the idle connections lead to the same server
+            pool.disconnect(inuse_connections=False)
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:
         """Open a pipeline; all its commands are sent again where a single one would be."""

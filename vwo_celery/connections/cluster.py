@@ -12,15 +12,26 @@ from __future__ import annotations
 
 from _thread import RLock
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import redis
-from redis.cluster import PRIMARY, ClusterNode
+from redis.cluster import PRIMARY, ClusterNode, NodesManager
 from redis.commands import RedisClusterCommands
-from redis.exceptions import ClusterError, RedisClusterException, RedisError, TryAgainError
+from redis.exceptions import (
+    AuthenticationError,
+    ClusterError,
+    RedisClusterException,
+    RedisError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
+from vwo_celery.connections.exchanges import exchange
 from vwo_celery.connections.pools import let_reenter
 from vwo_celery.connections.retries import Retries
 from vwo_celery.forks import PerProcess
@@ -33,6 +44,8 @@ UNSETTLED = (*WORTH_A_NEW_CONNECTION, ClusterError, RedisClusterException, TryAg
 #: Most nodes that one command is sent to while it follows its slot. redis-py's default is 16, with
 #: pauses in the second half: more than an enqueue has time for.
 MOST_REDIRECTIONS = 4
+#: Whether this redis-py asks the nodes in an order of its own, and the one that failed last if told.
+_ASKS_LAST = "last_failed_node_name" in signature(NodesManager.initialize).parameters
 
 
 class SyncCluster(redis.RedisCluster):
@@ -94,6 +107,18 @@ def _get_or_add_node(
     return node
 
 
+def _look_again(cluster: Any, node: Any) -> None:
+    """Ask which node holds what by now, after one failed, as redis-py's own commands do."""
+    found, nodes = node.redis_connection, cluster.nodes_manager
+    if found is not None:  # its idle connections lead to the same server
+        found.connection_pool.disconnect(inuse_connections=False)
+    lost = nodes.startup_nodes.pop(node.name, None)
+    if lost is not None:
+        nodes.startup_nodes[node.name] = lost  # at the end
+    with suppress(RedisError, RedisClusterException):  # the next command meets it, too
+        nodes.initialize(**({"last_failed_node_name": node.name} if _ASKS_LAST else {}))
+
+
 def host_and_port(node_name: str) -> tuple[str, int]:
     """Host and port of a node that redis-py names "HOST:PORT"."""
     host, _, port = node_name.rpartition(":")
@@ -137,6 +162,26 @@ class ClusterClient(RedisClusterCommands):
             raise
         except Exception:  # no node was found, or redis-py failed in a way of its own
             self.forget()
+            raise
+
+    def exchange(self, key: str, packed: bytes, replies: int = 1) -> list[Any]:
+        """Send packed commands once to the node that holds *key*; see `exchanges.exchange`.
+
+        The keys of all of them lie in that slot. What another node holds by now is answered with one
+        of NOT_RUN_HERE, and follows its slot by `execute_command`.
+        """
+        cluster = self.cluster
+        try:
+            node = cluster.get_node_from_key(key)
+        except RedisClusterException as exc:  # no node is known for its slot
+            return [exc] * replies
+        try:
+            pool = cluster.get_redis_connection(node).connection_pool
+            return exchange(pool, packed, replies)
+        except AuthenticationError:
+            raise
+        except (RedisConnectionError, RedisTimeoutError):
+            _look_again(cluster, node)
             raise
 
     def pipeline(self, transaction: bool = False) -> Any:

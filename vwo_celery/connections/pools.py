@@ -14,7 +14,9 @@ from __future__ import annotations
 import threading
 from _thread import RLock  # in C, also under gevent, whose own is taken in steps
 from copy import copy
-from typing import Any
+from inspect import Parameter, signature
+from os import getpid
+from typing import Any, Final
 
 import redis
 
@@ -25,6 +27,13 @@ from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
 MOST_CONNECTIONS = 32
 #: Time in which no other connection is tried after one was refused, while others are in use.
 _REST_SECONDS = 1.0
+#: What redis-py's `get_connection` wants to be given: before 5.3 a command's name, since then nothing.
+_WORDS: Final[tuple[str, ...]] = (
+    ("EVALSHA",)
+    if signature(redis.ConnectionPool.get_connection).parameters["command_name"].default
+    is Parameter.empty
+    else ()
+)
 
 
 class Refusal:
@@ -62,6 +71,7 @@ class SharedPool(redis.ConnectionPool):
     def __init__(self, *, wait_seconds: float, **options: Any) -> None:
         self._wait_seconds = wait_seconds
         self._freed = threading.Condition(RLock())
+        self._waiting = 0  # callers; raised before they look whether a connection is free
         self._refusal = Refusal()
         options.setdefault("max_connections", MOST_CONNECTIONS)
         super().__init__(**options)
@@ -78,12 +88,59 @@ class SharedPool(redis.ConnectionPool):
             refused = None if self._available_connections else self._refusal.lasting()
             if refused is None or not self._in_use_connections:
                 try:
-                    return super().get_connection(*words, **options)
+                    connection: Any = super().get_connection(*words, **options)
                 except WORTH_A_NEW_CONNECTION as exc:
                     refused = exc
                     self._refusal.note(exc)
+                else:
+                    connection.is_in_order = False
+                    return connection
             if not self._await_release(end):
                 raise refused
+
+    def take(self) -> Any:
+        """Take a connection, which is not looked at if `give_back` had it last; see `exchanges`.
+
+        It may have been closed meanwhile. No answer to another command waits in it: redis-py looks
+        for one in each that it hands out, and so does this in those that redis-py has had.
+        """
+        if self.pid == getpid():
+            with self._lock:
+                idle = self._available_connections
+                try:
+                    connection = idle.pop()
+                except IndexError:
+                    pass
+                else:
+                    in_order = getattr(connection, "is_in_order", False)
+                    if in_order and connection._sock is not None:
+                        self._in_use_connections.add(connection)
+                        connection.is_in_order = False
+                        return connection
+                    idle.append(connection)
+        return self.get_connection(*_WORDS)
+
+    def give_back(self, connection: Any) -> None:
+        """Take a connection back of which all answers have been read."""
+        if not self.keeps(connection):
+            self.release(connection)
+            return
+        with self._lock:
+            self._in_use_connections.remove(connection)
+            connection.is_in_order = True
+            self._available_connections.append(connection)
+        if self._waiting:
+            with self._freed:
+                self._freed.notify()
+
+    def keeps(self, connection: Any) -> bool:
+        """Whether a connection may be given back as it is, without redis-py's own steps."""
+        return (
+            connection._sock is not None
+            and connection.pid == getpid()
+            and not getattr(connection, "_should_reconnect", False)
+            and getattr(connection, "_re_auth_token", None) is None
+        )
 
     def release(self, connection: Any) -> None:
         """Take a connection back, and let a caller that waits for one have it."""
@@ -98,11 +155,18 @@ class SharedPool(redis.ConnectionPool):
     def _await_release(self, end: float) -> bool:
         """Wait until a connection is free or none is in use; False if none is, or not in time."""
         with self._freed:
-            if not self._in_use_connections:
+            self._waiting += 1
+            try:
+                return self._await_free(end)
+            finally:
+                self._waiting -= 1
+
+    def _await_free(self, end: float) -> bool:
+        if not self._in_use_connections:
+            return False
+        while self._in_use_connections and not self._available_connections:
+            left = end - monotonic()
+            if left <= 0:
                 return False
-            while self._in_use_connections and not self._available_connections:
-                left = end - monotonic()
-                if left <= 0:
-                    return False
-                self._freed.wait(left)
+            self._freed.wait(left)
         return True

@@ -225,15 +225,28 @@ class SentinelPool(SharedPool, SentinelConnectionPool):
     sentinel_manager: Sentinels
 
     def get_connection(self, *words: Any, **options: Any) -> Any:
-        """Take a connection to the master, and give up those to another.
+        """Take a connection to the master.
 
         Raises:
             MasterUnknown: There is none at the moment.
         """
+        self._follow()
+        return super().get_connection(*words, **options)
+
+    def take(self) -> Any:
+        """The same without a look at the connection; see `SharedPool.take`."""
+        self._follow()
+        return super().take()
+
+    def keeps(self, connection: Any) -> bool:
+        """Whether a connection leads to the present master, and may be given back as it is."""
+        return bool(self.owns_connection(connection)) and super().keeps(connection)
+
+    def _follow(self) -> None:
+        """Give up the connections to another server than the master."""
         address = self.sentinel_manager.look()
         if address is not None and address != self.proxy.master_address:
             self.proxy.master_address = (
                 address  # from now on, others are closed when they come back
             )
             self.disconnect(inuse_connections=False)
-        return super().get_connection(*words, **options)

@@ -26,6 +26,7 @@ from tools.waiting import wait_until
 from vwo_celery.celery.broker.facts import look_at_broker
 from vwo_celery.connections import twin_of
 from vwo_celery.connections.clients import open_async_client, open_client
+from vwo_celery.connections.exchanges import pack
 from vwo_celery.operating.doctor.broker import broker_findings
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer
@@ -130,6 +131,12 @@ def ask(url: str) -> Any:
     return open_client(url, timeout_seconds=PATIENT_SECONDS).execute_command("GET", "a key")
 
 
+def ask_directly(url: str) -> Any:
+    """Run a command by the direct way of a client for threads."""
+    client = open_client(url, timeout_seconds=PATIENT_SECONDS)
+    return client.exchange("a key", pack(("GET", "a key")))[0]
+
+
 def ask_as_given(url: str) -> Any:
     """Run a command by the twin of a client that the application made of the URL."""
     client = redis_py.Redis.from_url(url)
@@ -156,7 +163,7 @@ def ask_broker(url: str) -> Any:
         return broker.default_channel.client.get("a key")
 
 
-CLIENTS = [ask, ask_async]
+CLIENTS = [ask, ask_directly, ask_async]
 
 
 @pytest.mark.parametrize("run", CLIENTS)
