@@ -45,6 +45,8 @@ PER_REQUEST, BATCHES, ROUNDS = 100, 20, 7
 _LOOKS_A_ROUND, _PAGE = 20, 1_000
 #: The server of the lanes: its latency, a batch's events, the batches of each lane.
 LATENCY_MS, LANE_EVENTS, LANE_BATCHES, LANES = 100, 50, 40, (1, 4, 16, 64)
+#: Sizes of batches that one lane sends to a server that answers at once, and how many batches at most.
+SIZES, SIZE_BATCHES = (10, 100, 500, 1_000, 5_000), 400
 #: Time for a worker to finish its start, s.
 SETTLE_SECONDS = 2
 CELERY = ("-m", "celery", "-A", "worker_app", "worker", "--without-mingle", "--without-gossip")
@@ -173,10 +175,21 @@ def main() -> None:
             _show(dimension, points)
     with RedisServer() as server, sink(latency_ms=LATENCY_MS) as target:
         counts = _up_to(options.largest, LANES)
-        lanes = {count: _drain(server.url, target, count) for count in counts}
-    _show_lanes(lanes)
+        lanes = {
+            count: _drain(server.url, target, count, LANE_EVENTS, LANE_BATCHES * count)
+            for count in counts
+        }
+    with RedisServer() as server, sink() as target:
+        sizes = {
+            size: _drain(server.url, target, 1, size, min(SIZE_BATCHES, 400_000 // size))
+            for size in _up_to(100 * options.largest, SIZES)
+        }
+    _show_lanes("lanes", f"a server that takes {LATENCY_MS} ms", lanes)
+    _show_lanes("events a batch", "one lane, a server that answers at once", sizes)
     if options.save:
-        _save(FIGURES, {"measured": about(), "costs": found, "lanes": lanes})
+        _save(
+            FIGURES, {"measured": about(), "costs": found, "lanes": lanes, "events a batch": sizes}
+        )
 
 
 def _up_to(largest: int, sizes: Iterable[int]) -> list[int]:
@@ -203,22 +216,24 @@ def _grow(
 # -- lanes at work
 
 
-def _drain(url: str, target: Sink, lanes: int) -> dict[str, float]:
+def _drain(url: str, target: Sink, lanes: int, size: int, batches: int) -> dict[str, float]:
     """Events/s of so many lanes of one worker process, and what a batch costs Redis and the worker."""
     env = {"VWO_CELERY_REDIS_URL": url, "VWO_CELERY_ALLOWED_HOSTS": f"127.0.0.1:{target.port}"}
-    batches = LANE_BATCHES * lanes
+    account = 888888 + 1000 * lanes + size
     queue = vwo_celery.connect(
         vwo_celery.Destination(
-            account_id=888888 + lanes, sdk_key=KEY, generation="fme", base_url=target.url
+            account_id=account, sdk_key=KEY, generation="fme", base_url=target.url
         ),
-        batch_event_data={"events_per_request": LANE_EVENTS},
+        batch_event_data={"events_per_request": size},
         redis_url=url,
         max_parallel_sends=lanes,
+        max_queue_events=10**8,
+        max_queue_bytes=10**11,
     )
     producer = producer_of(queue)
     assert producer.register()
     producer.shards[0].pause("until the worker listens")
-    page = [encode(event(number)) for number in range(LANE_EVENTS)]
+    page = [encode(event(number)) for number in range(size)]
     for _ in range(batches):
         assert all(queue.enqueue_many(page))
     target.reset()
@@ -232,7 +247,7 @@ def _drain(url: str, target: Sink, lanes: int) -> dict[str, float]:
             time.sleep(0.2)
         own, redis = sum(seen.cpu_times()[:2]) - own, used_seconds(client) - redis
     return {
-        "rate": batches * LANE_EVENTS / (stats[3] - stats[2]),
+        "rate": batches * size / (stats[3] - stats[2]),
         "redis": redis / batches * 1e6,
         "worker": own / batches * 1e6,
     }
@@ -261,18 +276,18 @@ def _show(dimension: str, points: dict[int, dict[str, Cost]]) -> None:
     show("µs of the caller's processor", callers, dimension, *smallest)
 
 
-def _show_lanes(lanes: dict[int, dict[str, float]]) -> None:
-    first = lanes[LANES[0]]["rate"]
+def _show_lanes(name: str, how: str, found: dict[int, dict[str, float]]) -> None:
+    first = next(iter(found.values()))["rate"]
     rows = [
         (
             f"{count}", f"{told['rate']:,.0f}", f"{told['rate'] / first:.1f}",
             f"{told['redis']:,.0f}", f"{told['worker']:,.0f}",
         )
-        for count, told in lanes.items()
+        for count, told in found.items()
     ]  # fmt: skip
     show(
-        f"Lanes of one worker process, a server that takes {LATENCY_MS} ms",
-        rows, "lanes", "events/s", "times", "Redis, µs a batch", "worker, µs a batch",
+        f"One worker process by its {name}: {how}",
+        rows, name, "events/s", "times", "Redis, µs a batch", "worker, µs a batch",
     )  # fmt: skip
 
 

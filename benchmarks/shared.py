@@ -98,6 +98,16 @@ def sink(*, latency_ms: float = 0) -> Iterator[Sink]:
 
 
 @contextmanager
+def cluster(masters: int) -> Iterator[Any]:
+    """A Redis Cluster on loopback, that of the tests: see tests/tools/redis_groups.py."""
+    sys.path.append(str(HERE.parent / "tests"))
+    from tools.redis_groups import ClusterGroup
+
+    with ClusterGroup(masters) as group:
+        yield group
+
+
+@contextmanager
 def program(*command: str, **env: str) -> Iterator[subprocess.Popen[bytes]]:
     """A Python program beside this one, ended with it."""
     folders = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
