@@ -128,6 +128,7 @@ class ShardLife(RuleBasedStateMachine):
         """
         events = self._events([size])
         mark = self._take_mark(who, 1)
+        mark.stored, mark.appends = str(mark.sequence - 1), True
         stored = self.shard.append(mark, events[0])
         if stored:
             expected = self.model.push(

@@ -7,30 +7,31 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from lua.pushing import MARK, NINE, mark
-from lua.world import LIMITS, World
+from lua.pushing import MARK, NINE, given_mark, mark, next_mark
+from lua.world import LIMITS, ROOM_UNIT, World, room_of
 from vwo_celery.queue.answers import DUPLICATE, STORED
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.marks import YOUNG_TTL_SECONDS
 
 
 def begun(world: World, events: int = 1, size: int = 20, **changes: Any) -> dict[str, Any]:
-    """A shard with one event of ten bytes in its open list, and room for the given number more."""
+    """A shard with a mark, one event of ten bytes in its open list, and room for so many more."""
     counts = {"open_events": 1, "open_bytes": 10, "events": 1, "bytes": 10, "accepted": 1}
-    room = {
-        "room_events": events,
-        "granted_events": events,
-        "room_bytes": size,
-        "granted_bytes": size,
-    }
+    given_mark(world, "0")
+    room = room_of(events, size, accepted=1)
     return {"watched": 1, **counts, **room, "first_ms": world.at(-9_000), **changes}
+
+
+def room_left(world: World) -> tuple[int, int]:
+    """Events and bytes of the room for appends."""
+    return divmod(int(world.client.hget(world.shard.keys.meta, "room") or 0), ROOM_UNIT)
 
 
 def test_an_event_between_others_is_stored(world: World) -> None:
     """An appended event is stored last, counted and remembered by its mark; the timer goes on."""
     world.given(meta=begun(world), open=[NINE])
 
-    stored = world.call(world.shard.append, mark(), b"2")
+    stored = world.call(world.shard.append, next_mark(1), b"2")
 
     assert stored is True
     assert world.changes() == {
@@ -48,7 +49,7 @@ def test_without_room_nothing_is_stored(world: World, events: int, size: int) ->
     """Without room nothing is stored: enqueue.lua decides about a seal or a refusal."""
     world.given(meta=begun(world, events, size), open=[NINE])
 
-    stored = world.call(world.shard.append, mark(), NINE)
+    stored = world.call(world.shard.append, next_mark(1), NINE)
 
     assert stored is False
     assert world.changes() == {}
@@ -59,7 +60,7 @@ def test_an_appended_event_is_in_the_ledger_at_once(world: World) -> None:
     world.given(limits=replace(LIMITS, events_per_request=9), meta={"watched": 1})
     world.push(mark(1), NINE)
 
-    assert world.shard.append(mark(2), NINE)
+    assert world.shard.append(next_mark(2), NINE)
 
     snapshot = world.snapshot()
     assert (snapshot.accepted, snapshot.counted_events, snapshot.counted_bytes) == (2, 2, 20)
@@ -71,7 +72,7 @@ def test_room_may_be_used_to_the_last_byte(world: World) -> None:
     """The event that uses up the room is stored; the next one is not."""
     world.given(meta=begun(world, 5, 10), open=[NINE])
 
-    answers = [world.shard.append(mark(number), NINE) for number in (1, 2)]
+    answers = [world.shard.append(next_mark(number), NINE) for number in (1, 2)]
 
     assert answers == [True, False]
 
@@ -80,7 +81,7 @@ def test_a_shard_that_was_granted_no_room_is_left_alone(world: World) -> None:
     """A shard that is not registered, or has no open list yet, grants no room."""
     world.given(open=[NINE])
 
-    stored = world.call(world.shard.append, mark(), NINE)
+    stored = world.call(world.shard.append, next_mark(1), NINE)
 
     assert stored is False
     assert world.changes() == {}
@@ -105,8 +106,7 @@ def test_room_ends_where_something_unusual_begins(
 
     world.push(mark(), *[NINE] * pushed)
 
-    found = world.client.hmget(world.shard.keys.meta, "room_events", "room_bytes")
-    assert tuple(map(int, found)) == room
+    assert room_left(world) == room
 
 
 def test_no_room_is_granted_beside_another_program(world: World) -> None:
@@ -115,7 +115,7 @@ def test_no_room_is_granted_beside_another_program(world: World) -> None:
 
     world.push(mark(), NINE)
 
-    assert world.client.hget(world.shard.keys.meta, "room_events") == b"0"
+    assert room_left(world) == (0, 0)
 
 
 def test_the_sweep_takes_room_back(world: World) -> None:
@@ -124,7 +124,7 @@ def test_the_sweep_takes_room_back(world: World) -> None:
 
     world.sweep(force=True)
 
-    assert world.shard.append(mark(), NINE) is False
+    assert world.shard.append(next_mark(1), NINE) is False
     assert world.snapshot().balanced
 
 
@@ -132,10 +132,10 @@ def test_the_sweep_takes_room_back(world: World) -> None:
 def test_a_repeat_stores_nothing(world: World, sequence: int) -> None:
     """A repeated append stores nothing; enqueue.lua recognises the repeat as well."""
     world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
-    world.client.set(world.shard.keys.mark("m"), 6)
-    world.shard.append(mark(7), b"2")
+    given_mark(world, "6")
+    world.shard.append(next_mark(7), b"2")
 
-    stored = world.call(world.shard.append, mark(sequence), b"2")
+    stored = world.call(world.shard.append, next_mark(sequence), b"2")
     changes = world.changes()
     pushed = world.push(mark(sequence), b"2")
 
@@ -151,10 +151,11 @@ def test_an_event_before_which_redis_lost_others_is_left_alone(
 ) -> None:
     """An append that reveals lost events is left to enqueue.lua, which counts them and stores once."""
     world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
+    world.client.delete(world.shard.keys.mark("m"))
     if seen is not None:
-        world.client.set(world.shard.keys.mark("m"), seen)
+        given_mark(world, str(seen))
 
-    stored = world.call(world.shard.append, mark(7), b"2")
+    stored = world.call(world.shard.append, next_mark(7), b"2")
     changes = world.changes()
     pushed = world.push(mark(7), b"2")
 
@@ -169,9 +170,9 @@ def test_an_event_before_which_redis_lost_others_is_left_alone(
 def test_a_mark_that_was_put_back_does_not_stay_for_ever(world: World) -> None:
     """A mark that is written again gets an expiry, also by an event that was left to enqueue.lua."""
     world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
-    world.client.set(world.shard.keys.mark("m"), 5)
+    given_mark(world, "5")
 
-    world.shard.append(mark(7), b"2")
+    world.shard.append(next_mark(7), b"2")
 
     assert 0 < world.client.pttl(world.shard.keys.mark("m")) <= 1_000 * YOUNG_TTL_SECONDS
 
@@ -181,7 +182,7 @@ def test_both_ways_share_their_marks(world: World) -> None:
     world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
     world.shard.push(world.shard.push_command(mark(1), [b"2"], 2))
 
-    stored = world.call(world.shard.append, mark(1), b"2")
+    stored = world.call(world.shard.append, next_mark(1), b"2")
 
     assert stored is False
     assert world.changes() == {}

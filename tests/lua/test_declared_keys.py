@@ -21,6 +21,7 @@ from redis.exceptions import ResponseError
 import vwo_celery
 from lua.clock import KEY
 from lua.lives import live, lives_of_a_model
+from lua.pushing import next_mark
 from lua.world import LIMITS, QUEUE, World
 from tools.waiting import wait_until
 from vwo_celery import Settings
@@ -136,7 +137,7 @@ def test_a_shard_lives_in_one_slot(node: Any) -> None:
     shard = world.shard
 
     shard.push(shard.push_command(Mark("m", 10), [b"%d" % i for i in range(10)], 11))
-    shard.append(Mark("m", 11), b"11")
+    shard.append(next_mark(11), b"11")
     node.lpush(shard.keys.open, b"foreign")
     world.sweep(force=True)
     dead, released, acked = (world.claim("w") for _ in range(3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lua.pushing import KNOWN, mark
+from lua.pushing import KNOWN, mark, next_mark
 from lua.world import LEAST, LIFE, World
 from vwo_celery.queue.answers import STORED
 from vwo_celery.queue.marks import Mark
@@ -41,7 +41,10 @@ def test_single_events_leave_at_exactly_the_least_number(world: World) -> None:
     world.given(limits=LEAST, meta=KNOWN)
 
     answers = [world.push(mark(1), b"1").sealed]
-    answers += [int(world.shard.append(mark(2), b"2")), int(world.shard.append(mark(3), b"3"))]
+    answers += [
+        int(world.shard.append(next_mark(2), b"2")),
+        int(world.shard.append(next_mark(3), b"3")),
+    ]
     answers += [world.push(mark(3), b"3", names=2).sealed]
 
     assert answers == [0, 1, 0, 1]
@@ -77,7 +80,7 @@ def test_nothing_is_appended_in_the_middle_of_a_call(world: World) -> None:
     world.given(limits=LEAST, meta=KNOWN)
     world.push(mark(6), *[b"1"] * 6, more_follow=True)
 
-    assert not world.shard.append(mark(7), b"2")
+    assert not world.shard.append(next_mark(7), b"2")
     assert world.push(mark(7), b"2").sealed == 1
     assert sizes(world) == [5, 2, 0]
 

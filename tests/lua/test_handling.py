@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lua.world import LIMITS, Line, World
+from lua.world import LIMITS, Line, World, room_of
 from vwo_celery.queue.batches import Part
 from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.handling.waiting import (
@@ -156,9 +156,9 @@ def test_very_many_open_events_go_in_steps(world: World) -> None:
 def test_appended_events_are_dropped_too(world: World) -> None:
     """What was stored in the fast way is in the counters before it is dropped."""
     given(world, "ready")
-    world.client.hset(world.shard.keys.meta, mapping={
-        "granted_events": 5, "room_events": 4, "granted_bytes": 50, "room_bytes": 48,
-    })  # fmt: skip
+    accepted = world.snapshot().accepted
+    room = room_of(5, 50, accepted=accepted, taken=(1, 2))
+    world.client.hset(world.shard.keys.meta, mapping=room)
     world.client.lpush(world.shard.keys.open, b"6")
 
     assert drop_open(world.shard, 99, begun_until_ms=FAR) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import to_builtins
 from msgspec.structs import replace
 
+from lua.pushing import next_mark
 from lua.world import LIMITS, World
 from vwo_celery.queue.marks import Mark
 
@@ -45,13 +46,13 @@ def test_what_was_appended_under_the_old_limits_is_counted(world: World) -> None
     """A change of limits counts the appended events and withdraws the room of the old limits."""
     world.given(limits=replace(LIMITS, events_per_request=9), meta={"watched": 1})
     world.push(Mark("m", 1), b"1")
-    world.shard.append(Mark("m", 2), b"2")
+    world.shard.append(next_mark(2), b"2")
 
     world.call(world.shard.set_limits, LIMITS)
 
     assert world.changes() == {"meta": {"events_per_request": LIMITS.events_per_request}}
     assert world.snapshot().balanced
-    assert world.shard.append(Mark("m", 3), b"3") is False
+    assert world.shard.append(next_mark(3), b"3") is False
 
 
 def test_a_limit_that_is_not_given_any_more_ends(world: World) -> None:

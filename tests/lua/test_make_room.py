@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from lua.pushing import NINE
+from lua.pushing import NINE, next_mark
 from lua.world import LIMITS, Line, World
 from vwo_celery.queue.capacity import FITS, MAY_FIT, NEVER_FITS, Room, make_room
 from vwo_celery.queue.marks import Mark
@@ -187,12 +187,12 @@ def test_what_was_appended_is_counted_first(world: World) -> None:
     )
     world.push(Mark("m", 1), b"1")
     for number in (2, 3, 4):
-        assert world.shard.append(Mark("m", number), b"%d" % number)
+        assert world.shard.append(next_mark(number), b"%d" % number)
 
     assert room(world, NINE) == Room(1, FITS)
 
     assert world.changes()["open"] == [b"2", b"3", b"4"]
-    assert world.shard.append(Mark("m", 5), b"5") is False
+    assert world.shard.append(next_mark(5), b"5") is False
     assert world.snapshot().balanced
 
 

@@ -9,7 +9,8 @@ import redis as redis_py
 from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
-from lua.world import LIMITS, NAMESPACE, QUEUE, ROOM, Line, World
+from lua.pushing import given_mark, next_mark
+from lua.world import LIMITS, NAMESPACE, QUEUE, Line, World, room_of
 from vwo_celery import Settings
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.batches import HELD, Part, Passed, part_id
@@ -61,7 +62,7 @@ def begun(world: World) -> None:
         "dead": 1,
         "open_events": 1,
         "open_bytes": 10,
-        **dict.fromkeys(ROOM, 1_000),
+        **room_of(1_000, 10_000, accepted=4),
     }
     world.given(
         meta={"watched": 1, **counts, "first_ms": world.at(-1)},
@@ -83,7 +84,7 @@ def begun(world: World) -> None:
         lambda world: world.push(Mark("m", 1), *[b"1"] * 7),  # would seal twice
         lambda world: world.push(Mark("m", 1), b"x" * 95),  # would seal first, and then store
         lambda world: world.push(Mark("m", 1), *[b"1"] * 60),  # would be refused at capacity
-        lambda world: world.call(world.shard.append, Mark("m", 1), b"1"),
+        lambda world: world.call(world.shard.append, next_mark(1), b"1"),
     ],
     ids=["one", "many", "after a seal", "over capacity", "the short way"],
 )
@@ -349,7 +350,8 @@ def test_room_is_made_all_the_same(
     world.client.config_set("maxmemory", 0)
     world.client.hset(world.shard.keys.meta, "capacity_events", capacity)
     if appended:
-        assert world.shard.append(Mark("m", 1), b"appended")
+        given_mark(world, "0")
+        assert world.shard.append(next_mark(1), b"appended")
     fill(world)
 
     room = make_room(world.shard, [b"new"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from lua.pushing import next_mark
 from lua.world import LIMITS, Line, World
 from vwo_celery.queue.answers import TOO_MANY_EVENTS
 from vwo_celery.queue.marks import Mark
@@ -52,11 +53,11 @@ def test_a_queue_that_a_redrive_has_filled_is_full(world: World) -> None:
         limits=limits, dead={"b": world.at(-1)}, info={"b": Line(events=3)}, batches={"b": [b"1"]}
     )
     world.push(Mark("m", 1), b"1")
-    assert world.shard.append(Mark("m", 2), b"2")
+    assert world.shard.append(next_mark(2), b"2")
 
     world.shard.redrive("b")
 
-    assert world.shard.append(Mark("m", 3), b"3") is False
+    assert world.shard.append(next_mark(3), b"3") is False
     assert world.push(Mark("m", 3), b"3").code == TOO_MANY_EVENTS
 
 

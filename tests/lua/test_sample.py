@@ -10,7 +10,7 @@ import redis as redis_py
 from redis.exceptions import ResponseError
 
 from lua.clock import KEY, Clock, own_clock
-from lua.world import QUEUE, Line, World
+from lua.world import QUEUE, Line, World, room_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records.histories import PERIODS, Sample, read_samples, sample
 
@@ -53,7 +53,7 @@ def test_a_sample_is_the_counters_as_they_stand(world: World, clock: Clock) -> N
         meta={
             "accepted": 20, "delivered": 7, "dead": 2, "dropped:purged": 3, "dropped:vanished": 1,
             "refused": 4, "events": 7, "bytes": 70, "first_ms": clock.ms - 5_000, "paused": "by me",
-            "granted_events": 9, "room_events": 6, "granted_bytes": 90, "room_bytes": 60,
+            **room_of(9, 90, accepted=20, taken=(3, 30)),
         },
         open=[b"1", b"2", b"3"],
         ready={"b": clock.ms},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from lua.pushing import next_mark
 from lua.sweeping import DUE, YOUNG, name_of, own, watched
 from lua.world import LEAST, LIMITS, Line, World
 from vwo_celery.queue.marks import Mark
@@ -54,7 +55,7 @@ def test_a_list_with_foreign_events_is_ours_again(world: World) -> None:
     world.sweep()
 
     opened = world.push(Mark("m", 1), b"2")
-    appended = world.shard.append(Mark("m", 2), b"3")
+    appended = world.shard.append(next_mark(2), b"3")
     sealed = world.push(Mark("m", 3), b"4")
 
     assert (opened.sealed, appended, sealed.sealed) == (0, True, 1)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from lua.pushing import next_mark
 from lua.world import LIMITS, Line, World
 from vwo_celery.queue.marks import Mark
 
@@ -28,7 +29,7 @@ def test_the_next_event_of_a_forgotten_shard_is_announced(world: World) -> None:
     world.client.delete(world.shard.keys.open)
     world.call(world.shard.unwatch)
 
-    appended = world.shard.append(Mark("m", 2), b"2")
+    appended = world.shard.append(next_mark(2), b"2")
     pushed = world.push(Mark("m", 2), b"2")
 
     assert appended is False

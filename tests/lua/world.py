@@ -36,7 +36,11 @@ LIMITS = Limits(
 #: The same where `events_per_request` is the least of a batch.
 LEAST = replace(LIMITS, batch_events=5)
 #: Fields that enqueue.lua sets for append.lua; `dump` shows their effect on the counters instead.
-ROOM = ("granted_events", "room_events", "granted_bytes", "room_bytes")
+ROOM = ("granted", "room", "granted_accepted")
+#: The same of scripts of 0.1.
+OLD_ROOM = ("granted_events", "room_events", "granted_bytes", "room_bytes")
+#: Room for one event; see lua/shared/room.lua.
+ROOM_UNIT = 2**32
 COUNTS = ("accepted", "events", "open_events")
 SIZES = ("bytes", "open_bytes")
 LEASE_MS = 30_000
@@ -81,6 +85,22 @@ class Now:
     def __repr__(self) -> str:
         called, answered = self._world.window
         return f"now({called + self._offset_ms}..{answered + self._offset_ms})"
+
+
+def room_of(
+    events: int, size: int, *, accepted: int, taken: tuple[int, int] = (0, 0)
+) -> dict[str, int]:
+    """Fields that grant room for so many events and bytes, some of it *taken* since.
+
+    Args:
+        events: Events.
+        size: Bytes, a separator for each event included.
+        accepted: The counter of that name when the room was granted.
+        taken: Events and bytes that append.lua has stored since.
+    """
+    granted = events * ROOM_UNIT + size
+    left = granted - taken[0] * ROOM_UNIT - taken[1]
+    return {"granted": granted, "room": left, "granted_accepted": accepted}
 
 
 class World:
@@ -294,9 +314,12 @@ def counted(meta: dict[str, Any]) -> dict[str, Any]:
         for name, value in meta.items()
         if name != "released_events" and not name.startswith(("drop_first_ms:", "drop_last_ms:"))
     }
-    room = {name: meta.pop(name, 0) for name in ROOM}
-    events = room["granted_events"] - room["room_events"]
-    size = room["granted_bytes"] - room["room_bytes"]
+    room = {name: meta.pop(name, 0) for name in (*ROOM, *OLD_ROOM)}
+    events = size = 0
+    if room["granted_accepted"] == meta.get("accepted", 0):
+        events, size = divmod(room["granted"] - room["room"], ROOM_UNIT)
+    events += room["granted_events"] - room["room_events"]
+    size += room["granted_bytes"] - room["room_bytes"]
     for name, more in [*((each, events) for each in COUNTS), *((each, size) for each in SIZES)]:
         if more:
             meta[name] = meta.get(name, 0) + more

@@ -43,7 +43,7 @@ def marks(clock: Clock) -> Marks:
 def stored(marks: Marks, events: int) -> Mark:
     """The mark of a stored push, given back."""
     mark = marks.take(events)
-    marks.give_back(mark)
+    marks.give_back_pushed(mark, renewed=True)
     return mark
 
 
@@ -51,7 +51,7 @@ def test_a_mark_counts_events(marks: Marks) -> None:
     """A mark's sequence is the number of events pushed under it, over all its pushes."""
     mark = marks.take(3)
     assert (mark.sequence, mark.events) == (3, 3)
-    marks.give_back(mark)
+    marks.give_back_pushed(mark, renewed=True)
 
     again = marks.take(2)
 
@@ -99,7 +99,7 @@ def test_a_repeat_that_was_stored_gives_its_mark_back(marks: Marks) -> None:
     mark = marks.take(1)
     mark.doubt()
 
-    marks.give_back(mark)
+    marks.give_back_pushed(mark, renewed=True)
 
     again = marks.take(1)
     assert (again.id, again.in_doubt) == (mark.id, False)
@@ -142,13 +142,74 @@ def test_a_mark_that_redis_may_forget_is_given_up(
     assert late.id != mark.id
 
 
+@pytest.mark.parametrize(
+    ("before", "ttl"), [(1, YOUNG_TTL_SECONDS), (OLD_FROM_SEQUENCE, OLD_TTL_SECONDS)]
+)
+def test_append_is_used_while_the_mark_is_young(
+    marks: Marks, clock: Clock, before: int, ttl: float
+) -> None:
+    """append.lua, which gives a mark no new time to live, stores only in the first quarter of it: so
+    the mark is there for as long as its push may be repeated without a look, which is half of it.
+    """
+    first = stored(marks, before)
+    clock.now += ttl / 4 - 1
+
+    answers = []
+    for later, renewed in ((2, False), (0, True), (0, False)):
+        mark = marks.take(1)
+        answers.append((mark.id, mark.appends))
+        marks.give_back_pushed(mark, renewed=renewed)
+        clock.now += later
+
+    assert answers == [(first.id, True), (first.id, False), (first.id, True)]
+
+
+def test_the_first_push_under_a_mark_is_not_appended(marks: Marks) -> None:
+    """A new mark has no time to live that append.lua could leave it."""
+    assert not marks.take(1).appends
+
+
+def test_a_repeat_that_was_stored_before_renews_nothing(marks: Marks, clock: Clock) -> None:
+    """An answer that the push was stored before has given the mark no new time to live."""
+    mark = stored(marks, 1)
+    clock.now += YOUNG_TTL_SECONDS / 4 + 1
+    marks.give_back_pushed(marks.take(1), renewed=False)
+
+    again = marks.take(1)
+
+    assert (again.id, again.appends) == (mark.id, False)
+
+
+def test_the_push_by_which_a_mark_grows_old_renews_it(marks: Marks) -> None:
+    """The event from which a mark is kept for longer is not appended: its mark would be kept for less."""
+    stored(marks, OLD_FROM_SEQUENCE - 2)
+
+    answers = []
+    for _ in range(3):
+        mark = marks.take(1)
+        answers.append(mark.appends)
+        marks.give_back_pushed(mark, renewed=not mark.appends)
+
+    assert answers == [True, False, True]
+
+
+def test_a_mark_knows_what_redis_keeps(marks: Marks) -> None:
+    """The text of the last push that was stored; a push that was not stored changes nothing."""
+    mark = stored(marks, 1)
+    kept = mark.number
+
+    marks.give_back_unused(marks.take(5))
+
+    assert marks.take(1).stored == kept
+
+
 def test_a_mark_behind_one_that_is_too_old_is_found(marks: Marks, clock: Clock) -> None:
     """A mark is found too old although a refusal gave it back in front of a younger one."""
     older, younger = marks.take(1), marks.take(1)
-    marks.give_back(older)
+    marks.give_back_pushed(older, renewed=True)
     clock.now += YOUNG_TTL_SECONDS / 2 - 1
     refused = marks.take(1)
-    marks.give_back(younger)
+    marks.give_back_pushed(younger, renewed=True)
     marks.give_back_unused(refused)
     clock.now += 2
 
@@ -160,10 +221,10 @@ def test_another_life_begins_with_other_marks(marks: Marks) -> None:
     count as lost.
     """
     idle, under_way, refused = (marks.take(1) for _ in range(3))
-    marks.give_back(idle)
+    marks.give_back_pushed(idle, renewed=True)
 
     marks.renew("second life")
-    marks.give_back(under_way)
+    marks.give_back_pushed(under_way, renewed=True)
     marks.give_back_unused(refused)
 
     new = marks.take(1)
@@ -180,10 +241,10 @@ def test_the_same_life_goes_on_with_its_marks(marks: Marks) -> None:
     assert marks.take(1).id == mark.id
 
 
-def test_a_clone_is_told_from_its_original(marks: Marks) -> None:
+def test_a_clone_is_told_from_its_original(marks: Marks, clock: Clock) -> None:
     """Two copies of a process push under one mark and sequence, with numbers that differ."""
     mark = stored(marks, 3)
-    clone = Marks()
+    clone = Marks(clock)
     clone.renew(marks.life)
     clone.give_back(deepcopy(mark))
 
@@ -197,7 +258,7 @@ def test_a_clone_is_told_from_its_original(marks: Marks) -> None:
 def test_a_clone_of_an_old_snapshot_uses_no_mark_of_it(marks: Marks) -> None:
     """A mark is given up if the host's date has gone on since, though the machine has stood still."""
     mark = stored(marks, 3)
-    mark.taken_ns -= int(1e9 * YOUNG_TTL_SECONDS)
+    mark.renewed_ns -= int(1e9 * YOUNG_TTL_SECONDS)
 
     assert marks.take(1).id != mark.id
 

@@ -244,7 +244,8 @@ class Producer(Registrant):
 
     def _note_stored(self, push: Push, pushed: Pushed) -> None:
         token = push.token
-        self._marks[push.shard.number].give_back(push.mark)
+        marks = self._marks[push.shard.number]
+        marks.give_back_pushed(push.mark, renewed=pushed.code == STORED)
         self._close_breaker(push)
         if pushed.wakeups or pushed.watch:
             tell_workers(self.fleet, push.shard, token, pushed)

@@ -30,6 +30,10 @@ YOUNG_TTL_SECONDS = 3_600.0
 OLD_TTL_SECONDS = 86_400.0
 #: Events stored under a mark from which it is kept for longer.
 OLD_FROM_SEQUENCE = 100
+#: Share of its life after which a mark is not used any more, and after which only enqueue.lua stores
+#: under it, which gives it a new life. So Redis keeps it for a half of its life after every push: as
+#: long as a push is repeated without asking whether the mark is still there.
+_USED_FOR, _APPENDS_FOR = 1 / 2, 1 / 4
 #: Zeros between the point and the nonce: with them it is too small to change a number of Lua's.
 _ZEROS = 18 * "0"
 _NONCE_MASK = 2**48 - 1
@@ -47,7 +51,11 @@ class Mark(msgspec.Struct):
         events: Number of events of the push under way.
         life: The shard's life that it belongs to; see `Marks.renew`.
         sending: Name of a repeated sending of the push under way, "" for the first; see `doubt`.
-        used_at: Time at which it was last given back, seconds of the clock of `Marks`.
+        stored: The number that Redis keeps under it; "" before the first push.
+        renewed_at: Time at which a push last gave it a new time to live, seconds of the clock of `Marks`.
+        renewed_ns: The same as a date, Unix ns.
+        appends: Whether it lives long enough for the push under way to be sent by append.lua, which
+            gives it no new time to live.
         nonce: Digits that tell the push under way from one of a clone; "" for a page that a spool has
             marked, under a mark that nobody else has.
         taken_ns: Time at which it was last taken, Unix ns.
@@ -58,7 +66,10 @@ class Mark(msgspec.Struct):
     events: int = 0
     life: str = ""
     sending: str = ""
-    used_at: float = 0.0
+    stored: str = ""
+    renewed_at: float = 0.0
+    renewed_ns: int = 0
+    appends: bool = False
     nonce: str = ""
     taken_ns: int = 0
 
@@ -126,7 +137,7 @@ class Marks:
     def take(self, events: int) -> Mark:
         """Take a mark, its sequence raised for a push of *events* events."""
         now = time.time_ns()
-        mark = self._free_one(now) or Mark(new_token(), life=self._life)
+        mark = self._free_one(now, events) or Mark(new_token(), life=self._life)
         mark.sequence += events
         mark.events = events
         mark.taken_ns = now
@@ -135,7 +146,7 @@ class Marks:
         mark.nonce = str((now ^ self._part) & _NONCE_MASK)
         return mark
 
-    def _free_one(self, now: int) -> Mark | None:
+    def _free_one(self, now: int, events: int) -> Mark | None:
         """The mark given back last, unless Redis may forget it soon; older ones are given up.
 
         The date counts too: a clone's clock may have stood still while its snapshot lay.
@@ -146,16 +157,29 @@ class Marks:
                 mark = free.pop()
             except IndexError:
                 return None
-            most_seconds = mark.ttl_seconds / 2
-            by_date = now - mark.taken_ns < most_seconds * 1_000_000_000
-            if by_date and self._clock() - mark.used_at < most_seconds:
+            age = max(self._clock() - mark.renewed_at, (now - mark.renewed_ns) / 1e9)
+            ttl = mark.ttl_seconds
+            if age < _USED_FOR * ttl:
+                grows_old = mark.sequence < OLD_FROM_SEQUENCE <= mark.sequence + events
+                mark.appends = age < _APPENDS_FOR * ttl and not grows_old
                 return mark
 
     def give_back(self, mark: Mark) -> None:
         """Let the next push use the mark: its push is stored."""
         if mark.life == self._life:
-            mark.sending, mark.used_at = "", self._clock()
+            mark.sending, mark.stored = "", mark.number
             self._free.get().append(mark)
+
+    def give_back_pushed(self, mark: Mark, *, renewed: bool) -> None:
+        """Let the next push use the mark: enqueue.lua answered that its push is stored.
+
+        Args:
+            mark: The mark.
+            renewed: Whether this push has stored it, which gave the mark a new time to live.
+        """
+        if renewed:
+            mark.renewed_at, mark.renewed_ns = self._clock(), mark.taken_ns
+        self.give_back(mark)
 
     def start_afresh(self) -> None:
         """Give up all free marks, since a clone of this process uses them."""

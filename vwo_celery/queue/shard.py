@@ -75,10 +75,8 @@ class Shard:
         Raises:
             redis.exceptions.RedisError: As redis-py raises it; the producer decides about a repeat.
         """
-        answer = self.client.execute_command(
-            *self._append_start, self.keys.mark(mark.id), mark.number, event
-        )
-        return bool(answer == STORED)
+        command = (*self._append_start, self.keys.mark(mark.id), mark.number, mark.stored, event)
+        return mark.appends and bool(self.client.execute_command(*command) == STORED)
 
     def push_command(
         self, mark: Mark, events: Sequence[bytes], names: int, *,

@@ -338,7 +338,7 @@ def test_a_denied_push_is_spooled_and_drained_once(users: Users) -> None:
     url = users.make(*ALL)
     queue = _queue(url, batch_event_data={"events_per_request": 100})
     assert queue.enqueue({"n": 0})
-    users.make(*ALL, "-lpush")
+    users.make(*ALL, "-lpush", "-lpushx")
 
     receipts = [queue.enqueue({"n": n}).where for n in range(1, 6)]
     users.make(*ALL)

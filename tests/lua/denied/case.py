@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
-from lua.world import LIMITS, NAMESPACE, QUEUE, Line, World
+from lua.world import LIMITS, NAMESPACE, QUEUE, Line, World, room_of
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Shard
@@ -17,6 +17,8 @@ from vwo_celery.queue.shard import Shard
 USER, PASSWORD = "narrow", "p"
 #: Events of a long part, which is copied whole.
 LONG = 90
+#: Room of which two events have been taken, with a witness for three accepted before.
+ROOM_TAKEN = room_of(9, 99, accepted=3, taken=(2, 12))
 MANY = replace(LIMITS, batch_bytes=10_000, events_per_request=500)
 
 
@@ -107,6 +109,5 @@ def given_mixed(case: Denied) -> None:
 
 def given_room(case: Denied) -> None:
     """Two events appended since room was granted."""
-    room = {"granted_events": 9, "room_events": 7, "granted_bytes": 99, "room_bytes": 87}
     uncounted = {"accepted": 3, "events": 3, "bytes": 12, "open_events": 0, "open_bytes": 0}
-    case.given(state="ready", at=-2, meta={**uncounted, **room})
+    case.given(state="ready", at=-2, meta={**uncounted, **ROOM_TAKEN})

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from lua.denied.case import MANY, Denied, Scenario
+from lua.denied.case import MANY, ROOM_TAKEN, Denied, Scenario
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.handling.moving import Arrival, Heading
 
@@ -67,9 +67,8 @@ def _arrive(case: Denied, **more: Any) -> None:
 
 def _uncount(case: Denied) -> None:
     """Two of the open events appended since room was granted."""
-    room = {"granted_events": 9, "room_events": 7, "granted_bytes": 99, "room_bytes": 87}
     counts = {"accepted": 3, "events": 3, "bytes": 12, "open_events": 0, "open_bytes": 0}
-    case.world.client.hset(case.world.shard.keys.meta, mapping={**room, **counts})
+    case.world.client.hset(case.world.shard.keys.meta, mapping={**ROOM_TAKEN, **counts})
 
 
 def _forgo(case: Denied) -> None:

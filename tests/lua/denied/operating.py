@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lua.denied.case import LONG, MANY, Denied, Scenario, on_batch
-from lua.world import NAMESPACE, QUEUE
+from lua.denied.case import LONG, MANY, ROOM_TAKEN, Denied, Scenario, on_batch
+from lua.world import NAMESPACE, QUEUE, room_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import forgetting
 from vwo_celery.queue.handling.picking import pick_out
@@ -16,8 +16,8 @@ from vwo_celery.queue.shard import PURGED
 
 def _pick_out(case: Denied, places: list[int], drop: str = "") -> None:
     case.given(events=LONG, state="dead", at=-1, limits=MANY, meta={
-        "granted_events": 9, "room_events": 7, "granted_bytes": 99, "room_bytes": 87,
-        "accepted": LONG, "events": 0, "bytes": 0, "open_events": 0, "open_bytes": 0,
+        **room_of(9, 99, accepted=LONG, taken=(2, 12)), "accepted": LONG,
+        "events": 0, "bytes": 0, "open_events": 0, "open_bytes": 0,
     })  # fmt: skip
     case.act(pick_out, case.shard, "b", places, drop=drop)
 
@@ -29,8 +29,7 @@ def _drop_open(case: Denied, most: int) -> None:
 
 def _drop_mixed(case: Denied) -> None:
     meta = {
-        "granted_events": 9, "room_events": 7, "granted_bytes": 99, "room_bytes": 87,
-        "accepted": 3, "events": 3, "bytes": 12, "open_events": 0, "open_bytes": 0,
+        **ROOM_TAKEN, "accepted": 3, "events": 3, "bytes": 12, "open_events": 0, "open_bytes": 0,
     }  # fmt: skip
     case.given(state="ready", at=-2, meta=meta)
     case.world.client.lpush(case.world.shard.keys.open, b"foreign")
@@ -90,8 +89,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "redrive": (
         lambda case: (
             case.given(state="dead", at=-1, meta={
-                "granted_events": 9, "room_events": 7, "granted_bytes": 99, "room_bytes": 87,
-                "accepted": 3, "events": 0, "bytes": 0, "open_events": 0, "open_bytes": 0,
+                **ROOM_TAKEN, "accepted": 3, "events": 0, "bytes": 0, "open_events": 0, "open_bytes": 0,
             }),
             case.act(case.shard.redrive, "b"),
         )[0],

@@ -7,7 +7,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from lua.denied.case import MANY, Denied, Scenario, given_mixed, given_room, on_batch
-from lua.world import LIFE, LIMITS, NAMESPACE, ROOM
+from lua.pushing import given_mark, next_mark
+from lua.world import LIFE, LIMITS, NAMESPACE, room_of
 from vwo_celery import Destination
 from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.fleet import Fleet
@@ -22,20 +23,41 @@ from vwo_celery.queue.registration import Registration
 COPY = CopyName("https://vwo.example", "7", "k", "settings?a=7")
 
 
+def _given_appending(case: Denied) -> None:
+    """A shard with much room, and a mark that no event has used."""
+    case.given(limits=MANY, meta={**room_of(1_000, 100_000, accepted=5), "life": LIFE})
+    given_mark(case.world, "0")
+
+
 def _append(case: Denied) -> None:
-    case.given(limits=MANY, meta=dict.fromkeys(ROOM, 1_000))
-    case.append(Mark("m", 1), b"new")
+    _given_appending(case)
+    case.append(next_mark(1), b"new")
 
 
 def _append_again(case: Denied) -> None:
-    case.given(limits=MANY, meta=dict.fromkeys(ROOM, 1_000))
-    assert case.world.shard.append(Mark("m", 1), b"new")
-    case.append(Mark("m", 1), b"new")
+    _given_appending(case)
+    assert case.world.shard.append(next_mark(1), b"new")
+    case.append(next_mark(1), b"new")
 
 
 def _append_after_a_loss(case: Denied) -> None:
-    case.given(limits=MANY, meta={**dict.fromkeys(ROOM, 1_000), "life": LIFE})
-    case.append(Mark("m", 5, life=LIFE), b"new")
+    _given_appending(case)
+    case.world.client.delete(case.world.shard.keys.mark("m"))
+    case.append(next_mark(5), b"new")
+
+
+def _append_without_room(case: Denied) -> None:
+    case.given(limits=MANY)
+    given_mark(case.world, "0")
+    case.append(next_mark(1), b"new")
+
+
+def _append_without_a_list(case: Denied) -> None:
+    _given_appending(case)
+    case.world.client.delete(case.world.shard.keys.open)
+    counts = {"accepted": 3, "events": 3, "bytes": 12, "open_events": 0, "open_bytes": 0}
+    case.world.client.hset(case.world.shard.keys.meta, mapping={**counts, "granted_accepted": 3})
+    case.append(next_mark(1), b"new")
 
 
 def _enqueue(case: Denied) -> None:
@@ -113,7 +135,9 @@ def _remember(case: Denied) -> None:
 
 
 SCENARIOS: dict[str, tuple[Scenario, ...]] = {
-    "append": (_append, _append_again, _append_after_a_loss),
+    "append": (
+        _append, _append_again, _append_after_a_loss, _append_without_room, _append_without_a_list,
+    ),
     "enqueue": (
         _enqueue, _enqueue_full_batches, _enqueue_after_a_seal, _enqueue_after_a_loss,
         _enqueue_beyond_capacity,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lua.denied.case import MANY, Denied, Scenario, given_mixed, given_room, on_batch
-from lua.world import NAMESPACE, ROOM
+from lua.world import NAMESPACE, room_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.looks.snapshots import _read_by_script
@@ -55,7 +55,7 @@ def _look(case: Denied) -> None:
 
 
 def _unwatch(case: Denied) -> None:
-    case.world.given(meta={"watched": 1, **dict.fromkeys(ROOM, 9)})
+    case.world.given(meta={"watched": 1, **room_of(9, 99, accepted=0)})
     case.act(case.shard.unwatch)
 
 

@@ -12,11 +12,13 @@ from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.shard import Shard
 
-#: Counters that lag behind append.lua, by the unit of the room that it was granted.
+#: Counters that lag behind append.lua, by what they count.
 _COUNTED_IN = {
     "events": ("accepted", "events", "open_events"),
     "bytes": ("bytes", "open_bytes"),
 }
+#: Room for one event, as in lua/shared/room.lua; what is less are bytes.
+_ROOM_UNIT = 2**32
 
 
 class Numbers:
@@ -37,7 +39,15 @@ class Numbers:
         for unit, fields in _COUNTED_IN.items():
             if field in fields:
                 number += self._plain(f"granted_{unit}") - self._plain(f"room_{unit}")
+                number += self._taken_of_room(unit)
         return number
+
+    def _taken_of_room(self, unit: str) -> int:
+        """Events or bytes that were stored out of the room, while it is sure that none is counted."""
+        if self._meta.get("granted_accepted") != self._meta.get("accepted"):
+            return 0
+        events, size = divmod(self._plain("granted") - self._plain("room"), _ROOM_UNIT)
+        return events if unit == "events" else size
 
     def _plain(self, field: str) -> int:
         try:
@@ -63,7 +73,9 @@ def undelivered_events(shard: Shard) -> int:
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    fields = ("events", "granted_events", "room_events")
+    fields = (
+        "events", "granted_events", "room_events", "granted", "room", "granted_accepted", "accepted",
+    )  # fmt: skip
     with unavailable(f"look at {shard.keys.name}"):
         found = shard.client.hmget(shard.keys.meta, fields)
     known = {name: as_text(text) for name, text in zip(fields, found, strict=True) if text}

@@ -25,6 +25,7 @@
 --@include arrivals
 --@include clock
 --@include info
+--@include taken
 --@include room
 local trace, events = redis.call('ZSCORE', KEYS[7], ARGV[1]), tonumber(ARGV[4])
 if trace then return tonumber(trace) > 0 and 0 or -5 end

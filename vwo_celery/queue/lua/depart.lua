@@ -21,6 +21,8 @@
 --@include indexes
 --@include info
 --@include outcome
+--@include taken
+--@include room
 local batch, line = read_info(KEYS[4], ARGV[1])
 if not batch or tonumber(batch.sealed) > tonumber(ARGV[3]) then return 0 end
 local now, at = now_ms(), nil
@@ -35,6 +37,7 @@ if not at then return 0 end
 
 -- A command that Redis denies leaves the batch where it is: each is tried before anything counts.
 redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes after it
+take_room_back(KEYS[1]) -- `accepted` falls: it would no longer tell what is counted
 redis.call('HDEL', KEYS[4], '')
 redis.call('HINCRBY', KEYS[1], 'leaving', 0)
 local noting = try_to_note(KEYS[1], KEYS[6])

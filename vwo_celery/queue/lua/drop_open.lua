@@ -11,10 +11,11 @@
 --@include clock
 --@include drops
 --@include adopt
+--@include taken
 --@include room
 local MOST_MOVES = 500
 redis.call('HDEL', KEYS[2], '') -- allowed when out of memory, as are all writes after it
-take_room_back(KEYS[2])
+take_room_back(KEYS[2], redis.call('LLEN', KEYS[1]))
 local m = redis.call('HMGET', KEYS[2], 'open_events', 'open_bytes', 'mixed', 'first_ms')
 local open_events, open_bytes, mixed = tonumber(m[1] or 0), tonumber(m[2] or 0), m[3]
 local length, most = redis.call('LLEN', KEYS[1]), tonumber(ARGV[1])

@@ -13,12 +13,13 @@
 -- Cost     O(k log n), k = shards, n = batches of one.
 --@include clock
 --@include notes
+--@include taken
 local FAMILIES = 5
 local now, idle_ms, lost_until = now_ms(), tonumber(ARGV[1]), tonumber(ARGV[2])
 local sweeps, overdue, claimable = {}, {}, {}
 
 local function is_open_due(m, length)
-  local counted = (m[4] or 0) + (m[8] or 0) - (m[9] or 0)
+  local counted = (m[4] or 0) + (m[8] or 0) - (m[9] or 0) + taken_of_room(m[14], m[15], m[16], m[17], false)
   local first = tonumber(m[5] or now)
   return length ~= counted or length >= tonumber(m[12] or m[1])
     or length >= tonumber(m[1]) and not is_followed(m[13], now)
@@ -47,7 +48,7 @@ end
 local function needs_sweep(number, open, meta, ready, leases, slots)
   local m = redis.call('HMGET', meta, 'events_per_request', 'interval_ms', 'paused', 'open_events', 'first_ms',
     'watched', 'held_until', 'granted_events', 'room_events', 'parallel', 'slot_ttl_ms',
-    'batch_events', 'followed_ms')
+    'batch_events', 'followed_ms', 'granted', 'room', 'granted_accepted', 'accepted')
   if not m[1] then return false end
   local length, watched = redis.call('LLEN', open), tonumber(m[6] or 0)
   if is_open_due(m, length) or watched > now + SLIP_MS then return true end

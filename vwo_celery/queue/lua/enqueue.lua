@@ -28,7 +28,7 @@ local FIRST_EVENT, FIRST_NAME = 5, 9
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'capacity_events',
   'capacity_bytes', 'events', 'bytes', 'open_events', 'open_bytes', 'accepted', 'watched', 'mixed',
   'granted_events', 'room_events', 'granted_bytes', 'room_bytes', 'life', 'batch_events',
-  'followed_ms')
+  'followed_ms', 'granted', 'room', 'granted_accepted')
 if not m[1] then return { -3, 0, 0, 0 } end
 local last = #ARGV
 local count = last - FIRST_EVENT + 1
@@ -56,6 +56,7 @@ if lost > 0 and not seen and has_evicted() then lost = 0 end
 --@include drops
 --@include mark
 --@include notes
+--@include taken
 --@include wake
 -- A list leaves once it has `limit` events. Where that is a least number, all that is open leaves then, with the
 -- last push of the call, in batches of at most `most`.
@@ -63,6 +64,9 @@ local limit, most, batch_bytes = tonumber(m[1]), tonumber(m[17] or m[1]), tonumb
 local is_least, more_follow = most > limit, ARGV[4] == '1'
 -- Events that append.lua has stored since it was granted room are not in the counters yet.
 local new_events, new_bytes = (m[12] or 0) - (m[13] or 0), (m[14] or 0) - (m[15] or 0)
+local uncounted = m[21] ~= m[9] and redis.call('LLEN', KEYS[1]) - (m[7] or 0) - new_events
+local taken_events, taken_bytes = taken_of_room(m[19], m[20], m[21], m[9], uncounted)
+new_events, new_bytes = new_events + taken_events, new_bytes + taken_bytes
 local events, bytes = (m[5] or 0) + new_events, (m[6] or 0) + new_bytes
 local open_events, open_bytes = (m[7] or 0) + new_events, (m[8] or 0) + new_bytes
 local size, names = 0, FIRST_NAME
@@ -157,18 +161,18 @@ if open_events > 0 and not mixed and followed == 0 then
   room_events = math.max(0, math.min(limit - 1 - open_events, tonumber(m[3]) - events))
   room_bytes = math.max(0, math.min(batch_bytes - open_bytes, tonumber(m[4]) - bytes))
 end
+local accepted, room = (m[9] or 0) + new_events + count + lost, as_room(room_events, room_bytes)
 local changes = { 'open_events', open_events, 'open_bytes', open_bytes, 'events', events, 'bytes', bytes,
-  'accepted', (m[9] or 0) + new_events + count + lost, 'granted_events', room_events, 'room_events', room_events,
-  'granted_bytes', room_bytes, 'room_bytes', room_bytes }
-if first then
-  changes[#changes + 1], changes[#changes + 2] = 'first_ms', first
+  'accepted', accepted, 'granted', room, 'room', room, 'granted_accepted', accepted }
+local function change(...)
+  for _, each in ipairs({ ... }) do changes[#changes + 1] = each end
 end
+if m[12] then change('granted_events', 0, 'room_events', 0, 'granted_bytes', 0, 'room_bytes', 0) end
+if first then change('first_ms', first) end
 if followed > 0 or m[18] and m[18] ~= '0' then -- the sweep leaves the list to the rest of the call for a moment
-  changes[#changes + 1], changes[#changes + 2] = 'followed_ms', followed
+  change('followed_ms', followed)
 end
-if not m[10] then
-  changes[#changes + 1], changes[#changes + 2] = 'watched', now
-end
+if not m[10] then change('watched', now) end
 redis.call('HSET', KEYS[2], unpack(changes))
 if lost > 0 then
   count_drop(KEYS[2], 'redis_lost', lost)

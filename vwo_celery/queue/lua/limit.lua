@@ -10,6 +10,7 @@
 -- Returns  the name of this life.
 -- Cost     O(1).
 --@include clock
+--@include taken
 --@include room
 take_room_back(KEYS[1]) -- it was granted under the previous limits
 local found = redis.call('HMGET', KEYS[1], 'life', 'batch_events')

@@ -21,11 +21,12 @@
 --@include indexes
 --@include info
 --@include outcome
+--@include taken
 --@include room
 local MOST_MOVES = 250
 redis.call('ZREM', KEYS[3], '') -- allowed when out of memory, as are all writes after it
 
-take_room_back(KEYS[2])
+take_room_back(KEYS[2], redis.call('LLEN', KEYS[1]))
 local m = redis.call('HMGET', KEYS[2], 'capacity_events', 'capacity_bytes', 'events', 'bytes',
   'open_events', 'open_bytes', 'mixed')
 if not m[1] then return { 0, -1 } end

@@ -21,6 +21,7 @@
 --@include info
 --@include outcome
 --@include ranges
+--@include taken
 --@include room
 local batch, line = read_info(KEYS[3], ARGV[1])
 local died = batch and redis.call('ZSCORE', KEYS[4], ARGV[1])

@@ -11,6 +11,7 @@
 -- Cost     O(log n), n = batches.
 --@include clock
 --@include info
+--@include taken
 --@include room
 local batch = read_info(KEYS[3], ARGV[1])
 if not batch or not redis.call('ZSCORE', KEYS[4], ARGV[1]) then return 0 end

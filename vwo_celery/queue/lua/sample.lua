@@ -10,6 +10,7 @@
 -- Returns  the number of streams that took the sample; fewer if others have one of this period.
 -- Cost     O(log n), n = batches.
 --@include clock
+--@include taken
 local KEPT_MS = 90 * 86400000 -- after the last sample
 local m, now = {}, now_ms()
 local all = redis.call('HGETALL', KEYS[1])
@@ -18,22 +19,24 @@ for i = 1, #all, 2 do m[all[i]] = all[i + 1] end
 local function number(field) return tonumber(m[field] or 0) or 0 end
 
 -- What append.lua stored since the counters were last brought up to date; see shared/room.lua.
-local room_events = number('granted_events') - number('room_events')
-local room_bytes = number('granted_bytes') - number('room_bytes')
+local taken_events, taken_bytes = taken_of_room(m['granted'], m['room'], m['granted_accepted'],
+  m['accepted'], false)
+local new_events = number('granted_events') - number('room_events') + taken_events
+local new_bytes = number('granted_bytes') - number('room_bytes') + taken_bytes
 local dropped = 0
 for field in pairs(m) do
   if string.sub(field, 1, 8) == 'dropped:' then dropped = dropped + number(field) end
 end
 local first = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2]
-if redis.call('LLEN', KEYS[2]) > 0 and number('open_events') + room_events > 0 and number('first_ms') > 0 then
+if redis.call('LLEN', KEYS[2]) > 0 and number('open_events') + new_events > 0 and number('first_ms') > 0 then
   first = math.min(tonumber(first or now), number('first_ms'))
 end
 local oldest_ms = math.max(0, now - tonumber(first or now))
 
 local sample = {
-  'accepted', number('accepted') + room_events, 'delivered', number('delivered'), 'dead', number('dead'),
-  'dropped', dropped, 'refused', number('refused'), 'undelivered', number('events') + room_events,
-  'bytes', number('bytes') + room_bytes, 'oldest_ms', oldest_ms,
+  'accepted', number('accepted') + new_events, 'delivered', number('delivered'), 'dead', number('dead'),
+  'dropped', dropped, 'refused', number('refused'), 'undelivered', number('events') + new_events,
+  'bytes', number('bytes') + new_bytes, 'oldest_ms', oldest_ms,
   'stopped', (m['paused'] or m['held_until']) and 1 or 0,
 }
 for i = 2, #sample, 2 do sample[i] = string.format('%d', sample[i]) end

@@ -13,6 +13,7 @@
 --@include indexes
 --@include info
 --@include leaving
+--@include taken
 --@include room
 local state, at, line = read_leaving(KEYS[5], ARGV[1], ARGV[2])
 if not state then return 0 end

@@ -21,13 +21,14 @@
 --@include drops
 --@include adopt
 --@include notes
+--@include taken
 --@include room
 --@include wake
 local MOST_MOVES, CHUNK = 500, 250
 local MOST_SHOWN, MOST_CLAMPED = 1000, 100
 redis.call('ZREM', KEYS[5], '') -- allowed when out of memory, as are all writes after it
 
-take_room_back(KEYS[2])
+take_room_back(KEYS[2], redis.call('LLEN', KEYS[1]))
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'interval_ms', 'parallel',
   'slot_ttl_ms', 'paused', 'open_events', 'open_bytes', 'first_ms', 'mixed', 'watched', 'held_until',
   'longest_lease_ms', 'batch_events', 'followed_ms')

@@ -7,6 +7,7 @@
 -- ARGV     none
 -- Returns  1 if it may be forgotten, 0 if something came in meanwhile.
 -- Cost     O(1).
+--@include taken
 --@include room
 if redis.call('EXISTS', KEYS[1], KEYS[3], KEYS[4]) > 0 then return 0 end
 redis.call('HDEL', KEYS[2], 'watched')

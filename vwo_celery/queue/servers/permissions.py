@@ -50,7 +50,7 @@ _TRIES: Final = {
     "HINCRBY": "HINCRBY K f no", "HLEN": "HLEN K", "HMGET": "HMGET K f", "HSCAN": "HSCAN K 0",
     "HSET": "HSET K f v more", "HSETNX": "HSETNX K f v", "INFO": "INFO memory", "LLEN": "LLEN K",
     "LPOP": "LPOP K",
-    "LPUSH": "LPUSH K v", "LRANGE": "LRANGE K 0 0", "LTRIM": "LTRIM K 0 0",
+    "LPUSH": "LPUSH K v", "LPUSHX": "LPUSHX K v", "LRANGE": "LRANGE K 0 0", "LTRIM": "LTRIM K 0 0",
     "PEXPIRE": "PEXPIRE K 1", "PING": "PING", "PUBLISH": "PUBLISH C v", "RENAME": "RENAME K K",
     "RPOP": "RPOP K", "RPUSH": "RPUSH K v", "SADD": "SADD K v", "SCRIPT LOAD": "SCRIPT LOAD return",
     "SET": "SET K v XX", "SMEMBERS": "SMEMBERS K", "SREM": "SREM K v", "TIME": "TIME", "TYPE": "TYPE K",
