@@ -3,30 +3,52 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
-from redis.connection import AbstractConnection
+import redis.asyncio.connection
+import redis.connection
 
 _SEND = "send_packed_command"
+_KINDS: tuple[Any, ...] = (
+    redis.connection.AbstractConnection,
+    redis.asyncio.connection.AbstractConnection,
+)
 _DRAINER = "vwo-celery-drainer"
 
 
 @contextmanager
-def round_trips() -> Iterator[Callable[[], int]]:
-    """Give a function that returns the round trips so far of all clients for threads.
+def round_trips_by_server() -> Iterator[Counter[int]]:
+    """Give the round trips so far of all clients, by the server's port; for threads and for asyncio.
 
-    What redis-py sends when it opens a connection counts as well: have one opened before. What a
-    drainer sends does not: those of earlier tests go on as long as this process.
+    What redis-py sends when it opens a connection counts as well. What a drainer sends does not:
+    those of earlier tests go on as long as this process.
     """
-    sent, send = [], getattr(AbstractConnection, _SEND)
+    sent: Counter[int] = Counter()
+    with ExitStack() as stack:
+        for kind in _KINDS:
+            counting = _counting(sent, getattr(kind, _SEND))
+            stack.enter_context(mock.patch.object(kind, _SEND, counting))
+        yield sent
 
-    def count_and_send(*words: Any, **options: Any) -> Any:
+
+def _counting(sent: Counter[int], send: Callable[..., Any]) -> Callable[..., Any]:
+    def count_and_send(connection: Any, *words: Any, **options: Any) -> Any:
         if threading.current_thread().name != _DRAINER:
-            sent.append(None)
-        return send(*words, **options)
+            sent[int(getattr(connection, "port", 0))] += 1
+        return send(connection, *words, **options)
 
-    with mock.patch.object(AbstractConnection, _SEND, count_and_send):
-        yield lambda: len(sent)
+    return count_and_send
+
+
+@contextmanager
+def round_trips() -> Iterator[Callable[[], int]]:
+    """Give a function that returns the round trips so far to all servers; see above.
+
+    To leave out what redis-py sends when it opens a connection, have one opened before.
+    """
+    with round_trips_by_server() as sent:
+        yield lambda: sum(sent.values())

@@ -44,6 +44,12 @@ _CLUSTER_TAKES_RETRY = 6
 CHECKS_NAME_BY_ITSELF: bool = (
     signature(redis.SSLConnection).parameters["ssl_check_hostname"].default
 )
+#: Options of redis-py by which it does not send CLIENT SETINFO.
+_UNTOLD: dict[str, None] = (
+    {"driver_info": None}
+    if "driver_info" in signature(redis.Redis).parameters
+    else {"lib_name": None, "lib_version": None}
+)
 
 
 def open_worker_client(url: str) -> Any:
@@ -235,7 +241,17 @@ def check_async_url(url: str) -> None:
 def _options(url: RedisUrl, timeout_seconds: float) -> dict[str, Any]:
     """Options of each connection to the data."""
     ours = times(timeout_seconds, unix=url.scheme == "unix")
-    return {**ours, **url.client_options, **url.tls_options, **url.login_options}
+    login = url.login_options
+    return {**ours, **_greeting(url, login), **url.client_options, **url.tls_options, **login}
+
+
+def _greeting(url: RedisUrl, login: Mapping[str, Any]) -> dict[str, None]:
+    """Options by which a new connection does not tell which library it is of, if it can do without.
+
+    That would be two round trips, for which a request waits. Over TLS redis-py takes a connection on
+    which nothing was read yet for a broken one: TLS 1.3 sends tickets for later sessions first.
+    """
+    return {} if url.scheme == "rediss" and not login else _UNTOLD
 
 
 def times(timeout_seconds: float, *, unix: bool = False) -> dict[str, Any]:
@@ -267,6 +283,7 @@ def _sentinels(url: RedisUrl, timeout_seconds: float) -> Sentinels:
     seconds = timeout_seconds / len(url.addresses)
     asking = {
         **times(seconds),
+        **_greeting(url, url.sentinel_options),
         **url.tls_options,
         **url.sentinel_options,
         "ssl": url.scheme == "rediss",

@@ -31,7 +31,7 @@ from vwo_celery.queue.work.pushes import (
     send_again,
 )
 from vwo_celery.receipts import IN_REDIS, Receipt
-from vwo_celery.threads import done_of, in_thread, result_of, start_in_thread
+from vwo_celery.threads import done_of, result_of, start_in_thread
 
 
 class _Group:
@@ -176,9 +176,9 @@ class Gathering:
     async def _store(self, encoded: Sequence[bytes], place: Place) -> Receipt:
         producer = self._producer
         self._go_on = partial(producer.store_page, encoded, place)
+        if not producer.is_registered:  # by a client for threads: it stores these events as well
+            return await self._conclude(partial(producer.store_page, encoded, place))
         if not producer.asks_redis():
-            return await self._conclude(partial(producer.fallback.keep, encoded))
-        if not producer.is_registered and not await in_thread(producer.register):
             return await self._conclude(partial(producer.fallback.keep, encoded))
         push = producer.prepare(encoded, place=place)
         self._go_on = partial(self._push_again, push)
@@ -233,7 +233,7 @@ class Gathering:
             job = start_in_thread(_send_in_thread, push)
             self._go_on = partial(self._conclude_later, push, job.result)
             return await result_of(job)
-        repeats, with_text = Repeats(push.mark), False
+        repeats, with_text = Repeats(push.mark, push.shard), False
         while True:
             try:
                 return await push.send_by(self.share.client, with_text=with_text)

@@ -7,6 +7,7 @@ uses other keys, and can still read these.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -262,6 +263,7 @@ def shards_pattern(namespace: str) -> str:
     return f"{namespace}:{KEY_VERSION}:{{*}}:meta"
 
 
+@cache
 def fleet_keys(namespace: str) -> FleetKeys:
     """Names of the keys that all queues share."""
     prefix = f"{namespace}:{KEY_VERSION}:"

@@ -11,7 +11,7 @@ registration may be written in part; the next enqueue of any producer writes it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -79,18 +79,22 @@ class Registering(Signs):
             for shard, life in zip(shards, known, strict=True)
         ]
         names = [shard.keys.name for shard in shards]
-        if self.in_cluster:  # the notes come before the entries, in whatever order nodes are asked
-            renewed = self._lives_in(self._send(f"limits of {queue}", limits))
-            memory.registrations[queue] = registration
-            memory.unannounced |= {name for name, life in zip(names, renewed, strict=True) if life}
-            number = self.announce().get(queue, len(shards))
-            return Registered(renewed, self._limit_higher(registration, number))
         memory.registrations[queue] = registration
         memory.unannounced |= set(names)
         told = self._announcement()
-        answers = self._send(told.what, [*limits, *told.notes, *told.entries])
-        renewed = self._lives_in(answers[: len(limits)])
-        number = self._conclude(told, answers[len(limits) :]).get(queue, len(shards))
+        if self.in_cluster:  # the notes come before the entries, in whatever order nodes are asked
+            answers = self._send(told.what, [*limits, *told.notes])
+        else:
+            answers = self._send(told.what, [*limits, *told.notes, *told.entries])
+        renewed, answers = self._lives_in(answers[: len(limits)]), answers[len(limits) :]
+        if self.in_cluster:
+            away = {name for name, life in zip(names, renewed, strict=True) if not life}
+            memory.unannounced -= away
+            told, answers = self._without(told, answers, away)
+            numbers = self._attempt(lambda: self._enter(told, answers))
+        else:
+            numbers = self._conclude(told, answers)
+        number = numbers.get(queue, len(shards))
         return Registered(renewed, self._limit_higher(registration, number))
 
     def _lives_in(self, answers: Sequence[Any]) -> list[str]:
@@ -110,14 +114,18 @@ class Registering(Signs):
         Returns:
             The number of shards that each queue ever had that is listed now.
         """
-        if not self.memory.is_behind:
-            return {}
-        return self.hints.attempt(self.keys.queues, "an announcement", self._announce, {})
+        return self._attempt(self._announce) if self.memory.is_behind else {}
+
+    def _attempt(self, announce: Callable[[], dict[str, int]]) -> dict[str, int]:
+        return self.hints.attempt(self.keys.queues, "an announcement", announce, {})
 
     def _announce(self) -> dict[str, int]:
         told = self._announcement()
-        answers = self._send(told.what, told.notes) + self._send(told.what, told.entries)
-        return self._conclude(told, answers)
+        return self._enter(told, self._send(told.what, told.notes))
+
+    def _enter(self, told: _Announcement, noted: Sequence[Any]) -> dict[str, int]:
+        """List and watch what was noted; see `_conclude`."""
+        return self._conclude(told, [*noted, *self._send(told.what, told.entries)])
 
     def _announcement(self) -> _Announcement:
         """All that is noted in this process' memory."""
@@ -128,10 +136,25 @@ class Registering(Signs):
             notes += [
                 Command(key, ("EXISTS", key)) for key in self._higher_keys(queue, registration)
             ]
+        return _Announcement(registrations, names, notes, self._entries(registrations, names))
+
+    def _entries(
+        self, registrations: dict[str, Registration], names: Sequence[str]
+    ) -> list[Command]:
         entries = [self._entry(registration) for registration in registrations.values()]
         watched = self.keys.watched
-        entries += [Command(watched, ("SADD", watched, *names))] if names else []
-        return _Announcement(registrations, names, notes, entries)
+        return entries + ([Command(watched, ("SADD", watched, *names))] if names else [])
+
+    def _without(
+        self, told: _Announcement, answers: Sequence[Any], away: Container[str]
+    ) -> tuple[_Announcement, list[Any]]:
+        """The same without shards that are *away*, and the answers to its notes."""
+        kept = [number for number, name in enumerate(told.names) if name not in away]
+        names = [told.names[number] for number in kept]
+        kept += range(len(told.names), len(told.notes))
+        notes = [told.notes[number] for number in kept]
+        entries = self._entries(told.registrations, names)
+        return told._replace(names=names, notes=notes, entries=entries), [answers[i] for i in kept]
 
     def _higher_keys(self, queue: str, registration: Registration) -> list[str]:
         """Keys that exist where shards of a higher number were used: releases before 0.2 noted none."""

@@ -24,7 +24,7 @@ from vwo_celery.queue.batches import (
     claimed_batch,
     part_id,
 )
-from vwo_celery.queue.keys import ShardKeys, as_text, new_token, shard_keys
+from vwo_celery.queue.keys import as_text, new_token, shard_keys
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.scripts import load, script
 
@@ -49,11 +49,9 @@ class Shard:
     """
 
     def __init__(self, client: Any, namespace: str, queue: str, shard: int) -> None:
-        self.client = client
-        self.queue = queue
-        self.number = shard
-        self.keys: ShardKeys = shard_keys(namespace, queue, shard)
-        k = self.keys
+        self.client, self.namespace = client, namespace
+        self.queue, self.number = queue, shard
+        k = self.keys = shard_keys(namespace, queue, shard)
         self._enqueue_keys = (k.open, k.meta, k.ready, k.info, k.slots, k.leases)
         self._sweep_keys = (*self._enqueue_keys, k.births)
         self._enqueue = script("enqueue")
@@ -80,7 +78,7 @@ class Shard:
 
     def push_command(
         self, mark: Mark, events: Sequence[bytes], names: int, *,
-        count_refusal: bool = True, more_follow: bool = False,
+        count_refusal: bool = True, more_follow: bool = False, notices: Sequence[str] = (),
     ) -> tuple[Any, ...]:  # fmt: skip
         """The command that stores *events* under the mark's present sequence number.
 
@@ -93,13 +91,15 @@ class Shard:
             names: Most batches that the push may seal; see `pushes.names_needed`.
             count_refusal: Whether the events count as refused if there is no room for them.
             more_follow: Whether more events of the same call follow.
+            notices: See `notices.notice_keys`.
         """
         stem = f"{self.keys.prefix}batch:{push_token(mark)}"
         batches = (stem,) if names == 1 else [stem, *(f"{stem}.{i:04d}" for i in range(1, names))]
         return (
-            "EVALSHA", self._enqueue.sha, len(self._enqueue_keys) + 2 + names, *self._enqueue_keys,
-            self.keys.mark(mark.id), self.keys.births, *batches, mark.number, mark.life,
-            int(count_refusal), int(more_follow), *events,
+            "EVALSHA", self._enqueue.sha, len(self._enqueue_keys) + 2 + names + len(notices),
+            *self._enqueue_keys, self.keys.mark(mark.id), self.keys.births, *batches, *notices,
+            mark.number, mark.life, int(count_refusal), int(more_follow),
+            self.keys.name if notices else "", *events,
         )  # fmt: skip
 
     def with_text(self, command: tuple[Any, ...]) -> tuple[Any, ...]:

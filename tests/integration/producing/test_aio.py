@@ -257,7 +257,8 @@ def test_a_page_that_is_dropped_is_known_to_its_events_alone(
 def test_nobody_waits_while_workers_are_woken(
     redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch that is sealed needs a further command; its events have their receipts before."""
+    """In a Cluster a batch that is sealed needs a further command; its events have receipts before."""
+    monkeypatch.setattr("vwo_celery.queue.work.pushes.notice_keys", lambda _: ())
     woken, wake = threading.Event(), Producer.conclude_and_tell
 
     def wait(self: Producer, *args: Any, **kwargs: Any) -> vwo_celery.Receipt:
@@ -267,6 +268,7 @@ def test_nobody_waits_while_workers_are_woken(
     monkeypatch.setattr(Producer, "conclude_and_tell", wait)
 
     async def work(queue: vwo_celery.aio.AioQueue) -> list[vwo_celery.Receipt]:
+        assert producer_of(queue.sync).register()
         receipts = await queue.enqueue_many([{"n": n} for n in range(1000)])
         receipts.append(await queue.enqueue({"n": 1000}))
         woken.set()

@@ -110,7 +110,7 @@ def test_a_queue_with_higher_shards_takes_one_round_trip_more(
 
 
 def test_asyncio_registers_in_few_round_trips(redis: redis_py.Redis, redis_url: str) -> None:
-    """The same for asyncio, whose pushes have connections of their own."""
+    """The same for asyncio, whose first push takes the way of the registration."""
     opened = connect(redis_url, 2, 1)
     assert opened.enqueue({"n": 0})
     forget_all(redis)
@@ -126,7 +126,7 @@ def test_asyncio_registers_in_few_round_trips(redis: redis_py.Redis, redis_url: 
         took = count()
 
     assert receipt == IN_REDIS
-    assert took <= MOST
+    assert took <= MOST + PUSH
 
 
 def test_a_cluster_takes_as_many_for_each_node(cluster: ClusterGroup) -> None:

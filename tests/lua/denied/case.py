@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -69,10 +69,11 @@ class Denied:
             method(*arguments, **options)
         self.world.client.execute_command("ACL", "SETUSER", USER, f"+{self.command.lower()}")
 
-    def push(self, mark: Mark, *events: bytes) -> None:
+    def push(self, mark: Mark, *events: bytes, notices: Sequence[str] = ()) -> None:
         """Push without the command, for the repeat that follows."""
         self.pushed.append((mark, events))
-        self.act(self.shard.push, self.shard.push_command(mark, events, len(events) + 1))
+        command = self.shard.push_command(mark, events, len(events) + 1, notices=notices)
+        self.act(self.shard.push, command)
 
     def append(self, mark: Mark, event: bytes) -> None:
         """Append without the command; a push under the same mark follows."""

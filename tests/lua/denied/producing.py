@@ -11,11 +11,12 @@ from lua.pushing import given_mark, next_mark
 from lua.world import LIFE, LIMITS, NAMESPACE, room_of
 from vwo_celery import Destination
 from vwo_celery.queue.capacity import make_room
-from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.fleet import MOST_WAKEUPS, Fleet
 from vwo_celery.queue.handling import forgetting
 from vwo_celery.queue.keys import copy_keys
 from vwo_celery.queue.looks.tallies import read_tallies
 from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.notices import notice_keys
 from vwo_celery.queue.records.copies import MOST_COPIES, Copies, CopyName
 from vwo_celery.queue.records.reports import Count, new_report, report
 from vwo_celery.queue.registration import Registration
@@ -80,6 +81,14 @@ def _enqueue_after_a_loss(case: Denied) -> None:
     case.push(Mark("m", 9, life=LIFE), b"new")
 
 
+def _enqueue_with_notices(case: Denied) -> None:
+    case.given()
+    notices = notice_keys(case.world.shard)
+    case.world.client.lpush(notices[0], *["old"] * MOST_WAKEUPS)
+    case.push(Mark("m", 8), *[b"n%d" % n for n in range(8)], notices=notices)
+    case.world.client.delete(*notices)  # no shard's keys
+
+
 def _enqueue_beyond_capacity(case: Denied) -> None:
     case.given(limits=replace(LIMITS, capacity_events=5))
     case.push(Mark("m", 1), b"new")
@@ -140,7 +149,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     ),
     "enqueue": (
         _enqueue, _enqueue_full_batches, _enqueue_after_a_seal, _enqueue_after_a_loss,
-        _enqueue_beyond_capacity,
+        _enqueue_beyond_capacity, _enqueue_with_notices,
     ),
     "limit": (
         lambda case: (

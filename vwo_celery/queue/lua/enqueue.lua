@@ -1,4 +1,4 @@
--- enqueue.lua: store events once, seal full batches, hand out wake-ups for them.
+-- enqueue.lua: store events once, seal full batches, hand out wake-ups for them, and leave these for a worker.
 -- All events are stored, or none: every refusal comes before the first write. The first write is one
 -- that Redis denies when it is out of memory.
 -- KEYS[1]  open    LIST    the list being filled
@@ -10,20 +10,25 @@
 -- KEYS[7]  mark    STRING  number of events stored under this producer's mark
 -- KEYS[8]  births  ZSET    see shared/indexes.lua
 -- KEYS[9+] batch   LIST    names of the batches that this call may seal, in order
+-- KEYS[n-1] wakeups, KEYS[n] watched: see keys.py; only with ARGV[5], as they lie in other slots of a Cluster
 -- ARGV[1]  that number with these events included; a gap is what Redis lost. Digits far behind the point, too small
 --          to change a number of Lua's, tell apart the pushes of clones, which count on from the same number
 -- ARGV[2]  the shard's life that the mark belongs to, see limit.lua
 -- ARGV[3]  1 to count the events as refused if there is no room; 0 for those that wait elsewhere and come again
 -- ARGV[4]  1 if more events of the same call follow, so that reaching the least number seals nothing yet; else 0
--- ARGV[5+] events, JSON
+-- ARGV[5]  short name of the shard, with which wake-ups are left and the watch is noted here; '' to leave both to
+--          the caller
+-- ARGV[6+] events, JSON
 -- Returns  {code, sealed, wakeups, watch}; code 1 stored, 0 stored before, -1 too many events,
 --          -2 too many bytes, -3 not registered in this life, -4 too few names given, -5 a clone has
 --          used the mark; wakeups slots
---          taken under the first batch name as token; watch 1 if the caller must have the shard watched:
---          only one caller is asked, and if it dies before, the patrol finds the shard.
+--          taken under the first batch name as token, whose wake-ups the caller must leave; watch 1 if the
+--          caller must have the shard watched: only one caller is asked, and if it dies before, the patrol
+--          finds the shard.
 -- Cost     O(k), k = events given; a seal costs the same for any number of events.
 local LARGEST_UNPACK = 1000
-local FIRST_EVENT, FIRST_NAME = 5, 9
+local MOST_WAKEUPS = 1000 -- as in fleet.py
+local FIRST_EVENT, FIRST_NAME = 6, 9
 
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'capacity_events',
   'capacity_bytes', 'events', 'bytes', 'open_events', 'open_bytes', 'accepted', 'watched', 'mixed',
@@ -77,7 +82,8 @@ if refusal then
   return { refusal, 0, 0, 0 }
 end
 local most_seals = (is_least and 3 or 2) + math.floor(count / most) + 2 * math.floor(size / batch_bytes)
-if #KEYS - FIRST_NAME + 1 < math.min(most_seals, count + 1) then return { -4, 0, 0, 0 } end
+local LAST_NAME = ARGV[5] == '' and #KEYS or #KEYS - 2
+if LAST_NAME - FIRST_NAME + 1 < math.min(most_seals, count + 1) then return { -4, 0, 0, 0 } end
 
 -- A mixed list holds events of another program, or more than one batch may hold since the limit was
 -- lowered. Only the sweep can slice it, so nothing is sealed here.
@@ -178,7 +184,21 @@ if lost > 0 then
   count_drop(KEYS[2], 'redis_lost', lost)
   redis.call('HSET', KEYS[2], 'redis_lost_ms', now)
 end
-local wakeups = 0
+
+-- What this user may not write is left to the caller, whose attempt tells why.
+local function leave_wakeups(token, number)
+  local queue, shard = string.match(ARGV[5], '^(.*):(%d+)$')
+  for j = 1, number do
+    local text = cjson.encode({ queue, tonumber(shard), token .. ':' .. j })
+    local length = redis.pcall('LPUSH', KEYS[#KEYS - 1], text)
+    if type(length) == 'table' then return number end
+    if length > MOST_WAKEUPS then redis.pcall('LTRIM', KEYS[#KEYS - 1], 0, MOST_WAKEUPS - 1) end
+  end
+  return 0
+end
+
+local wakeups, watch = 0, m[10] and 0 or 1
+if watch == 1 and ARGV[5] ~= '' and type(redis.pcall('SADD', KEYS[#KEYS], ARGV[5])) == 'number' then watch = 0 end
 if sealed > 0 then
   local w = redis.call('HMGET', KEYS[2], 'parallel', 'slot_ttl_ms', 'paused', 'held_until')
   if not w[3] and not w[4] then
@@ -186,6 +206,7 @@ if sealed > 0 then
     local token = string.match(KEYS[FIRST_NAME], 'batch:(.*)$')
     local handed, number = pcall(hand_out_slots, k, now, token, tonumber(w[2]), tonumber(w[1]))
     wakeups = handed and number or 0 -- the next sweep hands them out
+    if wakeups > 0 and ARGV[5] ~= '' then wakeups = leave_wakeups(token, wakeups) end
   end
 end
-return { 1, sealed, wakeups, m[10] and 0 or 1 }
+return { 1, sealed, wakeups, watch }

@@ -19,6 +19,7 @@ from vwo_celery.queue.answers import REFUSALS, Pushed
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room
 from vwo_celery.queue.marks import Mark, push_token
+from vwo_celery.queue.notices import is_of_several_slots, notice_keys
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work.replication import Replicas
 
@@ -72,6 +73,7 @@ class Push(NamedTuple):
         return self.shard.push_command(
             self.mark, self.encoded, self.names,
             count_refusal=not self.spooled, more_follow=self.place.more_follow,
+            notices=notice_keys(self.shard),
         )  # fmt: skip
 
     def send(self) -> Pushed:
@@ -119,17 +121,21 @@ class Repeats:
     """The repeats left for one push: one after loading the scripts, one after a lost answer.
 
     They may come in either order, since a Redis that comes back has lost its scripts. The mark
-    keeps a push that did run from storing twice.
+    keeps a push that did run from storing twice. One more is for a Cluster that is reached as if it
+    were one server, see `notices`; only of a push whose *shard* is given.
     """
 
-    def __init__(self, mark: Mark) -> None:
+    def __init__(self, mark: Mark, shard: Shard | None = None) -> None:
         self._mark = mark
-        self._left = {"load", "repeat"}
+        self._shard = shard
+        self._left = {"load", "repeat", "slots"}
 
     def allow(self, exc: Exception) -> bool:
         """Whether a repeat after *exc* can help, and is not used up."""
         if isinstance(exc, NoScriptError):
             return self._use("load")
+        if self._shard is not None and is_of_several_slots(exc, self._shard):
+            return self._use("slots")
         if is_without_master(exc):  # nothing was sent, and no master appears within a request
             return False
         self._mark.doubt()
@@ -153,7 +159,7 @@ def send_again(push: Push, exc: Exception) -> Pushed:
     Raises:
         redis.exceptions.RedisError: It cannot help, or did not.
     """
-    repeats = Repeats(push.mark)
+    repeats = Repeats(push.mark, push.shard)
     while repeats.allow(exc):
         try:
             if isinstance(exc, NoScriptError):
