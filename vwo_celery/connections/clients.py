@@ -183,11 +183,11 @@ class Client(redis.Redis):
 
 def open_async_client(url: str, *, timeout_seconds: float) -> Any:
     """Open a client for asyncio, see `open_client`; its first event loop is the only one for it."""
-    import redis.asyncio as aio
     from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
     from redis.asyncio.retry import Retry as AsyncRetry
     from redis.backoff import NoBackoff
 
+    from vwo_celery.connections.async_exchanges import AsyncClient
     from vwo_celery.connections.async_pools import AsyncSentinelPool, AsyncSharedPool
 
     parsed = usable_url(url)
@@ -215,7 +215,7 @@ def open_async_client(url: str, *, timeout_seconds: float) -> Any:
         )
     else:
         pool = AsyncSharedPool.from_url(parsed.for_first_server, **options)
-    client: Any = aio.Redis(connection_pool=pool)
+    client: Any = AsyncClient(connection_pool=pool)
     client.auto_close_connection_pool = True
     return client
 

@@ -12,6 +12,7 @@ later call reads the answer. If the process dies here, each command has run as a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any, Final
 
 from redis.exceptions import (
@@ -24,6 +25,8 @@ from redis.exceptions import (
 
 from vwo_celery.connections.pools import SharedPool
 
+#: Number of lengths whose heads are kept.
+_MOST_HEADS: Final = 4096
 #: Answers after which a command has not run and is sent by `execute_command`, which looks for the
 #: node: MOVED (a kind of AskError), ASK, TRYAGAIN, CLUSTERDOWN, and a slot without a node.
 NOT_RUN_HERE: Final = (AskError, TryAgainError, ClusterDownError, RedisClusterException)
@@ -34,8 +37,22 @@ def pack(words: Iterable[str | bytes | int]) -> bytes:
 
     Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
     """
-    packed = [bulk(word) for word in words]
-    return b"".join((b"*%d\r\n" % len(packed), *packed))
+    texts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+    bulks = chain.from_iterable(zip(map(_HEADS.__getitem__, map(len, texts)), texts, strict=True))
+    return b"".join((b"*%d" % len(texts), *bulks, b"\r\n"))
+
+
+class _Heads(dict[int, bytes]):
+    """What stands before a word of so many bytes, after the word before; the usual ones are kept."""
+
+    def __missing__(self, length: int) -> bytes:
+        head = b"\r\n$%d\r\n" % length
+        if length < _MOST_HEADS:
+            self[length] = head
+        return head
+
+
+_HEADS = _Heads()
 
 
 def bulk(word: str | bytes | int) -> bytes:

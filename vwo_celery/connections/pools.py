@@ -28,7 +28,7 @@ MOST_CONNECTIONS = 32
 #: Time in which no other connection is tried after one was refused, while others are in use.
 _REST_SECONDS = 1.0
 #: What redis-py's `get_connection` wants to be given: before 5.3 a command's name, since then nothing.
-_WORDS: Final[tuple[str, ...]] = (
+WORDS: Final[tuple[str, ...]] = (
     ("EVALSHA",)
     if signature(redis.ConnectionPool.get_connection).parameters["command_name"].default
     is Parameter.empty
@@ -118,7 +118,7 @@ class SharedPool(redis.ConnectionPool):
                         connection.is_in_order = False
                         return connection
                     idle.append(connection)
-        return self.get_connection(*_WORDS)
+        return self.get_connection(*WORDS)
 
     def give_back(self, connection: Any) -> None:
         """Take a connection back of which all answers have been read."""

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from threading import Lock
 
 from vwo_celery.connections import AsyncShare
@@ -49,23 +50,23 @@ class _Group:
         self.events = events
         self.answer = answer
         self.left = len(events)
-        self._receipts: list[Receipt] = []
+        self._receipts: Sequence[Receipt] = ()
         self._failure: Exception | None = None
 
     def rest(self) -> Sequence[bytes]:
         """The events without a receipt."""
-        return self.events[-self.left :]
+        return self.events if self.left == len(self.events) else self.events[-self.left :]
 
     def note(self, outcome: Receipt | Exception, count: int) -> None:
         """Note what became of the next *count* events; once all are known, answer."""
         if isinstance(outcome, Exception):
             self._failure, outcome = outcome, IN_REDIS  # the exception is all that shows
         self.left -= count
-        self._receipts += [outcome] * count
+        receipts = self._receipts = [*self._receipts, *[outcome] * count]
         if self.left or self.answer.done():
             return
         if self._failure is None:
-            self.answer.set_result(self._receipts)
+            self.answer.set_result(receipts)
         else:
             self.answer.set_exception(self._failure)
 
@@ -252,7 +253,7 @@ class Gathering:
 
 def _events(groups: Iterable[_Group]) -> Sequence[bytes]:
     """The events without a receipt, in their order."""
-    return [event for group in groups for event in group.rest()]
+    return list(chain.from_iterable([group.rest() for group in groups]))
 
 
 def _answer(groups: deque[_Group], count: int, outcome: Receipt | Exception) -> None:

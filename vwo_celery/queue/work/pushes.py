@@ -15,6 +15,7 @@ from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.connections.errors import is_without_master
+from vwo_celery.connections.exchanges import pack
 from vwo_celery.queue.answers import REFUSALS, Pushed
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room
@@ -98,11 +99,20 @@ class Push(NamedTuple):
         """
         command = self.shard.with_text(self.command) if with_text else self.command
         try:
-            return Pushed(*await client.execute_command(*command))
+            return Pushed(*await _ask(client, command))
         except (AttributeError, TypeError) as exc:
             if not _is_lost_connection(exc):
                 raise
             raise RedisConnectionError("the connection was lost while the push was sent") from exc
+
+
+async def _ask(client: Any, command: tuple[Any, ...]) -> Any:
+    if not hasattr(client, "exchange"):  # of a Cluster, where redis-py finds the node
+        return await client.execute_command(*command)
+    answer = (await client.exchange(pack(command)))[0]
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _is_lost_connection(exc: Exception) -> bool:
