@@ -2,12 +2,13 @@
 
 Reads a line of JSON at a time from stdin and answers each with one: first the task (way, event,
 addresses), then ["time", N] or ["weigh", N] any number of times. Exits as soon as its input ends, since
-the SDKs' own timers would keep it alive for minutes. Only the way "ours" needs vwo_celery: the SDKs
+the SDKs' own timers would keep it alive for minutes. Only our own ways need vwo_celery: the SDKs
 and celery-batches have environments of their own.
 """
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import gc
 import importlib
@@ -23,14 +24,17 @@ from typing import Any
 PATH = "/server-side/batch-events-v2"
 ACCOUNT_ID = 888888
 INTERVAL_SECONDS = 600
+PAGE_EVENTS, AWAITS = 100, 50
 Call = Callable[[dict[str, Any]], object]
+#: Hands over events, and returns how long each call took, ns.
+Drive = Callable[[list[dict[str, Any]]], list[int]]
 
 
 def main() -> None:
     """Set up the way that the first line names, then obey the lines after it."""
     task = json.loads(sys.stdin.readline())
     try:
-        call = WAYS[task["way"]](task)
+        drive = WAYS[task["way"]](task)
     except ImportError as exc:
         answer({"missing": str(exc)})
         return
@@ -40,7 +44,7 @@ def main() -> None:
     for line in sys.stdin:
         what, count = json.loads(line)
         events = (make(task, next(numbers)) for _ in range(count))
-        answer(weigh(call, events, count) if what == "weigh" else measure(call, list(events)))
+        answer(weigh(drive, events, count) if what == "weigh" else measure(drive, list(events)))
     os._exit(0)
 
 
@@ -63,34 +67,46 @@ def versions(packages: Iterable[str]) -> str:
 # -- measuring
 
 
-def measure(call: Call, events: list[dict[str, Any]]) -> dict[str, float]:
-    """Unix time of the first call, and the median and 99th percentile of a call's cost, µs."""
+def measure(drive: Drive, events: list[dict[str, Any]]) -> dict[str, float]:
+    """Unix time of the first call; median and 99th percentile of a call, and the time an event, µs."""
     gc.collect()
     gc.freeze()  # the events are the benchmark's, not the application's
-    took, started = [], time.time()
-    for event in events:
-        before = time.perf_counter_ns()
-        call(event)
-        took.append(time.perf_counter_ns() - before)
-    took.sort()
+    started, began = time.time(), time.perf_counter()
+    took = sorted(drive(events))
+    each = (time.perf_counter() - began) / len(events)
     return {
         "started": started,
         "p50": took[len(took) // 2] / 1000,
         "p99": took[len(took) * 99 // 100] / 1000,
+        "each": each * 1e6,
     }
 
 
-def weigh(call: Call, events: Iterable[dict[str, Any]], count: int) -> dict[str, float]:
+def weigh(drive: Drive, events: Iterable[dict[str, Any]], count: int) -> dict[str, float]:
     """Bytes of this process's memory that each event still holds after its call."""
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for event in events:
-        call(event)
+        drive([event])
     del event
     gc.collect()
     held = (tracemalloc.get_traced_memory()[0] - before) / count
     tracemalloc.stop()
     return {"bytes_an_event": held}
+
+
+def one_by_one(call: Call) -> Drive:
+    """A call for each event, one after the other."""
+
+    def drive(events: list[dict[str, Any]]) -> list[int]:
+        took = []
+        for event in events:
+            before = time.perf_counter_ns()
+            call(event)
+            took.append(time.perf_counter_ns() - before)
+        return took
+
+    return drive
 
 
 # -- events
@@ -127,36 +143,73 @@ def make_legacy_event(task: dict[str, Any], number: int) -> dict[str, Any]:
 # -- ways
 
 
-def ours(task: dict[str, Any]) -> Call:
-    """This project."""
+def ours(task: dict[str, Any]) -> Drive:
+    """This project, an event a call."""
     import vwo_celery
 
-    queue = vwo_celery.connect(
-        vwo_celery.Destination(
-            account_id=ACCOUNT_ID, sdk_key=task["key"], generation="fme", base_url=task["sink"]
-        ),
-        batch_event_data=batching(task),
-        redis_url=task["redis"],
+    return one_by_one(vwo_celery.connect(**connected(task)).enqueue)
+
+
+def ours_in_pages(task: dict[str, Any]) -> Drive:
+    """This project, a page of events a call."""
+    import vwo_celery
+
+    drive = one_by_one(vwo_celery.connect(**connected(task)).enqueue_many)
+    return lambda events: drive(
+        [events[at : at + PAGE_EVENTS] for at in range(0, len(events), PAGE_EVENTS)]
     )
-    return queue.enqueue
 
 
-def celery_batches(_: dict[str, Any]) -> Call:
+def ours_at_once(task: dict[str, Any]) -> Drive:
+    """This project, from coroutines that each await one event at a time."""
+    import vwo_celery.aio
+
+    queue, loop = vwo_celery.aio.connect(**connected(task)), asyncio.new_event_loop()
+
+    async def client(events: Iterable[dict[str, Any]], took: list[int]) -> None:
+        for event in events:
+            before = time.perf_counter_ns()
+            await queue.enqueue(event)
+            took.append(time.perf_counter_ns() - before)
+
+    async def clients(events: list[dict[str, Any]]) -> list[int]:
+        took: list[int] = []
+        await asyncio.gather(*(client(events[at::AWAITS], took) for at in range(AWAITS)))
+        return took
+
+    return lambda events: loop.run_until_complete(clients(events))
+
+
+def connected(task: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `connect`."""
+    import vwo_celery
+
+    destination = vwo_celery.Destination(
+        account_id=ACCOUNT_ID, sdk_key=task["key"], generation="fme", base_url=task["sink"]
+    )
+    return {
+        "destination": destination,
+        "batch_event_data": batching(task),
+        "redis_url": task["redis"],
+    }
+
+
+def celery_batches(_: dict[str, Any]) -> Drive:
     """One task for each event; the worker makes batches of them."""
     importlib.import_module("celery_batches")
     from alternatives_app import post_batch
 
-    return post_batch.delay
+    return one_by_one(post_batch.delay)
 
 
-def celery_task(_: dict[str, Any]) -> Call:
+def celery_task(_: dict[str, Any]) -> Drive:
     """One task for each event, which posts it."""
     from alternatives_app import post_one
 
-    return post_one.delay
+    return one_by_one(post_one.delay)
 
 
-def direct(task: dict[str, Any]) -> Call:
+def direct(task: dict[str, Any]) -> Drive:
     """A post for each event, in the caller."""
     import requests
 
@@ -164,10 +217,10 @@ def direct(task: dict[str, Any]) -> Call:
         url = task["sink"] + PATH
         requests.post(url, json={"ev": [event]}, timeout=20).raise_for_status()
 
-    return post
+    return one_by_one(post)
 
 
-def fme(task: dict[str, Any]) -> Call:
+def fme(task: dict[str, Any]) -> Drive:
     """The FME SDK's own queue, in a client that `vwo.init` made; its settings come from no network."""
     import vwo
     from wingify.wingify_builder import WingifyBuilder
@@ -194,10 +247,10 @@ def fme(task: dict[str, Any]) -> Call:
             return settings
 
     client = vwo.init({**options, "vwoBuilder": Builder(options)})
-    return client.batch_event_queue.enqueue
+    return one_by_one(client.batch_event_queue.enqueue)
 
 
-def legacy(task: dict[str, Any]) -> Call:
+def legacy(task: dict[str, Any]) -> Drive:
     """The legacy SDK's own queue, in a client that `vwo.launch` made."""
     import vwo
     from vwo.constants import constants
@@ -205,7 +258,7 @@ def legacy(task: dict[str, Any]) -> Call:
     constants.HTTPS_PROTOCOL, constants.ENDPOINTS.BASE_URL = "http://", task["sink"][7:]
     settings = {"version": 1, "accountId": ACCOUNT_ID, "sdkKey": task["key"], "campaigns": []}
     client = vwo.launch(json.dumps(settings), batch_events=batching(task))
-    return client.event_dispatcher.dispatch
+    return one_by_one(client.event_dispatcher.dispatch)
 
 
 def batching(task: dict[str, Any]) -> dict[str, int]:
@@ -216,8 +269,10 @@ def batching(task: dict[str, Any]) -> dict[str, int]:
     }
 
 
-WAYS: dict[str, Callable[[dict[str, Any]], Call]] = {
+WAYS: dict[str, Callable[[dict[str, Any]], Drive]] = {
     "ours": ours,
+    "ours in pages": ours_in_pages,
+    "ours at once": ours_at_once,
     "celery-batches": celery_batches,
     "celery task": celery_task,
     "direct": direct,

@@ -1,9 +1,9 @@
 """This project compared with the alternatives, on the same events.
 
-Measures the cost of a call to the caller (where events wait in Redis: while no worker competes for the
-processor), events a second from the first call until the server has received the last, and the memory
-of a waiting event. Each way and round has a new producer process and, if the way needs one, a new
-Celery worker process. Rounds run in turns; the table shows their medians.
+Measures the cost of a call to the caller and of an event in it (where events wait in Redis: while no
+worker competes for the processor), events a second from the first call until the server has received
+the last, and the memory of a waiting event. Each way and round has a new producer process and, if the
+way needs one, a new Celery worker process. Rounds run in turns; the table shows their medians.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ BATCHES_REMEDY = (
 
 
 class Round(NamedTuple):
-    """Result of one round: cost of a call in µs, events/s, and bytes of a waiting event."""
+    """Result of one round: µs of a call and of an event in it, events/s, bytes of a waiting event."""
 
     p50: float
     p99: float
+    each: float
     rate: float
     weight: float | None
     missing: int
@@ -71,7 +72,9 @@ class Bench:
         elif way.waits_in == "process":
             weight = self._weigh(way)
         came, rate = sent
-        return Round(costs["p50"], costs["p99"], rate, weight, self.options.events - came)
+        return Round(
+            costs["p50"], costs["p99"], costs["each"], rate, weight, self.options.events - came
+        )
 
     def _send(self, way: Way) -> tuple[tuple[int, float], dict[str, float]]:
         """Number of events that arrived, their rate, and the cost of the calls, after a first batch."""
@@ -149,7 +152,7 @@ def main() -> None:
         "call, events/s to the server, memory of a waiting event "
         f"(×: times that of {ways[0].title})",
         [_row(way, rounds[way.name], rounds[ways[0].name]) for way in ways],
-        "", "p50, µs", "p99, µs", "events/s", "bytes", "where", "missing",
+        "", "p50, µs", "p99, µs", "µs an event", "events/s", "bytes", "where", "missing",
     )  # fmt: skip
 
 
@@ -170,12 +173,15 @@ def _options() -> argparse.Namespace:
 
 def _ways(options: argparse.Namespace) -> list[Way]:
     here, stack = sys.executable, ("celery", "redis", "hiredis")
+    ours = ("vwo-celery", *stack)
     # Not resolved: Python finds its environment through the link.
     batches = str(options.celery_batches_python.absolute())
     legacy = str(options.legacy_sdk_python.absolute())
     # Each worker has the prefetch multiplier that was fastest for it; 0 is no limit.
     return [
-        Way("vwo_celery", "ours", "Redis", here, "worker_app", 1, ("vwo-celery", *stack)),
+        Way("enqueue", "ours", "Redis", here, "worker_app", 1, ours),
+        Way("enqueue_many(100)", "ours in pages", "Redis", here, "worker_app", 1, ours),
+        Way("aio, 50 awaits", "ours at once", "Redis", here, "worker_app", 1, ours),
         Way(
             "celery-batches", "celery-batches", "Redis", batches, "alternatives_app", 0,
             ("celery-batches", *stack), BATCHES_REMEDY,
@@ -203,7 +209,7 @@ def _is_there(bench: Bench, way: Way) -> bool:
 
 def _row(way: Way, found: list[Round], ours: list[Round]) -> tuple[str, ...]:
     cells = []
-    for measure in Round._fields[:4]:
+    for measure in Round._fields[:-1]:
         theirs = [getattr(each, measure) for each in found]
         reference = [getattr(each, measure) for each in ours]
         cells.append("-" if None in theirs else _cell(theirs, reference))
