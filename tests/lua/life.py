@@ -24,7 +24,7 @@ from lua.clock import Clock
 from lua.comparison import Comparison
 from lua.glancing import check_glance
 from lua.reference import Model, ModelBatch
-from lua.world import NAMESPACE, QUEUE
+from lua.world import NAMESPACE, QUEUE, ours
 from vwo_celery.queue.answers import DUPLICATE, NOT_REGISTERED, STORED
 from vwo_celery.queue.batches import Batch, Limits
 from vwo_celery.queue.fleet import Fleet
@@ -74,7 +74,7 @@ class ShardLife(RuleBasedStateMachine):
         super().__init__()
         self.client = self.clock.client
         self.clock.empty()
-        self.shard = Shard(self.client, NAMESPACE, QUEUE, 0)
+        self.shard = Shard(ours(self.client), NAMESPACE, QUEUE, 0)
         self.shard.load_push()
         self.marks: list[Mark] = []
         self.marks_made = 0

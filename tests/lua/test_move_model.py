@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from lua.lives import lives_of_a_model
-from lua.world import LIMITS, NAMESPACE
+from lua.world import LIMITS, NAMESPACE, ours
 from vwo_celery.queue.answers import STORED
 from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.fleet import Fleet
@@ -64,8 +64,8 @@ class Move(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.client.flushall()
-        self.fleet = Fleet(self.client, NAMESPACE)
-        self.old, self.new = Shard(self.client, NAMESPACE, OLD, 0), self.fleet.shard(NEW, 0)
+        self.fleet = Fleet(ours(self.client), NAMESPACE)
+        self.old, self.new = Shard(self.fleet.client, NAMESPACE, OLD, 0), self.fleet.shard(NEW, 0)
         self.old.load_push()
         self.mark = Mark("m")
         self.pushed: Counter[bytes] = Counter()

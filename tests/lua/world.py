@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
+from vwo_celery.connections import twin_of
 from vwo_celery.queue.answers import Pushed
 from vwo_celery.queue.batches import Batch, Held, Limits
 from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshot
@@ -51,8 +52,16 @@ IDLE_MS = 600_000
 #: Factor of the attempts in a score of released; see lua/shared/indexes.lua.
 RELEASED_UNIT = 1_000_000
 
+#: Longest wait for an answer of Redis.
+_PATIENT_SECONDS = 10.0
+
 Answer = TypeVar("Answer")
 Dump = dict[str, Any]
+
+
+def ours(client: Any) -> Any:
+    """A client of `connections`, as a `Shard` needs it, that leads where the test's own does."""
+    return twin_of(client, timeout_seconds=_PATIENT_SECONDS)
 
 
 class Line(NamedTuple):
@@ -108,7 +117,7 @@ class World:
 
     def __init__(self, client: Any) -> None:
         self.client = client
-        self.shard = Shard(client, NAMESPACE, QUEUE, 0)
+        self.shard = Shard(ours(client), NAMESPACE, QUEUE, 0)
         self.shard.load_push()
         self.zero_ms = self._clock_ms()
         self.window = (self.zero_ms, self.zero_ms)

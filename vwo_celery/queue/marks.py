@@ -59,6 +59,7 @@ class Mark(msgspec.Struct):
         nonce: Digits that tell the push under way from one of a clone; "" for a page that a spool has
             marked, under a mark that nobody else has.
         taken_ns: Time at which it was last taken, Unix ns.
+        append_start: What a shard keeps for it: the packed start of the command that appends.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Mark(msgspec.Struct):
     appends: bool = False
     nonce: str = ""
     taken_ns: int = 0
+    append_start: bytes = b""
 
     @property
     def number(self) -> str:

@@ -1,8 +1,8 @@
 """One shard of one queue in Redis: each change of state is one script, and one method here.
 
-Stages 1 to 5; owns the keys of a shard. Scripts move ids and counters. Events pass through
-them only when they are pushed, and when another program pushed them. If the process dies inside a
-method, the script has run as a whole or not at all.
+Stages 1 to 5; owns the keys of a shard. How events come in stands in `storing`. Scripts move ids and
+counters. Events pass through them only when they are pushed, and when another program pushed them. If
+the process dies inside a method, the script has run as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.answers import STORED, Pushed, Swept
+from vwo_celery.queue.answers import Swept
 from vwo_celery.queue.batches import (
     HELD,
     LONGEST_ERROR,
@@ -24,9 +24,9 @@ from vwo_celery.queue.batches import (
     claimed_batch,
     part_id,
 )
-from vwo_celery.queue.keys import as_text, new_token, shard_keys
-from vwo_celery.queue.marks import Mark, push_token
-from vwo_celery.queue.scripts import load, script
+from vwo_celery.queue.keys import as_text, new_token
+from vwo_celery.queue.scripts import script
+from vwo_celery.queue.storing import Storing
 
 #: Most events read by one command, since a longer one would hold up Redis.
 READ_PAGE_EVENTS = 1000
@@ -36,95 +36,17 @@ _SWEEP_NAMES = 8
 PURGED = "purged"
 
 
-class Shard:
+class Shard(Storing):
     """One shard of one queue.
 
-    Every method raises QueueUnavailable if Redis does not answer; the script may have run.
-
-    Args:
-        client: A Redis client made by `connections`.
-        namespace: First part of every key.
-        queue: The queue's name.
-        shard: 0 and up.
+    Every method beyond those of `Storing` raises QueueUnavailable if Redis does not answer; the script
+    may have run.
     """
 
     def __init__(self, client: Any, namespace: str, queue: str, shard: int) -> None:
-        self.client, self.namespace = client, namespace
-        self.queue, self.number = queue, shard
-        k = self.keys = shard_keys(namespace, queue, shard)
-        self._enqueue_keys = (k.open, k.meta, k.ready, k.info, k.slots, k.leases)
-        self._sweep_keys = (*self._enqueue_keys, k.births)
-        self._enqueue = script("enqueue")
-        self._append_start = ("EVALSHA", script("append").sha, 3, k.open, k.meta)
-
-    # -- producing
-
-    def append(self, mark: Mark, event: bytes) -> bool:
-        """Store one event the fast way, if it neither opens nor fills a batch.
-
-        Args:
-            mark: The caller's mark, its sequence already raised for this push.
-            event: The encoded event.
-
-        Returns:
-            Whether it is stored. If not, or if this raises, a `push` under the same mark stores it
-            exactly once.
-
-        Raises:
-            redis.exceptions.RedisError: As redis-py raises it; the producer decides about a repeat.
-        """
-        command = (*self._append_start, self.keys.mark(mark.id), mark.number, mark.stored, event)
-        return mark.appends and bool(self.client.execute_command(*command) == STORED)
-
-    def push_command(
-        self, mark: Mark, events: Sequence[bytes], names: int, *,
-        count_refusal: bool = True, more_follow: bool = False, notices: Sequence[str] = (),
-    ) -> tuple[Any, ...]:  # fmt: skip
-        """The command that stores *events* under the mark's present sequence number.
-
-        Pure, so that the sync and the asyncio producer share it. The command may be sent again
-        after `Mark.doubt`; the events are stored once.
-
-        Args:
-            mark: The caller's mark, its sequence already raised for this push.
-            events: JSON of each event; at most as many as the caller wants in one command.
-            names: Most batches that the push may seal; see `pushes.names_needed`.
-            count_refusal: Whether the events count as refused if there is no room for them.
-            more_follow: Whether more events of the same call follow.
-            notices: See `notices.notice_keys`.
-        """
-        stem = f"{self.keys.prefix}batch:{push_token(mark)}"
-        batches = (stem,) if names == 1 else [stem, *(f"{stem}.{i:04d}" for i in range(1, names))]
-        return (
-            "EVALSHA", self._enqueue.sha, len(self._enqueue_keys) + 2 + names + len(notices),
-            *self._enqueue_keys, self.keys.mark(mark.id), self.keys.births, *batches, *notices,
-            mark.number, mark.life, int(count_refusal), int(more_follow),
-            self.keys.name if notices else "", *events,
-        )  # fmt: skip
-
-    def with_text(self, command: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The same push with the script's text in the place of its digest."""
-        return ("EVAL", self._enqueue.text, *command[2:])
-
-    def push(self, command: tuple[Any, ...]) -> Pushed:
-        """Send a command made by `push_command`.
-
-        Raises:
-            redis.exceptions.RedisError: As redis-py raises it; the producer decides about a repeat.
-        """
-        return Pushed(*self.client.execute_command(*command))
-
-    def load_push(self) -> None:
-        """Load the scripts that store events into the server."""
-        load(self.client, self._enqueue.text, script("append").text)
-
-    def mark_is_kept(self, mark_id: str) -> bool:
-        """Whether Redis still knows a producer's mark.
-
-        Raises:
-            redis.exceptions.RedisError: As redis-py raises it; nothing has changed.
-        """
-        return bool(self.client.execute_command("EXISTS", self.keys.mark(mark_id)))
+        super().__init__(client, namespace, queue, shard)
+        k = self.keys
+        self._sweep_keys = (k.open, k.meta, k.ready, k.info, k.slots, k.leases, k.births)
 
     # -- triggers
 

@@ -357,8 +357,8 @@ _OTHERWISE = {
 #: Methods that only hand on, and what is asked for by the doctor, or where a part of a Cluster is away:
 #: they do without where it is denied.
 _NO_COMMAND = {
-    "pipeline", "pubsub", "execute_command", "masters", "node_of", "forget", "append", "get_message",
-    "config_get", "part_of", "node", "cluster", "scan_iter",
+    "pipeline", "pubsub", "execute_command", "exchange", "masters", "node_of", "forget", "append",
+    "get_message", "config_get", "part_of", "node", "cluster", "scan_iter",
     "client", "queue", "keys", "number", "extend", "run", "command", "settled", "watch",
 }  # fmt: skip
 

@@ -256,8 +256,8 @@ def test_an_exception_that_no_client_documents_leaves_no_call(
 
     with monkeypatch.context() as failing:
         for each in clients:
-            failing.setattr(each, "execute_command", raising(kind))
-            failing.setattr(each, "pipeline", raising(kind))
+            for way in ("execute_command", "exchange", "pipeline"):
+                failing.setattr(each, way, raising(kind))
         receipts = [queue.enqueue({"n": "secret"}), *queue.enqueue_many([{"n": "secret"}] * 2)]
         flushed = queue.flush_events(0)
         drained = queue.drain_spool(0)
@@ -306,7 +306,7 @@ def test_what_ends_the_program_passes(
     def interrupt(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(producer_of(queue).fleet.client, "execute_command", interrupt)
+    monkeypatch.setattr(producer_of(queue).fleet.client, "exchange", interrupt)
 
     with pytest.raises(KeyboardInterrupt):
         queue.enqueue({"n": 1})

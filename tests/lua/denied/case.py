@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
-from lua.world import LIMITS, NAMESPACE, QUEUE, Line, World, room_of
+from lua.world import LIMITS, NAMESPACE, QUEUE, Line, World, ours, room_of
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Shard
@@ -28,7 +28,7 @@ class Denied:
     def __init__(self, world: World, user: Any, command: str) -> None:
         self.world = world
         self.user = user
-        self.shard = Shard(user, NAMESPACE, QUEUE, 0)
+        self.shard = Shard(ours(user), NAMESPACE, QUEUE, 0)
         self.command = command
         self.pushed: list[tuple[Mark, tuple[bytes, ...]]] = []
 

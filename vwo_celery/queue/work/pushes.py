@@ -77,15 +77,18 @@ class Push(NamedTuple):
             notices=notice_keys(self.shard),
         )  # fmt: skip
 
-    def send(self) -> Pushed:
+    def send(self, *, again: bool = False) -> Pushed:
         """Send the push.
+
+        Args:
+            again: Whether it was sent before and failed.
 
         Raises:
             redis.exceptions.RedisError: As redis-py raises it; see `send_again`.
         """
         if self.replicas is not None:
             return self.replicas.push(self.shard, self.mark, self.command)
-        return self.shard.push(self.command)
+        return self.shard.push(self.command, again=again)
 
     async def send_by(self, client: Any, *, with_text: bool = False) -> Pushed:
         """Send the push by an asyncio client; it must not have replicas to wait for.
@@ -174,7 +177,7 @@ def send_again(push: Push, exc: Exception) -> Pushed:
         try:
             if isinstance(exc, NoScriptError):
                 push.shard.load_push()
-            return push.send()
+            return push.send(again=True)
         except Exception as again:
             exc = again
     raise exc

@@ -1,0 +1,130 @@
+"""A shard's way in: the scripts that store events, each sent once as packed bytes.
+
+Stage 1 of an event's way, the lower half of `shard`. A web request waits for this, so a command goes the
+direct way (`connections.exchanges`), over a connection that is not looked at before; what must be
+repeated goes redis-py's way, over one that is. If the process dies inside a method, the script has run
+as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vwo_celery.connections.exchanges import NOT_RUN_HERE, bulk, pack
+from vwo_celery.queue.answers import STORED, Pushed
+from vwo_celery.queue.keys import shard_keys
+from vwo_celery.queue.marks import Mark, push_token
+from vwo_celery.queue.scripts import load, script
+
+#: Number of words of the command that runs append.lua, and those that differ at each call, packed.
+_APPEND_WORDS = 9
+_APPENDED = b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
+
+
+class Storing:
+    """The half of a shard that stores events.
+
+    Args:
+        client: A Redis client made by `connections`.
+        namespace: First part of every key.
+        queue: The queue's name.
+        shard: 0 and up.
+    """
+
+    def __init__(self, client: Any, namespace: str, queue: str, shard: int) -> None:
+        self.client, self.namespace = client, namespace
+        self.queue, self.number = queue, shard
+        k = self.keys = shard_keys(namespace, queue, shard)
+        self._enqueue_keys = (k.open, k.meta, k.ready, k.info, k.slots, k.leases)
+        self._enqueue = script("enqueue")
+        start = ("EVALSHA", script("append").sha, "3", k.open, k.meta)
+        self._append_start = b"*%d\r\n" % _APPEND_WORDS + b"".join(bulk(word) for word in start)
+
+    def append(self, mark: Mark, event: bytes) -> bool:
+        """Store one event the fast way, if it neither opens nor fills a batch.
+
+        Args:
+            mark: The caller's mark, its sequence already raised for this push.
+            event: The encoded event.
+
+        Returns:
+            Whether it is stored. If not, or if this raises, a `push` under the same mark stores it
+            exactly once.
+
+        Raises:
+            redis.exceptions.RedisError: As redis-py raises it; the producer decides about a repeat.
+        """
+        if not mark.appends:
+            return False
+        start = mark.append_start
+        if not start:
+            start = mark.append_start = self._append_start + bulk(self.keys.mark(mark.id))
+        number, stored = mark.number.encode(), mark.stored.encode()
+        packed = _APPENDED % (start, len(number), number, len(stored), stored, len(event), event)
+        (answer,) = self.client.exchange(self.keys.meta, packed)
+        if answer == STORED:
+            return True
+        if isinstance(answer, Exception) and not isinstance(answer, NOT_RUN_HERE):
+            raise answer
+        return False
+
+    def push_command(
+        self, mark: Mark, events: Sequence[bytes], names: int, *,
+        count_refusal: bool = True, more_follow: bool = False, notices: Sequence[str] = (),
+    ) -> tuple[Any, ...]:  # fmt: skip
+        """The command that stores *events* under the mark's present sequence number.
+
+        Pure, so that the sync and the asyncio producer share it. The command may be sent again
+        after `Mark.doubt`; the events are stored once.
+
+        Args:
+            mark: The caller's mark, its sequence already raised for this push.
+            events: JSON of each event; at most as many as the caller wants in one command.
+            names: Most batches that the push may seal; see `pushes.names_needed`.
+            count_refusal: Whether the events count as refused if there is no room for them.
+            more_follow: Whether more events of the same call follow.
+            notices: See `notices.notice_keys`.
+        """
+        stem = f"{self.keys.prefix}batch:{push_token(mark)}"
+        batches = (stem,) if names == 1 else [stem, *(f"{stem}.{i:04d}" for i in range(1, names))]
+        return (
+            "EVALSHA", self._enqueue.sha, len(self._enqueue_keys) + 2 + names + len(notices),
+            *self._enqueue_keys, self.keys.mark(mark.id), self.keys.births, *batches, *notices,
+            mark.number, mark.life, int(count_refusal), int(more_follow),
+            self.keys.name if notices else "", *events,
+        )  # fmt: skip
+
+    def with_text(self, command: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The same push with the script's text in the place of its digest."""
+        return ("EVAL", self._enqueue.text, *command[2:])
+
+    def push(self, command: tuple[Any, ...], *, again: bool = False) -> Pushed:
+        """Send a command made by `push_command`.
+
+        Args:
+            command: The command.
+            again: Whether it was sent before and failed: then over a connection that is looked at.
+
+        Raises:
+            redis.exceptions.RedisError: As redis-py raises it; the producer decides about a repeat.
+        """
+        if not again:
+            (answer,) = self.client.exchange(self.keys.meta, pack(command))
+            if not isinstance(answer, Exception):
+                return Pushed(*answer)
+            if not isinstance(answer, NOT_RUN_HERE):
+                raise answer
+        return Pushed(*self.client.execute_command(*command))
+
+    def load_push(self) -> None:
+        """Load the scripts that store events into the server."""
+        load(self.client, self._enqueue.text, script("append").text)
+
+    def mark_is_kept(self, mark_id: str) -> bool:
+        """Whether Redis still knows a producer's mark.
+
+        Raises:
+            redis.exceptions.RedisError: As redis-py raises it; nothing has changed.
+        """
+        return bool(self.client.execute_command("EXISTS", self.keys.mark(mark_id)))
