@@ -28,6 +28,7 @@ from tools.producers import (
 )
 from tools.tcpproxy import TcpProxy
 from tools.waiting import wait_until
+from vwo_celery.connections.async_exchanges import AsyncClient
 from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.receipts import IN_REDIS, SPOOLED, Receipt
@@ -283,7 +284,7 @@ def test_an_exception_that_no_client_documents_leaves_no_await(
     async def run() -> list[Receipt]:
         first = await queue.enqueue({"n": 0})
         unforeseen = raising("UnforeseenByAsyncio")
-        monkeypatch.setattr(redis_py.asyncio.Redis, "execute_command", unforeseen)
+        monkeypatch.setattr(AsyncClient, "exchange", unforeseen)
         second = await queue.enqueue({"n": 1})
         await queue.aclose()
         return [first, second]
