@@ -1,42 +1,53 @@
-"""Cost of storing an event to the caller, against bare redis-py with the same connection settings."""
+"""Cost of storing an event to the caller, against a plain `redis.Redis` of the same server.
+
+`without-hiredis` as an argument: both sides use redis-py's parser in Python.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import statistics
+import sys
+import threading
+from collections.abc import Callable
 
+if "without-hiredis" in sys.argv:
+    sys.modules["hiredis"] = None  # type: ignore[assignment]  # redis-py then finds none
+
+import redis
 from shared import console, destination, event, in_turns, ratio, show
 
 import vwo_celery
 import vwo_celery.aio
-from vwo_celery.connections import open_client
 from vwo_celery.events import encode
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.testing import RedisServer
 
-SINGLE, MANY, PER_CALL, AWAITS = 2_000, 20_000, 100, 50
+SINGLE, MANY, PER_CALL, AWAITS, THREADS = 2_000, 20_000, 100, 50, 8
 BATCH = {"events_per_request": 500, "request_time_interval": 600}
 
 
 def main() -> None:
-    """Print the three tables."""
+    """Print the four tables."""
     with RedisServer() as server:
         settings = vwo_celery.Settings.load(
             redis_url=server.url, max_queue_events=10**8, max_queue_bytes=10**11
         )
         queue = vwo_celery.connect(destination(), batch_event_data=BATCH, settings=settings)
-        bare = open_client(server.url, timeout_seconds=settings.enqueue_timeout_seconds / 2)
+        bare = redis.Redis.from_url(server.url)
         queue.enqueue(event())
         producer = producer_of(queue)
         producer.fleet.client.hset(producer.shards[0].keys.meta, "watched", 2**52)
         _one_at_a_time(queue, bare)
+        bare.delete("bare")
+        _threads(queue, bare)
         bare.delete("bare")
         _many(queue, bare)
         bare.delete("bare")
         _asyncio(queue, settings)
 
 
-def _one_at_a_time(queue: vwo_celery.Queue, bare: object) -> None:
+def _one_at_a_time(queue: vwo_celery.Queue, bare: redis.Redis) -> None:
     made = event()
     text = encode(made)
 
@@ -52,7 +63,33 @@ def _one_at_a_time(queue: vwo_celery.Queue, bare: object) -> None:
     _show("One event a call", found, "enqueue", "LPUSH")
 
 
-def _many(queue: vwo_celery.Queue, bare: object) -> None:
+def _threads(queue: vwo_celery.Queue, bare: redis.Redis) -> None:
+    made = event()
+    text = encode(made)
+
+    def ours() -> None:
+        for _ in range(SINGLE // THREADS):
+            queue.enqueue(made)
+
+    def lpush() -> None:
+        for _ in range(SINGLE // THREADS):
+            bare.lpush("bare", text)
+
+    contenders = {"enqueue": lambda: _in_threads(ours), "LPUSH": lambda: _in_threads(lpush)}
+    found = in_turns(contenders, rounds=15, events=SINGLE)
+    _show(f"One event a call, {THREADS} threads", found, "enqueue", "LPUSH")
+    console.print(f"{1 / ratio(found, 'enqueue', 'LPUSH'):.2f} times the events a second")
+
+
+def _in_threads(work: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=work) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _many(queue: vwo_celery.Queue, bare: redis.Redis) -> None:
     made = [event(number) for number in range(PER_CALL)]
     encoded = [encode(each) for each in made]
 
