@@ -136,7 +136,7 @@ class Producer(Registrant):
         marks, failure = self._marks[shard.number], None
         mark, part = marks.take(1), self._part_of(shard)
         try:
-            if shard.append(mark, encoded):
+            if not shard.is_full and shard.append(mark, encoded):
                 if self.reporter.has_news:
                     self._tell(shard, mark)
                 marks.give_back(mark)

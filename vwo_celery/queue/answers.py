@@ -11,6 +11,8 @@ from typing import NamedTuple
 STORED, DUPLICATE, TOO_MANY_EVENTS, TOO_MANY_BYTES, NOT_REGISTERED, TOO_FEW_NAMES = range(1, -5, -1)
 #: Code of a push that is not stored, since a clone of its process has used the mark.
 CLONED = -5
+#: Answer of append.lua that an event is stored, and that the next one is hardly for append.lua.
+STORED_LAST = 2
 #: Codes of a push for which the queue had no room.
 REFUSALS = (TOO_MANY_EVENTS, TOO_MANY_BYTES)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vwo_celery.connections.exchanges import NOT_RUN_HERE, bulk, pack
-from vwo_celery.queue.answers import STORED, Pushed
+from vwo_celery.queue.answers import STORED, STORED_LAST, Pushed
 from vwo_celery.queue.keys import shard_keys
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.scripts import load, script
@@ -30,6 +30,10 @@ class Storing:
         namespace: First part of every key.
         queue: The queue's name.
         shard: 0 and up.
+
+    Attributes:
+        is_full: Whether `append` will hardly store the next event, as the answer to the last one tells:
+            it opens or fills a batch, unless another process was quicker.
     """
 
     def __init__(self, client: Any, namespace: str, queue: str, shard: int) -> None:
@@ -37,7 +41,7 @@ class Storing:
         self.queue, self.number = queue, shard
         k = self.keys = shard_keys(namespace, queue, shard)
         self._enqueue_keys = (k.open, k.meta, k.ready, k.info, k.slots, k.leases)
-        self._enqueue = script("enqueue")
+        self._enqueue, self.is_full = script("enqueue"), False
         start = ("EVALSHA", script("append").sha, "3", k.open, k.meta)
         self._append_start = b"*%d\r\n" % _APPEND_WORDS + b"".join(bulk(word) for word in start)
 
@@ -63,7 +67,8 @@ class Storing:
         number, stored = mark.number.encode(), mark.stored.encode()
         packed = _APPENDED % (start, len(number), number, len(stored), stored, len(event), event)
         (answer,) = self.client.exchange(self.keys.meta, packed)
-        if answer == STORED:
+        if answer in (STORED, STORED_LAST):
+            self.is_full = answer == STORED_LAST
             return True
         if isinstance(answer, Exception) and not isinstance(answer, NOT_RUN_HERE):
             raise answer
@@ -112,10 +117,14 @@ class Storing:
         if not again:
             (answer,) = self.client.exchange(self.keys.meta, pack(command))
             if not isinstance(answer, Exception):
-                return Pushed(*answer)
+                return self._note(Pushed(*answer))
             if not isinstance(answer, NOT_RUN_HERE):
                 raise answer
-        return Pushed(*self.client.execute_command(*command))
+        return self._note(Pushed(*self.client.execute_command(*command)))
+
+    def _note(self, pushed: Pushed) -> Pushed:
+        self.is_full = pushed.sealed > 0
+        return pushed
 
     def load_push(self) -> None:
         """Load the scripts that store events into the server."""

@@ -27,6 +27,18 @@ BUGS = (
         f"{_SENTINEL} -k planned_switch_over",
     ),
     Bug(
+        "a first call takes few round trips to any server",
+        "each connection tells the name of its library", "connections/clients.py",
+        "and not login else _UNTOLD", "and not login else {}",
+        "integration/producing/test_first_call.py -k takes_none",
+    ),
+    Bug(
+        "over TLS a new connection is not taken for a broken one",
+        "nothing is read from it before its first use", "connections/clients.py",
+        "return {} if url.scheme ==", "return {} if False and url.scheme ==",
+        "integration/producing/test_first_call.py -k 'few_round_trips and tls'",
+    ),
+    Bug(
         "an ASK for a node that owns no slot yet is followed",
         "the node stays unknown", "connections/cluster.py",
         "    if node is None and node_name:", "    if node is None and not node_name:",

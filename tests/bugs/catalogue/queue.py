@@ -38,6 +38,12 @@ BUGS = (
         "unit/test_marks.py -k old_snapshot",
     ),
     Bug(
+        "a Cluster that is reached as one server refuses one push",
+        "it refuses each", "queue/notices.py",
+        "    _of_one_slot.add(shard.client)\n", "",
+        "integration/producing/test_notices.py -k reached_as_one_server",
+    ),
+    Bug(
         "in a Cluster, too, a registration takes as many round trips for any number of shards",
         "each shard's limits are set alone", "queue/pipelining.py",
         "    answers = _send(client, commands, scripts)\n",
@@ -106,16 +112,22 @@ BUGS = (
         "integration/connections/test_roles.py -k viewer",
     ),
     Bug(
+        "a worker that starts without the list of queues serves them",
+        "shards have no copy of their registration", "queue/shard.py",
+        '("registration", copy) if copy else ()', "()",
+        "integration/connections/test_cluster_parts.py -k starts_without",
+    ),
+    Bug(
         "a worker that failed itself begins no outage",
         "it does", "queue/shard.py",
         "int(refused))", "1)",
         "integration/queue/test_glances.py -k failed_itself",
     ),
     Bug(
-        "a worker that starts without the list of queues serves them",
-        "shards have no copy of their registration", "queue/shard.py",
-        '("registration", copy) if copy else ()', "()",
-        "integration/connections/test_cluster_parts.py -k starts_without",
+        "an event that opens or fills a batch waits for one round trip",
+        "each tries the fast way first", "queue/storing.py",
+        "self.is_full = answer == STORED_LAST", "self.is_full = False",
+        "integration/producing/test_producer.py -k opens_or_fills",
     ),
     Bug(
         "a flush counts delivered events only",

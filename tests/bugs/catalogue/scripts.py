@@ -78,6 +78,19 @@ BUGS = (
         "lua/test_enqueue_least_number.py -k all_that_is_open",
     ),
     Bug(
+        "a push that fills a batch leaves its wake-ups in the same step",
+        "its producer leaves them afterwards", "queue/lua/enqueue.lua",
+        "if wakeups > 0 and ARGV[5] ~= '' then", "if false then",
+        "integration/producing/test_notices.py -k waits_once",
+    ),
+    Bug(
+        "a wake-up that a script may not leave is left by the producer",
+        "nobody leaves it", "queue/lua/enqueue.lua",
+        "if type(length) == 'table' then return number end",
+        "if type(length) == 'table' then return 0 end",
+        "lua/test_enqueue_notices.py -k 'left_to_the_caller and wakeups'",
+    ),
+    Bug(
         "a shard that holds something is not forgotten",
         "it is", "queue/lua/forget.lua",
         "> 0 then return answer(0) end", "> 9 then return answer(0) end",

@@ -100,18 +100,37 @@ def test_an_enqueue_is_one_command(redis: redis_py.Redis, redis_url: str) -> Non
     assert [command.split()[0] for command in commands] == ["EVALSHA"] * 10
 
 
-def test_an_enqueue_that_seals_leaves_its_wakeup(redis: redis_py.Redis, redis_url: str) -> None:
-    """An event that seals takes an append and an enqueue, which leaves the wake-up itself."""
+def test_an_event_that_opens_or_fills_a_batch_is_one_command(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    """The event before tells that it will: each takes one round trip, its wake-up included."""
     queue = connect(redis_url)
-    queue.enqueue_many([{"n": n} for n in range(99)])
+    queue.enqueue({"n": 0})
 
     with commands_sent(redis) as sent:
-        queue.enqueue({"n": 99})
+        for n in range(1, 301):
+            queue.enqueue({"n": n})
         commands = sent()
 
-    words = [command.split()[0] for command in commands]
-    assert words == ["EVALSHA", "EVALSHA"]
-    assert len(snapshot(redis).batches) == 1
+    assert [command.split()[0] for command in commands] == ["EVALSHA"] * 300
+    assert len(snapshot(redis).batches) == 3
+    assert redis.llen(producer_of(queue).fleet.keys.wakeups) == 3
+
+
+def test_a_batch_that_somebody_else_fills_takes_one_command_more(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    """Nobody has told this process: its event is left to a second command, which stores it once."""
+    queue, other = connect(redis_url), connect(redis_url)
+    assert all(queue.enqueue({"n": n}) for n in range(2))
+    other.enqueue_many([{"n": n} for n in range(2, 100)])
+
+    with commands_sent(redis) as sent:
+        queue.enqueue({"n": 100})
+        commands = sent()
+
+    assert [command.split()[0] for command in commands] == ["EVALSHA"] * 2
+    assert Counter(stored(redis)) == Counter(numbers(101))
 
 
 @pytest.mark.parametrize(("count", "commands"), [(99, 1), (1_000, 1), (1_001, 2), (2_500, 3)])
