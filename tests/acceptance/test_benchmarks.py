@@ -14,6 +14,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 SHORT: dict[str, dict[str, object] | str] = {
     "bench_alternatives": "--events=200 --per-request=100 --rounds=1",
     "bench_cluster": {"SHARDS": (1, 2), "SINGLE": 500, "MANY": 1_000, "ROUNDS": 1},
+    "bench_crowd": {"CONNECTIONS": (1, 2), "EVENTS": 200, "ROUNDS": 1},
     "bench_drain": {"EVENTS": 2_000, "PER_REQUEST": 500, "ROUNDS": 1, "LANES": 2},
     "bench_enqueue": {"SINGLE": 100, "MANY": 200, "AWAITS": 10},
     "bench_growth": "--largest=2 --rounds=1",
