@@ -443,3 +443,32 @@ def test_the_longest_lease_is_kept_in_mind(world: World) -> None:
     assert first == {"longest_lease_ms": 3_600_000}
     assert "meta" not in meanwhile
     assert world.changes()["meta"] == {"longest_lease_ms": 60_000}
+
+
+@pytest.mark.parametrize(
+    ("ready", "leases", "following"),
+    [
+        ({"b": -30, "c": -20, "d": -10}, {}, "c"),
+        ({"b": -30}, {}, ""),
+        ({"b": -30, "c": 90_000}, {}, ""),
+        ({"b": -30, "c": -20}, {"x": 50_000}, ""),
+        ({"c": -20, "d": -10}, {"b": -5}, ""),
+    ],
+    ids=["next", "none", "not due", "others are in flight", "after a reclaim"],
+)
+def test_a_claim_foresees_the_next_one(
+    world: World, ready: dict[str, int], leases: dict[str, int], following: str
+) -> None:
+    """It names the batch that is due next, where no other worker sends that would take it."""
+    names = {*ready, *leases}
+    leased = {name: world.at(ms) for name, ms in leases.items()}
+    world.given(
+        ready={name: world.at(ms) for name, ms in ready.items()},
+        info=dict.fromkeys(names, Line()),
+        **({"leases": leased} if leased else {}),
+    )
+
+    batch = world.claim()
+
+    assert batch is not None
+    assert (batch.id, batch.following) == ("b" if "b" in names else "c", following)

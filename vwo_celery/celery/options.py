@@ -15,8 +15,8 @@ from celery import Celery
 from kombu.exceptions import SerializerNotInstalled
 from kombu.serialization import prepare_accept_content
 
-from vwo_celery.delivering.delivery import BUDGET_SECONDS
 from vwo_celery.delivering.refusals import SEARCH_SECONDS
+from vwo_celery.delivering.turns import BUDGET_SECONDS
 from vwo_celery.settings import Settings
 
 DELIVER, SWEEP, FLUSH = "vwo_celery.deliver", "vwo_celery.sweep", "vwo_celery.flush"

@@ -52,6 +52,12 @@ def announce(
         worker.fleet.publish_result(report.queue, text)
 
 
+def is_heard(registration: Registration) -> bool:
+    """Whether something of the application's runs when a batch of this queue is delivered."""
+    queue = registration.destination.queue
+    return bool(registration.flush_callback) or signals.batch_delivered.has_listeners(queue)
+
+
 def _settled(announcement: Announcement) -> Settled:
     report, signal = announcement
     answer = str(report.status) if report.status else answer_of(report.error or "")

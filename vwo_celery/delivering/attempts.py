@@ -42,12 +42,14 @@ class Attempt(msgspec.Struct, frozen=True):
         registration: The queue's registration.
         lease: The lease on the batch.
         probe: The circuit's token if this attempt is its probe; "" if it is an ordinary one.
+        ack: Forgets the batch, since VWO accepted it; raises QueueUnavailable.
     """
 
     worker: Worker
     registration: Registration
     lease: Lease
     probe: str
+    ack: Callable[[], object]
 
     @property
     def batch(self) -> Batch:

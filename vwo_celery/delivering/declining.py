@@ -129,6 +129,10 @@ class Declining:
         self._hold(shard, token, hindrance.why)
         return True
 
+    def hinders(self, registration: Registration) -> bool:
+        """Whether anything keeps this worker from a queue; asks nobody else."""
+        return self._hindrance(registration) is not None
+
     def hands_back(self, registration: Registration, outcome: Outcome) -> bool:
         """Whether a batch goes back without an attempt: our own way failed, and another worker may send.
 

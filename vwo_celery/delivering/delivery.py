@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from vwo_celery.connections.errors import is_foreseen
 from vwo_celery.delivering import oversize, refusals, settling
@@ -24,22 +25,15 @@ from vwo_celery.delivering.attempts import (
     send,
 )
 from vwo_celery.delivering.batch_log import Summary
-from vwo_celery.delivering.probing import claim, end_probe, note_failure, note_success
+from vwo_celery.delivering.claims import Claims
+from vwo_celery.delivering.probing import end_probe, note_failure, note_success
 from vwo_celery.delivering.troubles import tell
+from vwo_celery.delivering.turns import Turn
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.events import MAX_BODY_BYTES, misfits, unsendable
 from vwo_celery.queue.registration import Wakeup
-from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.work.sweeping import tokens
 from vwo_celery.sending.outcomes import Answer, Verdict, judge
-
-#: Longest run of one task, in seconds. It then asks for another, so that a shutdown and other tasks
-#: get their turn.
-BUDGET_SECONDS = 5.0
-#: Time in seconds after which a task gives way if wake-ups wait; a look at them, and another task, cost
-#: little against it.
-TURN_SECONDS = 0.25
 
 
 def deliver(
@@ -63,63 +57,32 @@ def deliver(
         QueueUnknown: The queue is not registered.
         QueueUnavailable: Redis did not answer; a claimed batch is claimed again after its lease.
     """
-    shard = worker.fleet.shard(wakeup.queue, wakeup.shard)
-    turn, token, attempts = Turn(worker.clock, others_wait), wakeup.token, 0
-    summary = summary if summary is not None else Summary()
-    while not turn.is_over() and not worker.stopping():
-        registration = worker.registration(wakeup.queue, wakeup.shard)
-        if worker.declining.leaves(registration, shard, token):
-            summary.end("this worker leaves the queue to others")
-            return attempts
-        asked = worker.clock()  # the lease begins later, by Redis' clock
-        batch, probe = claim(worker, shard, token)
-        if batch is None:
-            summary.end("no batch could be claimed: none is due, or the queue is stopped")
-            return attempts
-        token, attempts = "", attempts + 1
-        with worker.leases.holding(shard, batch, asked) as lease:
-            attempt = Attempt(worker, registration, lease, probe)
-            announcements = _carry_out(attempt)
-        for announcement in announcements:
-            summary.add(announcement)
-            worker.batch_log.write(announcement)
-            tell(attempt, announcement)
-            announce(worker, registration, announcement, wanted=batch.results_wanted)
-    _wake(worker, shard, *shard.next_turn())
+    attempts, summary = 0, summary if summary is not None else Summary()
+    with Claims(worker, wakeup, Turn(worker.clock, others_wait)) as claims:
+        while (claimed := claims.next()) is not None:
+            attempts += 1
+            with worker.leases.holding(claimed.lease):
+                attempt = Attempt(worker, *claimed, partial(claims.ack, claimed))
+                announcements = _carry_out(attempt)
+            for announcement in announcements:
+                summary.add(announcement)
+                worker.batch_log.write(announcement)
+                tell(attempt, announcement)
+                wanted = attempt.batch.results_wanted
+                announce(worker, attempt.registration, announcement, wanted=wanted)
+    if claims.why_none:
+        summary.end(claims.why_none)
+    else:
+        shard = worker.fleet.shard(wakeup.queue, wakeup.shard)
+        worker.wake_all(shard, *shard.next_turn())
     return attempts
-
-
-class Turn:
-    """The time of one task: it ends with the budget, or sooner where others wait for a lane."""
-
-    def __init__(self, clock: Callable[[], float], others_wait: Callable[[], bool]) -> None:
-        self._clock = clock
-        self._others_wait = others_wait
-        self._ends = clock() + BUDGET_SECONDS
-        self._look_due = clock() + TURN_SECONDS
-
-    def is_over(self) -> bool:
-        """Whether the task is to end; looks at others once in each `TURN_SECONDS`."""
-        now = self._clock()
-        if now >= self._ends:
-            return True
-        if now < self._look_due:
-            return False
-        self._look_due = now + TURN_SECONDS
-        return self._others_wait()
-
-
-def _wake(worker: Worker, shard: Shard, stem: str, count: int) -> None:
-    """Have a task run for each slot that a script took under *stem*; may wait for the broker."""
-    for token in tokens(stem, count):
-        worker.wake(Wakeup(shard.queue, shard.number, token))
 
 
 def _carry_out(attempt: Attempt) -> list[Announcement]:
     """Send and settle the batch; an attempt that fails does not keep the batch leased."""
     try:
         batch = attempt.batch
-        _wake(attempt.worker, attempt.lease.shard, batch.help_token, batch.wakeups)
+        attempt.worker.wake_all(attempt.lease.shard, batch.help_token, batch.wakeups)
         return _send_and_settle(attempt)
     except QueueUnavailable as exc:
         if not is_foreseen(exc.__cause__):
@@ -139,7 +102,7 @@ def _send_and_settle(attempt: Attempt) -> list[Announcement]:
     batch = attempt.batch
     if batch.events == 1 and batch.bytes > MAX_BODY_BYTES:  # too large to be worth reading
         return settling.dead_letter(attempt, [], f"one event of {batch.bytes} bytes; not sent")
-    encoded = attempt.lease.shard.read(batch)
+    encoded = attempt.lease.read()
     announcements = _settle_unsent(attempt, encoded)
     if announcements is not None:
         return announcements

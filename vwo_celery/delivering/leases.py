@@ -16,6 +16,7 @@ from vwo_celery.logs import log
 from vwo_celery.queue.batches import Batch, Part
 from vwo_celery.queue.handling.waiting import vanish
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.work.succession import Successor, ack_and_claim
 
 #: Longest wait for a thread that is settling the batch at this moment, in seconds.
 _LONGEST_WAIT_SECONDS = 1.0
@@ -24,8 +25,8 @@ _LONGEST_WAIT_SECONDS = 1.0
 class Lease:
     """The lease on one claimed batch.
 
-    Once the batch was handed back or claimed by another worker, every method but `ack` does nothing
-    and returns False. Each raises QueueUnavailable if Redis does not answer.
+    Once the batch was handed back or claimed by another worker, every method that settles but an ack
+    does nothing and returns False. Each raises QueueUnavailable if Redis does not answer.
 
     Attributes:
         shard: Where the batch is.
@@ -35,13 +36,20 @@ class Lease:
         handed_back: Whether the batch is no longer ours to send.
     """
 
-    def __init__(self, shard: Shard, batch: Batch, renewed_at: float) -> None:
+    def __init__(
+        self, shard: Shard, batch: Batch, renewed_at: float, events: list[bytes] | None = None
+    ) -> None:
         self.shard = shard
         self.batch = batch
         self.renewed_at = renewed_at
         self._until_ms = batch.lease_until_ms
         self.handed_back = False
+        self._events = events
         self._lock = threading.Lock()
+
+    def read(self) -> list[bytes]:
+        """The batch's events, oldest first: those that came with the claim, else read now."""
+        return self.shard.read(self.batch) if self._events is None else self._events
 
     def extend(self, *, lease_seconds: float) -> bool:
         """Extend the lease to *lease_seconds* from now."""
@@ -56,6 +64,11 @@ class Lease:
         """Forget the batch, since VWO accepted it; that holds whatever became of the lease."""
         with self._lock:
             return self.shard.ack(self.batch.id, claimed_ms=self.batch.claimed_ms)
+
+    def ack_and_claim(self, *, lease_seconds: float) -> Successor | None:
+        """Likewise, and claim what follows in the same packet; see `succession.ack_and_claim`."""
+        with self._lock:
+            return ack_and_claim(self.shard, self.batch, lease_seconds=lease_seconds)
 
     def release(self, *, delay_seconds: float, error: str, refused: bool = True) -> bool:
         """Release the batch, to be claimed again after a delay; see `Shard.release`."""
@@ -108,20 +121,17 @@ class Leases:
         return len(self._held)
 
     @contextmanager
-    def holding(self, shard: Shard, batch: Batch, asked: float) -> Iterator[Lease]:
-        """Keep the lease of a batch just claimed among the process' own until the block ends.
-
-        Args:
-            shard: Where the batch is.
-            batch: As it was claimed.
-            asked: Time by the worker's clock before the claim was sent.
-        """
-        lease = Lease(shard, batch, asked)
+    def holding(self, lease: Lease) -> Iterator[None]:
+        """Have a lease among the process' own until the block ends."""
         self._held.add(lease)
         try:
-            yield lease
+            yield
         finally:
             self._held.discard(lease)
+
+    def keep(self, lease: Lease) -> None:
+        """Have a lease among the process' own from now on, until a block that holds it ends."""
+        self._held.add(lease)
 
     def hand_back_all(self) -> int:
         """Hand every batch back while Redis answers; return the number handed back."""

@@ -1,4 +1,4 @@
-"""Stage 3 of an event's way: claim a batch, or the probe of an open circuit; tell the circuit the result.
+"""Stage 3 of an event's way: claim the probe of an open circuit, and tell the circuit the result.
 
 A shard of a destination whose circuit is open is held: a claim from it asks the circuit for a permit,
 which only one probe at a time gets. If the process dies in here, the lease and the permit run out.
@@ -37,18 +37,14 @@ NEWEST_SHARE = 0.5
 _UNKNOWN = Permit("probe", 0, "")
 
 
-def claim(worker: Worker, shard: Shard, token: str) -> tuple[Batch | None, str]:
-    """Claim the batch that has waited longest, as a probe where the circuit is open.
+def claim_probe(worker: Worker, shard: Shard) -> tuple[Batch | None, str]:
+    """Claim from a held shard: ask the circuit, and claim as its probe, or as usual if it is closed.
 
-    Half of the probes take one of the newest instead.
+    Half of the probes take one of the newest batches instead of the one that has waited longest.
 
     Returns:
         The batch, None if there is none to send now; and the probe's token, "" for no probe.
     """
-    lease_seconds = worker.settings.lease_seconds
-    batch = shard.claim(token=token, lease_seconds=lease_seconds)
-    if not isinstance(batch, Held):
-        return batch, ""
     circuit = worker.circuit(shard.queue)
     permit = at_circuit(worker, shard.queue, circuit.ask, _UNKNOWN)
     if permit.answer == "open":
@@ -58,6 +54,7 @@ def claim(worker: Worker, shard: Shard, token: str) -> tuple[Batch | None, str]:
         shard.let_go()
     # The oldest batches may be what VWO refuses, while it accepts those made since.
     newest = bool(permit.token) and random.random() < NEWEST_SHARE
+    lease_seconds = worker.settings.lease_seconds
     batch = shard.claim(token="", lease_seconds=lease_seconds, probe=True, newest=newest)
     if batch is None and permit.token:
         circuit.end_probe(permit.token, answered=False)

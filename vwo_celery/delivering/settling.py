@@ -70,7 +70,7 @@ def dead_letter_unsendable(
 def acknowledge(attempt: Attempt, encoded: list[bytes]) -> list[Announcement]:
     """Forget the batch: VWO has it."""
     batch = attempt.batch
-    attempt.lease.ack()
+    attempt.ack()
     passed = sizes.after_success(batch.passed, batch.events, batch.bytes, batch.claimed_ms)
     if passed is not None:
         remember(attempt, passed)

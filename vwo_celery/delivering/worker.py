@@ -20,6 +20,8 @@ from vwo_celery.logs import SeldomLog, log_once
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.circuit import Circuit
 from vwo_celery.queue.registration import Registration, Wakeup
+from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.work.sweeping import tokens
 from vwo_celery.sending.sender import Senders
 from vwo_celery.settings import Settings
 
@@ -97,8 +99,8 @@ class Worker:
             QueueUnknown: The queue is not registered.
             QueueUnavailable: Redis did not answer, and this worker has never read it.
         """
-        read_at, known = self._registrations.get(queue, (0.0, None))
-        if known is not None and self.clock() - read_at <= _REGISTRATION_TTL_SECONDS:
+        _, known = self._registrations.get(queue, (0.0, None))
+        if known is not None and self.knows(queue):
             return known
         try:
             found = self.fleet.registration(queue, shard)
@@ -108,6 +110,16 @@ class Worker:
             found = known
         self._registrations[queue] = (self.clock(), found)
         return found
+
+    def knows(self, queue: str) -> bool:
+        """Whether a queue's registration was read lately, so that it is used without another look."""
+        read_at, known = self._registrations.get(queue, (0.0, None))
+        return known is not None and self.clock() - read_at <= _REGISTRATION_TTL_SECONDS
+
+    def wake_all(self, shard: Shard, stem: str, count: int) -> None:
+        """Have a task run for each slot that a script took under *stem*; may wait for the broker."""
+        for token in tokens(stem, count):
+            self.wake(Wakeup(shard.queue, shard.number, token))
 
     def circuit(self, queue: str) -> Circuit:
         """Return the circuit of a queue's destination."""

@@ -85,6 +85,8 @@ class Batch(msgspec.Struct, frozen=True):
         results_wanted: Whether an application listens for this queue's results.
         delivered_ms: Unix ms at which VWO last accepted a batch of this shard; 0 for never.
         passed: The size that VWO accepted after it had refused a larger one; None if it never did.
+        following: The batch that the next claim of this worker will get, unless others claim, too; ""
+            where that cannot be foreseen.
     """
 
     id: str
@@ -101,6 +103,7 @@ class Batch(msgspec.Struct, frozen=True):
     results_wanted: bool = False
     delivered_ms: int = 0
     passed: Passed | None = None
+    following: str = ""
 
     @property
     def age_seconds(self) -> float:
@@ -191,7 +194,7 @@ class Passed(msgspec.Struct, frozen=True):
 def claimed_batch(answer: Sequence[Any], help_token: str, lease_ms: int) -> Batch:
     """The batch that claim.lua answered."""
     batch_id, attempt, lost, events, size, first, sealed, now = answer[:8]
-    wakeups, wanted, delivered, *passed = answer[8:]
+    wakeups, wanted, delivered, *passed, following = answer[8:]
     return Batch(
         id=as_text(batch_id),
         attempt=attempt,
@@ -207,4 +210,5 @@ def claimed_batch(answer: Sequence[Any], help_token: str, lease_ms: int) -> Batc
         results_wanted=bool(wanted),
         delivered_ms=delivered,
         passed=Passed(*passed) if passed[0] else None,
+        following=as_text(following),
     )

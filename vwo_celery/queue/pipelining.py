@@ -141,6 +141,15 @@ def send_each(client: Any, commands: Sequence[Command]) -> list[Any]:
     return answers
 
 
+def send_once(client: Any, commands: Sequence[Command]) -> list[Any]:
+    """Send commands as they are; an error of one is its answer, also that of a node that is away.
+
+    Raises:
+        redis.exceptions.RedisError: The one server did not answer, however often it was tried.
+    """
+    return _send(client, commands)
+
+
 def _send(client: Any, commands: Sequence[Command], scripts: Sequence[Script] = ()) -> list[Any]:
     """Send commands; what a node of a Cluster that is away should have answered is its error."""
     if not is_cluster_client(client):

@@ -13,7 +13,6 @@ from typing import Any
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.answers import Swept
 from vwo_celery.queue.batches import (
-    HELD,
     LONGEST_ERROR,
     Batch,
     Cause,
@@ -21,9 +20,9 @@ from vwo_celery.queue.batches import (
     Limits,
     Part,
     as_ms,
-    claimed_batch,
     part_id,
 )
+from vwo_celery.queue.calls import ClaimCall, ack_call
 from vwo_celery.queue.keys import as_text, new_token
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.storing import Storing
@@ -111,16 +110,11 @@ class Shard(Storing):
             A batch; None if none may be claimed now (none is due, the queue is paused, or as many
             as allowed are in flight); or HELD: ask the circuit first.
         """
-        k, help_token = self.keys, new_token()
-        with unavailable(f"claim from {k.name}"):
-            answer = script("claim").run(
-                self.client,
-                (k.meta, k.ready, k.leases, k.info, k.slots, *k.indexes),
-                (token, as_ms(lease_seconds), help_token, probe + (probe and newest)),
-            )
-        if not answer:
-            return None
-        return HELD if len(answer) == 1 else claimed_batch(answer, help_token, as_ms(lease_seconds))
+        claim = ClaimCall.of(
+            self.keys, token=token, lease_seconds=lease_seconds, probe=probe, newest=newest
+        )
+        with unavailable(f"claim from {self.keys.name}"):
+            return claim.read(script("claim").run(self.client, *claim.call))
 
     def read(self, batch: Batch) -> list[bytes]:
         """Read the batch's events in pages, oldest first."""
@@ -142,11 +136,9 @@ class Shard(Storing):
 
         With *claimed_ms*, the Unix ms of its claim, note that as a proof: see `holding.evidence`.
         """
-        k = self.keys
-        keys = (*k.sets, k.batch(batch_id), k.settled, *k.indexes)
+        call = ack_call(self.keys, batch_id, claimed_ms)
         with unavailable(f"ack of batch {batch_id}"):
-            proof = () if claimed_ms is None else (claimed_ms,)
-            return bool(script("ack").run(self.client, keys, (batch_id, *proof)))
+            return bool(script("ack").run(self.client, *call))
 
     def release(
         self, batch: Batch, *, delay_seconds: float, error: str, refused: bool = True

@@ -8,6 +8,7 @@ _SETTLING = "integration/delivering/test_settling.py"
 _LARGE = "integration/delivering/test_too_large.py"
 _REFUSED = "integration/delivering/test_refused.py"
 _DECLINING = "integration/delivering/test_declining.py"
+_SUCCESSION = "integration/delivering/test_succession.py"
 
 BUGS = (
     Bug(
@@ -57,6 +58,42 @@ BUGS = (
     ),
     Bug(
         "what a worker's own settings forbid, it leaves to others",
+        "it claims it", "delivering/claims.py",
+        "        if worker.declining.leaves(registration, shard, self._token):", "        if False:",
+        f"{_DECLINING} -k wakeup_for_another_host",
+    ),
+    Bug(
+        "no batch is leased while a receiver runs",
+        "it is claimed with the ack before", "delivering/claims.py",
+        "            and not is_heard(registration)\n", "",
+        f"{_SUCCESSION} -k while_a_receiver_runs",
+    ),
+    Bug(
+        "an ack waits for nothing",
+        "it waits for a look at others", "delivering/claims.py",
+        "            and self._turn.goes_on()\n", "            and not self._turn.is_over()\n",
+        f"{_SUCCESSION} -k look_at_others",
+    ),
+    Bug(
+        "a stopping worker hands its batch back",
+        "not the one that it has not begun", "delivering/claims.py",
+        "                lease.hand_back()\n", "                pass\n",
+        f"{_SUCCESSION} -k told_to_stop",
+    ),
+    Bug(
+        "a stopping worker hands its batch back",
+        "the one claimed with an ack is not among its own", "delivering/claims.py",
+        "            worker.leases.keep(following)\n", "",
+        f"{_SUCCESSION} -k process_own",
+    ),
+    Bug(
+        "a stopping worker claims no more",
+        "it goes on claiming", "delivering/claims.py",
+        "        if self._worker.stopping():\n            return None\n", "",
+        f"{_SETTLING} -k stopping_worker",
+    ),
+    Bug(
+        "what a worker's own settings forbid, it leaves to others",
         "it holds the queue although another worker may send", "delivering/declining.py",
         "answer = bool({*self._fleet.listeners()} - {*declining, self._name})", "answer = False",
         f"{_DECLINING} -k wakeup_for_another_host",
@@ -74,12 +111,6 @@ BUGS = (
         f"{_DECLINING} -k ever_more_seldom",
     ),
     Bug(
-        "what a worker's own settings forbid, it leaves to others",
-        "it claims it", "delivering/delivery.py",
-        "        if worker.declining.leaves(registration, shard, token):", "        if False:",
-        f"{_DECLINING} -k wakeup_for_another_host",
-    ),
-    Bug(
         "a worker's own way that fails costs no attempt",
         "it counts as an outage", "delivering/delivery.py",
         "    if attempt.worker.declining.hands_back(attempt.registration, outcome):\n"
@@ -95,17 +126,11 @@ BUGS = (
     Bug(
         "a stopping worker hands its batch back",
         "not while it calls for help", "delivering/delivery.py",
-        "        with worker.leases.holding(shard, batch, asked) as lease:\n",
-        "        for token in tokens(batch.help_token, batch.wakeups):\n"
-        "            worker.wake(Wakeup(wakeup.queue, wakeup.shard, token))\n"
-        "        with worker.leases.holding(shard, batch, asked) as lease:\n",
+        "            with worker.leases.holding(claimed.lease):\n",
+        "            batch = claimed.lease.batch\n"
+        "            worker.wake_all(claimed.lease.shard, batch.help_token, batch.wakeups)\n"
+        "            with worker.leases.holding(claimed.lease):\n",
         f"{_SETTLING} -k call_for_help",
-    ),
-    Bug(
-        "a stopping worker claims no more",
-        "it goes on claiming", "delivering/delivery.py",
-        " and not worker.stopping():", ":",
-        f"{_SETTLING} -k stopping_worker",
     ),
     Bug(
         "an unexpected error costs an attempt, not a lease",
@@ -130,15 +155,9 @@ BUGS = (
         f"{_SETTLING} -k probe_that_is_interrupted",
     ),
     Bug(
-        "a task gives way to others",
-        "it does not look", "delivering/delivery.py",
-        "        return self._others_wait()\n", "        return False\n",
-        "integration/delivering/test_turns.py -k gives_way",
-    ),
-    Bug(
         "a task that gives way asks for its next turn",
         "it just ends", "delivering/delivery.py",
-        "    _wake(worker, shard, *shard.next_turn())\n", "",
+        "        worker.wake_all(shard, *shard.next_turn())\n", "        pass\n",
         "integration/delivering/test_turns.py -k place_of_its_own",
     ),
     Bug(
@@ -323,5 +342,11 @@ BUGS = (
         "only a probe's is", "delivering/troubles.py",
         "attempt.batch.attempt > 1 and not attempt.probe", "attempt.probe",
         "integration/delivering/test_told.py -k single_failure",
+    ),
+    Bug(
+        "a task gives way to others",
+        "it does not look", "delivering/turns.py",
+        "        return self._others_wait()\n", "        return False\n",
+        "integration/delivering/test_turns.py -k gives_way",
     ),
 )  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bugs.bug import Bug
 
+_SUCCESSION = "integration/delivering/test_succession.py"
+
 BUGS = (
     Bug(
         "what an older release left out is told as at least",
@@ -190,6 +192,37 @@ BUGS = (
         "it looks for stranded batches only", "queue/work/stranded.py",
         " or births != ready + leases", "",
         "lua/test_restore.py -k notices",
+    ),
+    Bug(
+        "an ack that fails is an error, also where the claim in its packet succeeds",
+        "the claim's success hides it", "queue/work/succession.py",
+        "    if isinstance(acked[0], Exception):\n", "    if False:\n",
+        f"{_SUCCESSION} -k denied_ack",
+    ),
+    Bug(
+        "an ack that fails is an error, also where the claim in its packet succeeds",
+        "the batch that was claimed stays leased", "queue/work/succession.py",
+        "                _undo(shard, successor)\n", "                pass\n",
+        f"{_SUCCESSION} -k denied_ack",
+    ),
+    Bug(
+        "an acceptance is announced, also where the claim in the ack's packet fails",
+        "the claim's error comes first", "queue/work/succession.py",
+        "        return first, None\n", "        raise answer\n",
+        f"{_SUCCESSION} -k denied_claim",
+    ),
+    Bug(
+        "a batch leaves with its own events",
+        "it takes those that were foreseen", "queue/work/succession.py",
+        "isinstance(found, Batch) and found.id == following",
+        "isinstance(found, Batch) and bool(following)",
+        f"{_SUCCESSION} -k batch_that_was_claimed",
+    ),
+    Bug(
+        "a batch leaves whole",
+        "the page that was read ahead is taken for all of it", "queue/work/succession.py",
+        "len(page) != batch.events", "not page",
+        f"{_SUCCESSION} -k read_whole",
     ),
     Bug(
         "few sweeps wait while no worker runs",

@@ -285,7 +285,7 @@ class TimeIsUp(Exception):
 @pytest.mark.parametrize(
     "place",
     [
-        "delivery._wake", "redis.Redis.lrange", "delivery.keep_lease",
+        "worker.Worker.wake_all", "redis.Redis.lrange", "delivery.keep_lease",
         "delivery.send", "delivery.judge", "settling.acknowledge",
     ],
 )  # fmt: skip

@@ -15,7 +15,7 @@
 -- Returns  {} if nothing may be claimed; {held until} if the shard is held and it is time to ask the
 --          circuit; else {id, attempt, lost leases, events, bytes, first ms, sealed ms,
 --          now ms, wakeups, results wanted 0|1, delivered ms or 0, size that passed or 0: events, bytes, ms,
---          refusals}
+--          refusals, id of the batch that is next unless another worker takes it or ''}
 -- Cost     O(log n), n = batches, O(n) for a probe with the newest; the same for any number of events in them.
 -- A batch whose line cannot be read is hidden for a while, so that the others go on; nothing of it changes.
 --@include clock
@@ -47,7 +47,8 @@ local function next_batch()
   local id = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1)[1]
   if id then return id, 1 end
   if ARGV[4] == '2' then return newest(), 0 end
-  return redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1)[1], 0
+  local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 2)
+  return due[1], 0, due[2]
 end
 
 local function put_aside(id, line)
@@ -62,10 +63,10 @@ local function put_aside(id, line)
   redis.call('ZREM', KEYS[3], id)
 end
 
-local id, lost, batch, line
+local id, lost, following, batch, line
 if not m[3] and not held and in_flight < parallel then
   for _ = 1, MOST_HIDDEN do
-    id, lost = next_batch()
+    id, lost, following = next_batch()
     if id then batch, line = read_info(KEYS[4], id) end
     if batch or not id then break end
     put_aside(id, line)
@@ -94,4 +95,5 @@ redis.call('ZREM', KEYS[2], id)
 if released then leave_released(KEYS[7], KEYS[1], id) end
 return { id, batch.attempt, batch.lost, batch.events, batch.bytes, tonumber(batch.first),
   tonumber(batch.sealed), now, wakeups, tonumber(m[5] or 0) > now and 1 or 0, tonumber(m[6] or 0),
-  tonumber(m[7] or 0), tonumber(m[8] or 0), tonumber(m[9] or 0), tonumber(m[11] or 0) }
+  tonumber(m[7] or 0), tonumber(m[8] or 0), tonumber(m[9] or 0), tonumber(m[11] or 0),
+  in_flight == 0 and following or '' }
