@@ -60,7 +60,8 @@ def figures_table() -> str:
     store = ", ".join(f"{value:g} by `{way}`" for way, value in figures.store.items())
     letters = {
         "s": ("µs of Redis to store an event", store),
-        "d": ("µs of Redis for its way out", f"{figures.drain:g}"),
+        "D": ("µs of Redis for a batch on its way out", f"{figures.drain_batch:g}"),
+        "d": ("µs of Redis for each event in it", f"{figures.drain_event:g}"),
         "w": ("µs of a worker for a batch", f"{figures.worker_batch:,.0f}"),
         "e": ("µs of a worker for each event in it", f"{figures.worker_event:g}"),
         "m": ("bytes of Redis for a byte of an event", f"{figures.redis_bytes:g}"),

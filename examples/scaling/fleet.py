@@ -51,7 +51,8 @@ class Figures:
 
     Attributes:
         store: Processor time of a master for an event, µs, by the way it is stored.
-        drain: The same for its way out.
+        drain_batch: The same for a batch on its way out.
+        drain_event: The same for each event in it.
         worker_batch: Processor time of a worker for a batch, µs.
         worker_event: The same for each event in it.
         redis_bytes: Bytes of Redis for a byte of a waiting event.
@@ -64,7 +65,8 @@ class Figures:
     store: Mapping[str, float] = field(
         default_factory=lambda: {"enqueue": 41, "aio.enqueue": 4.0, "enqueue_many": 2.8}
     )
-    drain: float = 1.0
+    drain_batch: float = 250
+    drain_event: float = 0.5
     worker_batch: float = 2_000
     worker_event: float = 1.4
     redis_bytes: float = 1.08
@@ -98,9 +100,10 @@ class Needs:
 
 def needs(load: Load, figures: Figures) -> Needs:
     """All sums for one load."""
-    redis_cores = load.events * (figures.store[load.way] + figures.drain) / 1e6
-    masters = ceil(redis_cores / figures.busy)
     requests = load.events / load.events_per_request
+    redis_cores = load.events * (figures.store[load.way] + figures.drain_event) / 1e6
+    redis_cores += requests * figures.drain_batch / 1e6
+    masters = ceil(redis_cores / figures.busy)
     worker_seconds = figures.worker_batch + load.events_per_request * figures.worker_event
     worker_seconds /= 1e6
     lanes = ceil(figures.spare * requests * (load.answer + worker_seconds))
