@@ -21,7 +21,8 @@ PAGE = SCALING.PAGE.read_text("utf-8")
 PROSE = PAGE.partition("<!-- table: settings -->")[0]
 FIGURES = FLEET.Figures(
     store={"enqueue": 39, "aio.enqueue": 5, "enqueue_many": 3}, drain_batch=250, drain_event=1,
-    worker_batch=2_000, worker_event=2, redis_bytes=1.1, disk_bytes=1.3, busy=0.5, master_bytes=50e9, spare=2,
+    worker_batch=2_000, worker_event=2, redis_bytes=1.1, disk_bytes=1.3, busy=0.5,
+    master_bytes=50e9, spare=2,
 )  # fmt: skip
 
 
