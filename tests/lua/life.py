@@ -28,6 +28,7 @@ from lua.world import NAMESPACE, QUEUE, ours
 from vwo_celery.queue.answers import DUPLICATE, NOT_REGISTERED, STORED
 from vwo_celery.queue.batches import Batch, Limits
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.gates import Gate
 from vwo_celery.queue.handling.picking import pick_out, ranges
 from vwo_celery.queue.handling.waiting import drop_open, drop_waiting, hasten, vanish
 from vwo_celery.queue.looks.snapshots import take_snapshot
@@ -50,6 +51,7 @@ BATCH_BYTES = 60
 MOST_ROUNDS = 20
 
 event_sizes = st.lists(st.sampled_from([6, 6, 6, 9, 20, 45, 59, 60, 75]), min_size=1, max_size=9)
+small_sizes = st.lists(st.sampled_from([6, 6, 9, 20]), min_size=1, max_size=3)
 producers = st.integers(0, 2)
 chances = st.integers(0, 2**16)
 limits = st.builds(
@@ -139,6 +141,25 @@ class ShardLife(RuleBasedStateMachine):
             self._note_stored(mark, events)
         if not (stored and answered):
             self._push(who, mark, events, 2)
+
+    @rule(who=producers, sizes=small_sizes, answered=st.booleans())
+    def let_in(self, who: int, sizes: list[int], answered: bool) -> None:
+        """A producer lets many events in by the gate, and enqueues them if that stored nothing.
+
+        It also enqueues if the answer was lost.
+        """
+        events = self._events(sizes)
+        mark = self._take_mark(who, len(events))
+        mark.stored, mark.appends = str(mark.sequence - len(events)), True
+        stored = Gate(self.shard, from_events=1).let_in(mark, events)
+        if stored:
+            names = [push_token(mark), *(f"unused.{number}" for number in range(len(events)))]
+            expected = self.model.push(mark, events, names, self.clock.tick())
+            assert (expected.code, expected.sealed, expected.wakeups) == (STORED, 0, 0)
+            assert self.watched
+            self._note_stored(mark, events)
+        if not (stored and answered):
+            self._push(who, mark, events, names_needed(self.knows[who], events))
 
     @precondition(lambda self: self.last_pushes)
     @rule(chance=chances)

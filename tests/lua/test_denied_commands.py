@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from lua.denied import delivering, moving, operating, producing, sweeping
 from lua.denied.case import PASSWORD, USER, Denied
-from lua.world import LIMITS, World
+from lua.world import LIMITS, World, has_gates
 from vwo_celery.queue.looks.snapshots import REDIS_LOST
 from vwo_celery.queue.scripts import names, script
 from vwo_celery.testing import RedisServer
@@ -77,7 +77,8 @@ def test_a_denied_command_strands_nothing(world: World, name: str, command: str)
     user.close()
 
     denied = {entry["object"] for entry in world.client.acl_log()}
-    assert command.lower() in map(_text, denied), f"no scenario of {name} runs {command}"
+    if name != "gate" or has_gates(world.client):
+        assert command.lower() in map(_text, denied), f"no scenario of {name} runs {command}"
 
 
 def _text(value: Any) -> str:

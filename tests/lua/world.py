@@ -64,6 +64,11 @@ def ours(client: Any) -> Any:
     return twin_of(client, timeout_seconds=_PATIENT_SECONDS)
 
 
+def has_gates(client: Any) -> bool:
+    """Whether this Redis lets a script ask what its user may do, without which no gate opens."""
+    return int(str(client.info("server")["redis_version"]).partition(".")[0]) >= 7
+
+
 class Line(NamedTuple):
     """A batch's line in the info hash."""
 

@@ -22,7 +22,7 @@ from vwo_celery.connections.errors import lacks_script
 from vwo_celery.errors import QueueFull
 from vwo_celery.logs import log_surprise
 from vwo_celery.producing.producer import Producer
-from vwo_celery.queue.answers import DUPLICATE, STORED, Pushed
+from vwo_celery.queue.answers import KEPT, Pushed
 from vwo_celery.queue.work.pushes import (
     Place,
     Push,
@@ -187,7 +187,7 @@ class Gathering:
             pushed = await self._push(push)
         except Exception as exc:
             return await self._conclude(partial(producer.keep_unanswered, push, exc))
-        if pushed.code in (STORED, DUPLICATE):
+        if pushed.code in KEPT:
             has_news = pushed.wakeups or pushed.watch or producer.reporter.is_due(producer.name)
             if not has_news:
                 return producer.conclude(push, pushed)

@@ -23,7 +23,7 @@ from vwo_celery.connections.errors import advise, is_without_master
 from vwo_celery.errors import EventError, QueueFull, QueueUnavailable
 from vwo_celery.logs import log_surprise
 from vwo_celery.producing.registrant import ATTEMPT_SHARE, Registrant
-from vwo_celery.queue.answers import CLONED, DUPLICATE, NOT_REGISTERED, REFUSALS, STORED, Pushed
+from vwo_celery.queue.answers import CLONED, KEPT, NOT_REGISTERED, REFUSALS, STORED, Pushed
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work.pushes import (
@@ -195,7 +195,8 @@ class Producer(Registrant):
         lot = place.lot if self.batch.is_least else None
         shard = self._ready_shard(lot) or random.choice(self.shards)
         mark = self._marks[shard.number].take(len(encoded))
-        return Push(shard, mark, encoded, names, self._replicas, False, self._part_of(shard), place)
+        part, gate = self._part_of(shard), self._gates[shard.number] if self._appends else None
+        return Push(shard, mark, encoded, names, self._replicas, False, part, place, gate)
 
     def conclude(self, push: Push, pushed: Pushed, *, once_more: bool = True) -> Receipt:
         """Do what the answer to a push asks for, and return the receipt of its events.
@@ -208,7 +209,7 @@ class Producer(Registrant):
             once_more: Whether a push that stored nothing may be sent again.
         """
         marks = self._marks[push.shard.number]
-        if pushed.code in (STORED, DUPLICATE):
+        if pushed.code in KEPT:
             try:
                 self._note_stored(push, pushed)
             except Exception as exc:

@@ -21,6 +21,7 @@ from vwo_celery.logs import seldom
 from vwo_celery.producing.limits import limits_of
 from vwo_celery.producing.singles import encoder_of, encoder_of_many, one_by_one
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.gates import Gate
 from vwo_celery.queue.marks import Marks
 from vwo_celery.queue.parts import part_of
 from vwo_celery.queue.registration import Registration
@@ -87,6 +88,7 @@ class Registrant:
         self.shards = [self.fleet.shard(self.name, i) for i in range(settings.shards)]
         self.not_replicated = 0
         self._marks = [Marks() for _ in self.shards]
+        self._gates = [Gate(shard) for shard in self.shards]
         self.encode = encoder_of(destination)
         self.encode_all = encoder_of_many(destination)
         self._appends = (

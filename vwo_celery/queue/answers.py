@@ -13,6 +13,10 @@ STORED, DUPLICATE, TOO_MANY_EVENTS, TOO_MANY_BYTES, NOT_REGISTERED, TOO_FEW_NAME
 CLONED = -5
 #: Answer of append.lua that an event is stored, and that the next one is hardly for append.lua.
 STORED_LAST = 2
+#: Code of a push that the gate let in: stored, and the time to live of its mark goes on.
+LET_IN = 3
+#: Codes of a push whose events Redis has.
+KEPT = (STORED, DUPLICATE, LET_IN)
 #: Codes of a push for which the queue had no room.
 REFUSALS = (TOO_MANY_EVENTS, TOO_MANY_BYTES)
 

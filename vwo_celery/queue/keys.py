@@ -90,6 +90,11 @@ SHARD_FAMILIES = (
         "the life of a shard that an operator forgot, for 90 days: a producer that goes on finds it",
     ),
     KeyFamily(
+        "gate:*",
+        "list",
+        "the open list, while one transaction pushes many events to it; nobody else ever sees it",
+    ),
+    KeyFamily(
         "mark:*",
         "string",
         "events stored under a producer's mark, and the last push's nonce far behind the point: shows "
@@ -211,6 +216,10 @@ class ShardKeys(msgspec.Struct, frozen=True):
     def mark(self, producer: str) -> str:
         """Key of a producer's idempotency mark, or of a report's."""
         return f"{self.prefix}mark:{producer}"
+
+    def gate(self, producer: str) -> str:
+        """Key of the open list within a transaction under a producer's mark; see gate.lua."""
+        return f"{self.prefix}gate:{producer}"
 
 
 class FleetKeys(msgspec.Struct, frozen=True):

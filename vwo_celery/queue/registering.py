@@ -29,7 +29,7 @@ from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.signs import Signs
 
 #: Scripts that a producer is about to need; a server that has them loses little time with them.
-_SCRIPTS = ("limit", "register", "enqueue", "append")
+_SCRIPTS = ("limit", "register", "enqueue", "append", "gate")
 #: Placeholder for `watched`: the sweep replaces it by the time when the shard last held something.
 _SEEN_LONG_AGO = 1
 

@@ -128,7 +128,7 @@ class Storing:
 
     def load_push(self) -> None:
         """Load the scripts that store events into the server."""
-        load(self.client, self._enqueue.text, script("append").text)
+        load(self.client, self._enqueue.text, script("append").text, script("gate").text)
 
     def mark_is_kept(self, mark_id: str) -> bool:
         """Whether Redis still knows a producer's mark.

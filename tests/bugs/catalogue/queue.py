@@ -8,6 +8,24 @@ _SUCCESSION = "integration/delivering/test_succession.py"
 
 BUGS = (
     Bug(
+        "where the gate stays shut nothing is stored",
+        "the events open a gate of their own", "queue/gates.py",
+        '"LPUSHX", gate', '"LPUSH", gate',
+        "lua/test_gate.py -k 'without_room or another_mark'",
+    ),
+    Bug(
+        "a producer tries an empty transaction before its first",
+        "whoever runs what follows a refused MULTI runs it", "queue/gates.py",
+        "self._is_tried = False  # whether", "self._is_tried = True  # whether",
+        "lua/test_gate.py -k refused",
+    ),
+    Bug(
+        "a push that may be stored already goes to enqueue.lua",
+        "the gate is tried again", "queue/gates.py",
+        "            and not mark.in_doubt\n", "",
+        "lua/test_gate.py -k sure_mark",
+    ),
+    Bug(
         "what an older release left out is told as at least",
         "as a fact", "queue/looks/glances.py",
         "return bool(unborn or stale or unmarked or odd or unseen or self.marked_leases)",
@@ -73,7 +91,7 @@ BUGS = (
     Bug(
         "a registration takes few round trips",
         "its scripts are given to Redis when it asks for them", "queue/registering.py",
-        '_SCRIPTS = ("limit", "register", "enqueue", "append")', "_SCRIPTS = ()",
+        '_SCRIPTS = ("limit", "register", "enqueue", "append", "gate")', "_SCRIPTS = ()",
         "integration/producing/test_registering.py -k 'first_call and 64'",
     ),
     Bug(

@@ -109,6 +109,23 @@ BUGS = (
         "lua/test_stop.py -k due_once_an_operator",
     ),
     Bug(
+        "the gate opens only for events that have room and the mark that the producer left",
+        "it opens for any", "queue/lua/gate.lua",
+        "if reserved then", "if true then",
+        "lua/test_gate.py -k 'without_room or another_mark'",
+    ),
+    Bug(
+        "what is no list is left alone", "it becomes the gate", "queue/lua/gate.lua",
+        "local length = redis.pcall('LLEN', KEYS[1])", "local length = redis.call('EXISTS', KEYS[1])",
+        "lua/test_gate.py -k no_list",
+    ),
+    Bug(
+        "a gate opens only within a transaction",
+        "it opens for a user who may not begin one", "queue/lua/gate.lua",
+        "if not redis.acl_check_cmd or not redis.acl_check_cmd('MULTI') then return -1 end\n", "",
+        "lua/test_gate.py -k outside",
+    ),
+    Bug(
         "a look reads no batches", "it reads all that are ready", "queue/lua/glance.lua",
         "'ZRANGE', KEYS[3], 0, FEW,", "'ZRANGE', KEYS[3], 0, -1,",
         "integration/queue/test_glances.py -k grow",

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 
 from lua.world import LIMITS, NAMESPACE, QUEUE, Line, World, ours, room_of
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.queue.gates import Gate
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Shard
 
@@ -79,6 +80,13 @@ class Denied:
         """Append without the command; a push under the same mark follows."""
         self.pushed.append((mark, (event,)))
         self.act(self.shard.append, mark, event)
+
+    def let_in(self, mark: Mark, *events: bytes) -> None:
+        """Let events in by the gate, without the command; a push under the same mark follows."""
+        self.pushed.append((mark, events))
+        gate = Gate(self.shard, from_events=1)
+        assert not gate.let_in(Mark("other", 1, 1, stored="0", appends=True), events)  # tries MULTI
+        self.act(gate.let_in, mark, events)
 
     def batch(self) -> Any:
         """The batch as its holder has it."""

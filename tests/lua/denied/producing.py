@@ -134,6 +134,23 @@ def _copies(client: Any) -> Copies:
     return Copies(client, NAMESPACE, fetch_seconds=5.0)
 
 
+def _let_in(case: Denied) -> None:
+    _given_appending(case)
+    case.let_in(next_mark(1), b"new")
+
+
+def _let_in_after_a_loss(case: Denied) -> None:
+    _given_appending(case)
+    case.world.client.delete(case.world.shard.keys.mark("m"))
+    case.let_in(next_mark(5), b"new")
+
+
+def _let_in_without_room(case: Denied) -> None:
+    case.given(limits=MANY)
+    given_mark(case.world, "0")
+    case.let_in(next_mark(1), b"new")
+
+
 def _remember(case: Denied) -> None:
     """Keep a copy in place of an old one, as the process whose task it is."""
     case.given()
@@ -151,6 +168,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         _enqueue, _enqueue_full_batches, _enqueue_after_a_seal, _enqueue_after_a_loss,
         _enqueue_beyond_capacity, _enqueue_with_notices,
     ),
+    "gate": (_let_in, _let_in_after_a_loss, _let_in_without_room),
     "limit": (
         lambda case: (
             given_room(case), case.act(case.shard.set_limits, LIMITS, known_life="another"),

@@ -25,14 +25,14 @@ from vwo_celery.queue.scripts import names, script
 #: Scripts that an application runs: to register, to enqueue, to make room, to flush; and a relay, to
 #: keep settings and to tell of itself.
 PRODUCER_SCRIPTS: Final = (
-    "append", "awaited", "enqueue", "flush", "limit", "make_room", "note", "recall", "register",
+    "append", "awaited", "enqueue", "flush", "gate", "limit", "make_room", "note", "recall", "register",
     "relay", "remember", "report", "shadow", "sweep",
 )  # fmt: skip
 #: Commands that an application sends itself, beside its scripts.
 PRODUCER_COMMANDS: Final = (
     "EVAL", "EVALSHA", "EXEC", "EXISTS", "HGET", "HGETALL", "HMGET", "HSET", "HSETNX", "LLEN", "LPUSH",
-    "LTRIM", "MULTI", "PEXPIRE", "PING", "SADD", "SCRIPT LOAD", "SUBSCRIBE", "TIME", "UNSUBSCRIBE",
-    "WAIT", "ZCARD", "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE",
+    "LPUSHX", "LTRIM", "MULTI", "PEXPIRE", "PING", "RENAMENX", "SADD", "SCRIPT LOAD", "SUBSCRIBE", "TIME",
+    "UNSUBSCRIBE", "WAIT", "ZCARD", "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE",
 )  # fmt: skip
 #: Commands that only workers and operators send themselves.
 WORKER_COMMANDS: Final = (
@@ -52,6 +52,7 @@ _TRIES: Final = {
     "LPOP": "LPOP K",
     "LPUSH": "LPUSH K v", "LPUSHX": "LPUSHX K v", "LRANGE": "LRANGE K 0 0", "LTRIM": "LTRIM K 0 0",
     "PEXPIRE": "PEXPIRE K 1", "PING": "PING", "PUBLISH": "PUBLISH C v", "RENAME": "RENAME K K",
+    "RENAMENX": "RENAMENX K O",
     "RPOP": "RPOP K", "RPUSH": "RPUSH K v", "SADD": "SADD K v", "SCRIPT LOAD": "SCRIPT LOAD return",
     "SET": "SET K v XX", "SMEMBERS": "SMEMBERS K", "SREM": "SREM K v", "TIME": "TIME", "TYPE": "TYPE K",
     "UNLINK": "UNLINK K O", "WAIT": "WAIT 0 1", "XADD": "XADD K NOMKSTREAM * f v",

@@ -16,9 +16,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.connections.errors import is_without_master
 from vwo_celery.connections.exchanges import pack
-from vwo_celery.queue.answers import REFUSALS, Pushed
+from vwo_celery.queue.answers import LET_IN, REFUSALS, Pushed
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room
+from vwo_celery.queue.gates import Gate
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.notices import is_of_several_slots, notice_keys
 from vwo_celery.queue.shard import Shard
@@ -42,6 +43,8 @@ class Place(NamedTuple):
     lot: int | None = None
 
 
+#: The answer to a push that went through the gate.
+_LET_IN = Pushed(LET_IN, 0, 0, 0)
 #: The place of a push that is all of its call.
 ALONE = Place()
 
@@ -51,7 +54,8 @@ class Push(NamedTuple):
 
     `replicas` are those that must have the push before it is answered; None for none. A refusal of
     events that wait in a spool is not counted: they come again. `part` is the part of a Cluster that
-    the push goes to, "" for a single server. `place` is its place among those of its call.
+    the push goes to, "" for a single server. `place` is its place among those of its call. `gate` is
+    the way that is tried first; None for enqueue.lua alone.
     """
 
     shard: Shard
@@ -62,6 +66,7 @@ class Push(NamedTuple):
     spooled: bool = False
     part: str = ""
     place: Place = ALONE
+    gate: Gate | None = None
 
     @property
     def token(self) -> str:
@@ -88,7 +93,13 @@ class Push(NamedTuple):
         """
         if self.replicas is not None:
             return self.replicas.push(self.shard, self.mark, self.command)
-        return self.shard.push(self.command, again=again)
+        if self.gate is None or again:
+            return self.shard.push(self.command, again=again)
+        if self.gate.let_in(self.mark, self.encoded):
+            return _LET_IN
+        pushed = self.shard.push(self.command)
+        self.gate.note_pushed(pushed.sealed)
+        return pushed
 
     async def send_by(self, client: Any, *, with_text: bool = False) -> Pushed:
         """Send the push by an asyncio client; it must not have replicas to wait for.
