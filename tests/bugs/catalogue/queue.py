@@ -218,6 +218,12 @@ BUGS = (
         f"{_SUCCESSION} -k denied_ack",
     ),
     Bug(
+        "a task goes on while there is a batch to claim",
+        "a claim that came before its ack ends it", "queue/work/succession.py",
+        "        if successor is not None and successor.found is None:\n", "        if False:\n",
+        f"{_SUCCESSION} -k before_its_ack",
+    ),
+    Bug(
         "an ack that fails is an error, also where the claim in its packet succeeds",
         "the batch that was claimed stays leased", "queue/work/succession.py",
         "                _undo(shard, successor)\n", "                pass\n",

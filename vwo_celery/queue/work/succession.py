@@ -61,6 +61,8 @@ def ack_and_claim(shard: Shard, batch: Batch, *, lease_seconds: float) -> Succes
             if successor is not None and not isinstance(exc.__cause__, WORTH_A_NEW_CONNECTION):
                 _undo(shard, successor)
             raise
+        if successor is not None and successor.found is None:
+            return None  # the claim came before the ack, which may have made place for it
     return successor
 
 
