@@ -19,6 +19,13 @@ SHORT: dict[str, dict[str, object] | str] = {
     "bench_enqueue": {"SINGLE": 100, "MANY": 200, "AWAITS": 10},
     "bench_growth": "--largest=2 --rounds=1",
     "bench_look": {"BATCHES": 2_000, "GLANCES": 5, "SNAPSHOTS": 1},
+    "bench_memory": {
+        "QUEUES": (2,),
+        "SHARDS": (1,),
+        "EVENTS_PER_REQUEST": (10,),
+        "EVENT_SIZES": (300,),
+        "EVENTS": 1_000,
+    },
     "bench_redis_time": {"SIZES": (1, 10), "BATCHES": 5},
     "bench_relay": {"CONNECTIONS": 2, "ROUNDS": 1, "SECONDS": 0.1, "FULL_SECONDS": 0.6},
     "bench_sweep": {"QUEUES": 500, "ROUNDS": 1},

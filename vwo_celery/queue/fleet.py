@@ -7,7 +7,7 @@ sweep makes up for it. A lost registration is written again by the next enqueue.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
 from functools import partial
 
@@ -190,7 +190,7 @@ class Fleet(Registering):
         names = sorted(self._watched_names())
         return [name for name in names if name.rpartition(":")[2].isdecimal()]
 
-    def _watched_names(self) -> set[str]:
+    def _watched_names(self) -> Set[str]:
         if not self.hints.is_resting(self.keys.watched):
             try:
                 with unavailable("list of watched shards"):
@@ -205,7 +205,7 @@ class Fleet(Registering):
         self.memory.note_away()
         return self.memory.shards | self.find_shards()
 
-    def find_shards(self) -> set[str]:
+    def find_shards(self) -> Set[str]:
         """Names of all shards on the parts of a Cluster that answer; looked for now and then."""
         memory, now = self.memory, monotonic()
         if now >= memory.look_again_at:

@@ -161,30 +161,49 @@ RELAY_FAMILIES = (
 )
 
 
-class ShardKeys(msgspec.Struct, frozen=True):
-    """Key names of one shard of one queue, in the order of SHARD_FAMILIES."""
+class _Key:
+    """Name of a shard's key, made when it is asked for: a process may have thousands of shards."""
 
-    name: str
-    prefix: str
-    open: str
-    meta: str
-    ready: str
-    leases: str
-    info: str
-    slots: str
-    dead: str
-    circuit: str
-    declined: str
-    settled: str
-    births: str
-    released: str
-    minutes: str
-    ten_minutes: str
-    hours: str
-    tally: str
-    leaving: str
-    arrived: str
-    former: str
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+
+    def __get__(self, keys: ShardKeys, _: type[ShardKeys]) -> str:
+        return f"{keys.prefix}{self._pattern}"
+
+
+class ShardKeys:
+    """Key names of one shard of one queue, in the order of SHARD_FAMILIES.
+
+    Attributes:
+        name: The shard's short name, "queue:shard".
+        prefix: The beginning of each key.
+    """
+
+    __slots__ = ("name", "prefix")
+
+    def __init__(self, namespace: str, name: str) -> None:
+        self.name = name
+        self.prefix = f"{namespace}:{KEY_VERSION}:{{{name}}}:"
+
+    open = _Key("open")
+    meta = _Key("meta")
+    ready = _Key("ready")
+    leases = _Key("leases")
+    info = _Key("info")
+    slots = _Key("slots")
+    dead = _Key("dead")
+    circuit = _Key("circuit")
+    declined = _Key("declined")
+    settled = _Key("settled")
+    births = _Key("births")
+    released = _Key("released")
+    minutes = _Key("history:minute")
+    ten_minutes = _Key("history:ten_minutes")
+    hours = _Key("history:hour")
+    tally = _Key("tally")
+    leaving = _Key("leaving")
+    arrived = _Key("arrived")
+    former = _Key("former")
 
     @property
     def life(self) -> tuple[str, str]:
@@ -255,10 +274,7 @@ class FleetKeys(msgspec.Struct, frozen=True):
 
 def shard_keys(namespace: str, queue: str, shard: int) -> ShardKeys:
     """Names of the keys of one shard; its short name is "queue:shard"."""
-    name = f"{queue}:{shard}"
-    prefix = f"{namespace}:{KEY_VERSION}:{{{name}}}:"
-    plain = (f"{prefix}{family.pattern}" for family in SHARD_FAMILIES if "*" not in family.pattern)
-    return ShardKeys(name, prefix, *plain)
+    return ShardKeys(namespace, f"{queue}:{shard}")
 
 
 def due_keys(namespace: str, shard_name: str) -> tuple[str, str, str, str, str]:

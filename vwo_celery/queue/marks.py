@@ -14,7 +14,6 @@ comes second is told so, and takes new marks.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -117,7 +116,7 @@ class Marks:
     """
 
     def __init__(self, clock: Callable[[], float] = uptime_seconds) -> None:
-        self._free: PerProcess[deque[Mark]] = PerProcess(deque)
+        self._free: PerProcess[list[Mark]] = PerProcess(list)
         self._clock = clock
         self._part = self._drawn_ns = 0  # the random part of nonces, and when it was drawn
         self._life = ""
@@ -134,7 +133,7 @@ class Marks:
         ever pushed would count as lost.
         """
         if life != self._life:
-            self._life, self._free = life, PerProcess(deque)
+            self._life, self._free = life, PerProcess(list)
 
     def take(self, events: int) -> Mark:
         """Take a mark, its sequence raised for a push of *events* events."""
@@ -185,7 +184,7 @@ class Marks:
 
     def start_afresh(self) -> None:
         """Give up all free marks, since a clone of this process uses them."""
-        self._free = PerProcess(deque)
+        self._free = PerProcess(list)
 
     def give_back_unused(self, mark: Mark) -> None:
         """Let the next push use the mark: nothing of its push is stored, nor will be.

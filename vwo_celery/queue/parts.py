@@ -10,7 +10,7 @@ process dies.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Any, NamedTuple, TypeVar
 
 from vwo_celery.clocks import monotonic
@@ -104,12 +104,12 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self.shards: set[str] = set()
+        self.shards: Set[str] = frozenset()
         self.unannounced: set[str] = set()
         self.registrations: dict[str, Registration] = {}
         self.patrol_cursor = 0
         self.sampled_ms = 0
-        self.found: set[str] = set()
+        self.found: Set[str] = frozenset()
         self.look_again_at = 0.0
         self._away = False
 
@@ -122,7 +122,7 @@ class Memory:
         """Note the watched shards; those that were known before an absence may have been lost in it."""
         if self._away:
             self.unannounced |= (self.shards | self.found) - names
-            self._away, self.found = False, set()
+            self._away, self.found = False, frozenset()
         self.shards = names
 
     def note_away(self) -> None:

@@ -42,11 +42,6 @@ class Shard(Storing):
     may have run.
     """
 
-    def __init__(self, client: Any, namespace: str, queue: str, shard: int) -> None:
-        super().__init__(client, namespace, queue, shard)
-        k = self.keys
-        self._sweep_keys = (k.open, k.meta, k.ready, k.info, k.slots, k.leases, k.births)
-
     # -- triggers
 
     def sweep(self, *, force: bool, idle_ms: int, lost_until_ms: int = 0) -> Swept:
@@ -65,10 +60,10 @@ class Shard(Storing):
         self, *, force: bool, idle_ms: int, lost_until_ms: int
     ) -> tuple[str, tuple[tuple[str, ...], tuple[Any, ...]]]:
         """The token, keys and arguments of one sweep; see `sweep`."""
-        token = new_token()
-        stem = self.keys.batch(token)
-        names = [f"{stem}.{i:04d}" for i in range(_SWEEP_NAMES)]
-        return token, ((*self._sweep_keys, *names), (int(force), token, idle_ms, lost_until_ms))
+        k, token = self.keys, new_token()
+        keys = (k.open, k.meta, k.ready, k.info, k.slots, k.leases, k.births)
+        names = [f"{k.batch(token)}.{i:04d}" for i in range(_SWEEP_NAMES)]
+        return token, ((*keys, *names), (int(force), token, idle_ms, lost_until_ms))
 
     def next_turn(self) -> tuple[str, int]:
         """Take slots for what is due, as a task ends; their tokens' stem and their number."""

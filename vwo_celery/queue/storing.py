@@ -40,6 +40,7 @@ class Storing:
         self.client, self.namespace = client, namespace
         self.queue, self.number = queue, shard
         k = self.keys = shard_keys(namespace, queue, shard)
+        self._meta = k.meta
         self._enqueue_keys = (k.open, k.meta, k.ready, k.info, k.slots, k.leases)
         self._enqueue, self.is_full = script("enqueue"), False
         start = ("EVALSHA", script("append").sha, "3", k.open, k.meta)
@@ -66,7 +67,7 @@ class Storing:
             start = mark.append_start = self._append_start + bulk(self.keys.mark(mark.id))
         number, stored = mark.number.encode(), mark.stored.encode()
         packed = _APPENDED % (start, len(number), number, len(stored), stored, len(event), event)
-        (answer,) = self.client.exchange(self.keys.meta, packed)
+        (answer,) = self.client.exchange(self._meta, packed)
         if answer in (STORED, STORED_LAST):
             self.is_full = answer == STORED_LAST
             return True
@@ -115,7 +116,7 @@ class Storing:
             redis.exceptions.RedisError: As redis-py raises it; the producer decides about a repeat.
         """
         if not again:
-            (answer,) = self.client.exchange(self.keys.meta, pack(command))
+            (answer,) = self.client.exchange(self._meta, pack(command))
             if not isinstance(answer, Exception):
                 return self._note(Pushed(*answer))
             if not isinstance(answer, NOT_RUN_HERE):
