@@ -180,6 +180,14 @@ def comparable(told: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
+def without_bytes(told: dict[str, Any]) -> dict[str, Any]:
+    """The same, but for the bytes that shards hold."""
+    facts = comparable(told)
+    for shard in facts["shards"].values():
+        del shard["counted_bytes"]
+    return facts
+
+
 def as_this_release_tells(told: dict[str, Any]) -> dict[str, Any]:
     """What an earlier release told, in this one's words: released is also what is due again."""
     ledgers = {each["queue"]: dict(each) for each in told["ledger"]}
@@ -228,14 +236,18 @@ def test_this_release_sees_what_earlier_ones_stored(
 def test_the_release_before_sees_what_this_one_stores(
     redis: redis_py.Redis, redis_url: str, before: Release, stored_by_this: Stored, tmp_path: Path
 ) -> None:
-    """After a rollback the release before reads everything: it ignores new fields and keys."""
+    """After a rollback the release before reads everything: it ignores new fields and keys.
+
+    Events that append.lua stored since the last push are to it as those of another program: it counts
+    them, though not their bytes.
+    """
     stored = stored_by_this.at(now_ms(redis))
     stored.write(redis)
     keep_listening(redis)
 
     told = before.told(cwd=tmp_path, redis_url=redis_url)
 
-    assert comparable(told) == comparable(stored.told)
+    assert without_bytes(told) == without_bytes(stored.told)
 
 
 # --- looks at what a release stored that keeps no sets for them -----------------------------------

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from lua.clock import own_clock
 from lua.handling import HandledLife
+from lua.mixed import MixedLife
 from vwo_celery.queue import shard as store
 from vwo_celery.queue.handling import picking
 
@@ -36,14 +37,29 @@ def live(client: Any, examples: int) -> None:
     class Life(HandledLife):
         pass
 
+    with own_clock(client) as Life.clock:
+        _run(Life, examples)
+
+
+def live_mixed(client: Any, examples: int) -> None:
+    """The same for lives under two releases, by Redis' own clock."""
+
+    class Life(MixedLife):
+        pass
+
+    Life.client = client
+    _run(Life, examples)
+
+
+def _run(life: type[RuleBasedStateMachine], examples: int) -> None:
     numbers = count()
-    with pytest.MonkeyPatch.context() as patch, own_clock(client) as Life.clock:
+    with pytest.MonkeyPatch.context() as patch:
         # Keeps a life reproducible: batches that are sealed in the same millisecond are ordered by
         # name.
         patch.setattr(store, "new_token", lambda: f"token{next(numbers):09}")
         patch.setattr(picking, "new_token", lambda: f"{next(numbers) % 10_000:04}")
         run_state_machine_as_test(
-            Life,
+            life,
             settings=settings(
                 max_examples=examples,
                 stateful_step_count=STEPS,

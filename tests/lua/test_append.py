@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from lua.pushing import MARK, NINE, given_mark, mark, next_mark
-from lua.world import LIMITS, ROOM_UNIT, World, room_of
-from vwo_celery.queue.answers import DUPLICATE, STORED
+from lua.world import LIFE, LIMITS, ROOM_UNIT, World, room_of
+from vwo_celery.queue.answers import CLONED, DUPLICATE, STORED
 from vwo_celery.queue.batches import Limits
-from vwo_celery.queue.marks import YOUNG_TTL_SECONDS
+from vwo_celery.queue.marks import YOUNG_TTL_SECONDS, Mark
 
 
 def begun(world: World, events: int = 1, size: int = 20, **changes: Any) -> dict[str, Any]:
@@ -75,6 +75,7 @@ def test_room_may_be_used_to_the_last_byte(world: World) -> None:
     answers = [world.shard.append(next_mark(number), NINE) for number in (1, 2)]
 
     assert answers == [True, False]
+    assert room_left(world) == (4, 0)
 
 
 def test_a_shard_that_was_granted_no_room_is_left_alone(world: World) -> None:
@@ -84,6 +85,38 @@ def test_a_shard_that_was_granted_no_room_is_left_alone(world: World) -> None:
     stored = world.call(world.shard.append, next_mark(1), NINE)
 
     assert stored is False
+    assert world.changes() == {}
+
+
+def test_a_list_that_is_gone_is_not_opened(world: World) -> None:
+    """Room that is left for a list which somebody deleted stores nothing: enqueue.lua opens a new one."""
+    world.given(meta=begun(world, 5))
+
+    stored = world.call(world.shard.append, next_mark(1), NINE)
+
+    assert stored is False
+    assert world.changes() == {}
+
+
+def test_a_shard_that_was_forgotten_gets_no_key(world: World) -> None:
+    """An append to a shard without keys leaves none."""
+    given_mark(world, "0")
+
+    stored = world.call(world.shard.append, next_mark(1), NINE)
+
+    assert stored is False
+    assert world.changes() == {}
+    assert world.client.keys() == [world.shard.keys.mark("m").encode()]
+
+
+def test_bytes_that_do_not_fit_borrow_nothing_from_the_events(world: World) -> None:
+    """The room for bytes ends by itself, however many events there is room for."""
+    world.given(meta=begun(world, 1_000, 9), open=[NINE])
+
+    stored = world.call(world.shard.append, next_mark(1), NINE)
+
+    assert stored is False
+    assert room_left(world) == (1_000, 9)
     assert world.changes() == {}
 
 
@@ -175,6 +208,22 @@ def test_a_mark_that_was_put_back_does_not_stay_for_ever(world: World) -> None:
     world.shard.append(next_mark(7), b"2")
 
     assert 0 < world.client.pttl(world.shard.keys.mark("m")) <= 1_000 * YOUNG_TTL_SECONDS
+
+
+def test_a_clone_stores_nothing(world: World) -> None:
+    """The same number with other digits behind it is a clone's; enqueue.lua tells it so."""
+    world.given(limits=replace(LIMITS, events_per_request=9), meta=begun(world, 5), open=[NINE])
+    given_mark(world, "6.0001")
+    ours, theirs = (
+        Mark("m", 7, life=LIFE, stored="6.0001", appends=True, nonce=nonce) for nonce in "12"
+    )
+    assert world.shard.append(ours, b"ours")
+
+    stored = world.call(world.shard.append, theirs, b"theirs")
+
+    assert stored is False
+    assert world.changes() == {}
+    assert world.push(theirs, b"theirs").code == CLONED
 
 
 def test_both_ways_share_their_marks(world: World) -> None:
