@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from costs import Cost, Meter, medians
@@ -118,7 +119,7 @@ def main() -> None:
             f"aio.enqueue, {AWAITS} awaits": Queue.enqueue_at_once,
             f"enqueue_many({PER_CALL})": Queue.enqueue_many,
         }
-        found = {name: _in_turns(meter, queues, way) for name, way in ways.items()}
+        found = _in_turns(meter, queues, ways)
         for queue in queues.values():
             queue.close()
         for name, costs in found.items():
@@ -127,15 +128,22 @@ def main() -> None:
 
 
 def _in_turns(
-    meter: Meter, queues: dict[int, Queue], way: Callable[[Queue], int]
-) -> dict[int, Cost]:
-    found: dict[int, list[Cost]] = {shards: [] for shards in queues}
+    meter: Meter, queues: dict[int, Queue], ways: dict[str, Callable[[Queue], int]]
+) -> dict[str, dict[int, Cost]]:
+    """The cost of each way, for each queue by its number of shards."""
+    found: dict[str, dict[int, list[Cost]]] = {
+        name: {shards: [] for shards in queues} for name in ways
+    }
     for turn in range(ROUNDS + 1):
         for shards, queue in queues.items():
-            cost = meter.measure(lambda queue=queue: way(queue))  # type: ignore[misc]
-            if turn:
-                found[shards].append(cost)
-    return {shards: medians(costs) for shards, costs in found.items()}
+            for name, way in ways.items():
+                cost = meter.measure(partial(way, queue))
+                if turn:
+                    found[name][shards].append(cost)
+    return {
+        name: {shards: medians(costs) for shards, costs in those.items()}
+        for name, those in found.items()
+    }
 
 
 def _drained(

@@ -41,6 +41,8 @@ DIMENSIONS = {
     "lanes": (1, 2, 4, 8, 16, 32, 64),
 }
 PER_REQUEST, BATCHES, ROUNDS = 100, 20, 7
+#: As many as the lanes hold and a round claims. A sweep hands out so many wake-ups at most.
+MOST_SENDS = 100
 #: Sweeps and looks of one round, over all queues together.
 _LOOKS_A_ROUND, _PAGE = 20, 1_000
 #: The server of the lanes: its latency, a batch's events, the batches of each lane.
@@ -67,7 +69,7 @@ class Point:
             redis_url=url,
             namespace=f"{dimension.replace(' ', '-')}-{size}",
             shards=self.shards,
-            max_parallel_sends=1_000,
+            max_parallel_sends=MOST_SENDS,
             max_queue_events=10**8,
             max_queue_bytes=10**11,
         )
