@@ -1,12 +1,15 @@
 """Time for which each command holds Redis, from INFO commandstats, for several batch sizes.
 
 Each row is a run of calls of one kind: one script's garbage in Lua is not collected on the account of
-the next.
+the next. append.lua, for which a web request waits, is measured in turns with a bare LPUSH of the same
+event and with a script that does nothing, one call at a time and in a pipeline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 from shared import EVENT_BYTES, destination, event, show
@@ -14,21 +17,98 @@ from shared import EVENT_BYTES, destination, event, show
 import vwo_celery
 from vwo_celery.events import encode
 from vwo_celery.producing.queue import producer_of
+from vwo_celery.queue.marks import Marks
+from vwo_celery.queue.scripts import script
 from vwo_celery.testing import RedisServer
 
 SIZES = (1, 100, 500, 1000, 5000)
 BATCHES = 100
 COMMANDS = ("cmdstat_evalsha", "cmdstat_lrange")
+#: Calls of append.lua in one round, of all its rounds, and in one pipeline.
+APPENDS, APPEND_ROUNDS, PIPELINED = 4_000, 7, 200
 
 
 def main() -> None:
     """Print a row for each command and size."""
     with RedisServer() as server:
+        appending = _Appending(server.url)
+        singly, together = appending.rows(1), appending.rows(PIPELINED)
         rows = [row for size in SIZES for row in _Measure(server.url, size).rows()]
+    show(
+        f"Redis time of one event of {EVENT_BYTES} bytes, medians of {APPEND_ROUNDS} rounds in turns",
+        [*singly, *together], "command", "in a pipeline of", "µs a call", "times LPUSH",
+    )  # fmt: skip
     show(
         f"Redis time, events of {EVENT_BYTES} bytes",
         rows, "command", "events", "µs a call", "µs an event moved",
     )  # fmt: skip
+
+
+class _Appending:
+    """append.lua, a bare LPUSH and a script that does nothing."""
+
+    def __init__(self, url: str) -> None:
+        queue = vwo_celery.connect(
+            destination(), batch_event_data={"events_per_request": 5_000}, redis_url=url
+        )
+        producer = producer_of(queue)
+        queue.enqueue(event())
+        self.client, self.shard = producer.fleet.client, producer.shards[0]
+        self.encoded, self.numbers = encode(event()), count()
+
+    def rows(self, pipelined: int) -> list[tuple[str, ...]]:
+        contenders: dict[str, Callable[[], Iterator[tuple[Any, ...]]]] = {
+            "LPUSH": self._pushes, "an empty script": self._nothings, "append": self._appends
+        }  # fmt: skip
+        times: dict[str, list[float]] = {name: [] for name in contenders}
+        for _ in range(APPEND_ROUNDS):
+            for name, contender in contenders.items():
+                times[name].append(self._measure(contender(), pipelined))
+        medians = {name: statistics.median(found) for name, found in times.items()}
+        return [
+            (name, str(pipelined), f"{median:.2f}", f"{median / medians['LPUSH']:.2f}")
+            for name, median in medians.items()
+        ]
+
+    def _measure(self, commands: Iterator[tuple[Any, ...]], pipelined: int) -> float:
+        made = list(commands)
+        self.client.config_resetstat()
+        if pipelined == 1:
+            for command in made:
+                self.client.execute_command(*command)
+        for start in range(0, len(made) if pipelined > 1 else 0, pipelined):
+            pipe = self.client.pipeline(transaction=False)
+            for command in made[start : start + pipelined]:
+                pipe.execute_command(*command)
+            pipe.execute()
+        stats = self.client.info("commandstats")
+        (name,) = {"cmdstat_evalsha", "cmdstat_lpush"} & stats.keys()
+        return float(stats[name]["usec_per_call"])
+
+    def _pushes(self) -> Iterator[tuple[Any, ...]]:
+        """A list of its own for each round, since memory that was used before is quicker to fill."""
+        name = f"bench:{next(self.numbers)}"
+        return (("LPUSH", name, self.encoded) for _ in range(APPENDS))
+
+    def _nothings(self) -> Iterator[tuple[Any, ...]]:
+        """The words that append.lua is given, for a script that does not look at them."""
+        sha = self.client.script_load("return 1")
+        return (("EVALSHA", sha, *words[2:]) for words in self._appends())
+
+    def _appends(self) -> Iterator[tuple[Any, ...]]:
+        """One push opens a list, with room for all that follow."""
+        shard, marks = self.shard, Marks()
+        shard.sweep(force=True, idle_ms=10**6)
+        mark = marks.take(1)
+        shard.push(shard.push_command(mark, (self.encoded,), 2))
+        marks.give_back_pushed(mark, renewed=True)
+        for _ in range(APPENDS):
+            mark = marks.take(1)
+            yield script("append").command(
+                (shard.keys.open, shard.keys.meta, shard.keys.mark(mark.id)),
+                (mark.number, mark.stored, self.encoded),
+            )
+            marks.give_back(mark)
 
 
 class _Measure:

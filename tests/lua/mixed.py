@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from msgspec.structs import replace
 
 from lua.release_before import ShardBefore
-from lua.world import LIMITS, NAMESPACE, QUEUE
+from lua.world import LIMITS, NAMESPACE, QUEUE, ours
 from vwo_celery.queue.answers import DUPLICATE, REFUSALS, STORED
 from vwo_celery.queue.batches import Batch, Limits
 from vwo_celery.queue.fleet import Fleet
@@ -50,7 +50,7 @@ class MixedLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.client.flushdb()
-        self.shard = Shard(self.client, NAMESPACE, QUEUE, 0)
+        self.shard = Shard(ours(self.client), NAMESPACE, QUEUE, 0)
         self.shard.load_push()
         self.before = ShardBefore(self.shard)
         self.mark, self.number = Mark("today"), 0

@@ -16,6 +16,12 @@ BUGS = (
         "lua/test_ack.py",
     ),
     Bug(
+        "append opens no list",
+        "it does, with the room of one that is gone", "queue/lua/append.lua",
+        "redis.pcall('LPUSHX', ", "redis.pcall('LPUSH', ",
+        "lua/test_append.py -k is_gone",
+    ),
+    Bug(
         "a batch whose arrival was forgone does not arrive",
         "it counts as arrived", "queue/lua/arrive.lua",
         "return tonumber(trace) > 0 and 0 or -5 end", "return 0 end",
@@ -26,6 +32,12 @@ BUGS = (
         "its trace is not kept", "queue/lua/arrive.lua",
         "redis.call('ZADD', KEYS[7], now + ARGV[10], ARGV[1])\n", "",
         "lua/test_arrive.py -k once",
+    ),
+    Bug(
+        "each event is counted once beside scripts of 0.1.0",
+        "not before a batch departs, which hides that it was", "queue/lua/depart.lua",
+        "take_room_back(KEYS[1])", "",
+        "lua/test_release_before.py -k hides_nothing",
     ),
     Bug(
         "a purge drops what was counted, and nothing else",
@@ -281,6 +293,30 @@ BUGS = (
         "local from, to = events - ranges[j][2], events - 1 - ranges[j][1]",
         "local from, to = ranges[j][1], ranges[j][2] - 1",
         f"{_LARGE} -k too_large_is_halved",
+    ),
+    Bug(
+        "a repeat is stored once",
+        "append stores whatever its mark says", "queue/lua/shared/reserve.lua",
+        "local reserved = fits and seen == ARGV[2]", "local reserved = fits",
+        "lua/test_append.py -k 'repeat or clone'",
+    ),
+    Bug(
+        "append ends where something unusual begins",
+        "too few bytes borrow from the events", "queue/lua/shared/reserve.lua",
+        " and left % 4294967296 < 2147483648", "",
+        "lua/test_append.py -k borrow",
+    ),
+    Bug(
+        "each event is counted once beside scripts of 0.1.0",
+        "again after its sweep has counted it", "queue/lua/shared/taken.lua",
+        "if granted_accepted ~= accepted and events ~= uncounted then return 0, 0 end\n", "",
+        "lua/test_release_before.py -k not_counted_again",
+    ),
+    Bug(
+        "append leaves nothing of what it refuses",
+        "the room that it took", "queue/lua/shared/unreserve.lua",
+        "redis.call('HINCRBY', KEYS[2], 'room', 0 - cost)", "redis.call('HINCRBY', KEYS[2], 'room', 0)",
+        "lua/test_append.py -k 'borrow or last_byte'",
     ),
     Bug(
         "a command that Redis denies strands no batch",
