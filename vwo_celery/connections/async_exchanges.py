@@ -22,7 +22,7 @@ class AsyncClient(aio.Redis):
         """Send packed commands over one connection, once, and read their answers.
 
         Args:
-            packed: One command or several, see `exchanges.pack`.
+            packed: One command or several, see `resp.pack`.
             replies: Their number.
 
         Returns:

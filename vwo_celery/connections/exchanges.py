@@ -11,8 +11,6 @@ later call reads the answer. If the process dies here, each command has run as a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import chain
 from typing import Any, Final
 
 from redis.exceptions import (
@@ -22,43 +20,15 @@ from redis.exceptions import (
     ResponseError,
     TryAgainError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.connections.pools import SharedPool
+from vwo_celery.connections.resp import read_replies
 
-#: Number of lengths whose heads are kept.
-_MOST_HEADS: Final = 4096
 #: Answers after which a command has not run and is sent by `execute_command`, which looks for the
 #: node: MOVED (a kind of AskError), ASK, TRYAGAIN, CLUSTERDOWN, and a slot without a node.
 NOT_RUN_HERE: Final = (AskError, TryAgainError, ClusterDownError, RedisClusterException)
-
-
-def pack(words: Iterable[str | bytes | int]) -> bytes:
-    """One command as Redis reads it (RESP, an array of bulk strings).
-
-    Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
-    """
-    texts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-    bulks = chain.from_iterable(zip(map(_HEADS.__getitem__, map(len, texts)), texts, strict=True))
-    return b"".join((b"*%d" % len(texts), *bulks, b"\r\n"))
-
-
-class _Heads(dict[int, bytes]):
-    """What stands before a word of so many bytes, after the word before; the usual ones are kept."""
-
-    def __missing__(self, length: int) -> bytes:
-        head = b"\r\n$%d\r\n" % length
-        if length < _MOST_HEADS:
-            self[length] = head
-        return head
-
-
-_HEADS = _Heads()
-
-
-def bulk(word: str | bytes | int) -> bytes:
-    """One word of a command; a text is sent as UTF-8."""
-    text = word if isinstance(word, bytes) else str(word).encode()
-    return b"$%d\r\n%b\r\n" % (len(text), text)
 
 
 def exchange(pool: SharedPool, packed: bytes, replies: int = 1) -> list[Any]:
@@ -66,7 +36,7 @@ def exchange(pool: SharedPool, packed: bytes, replies: int = 1) -> list[Any]:
 
     Args:
         pool: The pool of the server.
-        packed: One command or several, see `pack`.
+        packed: One command or several, see `resp.pack`.
         replies: Their number.
 
     Returns:
@@ -78,14 +48,29 @@ def exchange(pool: SharedPool, packed: bytes, replies: int = 1) -> list[Any]:
     """
     connection = pool.take()
     try:
-        connection.send_packed_command((packed,))
-        answers = [_read(connection) for _ in range(replies)]
+        if connection.is_plain:
+            answers = _exchange(connection, packed, replies)
+        else:
+            connection.send_packed_command((packed,))
+            answers = [_read(connection) for _ in range(replies)]
     except BaseException:  # an answer may still come, and would be read by the next call
         connection.disconnect()
         pool.release(connection)
         raise
     pool.give_back(connection)
     return answers
+
+
+def _exchange(connection: Any, packed: bytes, replies: int) -> list[Any]:
+    """Send and read by the socket itself: what redis-py does besides is of no use here."""
+    sock = connection._sock
+    try:
+        sock.sendall(packed)
+        return read_replies(sock.recv, replies, connection._parser.parse_error)
+    except TimeoutError as exc:
+        raise RedisTimeoutError("no answer of Redis in time") from exc
+    except OSError as exc:
+        raise RedisConnectionError(f"the connection to Redis broke: {exc}") from exc
 
 
 def _read(connection: Any) -> Any:

@@ -19,6 +19,7 @@ from os import getpid
 from typing import Any, Final
 
 import redis
+from redis.connection import AbstractConnection
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
@@ -34,6 +35,7 @@ WORDS: Final[tuple[str, ...]] = (
     is Parameter.empty
     else ()
 )
+_RESP2: Final = 2
 
 
 class Refusal:
@@ -58,6 +60,17 @@ def let_reenter(pool: Any) -> None:
     Releases before 6 make one of which the thread would wait for itself.
     """
     pool._lock = RLock()
+
+
+def _is_plain(connection: Any) -> bool:
+    """Whether redis-py only sends and reads on it: no health check, no push, no master to leave."""
+    kind = type(connection)
+    return (
+        int(connection.protocol) == _RESP2
+        and not connection.health_check_interval
+        and kind.send_packed_command is AbstractConnection.send_packed_command
+        and kind.read_response is AbstractConnection.read_response
+    )
 
 
 class SharedPool(redis.ConnectionPool):
@@ -94,6 +107,7 @@ class SharedPool(redis.ConnectionPool):
                     self._refusal.note(exc)
                 else:
                     connection.is_in_order = False
+                    connection.is_plain = _is_plain(connection)
                     return connection
             if not self._await_release(end):
                 raise refused

@@ -16,7 +16,7 @@ from typing import Any, Final
 from redis.exceptions import NoScriptError, RedisError
 
 from vwo_celery.clocks import monotonic
-from vwo_celery.connections.exchanges import pack
+from vwo_celery.connections.resp import pack
 from vwo_celery.connections.troubles import is_denied
 from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.scripts import load, script

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vwo_celery.connections.exchanges import NOT_RUN_HERE, bulk, pack
+from vwo_celery.connections.exchanges import NOT_RUN_HERE
+from vwo_celery.connections.resp import bulk, pack
 from vwo_celery.queue.answers import STORED, STORED_LAST, Pushed
 from vwo_celery.queue.keys import shard_keys
 from vwo_celery.queue.marks import Mark, push_token

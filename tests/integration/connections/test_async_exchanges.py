@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.connections import open_async_client
-from vwo_celery.connections.exchanges import pack
+from vwo_celery.connections.resp import pack
 
 PATIENT_SECONDS, SOON_SECONDS = 10.0, 0.1
 CLIENT_ID = pack(("CLIENT", "ID"))

@@ -10,16 +10,14 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from hypothesis import given
-from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tools.waiting import wait_until
-from vwo_celery.connections import open_client
-from vwo_celery.connections.exchanges import bulk, pack
+from vwo_celery.connections import open_client, twin_of
 from vwo_celery.connections.pools import MOST_CONNECTIONS
+from vwo_celery.connections.resp import pack
 from vwo_celery.testing import RedisServer
 
 PATIENT_SECONDS = 10.0
@@ -37,18 +35,6 @@ def client(redis: redis_py.Redis, redis_url: str) -> Iterator[Any]:
 def echo(text: str) -> bytes:
     """A packed command that Redis answers with *text*."""
     return pack(("ECHO", text))
-
-
-@given(st.lists(st.text() | st.binary() | st.integers(), min_size=1))
-def test_commands_are_packed_as_redis_py_packs_them(words: list[Any]) -> None:
-    """A packed command has the bytes that redis-py would send; its words may be packed one by one."""
-    connection = redis_py.Connection()
-    words[0] = "EVALSHA"
-
-    packed = pack(words)
-
-    assert packed == b"".join(connection.pack_command(*words))
-    assert packed == b"*%d\r\n" % len(words) + b"".join(map(bulk, words))
 
 
 def test_each_command_has_its_answer(client: Any) -> None:
@@ -265,10 +251,34 @@ def test_a_replica_that_refuses_a_write_is_left(redis: redis_py.Redis) -> None:
         assert client.exchange(KEY, CLIENT_ID) != [before]
 
 
-def test_over_a_unix_socket(tmp_path: Any) -> None:
-    """The direct way is the same over a socket that is a file, and with a health check on each call."""
+@pytest.mark.parametrize("options", [{}, {"health_check_interval": 1}, {"protocol": 3}])
+def test_over_a_unix_socket(tmp_path: Any, options: dict[str, int]) -> None:
+    """The direct way is the same over a socket that is a file; what needs redis-py's hands has them."""
     path = tmp_path / "redis.sock"
-    with RedisServer(arguments=("--unixsocket", str(path))):
-        url = f"unix://{path}?health_check_interval=1"
-        with open_client(url, timeout_seconds=PATIENT_SECONDS) as client:
-            assert client.exchange(KEY, echo("a") + echo("b"), 2) == [b"a", b"b"]
+    with (
+        RedisServer(arguments=("--unixsocket", str(path))),
+        open_client(f"unix://{path}", timeout_seconds=PATIENT_SECONDS) as client,
+    ):
+        client.connection_pool.connection_kwargs.update(options)
+        answers = client.exchange(KEY, echo("a") + pack(("NO SUCH",)) + echo("b"), 3)
+        (connection,) = client.connection_pool._available_connections
+
+    assert [answers[0], type(answers[1]), answers[2]] == [b"a", ResponseError, b"b"]
+    assert connection.is_plain == (not options)
+
+
+def test_a_connection_that_does_more_than_redis_pys_does_it(redis: redis_py.Redis) -> None:
+    """Where the application's connections send or read in a way of their own, so do ours."""
+    sent: list[object] = []
+
+    class Watched(redis_py.Connection):
+        def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+            sent.append(command)
+            super().send_packed_command(command, check_health)
+
+    options = redis.connection_pool.connection_kwargs
+    pool = redis_py.ConnectionPool(Watched, host=options["host"], port=options["port"])
+    client = twin_of(redis_py.Redis(connection_pool=pool), timeout_seconds=PATIENT_SECONDS)
+
+    assert client.exchange(KEY, echo("a")) == [b"a"]
+    assert sent[-1] == (echo("a"),)

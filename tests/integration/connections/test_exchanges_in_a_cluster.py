@@ -12,7 +12,8 @@ from redis.exceptions import MovedError
 from tools.redis_groups import ClusterGroup, client_of
 from tools.waiting import wait_until
 from vwo_celery.connections import open_client
-from vwo_celery.connections.exchanges import NOT_RUN_HERE, pack
+from vwo_celery.connections.exchanges import NOT_RUN_HERE
+from vwo_celery.connections.resp import pack
 from vwo_celery.testing import RedisServer
 
 PATIENT_SECONDS = 10.0

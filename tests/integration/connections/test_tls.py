@@ -26,7 +26,7 @@ from tools.waiting import wait_until
 from vwo_celery.celery.broker.facts import look_at_broker
 from vwo_celery.connections import twin_of
 from vwo_celery.connections.clients import open_async_client, open_client
-from vwo_celery.connections.exchanges import pack
+from vwo_celery.connections.resp import pack
 from vwo_celery.operating.doctor.broker import broker_findings
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer

@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.connections.errors import is_without_master
-from vwo_celery.connections.exchanges import pack
+from vwo_celery.connections.resp import pack
 from vwo_celery.queue.answers import LET_IN, REFUSALS, Pushed
 from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room
