@@ -6,6 +6,9 @@ from bugs.bug import Bug
 
 _SENTINEL = "integration/connections/test_sentinel.py"
 _SHARED = "integration/connections/test_shared_clients.py"
+_EXCHANGES = "integration/connections/test_exchanges.py"
+_IN_A_CLUSTER = "integration/connections/test_exchanges_in_a_cluster.py"
+_RESP = "unit/test_resp.py"
 
 BUGS = (
     Bug(
@@ -45,6 +48,38 @@ BUGS = (
         "integration/connections/test_cluster.py -k worker_in_a_cluster_that_grows",
     ),
     Bug(
+        "after a master's death the next event goes to its heir",
+        "nobody is asked who holds its slots", "connections/cluster.py",
+        "            _look_again(cluster, node)\n", "",
+        f"{_IN_A_CLUSTER} -k after_a_failure",
+    ),
+    Bug(
+        "a late answer is no other command's",
+        "a connection whose answer was not waited for is used again", "connections/exchanges.py",
+        "        connection.disconnect()\n        pool.release(connection)\n",
+        "        pool.give_back(connection)\n",
+        f"{_EXCHANGES} -k 'interrupted or late'",
+    ),
+    Bug(
+        "an error of a command is its answer, not the connection's end",
+        "the first error ends the exchange", "connections/exchanges.py",
+        "        return exc.with_traceback(None)  # its frames would keep the connection",
+        "        raise",
+        f"{_EXCHANGES} -k unix",
+    ),
+    Bug(
+        "a server that closes the connection by an error is left",
+        "its error is taken for a command's", "connections/resp.py",
+        "        if isinstance(exc, RedisConnectionError):\n            raise exc\n", "",
+        f"{_RESP} -k by_which_the_server_closes",
+    ),
+    Bug(
+        "an answer too many is noticed",
+        "it is left for the next command", "connections/resp.py",
+        "    reading.end()\n", "",
+        f"{_RESP} -k more_than_was_asked",
+    ),
+    Bug(
         "a client without timeouts that the application passes holds up no request",
         "its own timeouts hold", "connections/given.py",
         '        **times(timeout_seconds, unix="path" in pool.connection_kwargs),\n', "",
@@ -67,6 +102,37 @@ BUGS = (
         "it is kept", "connections/pools.py",
         "connection._sock is not None and ", "",
         f"{_SHARED} -k opens_no_breaker",
+    ),
+    Bug(
+        "an answer that an interrupted command left is not read",
+        "no connection is looked at", "connections/pools.py",
+        "                    if in_order and connection._sock is not None:\n",
+        "                    if connection._sock is not None:\n",
+        f"{_EXCHANGES} -k redis_py_left",
+    ),
+    Bug(
+        "a connection is used by one call at a time",
+        "it is free while it waits for an answer", "connections/pools.py",
+        "                    connection = idle.pop()\n", "                    connection = idle[-1]\n",
+        f"{_EXCHANGES} -k signal_handler",
+    ),
+    Bug(
+        "who waits for a connection has the next that comes back",
+        "nobody is woken", "connections/pools.py",
+        "        if self._waiting:\n", "        if False:\n",
+        f"{_EXCHANGES} -k whoever_waits",
+    ),
+    Bug(
+        "a new password reaches connections in use",
+        "they are given back past it", "connections/pools.py",
+        '            and getattr(connection, "_re_auth_token", None) is None\n', "",
+        f"{_EXCHANGES} -k new_password",
+    ),
+    Bug(
+        "a health check that the URL asks for takes place",
+        "the direct way leaves it out", "connections/pools.py",
+        "        and not connection.health_check_interval\n", "",
+        f"{_EXCHANGES} -k unix",
     ),
     Bug(
         "a master that Sentinel has replaced is left at once",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -135,6 +136,7 @@ def test_a_signal_handler_in_the_middle_of_a_call_has_a_connection_of_its_own(
         found.extend(client.exchange(KEY, echo("inner")))
         redis.rpush(KEY, "outer")
 
+    client.exchange(KEY, CLIENT_ID)
     before = signal.signal(signal.SIGALRM, ask_too)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.1)
@@ -194,19 +196,25 @@ def test_many_threads_share_few_connections(client: Any, redis: redis_py.Redis) 
 
 
 def test_whoever_waits_for_a_connection_gets_one_that_is_given_back(
-    client: Any, redis: redis_py.Redis
+    redis: redis_py.Redis, redis_url: str
 ) -> None:
     """With all connections in use, a call waits for the first that an exchange gives back."""
+    client = open_client(redis_url, timeout_seconds=3_600)
     client.connection_pool.max_connections = 1
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(client.exchange, KEY, pack(("BLPOP", KEY, 0)))
-        wait_until(lambda: redis.info("clients")["blocked_clients"] == 1, what="a blocked client")
-        second = pool.submit(client.exchange, KEY, echo("b"))
-        wait_until(lambda: client.connection_pool._waiting == 1, what="a call that waits")
-        redis.rpush(KEY, "a")
+    answers: list[Any] = []
 
-        assert first.result() == [[KEY.encode(), b"a"]]
-        assert second.result() == [b"b"]
+    def ask(packed: bytes) -> None:
+        answers.extend(client.exchange(KEY, packed))
+
+    threading.Thread(target=ask, args=[pack(("BLPOP", KEY, 0))], daemon=True).start()
+    wait_until(lambda: redis.info("clients")["blocked_clients"] == 1, what="a blocked client")
+    threading.Thread(target=ask, args=[echo("b")], daemon=True).start()
+    wait_until(lambda: client.connection_pool._waiting == 1, what="a call that waits")
+    redis.rpush(KEY, "a")
+
+    wait_until(lambda: len(answers) == 2, what="both answers")
+    assert answers == [[KEY.encode(), b"a"], b"b"]
+    client.close()
 
 
 def test_a_connection_with_a_new_password_goes_through_redis_pys_hands(client: Any) -> None:
