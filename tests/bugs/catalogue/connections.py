@@ -68,18 +68,6 @@ BUGS = (
         f"{_EXCHANGES} -k unix",
     ),
     Bug(
-        "a server that closes the connection by an error is left",
-        "its error is taken for a command's", "connections/resp.py",
-        "        if isinstance(exc, RedisConnectionError):\n            raise exc\n", "",
-        f"{_RESP} -k by_which_the_server_closes",
-    ),
-    Bug(
-        "an answer too many is noticed",
-        "it is left for the next command", "connections/resp.py",
-        "    reading.end()\n", "",
-        f"{_RESP} -k more_than_was_asked",
-    ),
-    Bug(
         "a client without timeouts that the application passes holds up no request",
         "its own timeouts hold", "connections/given.py",
         '        **times(timeout_seconds, unix="path" in pool.connection_kwargs),\n', "",
@@ -133,6 +121,18 @@ BUGS = (
         "the direct way leaves it out", "connections/pools.py",
         "        and not connection.health_check_interval\n", "",
         f"{_EXCHANGES} -k unix",
+    ),
+    Bug(
+        "a server that closes the connection by an error is left",
+        "its error is taken for a command's", "connections/resp.py",
+        "        if isinstance(exc, RedisConnectionError):\n            raise exc\n", "",
+        f"{_RESP} -k by_which_the_server_closes",
+    ),
+    Bug(
+        "an answer too many is noticed",
+        "it is left for the next command", "connections/resp.py",
+        "    reading.end()\n", "",
+        f"{_RESP} -k more_than_was_asked",
     ),
     Bug(
         "a master that Sentinel has replaced is left at once",
