@@ -48,6 +48,12 @@ BUGS = (
         "integration/spool/test_spool_policies.py -k counted_once",
     ),
     Bug(
+        "many spools of a process are drained by few threads",
+        "each has its own", "spool/drainer.py",
+        "for n in range(MOST_THREADS) if", "for n in range(9_999) if",
+        "integration/spool/test_spool_processes.py -k few_threads",
+    ),
+    Bug(
         "a process that enqueues while its interpreter ends does end",
         "it starts a drainer and waits for it", "spool/drainer.py",
         "if not is_finalizing() and place.take():", "if place.take():",

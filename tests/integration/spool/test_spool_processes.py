@@ -17,6 +17,7 @@ from tools.processes import Process, Processes
 from tools.producers import KEPT, TIMEOUT_SECONDS, connect, numbers, snapshot, stored
 from tools.waiting import wait_until
 from vwo_celery.receipts import IN_REDIS, SPOOLED
+from vwo_celery.spool.drainer import MOST_THREADS
 from vwo_celery.testing import RedisServer
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
@@ -185,6 +186,28 @@ def test_the_drainer_ends(server: RedisServer) -> None:
     wait_until(lambda: not queue.spooled(), 20, what="the spool to be drained")
 
     wait_until(lambda: not _drainers() - others, 20, what="the drainer to end")
+
+
+def test_many_drainers_take_turns_on_few_threads(server: RedisServer) -> None:
+    """Each namespace has a spool of its own; all of them are drained, by a bounded number of threads."""
+    queues = [
+        connect(server.url, namespace=f"n{number}", enqueue_timeout_seconds=TIMEOUT_SECONDS)
+        for number in range(2 * MOST_THREADS + 1)
+    ]
+    server.kill()
+
+    kept = [queue.enqueue({"n": 0}) for queue in queues]
+    drainers = len(_drainers())
+    server.start()
+    wait_until(
+        lambda: not any(queue.spooled() for queue in queues), 60, what="all spools to be drained"
+    )
+
+    assert kept == [SPOOLED] * len(queues)
+    assert drainers <= MOST_THREADS
+    with redis_py.Redis.from_url(server.url) as client:
+        held = client.keys("n*:open") + client.keys("n*:batch:*")
+    assert len(held) == len(queues)
 
 
 def _drainers() -> set[int | None]:
