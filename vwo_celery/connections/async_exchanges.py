@@ -7,10 +7,13 @@ the answer.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import redis.asyncio as aio
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.connections.pools import WORDS
 
@@ -32,15 +35,29 @@ class AsyncClient(aio.Redis):
             redis.exceptions.RedisError: The connection failed. The commands may have run.
         """
         pool: Any = self.connection_pool
-        connection = await pool.get_connection(*WORDS)
+        connection = pool.take() or await pool.get_connection(*WORDS)
         try:
-            await connection.send_packed_command([packed], False)
+            await _send(connection, packed)
             return [await _read(connection) for _ in range(replies)]
-        except BaseException:
+        except BaseException:  # an answer may still come, and would be read by the next task
             await connection.disconnect(nowait=True)
             raise
         finally:
             await pool.release(connection)
+
+
+async def _send(connection: Any, packed: bytes) -> None:
+    """Hand the bytes to the kernel; where it does not take them all, wait for it."""
+    writer, seconds = connection._writer, connection.socket_timeout
+    writer.write(packed)
+    if not writer.transport.get_write_buffer_size():
+        return  # redis-py's way makes a task of its own for every command
+    try:
+        await asyncio.wait_for(writer.drain(), seconds)
+    except asyncio.TimeoutError:
+        raise RedisTimeoutError("Redis did not take a command in time") from None
+    except OSError as exc:
+        raise RedisConnectionError("the connection was lost while a command was sent") from exc
 
 
 async def _read(connection: Any) -> Any:

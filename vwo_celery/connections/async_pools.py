@@ -43,6 +43,21 @@ class AsyncSharedPool(aio.ConnectionPool):
             if not self._available_connections and not await self._await_release(end):
                 raise refused
 
+    def take(self) -> Any:
+        """Take the connection that came back last, if it is known to live; None otherwise.
+
+        The loop reads whatever comes, so its reader tells whether the server has closed it, or has
+        sent what nobody asked for; redis-py finds that out by a read.
+        """
+        if not self._available_connections:
+            return None
+        connection = self._available_connections[-1]
+        reader = getattr(connection, "_reader", None)
+        if reader is None or reader.at_eof() or reader._buffer or not self.keeps(connection):
+            return None
+        self._in_use_connections.add(self._available_connections.pop())
+        return connection
+
     async def release(self, connection: Any) -> None:
         """Take a connection back, and let a caller that waits for one have it."""
         if not self.keeps(connection):
@@ -95,6 +110,10 @@ class AsyncSentinelPool(AsyncSharedPool, SentinelConnectionPool):
     async def discover_master(self, service: str) -> Address:
         """Return the master, for a new connection."""
         return await in_thread(self._sentinels.discover_master, service)
+
+    def take(self) -> Any:
+        """Take none: Sentinel may have to be asked before."""
+        return None
 
     async def get_connection(self, *words: Any, **options: Any) -> Any:
         """Take a connection to the master, and give up those to another.

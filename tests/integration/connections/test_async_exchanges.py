@@ -13,6 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.connections import open_async_client
 from vwo_celery.connections.resp import pack
+from vwo_celery.testing import RedisServer
 
 PATIENT_SECONDS, SOON_SECONDS = 10.0, 0.1
 CLIENT_ID = pack(("CLIENT", "ID"))
@@ -93,3 +94,59 @@ def test_a_late_answer_is_not_read(redis: redis_py.Redis, redis_url: str) -> Non
         return await client.exchange(echo("next"))
 
     assert run(redis_url, use, SOON_SECONDS) == [b"next"]
+
+
+def test_a_connection_that_the_server_closed_is_not_used(
+    redis: redis_py.Redis, redis_url: str
+) -> None:
+    """Once the loop has read the end of a connection, the next exchange opens another."""
+
+    async def use(client: Any) -> tuple[Any, Any]:
+        (first,) = await client.exchange(CLIENT_ID)
+        (connection,) = client.connection_pool._available_connections
+        redis.client_kill_filter(_id=first)
+        while not connection._reader.at_eof():
+            await asyncio.sleep(0)
+        return first, (await client.exchange(CLIENT_ID))[0]
+
+    first, second = run(redis_url, use)
+
+    assert first != second
+
+
+def test_an_answer_that_nobody_asked_for_is_not_read(redis_url: str) -> None:
+    """A connection in which an answer waits is not used as it is."""
+
+    async def use(client: Any) -> Any:
+        await client.exchange(echo("connected"))
+        (connection,) = client.connection_pool._available_connections
+        connection._writer.write(echo("unasked"))
+        while not connection._reader._buffer:
+            await asyncio.sleep(0)
+        return await client.exchange(echo("next"))
+
+    assert run(redis_url, use) == [b"next"]
+
+
+def test_a_command_that_the_kernel_takes_in_parts(redis_url: str) -> None:
+    """A command of many megabytes arrives as a whole."""
+    text = "x" * 30_000_000
+
+    assert run(redis_url, lambda it: it.exchange(echo(text))) == [text.encode()]
+
+
+def test_a_server_that_reads_no_more_is_an_error_in_time(redis_url: str) -> None:
+    """A command that the server does not read fails in the client's time, and closes its connection."""
+    with RedisServer() as server:
+
+        async def use(client: Any) -> Any:
+            await client.exchange(echo("connected"))
+            server.pause()
+            try:
+                with pytest.raises(RedisTimeoutError):
+                    await client.exchange(echo("x" * 30_000_000))
+            finally:
+                server.resume()
+            return await client.exchange(echo("next"))
+
+        assert run(server.url, use, 1.0) == [b"next"]
