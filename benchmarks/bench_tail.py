@@ -11,7 +11,7 @@ import signal
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _measure(url: str, target: Sink, most: int) -> None:
-    settings = vwo_celery.Settings.load(redis_url=url)
+    settings = vwo_celery.Settings.load(redis_url=url, enqueue_timeout_seconds=10.0)
     redis.Redis.from_url(url).flushall()
     queue = vwo_celery.connect(
         destination(target.url),
@@ -149,21 +149,30 @@ def _show(turns: dict[str, list[Calls]], most: int) -> None:
     rows = []
     for name, each in turns.items():
         levels = [_percentiles(calls.late()) for calls in each]
+        quietest = min(levels, key=lambda level: level[1])
         mid = [statistics.median(level[i] for level in levels) for i in range(3)]
-        spread = sorted(level[1] / level[0] for level in levels)
+        cpu = [_percentiles(calls.cpu) for calls in each]
+        of_cpu = [statistics.median(level[i] for level in cpu) for i in range(2)]
         rows.append(
-            (name, *(f"{level:,.0f}" for level in mid), f"{statistics.median(spread):.1f}",
-             f"{spread[0]:.1f}")
+            (name, *_spelled(mid), *_spelled(quietest), *_spelled([*of_cpu, 0.0])[:2],
+             f"{of_cpu[1] / of_cpu[0]:.1f}")
         )  # fmt: skip
     title = f"{EVENTS_PER_SECOND:,} events/s, {most} a request, µs from when a call was due"
-    show(title, rows, "", "p50", "p99", "p99.9", "p99 / p50", "quietest turn")
+    columns = ("p50", "p99", "p99.9", "p99 / p50")
+    quiet = ("quietest turn", "p99", "p99.9", "p99 / p50")
+    show(title, rows, "", *columns, *quiet, "caller's CPU", "p99", "p99 / p50")
     kinds = []
     for kind, numbers in _kinds(most, len(turns[OURS][0].took)).items():
         took = [calls.took[i] for calls in turns[OURS] for i in numbers]
-        cpu = [calls.cpu[i] for calls in turns[OURS] for i in numbers]
-        kinds.append((kind, f"{len(took):,}", *(f"{x:,.0f}" for x in _percentiles(took)),
-                      f"{statistics.median(cpu):,.0f}"))  # fmt: skip
+        cpu_took = [calls.cpu[i] for calls in turns[OURS] for i in numbers]
+        kinds.append((kind, f"{len(took):,}", *_spelled(_percentiles(took))[:3],
+                      f"{statistics.median(cpu_took):,.0f}"))  # fmt: skip
     show("enqueue, by what a call does", kinds, "", "calls", "p50", "p99", "p99.9", "CPU p50")
+
+
+def _spelled(levels: Sequence[float]) -> tuple[str, ...]:
+    """p50, p99, p99.9 and p99 / p50, as columns."""
+    return (*(f"{level:,.0f}" for level in levels), f"{levels[1] / levels[0]:.1f}")
 
 
 def _kinds(most: int, calls: int) -> dict[str, list[int]]:
