@@ -120,7 +120,7 @@ class Claims:
         told = lease.ack_and_claim(lease_seconds=worker.settings.lease_seconds)
         if told is None or isinstance(told.found, Held):
             return  # a claim alone tells what is the matter, or asks the circuit
-        self._is_empty = told.found is None
+        self._following, self._is_empty = "", told.found is None
         if isinstance(told.found, Batch):
             following = Lease(lease.shard, told.found, asked, told.events)
             worker.leases.keep(following)
