@@ -1,4 +1,4 @@
-"""Round trips of this process to Redis, counted where redis-py hands data to a connection."""
+"""Round trips of this process to Redis, counted where data is handed to a connection."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from unittest import mock
 import redis.asyncio.connection
 import redis.connection
 
-_SEND = "send_packed_command"
-_KINDS: tuple[Any, ...] = (
-    redis.connection.AbstractConnection,
-    redis.asyncio.connection.AbstractConnection,
+from vwo_celery.connections import exchanges
+
+#: Where that is: in redis-py, and on our direct way past it.
+_SENDS: tuple[tuple[Any, str], ...] = (
+    (redis.connection.AbstractConnection, "send_packed_command"),
+    (redis.asyncio.connection.AbstractConnection, "send_packed_command"),
+    (exchanges, "_exchange"),
 )
 _DRAINER = "vwo-celery-drainer"
 
@@ -29,9 +32,9 @@ def round_trips_by_server() -> Iterator[Counter[int]]:
     """
     sent: Counter[int] = Counter()
     with ExitStack() as stack:
-        for kind in _KINDS:
-            counting = _counting(sent, getattr(kind, _SEND))
-            stack.enter_context(mock.patch.object(kind, _SEND, counting))
+        for owner, name in _SENDS:
+            counting = _counting(sent, getattr(owner, name))
+            stack.enter_context(mock.patch.object(owner, name, counting))
         yield sent
 
 
