@@ -132,16 +132,16 @@ def table(figures: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def lanes_table(figures: dict[str, Any]) -> str:
-    """Events/s of one worker process by its lanes, and what a batch costs."""
-    heads = ("lanes", "events/s", "times one lane", "Redis, µs a batch", "worker, µs a batch")
+def worker_table(figures: dict[str, Any], name: str) -> str:
+    """Events/s of one worker process by its lanes or its batches' size, and what a batch costs."""
+    heads = (name, "events/s", "times the first", "Redis, µs a batch", "worker, µs a batch")
     lines = [_row(heads), _row(["---:"] * len(heads))]
-    told = figures["lanes"]
+    told = figures[name]
     first = next(iter(told.values()))["rate"]
-    for lanes, each in told.items():
+    for size, each in told.items():
         times = f"{each['rate'] / first:.1f}"
         costs = (f"{each['redis']:,.0f}", f"{each['worker']:,.0f}")
-        lines.append(_row([lanes, f"{each['rate']:,.0f}", times, *costs]))
+        lines.append(_row([f"{int(size):,}", f"{each['rate']:,.0f}", times, *costs]))
     return "\n".join([*lines, ""])
 
 
@@ -171,13 +171,18 @@ def _row(cells: Sequence[str]) -> str:
 
 def build(page: str, figures: dict[str, Any]) -> str:
     """Return *page* with what stands between its marks made anew."""
-    made = {"measured": measured, "costs": table, "lanes": lanes_table}
-    for name, make in made.items():
+    made = {
+        "measured": measured(figures),
+        "costs": table(figures),
+        "lanes": worker_table(figures, "lanes"),
+        "events a batch": worker_table(figures, "events a batch"),
+    }
+    for name, content in made.items():
         before, start, rest = page.partition(f"<!-- growth: {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
         if not end:
             raise ValueError(f"the page has no marks for {name}")
-        page = before + start + make(figures) + end + after
+        page = before + start + content + end + after
     return page
 
 

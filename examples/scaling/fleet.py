@@ -63,12 +63,12 @@ class Figures:
     """
 
     store: Mapping[str, float] = field(
-        default_factory=lambda: {"enqueue": 41, "aio.enqueue": 4.0, "enqueue_many": 2.8}
+        default_factory=lambda: {"enqueue": 30, "aio.enqueue": 4.5, "enqueue_many": 2.6}
     )
-    drain_batch: float = 250
-    drain_event: float = 0.5
-    worker_batch: float = 2_000
-    worker_event: float = 1.4
+    drain_batch: float = 130
+    drain_event: float = 0.7
+    worker_batch: float = 900
+    worker_event: float = 1.8
     redis_bytes: float = 1.08
     disk_bytes: float = 1.29
     busy: float = 0.6
@@ -80,12 +80,12 @@ class Figures:
 class Needs:
     """The sums; each field's metadata has its name and how it is told."""
 
-    redis_cores: float = field(metadata={"name": "cores of Redis", "form": ",.2f"})
+    redis_cores: float = field(metadata={"name": "cores of Redis", "form": ",.3g"})
     masters: int = field(metadata={"name": "masters for the load", "form": ",d"})
     shards: int = field(metadata={"name": "`shards`, over all queues", "form": ",d"})
     requests: float = field(metadata={"name": "requests to VWO a second", "form": ",.0f"})
     lanes: int = field(metadata={"name": "lanes, and `max_parallel_sends`", "form": ",d"})
-    worker_cores: float = field(metadata={"name": "cores of workers", "form": ",.2f"})
+    worker_cores: float = field(metadata={"name": "cores of workers", "form": ",.3g"})
     workers: int = field(metadata={"name": "worker processes", "form": ",d"})
     gigabits: float = field(
         metadata={"name": "Gbit/s into Redis, out, to VWO: each", "form": ",.2f"}
