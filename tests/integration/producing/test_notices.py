@@ -57,8 +57,8 @@ def test_a_cluster_that_is_reached_as_one_server_gets_wakeups(only_node: RedisSe
     assert stored(client) == numbers(4)
     assert client.llen(fleet.keys.wakeups) == 2
     assert client.smembers(fleet.keys.watched) == {f"{queue.name}:0".encode()}
-    errors = client.info("errorstats")["errorstat_CROSSSLOT"]["count"]
-    assert errors == 1
+    refused = str(client.info("errorstats")["errorstat_CROSSSLOT"])  # older redis-py: "count=1"
+    assert "".join(filter(str.isdigit, refused)) == "1"
 
 
 def test_events_from_a_spool_tell_workers_too(redis: redis_py.Redis, redis_url: str) -> None:
