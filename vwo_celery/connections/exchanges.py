@@ -64,6 +64,8 @@ def exchange(pool: SharedPool, packed: bytes, replies: int = 1) -> list[Any]:
 def _exchange(connection: Any, packed: bytes, replies: int) -> list[Any]:
     """Send and read by the socket itself: what redis-py does besides is of no use here."""
     sock = connection._sock
+    if sock is None:
+        raise RedisConnectionError("another thread has closed the client")
     try:
         sock.sendall(packed)
         return read_replies(sock.recv, replies, connection._parser.parse_error)

@@ -151,7 +151,7 @@ class SharedPool(redis.ConnectionPool):
         """Whether a connection may be given back as it is, without redis-py's own steps."""
         return (
             connection._sock is not None
-            and connection.pid == getpid()
+            and connection.pid == self.pid
             and not getattr(connection, "_should_reconnect", False)
             and getattr(connection, "_re_auth_token", None) is None
         )

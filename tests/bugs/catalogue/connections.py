@@ -58,7 +58,7 @@ BUGS = (
         "a connection whose answer was not waited for is used again", "connections/exchanges.py",
         "        connection.disconnect()\n        pool.release(connection)\n",
         "        pool.give_back(connection)\n",
-        f"{_EXCHANGES} -k 'interrupted or late'",
+        f"{_EXCHANGES} -k 'interrupted or late or gave_up'",
     ),
     Bug(
         "an error of a command is its answer, not the connection's end",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -124,6 +126,40 @@ def test_a_late_answer_is_not_read(redis: redis_py.Redis, redis_url: str) -> Non
 
         assert client.exchange(KEY, echo("mine")) == [b"mine"]
     redis.delete(KEY)
+
+
+GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import gevent, sys
+from vwo_celery.connections import open_client
+from vwo_celery.connections.resp import pack
+
+client = open_client(sys.argv[1], timeout_seconds=10)
+
+def wrong_answers(greenlet):
+    found = 0
+    for turn in range(10):
+        with gevent.Timeout(0.01, False):
+            client.exchange("a", pack(("BLPOP", "a", 1)))
+        text = f"{greenlet}:{turn}".encode()
+        found += client.exchange("a", pack(("ECHO", text))) != [text]
+    return found
+
+jobs = [gevent.spawn(wrong_answers, greenlet) for greenlet in range(10)]
+gevent.joinall(jobs, raise_error=True)
+print(sum(job.value for job in jobs))
+"""
+
+
+def test_a_greenlet_that_gave_up_leaves_no_answer(redis_url: str) -> None:
+    """Under gevent, a Timeout in the middle of a wait spoils no later call of any greenlet."""
+    ran = subprocess.run(
+        [sys.executable, "-c", GREENLETS, redis_url],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert (ran.returncode, ran.stdout.strip()) == (0, "0"), ran.stderr
 
 
 def test_a_signal_handler_in_the_middle_of_a_call_has_a_connection_of_its_own(
