@@ -67,7 +67,7 @@ class Figures:
     )
     drain_batch: float = 130
     drain_event: float = 0.7
-    worker_batch: float = 900
+    worker_batch: float = 2_000
     worker_event: float = 1.8
     redis_bytes: float = 1.08
     disk_bytes: float = 1.29
