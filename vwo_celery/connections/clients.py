@@ -44,12 +44,8 @@ _CLUSTER_TAKES_RETRY = 6
 CHECKS_NAME_BY_ITSELF: bool = (
     signature(redis.SSLConnection).parameters["ssl_check_hostname"].default
 )
-#: Options of redis-py by which it does not send CLIENT SETINFO.
-_UNTOLD: dict[str, None] = (
-    {"driver_info": None}
-    if "driver_info" in signature(redis.Redis).parameters
-    else {"lib_name": None, "lib_version": None}
-)
+#: Whether this redis-py takes what CLIENT SETINFO tells as one option.
+_TAKES_DRIVER_INFO = "driver_info" in signature(redis.Redis).parameters
 
 
 def open_worker_client(url: str) -> Any:
@@ -242,16 +238,20 @@ def _options(url: RedisUrl, timeout_seconds: float) -> dict[str, Any]:
     """Options of each connection to the data."""
     ours = times(timeout_seconds, unix=url.scheme == "unix")
     login = url.login_options
-    return {**ours, **_greeting(url, login), **url.client_options, **url.tls_options, **login}
+    return {**ours, **_greeting(login), **url.client_options, **url.tls_options, **login}
 
 
-def _greeting(url: RedisUrl, login: Mapping[str, Any]) -> dict[str, None]:
-    """Options by which a new connection does not tell which library it is of, if it can do without.
+def _greeting(login: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by which a new connection tells little of its library, since a request waits for it.
 
-    That would be two round trips, for which a request waits. Over TLS redis-py takes a connection on
-    which nothing was read yet for a broken one: TLS 1.3 sends tickets for later sessions first.
+    It has to read one answer. Else redis-py meets a refusal (`maxclients`) as an answer to nothing, and
+    drops what it says; over TLS 1.3, where the server sends tickets first, that is so for any connection.
     """
-    return {} if url.scheme == "rediss" and not login else _UNTOLD
+    if _TAKES_DRIVER_INFO:
+        from redis.driver_info import DriverInfo
+
+        return {"driver_info": None if login else DriverInfo(lib_version=None)}
+    return {"lib_version": None, **({"lib_name": None} if login else {})}
 
 
 def times(timeout_seconds: float, *, unix: bool = False) -> dict[str, Any]:
@@ -283,7 +283,7 @@ def _sentinels(url: RedisUrl, timeout_seconds: float) -> Sentinels:
     seconds = timeout_seconds / len(url.addresses)
     asking = {
         **times(seconds),
-        **_greeting(url, url.sentinel_options),
+        **_greeting(url.sentinel_options),
         **url.tls_options,
         **url.sentinel_options,
         "ssl": url.scheme == "rediss",

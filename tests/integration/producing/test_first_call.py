@@ -23,7 +23,7 @@ from tools.tls_front import TlsFront
 from vwo_celery.receipts import IN_REDIS, Receipt
 from vwo_celery.testing import RedisServer
 
-MOST, DISCOVERY = 5, 2
+MOST, DISCOVERY, GREETING = 5, 2, 1
 PASSWORD = "sesame"
 #: What a new queue takes of one server: its registration, its number of shards, its event.
 NEW = 3
@@ -105,9 +105,9 @@ def test_it_takes_few_round_trips(place: str, shards: int, call: Call) -> None:
 
 
 @pytest.mark.parametrize("call", [by_threads, by_asyncio])
-def test_connecting_to_one_server_takes_none(call: Call) -> None:
-    """redis-py does not wait for the server to note the name of its library."""
+def test_connecting_to_one_server_takes_one(call: Call) -> None:
+    """redis-py waits for the server to note the name of its library, and not for more."""
     with RedisServer() as server:
         took = first_call(server.url, 7, 1, call)
 
-    assert took == {server.port: NEW}
+    assert took == {server.port: GREETING + NEW}
