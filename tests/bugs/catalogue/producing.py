@@ -39,7 +39,7 @@ BUGS = (
         "what a wake-up raises does", "producing/producer.py",
         '            except Exception as exc:\n                log_surprise(exc, "its events are in',
         '            except OSError as exc:\n                log_surprise(exc, "its events are in',
-        "integration/producing/test_no_exception.py -k wakeups",
+        "integration/producing/test_no_exception.py -k notice",
     ),
     Bug(
         "no exception of a Redis client leaves enqueue",

@@ -16,6 +16,7 @@ import vwo_celery
 from tools.producers import DESTINATION, numbers, stored
 from vwo_celery import aio
 from vwo_celery.producing.queue import producer_of
+from vwo_celery.queue import notices
 from vwo_celery.receipts import IN_REDIS, SPOOLED, Receipt
 from vwo_celery.testing import RedisServer
 from vwo_celery.testing.waiting import free_port
@@ -42,6 +43,11 @@ STEPS = [
     "vwo_celery.queue.shard.Shard.append",
     "vwo_celery.queue.shard.Shard.push",
     "vwo_celery.queue.shard.Shard.push_command",
+    "vwo_celery.queue.gates.Gate.let_in",
+    "vwo_celery.queue.gates.Gate.note_pushed",
+    "vwo_celery.connections.pools.SharedPool.take",
+    "vwo_celery.connections.pools.SharedPool.give_back",
+    "vwo_celery.connections.exchanges.read_replies",
     "redis.connection.AbstractConnection.connect",
     "redis.connection.AbstractConnection.pack_command",
     "socket.getaddrinfo",
@@ -104,6 +110,20 @@ def test_whatever_a_step_raises_ends_as_a_receipt(
     assert len(stored(redis)) == sum(map(bool, receipts))
     assert sum(queue.dropped.values()) == sum(not receipt for receipt in receipts)
     assert error is OSError or QUOTED not in caplog.text  # its text is the system's
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if "try_" in step])
+def test_whatever_a_notice_of_a_producers_own_raises_ends_as_a_receipt(
+    redis: redis_py.Redis, queue: vwo_celery.Queue, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the push cannot leave wake-ups by itself, as in a Cluster, the events are in Redis."""
+    monkeypatch.setattr(notices, "_of_one_slot", [producer_of(queue).fleet.client])
+    monkeypatch.setattr(step, raising(MemoryError))
+
+    receipts = enqueue_all(queue)
+
+    assert receipts == [IN_REDIS] * 45
+    assert len(stored(redis)) == 45
 
 
 @pytest.mark.parametrize("step", [step for step in STEPS if "Breaker" not in step])
