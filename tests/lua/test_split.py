@@ -9,9 +9,11 @@ from typing import Literal
 import pytest
 from msgspec.structs import replace
 
+from lua.pushing import next_mark
 from lua.world import LIMITS, Line, World
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.batches import LONGEST_ERROR, Part, part_id
+from vwo_celery.queue.marks import Mark
 
 #: Size of each event in these tests in bytes, including its separator.
 SIZE = 6
@@ -316,6 +318,43 @@ def test_what_is_gone_is_refused(world: World) -> None:
 
     assert split(world, part("ready", (0, 1)), part("ready", (1, 2))) is False
     assert world.changes() == {}
+
+
+# -- events of another program
+
+
+@pytest.mark.parametrize("count", [4, 2 * LONG])
+@pytest.mark.parametrize("push", ["lpush", "rpush"])
+def test_what_another_program_pushed_into_it_is_accepted(
+    world: World, push: str, count: int
+) -> None:
+    """The parts hold all that the list holds, in its order; what was not counted is accepted."""
+    leased(world, count)
+    aliens, own = [b"alien"] * 2, numbered(0, count)
+    getattr(world.client, push)(world.shard.keys.batch("b"), *aliens)
+
+    assert split(world, part("dead", (0, 1)), part("ready", (1, count + 2)))
+
+    kept = events_of(world, FIRST_PART) + events_of(world, SECOND_PART)
+    assert kept == (own + aliens if push == "lpush" else aliens + own)
+    found = world.snapshot()
+    assert (found.accepted, found.events("dead"), found.events("ready")) == (count + 4, 1, count + 1)
+    assert found.balanced
+
+
+def test_such_events_hide_no_single_push(world: World) -> None:
+    """What producers stored singly before is counted once; the list stays an ordinary one."""
+    leased(world, 4)
+    world.push(Mark("m", 1), b"1")
+    assert world.shard.append(next_mark(2), b"2")
+    world.client.lpush(world.shard.keys.batch("b"), b"alien")
+
+    assert split(world, part("ready", (0, 5)))
+    world.sweep()
+
+    found = world.snapshot()
+    assert (found.accepted, found.open_events, found.balanced) == (9, 2, True)
+    assert world.client.hget(world.shard.keys.meta, "mixed") is None
 
 
 # -- programming mistakes

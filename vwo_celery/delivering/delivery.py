@@ -113,12 +113,14 @@ def _send_and_settle(attempt: Attempt) -> list[Announcement]:
 
 def _settle_unsent(attempt: Attempt, encoded: list[bytes]) -> list[Announcement] | None:
     """Settle a batch that must not be sent as it is; None if it may be sent."""
-    if len(encoded) != attempt.batch.events:
+    if len(encoded) < attempt.batch.events:
         return settling.dead_letter_incomplete(attempt, encoded)
     if attempt.batch.lost_leases > attempt.worker.settings.max_lost_leases:
         return settling.dead_letter_lost(attempt, encoded)
     if bad := unsendable(encoded) or _misfits(attempt, encoded):
         return settling.dead_letter_unsendable(attempt, encoded, bad)
+    if len(encoded) > attempt.batch.events:
+        return settling.count_foreign(attempt, encoded)
     return oversize.split_to_size(attempt, encoded)
 
 

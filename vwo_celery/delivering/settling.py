@@ -20,6 +20,7 @@ from vwo_celery.queue import capacity
 from vwo_celery.queue.batches import Cause, Part, Passed, part_id
 from vwo_celery.queue.holding.evidence import note_passed
 from vwo_celery.sending.outcomes import Outcome, Verdict
+from vwo_celery.text.amounts import count
 
 
 def dead_letter_incomplete(attempt: Attempt, encoded: list[bytes]) -> list[Announcement]:
@@ -65,6 +66,20 @@ def dead_letter_unsendable(
     trim_dead(attempt)
     refused = [encoded[index] for index in indices]
     return [attempt.announcement(signals.batch_dead_lettered, refused, error=error)]
+
+
+def count_foreign(attempt: Attempt, encoded: list[bytes]) -> list[Announcement]:
+    """Make a batch of all events of one into which another program pushed since it was sealed.
+
+    As it is counted, an ack would forget an event that was not sent.
+    """
+    foreign = len(encoded) - attempt.batch.events
+    if attempt.lease.split([Part("ready", ((0, len(encoded)),), size(encoded))]):
+        log.warning(
+            "another program pushed %s into batch %s after it was sealed: counted and sent with it",
+            count(foreign, "event"), attempt.batch.id,
+        )  # fmt: skip
+    return []
 
 
 def acknowledge(attempt: Attempt, encoded: list[bytes]) -> list[Announcement]:

@@ -27,7 +27,7 @@ from vwo_celery.queue.keys import as_text, new_token
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.storing import Storing
 
-#: Most events read by one command, since a longer one would hold up Redis.
+#: Most events read by one command, or one more, since a longer one would hold up Redis.
 READ_PAGE_EVENTS = 1000
 #: Most batches that one call of the sweep script seals; the next call seals the others.
 _SWEEP_NAMES = 8
@@ -112,11 +112,15 @@ class Shard(Storing):
             return claim.read(script("claim").run(self.client, *claim.call))
 
     def read(self, batch: Batch) -> list[bytes]:
-        """Read the batch's events in pages, oldest first."""
+        """Read the batch's events in pages, oldest first, with those that others pushed into it."""
         key, events = self.keys.batch(batch.id), []
+        size = READ_PAGE_EVENTS + 1  # so that one event too many takes no page of its own to show
         with unavailable(f"read of batch {batch.id}"):
-            for end in range(batch.events, 0, -READ_PAGE_EVENTS):
-                page = self.client.lrange(key, max(0, end - READ_PAGE_EVENTS), end - 1)
+            while len(events) % size == 0:
+                # By places from the list's end, which a push at its head does not move.
+                page = self.client.lrange(key, -len(events) - size, -len(events) - 1)
+                if not page:
+                    break
                 events.extend(reversed(page))
         return events
 

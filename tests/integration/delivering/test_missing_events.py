@@ -1,7 +1,8 @@
-"""A batch that lacks some of its events when a worker reads it."""
+"""A batch that holds fewer or more events than were sealed when a worker reads it."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.batches import Batch
+from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Shard
 from vwo_celery.testing import Standin
@@ -129,6 +131,27 @@ def slow_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
 
     monkeypatch.setattr(Shard, "read", read_slowly)
     return lambda: now[0]
+
+
+@pytest.mark.declared_keys("dead")
+@pytest.mark.parametrize("push", ["lpush", "rpush"])
+@pytest.mark.parametrize("foreign", [b"no JSON", json.dumps(event(9)).encode()], ids=["bad", "good"])
+def test_what_another_program_pushed_into_a_batch_costs_none_of_its_events(
+    redis: Any, queue: vwo_celery.Queue, standin: Standin, push: str, foreign: bytes
+) -> None:
+    """All of the batch arrives; what was pushed into it is counted, and sent if it can be."""
+    shard = producer_of(queue).shards[0]
+    for batch in take_snapshot(shard).batches:
+        getattr(redis, push)(shard.keys.batch(batch.id), foreign)
+
+    for _ in range(2):
+        announced(queue)
+
+    arrived = [each["d"]["msgId"] for each in standin.events]
+    assert sorted({*arrived} - {"A-9"}) == [f"A-{number}" for number in range(6)]
+    found, is_good = take_snapshot(shard), foreign != b"no JSON"
+    assert len(arrived) == found.delivered == 6 + 2 * is_good
+    assert (found.accepted, found.events("dead"), found.balanced) == (8, 2 - 2 * is_good, True)
 
 
 def test_a_lease_that_could_end_within_the_post_is_renewed(

@@ -49,6 +49,15 @@ def _split(case: Denied) -> None:
     case.act(case.shard.split, case.batch(), parts, delivered=4)
 
 
+def _split_with_a_foreign_event(case: Denied) -> None:
+    case.given(events=2)
+    key = case.shard.keys.batch("b")
+    case.world.client.lpush(key, b"alien")
+    case.act(case.shard.split, case.batch(), [Part("ready", ((0, 3),), 14)])
+    if case.world.client.exists(key):  # it was denied: the other program takes its event back
+        case.world.client.lpop(key)
+
+
 def _circuit(case: Denied) -> Circuit:
     case.given()
     return Circuit(case.user, QUEUE, Settings(circuit_failures=1), lambda: 1.0)
@@ -139,7 +148,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
             lambda case: case.act(case.shard.release, case.batch(), delay_seconds=9, error="503")
         ),
     ),
-    "split": (_split,),
+    "split": (_split, _split_with_a_foreign_event),
     "stop": (on_batch()(lambda case: case.act(case.shard.hold, 5)),),
     "suspect": (on_batch()(lambda case: case.act(evidence.suspect, case.shard, "b")),),
     "tell": (_tell,),

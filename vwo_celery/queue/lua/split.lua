@@ -1,6 +1,7 @@
 -- split.lua: settle each part of a leased batch in its own way.
 -- A part is a set of ranges of the batch's events, oldest first. Delivered events are counted and forgotten;
 -- every other part becomes a batch of its own, ready or dead. Safe to run twice: by then the batch is gone.
+-- Events that another program pushed into the batch since it was sealed are accepted here; parts hold them too.
 -- KEYS[1]  meta    HASH  counters
 -- KEYS[2]  ready   ZSET  batch id -> visible from, Unix ms
 -- KEYS[3]  leases  ZSET  batch id -> lease expiry
@@ -23,6 +24,8 @@
 --@include info
 --@include outcome
 --@include ranges
+--@include taken
+--@include room
 local batch, line = read_info(KEYS[4], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
@@ -37,9 +40,10 @@ for name = 10, #KEYS do
   i, sum = i + 6 + 2 * #part.ranges, sum + part.events
   parts[#parts + 1] = part
 end
-if sum ~= batch.events then return redis.error_reply('ERR the parts are not the batch') end
-local missing = batch.events - redis.call('LLEN', KEYS[6])
-if missing ~= 0 then return redis.error_reply('ERR ' .. missing .. ' events of it are gone') end
+local length = redis.call('LLEN', KEYS[6])
+local foreign = math.max(0, length - batch.events)
+if sum ~= batch.events + foreign then return redis.error_reply('ERR the parts are not the batch') end
+if length < sum then return redis.error_reply('ERR ' .. sum - length .. ' events of it are gone') end
 
 -- What was counted of the batch goes, and what stays is counted anew: its size may have been wrong, where
 -- somebody changed the open list.
@@ -52,12 +56,13 @@ redis.call('HINCRBY', KEYS[1], 'events', 0)
 redis.call('ZADD', KEYS[2], 'XX', 0, '')
 redis.call('ZADD', KEYS[5], 'XX', 0, '')
 local noting = try_to_note(KEYS[1], KEYS[7])
+if foreign > 0 then take_room_back(KEYS[1]) end -- `accepted` rises: it would no longer tell what is counted
 local function drop_copies()
   for _, part in ipairs(parts) do redis.call('UNLINK', part.key) end
 end
 drop_copies()
 local copied, denied = pcall(function()
-  for _, part in ipairs(parts) do copy_ranges(KEYS[6], part.key, batch.events, part.ranges) end
+  for _, part in ipairs(parts) do copy_ranges(KEYS[6], part.key, length, part.ranges) end
 end)
 if not copied then
   drop_copies()
@@ -89,7 +94,8 @@ redis.call('ZREM', KEYS[8], ARGV[1])
 leave_released(KEYS[9], KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[4], ARGV[1])
 redis.call('UNLINK', KEYS[6])
-redis.call('HINCRBY', KEYS[1], 'events', 0 - gone) -- "-0" is no integer to Redis
+if foreign > 0 then redis.call('HINCRBY', KEYS[1], 'accepted', foreign) end
+redis.call('HINCRBY', KEYS[1], 'events', foreign - gone) -- "-0" is no integer to Redis
 redis.call('HINCRBY', KEYS[1], 'bytes', 0 - bytes)
 if tonumber(ARGV[3]) > 0 then
   redis.call('HINCRBY', KEYS[1], 'delivered', ARGV[3])

@@ -92,7 +92,7 @@ def _send(
     commands = [*before, Command(claim.call.keys[0], script("claim").command(*claim.call))]
     if following:
         key = shard.keys.batch(following)
-        commands.append(Command(key, ("LRANGE", key, 0, READ_PAGE_EVENTS - 1)))
+        commands.append(Command(key, ("LRANGE", key, 0, READ_PAGE_EVENTS)))
     answers = send_once(shard.client, commands)
     first, answer, page = answers[: len(before)], answers[len(before)], answers[len(before) + 1 :]
     if isinstance(answer, Exception):
