@@ -338,7 +338,11 @@ def test_what_another_program_pushed_into_it_is_accepted(
     kept = events_of(world, FIRST_PART) + events_of(world, SECOND_PART)
     assert kept == (own + aliens if push == "lpush" else aliens + own)
     found = world.snapshot()
-    assert (found.accepted, found.events("dead"), found.events("ready")) == (count + 4, 1, count + 1)
+    assert (found.accepted, found.events("dead"), found.events("ready")) == (
+        count + 4,
+        1,
+        count + 1,
+    )
     assert found.balanced
 
 

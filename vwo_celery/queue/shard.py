@@ -113,7 +113,7 @@ class Shard(Storing):
 
     def read(self, batch: Batch) -> list[bytes]:
         """Read the batch's events in pages, oldest first, with those that others pushed into it."""
-        key, events = self.keys.batch(batch.id), []
+        key, events = self.keys.batch(batch.id), list[bytes]()
         size = READ_PAGE_EVENTS + 1  # so that one event too many takes no page of its own to show
         with unavailable(f"read of batch {batch.id}"):
             while len(events) % size == 0:

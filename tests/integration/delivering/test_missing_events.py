@@ -135,7 +135,9 @@ def slow_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
 
 @pytest.mark.declared_keys("dead")
 @pytest.mark.parametrize("push", ["lpush", "rpush"])
-@pytest.mark.parametrize("foreign", [b"no JSON", json.dumps(event(9)).encode()], ids=["bad", "good"])
+@pytest.mark.parametrize(
+    "foreign", [b"no JSON", json.dumps(event(9)).encode()], ids=["bad", "good"]
+)
 def test_what_another_program_pushed_into_a_batch_costs_none_of_its_events(
     redis: Any, queue: vwo_celery.Queue, standin: Standin, push: str, foreign: bytes
 ) -> None:

@@ -303,6 +303,22 @@ def test_a_batch_whose_events_are_gone_is_counted_as_vanished(queues: Queues) ->
     assert balanced(queues)
 
 
+@pytest.mark.parametrize("push", ["lpush", "rpush"])
+def test_a_batch_into_which_another_program_pushed_stays(queues: Queues, push: str) -> None:
+    """None of its events is left behind for one that was pushed: it stays whole, and the others move."""
+    queue = queues.add()
+    queues.fill(queue, 10)
+    getattr(queues.client, push)(queues.client.keys("*:batch:*")[0], b"alien")
+
+    moved = move(queues, plan(queues, queue))
+
+    (left,) = moved.left
+    assert (moved.moved, left.batches, left.events) == (Amount(1, 5), 1, 5)
+    assert "another program pushed into a batch" in left.why
+    assert len(drain(queues, queues.registered[queue.name])) == 6
+    assert balanced(queues)
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [

@@ -214,6 +214,10 @@ class _Run:
         if not there and (vanished := vanish(source, batch.batch)):
             self._note(vanished=self.result.vanished + vanished)
         elif moves.look_up(source, [batch.batch], batch.state):
+            if there > batch.events:
+                why = "another program pushed into a batch; a worker counts that before it sends it"
+                self._leave(batch, why)
+                return
             missing = count(batch.events - there, "event")
             self._leave(batch, f"{missing} of a batch are gone from Redis", alike="vanished")
 

@@ -98,15 +98,17 @@ def _read_line(line: bytes | None) -> tuple[list[int], str]:
 
 
 def event_pages(shard: Shard, batch_id: str, events: int) -> Iterator[list[bytes]]:
-    """The *events* events of a batch in pages, oldest first; fewer if some are gone.
+    """The *events* events of a batch in pages, oldest first.
+
+    Fewer if some are gone; more, but not all, if another program pushed into it.
 
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    key = shard.keys.batch(batch_id)
-    for end in range(events, 0, -READ_PAGE_EVENTS):
+    key, size = shard.keys.batch(batch_id), READ_PAGE_EVENTS + 1
+    for read in range(0, events + 1, size):
         with unavailable(f"read of batch {batch_id}"):
-            page = shard.client.lrange(key, max(0, end - READ_PAGE_EVENTS), end - 1)
+            page = shard.client.lrange(key, -read - size, -read - 1)
         yield page[::-1]
 
 
