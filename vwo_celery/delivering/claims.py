@@ -19,7 +19,7 @@ from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue.batches import Batch, Held
 from vwo_celery.queue.registration import Registration, Wakeup
-from vwo_celery.queue.work.succession import Successor, claim_following
+from vwo_celery.queue.work.succession import Successor, claim_following, foreseen_after
 
 _LEFT = "this worker leaves the queue to others"
 _NOTHING = "no batch could be claimed: none is due, or the queue is stopped"
@@ -112,7 +112,7 @@ class Claims:
             QueueUnavailable: Redis did not answer; the batch may be claimed again.
         """
         worker, lease = self._worker, claimed.lease
-        self._following = lease.batch.following
+        self._following = foreseen_after(lease.batch)
         if not self._goes_on(claimed):
             lease.ack()
             return

@@ -149,6 +149,17 @@ def test_large_batches_are_read_whole(redis_url: str, vwo: Vwo) -> None:
     assert vwo.accepted == [[*range(start, start + 1_500)] for start in (0, 1_500, 3_000)]
 
 
+def test_no_page_of_large_batches_is_read_in_vain(redis_url: str, vwo: Vwo, redis: Any) -> None:
+    """Where a batch takes two pages, none is asked for together with a claim, and read again."""
+    made = make(redis_url, vwo, per_request=1_500)
+    made.enqueue(*range(4_500))
+    redis.config_resetstat()
+
+    run(made)
+
+    assert redis.info("commandstats")["cmdstat_lrange"]["calls"] == 3 * 2
+
+
 def test_the_events_are_those_of_the_batch_that_was_claimed(made: Delivering, vwo: Vwo) -> None:
     """If another worker takes the batch that was foreseen, the next one leaves with its own events."""
     taken: list[Any] = []

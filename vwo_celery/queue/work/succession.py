@@ -53,7 +53,7 @@ def ack_and_claim(shard: Shard, batch: Batch, *, lease_seconds: float) -> Succes
     ack = ack_call(shard.keys, batch.id, batch.claimed_ms)
     command = Command(ack.keys[0], script("ack").command(*ack))
     with unavailable(f"ack of batch {batch.id}"):
-        acked, successor = _send(shard, [command], batch.following, lease_seconds)
+        acked, successor = _send(shard, [command], foreseen_after(batch), lease_seconds)
     if isinstance(acked[0], Exception):
         try:
             shard.ack(batch.id, claimed_ms=batch.claimed_ms)
@@ -64,6 +64,11 @@ def ack_and_claim(shard: Shard, batch: Batch, *, lease_seconds: float) -> Succes
         if successor is not None and successor.found is None:
             return None  # the claim came before the ack, which may have made place for it
     return successor
+
+
+def foreseen_after(batch: Batch) -> str:
+    """The batch that follows, if one page will hold its events, as it holds this one's; else ""."""
+    return batch.following if batch.events <= READ_PAGE_EVENTS else ""
 
 
 def claim_following(shard: Shard, following: str, *, lease_seconds: float) -> Successor | None:
