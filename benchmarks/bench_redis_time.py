@@ -120,6 +120,7 @@ class _Measure:
             max_queue_events=10**8,
             max_queue_bytes=10**11,
             max_parallel_sends=64,
+            enqueue_timeout_seconds=10,  # an event that is spooled would be missing
         )
         producer = producer_of(self.queue)
         self.client, self.shard, self.size = producer.fleet.client, producer.shards[0], size

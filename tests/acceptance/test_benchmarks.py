@@ -54,7 +54,7 @@ def test_each_benchmark_has_a_short_form() -> None:
 
 @pytest.mark.parametrize("name", SHORT)
 def test_a_benchmark_runs(name: str, tmp_path: Path) -> None:
-    """It ends well and prints its tables."""
+    """It ends well, prints its tables, and leaves no event in the user's own spool."""
     words = [sys.executable, "-c", PROGRAM, str(FOLDER), name, repr(SHORT[name])]
 
     ran = subprocess.run(
@@ -64,3 +64,4 @@ def test_a_benchmark_runs(name: str, tmp_path: Path) -> None:
 
     assert ran.returncode == 0, ran.stderr
     assert "━" in ran.stdout
+    assert not list(Path(os.environ["XDG_STATE_HOME"]).iterdir())
