@@ -146,21 +146,9 @@ def _turn(call: Callable[[Any], Any], argument: Any, events: int) -> Calls:
 
 
 def _show(turns: dict[str, list[Calls]], most: int) -> None:
-    rows = []
-    for name, each in turns.items():
-        levels = [_percentiles(calls.late()) for calls in each]
-        quietest = min(levels, key=lambda level: level[1])
-        mid = [statistics.median(level[i] for level in levels) for i in range(3)]
-        cpu = [_percentiles(calls.cpu) for calls in each]
-        of_cpu = [statistics.median(level[i] for level in cpu) for i in range(2)]
-        rows.append(
-            (name, *_spelled(mid), *_spelled(quietest), *_spelled([*of_cpu, 0.0])[:2],
-             f"{of_cpu[1] / of_cpu[0]:.1f}")
-        )  # fmt: skip
-    title = f"{EVENTS_PER_SECOND:,} events/s, {most} a request, µs from when a call was due"
-    columns = ("p50", "p99", "p99.9", "p99 / p50")
-    quiet = ("quietest turn", "p99", "p99.9", "p99 / p50")
-    show(title, rows, "", *columns, *quiet, "caller's CPU", "p99", "p99 / p50")
+    title = f"{EVENTS_PER_SECOND:,} events/s, {most} a request, µs; waits from when a call was due"
+    rows = [row for name, each in turns.items() for row in _rows(name, each)]
+    show(title, rows, "", "p50", "p99", "p99.9", "p99 / p50")
     kinds = []
     for kind, numbers in _kinds(most, len(turns[OURS][0].took)).items():
         took = [calls.took[i] for calls in turns[OURS] for i in numbers]
@@ -168,6 +156,21 @@ def _show(turns: dict[str, list[Calls]], most: int) -> None:
         kinds.append((kind, f"{len(took):,}", *_spelled(_percentiles(took))[:3],
                       f"{statistics.median(cpu_took):,.0f}"))  # fmt: skip
     show("enqueue, by what a call does", kinds, "", "calls", "p50", "p99", "p99.9", "CPU p50")
+
+
+def _rows(name: str, turns: list[Calls]) -> list[tuple[str, ...]]:
+    """One contender's wait and its caller's processor time: medians of the turns."""
+    waits = [_percentiles(calls.late()) for calls in turns]
+    measured = {
+        "wait": _medians(waits),
+        "wait, quietest turn": min(waits, key=lambda levels: levels[1]),
+        "caller's CPU": _medians([_percentiles(calls.cpu) for calls in turns]),
+    }
+    return [(f"{name}, {what}", *_spelled(levels)) for what, levels in measured.items()]
+
+
+def _medians(turns: list[tuple[float, float, float]]) -> list[float]:
+    return [statistics.median(levels) for levels in zip(*turns, strict=True)]
 
 
 def _spelled(levels: Sequence[float]) -> tuple[str, ...]:
