@@ -23,8 +23,8 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.forks import PerProcess, unshared_number
 from vwo_celery.queue.keys import new_token
 
-#: Time for which Redis keeps a mark after a push, as in lua/shared/mark.lua: shorter for a process
-#: that has stored few events, since there may be many that live for one job each.
+#: Time for which Redis keeps a mark after a push by enqueue.lua, as in lua/shared/mark.lua: shorter
+#: for a process that has stored few events, since there may be many that live for one job each.
 YOUNG_TTL_SECONDS = 3_600.0
 OLD_TTL_SECONDS = 86_400.0
 #: Events stored under a mark from which it is kept for longer.
@@ -96,7 +96,7 @@ class Mark(msgspec.Struct):
 
     @property
     def ttl_seconds(self) -> float:
-        """Time for which Redis remembers it after a push."""
+        """Time for which Redis remembers it after a push by enqueue.lua."""
         return YOUNG_TTL_SECONDS if self.sequence < OLD_FROM_SEQUENCE else OLD_TTL_SECONDS
 
 

@@ -1,4 +1,4 @@
--- shared/mark.lua: time for which a producer's mark is kept after a push, ms; the same as in marks.py.
+-- shared/mark.lua: time for which a producer's mark is kept after a push by enqueue.lua, ms; the same as in marks.py.
 -- Long enough for a push that is repeated after an outage; shorter for a mark of few events, as of a process
 -- that lives for one job.
 local mark_number = tonumber(ARGV[1])
