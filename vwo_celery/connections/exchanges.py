@@ -53,11 +53,11 @@ def exchange(pool: SharedPool, packed: bytes, replies: int = 1) -> list[Any]:
         else:
             connection.send_packed_command((packed,))
             answers = [_read(connection) for _ in range(replies)]
+        pool.give_back(connection)
     except BaseException:  # an answer may still come, and would be read by the next call
         connection.disconnect()
         pool.release(connection)
         raise
-    pool.give_back(connection)
     return answers
 
 

@@ -16,10 +16,12 @@ from _thread import RLock  # in C, also under gevent, whose own is taken in step
 from copy import copy
 from inspect import Parameter, signature
 from os import getpid
+from sys import exc_info
 from typing import Any, Final
 
 import redis
 from redis.connection import AbstractConnection
+from redis.exceptions import ResponseError
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
@@ -108,9 +110,17 @@ class SharedPool(redis.ConnectionPool):
                 else:
                     connection.is_in_order = False
                     connection.is_plain = _is_plain(connection)
+                    connection.handled = id(exc_info()[1])  # what the caller handles already
                     return connection
             if not self._await_release(end):
                 raise refused
+
+    def make_connection(self) -> Any:
+        """Make one for redis-py; those that a signal handler made vanish do not count for the bound."""
+        if self._created_connections >= self.max_connections:
+            known = len(self._in_use_connections) + len(self._available_connections)
+            self._created_connections = known
+        return super().make_connection()
 
     def take(self) -> Any:
         """Take a connection, which is not looked at if `give_back` had it last; see `exchanges`.
@@ -157,7 +167,15 @@ class SharedPool(redis.ConnectionPool):
         )
 
     def release(self, connection: Any) -> None:
-        """Take a connection back, and let a caller that waits for one have it."""
+        """Take a connection back, and let a caller that waits for one have it.
+
+        redis-py leaves one open that a signal handler cuts short between sending and reading: its
+        answer may come after the next call has looked for one. So it is closed here.
+        """
+        failure = exc_info()[1]
+        is_of_this_use = id(failure) != getattr(connection, "handled", None)
+        if failure is not None and is_of_this_use and not isinstance(failure, ResponseError):
+            connection.disconnect()
         super().release(connection)
         with self._freed:
             self._freed.notify()

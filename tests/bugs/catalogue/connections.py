@@ -99,6 +99,12 @@ BUGS = (
         f"{_EXCHANGES} -k redis_py_left",
     ),
     Bug(
+        "an answer that is still to come is not read by another call",
+        "a connection is kept that was cut short", "connections/pools.py",
+        "        if failure is not None and is_of_this_use", "        if False and is_of_this_use",
+        f"{_EXCHANGES} -k cut_short",
+    ),
+    Bug(
         "a connection is used by one call at a time",
         "it is free while it waits for an answer", "connections/pools.py",
         "                    connection = idle.pop()\n", "                    connection = idle[-1]\n",

@@ -19,7 +19,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tools.waiting import wait_until
 from vwo_celery.connections import open_client, twin_of
-from vwo_celery.connections.pools import MOST_CONNECTIONS
+from vwo_celery.connections.pools import MOST_CONNECTIONS, WORDS
 from vwo_celery.connections.resp import pack
 from vwo_celery.testing import RedisServer
 
@@ -92,6 +92,35 @@ def test_an_answer_that_redis_py_left_is_not_read(client: Any) -> None:
 
 class Interrupted(BaseException):
     """What a signal handler raises in the middle of a call."""
+
+
+def test_a_command_of_redis_pys_that_was_cut_short_leaves_no_answer(client: Any) -> None:
+    """A signal handler raises between sending and reading: the answer comes after the look for one."""
+    client.exchange(KEY, CLIENT_ID)
+    pool = client.connection_pool
+
+    def ask() -> None:
+        connection = pool.get_connection(*WORDS)
+        try:
+            connection.send_command("BLPOP", KEY, 0.2)
+            raise Interrupted
+        finally:
+            pool.release(connection)
+
+    with pytest.raises(Interrupted):
+        ask()
+
+    assert client.exchange(KEY, echo("mine")) == [b"mine"]
+
+
+def test_a_connection_that_a_signal_handler_made_vanish_is_replaced(client: Any) -> None:
+    """One that was taken out of the pool and reached nobody does not count for the bound for good."""
+    client.exchange(KEY, CLIENT_ID)
+    pool = client.connection_pool
+    pool.max_connections = 1
+    pool._available_connections.clear()
+
+    assert client.exchange(KEY, echo("mine")) == [b"mine"]
 
 
 def test_an_interrupted_exchange_leaves_no_answer(client: Any, redis: redis_py.Redis) -> None:
