@@ -11,9 +11,6 @@ later call reads the answer. If the process dies here, each command has run as a
 
 from __future__ import annotations
 
-import _socket
-import struct
-from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
 from typing import Any, Final
 
 from redis.exceptions import (
@@ -32,10 +29,6 @@ from vwo_celery.connections.resp import read_replies
 #: Answers after which a command has not run and is sent by `execute_command`, which looks for the
 #: node: MOVED (a kind of AskError), ASK, TRYAGAIN, CLUSTERDOWN, and a slot without a node.
 NOT_RUN_HERE: Final = (AskError, TryAgainError, ClusterDownError, RedisClusterException)
-#: Most bytes that are sent in the kernel's own time, which begins anew with each part that it takes.
-_SHORT_BYTES: Final = 65_536
-#: Shortest wait, s; the kernel takes 0 for no bound.
-_LEAST_SECONDS: Final = 0.001
 
 
 def exchange(pool: SharedPool, packed: bytes, replies: int = 1) -> list[Any]:
@@ -71,38 +64,15 @@ def exchange(pool: SharedPool, packed: bytes, replies: int = 1) -> list[Any]:
 def _exchange(connection: Any, packed: bytes, replies: int) -> list[Any]:
     """Send and read by the socket itself: what redis-py does besides is of no use here."""
     sock = connection._sock
-    if connection.is_blocking is not (len(packed) <= _SHORT_BYTES):
-        _switch(connection)
+    if sock is None:
+        raise RedisConnectionError("another thread has closed the client")
     try:
         sock.sendall(packed)
         return read_replies(sock.recv, replies, connection._parser.parse_error)
-    except (TimeoutError, BlockingIOError) as exc:  # by Python's clock, or the kernel's
+    except TimeoutError as exc:
         raise RedisTimeoutError("no answer of Redis in time") from exc
     except OSError as exc:
         raise RedisConnectionError(f"the connection to Redis broke: {exc}") from exc
-
-
-def _switch(connection: Any) -> None:
-    """Let the kernel bound the waits on a socket, or Python again.
-
-    Python polls before each send and each read, two calls more of the kernel for each command. Only the
-    system's own sockets can do without, neither TLS nor those of gevent.
-    """
-    sock, seconds = connection._sock, connection.socket_timeout
-    connection.is_blocking = not connection.is_blocking
-    if type(sock).recv is not _socket.socket.recv or seconds is None:
-        return
-    if not connection.is_blocking:
-        sock.settimeout(seconds)
-        return
-    whole, part = divmod(max(seconds, _LEAST_SECONDS), 1)
-    bound = struct.pack("ll", int(whole), int(part * 1_000_000))
-    try:
-        sock.setsockopt(SOL_SOCKET, SO_RCVTIMEO, bound)
-        sock.setsockopt(SOL_SOCKET, SO_SNDTIMEO, bound)
-    except OSError:  # a system with another form of it
-        return
-    sock.settimeout(None)
 
 
 def _read(connection: Any) -> Any:

@@ -75,13 +75,6 @@ def _is_plain(connection: Any) -> bool:
     )
 
 
-def _wait_by_python(connection: Any) -> None:
-    """Undo what an exchange may have done to the socket: redis-py waits by Python's clock."""
-    if getattr(connection, "is_blocking", False):
-        connection._sock.settimeout(connection.socket_timeout)
-    connection.is_blocking = False
-
-
 class SharedPool(redis.ConnectionPool):
     """A pool for threads and greenlets.
 
@@ -117,7 +110,6 @@ class SharedPool(redis.ConnectionPool):
                 else:
                     connection.is_in_order = False
                     connection.is_plain = _is_plain(connection)
-                    _wait_by_python(connection)
                     connection.handled = id(exc_info()[1])  # what the caller handles already
                     return connection
             if not self._await_release(end):

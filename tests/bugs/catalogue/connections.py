@@ -61,12 +61,6 @@ BUGS = (
         f"{_EXCHANGES} -k 'interrupted or late or gave_up'",
     ),
     Bug(
-        "an exchange waits as long as its client says",
-        "the kernel knows no bound", "connections/exchanges.py",
-        "        sock.setsockopt(SOL_SOCKET, SO_RCVTIMEO, bound)\n", "",
-        f"{_EXCHANGES} -k not_waited_for",
-    ),
-    Bug(
         "an error of a command is its answer, not the connection's end",
         "the first error ends the exchange", "connections/exchanges.py",
         "        return exc.with_traceback(None)  # its frames would keep the connection",

@@ -79,33 +79,6 @@ def test_a_connection_is_looked_at_only_after_redis_py_had_it(client: Any) -> No
     assert len(looks) == 2
 
 
-def test_the_kernel_bounds_the_waits_of_short_exchanges(client: Any) -> None:
-    """Python would poll before each send and read; long commands and redis-py's have Python's clock."""
-    client.exchange(KEY, CLIENT_ID)
-    (connection,) = client.connection_pool._available_connections
-    waits = [connection._sock.gettimeout()]
-    for send in (
-        lambda: client.exchange(KEY, echo("x" * 100_000)),
-        lambda: client.exchange(KEY, CLIENT_ID),
-        client.ping,
-        lambda: client.exchange(KEY, CLIENT_ID),
-    ):
-        send()
-        waits.append(connection._sock.gettimeout())
-
-    assert waits == [None, PATIENT_SECONDS, None, PATIENT_SECONDS, None]
-
-
-@pytest.mark.parametrize("size", [1, 100_000])
-def test_a_server_that_does_not_answer_is_not_waited_for(redis_url: str, size: int) -> None:
-    """The bound is that of the client, whoever keeps it."""
-    with open_client(redis_url, timeout_seconds=0.2) as hasty:
-        assert hasty.exchange(KEY, pack(("BLPOP", KEY, 0.01)) + echo("x" * size), 2)[0] is None
-
-        with pytest.raises(RedisTimeoutError):
-            hasty.exchange(KEY, pack(("BLPOP", f"{KEY}{'x' * size}", 2)))
-
-
 def test_an_answer_that_redis_py_left_is_not_read(client: Any) -> None:
     """A command of redis-py's that was interrupted before its answer spoils no exchange."""
     client.exchange(KEY, CLIENT_ID)
