@@ -1,6 +1,6 @@
 """The first call of a process: at most five round trips to any server, connecting included.
 
-One node of a Cluster may take two more, by which redis-py learns of the others.
+One node of a Cluster may take three more, by which redis-py learns of the others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tools.tls_front import TlsFront
 from vwo_celery.receipts import IN_REDIS, Receipt
 from vwo_celery.testing import RedisServer
 
-MOST, DISCOVERY, GREETING = 5, 2, 1
+MOST, DISCOVERY, GREETING = 5, 3, 1
 PASSWORD = "sesame"
 #: What a new queue takes of one server: its registration, its number of shards, its event.
 NEW = 3

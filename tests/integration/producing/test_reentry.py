@@ -90,7 +90,7 @@ def test_with_several_servers(kind: str, tmp_path: Path) -> None:
     group = SentinelGroup(tmp_path) if kind == "sentinel" else ClusterGroup()
     with group:
         servers = [group.master] if isinstance(group, SentinelGroup) else group.masters
-        for scene, every in [("steady", 3), ("first", 397)]:
+        for scene, every in [("steady", 2), ("first", 397)]:
             places = run(scene, group.url, tmp_path, every)
 
             assert Counter(places.values()) == {"redis": len(places)}
