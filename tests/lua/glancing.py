@@ -46,6 +46,7 @@ def expected_glance(shard: Shard, snapshot: Snapshot) -> Glance:
         ready_batches=len(of("ready")),
         in_flight_batches=len(of("in_flight")),
         released_batches=len(of("released")),
+        leased_batches=sum(batch.id not in leaving for batch in of("in_flight")),
         dead_batches=len(of("dead")),
         due_batches=len(waiting) - len(hidden) + len(expired),
         hidden_batches=len(hidden),

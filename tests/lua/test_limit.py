@@ -11,10 +11,12 @@ from vwo_celery.queue.marks import Mark
 
 
 def test_limits_are_written(world: World) -> None:
-    """An unregistered shard gets all limits."""
+    """An unregistered shard gets all limits, and it is noted when that was."""
     life = world.call(world.shard.set_limits, LIMITS)
 
-    assert world.changes() == {"meta": {**to_builtins(LIMITS), "life": life}}
+    assert world.changes() == {
+        "meta": {**to_builtins(LIMITS), "life": life, "begun_ms": world.now()}
+    }
 
 
 def test_a_life_keeps_its_name(world: World) -> None:

@@ -29,6 +29,8 @@ class Counters(msgspec.Struct, frozen=True):
         accepted: Events ever accepted, including those that other programs pushed, and those that a
             move takes away now.
         leaving: Events of batches that a move takes away now.
+        moved_out: Events that moves have taken away; no longer among the accepted ones.
+        begun_ms: Unix ms of the shard's first registration; 0 for one of an older release.
         delivered: Events that VWO accepted.
         delivered_ms: Unix ms of the last delivery, 0 for never.
         counted_dead: Events in dead letters, by the scripts' own count.
@@ -68,6 +70,8 @@ class Counters(msgspec.Struct, frozen=True):
     open_counted: int
     accepted: int
     leaving: int
+    moved_out: int
+    begun_ms: int
     delivered: int
     delivered_ms: int
     counted_dead: int
@@ -136,6 +140,8 @@ def read_counters(
         open_counted=numbers["open_events"],
         accepted=numbers["accepted"] + unseen + left,
         leaving=left,
+        moved_out=numbers["moved_out"],
+        begun_ms=numbers["begun_ms"],
         delivered=numbers["delivered"],
         delivered_ms=delivered_ms,
         counted_dead=numbers["dead"],

@@ -57,6 +57,7 @@ class Glance(Counters, frozen=True):
         ready_batches: Number of the first.
         in_flight_batches: Number of the second.
         released_batches: Number of the third.
+        leased_batches: Those of the second that a worker holds: the lanes that are busy with it.
         dead_batches: Number of dead letters.
         due_batches: Batches that may be claimed now.
         hidden_batches: Batches that may be claimed later, as after a failed attempt.
@@ -82,6 +83,7 @@ class Glance(Counters, frozen=True):
     ready_batches: int = 0
     in_flight_batches: int = 0
     released_batches: int = 0
+    leased_batches: int = 0
     dead_batches: int = 0
     due_batches: int = 0
     hidden_batches: int = 0
@@ -170,6 +172,7 @@ def _glance(name: str, raw: Raw) -> Glance:
         ready_batches=max(0, raw.ready_batches - released) + len(expired),
         in_flight_batches=raw.leases_batches - len(expired) + raw.leaving_batches,
         released_batches=max(0, released),
+        leased_batches=raw.leases_batches - len(expired),
         dead_batches=raw.dead_batches,
         due_batches=raw.ready_batches - raw.hidden + len(expired),
         hidden_batches=raw.hidden,
