@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from vwo_celery.operating.past.history import coarser, period_for, steps_of, summed
@@ -10,7 +12,7 @@ from vwo_celery.queue.records.histories import Sample
 MINUTE_MS = 60_000
 
 
-def at(minute: int, accepted: int, **numbers: int) -> Sample:
+def at(minute: int, accepted: int, **numbers: Any) -> Sample:
     """A sample of that minute."""
     return Sample(minute * MINUTE_MS, accepted=accepted, **numbers)
 
@@ -44,6 +46,30 @@ def test_counters_that_fall_tell_nothing() -> None:
 
     assert [step.accepted for step in steps] == [None, 6]
     assert [step.accepted for step in coarser(steps, 1)] == [None]
+
+
+def test_ages_are_those_of_the_step() -> None:
+    """Counts by bucket are added over shards and over steps, and none is told where none is kept."""
+    samples = summed(
+        [
+            [at(1, 1, ages=(1, 0)), at(2, 2, ages=(3, 1)), at(3, 2, ages=(3, 5)), at(4, 2)],
+            [at(1, 0, ages=(1, 1))],
+        ]
+    )
+
+    steps = steps_of(samples)
+
+    assert samples[1].ages == (4, 2)
+    assert [step.ages for step in steps] == [(2, 1), (0, 4), None]
+    assert [step.ages for step in coarser(steps[:2], 1)] == [(2, 5)]
+    assert [step.ages for step in coarser(steps, 1)] == [None]
+
+
+def test_ages_that_fall_tell_nothing() -> None:
+    """Where the counts by bucket began anew, all of the step is unknown, not negative."""
+    (step,) = steps_of([at(1, 10, ages=(5, 5)), at(2, 20, ages=(9, 1))])
+
+    assert (step.accepted, step.ages) == (None, None)
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 7, 10, 60])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from operator import sub
 
 import msgspec
 
@@ -19,7 +20,7 @@ from vwo_celery.queue.records.histories import PERIODS, Period, Sample, read_sam
 from vwo_celery.queue.registration import Registration
 
 #: Counters that only grow; where one falls, Redis lost it or the queue was forgotten.
-_GROWING = ("accepted", "delivered", "dropped", "refused")
+_GROWING = ("accepted", "delivered", "dropped", "refused", "tries", "failed")
 #: Time that a plan goes by, ms.
 _PLANNED_MS = 3_600_000
 _SUMMED = (*_GROWING, "dead", "undelivered", "bytes")
@@ -40,6 +41,11 @@ class Step(msgspec.Struct, frozen=True):
         bytes: Size of the undelivered events.
         oldest_seconds: Age of the oldest of them; 0 if there was none.
         stopped: Whether the queue was paused or its circuit open at its end.
+        tries: Requests to VWO in it; None, as the next, if the counters began anew.
+        failed: Those of them that VWO did not accept.
+        ages: Batches that VWO accepted in it by the age of their oldest event, in the buckets of
+            `AGE_BOUNDS_SECONDS`; None if the counters began anew, and where no ages are kept: they
+            are in samples by the minute alone.
     """
 
     at_ms: int
@@ -53,6 +59,9 @@ class Step(msgspec.Struct, frozen=True):
     bytes: int
     oldest_seconds: float
     stopped: bool
+    tries: int | None = None
+    failed: int | None = None
+    ages: tuple[int, ...] | None = None
 
 
 class QueueHistory(msgspec.Struct, frozen=True):
@@ -131,8 +140,14 @@ def summed(shards: Sequence[Sequence[Sample]]) -> list[Sample]:
         sums = {name: sum(getattr(each, name) for each in last) for name in _SUMMED}
         oldest_ms = max(each.oldest_ms for each in last)
         stopped = max(each.stopped for each in last)
-        total.append(Sample(at_ms, oldest_ms=oldest_ms, stopped=stopped, **sums))
+        ages = _sum_of([each.ages for each in last])
+        total.append(Sample(at_ms, oldest_ms=oldest_ms, stopped=stopped, ages=ages, **sums))
     return total
+
+
+def _sum_of(counts: Sequence[tuple[int, ...] | None]) -> tuple[int, ...] | None:
+    known = [each for each in counts if each is not None]
+    return tuple(map(sum, zip(*known, strict=True))) if len(known) == len(counts) else None
 
 
 def steps_of(samples: Sequence[Sample]) -> list[Step]:
@@ -142,7 +157,8 @@ def steps_of(samples: Sequence[Sample]) -> list[Step]:
 
 def _step(before: Sample, after: Sample) -> Step:
     grown = {name: getattr(after, name) - getattr(before, name) for name in _GROWING}
-    anew = min(grown.values()) < 0
+    ages = _ages_between(before.ages, after.ages)
+    anew = min(*grown.values(), *(ages or ())) < 0
     return Step(
         at_ms=after.at_ms,
         seconds=(after.at_ms - before.at_ms) / 1000,
@@ -151,8 +167,17 @@ def _step(before: Sample, after: Sample) -> Step:
         bytes=after.bytes,
         oldest_seconds=after.oldest_ms / 1000,
         stopped=bool(after.stopped),
+        ages=None if anew else ages,
         **{name: None if anew else more for name, more in grown.items()},
     )
+
+
+def _ages_between(
+    before: tuple[int, ...] | None, after: tuple[int, ...] | None
+) -> tuple[int, ...] | None:
+    if before is None or after is None:
+        return None
+    return tuple(map(sub, after, before))
 
 
 def coarser(steps: Sequence[Step], most: int) -> list[Step]:
@@ -172,5 +197,6 @@ def _joined(part: Sequence[Step]) -> Step:
         seconds=sum(step.seconds for step in part),
         oldest_seconds=max(step.oldest_seconds for step in part),
         stopped=any(step.stopped for step in part),
+        ages=_sum_of([step.ages for step in part]),
         **sums,
     )

@@ -1,20 +1,24 @@
-"""Tallies: what producers told of events that are, or were, outside of Redis.
+"""Tallies: what the scripts counted of deliveries, and what producers told of events outside of Redis.
 
-Beside an event's way; written by `queue.records.reports`. The numbers are what processes have told so
-far: those of a process that died before its next contact with Redis are missing. Changes nothing:
-nothing to lose.
+Beside an event's way. What workers did is counted by the script that settles the batch, so none of it
+is missing, but for what workers of 0.1 did, who count nothing. What producers told is written by
+`queue.records.reports`: that of a process that died before its next contact with Redis is missing.
+Changes nothing: nothing to lose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
+from itertools import starmap
+from operator import add
 from typing import Any
 
 import msgspec
 
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.errors import without_command
+from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
 from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.records.reports import DRAINED, SPOOL_OLDEST, SPOOLED, UNACCEPTED
 from vwo_celery.queue.shard import Shard
@@ -50,34 +54,69 @@ class Told(msgspec.Struct, frozen=True):
 
 #: Time after which an event begins another run; the same as in lua/report.lua.
 _RUN_ENDS_MS = 3_600_000
+#: Families of fields in the tally; after each comes an answer, the number of a bucket, or a verdict.
+ANSWER, AGE, POST, SIZE, DEAD = "answer:", "age:", "post:", "size:", "dead:"
+#: Fields that hold one number.
+_SUMS = ("age_ms", "post_ms", "size_events", "split", "lost_leases", "redriven", "opened")
 #: Tallies that one round trip reads.
 _SHARDS_A_ROUND_TRIP = 500
 
 
+def _none(bounds: Sequence[float]) -> tuple[int, ...]:
+    return (0,) * (len(bounds) + 1)
+
+
 class Tally(msgspec.Struct, frozen=True):
-    """What was told of one shard, one queue or the whole fleet.
+    """What was counted and told of one shard, one queue or the whole fleet, since it began.
+
+    Counts by bucket have one number for each bound in `queue.buckets`, and a last one for what is
+    beyond; none includes the one before it.
 
     Attributes:
         unaccepted: Events that were dropped before Redis accepted them, by reason.
         spooled: Events that went to a host's disk.
         drained: Events that went from there to Redis.
         unreadable: Why the tally cannot be read, "" if it can.
+        answers: Requests to VWO by their answer: a status, or a word of `Failure`.
+        ages: Batches that VWO accepted, by the age of their oldest event then, in a bucket each.
+        age_ms: The sum of these ages.
+        posts: Requests to VWO, by their time, in a bucket each.
+        post_ms: The sum of these times.
+        sizes: Requests to VWO, by their number of events, in a bucket each.
+        size_events: The sum of these numbers.
+        dead_by: Batches that became dead letters, by what was the matter: a verdict, or another word.
+        split: Batches that were split.
+        lost_leases: Leases that ran out, since a worker went silent.
+        redriven: Dead letters that were put back.
+        opened: How often VWO was held to be away, so that a circuit opened.
     """
 
     unaccepted: dict[str, Told] = {}
     spooled: Told = Told()
     drained: Told = Told()
     unreadable: str = ""
+    answers: dict[str, int] = {}
+    ages: tuple[int, ...] = _none(AGE_BOUNDS_SECONDS)
+    age_ms: int = 0
+    posts: tuple[int, ...] = _none(POST_BOUNDS_SECONDS)
+    post_ms: int = 0
+    sizes: tuple[int, ...] = _none(SIZE_BOUNDS)
+    size_events: int = 0
+    dead_by: dict[str, int] = {}
+    split: int = 0
+    lost_leases: int = 0
+    redriven: int = 0
+    opened: int = 0
 
     def __add__(self, other: Tally) -> Tally:
-        """The sums."""
-        reasons = sorted({*self.unaccepted, *other.unaccepted})
-        return Tally(
-            {each: self._of(each) + other._of(each) for each in reasons},
-            self.spooled + other.spooled,
-            self.drained + other.drained,
-            self.unreadable or other.unreadable,
-        )
+        """The sums; unreadable if one of both is."""
+        names = self.__struct_fields__
+        return Tally(*(_added(getattr(self, each), getattr(other, each)) for each in names))
+
+    @property
+    def requests(self) -> int:
+        """All requests to VWO."""
+        return sum(self.answers.values())
 
     def _of(self, reason: str) -> Told:
         return self.unaccepted.get(reason, Told())
@@ -100,15 +139,40 @@ class Tally(msgspec.Struct, frozen=True):
         return max(0, self.spooled.events - self.drained.events - dropped)
 
 
+def _added(one: Any, other: Any) -> Any:
+    if isinstance(one, str):
+        return one or other
+    if isinstance(one, tuple):
+        return tuple(starmap(add, zip(one, other, strict=True)))
+    if isinstance(one, dict):
+        shared = {name: one[name] + other[name] for name in one.keys() & other.keys()}
+        return dict(sorted((one | other | shared).items()))
+    return one + other
+
+
 def tally_of(fields: Mapping[Any, Any]) -> Tally:
     """The tally that a shard's hash holds; a number that cannot be read is 0."""
     texts = {as_text(field): as_text(value) for field, value in fields.items()}
-    reasons = sorted(name for name in texts if name.startswith(UNACCEPTED))
+    sums: dict[str, Any] = {name: _number(texts.get(name, "")) for name in _SUMS}
     return Tally(
-        {name.removeprefix(UNACCEPTED): _told(texts, name) for name in reasons},
+        {name: _told(texts, UNACCEPTED + name) for name in _named(texts, UNACCEPTED)},
         _told(texts, SPOOLED),
         _told(texts, DRAINED),
+        answers={name: _number(texts[ANSWER + name]) for name in _named(texts, ANSWER)},
+        ages=_buckets(texts, AGE, AGE_BOUNDS_SECONDS),
+        posts=_buckets(texts, POST, POST_BOUNDS_SECONDS),
+        sizes=_buckets(texts, SIZE, SIZE_BOUNDS),
+        dead_by={name: _number(texts[DEAD + name]) for name in _named(texts, DEAD)},
+        **sums,
     )
+
+
+def _named(texts: Mapping[str, str], family: str) -> list[str]:
+    return sorted(each.removeprefix(family) for each in texts if each.startswith(family))
+
+
+def _buckets(texts: Mapping[str, str], family: str, bounds: Sequence[float]) -> tuple[int, ...]:
+    return tuple(_number(texts.get(f"{family}{i}", "")) for i in range(len(bounds) + 1))
 
 
 def _told(texts: Mapping[str, str], name: str) -> Told:

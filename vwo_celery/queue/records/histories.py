@@ -7,6 +7,7 @@ may be missing, which is shown as a gap.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Literal, NamedTuple, TypeVar
@@ -14,6 +15,7 @@ from typing import Literal, NamedTuple, TypeVar
 import msgspec
 
 from vwo_celery.connections import unavailable
+from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.keys import as_text, split_shard_name
 from vwo_celery.queue.pipelining import Call, Command, run_all, send_all
@@ -68,6 +70,10 @@ class Sample(msgspec.Struct, frozen=True):
         bytes: Their size.
         oldest_ms: Age of the oldest of them, 0 if there was none.
         stopped: 1 if the queue was paused or its circuit open, else 0.
+        tries: Requests to VWO so far.
+        failed: Those of them so far that VWO did not accept.
+        ages: Batches accepted so far by the age of their oldest event, in the buckets of
+            `AGE_BOUNDS_SECONDS`; None in a sample that does not hold them.
     """
 
     at_ms: int
@@ -80,6 +86,15 @@ class Sample(msgspec.Struct, frozen=True):
     bytes: int = 0
     oldest_ms: int = 0
     stopped: int = 0
+    tries: int = 0
+    failed: int = 0
+    ages: tuple[int, ...] | None = None
+
+
+#: The field of a sample that holds its ages; the other fields are numbers.
+_AGES = "ages"
+_NUMBERS = [name for name in Sample.__struct_fields__ if name not in ("at_ms", _AGES)]
+_COUNT = re.compile(r"\b(\d{1,3}):(\d+)", re.ASCII)
 
 
 def sample_if_due(fleet: Fleet, keeping: Keeping) -> None:
@@ -172,15 +187,20 @@ def read_samples(
 
 
 def _samples(entries: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> list[Sample]:
-    known = set(Sample.__struct_fields__)
-    return [
-        Sample(
-            number(entry_id.partition(b"-")[0]),
-            **{
-                name: number(text)
-                for raw, text in fields.items()
-                if (name := as_text(raw)) in known
-            },
-        )
-        for entry_id, fields in entries
-    ]
+    return [_sample(number(entry_id.partition(b"-")[0]), fields) for entry_id, fields in entries]
+
+
+def _sample(at_ms: int, fields: Mapping[bytes, bytes]) -> Sample:
+    texts = {as_text(field): value for field, value in fields.items()}
+    numbers = {name: number(texts[name]) for name in _NUMBERS if name in texts}
+    ages = _counts(as_text(texts[_AGES])) if _AGES in texts else None
+    return Sample(at_ms, ages=ages, **numbers)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    """What lua/sample.lua wrote of the buckets: number of the bucket and count of each that has any."""
+    counts = [0] * (len(AGE_BOUNDS_SECONDS) + 1)
+    for bucket, count in _COUNT.findall(text):
+        if int(bucket) < len(counts):
+            counts[int(bucket)] = int(count)
+    return tuple(counts)
