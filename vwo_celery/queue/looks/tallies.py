@@ -84,10 +84,10 @@ class Tally(msgspec.Struct, frozen=True):
         post_ms: The sum of these times.
         sizes: Requests to VWO, by their number of events, in a bucket each.
         size_events: The sum of these numbers.
-        dead_by: Batches that became dead letters, by what was the matter: a verdict, or another word.
+        dead_by: Events that became dead letters, by what was the matter: a verdict, or another word.
         split: Batches that were split.
         lost_leases: Leases that ran out, since a worker went silent.
-        redriven: Dead letters that were put back.
+        redriven: Events of dead letters that were put back.
         opened: How often VWO was held to be away, so that a circuit opened.
     """
 
