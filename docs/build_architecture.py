@@ -20,7 +20,7 @@ PACKAGE = Path(vwo_celery.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("django", "demo", "__main__"),
     ("cli",),
-    ("", "aio", "tasks"),
+    ("", "aio", "tasks", "console"),
     ("celery", "sdk", "relay"),
     ("producing", "delivering", "operating", "copies"),
     ("spool",),

@@ -77,6 +77,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "celery": (("worker",), ("messages", "broker"), ("",)),
     "queue": (("work",), ("looks", "servers"), ("holding", "handling", "records"), ("",)),
     "relay": (("serving",), ("",), ("passing",), ("reading",), ("rules", "telling")),
+    "console": (("",), ("pages", "api"), ("actions", "access", "doors"), ("shared",)),
     "operating": (("operations", "doctor"), ("batches", "past"), ("looks",), ("",)),
 }
 #: Imports that point up between rooms: `setup` gives an app the tasks, which ask it for settings.
@@ -122,7 +123,7 @@ OPERATIONS = "operating.operations"
 
 def is_door(module: str, path: Path) -> bool:
     """Whether operators come in by this module: a command, or a task or control command of Celery."""
-    if part_of(module) in ("cli", "django"):
+    if part_of(module) in ("cli", "console", "django"):
         return True
     owned = [own_module(name) or "" for name in imports(module, path)]
     return part_of(module) == "celery" and any(each.startswith(OPERATIONS) for each in owned)

@@ -1,0 +1,19 @@
+"""Every change that the console offers, as data: its name, what it takes, who may, what it does.
+
+A form of a page posts to `do/<name>`, a program to `api/v1/<name>`; both lead to the same `Action`,
+which calls `operating.operations` and answers with the document that `vwo-celery <name> --json`
+prints. Files: `action` (what an action is), `sending` (flush, pause, resume). If the process dies in
+here, what was changed stays so, and the same action does the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vwo_celery.console.actions.action import Action
+from vwo_celery.console.actions.sending import FLUSH, PAUSE, RESUME
+
+__all__ = ["ACTIONS", "Action"]
+
+#: The actions by their names.
+ACTIONS: Final = {each.name: each for each in (FLUSH, PAUSE, RESUME)}

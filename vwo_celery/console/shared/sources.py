@@ -1,0 +1,109 @@
+"""The queues that a console shows, and what it has seen of them a moment ago.
+
+Whoever watches, one look a second serves them all: `Source.kept` asks once, and the others that come
+meanwhile get the same. If the process dies here, only such copies are lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from vwo_celery.clocks import monotonic
+from vwo_celery.connections import open_client, unavailable
+from vwo_celery.errors import QueueUnavailable
+from vwo_celery.operating.looks.looking import Look, look
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.settings import Settings
+
+#: Longest wait for one answer of Redis; an operator's look at many queues is one large answer.
+REDIS_TIMEOUT_SECONDS: Final = 5.0
+#: For so long a look serves all who ask.
+LOOK_SECONDS: Final = 1.0
+
+Answer = TypeVar("Answer")
+
+
+class _Kept(msgspec.Struct):
+    """One thing that was asked for, and when."""
+
+    lock: Any
+    asked_at: float = float("-inf")
+    answer: Any = None
+    error: QueueUnavailable | None = None
+
+
+class Source:
+    """The queues of one namespace, for all requests of this process.
+
+    Args:
+        settings: A worker's, which lead to the queues.
+        app: Your Celery app, as `celery -A` takes it, by which jobs reach the workers; "" for the ready
+            one.
+    """
+
+    def __init__(self, settings: Settings, app: str = "") -> None:
+        self.settings = settings
+        self.app = app
+        self._lock = Lock()
+        self._client: Any = None
+        self._kept: dict[str, _Kept] = {}
+
+    def fleet(self) -> Fleet:
+        """The queues; connects when first used. Parts of a Cluster that are away are left alone.
+
+        Raises:
+            QueueUnavailable: The URL leads nowhere, or no part of a Cluster answers.
+        """
+        with self._lock:
+            if self._client is None:
+                self._client = self._open()
+        fleet = Fleet(self._client, self.settings.namespace)
+        fleet.leave_parts_away()
+        return fleet
+
+    def _open(self) -> Any:
+        try:
+            with unavailable("opening a connection"):
+                return open_client(self.settings.redis_url, timeout_seconds=REDIS_TIMEOUT_SECONDS)
+        except ValueError as exc:  # a URL that the Redis client cannot read
+            raise QueueUnavailable(f"opening a connection: {exc}") from exc
+
+    def look(self) -> Look:
+        """The look at all queues that all requests of one second share.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        return self.kept("look", LOOK_SECONDS, lambda: look(self.fleet(), self.settings, ()))
+
+    def kept(self, name: str, seconds: float, ask: Callable[[], Answer]) -> Answer:
+        """What *ask* answers, or what it answered less than *seconds* ago.
+
+        Only one request asks at a time; the others wait for its answer. An error is kept as well: a
+        Redis that is away is not asked by each request.
+
+        Args:
+            name: What is asked for; the same question has the same name.
+            seconds: How long an answer serves.
+            ask: Asks for it.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        with self._lock:
+            kept = self._kept.setdefault(name, _Kept(Lock()))
+        with kept.lock:
+            if monotonic() - kept.asked_at >= seconds:
+                try:
+                    kept.answer, kept.error = ask(), None
+                except QueueUnavailable as exc:
+                    kept.error = exc
+                kept.asked_at = monotonic()
+            if kept.error is not None:
+                raise kept.error
+            answer: Answer = kept.answer
+            return answer

@@ -1,0 +1,110 @@
+"""One request of somebody who may come in, with all that an answer needs.
+
+Pages, actions and the API are functions of a visit. Nothing to lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from vwo_celery.console.shared.exchange import Request
+from vwo_celery.console.shared.rights import Right, Visitor
+from vwo_celery.console.shared.sources import Source
+from vwo_celery.operating.looks import inspector
+from vwo_celery.operating.looks.looking import Look
+from vwo_celery.operating.past.audit import Actor
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.registration import Registration
+from vwo_celery.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Visit:
+    """One request of one visitor.
+
+    Attributes:
+        request: What was asked for.
+        visitor: Who asks, and what they may do.
+        source: The queues, and looks that are kept.
+        pieces: The pieces of the path that the route has in braces.
+        door: The way in, for the audit; see `audit.DOORS`.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        visitor: Visitor,
+        source: Source,
+        *,
+        door: str,
+        pieces: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.request = request
+        self.visitor = visitor
+        self.source = source
+        self.door = door
+        self.pieces = pieces
+        self._fields = request.fields()
+
+    @property
+    def path(self) -> str:
+        """The path without its first slash: "" for the first page."""
+        return self.request.path.removeprefix("/")
+
+    @property
+    def settings(self) -> Settings:
+        """A worker's settings, which lead to the queues."""
+        return self.source.settings
+
+    @property
+    def fleet(self) -> Fleet:
+        """The queues.
+
+        Raises:
+            QueueUnavailable: Redis cannot be reached.
+        """
+        return self.source.fleet()
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks, for the audit."""
+        return Actor(self.visitor.name, self.door, self.request.remote)
+
+    @property
+    def root(self) -> str:
+        """What leads from this page to the first one: "./" or "../"; a link is root + path."""
+        return "../" * self.path.count("/") or "./"
+
+    def may(self, right: Right) -> bool:
+        """Whether the visitor has a right; what they may not do is not drawn."""
+        return self.visitor.may(right)
+
+    def field(self, name: str, default: str = "") -> str:
+        """The query's field of a name; of several, the last."""
+        return self._fields.get(name, [default])[-1]
+
+    def every_field(self, name: str) -> list[str]:
+        """All values of the query's field of a name."""
+        return self._fields.get(name, [])
+
+    def look(self) -> Look:
+        """The look at all queues that all requests of one second share.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        return self.source.look()
+
+    def choose(self, queues: Sequence[str] = ()) -> dict[str, Registration]:
+        """The registered queues of these names; all if no name is given.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+            QueueUnknown: There is no such queue, or its registration cannot be read.
+        """
+        found = self.fleet.registrations()
+        return inspector.choose(found.readable, queues, found.unreadable)
