@@ -12,13 +12,13 @@ import msgspec
 from vwo_celery.cli.dead.choosing import Choice, Words, filters
 from vwo_celery.cli.dead.group import dead
 from vwo_celery.cli.shared.documents import print_json, print_json_line, print_json_list
-from vwo_celery.cli.shared.events import cut, decoded, masked
 from vwo_celery.cli.shared.lines import print_line
 from vwo_celery.cli.shared.output import Column, Row, moment, print_rows, say
 from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.finding import SCAN_EVENTS, events_of
 from vwo_celery.operating.batches.found import DeadBatch
+from vwo_celery.operating.batches.showing import cut, decoded, masked
 from vwo_celery.text.amounts import count, span
 
 #: Most batches that `dead list` prints, and most events of each that `--events` alone shows.

@@ -7,10 +7,10 @@ import msgspec
 
 from vwo_celery.cli.shared.completing import queue_argument
 from vwo_celery.cli.shared.documents import print_json
-from vwo_celery.cli.shared.events import cut, decoded, masked
 from vwo_celery.cli.shared.output import Column, Row, print_rows, say
 from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.operating.batches import peeking
+from vwo_celery.operating.batches.showing import cut, decoded, masked
 from vwo_celery.text.amounts import count
 
 #: Events that are shown, and the most that can be asked for.

@@ -105,6 +105,22 @@ def view_history(
     ]
 
 
+def view_sum(
+    fleet: Fleet, registered: Mapping[str, Registration], *, span_seconds: float
+) -> QueueHistory:
+    """The history of all these queues together, as that of one queue without a name.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    period = period_for(span_seconds)
+    since_ms = max(0, fleet.now_ms() - int(span_seconds * 1000) - period.period_ms)
+    queues = shards_of(fleet, registered)
+    shards = [shard for those in queues.values() for shard in those]
+    samples = read_samples(fleet, shards, period, since_ms) if shards else []
+    return QueueHistory("", period.period_ms / 1000, tuple(steps_of(summed(samples))))
+
+
 def view_plans(
     fleet: Fleet, registered: Mapping[str, Registration], *, age_seconds: float | None = None
 ) -> list[Plan]:

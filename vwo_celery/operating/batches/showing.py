@@ -1,4 +1,4 @@
-"""Events as commands show them: the SDK key masked, one line each, decoded for JSON.
+"""Events as people see them: the SDK key masked, one line each, decoded for JSON.
 
 Pure functions, nothing to lose.
 """
