@@ -15,6 +15,10 @@ from tools.troubled_fleet import DEAD, DEAD_LETTERS, STOPS, WAITING, WELL, troub
 from tools.waiting import wait_until
 
 
+def _undelivered(queue: Any) -> int:
+    return sum(queue[state] for state in ("open", "ready", "in_flight", "released"))
+
+
 @pytest.mark.declared_keys("broker:*", "*")
 def test_each_queue_is_in_its_own_trouble(
     redis_url: str, tmp_path: Path, run: Callable[..., Result]
@@ -29,9 +33,9 @@ def test_each_queue_is_in_its_own_trouble(
         }
 
         assert {account: shown[account]["stopped"]["by"] for account in STOPS} == STOPS
-        assert {account: shown[account]["undelivered"] for account in WAITING} == WAITING
+        assert {account: _undelivered(shown[account]) for account in WAITING} == WAITING
         assert shown[DEAD]["dead"] == DEAD_LETTERS
-        assert shown[WELL]["undelivered"] == 0
+        assert _undelivered(shown[WELL]) == 0
         assert {"VC612", "VC614", "VC611", "VC622", "VC406", "VC631"} <= findings
 
 
