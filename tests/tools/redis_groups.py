@@ -379,9 +379,11 @@ class ClusterGroup:
 
     def _is_ok(self, node: RedisServer) -> bool:
         with client_of(node) as client:
-            state = client.execute_command("CLUSTER INFO")["cluster_state"]
+            info = client.execute_command("CLUSTER INFO")
             known = client.execute_command("CLUSTER NODES")
-            return bool(state == "ok" and len(known) == len(self.nodes))
+            # A node that does without some slots says "ok" before it has heard of all.
+            served = info["cluster_state"] == "ok" and int(info["cluster_slots_assigned"]) == SLOTS
+            return bool(served and len(known) == len(self.nodes))
 
 
 def _id_of(client: Any) -> str:

@@ -18,6 +18,8 @@ from vwo_celery.testing import RedisServer, free_port
 PROGRAM = str(Path(__file__).parents[2] / "tools" / "reentering_program.py")
 #: Much longer than the program takes; one that waits for itself would never end.
 HANGS_SECONDS = 400
+#: Fewest interruptions of one program; how many it meets depends on how Python runs its steps.
+FEWEST_POINTS = 20
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def run(scene: str, url: str, spool: Path, every: int) -> dict[str, str]:
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     printed = json.loads(ran.stdout)
-    assert printed["points"] > 50, "the program was hardly interrupted"
+    assert printed["points"] > FEWEST_POINTS, "the program was hardly interrupted"
     return printed["places"]
 
 

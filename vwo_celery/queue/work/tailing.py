@@ -164,6 +164,10 @@ class _Listener:
     def _renew(self) -> None:
         """Subscribe to queues that are new, and say that somebody listens to all of them."""
         shards = self._choose()
+        until_ms = self._fleet.now_ms() + as_ms(INTEREST_SECONDS)
+        metas = [shard.keys.meta for shard in shards]
+        # First, so that whatever is settled once somebody can be seen to listen is published.
+        self._send(Command(key, ("HSET", key, "results_until", until_ms)) for key in metas)
         wanted = {self._fleet.keys.results(shard.queue): shard.queue for shard in shards}
         new = [channel for channel in wanted if channel not in self._channels]
         self._channels |= wanted
@@ -173,9 +177,6 @@ class _Listener:
         known = self._base
         new_shards = [shard for shard in shards if shard.keys.name not in known]
         self._base = known | self._counters(new_shards)
-        until_ms = self._fleet.now_ms() + as_ms(INTEREST_SECONDS)
-        metas = [shard.keys.meta for shard in shards]
-        self._send(Command(key, ("HSET", key, "results_until", until_ms)) for key in metas)
         self._spoke_at = monotonic()
 
     def _counters(self, shards: Sequence[Shard]) -> dict[str, tuple[int, int]]:
