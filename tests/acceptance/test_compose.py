@@ -36,7 +36,7 @@ from vwo_celery.events import encode
 from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.operating.looks.views import Ledger
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.relay.serving.server import STOP_SECONDS
+from vwo_celery.relay.serving.running import STOP_SECONDS
 
 #: SDK of the events that the test sends to the relay.
 NODE = "vwo-fme-node-sdk"

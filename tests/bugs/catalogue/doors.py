@@ -216,7 +216,7 @@ BUGS = (
     ),
     Bug(
         "SIGTERM finishes what was read",
-        "the relay has no time for it", "relay/serving/server.py",
+        "the relay has no time for it", "relay/serving/running.py",
         "timeout_graceful_shutdown=STOP_SECONDS", "timeout_graceful_shutdown=0",
         "acceptance/test_relay.py -k sigterm",
     ),
