@@ -23,6 +23,8 @@ _BEGIN, _END = "# -- made by `make docs`\n", "# -- end\n"
 _TEXTS = {
     "allowed_hosts": "list[str] | tuple[str, ...]",
     "callback_modules": "list[str] | tuple[str, ...]",
+    "console_hosts": "list[str] | tuple[str, ...]",
+    "console_mask": "list[str] | tuple[str, ...]",
     "relay_accounts": "list[str] | tuple[str, ...]",
     "relay_allowed_origins": "list[str] | tuple[str, ...]",
     "relay_batch_event_data": "str | Mapping[str, BatchEventData]",

@@ -59,6 +59,10 @@ DEFAULTS: dict[str, Any] = {
     "relay_events_per_request": 100,
     "relay_request_time_interval": 600,
     "relay_batch_event_data": "",
+    "console_listen": "127.0.0.1:8000",
+    "console_credentials_file": "",
+    "console_hosts": (),
+    "console_mask": (),
 }
 #: Another valid value of each setting, and its text in the environment.
 CHANGED: dict[str, tuple[Any, str]] = {
@@ -99,6 +103,10 @@ CHANGED: dict[str, tuple[Any, str]] = {
     "relay_events_per_request": (500, "500"),
     "relay_request_time_interval": (60.0, "60"),
     "relay_batch_event_data": ('{"1": {"batchMinSize": 5}}', '{"1": {"batchMinSize": 5}}'),
+    "console_listen": ("[::1]:8001", "[::1]:8001"),
+    "console_credentials_file": ("/etc/console", "/etc/console"),
+    "console_hosts": (("ops.example", "ops"), "ops.example, ops"),
+    "console_mask": (("uuid", "visId"), "uuid,visId"),
 }
 
 

@@ -2,9 +2,9 @@
 
 Beside an event's way; translates words into calls of the inspector, the operations and the doctor.
 Rooms, in reading order: `shared` (what commands share), `looks` (commands that show), `changes` (those
-that change queues), `dead` (those on dead letters). Files: `relay` (serves SDKs), `acl` and
-`completion` (texts for Redis and for a shell), `celery_command` (all commands as `celery -A yourapp
-vwo …`).
+that change queues), `dead` (those on dead letters). Files: `relay` (serves SDKs), `web` (the console),
+`acl` and `completion` (texts for Redis and for a shell), `celery_command` (all commands as `celery -A
+yourapp vwo …`).
 
 Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """
@@ -52,6 +52,7 @@ _GROUPS = {
         "jobs": "vwo_celery.cli.changes.jobs:jobs",
     },
     "Serve": {
+        "web": "vwo_celery.cli.web:web",
         "relay": "vwo_celery.cli.relay:relay",
     },
     "Set up and try": {

@@ -4,8 +4,8 @@ Beside an event's way. `wsgi` and `asgi` make an app to mount in your own; `vwo-
 alone; Django's admin has a page of its own. Rooms, in reading order: `shared` (requests, rights,
 visits), `doors` (WSGI, ASGI), `access` (who may come in), `actions` (what changes), `pages` (what is
 shown), `api` (the same for programs). `console` puts them together; `memory` keeps pages for the time
-that Redis is away. A process that only enqueues never imports it. If it dies, nothing is lost: the
-numbers stand in Redis.
+that Redis is away, `serving` is the server of `vwo-celery web`. A process that only enqueues never
+imports it. If it dies, nothing is lost: the numbers stand in Redis.
 """
 
 from __future__ import annotations

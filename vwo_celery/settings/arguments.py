@@ -149,6 +149,19 @@ class SettingsArguments(TypedDict, total=False):
         When relayed events of single accounts leave: batch options by account, in the spelling of
         any SDK, instead of the two settings above. It must be a JSON object such as {"888888":
         {"batchMinSize": 500}}, a mapping, or empty. Default: empty.
+    console_listen:
+        Address at which vwo-celery web listens; beyond loopback only with credentials. It must be
+        HOST:PORT, such as 127.0.0.1:8000 or [::1]:8000; port 0 for any free one. Default:
+        127.0.0.1:8000.
+    console_credentials_file:
+        File with the people and programs that may use vwo-celery web, each with a role and a
+        secret; it is read again when it changes. It must be a path, or empty. Default: empty.
+    console_hosts:
+        Names by which browsers may ask for vwo-celery web, besides localhost and addresses. It must
+        be a list of names of hosts, without ports. Default: none.
+    console_mask:
+        Keys of events whose values the console shows to nobody, such as uuid, visId. It must be a
+        list of keys of events. Default: none.
     """
 
     redis_url: str | None
@@ -188,6 +201,10 @@ class SettingsArguments(TypedDict, total=False):
     relay_events_per_request: int | None
     relay_request_time_interval: float | None
     relay_batch_event_data: str | Mapping[str, BatchEventData] | None
+    console_listen: str | None
+    console_credentials_file: str | None
+    console_hosts: list[str] | tuple[str, ...] | None
+    console_mask: list[str] | tuple[str, ...] | None
 
 
 class DjangoSettings(SettingsArguments, total=False):
@@ -230,6 +247,10 @@ class DjangoSettings(SettingsArguments, total=False):
     RELAY_EVENTS_PER_REQUEST: int | None
     RELAY_REQUEST_TIME_INTERVAL: float | None
     RELAY_BATCH_EVENT_DATA: str | Mapping[str, BatchEventData] | None
+    CONSOLE_LISTEN: str | None
+    CONSOLE_CREDENTIALS_FILE: str | None
+    CONSOLE_HOSTS: list[str] | tuple[str, ...] | None
+    CONSOLE_MASK: list[str] | tuple[str, ...] | None
 
 
 class BatchEventData(TypedDict, total=False):

@@ -17,6 +17,9 @@ from vwo_celery.errors import SettingsError
 from vwo_celery.settings.arguments import SettingsArguments, with_settings
 from vwo_celery.settings.checks import check, check_order, without_secrets
 from vwo_celery.settings.folders import state_folder
+from vwo_celery.settings.ranges import number as _number
+from vwo_celery.settings.ranges import seconds as _seconds
+from vwo_celery.settings.ranges import text as _text
 from vwo_celery.settings.redis_url import SCHEMES, RedisUrl
 from vwo_celery.settings.relay_batches import WANTED
 from vwo_celery.settings.sources import Given, from_arguments, from_django, from_environment
@@ -30,18 +33,6 @@ _ADDRESS = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}\Z"
 _ACCOUNT_AND_KEY = r"^[0-9]{1,18}=[!-~]+\Z"
 _ORIGIN = r"^(\*|https?://[A-Za-z0-9.:\[\]_-]+)\Z"
 _MODULE = r"^[^\W\d]\w*(\.[^\W\d]\w*)*\Z"
-
-
-def _text(wanted: str, meaning: str, pattern: str | None = None) -> Meta:
-    return Meta(pattern=pattern, description=meaning, extra={"range": wanted})
-
-
-def _number(low: float, high: float, unit: str, meaning: str) -> Meta:
-    return Meta(ge=low, le=high, description=meaning, extra={"unit": unit})
-
-
-def _seconds(low: float, high: float, meaning: str) -> Meta:
-    return _number(low, high, "seconds", meaning)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -315,6 +306,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "any SDK, instead of the two settings above.",
         ),
     ] = ""
+    console_listen: Annotated[
+        str,
+        _text(
+            "HOST:PORT, such as 127.0.0.1:8000 or [::1]:8000; port 0 for any free one",
+            "Address at which `vwo-celery web` listens; beyond loopback only with credentials.",
+            _ADDRESS,
+        ),
+    ] = "127.0.0.1:8000"
+    console_credentials_file: Annotated[
+        str,
+        _text(
+            "a path, or empty",
+            "File with the people and programs that may use `vwo-celery web`, each with a role and a "
+            "secret; it is read again when it changes.",
+        ),
+    ] = ""
+    console_hosts: Annotated[
+        tuple[Annotated[str, Meta(pattern=_HOST)], ...],
+        _text(
+            "a list of names of hosts, without ports",
+            "Names by which browsers may ask for `vwo-celery web`, besides localhost and addresses.",
+        ),
+    ] = ()
+    console_mask: Annotated[
+        tuple[str, ...],
+        _text(
+            "a list of keys of events",
+            "Keys of events whose values the console shows to nobody, such as `uuid`, `visId`.",
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -20,10 +20,10 @@ from celery.worker import state
 from vwo_celery.celery.options import DELIVER
 from vwo_celery.queue.records.cards import Card
 from vwo_celery.settings import Settings
-from vwo_celery.text.masking import mask_url
+from vwo_celery.settings.checks import without_secrets
 
-#: Settings that are URLs, which may hold a password.
-_URLS = ("redis_url", "broker_url")
+#: How settings begin that are of another program.
+_NOT_OURS = "console_"
 #: Pools whose name on the command line is not that of their module.
 _POOLS = {"thread": "threads"}
 
@@ -78,9 +78,13 @@ def _version() -> str:
 
 
 def _shown(settings: Settings) -> dict[str, Any]:
-    """Settings as plain values, without secrets."""
+    """Settings as plain values, without secrets, and without those of the console."""
     shown: dict[str, Any] = msgspec.to_builtins(settings)
-    return shown | {name: mask_url(shown[name]) for name in _URLS if shown[name]}
+    return {
+        name: without_secrets(name, value)
+        for name, value in shown.items()
+        if not name.startswith(_NOT_OURS)
+    }
 
 
 def _rss_bytes() -> int:

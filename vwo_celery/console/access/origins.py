@@ -2,8 +2,8 @@
 
 A browser says so itself in Sec-Fetch-Site, which no page can forge. It leaves that out where the page
 came by plain http from another host than this one; then Origin must name the host that was asked. A
-program that sends neither is no browser that somebody could misuse, unless it comes with what browsers
-send by themselves, as a password: so it must bring a token (see `credentials`) or one of the two.
+program sends neither, and brings a Bearer token, which no browser sends by itself, and which no page of
+somebody else can make it send.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from vwo_celery.console.shared.exchange import Request
 
 
 def is_own(request: Request) -> bool:
-    """Whether it was sent by a page of ours."""
+    """Whether it was sent by a page of ours, or by a program with a token."""
+    if request.headers.get("authorization", "").lower().startswith("bearer "):
+        return True
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"

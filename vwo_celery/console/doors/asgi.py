@@ -13,11 +13,10 @@ from vwo_celery.console.shared.exchange import MOST_BODY_BYTES, Request, Respons
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+App = Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]
 
 
-def asgi_app(
-    respond: Callable[[Request], Response],
-) -> Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]:
+def asgi_app(respond: Callable[[Request], Response]) -> App:
     """An ASGI app that answers with *respond*, below whatever path it is mounted at."""
 
     async def app(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -29,6 +28,19 @@ def asgi_app(
             await _send(response, send, head=request.method == "HEAD")
 
     return app
+
+
+def below(prefix: str, app: App) -> App:
+    """The same app below a path, which a proxy may have taken away or not."""
+    if not prefix:
+        return app
+
+    async def served(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        await app(
+            {**scope, "root_path": prefix} if scope["type"] == "http" else scope, receive, send
+        )
+
+    return served
 
 
 async def _live(receive: Receive, send: Send) -> None:
