@@ -78,7 +78,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "queue": (("work",), ("looks", "servers"), ("holding", "handling", "records"), ("",)),
     "relay": (("serving",), ("",), ("passing",), ("reading",), ("rules", "telling")),
     "console": (("",), ("pages", "api"), ("actions", "access", "doors"), ("shared",)),
-    "operating": (("operations", "doctor"), ("batches", "past"), ("looks",), ("",)),
+    "operating": (("documents",), ("operations", "doctor"), ("batches", "past"), ("looks",), ("",)),
 }
 #: Imports that point up between rooms: `setup` gives an app the tasks, which ask it for settings.
 UPWARD = {"celery.setup": ["celery.worker.background"]}

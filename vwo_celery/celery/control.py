@@ -20,9 +20,10 @@ from vwo_celery.connections import open_client
 from vwo_celery.errors import VwoCeleryError
 from vwo_celery.operating import doctor, operations
 from vwo_celery.operating.doctor import BrokerFacts
+from vwo_celery.operating.documents.status import queue_statuses
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.inspector import QueueView
-from vwo_celery.operating.looks.looking import documents_of, look
+from vwo_celery.operating.looks.looking import look
 from vwo_celery.operating.looks.workers import differences, view_workers
 from vwo_celery.operating.past.audit import Actor, actor_of_cli
 from vwo_celery.queue.fleet import Fleet
@@ -61,7 +62,9 @@ def _actor() -> Actor:
 def vwo_queues(state: Any, queues: Any = (), **_: Any) -> Any:
     """What each queue of vwo_celery holds, since when and why: `queues` of `vwo-celery status --json`."""
     settings = settings_of(state.app)
-    return _answer(state.app, lambda fleet: documents_of(look(fleet, settings, list(queues or ()))))
+    return _answer(
+        state.app, lambda fleet: queue_statuses(look(fleet, settings, list(queues or ())))
+    )
 
 
 @inspect_command()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
-import msgspec
 
 from vwo_celery.cli.shared.documents import print_json
 from vwo_celery.cli.shared.output import Column, Row, print_rows, say
 from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.operating import operations
+from vwo_celery.operating.documents.jobs import job_document
 from vwo_celery.operating.operations import jobs as orders
 from vwo_celery.operating.operations.jobs import Job
 from vwo_celery.text.amounts import span
@@ -31,7 +29,7 @@ def jobs(context: click.Context, stop: str | None) -> None:
         operations.stop_job(session.fleet, session.actor, stop)
     found = orders.list_jobs(session.fleet)
     if session.json:
-        print_json([_document(each) for each in found])
+        print_json([job_document(each) for each in found])
         return
     if not found:
         say("no job in the last hour")
@@ -63,11 +61,3 @@ def _row(job: Job, now_ms: int) -> Row:
             ("its worker is gone, or stands still; the same order again does the rest", "yellow")
         )
     return Row(cells, notes)
-
-
-def _document(job: Job) -> dict[str, Any]:
-    document: dict[str, Any] = msgspec.to_builtins(job)
-    order: dict[str, Any] = document.pop("order")
-    counted = {"batches": order.pop("batches"), "events": order.pop("events")}
-    changed = {"batches": document.pop("batches"), "events": document.pop("events")}
-    return {**document, **order, "counted": counted, "changed": changed}

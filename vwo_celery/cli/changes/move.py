@@ -20,7 +20,7 @@ from vwo_celery.cli.shared.bulk import (
     spelled,
     yes_option,
 )
-from vwo_celery.cli.shared.documents import print_json, queue_document
+from vwo_celery.cli.shared.documents import print_json
 from vwo_celery.cli.shared.output import say
 from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.destinations import Destination
@@ -29,6 +29,7 @@ from vwo_celery.operating import operations
 from vwo_celery.operating.batches import move_plans
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.move_plans import STATES, Changes, Plan
+from vwo_celery.operating.documents.queues import destination_facts
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.inspector import QueueView
 from vwo_celery.operating.operations import Moved
@@ -265,8 +266,8 @@ def _say_result(plan: Plan, moved: Moved, view: QueueView) -> None:
 
 def _document(plan: Plan) -> dict[str, Any]:
     return {
-        "from": queue_document(plan.source),
-        "to": queue_document(plan.target),
+        "from": destination_facts(plan.source),
+        "to": destination_facts(plan.target),
         "registered_before": not plan.is_new,
         "states": plan.states,
         "filter": str(plan.filter),

@@ -9,7 +9,7 @@ import msgspec
 
 from vwo_celery.cli.shared.asking import agree
 from vwo_celery.cli.shared.bulk import yes_option
-from vwo_celery.cli.shared.documents import print_json, queue_document
+from vwo_celery.cli.shared.documents import print_json
 from vwo_celery.cli.shared.output import Column, Row, print_rows, say
 from vwo_celery.cli.shared.session import (
     CommandGroup,
@@ -19,6 +19,7 @@ from vwo_celery.cli.shared.session import (
     queue_option,
 )
 from vwo_celery.operating import operations
+from vwo_celery.operating.documents.queues import open_keys, queue_facts
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.inspector import QueueView
 from vwo_celery.operating.operations import Forgotten
@@ -47,13 +48,11 @@ def queues(context: click.Context, queues: Sequence[str]) -> None:
 def _list_queues(session: Session, queues: Sequence[str]) -> None:
     found = session.fleet.registrations()
     chosen = inspector.choose(found.readable, queues, found.unreadable)
+    if session.json:
+        print_json(queue_facts(session.fleet, chosen))
+        return
     views = {view.queue: view for view in inspector.view_queues(session.fleet, chosen)}
     chosen = {queue: each for queue, each in chosen.items() if queue in views}  # others are away
-    if session.json:
-        print_json(
-            [_queue_document(session.fleet, *item, views[item[0]]) for item in chosen.items()]
-        )
-        return
     rows = [_queue_row(session.fleet, *item, views[item[0]]) for item in chosen.items()]
     if rows:
         print_rows(_QUEUE_COLUMNS, rows)
@@ -69,28 +68,9 @@ _QUEUE_COLUMNS = (
 )  # fmt: skip
 
 
-def _open_keys(fleet: Fleet, queue: str, registration: Registration) -> list[str]:
-    return [fleet.shard(queue, i).keys.open for i in range(registration.shards)]
-
-
-def _queue_document(
-    fleet: Fleet, queue: str, registration: Registration, view: QueueView
-) -> dict[str, object]:
-    return {
-        **queue_document(registration),
-        "events_per_request": registration.limits.events_per_request,
-        "request_time_interval": registration.limits.interval_ms / 1000,
-        "shards": registration.shards,
-        "flush_callback": registration.flush_callback,
-        "open_keys": _open_keys(fleet, queue, registration),
-        "stopped": msgspec.to_builtins(view.stopped),
-        "failing": msgspec.to_builtins(view.failing),
-    }
-
-
 def _queue_row(fleet: Fleet, queue: str, registration: Registration, view: QueueView) -> Row:
     destination, limits = registration.destination, registration.limits
-    keys = _open_keys(fleet, queue, registration)
+    keys = open_keys(fleet, queue, registration)
     region = f"/{destination.region}" if destination.region else ""
     cells = [
         queue,

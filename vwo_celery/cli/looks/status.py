@@ -11,8 +11,9 @@ from vwo_celery.cli.shared.output import Column, Row, print_rows, say
 from vwo_celery.cli.shared.session import Session, common_options, json_option, queue_option
 from vwo_celery.cli.shared.watching import watch_every
 from vwo_celery.operating.doctor.sentinel import master_of
+from vwo_celery.operating.documents.status import status_of
 from vwo_celery.operating.looks import outside
-from vwo_celery.operating.looks.looking import Look, documents_of, look
+from vwo_celery.operating.looks.looking import Look, look
 from vwo_celery.operating.looks.notes import KNOW, LOOK, WRONG, Note
 from vwo_celery.operating.looks.outside import Tally, sum_tallies
 from vwo_celery.operating.looks.relays import describe, running
@@ -58,34 +59,12 @@ def status(
         return
     if session.json:
         shown = look(session.fleet, session.settings, queues)
-        print_json(_document(session, shown))
+        print_json(status_of(shown, session.settings, session.away))
         wrong = shown.wrong
     else:
         wrong = _print_look(session, queues, every=every)
     if wrong:
         context.exit(1)
-
-
-# -- for programs
-
-
-def _document(session: Session, shown: Look) -> dict[str, object]:
-    heard = shown.heard
-    return {
-        "redis": mask_url(session.settings.redis_url),
-        "namespace": session.settings.namespace,
-        "now_ms": shown.now_ms,
-        "wrong": shown.wrong,
-        "listeners": None if heard is None else [each.name for each in heard],
-        "heard_age_seconds": None if heard is None else {h.name: h.silent_seconds for h in heard},
-        "last_sweeps_ms": shown.sweeps_ms,
-        "waiting_wakeups": shown.wakeups,
-        "relays": shown.relays,
-        "parts_away": [part._asdict() for part in session.away],
-        "producers": sum_tallies(shown.tallies.values()),
-        "idle_queues": sum(view.idle for view in shown.views),
-        "queues": documents_of(shown),
-    }
 
 
 # -- for people

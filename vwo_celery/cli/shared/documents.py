@@ -8,9 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from vwo_celery.queue.registration import Registration
 from vwo_celery.text.lines import json_for_terminals
-from vwo_celery.text.masking import mask
 
 
 def print_json(document: Any) -> None:
@@ -38,18 +36,3 @@ def print_json_line(document: Any) -> None:
 def print_script(text: str) -> None:
     """Print a script of ours for another program."""
     click.echo(text)
-
-
-def queue_document(registration: Registration) -> dict[str, Any]:
-    """A queue and its destination, for a document; the key is masked."""
-    destination = registration.destination
-    return {
-        "queue": destination.queue,
-        "generation": destination.generation,
-        "account_id": str(destination.account_id),
-        "sdk_key": mask(destination.sdk_key),
-        "origin": destination.origin,
-        "region": destination.region,
-        "sdk": destination.sdk,
-        "query": destination.spelled,
-    }

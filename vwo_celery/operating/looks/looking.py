@@ -96,30 +96,6 @@ def look(fleet: Fleet, settings: Settings, queues: Sequence[str]) -> Look:
     )
 
 
-def documents_of(shown: Look) -> list[dict[str, object]]:
-    """Each queue as programs see it: the fields of its view, and what is derived from them."""
-    return [
-        {
-            **_plain(view),
-            "told_apart_by": shown.apart.get(view.queue, ""),
-            "wrong": is_wrong(shown.notes[view.queue]),
-            "producers": shown.tallies.get(view.queue, Tally()),
-        }
-        for view in shown.views
-    ]
-
-
-def _plain(view: QueueView) -> dict[str, object]:
-    document: dict[str, object] = msgspec.to_builtins(view)
-    limits = document.pop("limits")
-    return {
-        **document,
-        "interval_seconds": view.interval_seconds,
-        "registered": limits is not None and not view.stray,
-        "limits": limits,
-    }
-
-
 def _known(fleet: Fleet, key: str, ask: Callable[[], Answer]) -> Answer | None:
     """What *ask* tells of *key*; None if it lies on a part of a Cluster that is away."""
     return None if fleet.hints.is_resting(key) else ask()

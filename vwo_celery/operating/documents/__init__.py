@@ -1,0 +1,6 @@
+"""What programs are told, as structs: the same document from every door.
+
+`vwo-celery … --json`, the console's API, Celery's control commands and pages read these, so one number
+is the same everywhere. Files: `status` (what `status` shows), `queues` (where queues go), `health`,
+`jobs`. Reads only: nothing to lose.
+"""

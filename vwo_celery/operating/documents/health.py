@@ -1,0 +1,79 @@
+"""The document of `health`: do events leave in time? Probes ask it, so it imports little.
+
+Nothing to lose.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+from msgspec import structs
+
+from vwo_celery.errors import QueueUnavailable, VwoCeleryError
+from vwo_celery.operating.doctor.connection import reason_of
+from vwo_celery.operating.doctor.workers import listener_finding
+from vwo_celery.operating.looks.health import Health, health
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.parts import Part, describe_away
+from vwo_celery.settings import Settings
+from vwo_celery.text.masking import mask_url
+
+_ASK_DOCTOR = "vwo-celery doctor says what is wrong"
+
+
+class HealthDocument(msgspec.Struct, frozen=True):
+    """Whether events leave in time.
+
+    Attributes:
+        healthy: Whether they do.
+        problems: What is wrong.
+        remedy: What to do, "" if nothing is.
+        listeners: Workers that listen; None, as the next and the last, where nothing was counted.
+        pending: Events that are open or ready, in queues that are not paused.
+        stopped: Queues of which nothing is sent: no fault of the workers.
+        relays: Processes of relays that run.
+    """
+
+    healthy: bool
+    problems: tuple[str, ...] = ()
+    remedy: str = ""
+    listeners: int | None = None
+    pending: int | None = None
+    stopped: tuple[str, ...] = ()
+    relays: int | None = None
+
+
+def judge(fleet: Fleet, settings: Settings, parts: Sequence[Part] = ()) -> Health:
+    """Judge the queues and the workers; parts of a Cluster that are away are problems, too.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    found = health(fleet, settings)
+    away = tuple(describe_away(part, time.time()) for part in parts)
+    return structs.replace(found, problems=(*away, *found.problems))
+
+
+def document_of(found: Health, parts: Sequence[Part] = ()) -> HealthDocument:
+    """The document of a judgement."""
+    remedy = ""
+    if found.problems:
+        remedy = _ASK_DOCTOR if found.listeners or parts else listener_finding(()).remedy
+    return HealthDocument(not found.problems, remedy=remedy, **structs.asdict(found))
+
+
+def unhealthy(problem: str, remedy: str = "") -> HealthDocument:
+    """The document of one problem, where nothing was counted."""
+    return HealthDocument(healthy=False, problems=(problem,), remedy=remedy)
+
+
+def unseen(
+    exc: VwoCeleryError, settings: Settings, open_fleet: Callable[[], Fleet]
+) -> HealthDocument:
+    """The document where an error kept us from looking."""
+    if not isinstance(exc, QueueUnavailable):
+        return unhealthy(str(exc))
+    reason = reason_of(exc, open_fleet)
+    return unhealthy(f"{mask_url(settings.redis_url)} cannot be used: {reason.what}", reason.remedy)
