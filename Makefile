@@ -7,6 +7,8 @@
 #   make sdk-relay  SDKs of npm and PyPI through the relay; needs Node as well   (ARGS=short)
 #   make sdk-matrix every release of VWO's SDKs that can be attached, each in an environment of its own
 #   make test-all   the tests on every Python found here, with the oldest and the newest of what we need
+#   make browser    the console in this machine's Chromium, through every door   (ARGS="-k outage")
+#   make pictures   the console's pictures in docs/pictures, made anew by the same browser
 #   make chaos      every fault of the matrix on real processes, a quarter of an hour   (ARGS=--list names them)
 #   make soak       load and random faults   (MINUTES=30 SEED=4711)
 #   make bugs       each deliberate bug made in a copy, and a test seen to fail  (ARGS="split circuit")
@@ -26,16 +28,20 @@ SEED ?=
 # Another environment and other versions of what is in it: tests/matrix.py sets these.
 BUILD ?= .build
 VENV_TEST ?= .venv-test
+EXTRA ?= test
 PINS ?=
 
 VENV = .venv
 VENV_DEMO = .venv-demo
+VENV_BROWSER = .venv-browser
+# Releases of Django whose admin is tried besides the newest.
+DJANGOS = 4.2 5.2
 # The SDKs come without wheels; the last option spares older pips a warning about how they build them.
 PIP_OPTIONS = --quiet --disable-pip-version-check --use-pep517
 CHECKED = vwo_celery workers tests benchmarks examples docs
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-notice test lint types suite sdk-test sdk-relay sdk-matrix test-all chaos soak bugs bench docs freeze clean FORCE
+.PHONY: help venv demo demo-notice test lint types suite sdk-test sdk-relay sdk-matrix test-all browser pictures chaos soak bugs bench docs freeze clean FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -78,6 +84,17 @@ sdk-matrix:
 test-all:
 	@$(PYTHON) tests/matrix.py $(ARGS)
 
+# Tests that are named take the place of all.
+browser: $(BUILD)/djangos/made
+	@$(MAKE) suite VENV_TEST=$(VENV_BROWSER) EXTRA=browser JOBS=$(or $(filter 0 1,$(JOBS)),2) \
+		VWO_CELERY_DJANGOS=$(abspath $(BUILD))/djangos/releases \
+		ARGS="$(ARGS) $(if $(findstring tests/,$(ARGS))$(findstring @,$(ARGS)),,tests/browser)"
+
+pictures: $(VENV_BROWSER)/wheel
+	@$(VENV_BROWSER)/bin/python tests/copy_checkout.py $(BUILD)/$@
+	cd $(BUILD)/$@/tests && PYTHONDONTWRITEBYTECODE=1 $(abspath $(VENV_BROWSER))/bin/python \
+		-m browser.pictures $(abspath docs/pictures) $(ARGS)
+
 # Likewise in a copy, one of their own; the result goes into the documentation of this checkout.
 chaos soak: $(VENV_TEST)/wheel
 	@$(VENV_TEST)/bin/python tests/copy_checkout.py $(BUILD)/$@
@@ -110,7 +127,7 @@ freeze: $(VENV_TEST)/wheel
 	$(VENV_TEST)/bin/python tests/upgrade/store_everything.py tests/upgrade
 
 clean:
-	rm -rf .build .venv-test .venv-demo .venv-sdk-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .build .venv-test .venv-demo .venv-browser .venv-sdk-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find vwo_celery workers tests benchmarks examples -name __pycache__ -type d -prune \
 		-exec rm -rf {} + 2>/dev/null || true
 
@@ -125,7 +142,21 @@ $(VENV)/made: pyproject.toml $(BUILD)/python
 	@echo "   made $(VENV): $(VENV)/bin/pytest tests/unit"
 
 $(VENV_TEST)/made: pyproject.toml $(BUILD)/python | $(BUILD)/wheel/built
-	$(call make_environment,$(VENV_TEST),test,about a minute)
+	$(call make_environment,$(VENV_TEST),$(EXTRA),about a minute)
+
+ifneq ($(VENV_TEST),$(VENV_BROWSER))
+$(VENV_BROWSER)/made: pyproject.toml $(BUILD)/python | $(BUILD)/wheel/built
+	$(call make_environment,$(VENV_BROWSER),browser,about a minute)
+endif
+
+# Each release is put before the installed one on the path of the program that needs it.
+$(BUILD)/djangos/made: $(VENV_BROWSER)/made Makefile
+	@rm -rf $(BUILD)/djangos
+	@for each in $(DJANGOS); do \
+		$(VENV_BROWSER)/bin/pip install $(PIP_OPTIONS) --target $(BUILD)/djangos/releases/$$each \
+			"django==$$each.*" || exit 1; \
+	done
+	@touch $@
 
 $(VENV_DEMO)/made: pyproject.toml $(BUILD)/python | $(BUILD)/wheel/built
 	$(call make_environment,$(VENV_DEMO),demo,about half a minute)

@@ -70,11 +70,28 @@ QUICK_EXAMPLES = 5
 collect_ignore = [] if has_rabbitmq() else ["acceptance/test_rabbitmq.py"]
 
 
-def pytest_report_header() -> list[str]:
-    """Lines for the head of pytest's report: what is left out on this machine."""
-    if not collect_ignore:
-        return []
-    return [f"left out, no rabbitmq-server here (apt-get install it): {', '.join(collect_ignore)}"]
+#: Tests that need a browser, and packages of their own: only a run that names them has them.
+_IN_BROWSER = Path(__file__).parent / "browser"
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Lines for the head of pytest's report: what is left out on this machine, or in this run."""
+    lines = []
+    if collect_ignore:
+        lines = [f"left out, no rabbitmq-server here (apt-get install it): {collect_ignore[0]}"]
+    if not _asks_for_browser(config):
+        lines += ["left out, for `make browser`: the console in a browser"]
+    return lines
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the tests in a browser out of a run that does not name them."""
+    return True if collection_path == _IN_BROWSER and not _asks_for_browser(config) else None
+
+
+def _asks_for_browser(config: pytest.Config) -> bool:
+    named = [Path(each.partition("::")[0]).absolute() for each in config.args]
+    return any(each.is_relative_to(_IN_BROWSER) for each in named)
 
 
 try:

@@ -15,6 +15,7 @@ import redis as redis_py
 
 import vwo_celery
 from tools.installation import KEY, Installation
+from tools.made_past import move_back, spread_dead, write_history
 from tools.waiting import wait_until
 from vwo_celery import Settings
 from vwo_celery.operating.looks.inspector import view_queues
@@ -40,8 +41,13 @@ WELL: Final = 888888  # none, for comparison
 WAITING: Final = {PAUSED: 4_212, FAILING: 7_000, FULL: 2_000, DECLINED: 351}
 #: Why nothing leaves, by account; see `Stop.by`.
 STOPS: Final = {PAUSED: "refusal", FAILING: "outage", FULL: "operator", DECLINED: "workers"}
+#: Time since which they are in trouble, in the past that `give_past` makes.
+SINCE_SECONDS: Final = {PAUSED: 2_460.0, FAILING: 1_140.0, FULL: 7_800.0, DECLINED: 10_800.0}
+#: Events a second that the queues of that past accept.
+RATES: Final = {PAUSED: 1.7, FAILING: 6.1, DEAD: 0.8, FULL: 0.25, DECLINED: 0.03, WELL: 14.0}
+DEAD_AGES_SECONDS: Final = (260_000.0, 93_000.0, 40_000.0, 7_500.0, 7_400.0, 900.0)
 #: Dead letters of `DEAD`: an event each.
-DEAD_LETTERS: Final = 6
+DEAD_LETTERS: Final = len(DEAD_AGES_SECONDS)
 WHY_PAUSED: Final = "VWO changes the account's key until 14:00, ask Ana"
 OPERATOR: Final = Actor("ana", "cli", "ops1")
 #: Name of the events that VWO refuses, whatever the account.
@@ -165,6 +171,16 @@ class TroubledFleet:
         self._make_dead(self.queues[DEAD], DEAD_LETTERS)
         wait_until(self._all_in_trouble, 30, what="queues in their troubles")
 
+    def give_past(self) -> None:
+        """Let the troubles have begun long ago, and fill the history of all queues."""
+        for account, queue in self.queues.items():
+            shard, since = self.fleet.shard(queue.name, 0), SINCE_SECONDS.get(account)
+            if since:
+                move_back(self.fleet.client, shard, since)
+            write_history(self.fleet.client, shard, rate=RATES[account], stopped_seconds=since)
+        dead = self.fleet.shard(self.queues[DEAD].name, 0)
+        spread_dead(self.fleet.client, dead, list(DEAD_AGES_SECONDS))
+
     def stop(self) -> None:
         """End all that was started."""
         self._installation.stop()
@@ -221,6 +237,7 @@ def troubled_fleet(redis_url: str, folder: Path) -> Iterator[TroubledFleet]:
     fleet = TroubledFleet(redis_url, folder)
     try:
         fleet.start()
+        fleet.give_past()
         yield fleet
     finally:
         fleet.stop()

@@ -1,0 +1,83 @@
+"""Every page of the console that a link leads to, from the first one: whole, quiet and usable by all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+import pytest
+from playwright.sync_api import Page
+
+from tools.axe import violations
+from tools.browsers import Said, overflow_pixels
+from tools.console_doors import Door
+
+#: Most pages that differ only in names, numbers or a query's values.
+_ALIKE = 2
+_NAMED = re.compile(r"(fme|legacy)-\d+-[0-9a-f]+|[0-9a-f]{20}\.[\w.+%-]+|\d+")
+WIDTHS = (1280, 390, 320)
+SCHEMES = ("light", "dark")
+
+
+def walk(page: Page, door: Door) -> Iterator[str]:
+    """Open every page that can be reached by links alone, and yield its address once it is shown."""
+    left, seen, alike = [door.url], {door.url}, dict[str, int]()
+    while left:
+        address = left.pop(0)
+        answer = page.goto(address)
+        assert answer is not None
+        assert answer.status == 200, f"{address} answers {answer.status}"
+        yield address
+        for link in _links(page, door):
+            kind = _kind_of(link)
+            if link not in seen and alike.get(kind, 0) < _ALIKE:
+                seen.add(link)
+                alike[kind] = alike.get(kind, 0) + 1
+                left.append(link)
+
+
+def _links(page: Page, door: Door) -> list[str]:
+    """Addresses of the console's own pages that this one links to."""
+    targets = page.locator(
+        "main a[href], header a[href], nav a[href], footer a[href]"
+    ).evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    whole = [urldefrag(urljoin(page.url, target)).url for target in targets]
+    return [each for each in whole if each.startswith(door.url) and "/static/" not in each]
+
+
+def _kind_of(address: str) -> str:
+    """The address without what differs between pages of one kind."""
+    parts = urlsplit(address)
+    names = re.sub(r"=[^&]*", "=", parts.query)
+    return f"{_NAMED.sub('*', parts.path)}?{names}"
+
+
+def test_every_page_is_whole_and_breaks_no_policy(page: Page, said: Said, door: Door) -> None:
+    """Each page has a language, a title, one heading, and breaks no rule of its own policy."""
+    pages = 0
+    for address in walk(page, door):
+        pages += 1
+        assert page.locator("html").get_attribute("lang"), f"{address} has no language"
+        assert page.title(), f"{address} has no title"
+        assert page.locator("h1").count() == 1, f"{address} has not one heading"
+
+    assert pages >= 7
+    assert said.complaints == []
+
+
+@pytest.mark.parametrize("door", ["bare"], indirect=True)
+def test_everybody_can_use_every_page(page: Page, door: Door) -> None:
+    """axe-core finds nothing on any page, light and dark, on desktop and phone, and none is too wide."""
+    wrong = []
+    for address in walk(page, door):
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            wide = overflow_pixels(page)
+            wrong += [f"{address} is {wide} px too wide at {width}"] if wide > 0 else []
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                found = violations(page)
+                wrong += [f"{address} {scheme} {width}: {each}" for each in found]
+
+    assert not wrong, "\n".join(wrong)

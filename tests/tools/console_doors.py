@@ -1,0 +1,124 @@
+"""The console behind each of its doors, as a program of its own, and how somebody comes in there.
+
+The programs are in `browser/doors/`. Django's admin is run with each release of Django in the folder
+that VWO_CELERY_DJANGOS names (made by `make browser`), and with the installed one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tools.processes import Process
+from vwo_celery.testing import free_port
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
+
+PROGRAMS: Final = Path(__file__).parents[1] / "browser" / "doors"
+#: What somebody may do, from the least to the most.
+ROLES: Final = ("viewer", "peek", "operator", "purge")
+#: Words of a program once it answers.
+_READY_SECONDS: Final = 30.0
+
+
+class Door:
+    """One way to the console, running from `start` to `stop`.
+
+    Attributes:
+        name: Such as "flask" or "django-4.2".
+        url: Address of the first page, with its slash at the end.
+    """
+
+    def __init__(self, name: str, port: int, path: str, process: Process) -> None:
+        self.name = name
+        self.url = f"http://127.0.0.1:{port}{path}"
+        self.process = process
+        self._port = port
+
+    @property
+    def is_django(self) -> bool:
+        """Whether Django's admin stands around the pages."""
+        return self.name.startswith("django")
+
+    def start(self) -> None:
+        """Start the program; returns once it takes connections."""
+        self.process.start()
+        self.process.wait_for_port(self._port, _READY_SECONDS)
+
+    def stop(self) -> None:
+        """End the program."""
+        self.process.stop()
+
+    def admit(self, context: BrowserContext, role: str) -> None:
+        """Let a visit come in, in a role; each door by its own means."""
+        cookies = _CREDENTIALS[self.name.partition("-")[0]](self, role)
+        context.add_cookies([{"url": self.url, **each} for each in cookies])  # type: ignore[typeddict-item]
+
+    def __repr__(self) -> str:
+        return f"<Door {self.name} at {self.url}>"
+
+
+def _no_cookie(door: Door, role: str) -> list[dict[str, str]]:
+    return []
+
+
+def _role_cookie(door: Door, role: str) -> list[dict[str, str]]:
+    return [{"name": "role", "value": role}]
+
+
+def _django_session(door: Door, role: str) -> list[dict[str, str]]:
+    """The session that the program made of each role at its start, and told in its log."""
+    (line,) = [each for each in door.process.log().splitlines() if each.startswith("sessions: ")]
+    sessions: dict[str, str] = json.loads(line.removeprefix("sessions: "))
+    return [{"name": "sessionid", "value": sessions[role]}]
+
+
+_CREDENTIALS: Final[Mapping[str, Callable[[Door, str], list[dict[str, str]]]]] = {
+    "bare": _no_cookie,
+    "flask": _role_cookie,
+    "fastapi": _role_cookie,
+    "django": _django_session,
+}
+
+
+def djangos() -> dict[str, str]:
+    """Name of the door to the folder that leads PYTHONPATH, of each Django; "" for the installed one."""
+    folder = os.environ.get("VWO_CELERY_DJANGOS")
+    found = sorted(filter(Path.is_dir, Path(folder).iterdir())) if folder else []
+    return {**{f"django-{each.name}": str(each) for each in found}, "django": ""}
+
+
+#: The doors, as the tests name them; Django's others are known when they run.
+DOORS: Final = ("bare", "flask", "fastapi", *djangos())
+
+
+def make_door(name: str, folder: Path, env: Mapping[str, str]) -> Door:
+    """A door that does not run yet.
+
+    Args:
+        name: One of `DOORS`.
+        folder: Where it may write: its log, Django's database.
+        env: The settings of the fleet.
+    """
+    port = free_port()
+    kind = name.partition("-")[0]
+    path, command = _PROGRAMS[kind]
+    django = djangos().get(name, "")
+    process = Process(
+        "python", *(word.format(port=port) for word in command), folder=folder, name=name,
+        env={**env, "FOLDER": str(folder), "EXTRA_PATH": django}, cwd=PROGRAMS,
+    )  # fmt: skip
+    return Door(name, port, path, process)
+
+
+#: Path of the first page, and the command, by the kind of door.
+_PROGRAMS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "bare": ("/", ("-m", "vwo_celery", "web", "--listen", "127.0.0.1:{port}")),
+    "flask": ("/ops/vwo/", ("flask_app.py", "{port}")),
+    "fastapi": ("/ops/vwo/", ("fastapi_app.py", "{port}")),
+    "django": ("/admin/vwo_celery_console/eventqueue/", ("django_app.py", "{port}")),
+}
