@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from vwo_celery.console.access.headers import guarded
+from vwo_celery.console.actions import Change
 from vwo_celery.console.console import Authorise, Console
 from vwo_celery.console.doors.asgi import asgi_app
 from vwo_celery.console.doors.wsgi import wsgi_app
@@ -21,7 +23,8 @@ from vwo_celery.console.shared.rights import ROLES, Right, Visitor
 from vwo_celery.settings import Settings
 
 __all__ = [
-    "ROLES", "Authorise", "Console", "Page", "Request", "Response", "Right", "Visitor", "asgi", "wsgi",
+    "ROLES", "Authorise", "Change", "Console", "Page", "Request", "Response", "Right", "Visitor",
+    "asgi", "guarded", "wsgi",
 ]  # fmt: skip
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from vwo_celery.console import pages
 from vwo_celery.console.access.headers import guarded
 from vwo_celery.console.access.origins import is_own
-from vwo_celery.console.actions import ACTIONS, Action
+from vwo_celery.console.actions import ACTIONS, Action, Change, tell_nobody
 from vwo_celery.console.api import API
 from vwo_celery.console.memory import LastPages
 from vwo_celery.console.shared.exchange import (
@@ -33,6 +33,7 @@ from vwo_celery.console.shared.rights import Right, Visitor
 from vwo_celery.console.shared.routes import find
 from vwo_celery.console.shared.sources import Source
 from vwo_celery.console.shared.visits import Visit
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.settings import Settings
 from vwo_celery.text.wording import shown
 
@@ -57,6 +58,7 @@ class Console:
             a token of its own.
         app: Your Celery app, as `celery -A` takes it, by which jobs reach the workers; "" for the
             ready one.
+        changed: Told of each change when it is made.
     """
 
     def __init__(
@@ -67,11 +69,13 @@ class Console:
         door: str = "console",
         checks_origin: bool = True,
         app: str = "",
+        changed: Callable[[Change], None] = tell_nobody,
     ) -> None:
         self.source = Source(settings, app)
         self._authorise = authorise
         self._door = door
         self._checks_origin = checks_origin
+        self._changed = changed
         self._last = LastPages()
 
     # -- whole responses
@@ -137,14 +141,25 @@ class Console:
             raise _nothing_there(path)
         _demand(visit, action.right)
         if start == _API_ACTIONS:
-            return json_response(action.act(visit, action.order_of_json(visit.request.body)))
+            return json_response(
+                self._change(visit, action, action.order_of_json(visit.request.body))
+            )
         return self._act_for_page(visit, action)
 
     def _act_for_page(self, visit: Visit, action: Action) -> Page:
         hidden = {name for name, _ in visit.request.form_fields}
         form = {name: each for name, each in visit.request.form().items() if name not in hidden}
         order = action.order_of_form(form)
-        return pages.done(visit, action, order, action.act(visit, order))
+        return pages.done(visit, action, order, self._change(visit, action, order))
+
+    def _change(self, visit: Visit, action: Action, order: Any) -> Any:
+        try:
+            document = action.act(visit, order)
+        except QueueUnavailable as exc:
+            self._changed(Change(visit, action, order, error=str(exc)))
+            raise
+        self._changed(Change(visit, action, order, document))
+        return document
 
     # -- what could not be done
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import django
 import pytest
 import redis as redis_py
 from django.conf import settings as django_settings
@@ -20,9 +19,9 @@ from django.core.checks import Error, run_checks
 from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 from django.test import override_settings
-from django.utils.functional import empty
 
 import vwo_celery
+from tools.django_project import project
 from vwo_celery.django import enqueue_on_commit
 from vwo_celery.django.checks import check_settings
 from vwo_celery.django.management.commands.vwo_celery import split_options
@@ -39,19 +38,10 @@ PATIENTLY = {"enqueue_timeout_seconds": 10.0}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _project() -> Iterator[None]:
     """A configured Django with two databases, invisible to the tests of other modules."""
-    folder = tmp_path_factory.mktemp("databases")
-    django_settings.configure(
-        INSTALLED_APPS=["vwo_celery.django"],
-        DATABASES={
-            alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": str(folder / alias)}
-            for alias in ("default", "other")
-        },
-    )
-    django.setup()
-    yield
-    django_settings._wrapped = empty
+    with project():
+        yield
 
 
 @pytest.fixture(autouse=True)

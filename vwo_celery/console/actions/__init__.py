@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from vwo_celery.console.actions.action import Action
+from vwo_celery.console.actions.action import Action, Change, tell_nobody
 from vwo_celery.console.actions.sending import FLUSH, PAUSE, RESUME
 
-__all__ = ["ACTIONS", "Action"]
+__all__ = ["ACTIONS", "Action", "Change", "tell_nobody"]
 
 #: The actions by their names.
 ACTIONS: Final = {each.name: each for each in (FLUSH, PAUSE, RESUME)}

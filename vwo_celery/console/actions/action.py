@@ -6,7 +6,7 @@ Pure: nothing to lose.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, get_origin, get_type_hints
 
 import msgspec
 
@@ -53,3 +53,25 @@ class Action(msgspec.Struct, frozen=True):
             msgspec.DecodeError: It is no JSON, or a field is missing, unknown or wrong.
         """
         return msgspec.json.decode(body or b"{}", type=self.takes)
+
+
+class Change(NamedTuple):
+    """One change that somebody made, for whoever keeps a history of their own.
+
+    Attributes:
+        visit: The request.
+        action: What was done.
+        order: How, of `action.takes`.
+        document: What came of it; None if Redis went away, and some of it may be done.
+        error: Why it is not all done; "" if it is.
+    """
+
+    visit: Visit
+    action: Action
+    order: Any
+    document: Any = None
+    error: str = ""
+
+
+def tell_nobody(_: Change) -> None:
+    """Keep no history besides the audit."""

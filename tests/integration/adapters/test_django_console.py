@@ -1,0 +1,308 @@
+"""The console in Django: permissions, the admin's page, its history, and the way in outside the admin."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.admin import AdminSite
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.db import DatabaseError, connection
+from django.test import Client, override_settings
+
+from tools.django_project import CHANGE, EventQueue, LogEntry, Permission, User, project
+from tools.queue_states import HOLDS_SOMETHING, Queues
+from vwo_celery.console.actions import ACTIONS
+from vwo_celery.django.admin import register
+from vwo_celery.django.console import checks as console_checks
+from vwo_celery.django.console.checks import check_access
+from vwo_celery.operating.past.audit import changes
+from vwo_celery.testing import free_port
+
+pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
+
+ADMIN = "/admin/vwo_celery/eventqueue/"
+MOUNTED = "/ops/vwo/"
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _project() -> Iterator[None]:
+    """A configured Django, invisible to the tests of other modules."""
+    with project():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _our_redis(redis_url: str) -> Iterator[None]:
+    """VWO_CELERY leads to the test's own Redis."""
+    with override_settings(VWO_CELERY={"redis_url": redis_url}):
+        yield
+
+
+def person(*permissions: str, staff: bool = True, superuser: bool = False) -> Client:
+    """Somebody who is logged in, with permissions of the console; checks tokens as browsers meet them."""
+    user = User.objects.create_user(f"person-{next(_numbers)}", is_staff=staff)
+    user.is_superuser = superuser
+    user.save()
+    codenames = [f"{name}_eventqueue" for name in permissions]
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(user)
+    return client
+
+
+def text(response: Any) -> str:
+    """The body of a response."""
+    return str(response.content.decode())
+
+
+# --- who sees it -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("client", "status", "listed"),
+    [
+        (lambda: person(superuser=True), 200, True),
+        (lambda: person("view"), 200, True),
+        (lambda: person("operate", "purge"), 403, False),
+        (person, 403, False),
+        (lambda: person("view", staff=False), 302, False),
+        (Client, 302, False),
+    ],
+    ids=["superuser", "view", "without view", "other staff", "not staff", "anonymous"],
+)
+def test_who_sees_the_page_in_the_admin(
+    client: Callable[[], Client], status: int, listed: bool
+) -> None:
+    """Superusers and staff with *view* see the page and its entry; others see neither."""
+    asking = client()
+
+    page, index = asking.get(ADMIN), asking.get("/admin/")
+
+    assert page.status_code == status
+    assert ("Event queues" in text(index)) == listed
+
+
+def test_no_table_is_made_and_no_migration_is_missing() -> None:
+    """The migration makes the permissions and no table, and `makemigrations --check` finds no change."""
+    call_command("makemigrations", "--check", "--dry-run", verbosity=0)
+
+    made = Permission.objects.filter(content_type__app_label="vwo_celery")
+    assert sorted(each.codename for each in made) == [
+        f"{name}_eventqueue" for name in ("operate", "peek", "purge", "view")
+    ]
+    assert EventQueue._meta.db_table not in connection.introspection.table_names()
+
+
+def test_a_dump_of_all_data_asks_for_no_table() -> None:
+    """`dumpdata` and queries find no row where there is no table, and do not fail."""
+    out = io.StringIO()
+
+    call_command("dumpdata", "vwo_celery", stdout=out)
+    call_command("dumpdata", "vwo_celery", use_base_manager=True, stdout=out)
+
+    assert out.getvalue().strip() in ("[][]", "[]\n[]")
+    assert list(EventQueue.objects.all()) == []
+
+
+# --- changes -------------------------------------------------------------------------------------
+
+
+def submit(client: Client, path: str, **fields: Any) -> Any:
+    """Send a form of a page, with the token that Django asks for."""
+    client.cookies["csrftoken"] = fields["csrfmiddlewaretoken"] = "t" * 32
+    kind = "application/x-www-form-urlencoded"
+    return client.post(path, urlencode(fields, doseq=True), content_type=kind)
+
+
+@pytest.mark.parametrize("place", [ADMIN, MOUNTED])
+def test_a_change_is_made_and_recorded(queues: Queues, place: str) -> None:
+    """A form changes the queue; audit and admin's history say who did what, and through which door."""
+    queue, asking = queues.add(), person("view", "operate")
+    LogEntry.objects.all().delete()
+
+    answer = submit(asking, f"{place}do/pause", queues=queue.name, reason="a deploy")
+
+    assert answer.status_code == 200, text(answer)
+    assert queues.view(queue).paused
+    (change,) = changes(queues.fleet)
+    (entry,) = LogEntry.objects.all()
+    assert (change.who, change.door, change.reason) == (entry.user.username, "django", "a deploy")
+    assert (entry.object_id, entry.action_flag) == (queue.name, CHANGE)
+    assert entry.change_message == (
+        f"pause; queues: {queue.name}; reason: a deploy; paused: {queue.name}"
+    )
+
+
+@pytest.mark.parametrize("place", [ADMIN, MOUNTED])
+def test_a_change_needs_djangos_token(queues: Queues, place: str) -> None:
+    """A form without the visitor's token, as another site would send it, gets 403 and changes nothing."""
+    queue, asking = queues.add(), person(superuser=True)
+
+    answer = asking.post(f"{place}do/pause", {"queues": queue.name})
+
+    assert answer.status_code == 403
+    assert changes(queues.fleet) == []
+
+
+@pytest.mark.parametrize("place", [ADMIN, MOUNTED])
+@pytest.mark.parametrize("action", sorted(ACTIONS))
+def test_a_change_needs_its_permission(queues: Queues, place: str, action: str) -> None:
+    """Whoever has each permission but the one that a change needs gets 403, and nothing is changed."""
+    needed = ACTIONS[action].right.value
+    others = {"view", "peek", "operate", "purge"} - {needed}
+
+    answer = submit(person(*others), f"{place}do/{action}", queues=queues.add().name)
+
+    assert answer.status_code == 403
+    assert changes(queues.fleet) == []
+
+
+def test_the_history_of_the_admin(queues: Queues) -> None:
+    """The admin shows the changes of one queue, of all, and recent ones with links to the queues."""
+    one, other, asking = queues.add(1), queues.add(2), person("view", "operate")
+    LogEntry.objects.all().delete()
+    submit(asking, f"{ADMIN}do/pause", queues=[one.name, other.name], reason="both")
+    submit(asking, f"{ADMIN}do/resume", queues=one.name)
+    (entry, *_) = LogEntry.objects.filter(object_id=one.name)
+
+    of_one = text(asking.get(f"{ADMIN}{one.name}/history/"))
+    of_other = text(asking.get(f"{ADMIN}{other.name}/history/"))
+    of_all = text(asking.get(f"{ADMIN}history/"))
+    index = text(asking.get("/admin/"))
+
+    assert [of_one.count(word) for word in ("pause;", "resume;")] == [1, 1]
+    assert [of_other.count(word) for word in ("pause;", "resume;")] == [1, 0]
+    assert [of_all.count(word) for word in ("pause;", "resume;")] == [2, 1]
+    assert entry.get_admin_url() in index
+    assert asking.get(entry.get_admin_url()).url == f"../../queues/{one.name}"
+
+
+def test_a_change_stays_made_where_its_entry_cannot_be_stored(
+    queues: Queues, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A database that takes no entry makes no failure of a change that Redis has taken."""
+    queue, asking = queues.add(), person("view", "operate")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise DatabaseError("read-only")
+
+    monkeypatch.setattr(type(LogEntry.objects), "bulk_create", refuse)
+    answer = submit(asking, f"{ADMIN}do/pause", queues=queue.name)
+
+    assert answer.status_code == 200
+    assert queues.view(queue).paused
+    assert "not in the admin's history" in caplog.text
+
+
+# --- Redis away ------------------------------------------------------------------------------------
+
+
+def test_the_admin_needs_no_redis() -> None:
+    """Without Redis the admin's own pages are as they are; the console's page says what is wrong."""
+    asking = person(superuser=True)
+
+    with override_settings(VWO_CELERY={"redis_url": f"redis://127.0.0.1:{free_port()}/0"}):
+        index, page = asking.get("/admin/"), asking.get(ADMIN)
+
+    assert index.status_code == 200
+    assert page.status_code == 503
+    assert "cannot be used" in text(page)
+    assert "Log out" in text(page)
+
+
+# --- outside the admin -----------------------------------------------------------------------------
+
+
+def test_who_comes_in_outside_the_admin() -> None:
+    """Outside, one needs *view* and need not be staff; who is not logged in is sent to log in."""
+    seen = person("view", staff=False).get(MOUNTED)
+    refused = person(staff=True).get(MOUNTED)
+    sent = Client().get(f"{MOUNTED}?span=1h")
+
+    assert (seen.status_code, refused.status_code) == (200, 403)
+    assert "default-src 'none'" in seen.headers["Content-Security-Policy"]
+    assert sent.url == f"/accounts/login/?next={quote(f'{MOUNTED}?span=1h', safe='/')}"
+
+
+def test_a_program_that_may_not_come_in_is_not_sent_to_log_in() -> None:
+    """The API answers 403 with a document, and a change is refused, where a page leads to the login."""
+    asked = Client().get(f"{MOUNTED}api/v1/no-such")
+    changed = submit(Client(), f"{MOUNTED}do/pause")
+
+    assert (asked.status_code, changed.status_code) == (403, 403)
+    assert "error" in json.loads(asked.content)
+
+
+# --- sites and checks --------------------------------------------------------------------------------
+
+
+def test_a_site_of_ones_own_gets_the_page() -> None:
+    """`register` gives any admin site the page, once."""
+    site = AdminSite("mine")
+
+    register(site)
+    register(site)
+
+    assert site.is_registered(EventQueue)
+
+
+def without(*apps: str) -> list[str]:
+    """INSTALLED_APPS without these."""
+    return [each for each in django_settings.INSTALLED_APPS if each not in apps]
+
+
+def ids() -> list[str | None]:
+    """The ids of what the system checks find of ours."""
+    return [each.id for each in run_checks() if str(each.id).startswith("vwo_celery")]
+
+
+def test_the_project_passes_the_checks() -> None:
+    """Where app, permissions and extra are there, and nobody comes in without a login, all is well."""
+    assert ids() == []
+
+
+def test_a_console_without_its_app_is_an_error() -> None:
+    """vwo_celery.E005: URLs lead to the console, and the app that makes its permissions is missing."""
+    with override_settings(INSTALLED_APPS=without("vwo_celery.django.console")):
+        (found,) = check_access()
+
+    assert found.id == "vwo_celery.E005"
+    assert "vwo_celery.django.console" in found.msg
+
+
+def test_a_console_without_jinja_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """vwo_celery.E006: the extra that renders the pages is not installed."""
+    monkeypatch.setattr(console_checks, "find_spec", lambda _: None)
+
+    assert ids() == ["vwo_celery.E006"]
+
+
+class Generous:
+    """Gives everybody every permission."""
+
+    def has_perm(self, user: Any, perm: str, obj: Any = None) -> bool:
+        """Always."""
+        return True
+
+
+def test_a_console_for_anybody_is_a_warning() -> None:
+    """vwo_celery.W001: a backend lets those see the console who are not logged in."""
+    with override_settings(AUTHENTICATION_BACKENDS=[f"{__name__}.Generous"]):
+        assert ids() == ["vwo_celery.W001"]
+
+
+def test_nothing_is_checked_where_there_is_no_console() -> None:
+    """A project that only enqueues hears nothing of the console."""
+    with override_settings(
+        INSTALLED_APPS=without("vwo_celery.django.console"), ROOT_URLCONF="tools.no_urls"
+    ):
+        assert check_access() == []
