@@ -120,5 +120,5 @@ _PROGRAMS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "bare": ("/", ("-m", "vwo_celery", "web", "--listen", "127.0.0.1:{port}")),
     "flask": ("/ops/vwo/", ("flask_app.py", "{port}")),
     "fastapi": ("/ops/vwo/", ("fastapi_app.py", "{port}")),
-    "django": ("/admin/vwo_celery_console/eventqueue/", ("django_app.py", "{port}")),
+    "django": ("/admin/vwo_celery/eventqueue/", ("django_app.py", "{port}")),
 }
