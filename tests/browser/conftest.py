@@ -15,10 +15,13 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tools.browsers import NO_BROWSER, Said, find_browser, new_context, running_browser
-from tools.console_doors import DOORS, Door, make_door
+from tools.console_doors import DOORS, ROLES, Door, make_door
 from tools.troubled_fleet import TroubledFleet, troubled_fleet
 from vwo_celery.testing import RedisServer
 
+#: Doors whose tests run once more in a browser that runs no script.
+PLAIN = ("bare", "django")
+WITHOUT_SCRIPTS = "-without-scripts"
 _SHOWN_CHARACTERS = 3_000
 
 
@@ -59,15 +62,15 @@ def doors(
         each.stop()
 
 
-@pytest.fixture(params=DOORS, scope="session")
+@pytest.fixture(params=[*DOORS, *(f"{each}{WITHOUT_SCRIPTS}" for each in PLAIN)], scope="session")
 def door(
     request: pytest.FixtureRequest,
     fleet: TroubledFleet,
     doors: dict[str, Door],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Door:
-    """A way to the console; a test runs once for each, unless it names some."""
-    name = request.param
+    """A way to the console; a test runs once for each, and for some with scripts off."""
+    name = request.param.removesuffix(WITHOUT_SCRIPTS)
     if name not in doors:
         made = make_door(name, tmp_path_factory.mktemp(name), fleet.env)
         doors[name] = made
@@ -79,12 +82,11 @@ def door(
 def context(
     request: pytest.FixtureRequest, browser: Browser, door: Door
 ) -> Iterator[BrowserContext]:
-    """A visit with all rights; a test's mark `visit(role=…, javascript=…)` changes that."""
-    wanted = {"role": "purge", "javascript": True}
-    for mark in reversed(list(request.node.iter_markers("visit"))):
-        wanted.update(mark.kwargs)
-    made = new_context(browser, java_script_enabled=wanted["javascript"])
-    door.admit(made, str(wanted["role"]))
+    """A visit with all rights, or in the role of a test's mark `visit(role)`."""
+    mark = request.node.get_closest_marker("visit")
+    role = mark.args[0] if mark else ROLES[-1]
+    scripts = not request.node.callspec.params["door"].endswith(WITHOUT_SCRIPTS)
+    made = new_context(browser, java_script_enabled=scripts, **door.entry(role))
     yield made
     made.close()
 

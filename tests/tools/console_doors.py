@@ -10,18 +10,16 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from tools.processes import Process
 from vwo_celery.testing import free_port
 
-if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext
-
 PROGRAMS: Final = Path(__file__).parents[1] / "browser" / "doors"
 #: What somebody may do, from the least to the most.
 ROLES: Final = ("viewer", "peek", "operator", "purge")
-#: Words of a program once it answers.
+#: Longest wait for a program to take connections.
 _READY_SECONDS: Final = 30.0
 
 
@@ -53,36 +51,48 @@ class Door:
         """End the program."""
         self.process.stop()
 
-    def admit(self, context: BrowserContext, role: str) -> None:
-        """Let a visit come in, in a role; each door by its own means."""
-        cookies = _CREDENTIALS[self.name.partition("-")[0]](self, role)
-        context.add_cookies([{"url": self.url, **each} for each in cookies])  # type: ignore[typeddict-item]
+    def entry(self, role: str) -> dict[str, Any]:
+        """What lets a visit come in, in a role, by the door's own means: options of a context."""
+        return _ENTRIES[self.name.partition("-")[0]](self, role)
+
+    def cookie(self, name: str, value: str) -> dict[str, Any]:
+        """The option that gives a visit a cookie for this door."""
+        host = str(urlsplit(self.url).hostname)
+        cookie = {
+            "name": name, "value": value, "domain": host, "path": "/", "expires": -1,
+            "httpOnly": False, "secure": False, "sameSite": "Lax",
+        }  # fmt: skip
+        return {"storage_state": {"cookies": [cookie], "origins": []}}
 
     def __repr__(self) -> str:
         return f"<Door {self.name} at {self.url}>"
 
 
-def _no_cookie(door: Door, role: str) -> list[dict[str, str]]:
-    return []
+def _credentials(door: Door, role: str) -> dict[str, Any]:
+    return {"http_credentials": {"username": role, "password": _secret(role)}}
 
 
-def _role_cookie(door: Door, role: str) -> list[dict[str, str]]:
-    return [{"name": "role", "value": role}]
+def _role_cookie(door: Door, role: str) -> dict[str, Any]:
+    return door.cookie("role", role)
 
 
-def _django_session(door: Door, role: str) -> list[dict[str, str]]:
+def _django_session(door: Door, role: str) -> dict[str, Any]:
     """The session that the program made of each role at its start, and told in its log."""
     (line,) = [each for each in door.process.log().splitlines() if each.startswith("sessions: ")]
     sessions: dict[str, str] = json.loads(line.removeprefix("sessions: "))
-    return [{"name": "sessionid", "value": sessions[role]}]
+    return door.cookie("sessionid", sessions[role])
 
 
-_CREDENTIALS: Final[Mapping[str, Callable[[Door, str], list[dict[str, str]]]]] = {
-    "bare": _no_cookie,
+_ENTRIES: Final[Mapping[str, Callable[[Door, str], dict[str, Any]]]] = {
+    "bare": _credentials,
     "flask": _role_cookie,
     "fastapi": _role_cookie,
     "django": _django_session,
 }
+
+
+def _secret(role: str) -> str:
+    return f"the secret of {role}".replace(" ", "-")
 
 
 def djangos() -> dict[str, str]:
@@ -105,11 +115,15 @@ def make_door(name: str, folder: Path, env: Mapping[str, str]) -> Door:
         env: The settings of the fleet.
     """
     port = free_port()
+    (folder / "credentials").write_text(
+        "".join(f"{role} {role} {_secret(role)}\n" for role in ROLES)
+    )
+    (folder / "credentials").chmod(0o600)
     kind = name.partition("-")[0]
     path, command = _PROGRAMS[kind]
     django = djangos().get(name, "")
     process = Process(
-        "python", *(word.format(port=port) for word in command), folder=folder, name=name,
+        "python", *(word.format(port=port, folder=folder) for word in command), folder=folder, name=name,
         env={**env, "FOLDER": str(folder), "EXTRA_PATH": django}, cwd=PROGRAMS,
     )  # fmt: skip
     return Door(name, port, path, process)
@@ -117,7 +131,18 @@ def make_door(name: str, folder: Path, env: Mapping[str, str]) -> Door:
 
 #: Path of the first page, and the command, by the kind of door.
 _PROGRAMS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    "bare": ("/", ("-m", "vwo_celery", "web", "--listen", "127.0.0.1:{port}")),
+    "bare": (
+        "/",
+        (
+            "-m",
+            "vwo_celery",
+            "web",
+            "--listen",
+            "127.0.0.1:{port}",
+            "--credentials",
+            "{folder}/credentials",
+        ),
+    ),
     "flask": ("/ops/vwo/", ("flask_app.py", "{port}")),
     "fastapi": ("/ops/vwo/", ("fastapi_app.py", "{port}")),
     "django": ("/admin/vwo_celery/eventqueue/", ("django_app.py", "{port}")),
