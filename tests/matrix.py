@@ -3,6 +3,8 @@
     python tests/matrix.py                          every combination
     python tests/matrix.py 3.10-oldest 3.13-newest  some of them
     python tests/matrix.py ends tests/lua           the first and the last that are here
+    python tests/matrix.py django                   the tests of Django, on its oldest release, on 5.2 and
+                                                    on the newest, as far as the Pythons here have them
 
 What is left of the arguments goes to pytest. Each combination has its environment in .build/matrix,
 of about 300 MB, kept for the next run. Says at the end what ran, how it ended, and which
@@ -22,6 +24,13 @@ from tools.pythons import CHECKOUT, SUPPORTED, find_pythons, oldest_pins
 #: Every combination, in the order in which they run.
 NAMES = [f"{version}-{end}" for version in SUPPORTED for end in ("oldest", "newest")]
 ENDS = "ends"
+DJANGO = "django"
+#: The first Python whose newest Django is newer than 5.2.
+_BEYOND_5_2 = "3.12"
+_TESTS_OF_DJANGO = [
+    "tests/integration/adapters/test_django.py",
+    "tests/integration/adapters/test_django_console.py",
+]
 _CLOSING_LINE = re.compile(r"^\d+ (?:passed|failed|error|skipped|deselected).*$", re.MULTILINE)
 
 
@@ -29,8 +38,20 @@ def choose(arguments: list[str], found: list[str]) -> tuple[list[str], list[str]
     """The combinations that the arguments name, and what is left of them for pytest."""
     if arguments[:1] == [ENDS]:
         return [f"{found[0]}-oldest", f"{found[-1]}-newest"] if found else [], arguments[1:]
+    if arguments[:1] == [DJANGO]:
+        return with_djangos(found), [*_TESTS_OF_DJANGO, *arguments[1:]]
     named = [argument for argument in arguments if argument in NAMES]
     return named or NAMES, [argument for argument in arguments if argument not in NAMES]
+
+
+def with_djangos(found: list[str]) -> list[str]:
+    """One combination for each Django: the oldest, 5.2, and the newest."""
+    before = [
+        version for version in found if SUPPORTED.index(version) < SUPPORTED.index(_BEYOND_5_2)
+    ]
+    beyond = [version for version in found if version not in before]
+    oldest = [f"{version}-oldest" for version in found[:1]]
+    return [*oldest, *(f"{version}-newest" for version in (*before[-1:], *beyond[-1:]))]
 
 
 def run_suite(python: str, name: str, pins: list[str], arguments: list[str]) -> tuple[bool, str]:

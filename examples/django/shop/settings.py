@@ -11,7 +11,38 @@ SECRET_KEY = os.environ.get("SHOP_SECRET_KEY", "an example needs no secret")
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
-INSTALLED_APPS = ["shop", "vwo_celery.django"]
+INSTALLED_APPS = [
+    "shop",
+    "vwo_celery.django",
+    # The console in the admin, with what the admin needs.
+    "vwo_celery.django.console",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TIME_ZONE = "UTC"
 DATABASES = {
@@ -34,6 +65,8 @@ VWO_BATCH_EVENT_DATA = {
 
 # Celery's own setting; `manage.py vwo_celery doctor` needs it as well.
 CELERY_BROKER_URL = os.environ.get("SHOP_BROKER_URL", REDIS_URL)
+# The console hands bulk work to the workers through this app.
+VWO_CELERY_APP = "shop"
 VWO_CELERY = {
     "redis_url": REDIS_URL,
     "broker_url": CELERY_BROKER_URL,

@@ -2,10 +2,12 @@
 
 import os
 
+from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
-application = get_wsgi_application()
+# The admin's files; in production your web server has them, or WhiteNoise.
+application = StaticFilesHandler(get_wsgi_application())
 
 from shop.experiments import client  # noqa: E402  (Django must be set up first)
 

@@ -19,6 +19,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.urls import URLResolver, get_resolver
 
+from vwo_celery.text.wording import install_extra
+
 #: The name by which URLs of `vwo_celery.django.urls` are reversed; tells that they are mounted.
 APP_NAME = "vwo_celery"
 CONSOLE = "vwo_celery.django.console"
@@ -65,7 +67,7 @@ def _without_extra() -> Iterator[CheckMessage]:
     if find_spec(_RENDERED_WITH) is None:
         yield Error(
             f"the console is mounted, and {_RENDERED_WITH} is not installed",
-            hint='Install the extra "console": pip install "vwo-celery[django,console]".',
+            hint=f"Install the extra of the console: {install_extra('django,console')}",
             id="vwo_celery.E006",
         )
 
