@@ -1,0 +1,1 @@
+"""The operator's console in a real browser, and the pictures of it for the documentation."""

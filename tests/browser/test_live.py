@@ -1,0 +1,132 @@
+"""A page that stays open: it keeps itself new, obeys keys, and keeps what somebody does on it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tools.browsers import Said, overflow_pixels
+from tools.console_doors import Door
+from tools.troubled_fleet import FAILING, PAUSED, TroubledFleet
+
+pytestmark = pytest.mark.parametrize("door", ["bare"], indirect=True)
+
+#: Smallest side of what is meant to be touched on a phone, px.
+TOUCHED_PIXELS = 44
+KEYS = {"o": "", "d": "dead", "w": "workers", "s": "settings", "a": "audit", "i": "about"}
+
+
+def test_an_open_page_shows_what_happens(page: Page, said: Said, fleet: TroubledFleet) -> None:
+    """A new queue appears by itself, and what was opened, focused and scrolled to stays so."""
+    page.get_by_label("Look again").select_option("2")
+    page.locator("summary").last.click()
+    link = page.get_by_role("link", name=fleet.queues[FAILING].name).last
+    link.focus()
+    page.mouse.wheel(0, 300)
+    scrolled = page.evaluate("() => window.scrollY")
+
+    name = fleet.new_queue(events=3)
+
+    expect(page.get_by_role("row").filter(has_text=name)).to_be_visible()
+    expect(link).to_be_focused()
+    expect(page.locator("details").last).to_have_attribute("open", "")
+    assert page.evaluate("() => window.scrollY") == scrolled
+    assert said.complaints == []
+
+
+def test_a_page_that_did_not_change_costs_no_page(page: Page) -> None:
+    """A look at an unchanged page is answered 304, without a body."""
+    page.goto(re.sub(r"/$", "/about", page.url))
+    page.get_by_label("Look again").select_option("2")
+    with page.expect_response(lambda answer: answer.status == 304):
+        pass
+
+
+def test_keys_lead_to_each_page(page: Page, door: Door) -> None:
+    """g and a letter open the page of the letter; ? lists the keys; / goes to the search."""
+    for key, path in KEYS.items():
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        page.wait_for_url(f"{door.url}{path}")
+        assert page.locator("nav [aria-current=page]").count() == 1
+
+    page.goto(door.url)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox").first).to_be_focused()
+
+
+def test_rows_are_walked_and_opened_by_keys(page: Page) -> None:
+    """j and k go from row to row, Enter opens the one that is meant."""
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    name = page.locator("[data-row][aria-current=true] [data-open]").inner_text()
+
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text(name)
+
+
+def test_a_destructive_key_is_a_capital_letter_and_asks_first(
+    page: Page, door: Door, fleet: TroubledFleet
+) -> None:
+    """P and R open a page that says what would be done; nothing has been done by then."""
+    name = fleet.new_dead(1)
+    page.goto(f"{door.url}queues/{name}")
+    page.keyboard.press("R")
+
+    page.wait_for_url(re.compile("/ask/redrive"))
+    expect(page.get_by_role("main")).to_contain_text("1 event")
+    assert fleet.view(name).dead == 1
+
+
+def test_the_choice_of_colours_is_kept(page: Page, door: Door) -> None:
+    """Light, dark or as the system: the choice holds on the next page, and after a new start."""
+    page.emulate_media(color_scheme="light")
+    light = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+
+    page.get_by_label("Colours").select_option("dark")
+    page.goto(f"{door.url}about")
+
+    dark = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    assert dark != light
+    expect(page.get_by_label("Colours")).to_have_value("dark")
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Page) -> None:
+    """Tab goes through all links and fields in the order of reading, each with a visible focus."""
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    tops = []
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        seen = page.evaluate(
+            """() => { const now = document.activeElement, style = getComputedStyle(now);
+            return [now.tagName, style.outlineStyle, parseFloat(style.outlineWidth),
+            now.getBoundingClientRect().top + scrollY]; }"""
+        )
+        assert seen[0] in ("A", "BUTTON", "INPUT", "SELECT", "SUMMARY", "DIV"), seen
+        assert (seen[1] != "none", seen[2] >= 1) == (True, True), f"no focus to see: {seen}"
+        tops.append(seen[3])
+    rows = [round(top / 40) for top in tops]
+    assert rows == sorted(rows) or sum(a > b for a, b in zip(rows, rows[1:], strict=False)) <= 2
+
+
+def test_a_finger_hits_what_it_is_meant_to_hit(page: Page, fleet: TroubledFleet) -> None:
+    """On a phone every button, field and entry of the navigation is 44 px high, and nothing overflows."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    small = page.locator("nav a, button, .button, select, input:not([type=hidden]), summary")
+    heights = small.evaluate_all(
+        """all => all.filter(each => each.checkVisibility()).map(each =>
+        [each.textContent.trim().slice(0, 30), each.getBoundingClientRect().height])"""
+    )
+
+    assert heights
+    assert [each for each in heights if each[1] < TOUCHED_PIXELS] == []
+    assert overflow_pixels(page) <= 0
+    expect(page.get_by_role("link", name=fleet.queues[PAUSED].name).last).to_be_visible()
