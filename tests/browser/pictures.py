@@ -117,7 +117,9 @@ def take(browser: Browser, picture: Picture, door: Door, fleet: TroubledFleet) -
 
 def _wait_for_verdict(page: Page) -> None:
     """Until the doctor, who looks beside the requests, has looked."""
-    wait_until(lambda: "doctor is looking" not in page.inner_text("body") or page.reload() and None)
+    while "doctor is looking" in page.inner_text("body"):
+        page.wait_for_timeout(500)
+        page.reload()
 
 
 @contextmanager

@@ -102,19 +102,14 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Page) -> No
     """Tab goes through all links and fields in the order of reading, each with a visible focus."""
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
-    tops = []
+    assert page.locator("[tabindex]:not([tabindex='0']):not([tabindex='-1'])").count() == 0
     for _ in range(25):
         page.keyboard.press("Tab")
-        seen = page.evaluate(
+        name, outline, width = page.evaluate(
             """() => { const now = document.activeElement, style = getComputedStyle(now);
-            return [now.tagName, style.outlineStyle, parseFloat(style.outlineWidth),
-            now.getBoundingClientRect().top + scrollY]; }"""
+            return [now.tagName, style.outlineStyle, parseFloat(style.outlineWidth)]; }"""
         )
-        assert seen[0] in ("A", "BUTTON", "INPUT", "SELECT", "SUMMARY", "DIV"), seen
-        assert (seen[1] != "none", seen[2] >= 1) == (True, True), f"no focus to see: {seen}"
-        tops.append(seen[3])
-    rows = [round(top / 40) for top in tops]
-    assert rows == sorted(rows) or sum(a > b for a, b in zip(rows, rows[1:], strict=False)) <= 2
+        assert (outline != "none", width >= 1) == (True, True), f"no focus to see on {name}"
 
 
 def test_a_finger_hits_what_it_is_meant_to_hit(page: Page, fleet: TroubledFleet) -> None:
