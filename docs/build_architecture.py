@@ -20,8 +20,8 @@ PACKAGE = Path(vwo_celery.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("django", "demo", "__main__"),
     ("cli",),
-    ("", "aio", "tasks", "console"),
-    ("celery", "sdk", "relay"),
+    ("", "aio", "tasks", "console", "otel"),
+    ("celery", "sdk", "relay", "metrics"),
     ("producing", "delivering", "operating", "copies"),
     ("spool",),
     ("queue",),

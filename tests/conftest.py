@@ -50,6 +50,7 @@ LASTING_FAMILIES = (
     "history:minute",
     "history:ten_minutes",
     "history:hour",
+    "balances",
     "tally",
 )
 #: Patterns of keys that any test may leave in Redis; it must declare all others.

@@ -26,6 +26,8 @@ OWNERS: dict[str, frozenset[str]] = {
     "rich": frozenset({"cli", "demo"}),
     "django": frozenset({"django"}),
     "uvicorn": frozenset({"relay"}),
+    "prometheus_client": frozenset({"metrics"}),
+    "opentelemetry": frozenset({"otel"}),
 }
 
 
@@ -123,7 +125,7 @@ OPERATIONS = "operating.operations"
 
 def is_door(module: str, path: Path) -> bool:
     """Whether operators come in by this module: a command, or a task or control command of Celery."""
-    if part_of(module) in ("cli", "console", "django"):
+    if part_of(module) in ("cli", "console", "django", "metrics", "otel"):
         return True
     owned = [own_module(name) or "" for name in imports(module, path)]
     return part_of(module) == "celery" and any(each.startswith(OPERATIONS) for each in owned)

@@ -27,6 +27,7 @@ from vwo_celery.producing.gathering import Gathering
 from vwo_celery.producing.queue import Queue, producer_of
 from vwo_celery.producing.queue import connect as connect_sync
 from vwo_celery.producing.registrant import ATTEMPT_SHARE
+from vwo_celery.producing.watching import is_watched, watched_async
 from vwo_celery.receipts import IN_REDIS, DrainResult, FlushResult, Receipt
 from vwo_celery.settings import Settings
 from vwo_celery.settings.arguments import BatchOptions, SettingsArguments, with_options
@@ -63,19 +64,28 @@ class AioQueue:
         Raises:
             QueueFull: Only with `when_full="raise"`; the event is not stored.
         """
+        stored = self._enqueue(event)
+        return (await (watched_async(stored, 1) if is_watched() else stored))[0]
+
+    async def _enqueue(self, event: Any) -> list[Receipt]:
         try:
             encoded = self._producer.encode(event)
         except EventError as exc:
-            return self._producer.drop(exc.reason, 1, str(exc))
+            return [self._producer.drop(exc.reason, 1, str(exc))]
         try:
             answer = self._gathering().submit((encoded,))
         except Exception as exc:
-            return self._producer.give_up(exc, 1)
-        return (await answer)[0]
+            return [self._producer.give_up(exc, 1)]
+        return await answer
 
     async def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
         """Store events in their order; see `Queue.enqueue_many`."""
-        encoded, receipts = self._producer.encode_many(list(events))
+        given = list(events)
+        stored = self._enqueue_many(given)
+        return await (watched_async(stored, len(given)) if is_watched() else stored)
+
+    async def _enqueue_many(self, events: Sequence[Any]) -> list[Receipt]:
+        encoded, receipts = self._producer.encode_many(events)
         answers = iter(await self._store_encoded(encoded))
         return [next(answers) if receipt is IN_REDIS else receipt for receipt in receipts]
 

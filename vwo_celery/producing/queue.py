@@ -14,6 +14,7 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import DestinationError, VwoCeleryError
 from vwo_celery.producing.producer import Producer
+from vwo_celery.producing.watching import is_watched, watched
 from vwo_celery.queue.work import flushing
 from vwo_celery.receipts import DrainResult, FlushResult, Receipt
 from vwo_celery.settings import Settings
@@ -58,6 +59,8 @@ class Queue:
             QueueFull: Only with `when_full="raise"`: queue and spool are full, and the event is not
                 stored. Nothing else, whatever goes wrong; what ends the program passes.
         """
+        if is_watched():
+            return watched(lambda: [self._producer.enqueue(event)], 1)[0]
         return self._producer.enqueue(event)
 
     def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
@@ -70,6 +73,9 @@ class Queue:
             QueueFull: Only with `when_full="raise"`; events of earlier thousands are stored. An
                 exception of *events* itself passes before anything is stored; no other is raised.
         """
+        if is_watched():
+            given = list(events)
+            return watched(lambda: self._producer.enqueue_many(given), len(given))
         return self._producer.enqueue_many(events)
 
     def flush_events(self, timeout_seconds: float = 10.0) -> FlushResult:

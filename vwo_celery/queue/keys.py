@@ -122,6 +122,12 @@ FLEET_FAMILIES = (
         "workers", "hash", "worker -> its card, JSON: what it is, its settings, what it does"
     ),
     KeyFamily(
+        "balances",
+        "hash",
+        "shard -> events by which its ledger was out of balance when it was last proven, only those that "
+        "were; Unix ms at which that proof began, and ended",
+    ),
+    KeyFamily(
         "declined_queues",
         "zset",
         "queue -> Unix ms until which a worker's note counts that it declines it",
@@ -255,6 +261,7 @@ class FleetKeys(msgspec.Struct, frozen=True):
     pulse: str
     listeners: str
     workers: str
+    balances: str
     declined_queues: str
     audit: str
     shadow: str

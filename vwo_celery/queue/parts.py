@@ -101,6 +101,7 @@ class Memory:
         registrations: Registrations that are to be listed as soon as that can be written.
         patrol_cursor: Place at which the patrol goes on.
         sampled_ms: Unix ms of the last minute of which this process knows samples.
+        prove_look_at: Seconds, by `clocks.monotonic`, from which it looks whether a proof is due.
     """
 
     def __init__(self) -> None:
@@ -109,6 +110,7 @@ class Memory:
         self.registrations: dict[str, Registration] = {}
         self.patrol_cursor = 0
         self.sampled_ms = 0
+        self.prove_look_at = 0.0
         self.found: Set[str] = frozenset()
         self.look_again_at = 0.0
         self._away = False

@@ -111,6 +111,9 @@ class SettingsArguments(TypedDict, total=False):
         How long samples of each queue's counters are kept, set in the workers: a sample a minute
         for 8 hours, and with full, up to 200 queues, coarser ones for 90 days. It must be full,
         short or off. Default: full.
+    metrics_max_queues:
+        Most queues that metrics tell of by name, the first that were registered; the others are
+        told as one, _other. It must be a whole number of queues from 1 to 10,000. Default: 100.
     relay_listen:
         Address at which vwo-celery relay listens; beyond loopback only with a list of accounts. It
         must be HOST:PORT, such as 127.0.0.1:8099 or [::1]:8099; port 0 for any free one. Default:
@@ -190,6 +193,7 @@ class SettingsArguments(TypedDict, total=False):
     max_spool_bytes: int | None
     max_dead_events: int | None
     history: Literal["full", "short", "off"] | None
+    metrics_max_queues: int | None
     relay_listen: str | None
     relay_accounts: list[str] | tuple[str, ...] | None
     relay_accounts_file: str | None
@@ -236,6 +240,7 @@ class DjangoSettings(SettingsArguments, total=False):
     MAX_SPOOL_BYTES: int | None
     MAX_DEAD_EVENTS: int | None
     HISTORY: Literal["full", "short", "off"] | None
+    METRICS_MAX_QUEUES: int | None
     RELAY_LISTEN: str | None
     RELAY_ACCOUNTS: list[str] | tuple[str, ...] | None
     RELAY_ACCOUNTS_FILE: str | None

@@ -231,6 +231,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "for 8 hours, and with `full`, up to 200 queues, coarser ones for 90 days.",
         ),
     ] = "full"
+    metrics_max_queues: Annotated[
+        int,
+        _number(
+            1,
+            10_000,
+            "queues",
+            "Most queues that metrics tell of by name, the first that were registered; the others are "
+            "told as one, `_other`.",
+        ),
+    ] = 100
     relay_listen: Annotated[
         str,
         _text(

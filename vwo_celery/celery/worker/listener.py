@@ -44,7 +44,7 @@ from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.routes import probe_is_due
 from vwo_celery.queue.servers import permissions
 from vwo_celery.queue.signs import SWEEPERS
-from vwo_celery.queue.work import sweeping
+from vwo_celery.queue.work import proving, sweeping
 from vwo_celery.spool.fallback import fallback_of
 
 #: Longest wait for a wake-up, and so the longest delay until a shutdown is noticed.
@@ -244,6 +244,7 @@ class _Loop(threading.Thread):
             self._start(found)
             self._note_that_it_listens()  # a thousand messages may take a while
         histories.sample_if_due(self.fleet, self.settings.history)
+        proving.prove_if_due(self.fleet)
         return silence
 
     def _look_for_stall(self) -> None:

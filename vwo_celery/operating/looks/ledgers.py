@@ -9,7 +9,6 @@ counted before or after. Changes nothing: nothing to lose.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import msgspec
 
@@ -20,12 +19,11 @@ from vwo_celery.queue.keys import split_shard_name
 from vwo_celery.queue.looks.counters import Counters
 from vwo_celery.queue.looks.glances import Glance, take_glances
 from vwo_celery.queue.looks.pages import events_of_batches
-from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshots
+from vwo_celery.queue.looks.snapshots import MOST_AT_ONCE, Snapshot, take_snapshots
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
 
-#: Most batches of a shard that is read at one moment.
-MOST_AT_ONCE: Final = 10_000
+__all__ = ["MOST_AT_ONCE", "Proof", "prove", "prove_shards"]
 
 
 class Proof(Ledger, frozen=True):
@@ -71,7 +69,7 @@ def prove_shards(shards: Sequence[Shard]) -> list[Proof]:
     large = {
         shard.keys.name: _in_slices(shard, glance)
         for shard, glance in zip(shards, glances, strict=True)
-        if _batches(glance) > MOST_AT_ONCE
+        if glance.batches > MOST_AT_ONCE
     }
     small = [shard for shard in shards if shard.keys.name not in large]
     parts = {each.shard: _at_once(each) for each in take_snapshots(small)} | large
@@ -79,11 +77,6 @@ def prove_shards(shards: Sequence[Shard]) -> list[Proof]:
     for name in sorted(parts):
         queues.setdefault(split_shard_name(name)[0], []).append(parts[name])
     return [_sum(queue, those) for queue, those in sorted(queues.items())]
-
-
-def _batches(glance: Glance) -> int:
-    waiting = glance.ready_batches + glance.released_batches
-    return waiting + glance.in_flight_batches + glance.dead_batches
 
 
 def _at_once(snapshot: Snapshot) -> _Part:

@@ -103,6 +103,12 @@ class Glance(Counters, frozen=True):
         return self.counted_dead
 
     @property
+    def batches(self) -> int:
+        """Number of all sealed batches, dead letters included."""
+        waiting = self.ready_batches + self.released_batches
+        return waiting + self.in_flight_batches + self.dead_batches
+
+    @property
     def undelivered(self) -> int:
         """Events that are neither delivered, dropped nor dead."""
         waiting = self.open_events + self.ready_events

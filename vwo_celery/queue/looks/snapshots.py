@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import asdict
@@ -36,6 +36,8 @@ _WRONG_TYPE = "WRONGTYPE"
 REDIS_LOST = "redis_lost"
 #: The order of batches: the oldest first.
 _AGE = attrgetter("sealed_ms", "id")
+#: Most batches of a shard that is read at one moment.
+MOST_AT_ONCE: Final = 10_000
 #: Shards that one round trip looks at.
 _SHARDS_A_ROUND_TRIP = 500
 
@@ -113,13 +115,18 @@ class Snapshot(Counters, frozen=True):
     @property
     def balanced(self) -> bool:
         """Whether every accepted event is accounted for."""
-        somewhere = (
-            self.delivered + sum(self.dropped.values()) + self.open_events
-            + sum(batch.events for batch in self.batches)
-        )  # fmt: skip
+        return not (self.imbalance or self.unusable)
+
+    @property
+    def imbalance(self) -> int:
+        """Accepted events that are stored nowhere, below 0 for stored ones that were never accepted.
+
+        Where all are there and only the count of undelivered ones is wrong, by how much it is.
+        """
         undelivered = self.accepted - self.delivered - sum(self.dropped.values())
-        counted = self.counted_events == undelivered - self.events("dead")
-        return self.accepted == somewhere and counted and not self.unusable
+        stored = self.open_events + sum(batch.events for batch in self.batches)
+        miscounted = undelivered - self.events("dead") - self.counted_events
+        return undelivered - stored or miscounted
 
 
 class _Raw(NamedTuple):

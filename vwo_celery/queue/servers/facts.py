@@ -57,25 +57,36 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     info_refused: bool = False
 
     @property
+    def takes_writes(self) -> bool:
+        """Whether nothing of this shows that it refuses events; a test write tells for sure."""
+        is_full = 0 < self.limit_bytes <= self.used_bytes and self.policy == "noeviction"
+        refuses_for_disk = self.append_only and not self.append_ok
+        return self.role == "master" and not is_full and not refuses_for_disk
+
+    @property
     def label(self) -> str:
         """Product, version and, where there are several servers, address."""
         version = ".".join(map(str, self.version)) or "of a version that is not told"
         return f"{self.product} {version}" + (f" at {self.name}" if self.name else "")
 
 
-def read_servers(client: Any) -> list[ServerFacts]:
+def read_servers(client: Any, *, ask_config: bool = True) -> list[ServerFacts]:
     """Read the facts of the server behind *client*, or of each primary of a Cluster that answers.
+
+    Args:
+        client: The client.
+        ask_config: Whether to ask for settings, too, which few users may.
 
     Raises:
         QueueUnavailable: Redis did not answer.
     """
     with unavailable("INFO"):
         if not isinstance(client, ClusterClient):
-            return [_read("", client)]
+            return [_read("", client, ask_config)]
         facts, failure = [], None
         for name, node in client.masters():
             try:
-                facts.append(_read(name, node))
+                facts.append(_read(name, node, ask_config))
             except RedisError as exc:
                 failure = exc
         if failure is not None and not facts:
@@ -83,13 +94,13 @@ def read_servers(client: Any) -> list[ServerFacts]:
         return facts
 
 
-def _read(name: str, client: Any) -> ServerFacts:
+def _read(name: str, client: Any, ask_config: bool) -> ServerFacts:
     try:
         info = client.info()
     except NoPermissionError:
         client.ping()
         return msgspec.structs.replace(_facts(name, {}, None), version=(), info_refused=True)
-    return _facts(name, info, _config(client))
+    return _facts(name, info, _config(client) if ask_config else None)
 
 
 def is_cluster(client: Any) -> bool:

@@ -16,7 +16,7 @@ from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records import histories
 from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.signs import SWEEPERS
-from vwo_celery.queue.work import sweeping
+from vwo_celery.queue.work import proving, sweeping
 from vwo_celery.settings import Settings
 
 #: Shortest time between two sweeps that beat sends, in seconds. It is a backstop: the listeners of
@@ -89,3 +89,4 @@ def sweep_if_due(fleet: Fleet, settings: Settings) -> Iterator[Wakeup]:
         return
     yield from sweeping.sweep_step_by_step(fleet, by="beat")
     histories.sample_if_due(fleet, settings.history)
+    proving.prove_if_due(fleet)

@@ -1,0 +1,16 @@
+"""Metrics: every number that monitoring needs, for Prometheus and for OpenTelemetry.
+
+Files, in reading order: `metric` (the words), `table` (all metrics), `measuring` (one look as numbers),
+`prometheus` (as a collector, and as text), `instrumenting` (what an application's own process counts).
+`vwo_celery.otel` tells the same table to OpenTelemetry. Beside an event's way: the numbers are counted
+by the scripts that move the events, so a process that dies here takes none along.
+
+Prometheus needs the extra `metrics`: `pip install "vwo-celery[metrics]"`.
+"""
+
+from __future__ import annotations
+
+from vwo_celery.metrics.instrumenting import instrument
+from vwo_celery.metrics.prometheus import Collector, exposition
+
+__all__ = ["Collector", "exposition", "instrument"]
