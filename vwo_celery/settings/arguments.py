@@ -112,8 +112,8 @@ class SettingsArguments(TypedDict, total=False):
         for 8 hours, and with full, up to 200 queues, coarser ones for 90 days. It must be full,
         short or off. Default: full.
     metrics_max_queues:
-        Most queues that metrics tell of by name, the first that were registered; the others are
-        told as one, _other. It must be a whole number of queues from 1 to 10,000. Default: 100.
+        Most queues that metrics name; the rest is _other. It must be a whole number of queues from
+        1 to 10,000. Default: 100.
     relay_listen:
         Address at which vwo-celery relay listens; beyond loopback only with a list of accounts. It
         must be HOST:PORT, such as 127.0.0.1:8099 or [::1]:8099; port 0 for any free one. Default:

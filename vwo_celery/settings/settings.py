@@ -233,13 +233,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "full"
     metrics_max_queues: Annotated[
         int,
-        _number(
-            1,
-            10_000,
-            "queues",
-            "Most queues that metrics tell of by name, the first that were registered; the others are "
-            "told as one, `_other`.",
-        ),
+        _number(1, 10_000, "queues", "Most queues that metrics name; the rest is `_other`."),
     ] = 100
     relay_listen: Annotated[
         str,
