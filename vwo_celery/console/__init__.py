@@ -34,7 +34,7 @@ def _nobody(_: Request) -> None:
 
 
 def wsgi(
-    authorise: Authorise = _nobody, *, settings: Settings | None = None, app: str = ""
+    authorise: Authorise = _nobody, *, settings: Settings | None = None, app: Any = ""
 ) -> Callable[..., Iterable[bytes]]:
     """The console as a WSGI app, to be mounted anywhere below your own.
 
@@ -43,7 +43,8 @@ def wsgi(
             "operator" or "purge"), or None for nobody. Without it, nobody may come in. Its argument's
             `native` is the WSGI environ.
         settings: A worker's; by default those of Django and the environment.
-        app: Your Celery app, as `celery -A` takes it, if workers do not run `vwo_celery.celery.app`.
+        app: Your Celery app, or its name as `celery -A` takes it, if workers do not run
+            `vwo_celery.celery.app`.
 
     Raises:
         SettingsError: A setting is wrong.
@@ -52,7 +53,7 @@ def wsgi(
 
 
 def asgi(
-    authorise: Authorise = _nobody, *, settings: Settings | None = None, app: str = ""
+    authorise: Authorise = _nobody, *, settings: Settings | None = None, app: Any = ""
 ) -> Callable[[Any, Any, Any], Awaitable[None]]:
     """The console as an ASGI app; as `wsgi`, but that `native` is the ASGI scope."""
     return asgi_app(Console(settings or Settings.load(), authorise, app=app).respond)

@@ -19,6 +19,7 @@ from vwo_celery.console.access.headers import guarded
 from vwo_celery.console.access.origins import is_own
 from vwo_celery.console.actions import ACTIONS, Action, Change, tell_nobody
 from vwo_celery.console.api import API
+from vwo_celery.console.api.probes import probe
 from vwo_celery.console.memory import LastPages
 from vwo_celery.console.shared.exchange import (
     MOST_BODY_BYTES,
@@ -56,8 +57,8 @@ class Console:
         door: The way in, for the audit: "console", or "django".
         checks_origin: Whether a change must come from a page of ours; False where the door has checked
             a token of its own.
-        app: Your Celery app, as `celery -A` takes it, by which jobs reach the workers; "" for the
-            ready one.
+        app: Your Celery app, or its name as `celery -A` takes it, by which jobs reach the workers; ""
+            for the ready one.
         changed: Told of each change when it is made.
     """
 
@@ -68,7 +69,7 @@ class Console:
         *,
         door: str = "console",
         checks_origin: bool = True,
-        app: str = "",
+        app: Any = "",
         changed: Callable[[Change], None] = tell_nobody,
     ) -> None:
         self.source = Source(settings, app)
@@ -95,7 +96,7 @@ class Console:
         """
         visit: Visit | None = None
         try:
-            early = _early(request)
+            early = _early(request) or probe(request, self.source)
             if early is not None:
                 return None, early
             visit = self._admit(request)

@@ -5,9 +5,13 @@ Pure functions, nothing to lose.
 
 from __future__ import annotations
 
+import re
+
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _LONGEST_IN_SECONDS = 120
+_SPAN = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": _MINUTE, "h": _HOUR, "d": _DAY}
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -28,6 +32,12 @@ def span(seconds: float) -> str:
         return f"{minutes // 60} h {minutes % 60:02} min"
     hours = round(seconds / _HOUR)
     return f"{hours // 24} d {hours % 24:02} h"
+
+
+def read_span(text: str) -> int | None:
+    """Read a span that somebody typed, such as "90s", "15m", "2h" or "7d", in seconds; None for none."""
+    found = _SPAN.fullmatch(text)
+    return None if found is None else int(found[1]) * _SECONDS[found[2]]
 
 
 def size(bytes_: float) -> str:

@@ -5,7 +5,6 @@ It changes nothing.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Sequence
 
@@ -16,21 +15,19 @@ from vwo_celery.cli.shared.lines import print_line
 from vwo_celery.cli.shared.output import Column, Row, moment, print_rows, say
 from vwo_celery.cli.shared.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating.past.audit import Change, changes, follow
-from vwo_celery.text.amounts import span
+from vwo_celery.text.amounts import read_span, span
 
-_SPAN = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _STYLES = {"failed": "bold red", "interrupted": "yellow", "unfinished": "yellow"}
 
 
 def _read_span(context: click.Context, parameter: click.Parameter, text: str) -> int:
     """Read a span of time, in seconds; one that cannot be read is wrong usage."""
-    found = _SPAN.fullmatch(text)
-    if found is None:
+    seconds = read_span(text)
+    if seconds is None:
         raise click.BadParameter(
             f"{text!r} is no span of time, such as 90s, 15m, 2h or 7d", ctx=context, param=parameter
         )
-    return int(found[1]) * _SECONDS[found[2]]
+    return seconds
 
 
 @click.command()

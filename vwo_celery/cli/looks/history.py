@@ -16,11 +16,9 @@ from vwo_celery.cli.shared.session import (
     queue_option,
 )
 from vwo_celery.operating.past import history as past
-from vwo_celery.operating.past.history import QueueHistory, Step
+from vwo_celery.operating.past.history import SPANS, QueueHistory, Step
 from vwo_celery.text.amounts import span
 
-#: Spans by their names, in seconds.
-SPANS = {"1h": 3_600, "8h": 28_800, "24h": 86_400, "7d": 604_800, "90d": 7_776_000}
 #: Most rows that are printed of one queue.
 _MOST_ROWS = 24
 #: Share of a step's usual length from which samples are missing in it.
@@ -31,7 +29,7 @@ _MISSING = 1.5
 @queue_option
 @click.option(
     "--span", "length", type=click.Choice(list(SPANS)), default="1h", show_default=True, metavar="SPAN",
-    help="How far to look back: 1h, 8h, 24h, 7d or 90d.",
+    help="How far to look back: 15m, 1h, 8h, 24h, 7d or 90d.",
 )  # fmt: skip
 @common_options
 @json_option

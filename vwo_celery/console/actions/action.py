@@ -20,15 +20,19 @@ class Action(msgspec.Struct, frozen=True):
     """One change.
 
     Attributes:
-        name: Its name, as the command line spells it: the last piece of its path.
+        name: Its name: the last piece of its path.
+        meaning: What it does, one sentence.
         right: What a visitor must be allowed.
         takes: The struct that is its order; each field with a default may be left out.
-        act: Does it, and returns its document: what was changed.
+        gives: The type of its document: what was changed.
+        act: Does it, and returns its document.
     """
 
     name: str
+    meaning: str
     right: Right
     takes: type[msgspec.Struct]
+    gives: Any
     act: Callable[[Visit, Any], Any]
 
     def order_of_form(self, form: dict[str, list[str]]) -> Any:

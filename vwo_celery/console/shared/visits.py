@@ -7,20 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from vwo_celery.console.shared.exchange import Request
 from vwo_celery.console.shared.rights import Right, Visitor
 from vwo_celery.console.shared.sources import Source
+from vwo_celery.operating.batches.filters import without_visitors
+from vwo_celery.operating.doctor import Finding
+from vwo_celery.operating.documents.jobs import JobDocument
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.looking import Look
-from vwo_celery.operating.past.audit import Actor
+from vwo_celery.operating.past.audit import Actor, Change
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
 from vwo_celery.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+#: What has a filter, as it was typed.
+Told = TypeVar("Told", Change, JobDocument)
 
 
 class Visit:
@@ -32,6 +40,7 @@ class Visit:
         source: The queues, and looks that are kept.
         pieces: The pieces of the path that the route has in braces.
         door: The way in, for the audit; see `audit.DOORS`.
+        fields: The query's fields, each with its values.
     """
 
     def __init__(
@@ -48,7 +57,7 @@ class Visit:
         self.source = source
         self.door = door
         self.pieces = pieces
-        self._fields = request.fields()
+        self.fields = request.fields()
 
     @property
     def path(self) -> str:
@@ -85,11 +94,11 @@ class Visit:
 
     def field(self, name: str, default: str = "") -> str:
         """The query's field of a name; of several, the last."""
-        return self._fields.get(name, [default])[-1]
+        return self.fields.get(name, [default])[-1]
 
     def every_field(self, name: str) -> list[str]:
         """All values of the query's field of a name."""
-        return self._fields.get(name, [])
+        return self.fields.get(name, [])
 
     def look(self) -> Look:
         """The look at all queues that all requests of one second share.
@@ -97,7 +106,17 @@ class Visit:
         Raises:
             QueueUnavailable: Redis did not answer.
         """
-        return self.source.look()
+        return self.source.seen().look
+
+    def findings(self) -> list[Finding]:
+        """What the doctor finds, without asking Celery's broker; kept for some seconds."""
+        return self.source.findings()
+
+    def discreet(self, told: Told) -> Told:
+        """What tells of a filter, without the visitors in it, unless this visitor may see events."""
+        if self.may(Right.PEEK) or "visitor:" not in told.filter:
+            return told
+        return msgspec.structs.replace(told, filter=without_visitors(told.filter))
 
     def choose(self, queues: Sequence[str] = ()) -> dict[str, Registration]:
         """The registered queues of these names; all if no name is given.

@@ -190,6 +190,15 @@ def _joined(values: tuple[str, ...], *more: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*values, *more)))
 
 
+def without_visitors(text: str) -> str:
+    """A filter as it was typed, with the ids of visitors masked; nothing of one that cannot be read."""
+    try:
+        found = Filter.parse(text)
+    except FilterError:
+        return "…"
+    return str(replace(found, visitors=("…",) if found.visitors else ()))
+
+
 # -- writing
 
 

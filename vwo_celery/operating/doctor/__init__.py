@@ -58,7 +58,7 @@ _SPOOLED = ("VC114", "VC115")
 _OF_THE_DISK = ("VC233", "VC236")
 _START_PART = "start that server, give each master a replica, and see its log"
 
-__all__ = ["BrokerFacts", "Finding", "examine"]
+__all__ = ["BrokerFacts", "Finding", "Queues", "examine"]
 
 
 def examine(
@@ -66,6 +66,7 @@ def examine(
     open_fleet: Callable[[], Fleet],
     look_at_broker: Callable[[Settings], BrokerFacts],
     watch: Watch = unwatched,
+    look: Callable[[Fleet], Queues] = look_at_queues,
 ) -> Iterator[Finding]:
     """Run every check and yield each finding as soon as it is known.
 
@@ -74,12 +75,13 @@ def examine(
         open_fleet: Opens the Redis that holds the queues.
         look_at_broker: Collects the facts about Celery's broker; must not raise.
         watch: Called while a check takes long.
+        look: Looks at the queues, for who has looked a moment ago.
     """
     yield ok(
         "settings", f"in range; {mask_url(settings.redis_url)}, namespace {settings.namespace}"
     )
     yield from relay_findings(settings)
-    redis = _Redis(settings, open_fleet)
+    redis = _Redis(settings, open_fleet, look)
     for finding in in_time("this host's spool", lambda: [spool_finding(settings)], watch):
         if finding.id in _SPOOLED:
             redis.spooled = finding.what
@@ -101,12 +103,18 @@ class _Redis:
         spooled: Words for the events that wait for it on this host, which say since when; "" for none.
     """
 
-    def __init__(self, settings: Settings, open_fleet: Callable[[], Fleet]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        open_fleet: Callable[[], Fleet],
+        look: Callable[[Fleet], Queues],
+    ) -> None:
         self.listeners: list[str] | None = None
         self.away: QueueUnavailable | None = None
         self.spooled = ""
         self._settings = settings
         self._open_fleet = open_fleet
+        self._look = look
         self._told: set[str] = set()
 
     def findings(self) -> Iterator[Finding]:
@@ -138,7 +146,7 @@ class _Redis:
                 yield each
 
     def _contents(self, fleet: Fleet) -> Iterator[Finding]:
-        queues = look_at_queues(fleet)
+        queues = self._look(fleet)
         if not fleet.hints.is_resting(fleet.keys.listeners):
             workers = listening(fleet)
             # Where Redis takes no writes, nobody can note a sign of life: then silence says nothing.

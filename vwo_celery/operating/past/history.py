@@ -21,6 +21,10 @@ from vwo_celery.queue.registration import Registration
 
 #: Counters that only grow; where one falls, Redis lost it or the queue was forgotten.
 _GROWING = ("accepted", "delivered", "dropped", "refused", "tries", "failed")
+#: Spans by their names, in seconds.
+SPANS = {
+    "15m": 900, "1h": 3_600, "8h": 28_800, "24h": 86_400, "7d": 604_800, "90d": 7_776_000,
+}  # fmt: skip
 #: Time that a plan goes by, ms.
 _PLANNED_MS = 3_600_000
 _SUMMED = (*_GROWING, "dead", "undelivered", "bytes")
