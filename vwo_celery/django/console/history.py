@@ -70,7 +70,7 @@ def message(change: Change, order: Mapping[str, Any]) -> str:
     parts = [change.action.name, *_given(order)]
     if change.error:
         parts.append(f"failed: {one_line(change.error)}")
-    return "; ".join((*parts, *_given(change.document)))
+    return "; ".join((*parts, *_given(msgspec.to_builtins(change.document))))
 
 
 def _given(document: Any) -> Iterator[str]:
