@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from vwo_celery.console.shared.exchange import Response
@@ -13,13 +12,12 @@ if TYPE_CHECKING:
 
 
 def metrics(visit: Visit) -> Response:
-    """All metrics, for Prometheus."""
-    if find_spec("prometheus_client") is None:
-        raise Refusal(
-            501, "the metrics need prometheus_client, not installed here",
-            "pip install prometheus-client, or install this package with its extra [metrics]",
-        )  # fmt: skip
-    from importlib import import_module
+    """All metrics, for Prometheus; also while Redis is away, which is one of them."""
+    from vwo_celery.metrics import exposition  # prometheus_client may not be installed
 
-    body, kind = import_module("vwo_celery.metrics").exposition(visit.fleet, visit.settings)
+    accept = visit.request.headers.get("accept", "")
+    try:
+        body, kind = exposition(visit.fleet, visit.settings, accept)
+    except ImportError as exc:
+        raise Refusal(501, str(exc)) from exc
     return Response(200, (("Content-Type", kind),), body)
