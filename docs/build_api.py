@@ -31,7 +31,9 @@ def build(page: str) -> str:
     return page
 
 
-def _operations(document: Mapping[str, Any], method: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _operations(
+    document: Mapping[str, Any], method: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for path, methods in document["paths"].items():
         if method in methods:
             yield path, methods[method]
