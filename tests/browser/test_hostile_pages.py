@@ -52,7 +52,7 @@ def test_hostile_text_is_shown_and_does_nothing(
     pages = (
         "",
         "dead",
-        f"queues/{hostile}",
+        f"queue?name={hostile}",
         "audit",
         f"?q={quote(RUNS)}",
         f"dead?filter={quote(RUNS)}",

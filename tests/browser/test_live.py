@@ -25,14 +25,14 @@ def test_an_open_page_shows_what_happens(page: Page, said: Said, fleet: Troubled
     link = page.get_by_role("link", name=fleet.queues[FAILING].name).last
     link.focus()
     page.mouse.wheel(0, 300)
-    scrolled = page.evaluate("() => window.scrollY")
+    place = link.bounding_box()
 
     name = fleet.new_queue(events=3)
 
     expect(page.get_by_role("row").filter(has_text=name)).to_be_visible()
     expect(link).to_be_focused()
     expect(page.locator("details").last).to_have_attribute("open", "")
-    assert page.evaluate("() => window.scrollY") == scrolled
+    assert link.bounding_box() == place
     assert said.complaints == []
 
 
@@ -77,7 +77,7 @@ def test_a_destructive_key_is_a_capital_letter_and_asks_first(
 ) -> None:
     """P and R open a page that says what would be done; nothing has been done by then."""
     name = fleet.new_dead(1)
-    page.goto(f"{door.url}queues/{name}")
+    page.goto(f"{door.url}queue?name={name}")
     page.keyboard.press("R")
 
     page.wait_for_url(re.compile("/ask/redrive"))
