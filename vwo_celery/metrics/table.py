@@ -7,7 +7,7 @@ docs/reference/metrics.md; tests hold each against it. Pure: nothing to lose.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from vwo_celery.metrics.metric import OTHER, Metric, Point, Read, Reading, Spread, own_version
@@ -73,12 +73,18 @@ def _of_lanes(read: Callable[[Lanes], float]) -> Read:
     return _one(lambda facts: None if facts.lanes is None else read(facts.lanes))
 
 
-def _closed(numbers: Mapping[str, float], words: Iterable[str]) -> dict[str, float]:
-    """Numbers by the words of a closed list, those of any other word together."""
-    known, found = frozenset(words), Counter[str]()
+def _closed(numbers: Mapping[str, int], words: Collection[str]) -> dict[str, float]:
+    """Numbers by the words of a closed list that have any, those of any other word together."""
+    found = dict.fromkeys((word for word in words if word in numbers), 0.0)
     for word, number in numbers.items():
-        found[word if word in known else OTHER] += int(number)
-    return dict(sorted(found.items()))
+        name = word if word in found else OTHER
+        found[name] = found.get(name, 0.0) + number
+    return found
+
+
+def _from_zero(numbers: Mapping[str, int], words: Collection[str]) -> dict[str, float]:
+    """Numbers by all words of a closed list: an alert sees no rise of a series that just begins."""
+    return {**dict.fromkeys(words, 0.0), **_closed(numbers, words)}
 
 
 # -- of a queue
@@ -128,7 +134,7 @@ def _moved(queue: QueueFacts) -> int:
 
 def _unaccepted(queue: QueueFacts) -> dict[str, float]:
     told = {reason: each.events for reason, each in queue.tally.unaccepted.items()}
-    return _closed(told, UNACCEPTED_REASONS)
+    return _from_zero(told, UNACCEPTED_REASONS)
 
 
 # -- of the fleet
@@ -228,7 +234,7 @@ METRICS: Final = (
            "Events refused because the queue was full.", _GLANCE, _each(lambda q: q.view.refused)),
     Metric("events_dropped_total", "counter", ("queue", "reason"),
            "Events dropped after they were accepted.", _GLANCE,
-           _by_word(lambda q: _closed(q.view.dropped, DROP_REASONS))),
+           _by_word(lambda q: _from_zero(q.view.dropped, DROP_REASONS))),
     Metric("events_unaccepted_total", "counter", ("queue", "reason"),
            "Events dropped before Redis accepted them, as far as their processes told.", _TALLY,
            _by_word(_unaccepted)),
@@ -240,7 +246,7 @@ METRICS: Final = (
            _each(lambda q: q.tally.drained.events)),
     Metric("events_dead_lettered_total", "counter", ("queue", "verdict"),
            "Events that became dead letters, by what was the matter.", _TALLY,
-           _by_word(lambda q: _closed(q.tally.dead_by, VERDICTS))),
+           _by_word(lambda q: _from_zero(q.tally.dead_by, VERDICTS))),
     Metric("events_redriven_total", "counter", ("queue",),
            "Events of dead letters that were put back.", _TALLY, _each(lambda q: q.tally.redriven)),
     Metric("answers_total", "counter", ("queue", "answer"),
