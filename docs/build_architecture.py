@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("django", "demo", "__main__"),
     ("cli",),
     ("", "aio", "tasks", "console", "otel"),
-    ("celery", "sdk", "relay", "metrics"),
+    ("celery", "sdk", "relay", "metrics", "top"),
     ("producing", "delivering", "operating", "copies"),
     ("spool",),
     ("queue",),

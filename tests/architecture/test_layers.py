@@ -23,7 +23,8 @@ OWNERS: dict[str, frozenset[str]] = {
     "celery": frozenset({"celery", "signals", "demo"}),
     "kombu": frozenset({"celery"}),
     "click": frozenset({"cli", "demo", "testing"}),
-    "rich": frozenset({"cli", "demo"}),
+    "rich": frozenset({"cli", "demo", "top"}),
+    "textual": frozenset({"top"}),
     "django": frozenset({"django"}),
     "uvicorn": frozenset({"relay"}),
     "prometheus_client": frozenset({"metrics"}),
@@ -80,6 +81,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "queue": (("work",), ("looks", "servers"), ("holding", "handling", "records"), ("",)),
     "relay": (("serving",), ("",), ("passing",), ("reading",), ("rules", "telling")),
     "console": (("",), ("pages", "api"), ("actions", "access", "doors"), ("shared",)),
+    "top": (("",), ("screens",), ("parts",), ("looking",)),
     "operating": (("documents",), ("operations", "doctor"), ("batches", "past"), ("looks",), ("",)),
 }
 #: Imports that point up between rooms: `setup` gives an app the tasks, which ask it for settings.
@@ -125,7 +127,7 @@ OPERATIONS = "operating.operations"
 
 def is_door(module: str, path: Path) -> bool:
     """Whether operators come in by this module: a command, or a task or control command of Celery."""
-    if part_of(module) in ("cli", "console", "django", "metrics", "otel"):
+    if part_of(module) in ("cli", "console", "django", "metrics", "otel", "top"):
         return True
     owned = [own_module(name) or "" for name in imports(module, path)]
     return part_of(module) == "celery" and any(each.startswith(OPERATIONS) for each in owned)

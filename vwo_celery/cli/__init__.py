@@ -2,9 +2,9 @@
 
 Beside an event's way; translates words into calls of the inspector, the operations and the doctor.
 Rooms, in reading order: `shared` (what commands share), `looks` (commands that show), `changes` (those
-that change queues), `dead` (those on dead letters). Files: `relay` (serves SDKs), `web` (the console),
-`acl` and `completion` (texts for Redis and for a shell), `celery_command` (all commands as `celery -A
-yourapp vwo …`).
+that change queues), `dead` (those on dead letters). Files: `top` (all of it in a terminal that stays
+open), `web` (the same in a browser), `relay` (serves SDKs), `acl` and `completion` (texts for Redis and
+for a shell), `celery_command` (all commands as `celery -A yourapp vwo …`).
 
 Exit codes: 0 done, 1 it found or met a problem, 2 wrong usage.
 """
@@ -29,6 +29,7 @@ _GROUPS = {
         "health": "vwo_celery.cli.looks.health:check",
     },
     "Look": {
+        "top": "vwo_celery.cli.top:top",
         "queues": "vwo_celery.cli.looks.queues:queues",
         "workers": "vwo_celery.cli.looks.workers:workers",
         "peek": "vwo_celery.cli.looks.peek:peek",

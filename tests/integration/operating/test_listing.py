@@ -70,7 +70,7 @@ def paused(queues: Queues, queue: Queue) -> None:
 
 
 STATES: list[tuple[str, Bring]] = [
-    ("idle", lambda queues, queue: None),
+    ("empty", lambda queues, queue: None),
     ("ok", lambda queues, queue: queues.fill(queue, 2)),
     ("late", lambda queues, queue: (queues.fill(queue, 2), queues.age_open(queue, 3600))),
     ("failing", lambda queues, queue: (queues.fill(queue, 5), queues.release(queue, "HTTP 503"))),

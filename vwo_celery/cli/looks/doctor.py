@@ -64,7 +64,7 @@ def _findings(session: Session, app: str) -> Iterator[Finding]:
     yield from doctor.examine(
         settings,
         lambda: session.fleet,
-        lambda given: _look(given, app or session.celery_app),
+        lambda given: look_at(given, app or session.celery_app),
         _say_what_takes_long,
     )
     session.away = ()  # told in the findings
@@ -75,7 +75,8 @@ def _say_what_takes_long(what: str, seconds: float) -> None:
     print_line(f"still looking at {what}, for {span(seconds)} now", err=True, dim=True)
 
 
-def _look(settings: Settings, app: Any) -> BrokerFacts:
+def look_at(settings: Settings, app: Any) -> BrokerFacts:
+    """The facts about Celery's broker, as *app* connects to it; see `celery.broker.facts`."""
     from vwo_celery.celery.broker.facts import (
         look_at_broker,  # Celery takes half a second to import
     )

@@ -85,15 +85,25 @@ class Session:
         Raises:
             QueueUnavailable: The URL leads nowhere, or no part of a Cluster answers.
         """
-        url = self.settings.redis_url
-        try:
-            with unavailable("opening a connection"):
-                client = open_client(url, timeout_seconds=_REDIS_TIMEOUT_SECONDS)
-        except ValueError as exc:  # a URL that the Redis client cannot read
-            raise QueueUnavailable(f"opening a connection: {exc}") from exc
-        fleet = Fleet(client, self.settings.namespace)
+        return self.open_fleet()
+
+    def open_fleet(self) -> Fleet:
+        """The queues, with parts of a Cluster looked for anew, over the connections of this session.
+
+        Raises:
+            QueueUnavailable: As of `fleet`.
+        """
+        fleet = Fleet(self._client, self.settings.namespace)
         self.away = fleet.leave_parts_away()
         return fleet
+
+    @cached_property
+    def _client(self) -> Any:
+        try:
+            with unavailable("opening a connection"):
+                return open_client(self.settings.redis_url, timeout_seconds=_REDIS_TIMEOUT_SECONDS)
+        except ValueError as exc:  # a URL that the Redis client cannot read
+            raise QueueUnavailable(f"opening a connection: {exc}") from exc
 
     def choose(self, queues: Sequence[str]) -> dict[str, Registration]:
         """The registered queues of these names; all if no name is given.

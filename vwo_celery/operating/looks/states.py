@@ -70,4 +70,4 @@ def _slow(view: QueueView, settings: Settings) -> QueueState | None:
 def _fine(view: QueueView) -> QueueState:
     if view.dead:
         return QueueState("dead letters", LOOK)
-    return QueueState("idle", KNOW) if view.idle else QueueState("ok", "")
+    return QueueState("empty", KNOW) if view.idle else QueueState("ok", "")
