@@ -1,16 +1,24 @@
-"""Requests to a console, as a browser or a program sends them, without a server between."""
+"""Requests to a console, as a browser or a program sends them, through each of its doors."""
 
 from __future__ import annotations
 
+import asyncio
+import io
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 
 from vwo_celery.console import Console, Request, Response, Visitor
+from vwo_celery.console.doors.asgi import asgi_app
+from vwo_celery.console.doors.wsgi import wsgi_app
 from vwo_celery.settings import Settings
 
 HOST = "ops.test"
+FORM = "application/x-www-form-urlencoded"
+OWN = {"sec-fetch-site": "same-origin"}
+Respond = Callable[[Request], Response]
 
 
 class Browser:
@@ -19,40 +27,100 @@ class Browser:
     Args:
         settings: Those of the console.
         role: The visitor's; None for somebody who may not come in.
+        door: How requests reach the console: `directly`, `by_wsgi` or `by_asgi`.
         options: Of the console.
     """
 
-    def __init__(self, settings: Settings, role: str | None = "purge", **options: Any) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        role: str | None = "purge",
+        *,
+        door: Callable[[Respond, Request], Response] | None = None,
+        **options: Any,
+    ) -> None:
         who = None if role is None else Visitor.in_role(role, "alice")
         self.console = Console(settings, lambda _: who, **options)
+        self._door = door or directly
 
     def get(self, path: str, **headers: str) -> Response:
         """Look at a path, which may have a query."""
-        return self._send("GET", path, b"", headers)
+        return self.send("GET", path, b"", headers)
 
     def submit(self, path: str, **fields: Any) -> Response:
         """Send a form of a page."""
-        headers = {
-            "content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin",
-        }  # fmt: skip
-        return self._send("POST", path, urlencode(fields, doseq=True).encode(), headers)
+        headers = {"content-type": FORM, **OWN}
+        return self.send("POST", path, urlencode(fields, doseq=True).encode(), headers)
 
-    def post(self, path: str, document: Any, **headers: str) -> Response:
+    def post(self, path: str, document: Any) -> Response:
         """Send JSON to the API, as a page of the console could."""
-        body = msgspec.json.encode(document)
-        return self._send("POST", path, body, {"sec-fetch-site": "same-origin", **headers})
+        return self.send("POST", path, msgspec.json.encode(document), OWN)
 
-    def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Response:
+    def send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Response:
+        """Send anything."""
         place, _, query = path.partition("?")
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.console.respond(
-            Request(
-                method, f"/{place}", query=query, headers={"host": HOST, **sent}, body=body,
-                remote="192.0.2.7",
-            )
+        request = Request(
+            method, f"/{place}", query=query, headers={"host": HOST, **sent}, body=body,
+            remote="192.0.2.7",
         )  # fmt: skip
+        return self._door(self.console.respond, request)
+
+
+def directly(respond: Respond, request: Request) -> Response:
+    """Without a door."""
+    return respond(request)
+
+
+def by_wsgi(respond: Respond, request: Request) -> Response:
+    """Through the WSGI door, mounted at /ops/vwo."""
+    environ = {
+        "REQUEST_METHOD": request.method, "SCRIPT_NAME": "/ops/vwo", "PATH_INFO": request.path,
+        "QUERY_STRING": request.query, "REMOTE_ADDR": request.remote, "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(request.body), "CONTENT_LENGTH": str(len(request.body)),
+    }  # fmt: skip
+    for name, value in request.headers.items():
+        spelled = name.upper().replace("-", "_")
+        environ[spelled if spelled == "CONTENT_TYPE" else f"HTTP_{spelled}"] = value
+    begun: list[Any] = []
+    body = b"".join(wsgi_app(respond)(environ, lambda *words: begun.append(words)))
+    ((status, headers),) = begun
+    return Response(int(status.split()[0]), headers, body)
+
+
+def by_asgi(respond: Respond, request: Request) -> Response:
+    """Through the ASGI door, mounted at /ops/vwo, in two pieces."""
+    scope = {
+        "type": "http", "method": request.method, "path": f"/ops/vwo{request.path}",
+        "root_path": "/ops/vwo", "query_string": request.query.encode(), "scheme": "http",
+        "client": (request.remote, 1234),
+        "headers": [(name.encode(), value.encode()) for name, value in request.headers.items()],
+    }  # fmt: skip
+    half = len(request.body) // 2
+    coming = [
+        {"type": "http.request", "body": request.body[:half], "more_body": True},
+        {"type": "http.request", "body": request.body[half:]},
+    ]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return coming.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(asgi_app(respond)(scope, receive, send))
+    start, end = sent
+    headers = [(name.decode().title(), value.decode()) for name, value in start["headers"]]
+    return Response(start["status"], headers, end["body"])
 
 
 def header(response: Response, name: str) -> str | None:
     """A header of a response; None if it has none of that name."""
-    return next((value for each, value in response.headers if each == name), None)
+    wanted = name.lower()
+    return next((value for each, value in response.headers if each.lower() == wanted), None)
+
+
+def document(response: Response) -> Any:
+    """The JSON that a response holds."""
+    return msgspec.json.decode(response.body)
