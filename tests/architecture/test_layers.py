@@ -80,7 +80,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "celery": (("worker",), ("messages", "broker"), ("",)),
     "queue": (("work",), ("looks", "servers"), ("holding", "handling", "records"), ("",)),
     "relay": (("serving",), ("",), ("passing",), ("reading",), ("rules", "telling")),
-    "console": (("",), ("pages", "api"), ("actions", "access", "doors"), ("shared",)),
+    "console": (("",), ("pages", "api"), ("actions", "access", "doors", "charts"), ("shared",)),
     "top": (("",), ("screens",), ("parts",), ("looking",)),
     "operating": (("documents",), ("operations", "doctor"), ("batches", "past"), ("looks",), ("",)),
 }

@@ -1,0 +1,140 @@
+"""The first page: whether events leave, where they are, how it went, and every queue. Nothing to lose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from vwo_celery.console.pages.checking import Checked, checked
+from vwo_celery.console.pages.flows import flow_of
+from vwo_celery.console.pages.past import (
+    DEFAULT_SPAN,
+    SPAN_WORDS,
+    SPANS,
+    pictures_of,
+    stretch_of,
+)
+from vwo_celery.console.pages.rendering import link, render
+from vwo_celery.console.pages.rows import rows_of
+from vwo_celery.console.pages.trends import trend_of
+from vwo_celery.console.pages.verdicts import judge
+from vwo_celery.console.shared.exchange import Page
+from vwo_celery.console.shared.visits import Visit
+from vwo_celery.operating.looks.looking import Look
+from vwo_celery.operating.looks.views import Ledger, QueueView
+from vwo_celery.operating.looks.workers import WorkerView, view_workers
+from vwo_celery.operating.past.audit import Change, changes
+from vwo_celery.operating.past.history import QueueHistory, Step, view_history, view_sum
+from vwo_celery.queue.registration import Registration
+
+#: For so long a history serves all who ask, in seconds; a sample a minute is written.
+HISTORY_SECONDS: Final = 5.0
+#: Most queues of which each gets a line of its own.
+MOST_HISTORIES: Final = 100
+
+
+def overview(visit: Visit) -> Page:
+    """The first page."""
+    span, registered = span_of(visit), visit.choose()
+    hour = [*history_of_all(visit, registered, "1h").steps]
+    document = document_of(
+        visit.look(), registered, checked(visit),
+        past=hour if span == "1h" else history_of_all(visit, registered, span).steps,
+        hour=hour,
+        steps={each.queue: each.steps for each in _histories(visit, registered)},
+        workers=view_workers(visit.fleet), span=span, root=visit.root,
+        changed=recent_changes(visit, span),
+        wanted=visit.field("q"), idle=bool(visit.field("idle")),
+    )  # fmt: skip
+    verdict = document["verdict"]
+    title = f"{verdict.title}: {visit.settings.namespace}"
+    frame = {"title": title, "level": verdict.level, "as_table": bool(visit.field("table"))}
+    return Page(title, render(visit, "overview.html", {**frame, **document}))
+
+
+def span_of(visit: Visit) -> str:
+    """The span of time that charts shall show."""
+    wanted = visit.field("span", DEFAULT_SPAN)
+    return wanted if wanted in SPANS else DEFAULT_SPAN
+
+
+def history_of_all(visit: Visit, registered: Mapping[str, Registration], span: str) -> QueueHistory:
+    """The history of all queues together over a span, which all requests of a moment share."""
+    return visit.source.kept(
+        f"history of all, {span}", HISTORY_SECONDS,
+        lambda: view_sum(visit.fleet, registered, span_seconds=SPANS[span]),
+    )  # fmt: skip
+
+
+def _histories(visit: Visit, registered: Mapping[str, Registration]) -> list[QueueHistory]:
+    """The last hour of each queue, where there are not too many for a line each."""
+    if len(registered) > MOST_HISTORIES:
+        return []
+    return visit.source.kept(
+        "histories", HISTORY_SECONDS,
+        lambda: view_history(visit.fleet, registered, span_seconds=SPANS["1h"]),
+    )  # fmt: skip
+
+
+def recent_changes(visit: Visit, span: str, queues: Sequence[str] = ()) -> list[Change]:
+    """Operators' changes within a span."""
+    fleet = visit.fleet
+    return changes(fleet, since_ms=max(0, fleet.now_ms() - 1000 * SPANS[span]), queues=queues)
+
+
+def document_of(
+    shown: Look,
+    registered: Mapping[str, Registration],
+    found: Checked,
+    *,
+    past: Sequence[Step],
+    hour: Sequence[Step],
+    steps: Mapping[str, Sequence[Step]],
+    workers: Sequence[WorkerView],
+    span: str,
+    root: str = "./",
+    changed: Sequence[Change] = (),
+    wanted: str = "",
+    idle: bool = False,
+) -> dict[str, Any]:
+    """What the page shows, from looks alone."""
+    views = shown.views
+    return {
+        "verdict": judge(found.findings, views, found.age_seconds),
+        "flow": flow_of(views, lanes_of(workers), trend_of(hour)),
+        "ledger": sum_of(views),
+        "pictures": pictures_of(stretch_of(past), changes=changed),
+        "rows": rows_of(shown, registered, steps, wanted=wanted, idle=idle),
+        "addresses": addresses(root, views),
+        "now_ms": shown.now_ms,
+        "span": span,
+        "spans": SPANS,
+        "span_words": SPAN_WORDS,
+    }
+
+
+def addresses(root: str, views: Sequence[QueueView]) -> dict[str, str]:
+    """The address of each queue's page, for those names that cannot be another word."""
+    return {view.queue: link(root, "queue", name=view.queue) for view in views if "-" in view.queue}
+
+
+def lanes_of(workers: Sequence[WorkerView]) -> tuple[int, int] | None:
+    """Lanes that deliver now, and all lanes; None if a worker does not tell."""
+    cards = [each.card for each in workers]
+    if any(card is None for card in cards):
+        return None
+    return sum(c.busy for c in cards if c), sum(c.concurrency for c in cards if c)
+
+
+def sum_of(views: Sequence[QueueView]) -> Ledger:
+    """The ledger of all queues together."""
+    ledgers = [view.ledger for view in views]
+
+    def add(name: str) -> int:
+        return sum(getattr(each, name) for each in ledgers)
+
+    return Ledger(
+        queue="", accepted=add("accepted"), delivered=add("delivered"), dead=add("dead"),
+        dropped=add("dropped"), pending=add("pending"), in_flight=add("in_flight"),
+        released=add("released"), balanced=all(each.balanced for each in ledgers),
+    )  # fmt: skip

@@ -1,0 +1,130 @@
+"""From a page's document to HTML: templates, and how they spell numbers, times and text from outside.
+
+Text from outside is made safe twice: each letter that would be obeyed or not seen becomes its escape,
+and then HTML's own letters are escaped. No template can forget either. Nothing to lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from functools import lru_cache, partial
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from vwo_celery.console.charts.drawing import draw
+from vwo_celery.console.charts.small import meter, spark
+from vwo_celery.console.charts.spelling import moment_of, short, spell
+from vwo_celery.console.charts.tables import table_of
+from vwo_celery.console.shared.rights import Right
+from vwo_celery.console.shared.visits import Visit
+from vwo_celery.text.amounts import count, size, span
+from vwo_celery.text.lines import one_line
+
+
+def render(visit: Visit | None, template: str, document: Mapping[str, Any]) -> str:
+    """Return what a template makes of a document.
+
+    Args:
+        visit: The request, whose rights decide what is drawn; None if nobody may come in.
+        template: The template's name, without the folder.
+        document: What the template names, besides what every template may.
+    """
+    root = visit.root if visit else "./"
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            {
+                "root": root,
+                "link": partial(link, root),
+                "hidden": visit.request.form_fields if visit else (),
+                "may_peek": visit is not None and visit.may(Right.PEEK),
+                "may_operate": visit is not None and visit.may(Right.OPERATE),
+                "may_purge": visit is not None and visit.may(Right.PURGE),
+                **document,
+            }
+        )
+    )
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("vwo_celery.console", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_safe,
+    )
+    environment.filters.update(_FILTERS)
+    environment.globals.update(_GLOBALS)
+    return environment
+
+
+def _safe(value: Any) -> Any:
+    """A value as it may be shown; what is HTML already stays as it is."""
+    return value if hasattr(value, "__html__") else one_line(str(value))
+
+
+def number(value: float) -> str:
+    """Spell a number of events or batches."""
+    return f"{value:,.0f}"
+
+
+def link(root: str, page: str, /, **query: object) -> str:
+    """Return the address of a page, relative to another.
+
+    Args:
+        root: What leads from that one to the first page.
+        page: Its path.
+        query: Its query; a field without a value is left out.
+    """
+    given = {name: value for name, value in query.items() if value not in (None, "", ())}
+    return f"{root}{page}{'?' + urlencode(given, doseq=True) if given else ''}"
+
+
+def moment(at_ms: int) -> Markup:
+    """Return a moment: by this host's clock, and for programs with its zone."""
+    at = moment_of(at_ms)
+    machine = datetime.fromtimestamp(at_ms / 1000, timezone.utc).isoformat(timespec="seconds")
+    today = at.date() == datetime.now().astimezone().date()
+    shown = f"{at:%H:%M:%S}" if today else f"{at:%Y-%m-%d %H:%M}"
+    return Markup('<time datetime="{}">{}</time>').format(machine, shown)
+
+
+def with_links(text: str, queues: Mapping[str, str]) -> Markup:
+    """Return text in which the names of queues lead to their pages.
+
+    Args:
+        text: Words from outside.
+        queues: The address of each queue's page, by its name.
+    """
+    found = escape(one_line(text))
+    for name in sorted(queues, key=len, reverse=True):
+        shown = escape(one_line(name))
+        if shown and shown in found:
+            found = Markup(f'<a href="{escape(queues[name])}">{shown}</a>').join(found.split(shown))  # noqa: S704
+    return found
+
+
+_FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "number": number,
+    "short": short,
+    "span": span,
+    "size": size,
+    "moment": moment,
+}
+_GLOBALS: Final[dict[str, Any]] = {
+    "count": count,
+    "draw": draw,
+    "meter": meter,
+    "spark": spark,
+    "spell": spell,
+    "table_of": table_of,
+    "with_links": with_links,
+}
