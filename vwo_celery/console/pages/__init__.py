@@ -5,7 +5,7 @@ something keeps it from answering, `trouble`. `frame` puts head and foot around 
 does so, as Django's admin does, and takes `body`. Reads only: nothing to lose.
 
 Files: `overview` with its parts `verdicts`, `flows`, `trends` and `rows`; `past` (charts of histories);
-`checking` (the doctor, beside the requests); `answers` (after an action, and where none was possible);
+`answers` (after an action, and where none was possible);
 `framing` (head and foot); `rendering` (templates, and how they spell what they show).
 """
 

@@ -5,6 +5,7 @@ Django's admin has a frame of its own, and takes `body` alone. Reads only: nothi
 
 from __future__ import annotations
 
+import sys
 import time
 from importlib import resources
 from typing import Final
@@ -12,7 +13,6 @@ from typing import Final
 import msgspec
 from markupsafe import Markup
 
-import vwo_celery
 from vwo_celery.console.pages.rendering import render
 from vwo_celery.console.pages.verdicts import Level
 from vwo_celery.console.shared.exchange import Page
@@ -32,6 +32,11 @@ _KINDS: Final = {
     "svg": "image/svg+xml",
 }
 _AWAY: Final = 503
+
+
+def own_version() -> str:
+    """The release of this package; "" before it is imported as a whole."""
+    return str(getattr(sys.modules.get("vwo_celery"), "__version__", ""))
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -82,7 +87,7 @@ def _of_visit(visit: Visit) -> dict[str, object]:
         "namespace": settings.namespace,
         "visitor": visitor.name,
         "rights": "may " + ", ".join(sorted(right.value for right in visitor.rights)),
-        "version": vwo_celery.__version__,
+        "version": own_version(),
         "zone": time.strftime("%Z (UTC%z)"),
     }
 

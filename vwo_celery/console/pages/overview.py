@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from vwo_celery.console.pages.checking import Checked, checked
 from vwo_celery.console.pages.flows import flow_of
 from vwo_celery.console.pages.past import (
     DEFAULT_SPAN,
     SPAN_WORDS,
-    SPANS,
     pictures_of,
     stretch_of,
 )
-from vwo_celery.console.pages.rendering import link, render
+from vwo_celery.console.pages.rendering import address_of, render
 from vwo_celery.console.pages.rows import rows_of
 from vwo_celery.console.pages.trends import trend_of
 from vwo_celery.console.pages.verdicts import judge
 from vwo_celery.console.shared.exchange import Page
 from vwo_celery.console.shared.visits import Visit
+from vwo_celery.operating.doctor import Finding
 from vwo_celery.operating.looks.looking import Look
 from vwo_celery.operating.looks.views import Ledger, QueueView
 from vwo_celery.operating.looks.workers import WorkerView, view_workers
 from vwo_celery.operating.past.audit import Change, changes
-from vwo_celery.operating.past.history import QueueHistory, Step, view_history, view_sum
+from vwo_celery.operating.past.history import (
+    SPANS,
+    QueueHistory,
+    Step,
+    view_history,
+    view_sum,
+)
 from vwo_celery.queue.registration import Registration
 
 #: For so long a history serves all who ask, in seconds; a sample a minute is written.
@@ -38,7 +43,7 @@ def overview(visit: Visit) -> Page:
     span, registered = span_of(visit), visit.choose()
     hour = [*history_of_all(visit, registered, "1h").steps]
     document = document_of(
-        visit.look(), registered, checked(visit),
+        visit.look(), registered, visit.findings(),
         past=hour if span == "1h" else history_of_all(visit, registered, span).steps,
         hour=hour,
         steps={each.queue: each.steps for each in _histories(visit, registered)},
@@ -85,7 +90,7 @@ def recent_changes(visit: Visit, span: str, queues: Sequence[str] = ()) -> list[
 def document_of(
     shown: Look,
     registered: Mapping[str, Registration],
-    found: Checked,
+    found: Sequence[Finding],
     *,
     past: Sequence[Step],
     hour: Sequence[Step],
@@ -100,7 +105,7 @@ def document_of(
     """What the page shows, from looks alone."""
     views = shown.views
     return {
-        "verdict": judge(found.findings, views, found.age_seconds),
+        "verdict": judge(found, views),
         "flow": flow_of(views, lanes_of(workers), trend_of(hour)),
         "ledger": sum_of(views),
         "pictures": pictures_of(stretch_of(past), changes=changed),
@@ -115,7 +120,7 @@ def document_of(
 
 def addresses(root: str, views: Sequence[QueueView]) -> dict[str, str]:
     """The address of each queue's page, for those names that cannot be another word."""
-    return {view.queue: link(root, "queue", name=view.queue) for view in views if "-" in view.queue}
+    return {view.queue: address_of(root, view.queue) for view in views if "-" in view.queue}
 
 
 def lanes_of(workers: Sequence[WorkerView]) -> tuple[int, int] | None:

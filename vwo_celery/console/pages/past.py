@@ -14,12 +14,8 @@ import msgspec
 from vwo_celery.console.charts.pictures import Limit, Line, Mark, Picture
 from vwo_celery.operating.past.audit import Change
 from vwo_celery.operating.past.history import Step, coarser
-from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS, percentile
 
-#: Spans that can be chosen, in seconds.
-SPANS: Final[Mapping[str, int]] = {
-    "15m": 900, "1h": 3_600, "8h": 28_800, "24h": 86_400, "7d": 604_800, "90d": 7_776_000,
-}  # fmt: skip
+#: Spans that can be chosen, in words.
 SPAN_WORDS: Final[Mapping[str, str]] = {
     "15m": "15 minutes", "1h": "hour", "8h": "8 hours", "24h": "24 hours", "7d": "7 days",
     "90d": "90 days",
@@ -145,8 +141,7 @@ def _at_delivery(stretch: Stretch) -> list[Line]:
 
 
 def _percentile(step: Step | None, share: float) -> float | None:
-    counts = None if step is None else step.ages
-    return None if counts is None else percentile(AGE_BOUNDS_SECONDS, counts, share)
+    return None if step is None else step.age_at_delivery(share)
 
 
 def _answers(stretch: Stretch, marks: tuple[Mark, ...]) -> Picture:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import lru_cache, partial
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -41,6 +41,7 @@ def render(visit: Visit | None, template: str, document: Mapping[str, Any]) -> s
             {
                 "root": root,
                 "link": partial(link, root),
+                "address_of": partial(address_of, root),
                 "hidden": visit.request.form_fields if visit else (),
                 "may_peek": visit is not None and visit.may(Right.PEEK),
                 "may_operate": visit is not None and visit.may(Right.OPERATE),
@@ -86,6 +87,13 @@ def link(root: str, page: str, /, **query: object) -> str:
     """
     given = {name: value for name, value in query.items() if value not in (None, "", ())}
     return f"{root}{page}{'?' + urlencode(given, doseq=True) if given else ''}"
+
+
+def address_of(root: str, queue: str) -> str:
+    """Return the address of a queue's page; a name that no path can hold stands in the query."""
+    if "/" in queue or queue in ("", ".", ".."):
+        return link(root, "queue", name=queue)
+    return f"{root}queues/{quote(queue, safe='')}"
 
 
 def moment(at_ms: int) -> Markup:

@@ -51,7 +51,6 @@ class Verdict(msgspec.Struct, frozen=True):
         sentence: When VWO last took a batch, and what waits.
         troubles: What is wrong, the worst first.
         fine: The checks that found nothing.
-        checked_seconds: Time since the doctor looked; None if it could not.
     """
 
     level: Level
@@ -59,18 +58,14 @@ class Verdict(msgspec.Struct, frozen=True):
     sentence: str
     troubles: tuple[Trouble, ...]
     fine: tuple[Finding, ...]
-    checked_seconds: float | None
 
 
-def judge(
-    findings: Sequence[Finding], views: Sequence[QueueView], checked_seconds: float | None
-) -> Verdict:
+def judge(findings: Sequence[Finding], views: Sequence[QueueView]) -> Verdict:
     """The verdict on a fleet.
 
     Args:
         findings: The doctor's.
         views: The queues.
-        checked_seconds: Time since the doctor looked; None if it could not.
     """
     wrong = sorted((each for each in findings if each.state != "ok"), key=_urgency)
     return Verdict(
@@ -79,7 +74,6 @@ def judge(
         sentence=_sentence(wrong, views),
         troubles=tuple(map(_trouble, wrong)),
         fine=tuple(each for each in findings if each.state == "ok"),
-        checked_seconds=checked_seconds,
     )
 
 

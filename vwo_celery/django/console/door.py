@@ -16,6 +16,8 @@ from django.middleware.csrf import get_token
 from django.utils.safestring import SafeString
 
 from vwo_celery.console import Console, Page, Request, Response
+from vwo_celery.console.pages import body
+from vwo_celery.console.shared.visits import Visit
 from vwo_celery.django.console.access import visitor_of
 from vwo_celery.django.console.history import note
 from vwo_celery.settings import Settings
@@ -67,10 +69,10 @@ def send(request: HttpRequest, response: Response) -> HttpResponse:
     return sent
 
 
-def main_part(request: HttpRequest, page: Page) -> SafeString:
-    """A page's main part, with the visitor's token in its forms; the console has escaped it."""
-    html = page.html.replace(_MARK, get_token(request)) if _MARK in page.html else page.html
-    return SafeString(html)
+def main_part(request: HttpRequest, visit: Visit | None, page: Page) -> SafeString:
+    """A page without head and foot, with the visitor's token in its forms; the console escaped it."""
+    html = body(visit, page)
+    return SafeString(html.replace(_MARK, get_token(request)) if _MARK in html else html)
 
 
 def wants_part(request: Request) -> bool:

@@ -92,7 +92,7 @@ class EventQueueAdmin(admin.ModelAdmin):  # type: ignore[misc]
         context = {
             "title": answer.title,
             "root": visit.root if visit else "",
-            "main": door.main_part(request, answer),
+            "main": door.main_part(request, visit, answer),
             "nonce": door.nonce_of(request),
         }
         return self._page(request, "page", context | (extra_context or {}), status=answer.status)

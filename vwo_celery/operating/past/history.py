@@ -15,6 +15,7 @@ import msgspec
 from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.operating.past import planning
 from vwo_celery.operating.past.planning import Plan
+from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS, percentile
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records.histories import PERIODS, Period, Sample, read_samples
 from vwo_celery.queue.registration import Registration
@@ -66,6 +67,14 @@ class Step(msgspec.Struct, frozen=True):
     tries: int | None = None
     failed: int | None = None
     ages: tuple[int, ...] | None = None
+
+    def age_at_delivery(self, share: float) -> float | None:
+        """The age that a share, from 0 to 1, of its batches did not exceed when VWO had accepted them.
+
+        It is the age of a batch's oldest event, in seconds; None where no ages are kept, and where VWO
+        accepted nothing.
+        """
+        return None if self.ages is None else percentile(AGE_BOUNDS_SECONDS, self.ages, share)
 
 
 class QueueHistory(msgspec.Struct, frozen=True):
