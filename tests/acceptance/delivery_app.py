@@ -1,7 +1,7 @@
 """The Celery app of the acceptance tests' workers: plain, except for what its variables set.
 CELERY       more of Celery's settings, JSON.
-CRASH_AT     "before_post", "after_post" (before the ack): the worker kills itself there with SIGKILL,
-             once, the first time that the file CRASH_FILE does not exist.
+CRASH_AT     "before_post", "after_post" (before the ack), "after_ack": the worker kills itself there with
+             SIGKILL, once, the first time that the file CRASH_FILE does not exist.
 RETRY        seconds for which the worker retries Redis commands, instead of its default.
 REPORTS      a file to which each signal and each callback appends a line of JSON.
 """
@@ -19,6 +19,7 @@ from celery import Celery
 import vwo_celery
 from vwo_celery import signals
 from vwo_celery.connections import clients
+from vwo_celery.delivering import leases
 from vwo_celery.sending import sender
 from vwo_celery.sending.outcomes import Answer
 
@@ -91,7 +92,7 @@ def _crash_once() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-_send = sender.Sender.send
+_send, _ack = sender.Sender.send, leases.Lease.ack
 
 
 def _send_and_crash(self: sender.Sender, body: bytes, *, events: int) -> Answer:
@@ -103,5 +104,13 @@ def _send_and_crash(self: sender.Sender, body: bytes, *, events: int) -> Answer:
     return answer
 
 
-if _CRASH_AT:
+def _ack_and_crash(self: leases.Lease, *counts: Any) -> bool:
+    acked = _ack(self, *counts)
+    _crash_once()
+    return acked
+
+
+if _CRASH_AT == "after_ack":
+    leases.Lease.ack = _ack_and_crash  # type: ignore[method-assign]
+elif _CRASH_AT:
     sender.Sender.send = _send_and_crash  # type: ignore[method-assign]

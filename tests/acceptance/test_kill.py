@@ -9,6 +9,7 @@ import pytest
 from tools.installation import Installation, event
 from tools.waiting import wait_until
 from vwo_celery.producing.queue import producer_of
+from vwo_celery.queue.looks.tallies import read_tallies
 from vwo_celery.testing.standin.faults import Fault
 
 NAMES = [f"e{number}" for number in range(10)]
@@ -39,6 +40,26 @@ def test_killed_around_the_post(installation: Installation, crash_at: str, times
     bodies = {batch.body for batch in installation.standin.batches}
     assert len(bodies) == 1
     assert installation.snapshot(queue).balanced
+    (tally,) = read_tallies(producer_of(queue).shards)
+    assert (tally.answers, tally.lost_leases) == (
+        {"200": 1},
+        1,
+    )  # that of the killed one is not known
+
+
+def test_a_kill_after_the_ack_loses_no_count(installation: Installation) -> None:
+    """What a worker did is counted with the settling: a kill right after it loses nothing of it."""
+    crash = {"CRASH_AT": "after_ack", "CRASH_FILE": str(installation.folder / "crashed")}
+    installation.worker("--pool=prefork", **LEASES, **crash)
+    queue = installation.connect(events_per_request=10, request_time_interval=60)
+
+    queue.enqueue_many([event(name) for name in NAMES])
+
+    wait_until((installation.folder / "crashed").exists, 20)
+    (tally,) = read_tallies(producer_of(queue).shards)
+    assert (tally.answers, sum(tally.ages), sum(tally.posts)) == ({"200": 1}, 1, 1)
+    assert (tally.size_events, tally.lost_leases) == (10, 0)
+    assert installation.snapshot(queue).delivered == 10
 
 
 def test_killed_in_the_post(installation: Installation) -> None:

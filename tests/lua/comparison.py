@@ -50,7 +50,7 @@ class Comparison:
         pipe = self.shard.client.pipeline(transaction=False)
         k = self.shard.keys
         for name in names:
-            if name in (k.meta, k.info, k.leaving):
+            if name in (k.meta, k.info, k.leaving, k.tally):
                 pipe.hgetall(name)
             elif name in (k.ready, k.leases, k.slots, k.dead, k.arrived, *k.indexes):
                 pipe.zrange(name, 0, -1, withscores=True)
@@ -83,6 +83,8 @@ class Comparison:
         self._check_times(redis.pop(k.released, []), scores)
         for mark, sequence in model.marks.items():
             assert redis.pop(k.mark(mark)) == b"%d" % sequence
+        tally = {name.decode(): int(count) for name, count in redis.pop(k.tally, {}).items()}
+        assert tally == _without_zeros(model.tally)
         self._check_meta(redis.pop(k.meta))
         assert redis == {}
 

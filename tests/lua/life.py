@@ -92,6 +92,7 @@ class ShardLife(RuleBasedStateMachine):
         self.made = 0
         self.redis_lost = 0
         self.watched = False
+        self.counted = 0
 
     @initialize(given=limits)
     def register_first(self, given: Limits) -> None:
@@ -300,10 +301,21 @@ class ShardLife(RuleBasedStateMachine):
         self._ack(self._some_claim(chance)[0])
 
     def _ack(self, batch: Batch) -> None:
-        held = self.model.batches.get(batch.id)
-        assert self.shard.ack(batch.id) is self.model.ack(batch.id)
+        held, counts = self.model.batches.get(batch.id), self._counts("200")
+        assert self.shard.ack(batch.id, counts=counts) is self.model.ack(batch.id)
+        self._tell(counts, held is not None)
         if held:
             self.delivered.update(held.events)
+
+    def _counts(self, answer: str) -> Counter[str]:
+        """What a worker counted, no two times the same."""
+        self.counted += 1
+        return Counter({f"answer:{answer}": 1, "post_ms": self.counted})
+
+    def _tell(self, counts: Counter[str], done: bool) -> None:
+        """Counts are added up with the change that they were given with, and only then."""
+        if done:
+            self.model.tally.update(counts)
 
     @precondition(lambda self: self.claims)
     @rule(chance=chances, delay=st.sampled_from(DELAYS_SECONDS))
@@ -311,8 +323,10 @@ class ShardLife(RuleBasedStateMachine):
         """A worker, current or not, gives its batch back."""
         batch, _ = self._some_claim(chance)
         error, at = f"HTTP 503: later\n{chance}", self.clock.tick() + delay * SECOND
-        released = self.shard.release(batch, delay_seconds=delay, error=error)
+        counts = self._counts("503")
+        released = self.shard.release(batch, delay_seconds=delay, error=error, counts=counts)
         assert released is self.model.release(batch.id, batch.attempt, at, error)
+        self._tell(counts, released)
 
     @precondition(lambda self: self.claims)
     @rule(chance=chances)
@@ -331,8 +345,10 @@ class ShardLife(RuleBasedStateMachine):
         """A worker, current or not, dead-letters its batch."""
         batch, _ = self._some_claim(chance)
         now = self.clock.tick()
-        died = self.shard.dead_letter(batch, error="too old")
+        counts = self._counts("400") + Counter({"dead:too_old": batch.events})
+        died = self.shard.dead_letter(batch, error="too old", counts=counts)
         assert died is self.model.dead_letter(batch.id, batch.attempt, now, "too old")
+        self._tell(counts, died)
 
     # -- the operator, and time
 

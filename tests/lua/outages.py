@@ -96,12 +96,13 @@ class RefusedLife(LossyLife):
             Part(p.state, tuple(p.ranges), size(tuple(p.ranges)), p.delay / SECOND, p.error)
             for p in parts
         ]
-        counted = sum(end - start for start, end in delivered)
-        done = self.shard.split(batch, asked, delivered=counted)
+        counted, counts = sum(end - start for start, end in delivered), self._counts("413")
+        done = self.shard.split(batch, asked, delivered=counted, counts=counts)
 
         claim = batch.help_token
         accepted = self.model.split(batch.id, batch.attempt, delivered, parts, now, claim)
         assert done is (accepted is not None)
+        self._tell(counts, done)
         if accepted is not None:
             self.delivered.update(accepted)
             for number in range(1, len(parts) + 1):
@@ -142,8 +143,10 @@ class RefusedLife(LossyLife):
 
     def _hand_back(self, batch: Batch) -> None:
         end, now = self.leases_end[batch.help_token], self.clock.tick()
-        done = self.shard.hand_back(batch, lease_until_ms=end)
+        counts = self._counts("proxy")
+        done = self.shard.hand_back(batch, lease_until_ms=end, counts=counts)
         assert done is self.model.hand_back(batch.id, batch.attempt, end, now)
+        self._tell(counts, done)
 
     # -- an outage
 

@@ -6,6 +6,7 @@ no short cuts. Times are virtual milliseconds that the caller passes in.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -79,6 +80,7 @@ class Model:
     slots: dict[str, int] = field(default_factory=dict)
     marks: dict[str, int] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
+    tally: Counter[str] = field(default_factory=Counter)
     followed: int = 0
     seals: int = 0
 
@@ -245,6 +247,7 @@ class Model:
         if batch is None or self.paused or held or self.in_flight(now) >= self.limits.parallel:
             return None, 0
         batch.lost += batch.state == "leases"
+        self.tally["lost_leases"] += batch.state == "leases"
         batch.attempt += 1
         batch.state, batch.at = "leases", now + lease
         return batch, self._hand_out(help_token, now) if self.held_until is None else 0
@@ -300,6 +303,7 @@ class Model:
         for number, part in enumerate(parts, 1):
             self._add_part(whole, part_id(whole.id, number, claim), number, part, now)
         accepted = _pick(whole.events, delivered)
+        self.tally["split"] += len(parts) + bool(accepted) > 1
         self.count("delivered", len(accepted))
         return accepted
 
@@ -328,6 +332,7 @@ class Model:
         batch.state, batch.at, batch.error = "dead", now, error
         self._leave(batch)
         self.count("dead", len(batch.events))
+        self.tally["dead:operator"] += len(batch.events)
         return len(batch.events)
 
     def hasten(self, now: int) -> None:
@@ -345,6 +350,7 @@ class Model:
         for counter, sign in (("events", 1), ("dead", -1)):
             self.count(counter, sign * len(batch.events))
         self.count("bytes", batch.size)
+        self.tally["redriven"] += len(batch.events)
         return len(batch.events)
 
     def purge(self, batch_id: str, reason: str = "purged") -> int:
@@ -379,6 +385,7 @@ class Model:
         )  # fmt: skip
         self.count("events", len(picked))
         self.count("bytes", _size(picked))
+        self.tally["redriven"] += len(picked)
         return picked
 
     def drop_waiting(self, batch_id: str, now: int, sealed_until: int, reason: str) -> int:

@@ -56,7 +56,8 @@ def test_one_more_opens_it(world: World) -> None:
         "circuit": {
             "failures": FAILURES, "until_ms": world.now(FIRST_MS), "opened_ms": world.now(),
             "openings": 1,
-        }
+        },
+        "tally": {"opened": 1},
     }  # fmt: skip
     permit = seen.ask()
     assert (permit.answer, permit.token) == ("open", "")

@@ -87,6 +87,7 @@ def test_an_expired_lease_is_reclaimed_first(world: World) -> None:
     assert world.changes() == {
         "leases": {"b": world.now(LEASE_MS)},
         "info": {"b": line._replace(attempt=2, lost=2)},
+        "tally": {"lost_leases": 1},
     }
 
 
@@ -356,6 +357,7 @@ def test_a_probe_claims_from_a_held_shard(world: World, until_ms: int) -> None:
         "leases": {"b": world.now(LEASE_MS)},
         "info": {"b": Line(attempt=2, lost=1)},
         "slots": {"w": None},
+        "tally": {"lost_leases": 1},
     }
 
 

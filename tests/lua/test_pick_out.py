@@ -44,6 +44,7 @@ def test_picked_events_are_sent_again_and_the_rest_stays_dead(world: World) -> N
         f"batch:{done.batch}": [b"2", b"third", b"fifth"],
         f"batch:{done.rest}": [b"first", b"4"],
         "meta": {"events": 5, "bytes": 34, "dead": 2},
+        "tally": {"redriven": 3},
     }
 
 

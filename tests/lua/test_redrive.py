@@ -29,6 +29,7 @@ def test_a_dead_letter_is_ready_again(world: World) -> None:
         "ready": {"b": world.now()},
         "info": {"b": line._replace(lost=0, sealed=world.now(), error="")},
         "meta": {"events": 5, "bytes": 50, "dead": 0},
+        "tally": {"redriven": 3},
     }
 
 

@@ -7,15 +7,18 @@ from collections.abc import Iterator
 
 import pytest
 import redis as redis_py
+from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
 from lua.clock import KEY, Clock, own_clock
 from lua.world import QUEUE, Line, World, room_of
+from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records.histories import PERIODS, Sample, read_samples, sample
 
 pytestmark = pytest.mark.declared_keys(KEY, "open", "ready", "info", "births")
 MINUTE_MS = 60_000
+NO_AGES = (0,) * (len(AGE_BOUNDS_SECONDS) + 1)
 #: Most bytes that the full history of one queue may take, and one queue's bytes as measured below.
 MOST_BYTES = 400 * 1024
 #: Counters that grow in the simulated 90 days, and by how much at most in a minute.
@@ -60,13 +63,24 @@ def test_a_sample_is_the_counters_as_they_stand(world: World, clock: Clock) -> N
         info={"b": Line(first=clock.ms - 8_000)},
     )  # fmt: skip
 
+    world.client.hset(
+        world.shard.keys.tally,
+        mapping={
+            "answer:200": 7, "answer:503": 4, "answer:timeout": 1, "age:0": 5, "age:14": 2,
+            "age_ms": 9, "spooled": 3, "recent:spooled": 3, "post:0": 11,
+        },
+    )  # fmt: skip
+
     take(world)
 
     expected = Sample(
         clock.ms, accepted=23, delivered=7, dead=2, dropped=4, refused=4, undelivered=10, bytes=100,
-        oldest_ms=8_000, stopped=1,
+        oldest_ms=8_000, stopped=1, tries=12, failed=5,
     )  # fmt: skip
-    assert [samples_of(world, period) for period in range(3)] == [[expected]] * 3
+    by_minute = replace(expected, ages=(5, *NO_AGES[2:], 2))
+    assert [samples_of(world, period) for period in range(3)] == [
+        [by_minute], [expected], [expected],
+    ]  # fmt: skip
 
 
 def test_an_empty_queue_has_no_oldest_event(world: World, clock: Clock) -> None:
@@ -75,7 +89,17 @@ def test_an_empty_queue_has_no_oldest_event(world: World, clock: Clock) -> None:
 
     take(world)
 
-    assert samples_of(world) == [Sample(clock.ms, accepted=1, delivered=1)]
+    assert samples_of(world) == [Sample(clock.ms, accepted=1, delivered=1, ages=NO_AGES)]
+
+
+def test_a_tally_that_is_none_costs_no_sample(world: World, clock: Clock) -> None:
+    """What another program made of the tally costs its own numbers alone."""
+    world.given(meta={"accepted": 1})
+    world.client.set(world.shard.keys.tally, "not a hash")
+
+    take(world)
+
+    assert [each.accepted for each in samples_of(world)] == [1]
 
 
 @pytest.mark.parametrize("meta", [{}, {"first_ms": 1}], ids=["never one", "one long ago"])
@@ -147,12 +171,20 @@ def test_ninety_days_stay_small(world: World, clock: Clock) -> None:
     """The streams keep 8 hours, 7 days and 90 days, in at most 400 KiB a queue."""
     chance = random.Random(90)
     world.given(meta=dict.fromkeys(GROWTH, 10**9))
+    ages = {f"age:{bucket}": 10**6 for bucket in range(len(AGE_BOUNDS_SECONDS) + 1)}
+    world.client.hset(world.shard.keys.tally, mapping=ages)
     for period in reversed(PERIODS):
         minutes = period.period_ms // MINUTE_MS
         pipe = world.client.pipeline(transaction=False)
         for _ in range(period.most + 5):
             for field, most in GROWTH.items():
                 pipe.hincrby(world.shard.keys.meta, field, chance.randint(0, most * minutes))
+            for bucket in range(len(AGE_BOUNDS_SECONDS) + 1):
+                pipe.hincrby(
+                    world.shard.keys.tally, f"age:{bucket}", chance.randint(0, 60 * minutes)
+                )
+            for answer in ("200", "503"):
+                pipe.hincrby(world.shard.keys.tally, f"answer:{answer}", chance.randint(0, 900))
             pipe.hset(world.shard.keys.meta, "events", chance.randint(0, 50_000))
             pipe.execute()
             take(world)

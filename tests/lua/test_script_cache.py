@@ -12,6 +12,7 @@ from lua.pushing import next_mark
 from lua.world import LEASE_SECONDS, QUEUE, Line, World
 from vwo_celery import Settings
 from vwo_celery.queue.batches import Part, Passed
+from vwo_celery.queue.calls import ack_call
 from vwo_celery.queue.handling.picking import pick_out
 from vwo_celery.queue.holding.circuit import Circuit
 from vwo_celery.queue.holding.evidence import note_passed, suspect
@@ -132,11 +133,10 @@ def test_a_script_that_is_forgotten_at_once_runs_all_the_same(world: World) -> N
     """A script runs at once even if SCRIPT FLUSH or a failover comes between loading and call."""
     world.given(meta={"watched": 1, "accepted": 1}, leases={"b": world.at(60_000)},
                 info={"b": Line(attempt=1)}, batches={"b": [b"1"]})  # fmt: skip
-    k = world.shard.keys
+    call = ack_call(world.shard.keys, "b", None, {})
     world.client.script_flush()
 
-    keys = (*k.sets, k.batch("b"), k.settled, *k.indexes)
-    answer = script("ack").run(Forgetful(world.client), keys, ("b",))
+    answer = script("ack").run(Forgetful(world.client), *call)
 
     assert answer == 1
 

@@ -26,6 +26,7 @@ def test_a_waiting_batch_is_kept_and_counted(world: World, state: str, at_ms: in
         "dead": {"b": world.now()},
         "info": {"b": LINE._replace(error="malformed")},
         "meta": {"events": 2, "bytes": 20, "dead": 7},
+        "tally": {"dead:operator": 3},
     }
 
 

@@ -88,6 +88,7 @@ def test_halves_become_batches_of_their_own(world: World, half: int) -> None:
         "info": {"b": None, FIRST_PART: child, SECOND_PART: child},
         f"batch:{FIRST_PART}": numbered(0, half),
         f"batch:{SECOND_PART}": numbered(half, 2 * half),
+        "tally": {"split": 1},
     }
     assert world.snapshot().balanced
 
@@ -178,6 +179,7 @@ def test_delivered_dead_and_ready_parts(world: World) -> None:
         "meta": {
             "events": 3, "bytes": 3 * SIZE, "dead": 2, "delivered": 7, "delivered_ms": world.now(),
         },
+        "tally": {"split": 1},
     }  # fmt: skip
     assert world.snapshot().balanced
 

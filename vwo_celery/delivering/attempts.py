@@ -18,10 +18,12 @@ from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.events import body
 from vwo_celery.logs import log
+from vwo_celery.queue import counts
 from vwo_celery.queue.batches import Batch
+from vwo_celery.queue.counts import Counts
 from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
-from vwo_celery.sending.outcomes import Answer, Outcome, Verdict, backoff_seconds
+from vwo_celery.sending.outcomes import UNSENT, Answer, Outcome, Verdict, backoff_seconds
 from vwo_celery.signals import BatchReport
 
 Told = TypeVar("Told")
@@ -42,19 +44,26 @@ class Attempt(msgspec.Struct, frozen=True):
         registration: The queue's registration.
         lease: The lease on the batch.
         probe: The circuit's token if this attempt is its probe; "" if it is an ordinary one.
-        ack: Forgets the batch, since VWO accepted it; raises QueueUnavailable.
+        ack: Forgets the batch, since VWO accepted it, with what is counted of that; raises
+            QueueUnavailable.
     """
 
     worker: Worker
     registration: Registration
     lease: Lease
     probe: str
-    ack: Callable[[], object]
+    ack: Callable[[Counts], object]
 
     @property
     def batch(self) -> Batch:
         """The batch, as it was claimed."""
         return self.lease.batch
+
+    @property
+    def age_seconds(self) -> float:
+        """Age of the batch's oldest event now."""
+        batch, passed = self.batch, self.worker.clock() - self.lease.claimed_at
+        return (batch.claimed_ms - batch.first_ms) / 1000 + passed
 
     @property
     def shards(self) -> list[Shard]:
@@ -102,12 +111,17 @@ def keep_lease(attempt: Attempt) -> bool:
 
 
 def send(attempt: Attempt, encoded: Sequence[bytes]) -> Answer:
-    """POST some events."""
+    """POST some events, and have the request counted when the batch is settled."""
     destination = attempt.registration.destination
     sender = attempt.worker.senders.get(destination)
     if destination.is_single:
-        return sender.send_single(encoded)
-    return sender.send(body(encoded), events=len(encoded))
+        answer = sender.send_single(encoded)
+    else:
+        answer = sender.send(body(encoded), events=len(encoded))
+    if answer.failure not in UNSENT:
+        seconds = answer.elapsed_seconds
+        attempt.lease.count(counts.request(answer.word, seconds=seconds, events=len(encoded)))
+    return answer
 
 
 def delay_seconds(attempt: Attempt, outcome: Outcome) -> float:

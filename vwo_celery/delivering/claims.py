@@ -18,6 +18,7 @@ from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue.batches import Batch, Held
+from vwo_celery.queue.counts import NOTHING, Counts
 from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.queue.work.succession import Successor, claim_following, foreseen_after
 
@@ -105,8 +106,12 @@ class Claims:
             told = Successor(self._shard.claim(token=self._token, lease_seconds=lease_seconds))
         return told
 
-    def ack(self, claimed: Claimed) -> None:
+    def ack(self, claimed: Claimed, counts: Counts = NOTHING) -> None:
         """Forget a batch that VWO accepted; claim the next in the same packet where nothing is between.
+
+        Args:
+            claimed: The batch.
+            counts: What was counted of it, beside what its lease knows.
 
         Raises:
             QueueUnavailable: Redis did not answer; the batch may be claimed again.
@@ -114,10 +119,10 @@ class Claims:
         worker, lease = self._worker, claimed.lease
         self._following = foreseen_after(lease.batch)
         if not self._goes_on(claimed):
-            lease.ack()
+            lease.ack(counts)
             return
         asked = worker.clock()
-        told = lease.ack_and_claim(lease_seconds=worker.settings.lease_seconds)
+        told = lease.ack_and_claim(counts, lease_seconds=worker.settings.lease_seconds)
         if told is None or isinstance(told.found, Held):
             return  # a claim alone tells what is the matter, or asks the circuit
         self._following, self._is_empty = "", told.found is None

@@ -101,7 +101,8 @@ def _carry_out(attempt: Attempt) -> list[Announcement]:
 def _send_and_settle(attempt: Attempt) -> list[Announcement]:
     batch = attempt.batch
     if batch.events == 1 and batch.bytes > MAX_BODY_BYTES:  # too large to be worth reading
-        return settling.dead_letter(attempt, [], f"one event of {batch.bytes} bytes; not sent")
+        error = f"one event of {batch.bytes} bytes; not sent"
+        return settling.dead_letter(attempt, [], error, matter=Verdict.TOO_LARGE.value)
     encoded = attempt.lease.read()
     announcements = _settle_unsent(attempt, encoded)
     if announcements is not None:
@@ -156,12 +157,5 @@ def settle(attempt: Attempt, encoded: list[bytes], answer: Answer) -> list[Annou
     for report, _ in announcements:
         if report.status is None:
             report.status, report.elapsed_seconds = answer.status, answer.elapsed_seconds
-        report.answer = _word_of(report.status, answer)
+        report.answer = answer.word if report.status is None else str(int(report.status))
     return announcements
-
-
-def _word_of(status: int | None, answer: Answer) -> str:
-    """The answer in one word: the status, or the failure instead of one."""
-    if status is not None:
-        return str(int(status))
-    return answer.failure.value if answer.failure is not None else ""

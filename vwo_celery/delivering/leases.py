@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue.batches import Batch, Part
+from vwo_celery.queue.counts import NOTHING, Counts, summed
 from vwo_celery.queue.handling.waiting import vanish
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work.succession import Successor, ack_and_claim
@@ -26,13 +27,15 @@ class Lease:
     """The lease on one claimed batch.
 
     Once the batch was handed back or claimed by another worker, every method that settles but an ack
-    does nothing and returns False. Each raises QueueUnavailable if Redis does not answer.
+    does nothing and returns False. Each raises QueueUnavailable if Redis does not answer. *counts* are
+    added to what `count` was told.
 
     Attributes:
         shard: Where the batch is.
         batch: As it was claimed.
         renewed_at: Time by the worker's clock from which the lease lasts at least its length: when the
             claim or the last extension was begun.
+        claimed_at: Time by the worker's clock at which the claim was begun.
         handed_back: Whether the batch is no longer ours to send.
     """
 
@@ -41,7 +44,9 @@ class Lease:
     ) -> None:
         self.shard = shard
         self.batch = batch
+        self.claimed_at = renewed_at
         self.renewed_at = renewed_at
+        self._counts: Counts = NOTHING
         self._until_ms = batch.lease_until_ms
         self.handed_back = False
         self._events = events
@@ -50,6 +55,10 @@ class Lease:
     def read(self) -> list[bytes]:
         """The batch's events, oldest first: those that came with the claim, else read now."""
         return self.shard.read(self.batch) if self._events is None else self._events
+
+    def count(self, counts: Counts) -> None:
+        """Add what happened to what is counted when the batch is settled, whatever becomes of it."""
+        self._counts = summed(self._counts, counts)
 
     def extend(self, *, lease_seconds: float) -> bool:
         """Extend the lease to *lease_seconds* from now."""
@@ -60,15 +69,17 @@ class Lease:
             self._until_ms = until or self._until_ms
             return bool(until)
 
-    def ack(self) -> bool:
+    def ack(self, counts: Counts = NOTHING) -> bool:
         """Forget the batch, since VWO accepted it; that holds whatever became of the lease."""
+        counts = summed(self._counts, counts)
         with self._lock:
-            return self.shard.ack(self.batch.id, claimed_ms=self.batch.claimed_ms)
+            return self.shard.ack(self.batch.id, claimed_ms=self.batch.claimed_ms, counts=counts)
 
-    def ack_and_claim(self, *, lease_seconds: float) -> Successor | None:
+    def ack_and_claim(self, counts: Counts = NOTHING, *, lease_seconds: float) -> Successor | None:
         """Likewise, and claim what follows in the same packet; see `succession.ack_and_claim`."""
+        counts = summed(self._counts, counts)
         with self._lock:
-            return ack_and_claim(self.shard, self.batch, lease_seconds=lease_seconds)
+            return ack_and_claim(self.shard, self.batch, lease_seconds=lease_seconds, counts=counts)
 
     def release(self, *, delay_seconds: float, error: str, refused: bool = True) -> bool:
         """Release the batch, to be claimed again after a delay; see `Shard.release`."""
@@ -76,13 +87,17 @@ class Lease:
             if self.handed_back:
                 return False
             return self.shard.release(
-                self.batch, delay_seconds=delay_seconds, error=error, refused=refused
-            )
+                self.batch, delay_seconds=delay_seconds, error=error, refused=refused,
+                counts=self._counts,
+            )  # fmt: skip
 
-    def dead_letter(self, *, error: str) -> bool:
+    def dead_letter(self, *, error: str, counts: Counts = NOTHING) -> bool:
         """Take the batch out of delivery and keep it for the operator."""
+        counts = summed(self._counts, counts)
         with self._lock:
-            return not self.handed_back and self.shard.dead_letter(self.batch, error=error)
+            if self.handed_back:
+                return False
+            return self.shard.dead_letter(self.batch, error=error, counts=counts)
 
     def vanish(self) -> bool:
         """Count the batch as dropped, whose events are gone from Redis; False if that is not so."""
@@ -91,12 +106,13 @@ class Lease:
                 return False
             return vanish(self.shard, self.batch.id, attempt=self.batch.attempt) > 0
 
-    def split(self, parts: Sequence[Part], *, delivered: int = 0) -> bool:
+    def split(self, parts: Sequence[Part], *, delivered: int = 0, counts: Counts = NOTHING) -> bool:
         """Settle the batch in parts; see `Shard.split`."""
+        counts = summed(self._counts, counts)
         with self._lock:
             if self.handed_back:
                 return False
-            return self.shard.split(self.batch, parts, delivered=delivered)
+            return self.shard.split(self.batch, parts, delivered=delivered, counts=counts)
 
     def hand_back(self) -> bool:
         """Undo the claim and refuse to settle the batch from now on; False if it was not ours."""
@@ -106,7 +122,9 @@ class Lease:
             if self.handed_back:
                 return False
             self.handed_back = True
-            return self.shard.hand_back(self.batch, lease_until_ms=self._until_ms)
+            until_ms, counts = self._until_ms, self._counts
+            self._counts = NOTHING  # an ack may follow
+            return self.shard.hand_back(self.batch, lease_until_ms=until_ms, counts=counts)
         finally:
             self._lock.release()
 

@@ -31,6 +31,7 @@ from vwo_celery.delivering.probing import (
     waits_after,
 )
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.queue import counts
 from vwo_celery.queue.batches import Part
 from vwo_celery.queue.holding import evidence
 from vwo_celery.sending.outcomes import Outcome, Verdict, judge
@@ -196,7 +197,10 @@ def settle_parts(
         delay = _delay_of_rest(attempt, found)
         rest = settling.pick(encoded, ranges)
         parts.append(Part("ready", ranges, settling.size(rest), delay, error))
-    if not attempt.lease.split(parts, delivered=len(accepted)):
+    told = counts.accepted(attempt.age_seconds)
+    if found.refused:
+        told = counts.summed(told, counts.dead(Verdict.REJECTED.value, len(found.refused)))
+    if not attempt.lease.split(parts, delivered=len(accepted), counts=told):
         return []
     evidence.note_proof(attempt.lease.shard, attempt.batch.claimed_ms)
     announcements = [

@@ -16,11 +16,14 @@ from vwo_celery.delivering.attempts import Announcement, Attempt, delay_seconds
 from vwo_celery.delivering.bisection import Range
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
-from vwo_celery.queue import capacity
+from vwo_celery.queue import capacity, counts
 from vwo_celery.queue.batches import Cause, Part, Passed, part_id
 from vwo_celery.queue.holding.evidence import note_passed
 from vwo_celery.sending.outcomes import Outcome, Verdict
 from vwo_celery.text.amounts import count
+
+#: The matter with events that cannot be sent as they are.
+_UNSENDABLE = "unsendable"
 
 
 def dead_letter_incomplete(attempt: Attempt, encoded: list[bytes]) -> list[Announcement]:
@@ -34,14 +37,14 @@ def dead_letter_incomplete(attempt: Attempt, encoded: list[bytes]) -> list[Annou
         return []
     gone = attempt.batch.events - len(encoded)
     error = f"{gone} of {attempt.batch.events} events are gone from Redis; not sent"
-    return dead_letter(attempt, encoded, error)
+    return dead_letter(attempt, encoded, error, matter="incomplete")
 
 
 def dead_letter_lost(attempt: Attempt, encoded: list[bytes]) -> list[Announcement]:
     """Dead-letter a batch whose leases keep running out: it may be what kills the workers."""
     lost = attempt.batch.lost_leases
     error = f"{lost} workers went silent while they held this batch; not sent again"
-    return dead_letter(attempt, encoded, error)
+    return dead_letter(attempt, encoded, error, matter="lost_leases")
 
 
 def dead_letter_unsendable(
@@ -56,12 +59,12 @@ def dead_letter_unsendable(
     """
     error = f"{len(bad)} of {len(encoded)} events not sent: the event {bad[0][1]}"
     if len(bad) == len(encoded):
-        return dead_letter(attempt, encoded, error)
+        return dead_letter(attempt, encoded, error, matter=_UNSENDABLE)
     indices = [index for index, _ in bad]
     good = _gaps(indices, len(encoded))
     dead = dead_part(encoded, indices, error)
     rest = Part("ready", good, size(pick(encoded, good)))
-    if not attempt.lease.split([dead, rest]):
+    if not attempt.lease.split([dead, rest], counts=counts.dead(_UNSENDABLE, len(bad))):
         return []
     trim_dead(attempt)
     refused = [encoded[index] for index in indices]
@@ -85,7 +88,7 @@ def count_foreign(attempt: Attempt, encoded: list[bytes]) -> list[Announcement]:
 def acknowledge(attempt: Attempt, encoded: list[bytes]) -> list[Announcement]:
     """Forget the batch: VWO has it."""
     batch = attempt.batch
-    attempt.ack()
+    attempt.ack(counts.accepted(attempt.age_seconds))
     passed = sizes.after_success(batch.passed, batch.events, batch.bytes, batch.claimed_ms)
     if passed is not None:
         remember(attempt, passed)
@@ -115,7 +118,7 @@ def release(
     """
     settings, error = attempt.worker.settings, outcome.error or ""
     if attempt.batch.age_seconds >= settings.max_batch_age_seconds:
-        return dead_letter(attempt, encoded, error, outcome)
+        return dead_letter(attempt, encoded, error, outcome, matter="too_old")
     delay = wait_seconds if wait_seconds is not None else delay_seconds(attempt, outcome)
     if not attempt.lease.release(delay_seconds=delay, error=error):
         return []  # another worker has claimed or settled it since
@@ -128,13 +131,23 @@ def release(
 
 
 def dead_letter(
-    attempt: Attempt, encoded: list[bytes], error: str, outcome: Outcome | None = None
-) -> list[Announcement]:
-    """Keep the batch for the operator; announce nothing if another worker settled it."""
-    if not attempt.lease.dead_letter(error=error):
+    attempt: Attempt, encoded: list[bytes], error: str, outcome: Outcome | None = None,
+    *, matter: str = "",
+) -> list[Announcement]:  # fmt: skip
+    """Keep the batch for the operator; announce nothing if another worker settled it.
+
+    Args:
+        attempt: The attempt at the batch.
+        encoded: Its events, as far as they are there.
+        error: Why.
+        outcome: What VWO answered; None if it was not sent.
+        matter: The word under which its events are counted; the outcome's verdict by default.
+    """
+    verdict = outcome.verdict if outcome is not None else None
+    matter = matter or (verdict.value if verdict is not None else "")
+    if not attempt.lease.dead_letter(error=error, counts=counts.dead(matter, attempt.batch.events)):
         return []
     trim_dead(attempt)
-    verdict = outcome.verdict if outcome is not None else None
     signal = signals.batch_dead_lettered
     return [attempt.announcement(signal, encoded, error=error, verdict=verdict)]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from vwo_celery.queue.batches import HELD, Batch, Held, as_ms, claimed_batch
+from vwo_celery.queue.counts import Counts, as_arguments
 from vwo_celery.queue.keys import ShardKeys, new_token
 from vwo_celery.queue.pipelining import Call
 
@@ -33,7 +34,7 @@ class ClaimCall(NamedTuple):
     ) -> ClaimCall:  # fmt: skip
         """The claim from a shard with these keys; see `Shard.claim`."""
         help_token, lease_ms = new_token(), as_ms(lease_seconds)
-        keys = (k.meta, k.ready, k.leases, k.info, k.slots, *k.indexes)
+        keys = (k.meta, k.ready, k.leases, k.info, k.slots, *k.indexes, k.tally)
         arguments = (token, lease_ms, help_token, probe + (probe and newest))
         return cls(Call(keys, arguments), help_token, lease_ms)
 
@@ -44,7 +45,8 @@ class ClaimCall(NamedTuple):
         return HELD if len(answer) == 1 else claimed_batch(answer, self.help_token, self.lease_ms)
 
 
-def ack_call(k: ShardKeys, batch_id: str, claimed_ms: int | None) -> Call:
+def ack_call(k: ShardKeys, batch_id: str, claimed_ms: int | None, counts: Counts) -> Call:
     """Keys and arguments of ack.lua; see `Shard.ack`."""
-    proof = () if claimed_ms is None else (claimed_ms,)
-    return Call((*k.sets, k.batch(batch_id), k.settled, *k.indexes), (batch_id, *proof))
+    proof = "" if claimed_ms is None else claimed_ms
+    keys = (*k.sets, k.batch(batch_id), k.settled, *k.indexes, k.tally)
+    return Call(keys, (batch_id, proof, *as_arguments(counts)))

@@ -70,8 +70,11 @@ SHARD_FAMILIES = (
     KeyFamily(
         "tally",
         "hash",
-        "what processes told of events that no script saw: unaccepted:<reason>, spooled, drained -> "
-        "events; of the latest run recent:, since_ms: and last_ms: of each",
+        "what happened so far. Requests to VWO: answer:<status or word>, post:<bucket>, post_ms, "
+        "size:<bucket>, size_events; batches accepted: age:<bucket>, age_ms; events: dead:<matter>, "
+        "redriven; split, lost_leases, opened. What processes told of events that no script saw: "
+        "unaccepted:<reason>, spooled, drained -> events; of the latest run recent:, since_ms: and "
+        "last_ms: of each",
     ),
     KeyFamily(
         "leaving",

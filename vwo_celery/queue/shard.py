@@ -23,6 +23,7 @@ from vwo_celery.queue.batches import (
     part_id,
 )
 from vwo_celery.queue.calls import ClaimCall, ack_call
+from vwo_celery.queue.counts import NOTHING, SPLIT, Counts, as_arguments, summed
 from vwo_celery.queue.keys import as_text, new_token
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.storing import Storing
@@ -39,7 +40,8 @@ class Shard(Storing):
     """One shard of one queue.
 
     Every method beyond those of `Storing` raises QueueUnavailable if Redis does not answer; the script
-    may have run.
+    may have run. *counts* are what the caller counted meanwhile: they are added to the tally if the
+    change is made, and only then.
     """
 
     # -- triggers
@@ -130,18 +132,21 @@ class Shard(Storing):
             tail: list[bytes] = self.client.lrange(self.keys.batch(batch_id), -most, -1)
         return tail[::-1]
 
-    def ack(self, batch_id: str, *, claimed_ms: int | None = None) -> bool:
+    def ack(
+        self, batch_id: str, *, claimed_ms: int | None = None, counts: Counts = NOTHING
+    ) -> bool:
         """Forget a batch that VWO accepted, whoever holds its lease; False if already settled.
 
         With *claimed_ms*, the Unix ms of its claim, note that as a proof: see `holding.evidence`.
         """
-        call = ack_call(self.keys, batch_id, claimed_ms)
+        call = ack_call(self.keys, batch_id, claimed_ms, counts)
         with unavailable(f"ack of batch {batch_id}"):
             return bool(script("ack").run(self.client, *call))
 
     def release(
-        self, batch: Batch, *, delay_seconds: float, error: str, refused: bool = True
-    ) -> bool:
+        self, batch: Batch, *, delay_seconds: float, error: str, refused: bool = True,
+        counts: Counts = NOTHING,
+    ) -> bool:  # fmt: skip
         """Give the lease back, due again after a delay; False if the lease has moved on.
 
         With *refused*, VWO did not accept the batch: since when it accepts nothing is noted.
@@ -149,21 +154,23 @@ class Shard(Storing):
         k = self.keys
         delay_ms, error = as_ms(delay_seconds), error[:LONGEST_ERROR]
         with unavailable(f"release of batch {batch.id}"):
-            keys = (k.ready, k.leases, k.info, k.meta, k.released)
+            keys = (k.ready, k.leases, k.info, k.meta, k.released, k.tally)
             arguments = (batch.id, batch.attempt, delay_ms, error, int(refused))
-            return bool(script("release").run(self.client, keys, arguments))
+            given = (*arguments, *as_arguments(counts))
+            return bool(script("release").run(self.client, keys, given))
 
-    def hand_back(self, batch: Batch, *, lease_until_ms: int) -> bool:
+    def hand_back(self, batch: Batch, *, lease_until_ms: int, counts: Counts = NOTHING) -> bool:
         """Undo the claim because this worker is stopping; False if the lease has moved on.
 
         Args:
             batch: As it was claimed.
             lease_until_ms: Expiry of that lease; no other lease of the batch is touched.
+            counts: What was counted.
         """
         k = self.keys
-        arguments = (batch.id, batch.attempt, lease_until_ms)
+        arguments = (batch.id, batch.attempt, lease_until_ms, *as_arguments(counts))
         with unavailable(f"hand-back of batch {batch.id}"):
-            keys = (k.ready, k.leases, k.info, k.meta, k.released)
+            keys = (k.ready, k.leases, k.info, k.meta, k.released, k.tally)
             return bool(script("hand_back").run(self.client, keys, arguments))
 
     def extend(self, batch: Batch, *, lease_seconds: float) -> int:
@@ -173,29 +180,34 @@ class Shard(Storing):
         with unavailable(f"extend of batch {batch.id}"):
             return int(script("extend").run(self.client, (k.leases, k.info), arguments))
 
-    def split(self, batch: Batch, parts: Sequence[Part], *, delivered: int = 0) -> bool:
+    def split(
+        self, batch: Batch, parts: Sequence[Part], *, delivered: int = 0, counts: Counts = NOTHING
+    ) -> bool:
         """Settle all parts of a batch at once; False if the lease has moved on.
 
         Args:
             batch: As it was claimed.
             parts: Parts that become batches of their own, named by `part_id`, counted from 1.
             delivered: Number of events that VWO accepted; *parts* hold all the others.
+            counts: What was counted, but for the split itself.
         """
         k = self.keys
         names = [k.batch(part_id(batch.id, i, batch.help_token)) for i in range(1, len(parts) + 1)]
         arguments = [batch.id, batch.attempt, delivered]
         for part in parts:
             arguments += part.arguments()
+        is_split = len(parts) + bool(delivered) > 1
+        arguments += as_arguments(summed(counts, {SPLIT: 1} if is_split else NOTHING))
         with unavailable(f"split of batch {batch.id}"):
-            keys = (*k.sets, k.batch(batch.id), k.settled, *k.indexes, *names)
+            keys = (*k.sets, k.batch(batch.id), k.settled, *k.indexes, k.tally, *names)
             return bool(script("split").run(self.client, keys, arguments))
 
-    def dead_letter(self, batch: Batch, *, error: str) -> bool:
+    def dead_letter(self, batch: Batch, *, error: str, counts: Counts = NOTHING) -> bool:
         """Take the batch out of delivery, for the operator; False if the lease has moved on."""
         k = self.keys
-        arguments = (batch.id, batch.attempt, error[:LONGEST_ERROR])
+        arguments = (batch.id, batch.attempt, error[:LONGEST_ERROR], *as_arguments(counts))
         with unavailable(f"dead-letter of batch {batch.id}"):
-            keys = (k.meta, k.leases, k.info, k.dead, *k.indexes, k.settled)
+            keys = (k.meta, k.leases, k.info, k.dead, *k.indexes, k.settled, k.tally)
             return bool(script("dead_letter").run(self.client, keys, arguments))
 
     # -- holds, pauses
@@ -283,7 +295,7 @@ class Shard(Storing):
         """Make a batch that no worker holds a dead letter; its number of events, 0 if none waits."""
         k = self.keys
         with unavailable(f"dead-letter of batch {batch_id}"):
-            keys = (*k.sets, *k.indexes, k.settled)
+            keys = (*k.sets, *k.indexes, k.settled, k.tally)
             arguments = (batch_id, reason[:LONGEST_ERROR])
             return int(script("set_aside").run(self.client, keys, arguments))
 
@@ -291,7 +303,7 @@ class Shard(Storing):
         """Make a dead letter ready again; its number of events, 0 if not dead, -1 if they are gone."""
         k = self.keys
         with unavailable(f"redrive of batch {batch_id}"):
-            keys = (k.meta, k.ready, k.info, k.dead, k.births, k.batch(batch_id))
+            keys = (k.meta, k.ready, k.info, k.dead, k.births, k.batch(batch_id), k.tally)
             return int(script("redrive").run(self.client, keys, (batch_id,)))
 
     def purge(self, batch_id: str, *, reason: str = PURGED, most_events: int = -1) -> int:

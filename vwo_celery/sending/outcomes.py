@@ -51,6 +51,10 @@ class Failure(str, Enum):
     UNKNOWN = "unknown"
 
 
+#: Failures of what was too large to be tried: there was no request.
+UNSENT: Final = frozenset({Failure.BODY_TOO_LARGE, Failure.TOO_MANY_EVENTS})
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one POST: a status, or a failure instead of one.
 
@@ -71,6 +75,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if (self.status is None) == (self.failure is None):
             raise ValueError("an Answer has either a status or a failure")
+
+    @property
+    def word(self) -> str:
+        """The answer in one word: the status, or the failure instead of one."""
+        return str(int(self.status)) if self.status is not None else Failure(self.failure).value
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

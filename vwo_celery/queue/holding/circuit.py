@@ -121,7 +121,8 @@ class Circuit:
         self.queue = queue
         self._settings = settings
         self._random = random
-        self._key = shard_keys(settings.namespace, queue, 0).circuit
+        keys = shard_keys(settings.namespace, queue, 0)
+        self._key, self._tally = keys.circuit, keys.tally
 
     def ask(self) -> Permit:
         """Ask for leave to send: "closed", the caller is the "probe", or "open" until some time."""
@@ -162,7 +163,8 @@ class Circuit:
             as_ms(floor), f"{self._random():.6f}", delivered_ms, probe, waits.counter, batch_id,
         )  # fmt: skip
         with unavailable(f"note of a failure of {self.queue}"):
-            wait_ms = script("trip").run(self._client, (self._key,), arguments)
+            keys = (self._key, self._tally)
+            wait_ms = script("trip").run(self._client, keys, arguments)
         return wait_ms / 1000 if wait_ms else None
 
     def end_probe(self, probe: str, *, answered: bool) -> Recovery:

@@ -19,6 +19,17 @@ import msgspec
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.errors import without_command
 from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
+from vwo_celery.queue.counts import (
+    AGE,
+    AGE_MS,
+    ANSWER,
+    DEAD,
+    POST,
+    POST_MS,
+    SIZE,
+    SIZE_EVENTS,
+    SPLIT,
+)
 from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.records.reports import DRAINED, SPOOL_OLDEST, SPOOLED, UNACCEPTED
 from vwo_celery.queue.shard import Shard
@@ -54,10 +65,8 @@ class Told(msgspec.Struct, frozen=True):
 
 #: Time after which an event begins another run; the same as in lua/report.lua.
 _RUN_ENDS_MS = 3_600_000
-#: Families of fields in the tally; after each comes an answer, the number of a bucket, or a verdict.
-ANSWER, AGE, POST, SIZE, DEAD = "answer:", "age:", "post:", "size:", "dead:"
 #: Fields that hold one number.
-_SUMS = ("age_ms", "post_ms", "size_events", "split", "lost_leases", "redriven", "opened")
+_SUMS = (AGE_MS, POST_MS, SIZE_EVENTS, SPLIT, "lost_leases", "redriven", "opened")
 #: Tallies that one round trip reads.
 _SHARDS_A_ROUND_TRIP = 500
 
@@ -78,11 +87,11 @@ class Tally(msgspec.Struct, frozen=True):
         drained: Events that went from there to Redis.
         unreadable: Why the tally cannot be read, "" if it can.
         answers: Requests to VWO by their answer: a status, or a word of `Failure`.
-        ages: Batches that VWO accepted, by the age of their oldest event then, in a bucket each.
+        ages: Batches that VWO accepted, wholly or in part, by the age of their oldest event then.
         age_ms: The sum of these ages.
-        posts: Requests to VWO, by their time, in a bucket each.
+        posts: Requests to VWO, by their time.
         post_ms: The sum of these times.
-        sizes: Requests to VWO, by their number of events, in a bucket each.
+        sizes: Requests to VWO, by their number of events.
         size_events: The sum of these numbers.
         dead_by: Events that became dead letters, by what was the matter: a verdict, or another word.
         split: Batches that were split.

@@ -10,14 +10,17 @@
 -- KEYS[7]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
 -- KEYS[8]  births  ZSET  see shared/indexes.lua
 -- KEYS[9]  released ZSET see shared/indexes.lua
+-- KEYS[10] tally   HASH  see shared/tally.lua
 -- ARGV[1]  batch id
--- ARGV[2]  Unix ms of the claim after which it was sent; left out if it is not known
+-- ARGV[2]  Unix ms of the claim after which it was sent; '' if it is not known
+-- ARGV[3+] what the caller counted, see shared/tally.lua
 -- Returns  1 if it was still there, 0 if it had been settled before.
 -- Cost     O(log n); the events are freed in the background.
 --@include clock
 --@include indexes
 --@include info
 --@include outcome
+--@include tally
 local batch = read_info(KEYS[4], ARGV[1])
 if not batch then return 0 end
 -- A command that Redis denies must not leave half of it: each is tried before the events go.
@@ -42,5 +45,6 @@ else
   redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
 end
 note_outcome(noting, KEYS[7], ARGV[1], 'delivered', batch.events, sealed)
-if ARGV[2] then redis.call('HSET', KEYS[1], 'proof_ms', ARGV[2]) end
+if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'proof_ms', ARGV[2]) end
+tally_given(KEYS[10], 3)
 return 1

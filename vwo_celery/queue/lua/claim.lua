@@ -7,6 +7,7 @@
 -- KEYS[5]  slots   ZSET  wake-up token -> time from which it may be lost, Unix ms
 -- KEYS[6]  births  ZSET  see shared/indexes.lua
 -- KEYS[7]  released ZSET see shared/indexes.lua
+-- KEYS[8]  tally   HASH  see shared/tally.lua
 -- ARGV[1]  the caller's wake-up token, '' for none or from the second claim on
 -- ARGV[2]  lease, ms
 -- ARGV[3]  token under which further wake-ups may be handed out, unique to this call
@@ -21,6 +22,7 @@
 --@include clock
 --@include indexes
 --@include info
+--@include tally
 --@include wake
 local m = redis.call('HMGET', KEYS[1], 'parallel', 'slot_ttl_ms', 'paused', 'held_until', 'results_until',
   'delivered_ms', 'fit_events', 'fit_bytes', 'fit_ms', 'longest_lease_ms', 'fit_refusals')
@@ -93,6 +95,7 @@ if type(leased) == 'table' then
 end
 redis.call('ZREM', KEYS[2], id)
 if released then leave_released(KEYS[7], KEYS[1], id) end
+if lost > 0 then tally(KEYS[8], 'lost_leases', lost) end
 return { id, batch.attempt, batch.lost, batch.events, batch.bytes, tonumber(batch.first),
   tonumber(batch.sealed), now, wakeups, tonumber(m[5] or 0) > now and 1 or 0, tonumber(m[6] or 0),
   tonumber(m[7] or 0), tonumber(m[8] or 0), tonumber(m[9] or 0), tonumber(m[11] or 0),

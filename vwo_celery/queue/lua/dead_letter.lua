@@ -6,15 +6,18 @@
 -- KEYS[5]  births  ZSET  see shared/indexes.lua
 -- KEYS[6]  released ZSET see shared/indexes.lua
 -- KEYS[7]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
+-- KEYS[8]  tally   HASH  see shared/tally.lua
 -- ARGV[1]  batch id
 -- ARGV[2]  attempt under which the caller claimed it
 -- ARGV[3]  why, shown to operators
+-- ARGV[4+] what the caller counted, see shared/tally.lua
 -- Returns  1 if it was the caller's, 0 if it had been settled or reclaimed.
 -- Cost     O(log n), n = batches.
 --@include clock
 --@include indexes
 --@include info
 --@include outcome
+--@include tally
 local batch = read_info(KEYS[3], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 if not redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 0 end
@@ -31,4 +34,5 @@ redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
 redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
 redis.call('HINCRBY', KEYS[1], 'dead', batch.events)
 note_outcome(noting, KEYS[7], ARGV[1], 'dead', batch.events, batch.sealed)
+tally_given(KEYS[8], 4)
 return 1

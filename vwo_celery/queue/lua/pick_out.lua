@@ -9,6 +9,7 @@
 -- KEYS[7]  batch   LIST  its events
 -- KEYS[8]  batch   LIST  name for the events that are sent again
 -- KEYS[9]  batch   LIST  name for the rest
+-- KEYS[10] tally   HASH  see shared/tally.lua
 -- ARGV[1]  batch id
 -- ARGV[2]  '' to send the events again; else the reason, one word, under which they are counted as dropped
 -- ARGV[3+] ranges of events, ascending: the first event of each and the one after its last, counted from 0
@@ -23,6 +24,7 @@
 --@include ranges
 --@include taken
 --@include room
+--@include tally
 local batch, line = read_info(KEYS[3], ARGV[1])
 local died = batch and redis.call('ZSCORE', KEYS[4], ARGV[1])
 if not died then return 0 end
@@ -82,6 +84,7 @@ if ARGV[2] == '' then
   redis.call('ZADD', KEYS[6], batch.first, id)
   redis.call('HINCRBY', KEYS[1], 'events', events)
   redis.call('HINCRBY', KEYS[1], 'bytes', bytes)
+  tally(KEYS[10], 'redriven', events)
 end
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1])

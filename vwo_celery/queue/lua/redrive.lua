@@ -5,6 +5,7 @@
 -- KEYS[4]  dead   ZSET  batch id -> dead-lettered at
 -- KEYS[5]  births ZSET  see shared/indexes.lua
 -- KEYS[6]  batch  LIST  its events
+-- KEYS[7]  tally  HASH  see shared/tally.lua
 -- ARGV[1]  batch id
 -- Returns  the number of events put back; 0 if it was not among the dead letters; -1 if its events are gone from
 --          Redis, so that nothing can be put back, and nothing has changed.
@@ -13,6 +14,7 @@
 --@include info
 --@include taken
 --@include room
+--@include tally
 local batch = read_info(KEYS[3], ARGV[1])
 if not batch or not redis.call('ZSCORE', KEYS[4], ARGV[1]) then return 0 end
 if redis.call('EXISTS', KEYS[6]) == 0 then return -1 end
@@ -28,4 +30,5 @@ redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'events', batch.events)
 redis.call('HINCRBY', KEYS[1], 'bytes', batch.bytes)
 redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)
+tally(KEYS[7], 'redriven', batch.events)
 return batch.events

@@ -4,16 +4,19 @@
 -- KEYS[3]  info    HASH  batch id -> its line
 -- KEYS[4]  meta    HASH  counters, and since when VWO accepts nothing
 -- KEYS[5]  released ZSET see shared/indexes.lua
+-- KEYS[6]  tally   HASH  see shared/tally.lua
 -- ARGV[1]  batch id
 -- ARGV[2]  attempt under which the caller claimed it
 -- ARGV[3]  delay, ms
 -- ARGV[4]  why, shown to operators
 -- ARGV[5]  1 if VWO did not accept it, 0 if it was not asked
+-- ARGV[6+] what the caller counted, see shared/tally.lua
 -- Returns  1 if it was the caller's to give back, 0 if it had been settled or reclaimed.
 -- Cost     O(log n), n = batches.
 --@include clock
 --@include indexes
 --@include info
+--@include tally
 local batch = read_info(KEYS[3], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 if not redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 0 end
@@ -29,4 +32,5 @@ end
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 if has_failed(batch) then enter_released(KEYS[5], KEYS[4], ARGV[1], batch) end
+tally_given(KEYS[6], 6)
 return 1

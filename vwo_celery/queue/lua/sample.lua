@@ -5,8 +5,9 @@
 -- KEYS[1]  meta     HASH    limits and counters
 -- KEYS[2]  open     LIST    the list being filled
 -- KEYS[3]  births   ZSET    batch id -> first ms of each batch that is not dead
--- KEYS[4+] history  STREAM  one for each period, see HISTORY in keys.py
--- ARGV     for each stream: its period, ms, and the most samples that it keeps
+-- KEYS[4]  tally    HASH    see shared/tally.lua
+-- KEYS[5+] history  STREAM  one for each period, see PERIODS in histories.py
+-- ARGV     for each stream: its period, ms, the most samples that it keeps, and 1 if ages are kept as well
 -- Returns  the number of streams that took the sample; fewer if others have one of this period.
 -- Cost     O(log n), n = batches.
 --@include clock
@@ -33,19 +34,34 @@ if redis.call('LLEN', KEYS[2]) > 0 and number('open_events') + new_events > 0 an
 end
 local oldest_ms = math.max(0, now - tonumber(first or now))
 
+local tries, failed, ages = 0, 0, {}
+local told = redis.pcall('HGETALL', KEYS[4]) -- what other programs made of it costs these numbers alone
+for i = 1, #told, 2 do
+  local family, name = string.match(told[i], '^(%l+):(.*)$')
+  local count = (family == 'answer' or family == 'age') and tonumber(told[i + 1]) or 0
+  if family == 'answer' then
+    tries = tries + count
+    if not string.find(name, '^2%d%d$') then failed = failed + count end
+  elseif count > 0 then
+    ages[#ages + 1] = string.format('%s:%d', name, count)
+  end
+end
+
 local sample = {
   'accepted', number('accepted') + new_events, 'delivered', number('delivered'), 'dead', number('dead'),
   'dropped', dropped, 'refused', number('refused'), 'undelivered', number('events') + new_events,
   'bytes', number('bytes') + new_bytes, 'oldest_ms', oldest_ms,
-  'stopped', (m['paused'] or m['held_until']) and 1 or 0,
+  'stopped', (m['paused'] or m['held_until']) and 1 or 0, 'tries', tries, 'failed', failed,
 }
 for i = 2, #sample, 2 do sample[i] = string.format('%d', sample[i]) end
+local with_ages = { 'ages', table.concat(ages, ' '), unpack(sample) }
 
 local taken = 0
-for i = 4, #KEYS do
-  local period, most = tonumber(ARGV[2 * i - 7]), ARGV[2 * i - 6]
+for i = 5, #KEYS do
+  local period, most, fields = tonumber(ARGV[3 * i - 14]), ARGV[3 * i - 13], sample
+  if ARGV[3 * i - 12] == '1' then fields = with_ages end
   local id = string.format('%d-0', now - now % period)
-  local added = redis.pcall('XADD', KEYS[i], 'MAXLEN', most, id, unpack(sample))
+  local added = redis.pcall('XADD', KEYS[i], 'MAXLEN', most, id, unpack(fields))
   if type(added) ~= 'table' then
     redis.call('PEXPIRE', KEYS[i], string.format('%d', KEPT_MS))
     taken = taken + 1

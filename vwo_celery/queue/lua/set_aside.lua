@@ -7,6 +7,7 @@
 -- KEYS[6]  births  ZSET  see shared/indexes.lua
 -- KEYS[7]  released ZSET see shared/indexes.lua
 -- KEYS[8]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
+-- KEYS[9]  tally   HASH  see shared/tally.lua
 -- ARGV[1]  batch id
 -- ARGV[2]  why, shown to operators
 -- Returns  the number of events set aside; 0 if it was neither ready nor released: in flight, dead, settled.
@@ -15,6 +16,7 @@
 --@include indexes
 --@include info
 --@include outcome
+--@include tally
 local batch, now = read_info(KEYS[4], ARGV[1]), now_ms()
 if not batch then return 0 end
 local lease = redis.call('ZSCORE', KEYS[3], ARGV[1])
@@ -34,4 +36,5 @@ redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
 redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
 redis.call('HINCRBY', KEYS[1], 'dead', batch.events)
 note_outcome(noting, KEYS[8], ARGV[1], 'dead', batch.events, batch.sealed)
+tally(KEYS[9], 'dead:operator', batch.events)
 return batch.events

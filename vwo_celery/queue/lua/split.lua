@@ -11,12 +11,14 @@
 -- KEYS[7]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
 -- KEYS[8]  births  ZSET  see shared/indexes.lua
 -- KEYS[9]  released ZSET see shared/indexes.lua
--- KEYS[10+] batch  LIST  names for the parts, in order
+-- KEYS[10] tally   HASH  see shared/tally.lua
+-- KEYS[11+] batch  LIST  names for the parts, in order
 -- ARGV[1]  batch id
 -- ARGV[2]  attempt under which the caller claimed it
 -- ARGV[3]  number of events delivered
 -- ARGV[4+] of each part: 'ready' or 'dead', events, bytes, delay in ms, why, number of ranges k, and k times
---          the first event of a range and the one after its last, counted from 0 for the oldest
+--          the first event of a range and the one after its last, counted from 0 for the oldest; then what the caller counted,
+--          see shared/tally.lua
 -- Returns  1 if it was the caller's, 0 if it had been settled or reclaimed.
 -- Cost     O(n), n = events of the batch; those of a part that is one long range do not pass through Lua.
 --@include clock
@@ -26,12 +28,13 @@
 --@include ranges
 --@include taken
 --@include room
+--@include tally
 local batch, line = read_info(KEYS[4], ARGV[1])
 if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
 
 local parts, i, sum = {}, 4, tonumber(ARGV[3])
-for name = 10, #KEYS do
+for name = 11, #KEYS do
   local part = { key = KEYS[name], fate = ARGV[i], events = tonumber(ARGV[i + 1]), bytes = ARGV[i + 2],
                  delay = tonumber(ARGV[i + 3]), error = ARGV[i + 4], ranges = {} }
   for j = 1, tonumber(ARGV[i + 5]) do
@@ -103,4 +106,5 @@ if tonumber(ARGV[3]) > 0 then
   redis.call('HDEL', KEYS[1], 'failing_ms')
   note_outcome(noting, KEYS[7], ARGV[1], 'delivered', ARGV[3], batch.sealed)
 end
+tally_given(KEYS[10], i)
 return 1

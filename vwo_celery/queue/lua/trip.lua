@@ -4,6 +4,7 @@
 -- A refusal counts once for each batch, since one bad batch says nothing about the others.
 -- KEYS[1]  circuit  HASH  failures, since_ms, until_ms, opened_ms, openings, refusals; while a probe is out:
 --                        probe, probe_until_ms, probed_ms; searched_ms; failed:ID of each batch refused
+-- KEYS[2]  tally    HASH  that of the queue's first shard, see shared/tally.lua
 -- ARGV[1]  failures in a row that open it
 -- ARGV[2]  wait for the first probe, ms
 -- ARGV[3]  longest wait for a probe, ms
@@ -16,6 +17,7 @@
 -- Returns  ms until the next probe, 0 if the circuit is closed.
 -- Cost     O(1).
 --@include clock
+--@include tally
 redis.call('HDEL', KEYS[1], '') -- allowed when out of memory, as are all writes after it
 local MOST_DOUBLINGS, KEPT_MS = 30, 3600000
 local c = redis.call('HMGET', KEYS[1], 'failures', 'since_ms', 'until_ms', ARGV[8], 'probe', 'opened_ms')
@@ -41,4 +43,5 @@ wait = math.max(1, math.floor(wait * (1 + ARGV[5]) / 2), tonumber(ARGV[4]))
 redis.call('HSET', KEYS[1], 'until_ms', now + wait, 'opened_ms', now, ARGV[8], openings + 1)
 redis.call('HDEL', KEYS[1], 'probe', 'probe_until_ms', 'probed_ms')
 redis.call('PEXPIRE', KEYS[1], wait + KEPT_MS)
+if not c[3] then tally(KEYS[2], 'opened', 1) end
 return wait

@@ -35,12 +35,13 @@ _SAMPLED = "sampled"
 
 
 class Period(NamedTuple):
-    """One kind of history: how far its samples are apart, and how many are kept."""
+    """One kind of history: how far its samples are apart, how many are kept, and whether with ages."""
 
     name: str
     key: str
     period_ms: int
     most: int
+    keeps_ages: bool = False
 
     @property
     def span_seconds(self) -> float:
@@ -50,7 +51,7 @@ class Period(NamedTuple):
 
 #: From the finest to the coarsest: 8 hours, 7 days, 90 days.
 PERIODS = (
-    Period("minute", "minutes", _MINUTE_MS, 480),
+    Period("minute", "minutes", _MINUTE_MS, 480, keeps_ages=True),
     Period("ten_minutes", "ten_minutes", 10 * _MINUTE_MS, 1_008),
     Period("hour", "hours", 60 * _MINUTE_MS, 2_160),
 )
@@ -151,7 +152,9 @@ def sample(fleet: Fleet, shards: Sequence[Shard], *, full: bool = True) -> int:
         QueueUnavailable: Redis did not answer.
     """
     periods = PERIODS if full else PERIODS[:1]
-    numbers = [word for each in periods for word in (each.period_ms, each.most)]
+    numbers = [
+        word for each in periods for word in (each.period_ms, each.most, int(each.keeps_ages))
+    ]
     calls = [
         Call([*_sources(s), *(getattr(s.keys, p.key) for p in periods)], numbers) for s in shards
     ]
@@ -165,8 +168,9 @@ def sample(fleet: Fleet, shards: Sequence[Shard], *, full: bool = True) -> int:
     return refused
 
 
-def _sources(shard: Shard) -> tuple[str, str, str]:
-    return shard.keys.meta, shard.keys.open, shard.keys.births
+def _sources(shard: Shard) -> tuple[str, ...]:
+    k = shard.keys
+    return k.meta, k.open, k.births, k.tally
 
 
 def read_samples(

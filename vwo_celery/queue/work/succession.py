@@ -16,6 +16,7 @@ from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
 from vwo_celery.queue.batches import Batch, Held
 from vwo_celery.queue.calls import ClaimCall, ack_call
+from vwo_celery.queue.counts import NOTHING, Counts
 from vwo_celery.queue.pipelining import Command, send_once
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import READ_PAGE_EVENTS, Shard
@@ -35,13 +36,16 @@ class Successor(NamedTuple):
     events: list[bytes] | None = None
 
 
-def ack_and_claim(shard: Shard, batch: Batch, *, lease_seconds: float) -> Successor | None:
+def ack_and_claim(
+    shard: Shard, batch: Batch, *, lease_seconds: float, counts: Counts = NOTHING
+) -> Successor | None:
     """Forget a batch that VWO accepted, as `Shard.ack` does, and lease the one that follows.
 
     Args:
         shard: Where the batch is.
         batch: As it was claimed.
         lease_seconds: Length of the next lease.
+        counts: What was counted of the batch.
 
     Returns:
         The answer to the claim; None if it has none, so that a claim alone is to be tried.
@@ -50,13 +54,13 @@ def ack_and_claim(shard: Shard, batch: Batch, *, lease_seconds: float) -> Succes
         QueueUnavailable: The batch may not be forgotten. What was claimed is handed back, or its lease
             runs out.
     """
-    ack = ack_call(shard.keys, batch.id, batch.claimed_ms)
+    ack = ack_call(shard.keys, batch.id, batch.claimed_ms, counts)
     command = Command(ack.keys[0], script("ack").command(*ack))
     with unavailable(f"ack of batch {batch.id}"):
         acked, successor = _send(shard, [command], foreseen_after(batch), lease_seconds)
     if isinstance(acked[0], Exception):
         try:
-            shard.ack(batch.id, claimed_ms=batch.claimed_ms)
+            shard.ack(batch.id, claimed_ms=batch.claimed_ms, counts=counts)
         except QueueUnavailable as exc:
             if successor is not None and not isinstance(exc.__cause__, WORTH_A_NEW_CONNECTION):
                 _undo(shard, successor)
