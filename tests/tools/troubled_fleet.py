@@ -21,7 +21,7 @@ from vwo_celery import Settings
 from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.operating.looks.views import QueueView
 from vwo_celery.operating.operations import flush, pause
-from vwo_celery.operating.past.audit import Actor
+from vwo_celery.operating.past.audit import Actor, Change, changes
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
@@ -98,6 +98,8 @@ class TroubledFleet:
         )
         self.queues: dict[int, vwo_celery.Queue] = {}
         self._mended: set[int] = set()
+        self._others: dict[str, vwo_celery.Queue] = {}
+        installation.app = "vwo_celery.celery.app"  # the one that the console sends jobs to
         self._installation = installation
         self._next_account = 900_000
 
@@ -110,6 +112,10 @@ class TroubledFleet:
         """What an operator sees of a queue now."""
         (found,) = view_queues(self.fleet, {name: self.registered[name]})
         return found
+
+    def changes(self, name: str) -> list[Change]:
+        """The changes of a queue that the audit knows, the oldest first."""
+        return changes(self.fleet, queues=[name])
 
     def connect(self, account: int, *, host: str = "", **options: Any) -> vwo_celery.Queue:
         """A queue of an account at the played VWO; *options* go by the names of `vwo_celery.connect`."""
@@ -134,8 +140,13 @@ class TroubledFleet:
     def new_dead(self, batches: int) -> str:
         """Another queue, of which VWO has refused so many batches of one event each; its name."""
         queue = self.connect(self._new_account(), batch_event_data=_PAIRS)
+        self._others[queue.name] = queue
         self._make_dead(queue, batches)
         return queue.name
+
+    def more_dead(self, name: str) -> None:
+        """Let VWO refuse one event more of a queue that `new_dead` made."""
+        self._make_dead(self._others[name], 1)
 
     def accept_all(self, name: str) -> None:
         """Let VWO take what it has refused of a queue, as after somebody has mended the account."""
@@ -194,12 +205,17 @@ class TroubledFleet:
 
     def _make_dead(self, queue: vwo_celery.Queue, batches: int) -> None:
         """Let VWO take a batch, and then refuse an event of each, which becomes a dead letter."""
+        before = self.view(queue.name)
         self._enqueue(queue, _PAIR)
-        wait_until(lambda: self.view(queue.name).ledger.delivered, what="delivery of a batch")
+        wait_until(
+            lambda: self.view(queue.name).ledger.delivered > before.ledger.delivered,
+            what="delivery of a batch",
+        )
         for number in range(batches):
             assert all(queue.enqueue_many([event("purchase", number), event(MALFORMED, number)]))
+        wanted = before.dead_batches + batches
         wait_until(
-            lambda: self.view(queue.name).dead_batches == batches, what=f"{batches} dead letters"
+            lambda: self.view(queue.name).dead_batches == wanted, what=f"{wanted} dead letters"
         )
 
     def _answer(self, request: Request) -> FaultLike:
