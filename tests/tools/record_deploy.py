@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -34,10 +35,11 @@ STEP = 12
 _LINE = re.compile(r"(?P<series>\w+(\{.*\})?) (?P<value>\S+)")
 
 
-def asked_for() -> set[str]:
+@cache
+def asked_for() -> frozenset[str]:
     """The metrics that alerts ask for."""
     rules = yaml.safe_load((ROOT / "compose" / "alerts.yaml").read_text("utf-8"))
-    return set(re.findall(r"vwo_celery_\w+", json.dumps(rules)))
+    return frozenset(re.findall(r"vwo_celery_\w+", json.dumps(rules)))
 
 
 def scrape(fleet: Fleet, settings: Settings) -> dict[str, str]:
@@ -78,6 +80,7 @@ def deploy(installation: Installation) -> list[Callable[[], object]]:
 
 def main() -> None:
     """Record a deploy of some minutes."""
+    asked_for()
     folder = Path(tempfile.mkdtemp(prefix="vwo-celery-deploy-"))
     with RedisServer() as server, Standin() as standin:
         installation = Installation(server.url, standin, folder)
