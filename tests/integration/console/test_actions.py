@@ -1,0 +1,262 @@
+"""What the console's actions do: the same as the command line, after the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from tools.queue_states import HOLDS_SOMETHING, Queues
+from tools.visiting import Browser, document
+from vwo_celery import setup
+from vwo_celery.celery import control
+from vwo_celery.console.actions import ACTIONS
+from vwo_celery.console.api.questions import QUESTIONS
+from vwo_celery.operating.operations import jobs
+from vwo_celery.operating.past.audit import changes
+from vwo_celery.settings import Settings
+from vwo_celery.testing import free_port
+
+pytestmark = pytest.mark.declared_keys(
+    *HOLDS_SOMETHING, "_kombu.*", "*:broker:*", "celery", "*:celery"
+)
+DEAD = 3
+
+
+def dead(queues: Queues, batches: int = DEAD) -> str:
+    """A paused queue with so many dead batches of five; its name."""
+    queue = queues.add()
+    queues.fill(queue, 5 * batches)
+    for _ in range(batches):
+        queues.kill(queue, "HTTP 413")
+    queues.shard(queue).pause("lunch", by="operator")
+    return queue.name
+
+
+# -- the same through every door
+
+
+def by_command(queues: Queues, run: Callable[..., Any], words: str, queue: str) -> Any:
+    """The document of the command line."""
+    return msgspec.json.decode(run(*words.split(), "--queue", queue, "--json").stdout)
+
+
+def by_api(queues: Queues, run: Callable[..., Any], words: str, queue: str) -> Any:
+    """The document of the console's API."""
+    return document(Browser(queues.settings).post(f"api/v1/{words}", {"queues": [queue]}))
+
+
+def by_control(queues: Queues, run: Callable[..., Any], words: str, queue: str) -> Any:
+    """The document of `celery control`."""
+    from celery import Celery
+
+    app = Celery("test")
+    setup(app, settings=queues.settings)
+    command = getattr(control, f"vwo_{words}")
+    argument = [queue] if words == "flush" else queue
+    return msgspec.to_builtins(command(SimpleNamespace(app=app), argument))
+
+
+class Case(NamedTuple):
+    """A change, the state before it, and the doors that offer it."""
+
+    name: str
+    given: Callable[[Queues], str]
+    doors: Sequence[Callable[..., Any]]
+
+
+def ready(queues: Queues) -> str:
+    """A queue with a batch of five."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    return queue.name
+
+
+def paused(queues: Queues) -> str:
+    """A queue that is paused."""
+    queue = queues.add()
+    queues.shard(queue).pause("HTTP 401", by="refusal")
+    return queue.name
+
+
+def released(queues: Queues) -> str:
+    """A queue whose only batch VWO did not accept yet."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.release(queue, "HTTP 503")
+    return queue.name
+
+
+CASES = (
+    Case("flush", ready, (by_command, by_api, by_control)),
+    Case("pause", ready, (by_command, by_api, by_control)),
+    Case("resume", paused, (by_command, by_api, by_control)),
+    Case("retry", released, (by_command, by_api)),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_each_door_gives_the_same_document_and_one_record(
+    queues: Queues, run: Callable[..., Any], case: Case
+) -> None:
+    """Whichever way an operator comes in, a change gives one document, and one change in the audit."""
+    documents, records = [], []
+    for door in case.doors:
+        queues.client.flushdb()
+
+        documents.append(door(queues, run, case.name, case.given(queues)))
+
+        (change,) = changes(queues.fleet)
+        records.append((change.command, change.matched, change.done, change.unit, change.result))
+    assert all(each == documents[0] for each in documents)
+    assert all(each == records[0] for each in records)
+
+
+def test_documents_are_as_they_are_described(queues: Queues) -> None:
+    """Each answer is of the type from which the OpenAPI document is made."""
+    queue, browser = dead(queues), Browser(queues.settings)
+    batch = document(browser.get("api/v1/dead"))["batches"][0]["batch"]
+    browser.post("api/v1/pause", {"queues": [queue]})
+
+    for question in QUESTIONS:
+        answer = browser.get(f"api/v1/{question.path.format(queue=queue, batch=batch)}")
+
+        assert msgspec.json.decode(answer.body, type=question.gives) is not None, question.path
+    for name in ("pause", "resume", "retry", "flush"):
+        answer = browser.post(f"api/v1/{name}", {"queues": [queue]})
+        assert msgspec.json.decode(answer.body, type=ACTIONS[name].gives) is not None, name
+
+
+# -- bulk work
+
+
+def test_what_was_shown_is_counted_and_a_worker_does_it(queues: Queues) -> None:
+    """A redrive is counted, ordered with what was shown, done as a job, and told."""
+    queue, browser = dead(queues), Browser(queues.settings)
+    shown = document(browser.get(f"api/v1/dead/count?filter=queue:{queue}"))["counted"]
+    order = {
+        "filter": f"queue:{queue}", "until_ms": shown["until_ms"], "batches": shown["amount"]["batches"],
+    }  # fmt: skip
+
+    ordered = document(browser.post("api/v1/redrive", order))
+    (waiting,) = document(browser.get("api/v1/jobs"))
+    jobs.run_job(queues.fleet, ordered["job"], "worker:1", lambda: False)
+    (done,) = document(browser.get("api/v1/jobs"))
+
+    assert ordered["counted"] == {"batches": DEAD, "events": 5 * DEAD}
+    assert (waiting["job"], waiting["state"], waiting["who"]) == (
+        ordered["job"],
+        "waiting",
+        "alice",
+    )
+    assert (done["state"], done["changed"]) == ("ok", ordered["counted"])
+    (change,) = changes(queues.fleet)
+    assert (change.command, change.door, change.who, change.done) == (
+        "dead redrive", "console", "alice", 5 * DEAD,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["redrive", "purge"])
+def test_more_than_was_shown_is_not_changed(queues: Queues, name: str) -> None:
+    """Where more matches than somebody saw, nothing is ordered, and they are told to look again."""
+    dead(queues)
+    browser = Browser(queues.settings)
+    now_ms = queues.fleet.now_ms()
+
+    answer = browser.post(f"api/v1/{name}", {"batches": DEAD - 1, "until_ms": now_ms})
+
+    assert answer.status == 409
+    assert "3 batches match now, and 2 were shown" in document(answer)["error"]
+    assert document(browser.get("api/v1/jobs")) == []
+
+
+def test_what_died_after_the_look_is_left_alone(queues: Queues) -> None:
+    """Only what was there when somebody looked is changed."""
+    dead(queues, 1)
+    browser = Browser(queues.settings)
+    shown = document(browser.get("api/v1/dead/count"))["counted"]
+    queues.client.flushdb()
+    dead(queues, 1)
+
+    answer = browser.post("api/v1/redrive", {"until_ms": shown["until_ms"], "batches": 1})
+
+    assert answer.status == 409
+    assert "no dead letter matches" in document(answer)["error"]
+
+
+def test_a_purge_says_how_much(queues: Queues) -> None:
+    """Nothing is dropped for good by somebody who has not been shown how much."""
+    dead(queues)
+
+    answer = Browser(queues.settings).post("api/v1/purge", {"filter": ""})
+
+    assert answer.status == 400
+    assert "dead/count" in document(answer)["remedy"]
+
+
+def test_without_a_broker_nothing_is_ordered(queues: Queues) -> None:
+    """A job that no worker can be told of is given up at once, and nothing is changed."""
+    dead(queues)
+    broker = f"amqp://127.0.0.1:{free_port()}"
+    settings = Settings(redis_url=queues.settings.redis_url, broker_url=broker)
+    browser = Browser(settings)
+
+    answer = browser.post("api/v1/redrive", {})
+
+    assert answer.status == 503
+    assert "Nothing was changed" in document(answer)["error"]
+    (job,) = document(browser.get("api/v1/jobs"))
+    assert (job["state"], job["changed"]["events"]) == ("failed", 0)
+    assert sum(view.dead_batches for view in queues.views()) == DEAD
+
+
+def test_single_events_are_picked_out(queues: Queues) -> None:
+    """Single events of a dead letter are sent again or dropped; the rest stays dead."""
+    dead(queues, 1)
+    browser = Browser(queues.settings)
+
+    for name, left in (("redrive-events", 3), ("purge-events", 1)):
+        (batch,) = document(browser.get("api/v1/dead"))["batches"]
+        order = {"batch": batch["batch"], "places": [1, 2]}
+        picked = document(browser.post(f"api/v1/{name}", order))
+
+        (rest,) = document(browser.get("api/v1/dead"))["batches"]
+        assert (picked["events"], picked["rest"], rest["events"]) == (2, rest["batch"], left)
+        again = browser.post(f"api/v1/{name}", {"batch": rest["batch"], "places": [9]})
+        assert again.status == 409
+
+
+def test_a_job_is_stopped_by_its_id(queues: Queues) -> None:
+    """A job that waits or runs is stopped; one that is not there is told so."""
+    dead(queues)
+    browser = Browser(queues.settings)
+    job = document(browser.post("api/v1/redrive", {}))["job"]
+
+    stopped, unknown = (browser.post("api/v1/stop", {"job": each}) for each in (job, "none"))
+
+    assert document(stopped)["job"] == job
+    assert unknown.status == 404
+    assert document(browser.get("api/v1/jobs"))[0]["stop_asked"]
+
+
+@pytest.mark.parametrize(
+    ("form", "why"),
+    [
+        ({}, "either names of queues"), ({"queues": "a", "every": "1"}, "either names of queues"),
+        ({"queues": "none"}, "none"), ({"every": "maybe"}, "every"), ({"every": "1", "why": "x"}, "why"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_wrong_form_says_what_is_wrong(queues: Queues, form: dict[str, str], why: str) -> None:
+    """A field that is missing, unknown or wrong changes nothing, and is named."""
+    queue = ready(queues)
+
+    answer = Browser(queues.settings).submit("do/pause", **form)
+
+    assert answer.status in (400, 404)
+    assert why in answer.body.decode()
+    assert queues.views()[0].queue == queue
+    assert changes(queues.fleet) == []
