@@ -5,7 +5,7 @@ Files, in reading order: `metric` (the words), `table` (all metrics), `measuring
 `vwo_celery.otel` tells the same table to OpenTelemetry. Beside an event's way: the numbers are counted
 by the scripts that move the events, so a process that dies here takes none along.
 
-Prometheus needs the extra `metrics`: `pip install "vwo-celery[metrics]"`.
+Prometheus needs the extra `metrics`.
 """
 
 from __future__ import annotations

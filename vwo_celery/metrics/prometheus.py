@@ -127,5 +127,5 @@ def need_prometheus() -> None:
         import prometheus_client  # noqa: F401
     except ImportError as exc:
         raise ImportError(
-            'metrics for Prometheus need prometheus-client: pip install "vwo-celery[metrics]"'
+            "metrics for Prometheus need prometheus-client: install vwo-celery with its extra metrics"
         ) from exc
