@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+import vwo_celery
 from tools.docs import load_builder
 from vwo_celery.metrics.metric import Metric
 from vwo_celery.metrics.table import METRICS
+from vwo_celery.operating.looks.facts import VERDICTS
+from vwo_celery.sending.outcomes import Verdict
 
 builder = load_builder("build_metrics")
 
@@ -35,3 +39,16 @@ def test_no_name_stands_for_two_metrics() -> None:
     """Neither in Prometheus' words nor in OpenTelemetry's."""
     assert len({metric.name for metric in METRICS}) == len(METRICS)
     assert len({metric.dotted for metric in METRICS}) == len(METRICS)
+
+
+def test_every_matter_with_dead_letters_is_on_its_list() -> None:
+    """A word that is not on the list would be told as `other`."""
+    told = set(VERDICTS)
+    for path in Path(vwo_celery.__file__).parent.rglob("*"):
+        if path.suffix in (".py", ".lua") and "metrics" not in path.parts:
+            text = path.read_text("utf-8")
+            assert set(re.findall(r"matter=\"(\w+)\"|'dead:(\w+)'", text)) <= {
+                pair for word in told for pair in ((word, ""), ("", word))
+            }, path
+    refusing = {Verdict.TOO_LARGE, Verdict.REJECTED, Verdict.REFUSED}
+    assert {each.value for each in refusing} <= told

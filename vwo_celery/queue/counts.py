@@ -24,6 +24,10 @@ NOTHING: Final[Counts] = {}
 
 #: Families of counters; after each comes an answer, the number of a bucket, or what was the matter.
 ANSWER, AGE, POST, SIZE, DEAD = "answer:", "age:", "post:", "size:", "dead:"
+#: What may be the matter with events that become dead letters: a verdict on them, or another word.
+MATTERS: Final = (
+    "too_large", "rejected", "refused", "unsendable", "incomplete", "lost_leases", "too_old", "operator",
+)  # fmt: skip
 #: The sums beside the buckets.
 AGE_MS, POST_MS, SIZE_EVENTS = "age_ms", "post_ms", "size_events"
 SPLIT: Final = "split"

@@ -19,6 +19,7 @@ from vwo_celery.operating.looks.views import QueueView, views_of
 from vwo_celery.operating.looks.workers import WorkerView, differences, view_workers
 from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, OLDEST
+from vwo_celery.queue.counts import MATTERS
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling.moving import EXPORTED
 from vwo_celery.queue.handling.waiting import VANISHED
@@ -29,7 +30,7 @@ from vwo_celery.queue.looks.tallies import Tally, read_tallies, sum_tallies
 from vwo_celery.queue.records.balances import Balances, read_balances
 from vwo_celery.queue.servers.facts import ServerFacts, read_servers
 from vwo_celery.queue.shard import PURGED, Shard
-from vwo_celery.sending.outcomes import Failure, Verdict
+from vwo_celery.sending.outcomes import Failure
 
 __all__ = [
     "AGE_BOUNDS_SECONDS", "ANSWERS", "DROP_REASONS", "POST_BOUNDS_SECONDS", "SIZE_BOUNDS",
@@ -41,7 +42,7 @@ Answer = TypeVar("Answer")
 ANSWERS: Final = (*map(str, range(100, 600)), *(each.value for each in Failure))
 DROP_REASONS: Final = (DEAD_LETTERS_FULL, EXPORTED, OLDEST, PURGED, REDIS_LOST, VANISHED)
 UNACCEPTED_REASONS: Final = tuple(REMEDIES)
-VERDICTS: Final = tuple(each.value for each in Verdict)
+VERDICTS: Final = MATTERS
 
 
 class QueueFacts(msgspec.Struct, frozen=True):
