@@ -36,6 +36,8 @@ class PerProcess(Generic[Value]):
             more than once; all of them get the same value, and the others are dropped.
     """
 
+    __slots__ = ("_make", "_values")
+
     def __init__(self, make: Callable[[], Value]) -> None:
         self._make = make
         self._values: dict[int, Value] = {}  # by process id; one step of a dict is atomic

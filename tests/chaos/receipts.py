@@ -32,6 +32,7 @@ class Receipts:
         self.repeats: Counter[str] = Counter()
         self.next_number: dict[str, int] = {}
         self.longest_ms = 0.0
+        self._lately_ms = 0.0
 
     def file(self, application: str) -> Path:
         """The file to which *application* writes its receipts."""
@@ -48,6 +49,11 @@ class Receipts:
             for line in whole.decode().splitlines():
                 self._take(path.stem, *line.split())
 
+    def take_longest(self) -> float:
+        """The longest call of those read since this was last asked, in ms."""
+        longest, self._lately_ms = self._lately_ms, 0.0
+        return longest
+
     def _take(
         self, application: str, first: str, count: str, where: str, reason: str, ms: str
     ) -> None:
@@ -62,3 +68,4 @@ class Receipts:
         self.spooled += int(count) * (where == "spooled")
         self.next_number[application] = max(end, self.next_number.get(application, 0))
         self.longest_ms = max(self.longest_ms, float(ms))
+        self._lately_ms = max(self._lately_ms, float(ms))

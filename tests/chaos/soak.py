@@ -30,6 +30,7 @@ _GROWTH_SHARE = 0.05
 _GROWTH_MB = 3.0
 #: Allowed growth of Redis from before the load to after the drain in MB: marks, counters, limits.
 _REDIS_GROWTH_MB = 2.0
+#: Longest call of an application while no fault of the matrix allows a longer one.
 _LONGEST_ENQUEUE_MS = 2_500.0
 _DRAIN_SECONDS = 90.0
 _TRAFFIC = Traffic(per_second=50, burst=60, burst_every_seconds=2, jitter=1, poison_every=500)
@@ -48,7 +49,7 @@ class Outcome(msgspec.Struct, frozen=True):
         unreadable: Number of dead letters that VWO could not read.
         spooled: Events promised with a receipt "spooled".
         dropped: Events with a receipt "dropped", by reason.
-        longest_enqueue_ms: Longest call of an application.
+        longest_enqueue_ms: Longest call of an application during each fault and the rest after it.
         drain_seconds: From the end of load and faults until nothing waited; None: never.
         samples: Memory over time.
         before: Memory before the load.
@@ -63,7 +64,7 @@ class Outcome(msgspec.Struct, frozen=True):
     unreadable: int
     spooled: int
     dropped: dict[str, int]
-    longest_enqueue_ms: float
+    longest_enqueue_ms: dict[str, float]
     drain_seconds: float | None
     samples: list[Sample]
     before: Sample
@@ -77,11 +78,11 @@ def soak(folder: Path, seed: int, minutes: float, console: Console) -> tuple[Out
         with Memory(fleet.start_steady_worker(), fleet.redis.port) as memory:
             before = memory.look()
             fleet.open_queue(_TRAFFIC)
-            faults = _inflict_many(fleet, random.Random(seed), 60 * minutes, console)
+            faults, longest = _inflict_many(fleet, random.Random(seed), 60 * minutes, console)
             fleet.hush_applications()
             fleet.hold(0.3)
             drain_seconds = _drain(fleet)
-        outcome = _outcome(fleet, seed, minutes, faults, drain_seconds, memory, before)
+        outcome = _outcome(fleet, seed, minutes, faults, longest, drain_seconds, memory, before)
         version = fleet.client.info("server")["redis_version"]
         problems = _problems(fleet, outcome)
     return msgspec.structs.replace(outcome, problems=tuple(problems)), version
@@ -89,19 +90,23 @@ def soak(folder: Path, seed: int, minutes: float, console: Console) -> tuple[Out
 
 def _inflict_many(
     fleet: Fleet, dice: random.Random, seconds: float, console: Console
-) -> Counter[str]:
-    """Inflict and heal faults until the time is over; the faults, and how often each."""
+) -> tuple[Counter[str], dict[str, float]]:
+    """Inflict and heal faults until the time is over; how often each, and its longest call."""
     rows, faults = [row for row in MATRIX if row.soak], Counter[str]()
+    longest: dict[str, float] = {}
     started = time.monotonic()
     while (passed := time.monotonic() - started) < seconds:
         row = dice.choice(rows)
         held, rest = row.seconds * dice.uniform(0.3, 1.2), dice.uniform(0.5, 3)
-        fleet.hold(min(rest, seconds - passed))
         _say(console, fleet, passed, row, held)
         with row.inflict(fleet):
             fleet.hold(held)
         faults[row.name] += 1
-    return faults
+        fleet.hold(rest)  # a call that the fault held up ends now
+        fleet.receipts.read()
+        took = fleet.receipts.take_longest()
+        longest[row.name] = max(took, longest.get(row.name, 0.0))
+    return faults, longest
 
 
 def _say(console: Console, fleet: Fleet, passed: float, row: Row, held: float) -> None:
@@ -134,6 +139,7 @@ def _outcome(
     seed: int,
     minutes: float,
     faults: Counter[str],
+    longest: dict[str, float],
     drain_seconds: float | None,
     memory: Memory,
     before: Sample,
@@ -155,7 +161,7 @@ def _outcome(
         unreadable=len(fleet.unreadable()),
         spooled=receipts.spooled,
         dropped=dict(receipts.dropped),
-        longest_enqueue_ms=receipts.longest_ms,
+        longest_enqueue_ms=longest,
         drain_seconds=drain_seconds,
         samples=memory.samples,
         before=before,
@@ -182,18 +188,35 @@ def _problems(fleet: Fleet, outcome: Outcome) -> list[str]:
         f"VWO got events that nobody made: {sorted(judgement.strangers)[:5]}": judgement.strangers,
         f"{good} good events are dead letters": good,
         f"events were dropped: {outcome.dropped}": outcome.dropped,
-        f"one enqueue took {outcome.longest_enqueue_ms:.0f} ms": (
-            outcome.longest_enqueue_ms > _LONGEST_ENQUEUE_MS
-        ),
         f"not drained within {_DRAIN_SECONDS:g} s": outcome.drain_seconds is None,
         f"{len(judgement.waiting)} promised events still wait": judgement.waiting,
         "the ledger is out of balance": not snapshot.balanced,
         f"the queue is paused: {snapshot.paused}": snapshot.paused,
         "no event was promised: nothing was tried": not judgement.promised,
         **_growths(outcome),
+        **dict.fromkeys(slow_calls(outcome.longest_enqueue_ms), True),
     }
     steady = [death for death in fleet.deaths if death.startswith("steady")]
     return [problem for problem, holds in found.items() if holds] + steady
+
+
+def slow_calls(longest_ms: dict[str, float]) -> list[str]:
+    """The faults during which a call of an application took longer than it may, in words.
+
+    Args:
+        longest_ms: The longest call during each fault, by its name.
+    """
+    most = {row.name: max(row.longest_enqueue_ms, _LONGEST_ENQUEUE_MS) for row in MATRIX}
+    return [
+        f"one enqueue took {ms:,.0f} ms at {name}, at most {most[name]:,.0f} it may"
+        for name, ms in longest_ms.items()
+        if ms > most[name]
+    ]
+
+
+def _longest_call(longest_ms: dict[str, float]) -> str:
+    name = max(longest_ms, key=lambda each: longest_ms[each])
+    return f"{longest_ms[name]:,.0f} ms, at {name}"
 
 
 def worker_growth(outcome: Outcome) -> tuple[float, float]:
@@ -227,7 +250,7 @@ def lines_of(outcome: Outcome) -> dict[str, str]:
         "lost": f"{len(judgement.lost):,}",
         "duplicated": f"{judgement.duplicated:,}, {judgement.unexcused:,} of them after a lost lease",
         "unreadable, dead-lettered": f"{outcome.unreadable:,}",
-        "longest enqueue": f"{outcome.longest_enqueue_ms:,.0f} ms",
+        "longest enqueue": _longest_call(outcome.longest_enqueue_ms),
         "drained after": drained,
         "worker and its children": (
             f"{first.worker_mb:.0f} MB at the start, {last.worker_mb:.0f} MB at the end; "

@@ -11,6 +11,7 @@ import requests
 from chaos.oracle import Evidence, judge
 from chaos.receipts import Receipts
 from chaos.relayed import fme_event
+from chaos.soak import slow_calls
 from chaos.vendor import Acceptance, Vendor, name_of
 from tools.installation import event
 from vwo_celery.testing.standin import Fault
@@ -102,6 +103,16 @@ def test_receipts_are_read_as_they_come(tmp_path: Path) -> None:
     assert receipts.promised == half | {"app1-4"}
     assert (receipts.spooled, dict(receipts.dropped)) == (1, {"queue_full": 1})
     assert (receipts.next_number, receipts.longest_ms) == ({"app1": 5}, 250.0)
+    assert [receipts.take_longest(), receipts.take_longest()] == [250.0, 0.0]
+
+
+def test_a_soak_bounds_each_call_as_the_fault_does() -> None:
+    """An application that is stopped takes longer; at any other fault, that breaks a promise."""
+    frozen, other = "application-frozen-in-a-write", "applications-signalled"
+
+    slow = slow_calls({frozen: 5_000.0, other: 2_000.0}) + slow_calls({other: 5_000.0})
+
+    assert slow == [f"one enqueue took 5,000 ms at {other}, at most 2,500 it may"]
 
 
 def test_receipts_of_a_relays_clients(tmp_path: Path) -> None:

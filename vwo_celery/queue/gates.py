@@ -42,10 +42,11 @@ class Gate:
         from_events: Least number of events for which it is tried.
     """
 
+    __slots__ = ("_closed_until", "_from_events", "_is_tried", "_room", "_shard")
+
     def __init__(self, shard: Shard, from_events: int = _FROM_EVENTS) -> None:
         self._shard = shard
         self._from_events = from_events
-        self._script = script("gate")
         self._room: int | None = None  # in events; None if it is not known
         self._is_tried = False  # whether MULTI and EXEC work here
         self._closed_until = 0.0
@@ -96,7 +97,7 @@ class Gate:
         gate, size = k.gate(mark.id), sum(map(len, events)) + len(events)
         keys = (k.open, k.meta, k.mark(mark.id), gate)
         arguments = (mark.number, mark.stored, len(events), size)
-        script_call = pack(self._script.command(keys, arguments))
+        script_call = pack(script("gate").command(keys, arguments))
         pushed = pack(("LPUSHX", gate, *events))
         return b"".join((_MULTI, script_call, pushed, pack(("RENAMENX", gate, k.open)), _EXEC))
 
@@ -115,7 +116,7 @@ class Gate:
         if isinstance(let_in, NoScriptError):
             self._is_tried = False  # another server, or one that was started anew
             with suppress(RedisError):  # enqueue.lua meets it as well
-                load(self._shard.client, self._script.text)
+                load(self._shard.client, script("gate").text)
         elif let_in == -1:
             self._close()
         return False

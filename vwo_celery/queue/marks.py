@@ -115,6 +115,8 @@ class Marks:
         clock: Seconds, from any start.
     """
 
+    __slots__ = ("_clock", "_drawn_ns", "_free", "_life", "_part")
+
     def __init__(self, clock: Callable[[], float] = uptime_seconds) -> None:
         self._free: PerProcess[list[Mark]] = PerProcess(list)
         self._clock = clock

@@ -44,6 +44,8 @@ class Shard(Storing):
     change is made, and only then.
     """
 
+    __slots__ = ()
+
     # -- triggers
 
     def sweep(self, *, force: bool, idle_ms: int, lost_until_ms: int = 0) -> Swept:

@@ -18,6 +18,8 @@ from vwo_celery.queue.keys import shard_keys
 from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.scripts import load, script
 
+#: What keys of a shard enqueue.lua takes before the mark's.
+_ENQUEUE_KEYS = ("open", "meta", "ready", "info", "slots", "leases")
 #: Number of words of the command that runs append.lua, and those that differ at each call, packed.
 _APPEND_WORDS = 9
 _APPENDED = b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
@@ -37,15 +39,13 @@ class Storing:
             it opens or fills a batch, unless another process was quicker.
     """
 
+    __slots__ = ("_meta", "client", "is_full", "keys", "namespace", "number", "queue")
+
     def __init__(self, client: Any, namespace: str, queue: str, shard: int) -> None:
         self.client, self.namespace = client, namespace
         self.queue, self.number = queue, shard
-        k = self.keys = shard_keys(namespace, queue, shard)
-        self._meta = k.meta
-        self._enqueue_keys = (k.open, k.meta, k.ready, k.info, k.slots, k.leases)
-        self._enqueue, self.is_full = script("enqueue"), False
-        start = ("EVALSHA", script("append").sha, "3", k.open, k.meta)
-        self._append_start = b"*%d\r\n" % _APPEND_WORDS + b"".join(bulk(word) for word in start)
+        self.keys = shard_keys(namespace, queue, shard)
+        self._meta, self.is_full = self.keys.meta, False
 
     def append(self, mark: Mark, event: bytes) -> bool:
         """Store one event the fast way, if it neither opens nor fills a batch.
@@ -65,7 +65,7 @@ class Storing:
             return False
         start = mark.append_start
         if not start:
-            start = mark.append_start = self._append_start + bulk(self.keys.mark(mark.id))
+            start = mark.append_start = self._append_start(mark)
         number, stored = mark.number.encode(), mark.stored.encode()
         packed = _APPENDED % (start, len(number), number, len(stored), stored, len(event), event)
         (answer,) = self.client.exchange(self._meta, packed)
@@ -75,6 +75,12 @@ class Storing:
         if isinstance(answer, Exception) and not isinstance(answer, NOT_RUN_HERE):
             raise answer
         return False
+
+    def _append_start(self, mark: Mark) -> bytes:
+        """The part of the command that runs append.lua which is the same under one mark, packed."""
+        k = self.keys
+        words = ("EVALSHA", script("append").sha, "3", k.open, k.meta, k.mark(mark.id))
+        return b"*%d\r\n" % _APPEND_WORDS + b"".join(map(bulk, words))
 
     def push_command(
         self, mark: Mark, events: Sequence[bytes], names: int, *,
@@ -93,18 +99,19 @@ class Storing:
             more_follow: Whether more events of the same call follow.
             notices: See `notices.notice_keys`.
         """
-        stem = f"{self.keys.prefix}batch:{push_token(mark)}"
+        k, prefix = self.keys, self.keys.prefix
+        stem = f"{prefix}batch:{push_token(mark)}"
         batches = (stem,) if names == 1 else [stem, *(f"{stem}.{i:04d}" for i in range(1, names))]
         return (
-            "EVALSHA", self._enqueue.sha, len(self._enqueue_keys) + 2 + names + len(notices),
-            *self._enqueue_keys, self.keys.mark(mark.id), self.keys.births, *batches, *notices,
-            mark.number, mark.life, int(count_refusal), int(more_follow),
-            self.keys.name if notices else "", *events,
+            "EVALSHA", script("enqueue").sha, len(_ENQUEUE_KEYS) + 2 + names + len(notices),
+            *[prefix + name for name in _ENQUEUE_KEYS], k.mark(mark.id), k.births, *batches,
+            *notices, mark.number, mark.life, int(count_refusal), int(more_follow),
+            k.name if notices else "", *events,
         )  # fmt: skip
 
     def with_text(self, command: tuple[Any, ...]) -> tuple[Any, ...]:
         """The same push with the script's text in the place of its digest."""
-        return ("EVAL", self._enqueue.text, *command[2:])
+        return ("EVAL", script("enqueue").text, *command[2:])
 
     def push(self, command: tuple[Any, ...], *, again: bool = False) -> Pushed:
         """Send a command made by `push_command`.
@@ -130,7 +137,7 @@ class Storing:
 
     def load_push(self) -> None:
         """Load the scripts that store events into the server."""
-        load(self.client, self._enqueue.text, script("append").text, script("gate").text)
+        load(self.client, script("enqueue").text, script("append").text, script("gate").text)
 
     def mark_is_kept(self, mark_id: str) -> bool:
         """Whether Redis still knows a producer's mark.
