@@ -38,7 +38,7 @@ VENV_BROWSER = .venv-browser
 DJANGOS = 4.2 5.2
 # The SDKs come without wheels; the last option spares older pips a warning about how they build them.
 PIP_OPTIONS = --quiet --disable-pip-version-check --use-pep517
-CHECKED = vwo_celery workers tests benchmarks examples docs
+CHECKED = vwo_celery pytest_vwo_celery.py workers tests benchmarks examples docs
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo demo-notice test lint types suite sdk-test sdk-relay sdk-matrix test-all browser pictures chaos soak bugs bench docs freeze clean FORCE
@@ -178,7 +178,7 @@ endef
 
 # --- what they are made from --------------------------------------------------------------------
 
-SOURCES := $(sort $(shell find vwo_celery -type f ! -name '*.pyc'))
+SOURCES := $(sort $(shell find vwo_celery pytest_vwo_celery.py -type f ! -name '*.pyc'))
 
 $(BUILD)/wheel/built: $(SOURCES) $(BUILD)/sources pyproject.toml $(BUILD)/python \
 		$(wildcard README.md LICENSE)

@@ -19,7 +19,7 @@ PACKAGE = Path(vwo_celery.__file__).parent
 #: each other. A part is a package, or a module at the root; "" is the root itself.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("django", "demo", "__main__"),
-    ("cli",),
+    ("cli", "testing"),
     ("", "aio", "tasks", "console", "otel"),
     ("celery", "sdk", "relay", "metrics", "top"),
     ("producing", "delivering", "operating", "copies"),
@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("queue",),
     ("connections", "event_kinds", "signals"),
     ("settings", "sending"),
-    ("destinations", "events", "testing"),
+    ("destinations", "events"),
     ("errors", "receipts", "logs", "forks", "threads"),
     ("text", "clocks"),
 )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 _PACKAGE = "vwo_celery"
+#: pytest's plugin that comes with the package.
+PLUGIN = "pytest_vwo_celery.py"
 _LEFT_OUT = shutil.ignore_patterns(
     "__pycache__", ".git", ".build", ".venv", ".venv-*", ".*_cache", ".hypothesis", "*.egg-info"
 )
@@ -20,7 +22,10 @@ def copy_checkout(target: Path) -> None:
     """Make *target* anew as a copy of the checkout, without the package and what was built."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    left_out = _LEFT_OUT(str(CHECKOUT), [path.name for path in CHECKOUT.iterdir()]) | {_PACKAGE}
+    left_out = _LEFT_OUT(str(CHECKOUT), [path.name for path in CHECKOUT.iterdir()]) | {
+        _PACKAGE,
+        PLUGIN,
+    }
     for path in CHECKOUT.iterdir():
         if path.name in left_out:
             continue

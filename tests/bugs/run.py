@@ -21,7 +21,7 @@ sys.path.insert(0, str(TESTS))
 
 from bugs.bug import Bug  # noqa: E402
 from bugs.catalogue import BUGS  # noqa: E402
-from copy_checkout import CHECKOUT, copy_checkout  # noqa: E402
+from copy_checkout import CHECKOUT, PLUGIN, copy_checkout  # noqa: E402
 
 PAGE = CHECKOUT / "docs" / "reliability.md"
 BEGIN, END = "<!-- bugs: begin -->", "<!-- bugs: end -->"
@@ -94,6 +94,7 @@ def main(words: list[str]) -> int:
         copy = Path(folder) / "checkout"
         copy_checkout(copy)
         shutil.copytree(CHECKOUT / "vwo_celery", copy / "vwo_celery")
+        shutil.copy2(CHECKOUT / PLUGIN, copy)
         missed = try_all(chosen, copy)
     print(f"{len(chosen) - len(missed)} of {len(chosen)} bugs caught")
     return 1 if missed else 0

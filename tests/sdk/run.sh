@@ -63,7 +63,7 @@ make_environment() {
 
 refresh_wheel() {
     environment=.venv-sdk-$1
-    newer=$(find vwo_celery README.md LICENSE -newer "$environment/wheel-installed" \
+    newer=$(find vwo_celery pytest_vwo_celery.py README.md LICENSE -newer "$environment/wheel-installed" \
         ! -name '*.pyc' ! -name __pycache__ | head -n 1)
     if [ -z "$newer" ] && [ -e .build/sdk-wheel ]; then return; fi
     touch "$environment/wheel-started"
