@@ -30,7 +30,7 @@ SDK = os.environ.get("VWO_CELERY_SDK", "")
 
 collect_ignore = [folder for folder in ("fme", "legacy", "relay") if folder != SDK]
 if not SDK:
-    collect_ignore.append("common/test_sdk_celery.py")
+    collect_ignore += ["common/test_sdk_celery.py", "common/test_sdk_testing.py"]
 if SDK != "fme":
     collect_ignore.append("installing")  # it covers all SDKs, so one run is enough
 
