@@ -19,6 +19,8 @@ from vwo_celery.testing import Standin, free_port
 EXAMPLE = Path(__file__).parents[2] / "examples" / "django"
 ACCOUNT_ID = 888888
 PER_REQUEST = 50
+PASSWORD = "a password of the test"
+CONSOLE = "vwo_celery/eventqueue/"
 WEB_WORKERS = 3
 
 pytestmark = pytest.mark.declared_keys("watched", "slots")
@@ -46,7 +48,8 @@ class Shop:
     def start(self) -> None:
         """Start it, and return once the shop answers."""
         port = free_port()
-        self.visitors = Visitors(f"http://127.0.0.1:{port}")
+        self.url = f"http://127.0.0.1:{port}"
+        self.visitors = Visitors(self.url)
         assert self.manage("migrate", "--verbosity=0").wait() == 0
         self.web = self._programs.start(
             "python", "-m", "gunicorn", "shop.wsgi", "--preload", "--bind", f"127.0.0.1:{port}",
@@ -67,9 +70,10 @@ class Shop:
         self.web.wait_for_port(port)
         self.worker.wait_for_log("ready.")
 
-    def manage(self, *words: str) -> Process:
+    def manage(self, *words: str, **env: str) -> Process:
         """Start a command of manage.py."""
-        return self._programs.start("python", "manage.py", *words, name=f"manage-{words[0]}")
+        name = f"manage-{words[0]}"
+        return self._programs.start("python", "manage.py", *words, name=name, **env)
 
     def flush(self) -> None:
         """Return once every enqueued event is delivered."""
@@ -129,3 +133,47 @@ def test_vwo_hears_only_of_what_was_committed(shop: Shop) -> None:
     assert shop.visited() == {visitor_id(ACCOUNT_ID, name): 1 for name in bought}
     orders = {event["d"]["event"]["props"]["order"] for event in shop.standin.events}
     assert orders == {answer.json()["order"] for answer in answers} - {None}
+
+
+class Staff:
+    """Somebody who is logged in to the shop's admin with a browser."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._session = requests.Session()
+        self._session.trust_env = False  # a proxy of this machine's is none of ours
+        self._admin = f"{shop.url}/admin/"
+        self.get("login/")
+        self.post("login/", username="ana", password=PASSWORD, next="/admin/")
+
+    def get(self, path: str) -> requests.Response:
+        """Look at a page below the admin."""
+        return self._session.get(self._admin + path, timeout=30)
+
+    def post(self, path: str, **fields: str) -> requests.Response:
+        """Send a form there."""
+        fields["csrfmiddlewaretoken"] = self._session.cookies["csrftoken"]
+        return self._session.post(self._admin + path, data=fields, timeout=30)
+
+
+def test_staff_steer_the_queue_in_the_admin(shop: Shop) -> None:
+    """The shop's admin shows the queue, pauses it, and resumes it; what waited meanwhile is delivered."""
+    env = {"DJANGO_SUPERUSER_PASSWORD": PASSWORD}
+    words = ("createsuperuser", "--noinput", "--username=ana", "--email=ana@example.com")
+    assert shop.manage(*words, **env).wait() == 0
+    shop.visitors.get("/checkout/before")
+    staff = Staff(shop)
+    (queue,) = staff.get(f"{CONSOLE}api/v1/queues").json()
+
+    page = staff.get(CONSOLE)
+    paused = staff.post(f"{CONSOLE}do/pause", queues=queue["queue"], reason="a look at the admin")
+    shop.visitors.get("/checkout/meanwhile")
+    (held,) = staff.get(f"{CONSOLE}api/v1/queues").json()
+    resumed = staff.post(f"{CONSOLE}do/resume", queues=queue["queue"])
+    shop.flush()
+
+    assert [each.status_code for each in (page, paused, resumed)] == [200, 200, 200]
+    assert queue["queue"] in page.text
+    assert (held["stopped"]["by"], held["stopped"]["why"]) == ("operator", "a look at the admin")
+    assert held["stopped"]["who"] == "ana on 127.0.0.1"
+    assert set(shop.visited()) == {visitor_id(ACCOUNT_ID, name) for name in ("before", "meanwhile")}
+    assert staff.get("../static/admin/css/base.css").status_code == 200

@@ -91,6 +91,36 @@ BUGS = (
         "acceptance/test_dev.py -k killed",
     ),
     Bug(
+        "in Django, each right has a permission of its own",
+        "who may see may do all", "django/console/access.py",
+        "if user.has_perm(name))", "if user.has_perm(PERMISSIONS[Right.VIEW]))",
+        "integration/adapters/test_django_console.py -k needs_its_permission",
+    ),
+    Bug(
+        "a change through Django is in the admin's history",
+        "nobody notes it", "django/console/door.py",
+        ", changed=note", "",
+        "integration/adapters/test_django_console.py -k made_and_recorded",
+    ),
+    Bug(
+        "a page that is shown again holds nobody's token",
+        "it holds the token of whoever saw it first", "django/console/door.py",
+        '(("csrfmiddlewaretoken", _MARK),)', '(("csrfmiddlewaretoken", get_token(request)),)',
+        "integration/adapters/test_django_console.py -k token_of_another",
+    ),
+    Bug(
+        "a dump of all data asks for no table of the console",
+        "the model's rows are looked for", "django/console/models.py",
+        "super().get_queryset().none()", "super().get_queryset()",
+        "integration/adapters/test_django_console.py -k dump_of_all",
+    ),
+    Bug(
+        "a web process loads the console when it opens a page",
+        "it is loaded with the URLs", "django/console/views.py",
+        "\n_FORBIDDEN", "\nimport vwo_celery.console  # noqa: F401\n\n_FORBIDDEN",
+        "integration/adapters/test_django_console.py -k opens_no_page",
+    ),
+    Bug(
         "an answer of 200 comes once the events are stored",
         "it does not wait for their receipts", "relay/app.py",
         "receipts = await store_encoded(target.queue, events)\n",

@@ -7,17 +7,17 @@ mark in place of the token, and gets each visitor's own token on its way out. No
 from __future__ import annotations
 
 import functools
+import hashlib
 import secrets
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.conf import settings as django_settings
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.utils.safestring import SafeString
 
-from vwo_celery.console import Console, Page, Request, Response
+from vwo_celery.console import Console, Request, Response, guarded
 from vwo_celery.console.pages import body
-from vwo_celery.console.shared.visits import Visit
 from vwo_celery.django.console.access import visitor_of
 from vwo_celery.django.console.history import note
 from vwo_celery.settings import Settings
@@ -59,25 +59,50 @@ def request_of(request: HttpRequest, path: str) -> Request:
 
 def send(request: HttpRequest, response: Response) -> HttpResponse:
     """Django's response, with the visitor's token in its forms."""
-    body = response.body
-    if _MARK.encode() in body:
-        body = body.replace(_MARK.encode(), get_token(request).encode())
-    sent = HttpResponse(body, status=response.status)
+    content = response.body
+    if _MARK.encode() in content:
+        content = content.replace(_MARK.encode(), get_token(request).encode())
+    sent = HttpResponse(content, status=response.status)
     del sent["Content-Type"]  # the console says what it is
     for name, value in response.headers:
         sent[name] = value
     return sent
 
 
-def main_part(request: HttpRequest, visit: Visit | None, page: Page) -> SafeString:
-    """A page without head and foot, with the visitor's token in its forms; the console escaped it."""
-    html = body(visit, page)
-    return SafeString(html.replace(_MARK, get_token(request)) if _MARK in html else html)
+class Found(NamedTuple):
+    """A page to be put between the admin's head and foot.
+
+    Attributes:
+        context: What the template shows.
+        status: HTTP status.
+        tag: Changes when the page does; "" for a page that is not asked for again.
+    """
+
+    context: dict[str, object]
+    status: int
+    tag: str
 
 
-def wants_part(request: Request) -> bool:
-    """Whether our own script asks, which puts a page's main part in place of the one that it shows."""
-    return request.headers.get("x-part") == "main"
+def answer(request: HttpRequest, path: str) -> Found | HttpResponse:
+    """The console's page for the admin; a response where it needs no frame, or is known already."""
+    visit, answered = console().answer(request_of(request, path))
+    if isinstance(answered, Response):
+        return send(request, guarded(answered))
+    html = body(visit, answered)
+    tag = _tag_of(html) if answered.status == 200 and request.method in ("GET", "HEAD") else ""
+    if tag and request.headers.get("If-None-Match") == tag:
+        return HttpResponse(status=304, headers={"ETag": tag})
+    context = {
+        "title": answered.title,
+        "root": visit.root if visit else "",
+        "main": SafeString(html.replace(_MARK, get_token(request))),  # the console has escaped it
+        "nonce": nonce_of(request),
+    }
+    return Found(context, answered.status, tag)
+
+
+def _tag_of(html: str) -> str:
+    return f'"{hashlib.blake2b(html.encode(), digest_size=12).hexdigest()}"'
 
 
 def nonce_of(request: HttpRequest) -> str:

@@ -46,7 +46,7 @@ def _store(change: Change) -> None:
 
     from vwo_celery.django.console.models import EventQueue
 
-    order = msgspec.to_builtins(change.order)
+    order = stated(change.order)
     flag = DELETION if change.action.right is Right.PURGE else CHANGE
     kind = ContentType.objects.get_for_model(EventQueue)
     said = message(change, order)[:_LONGEST_MESSAGE]
@@ -58,6 +58,17 @@ def _store(change: Change) -> None:
         )
         for queue in queues_of(order)
     )  # fmt: skip
+
+
+def stated(order: msgspec.Struct) -> dict[str, Any]:
+    """What an order says beyond its defaults, but for the moments by which counts are compared."""
+    fields = {each.name: each.default for each in msgspec.structs.fields(order)}
+    values = msgspec.to_builtins(order)
+    return {
+        name: value
+        for name, value in values.items()
+        if value != fields[name] and not name.endswith("_ms")
+    }
 
 
 def queues_of(order: Mapping[str, Any]) -> list[str]:

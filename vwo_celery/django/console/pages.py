@@ -79,23 +79,16 @@ class EventQueueAdmin(admin.ModelAdmin):  # type: ignore[misc]
     ) -> HttpResponse:
         """The console's page of that path, or whatever else it answers."""
         # Imported when it is first opened: other pages of the site need nothing of it.
-        from vwo_celery.console import Response, guarded
         from vwo_celery.django.console import door
 
         self._demand_view(request)
-        console, asked = door.console(), door.request_of(request, rest)
-        if door.wants_part(asked):
-            return door.send(request, console.respond(asked))
-        visit, answer = console.answer(asked)
-        if isinstance(answer, Response):
-            return door.send(request, guarded(answer))
-        context = {
-            "title": answer.title,
-            "root": visit.root if visit else "",
-            "main": door.main_part(request, visit, answer),
-            "nonce": door.nonce_of(request),
-        }
-        return self._page(request, "page", context | (extra_context or {}), status=answer.status)
+        found = door.answer(request, rest)
+        if isinstance(found, HttpResponse):
+            return found
+        response = self._page(request, "page", found.context | (extra_context or {}), found.status)
+        if found.tag:
+            response["ETag"] = found.tag
+        return response
 
     def change_view(
         self,

@@ -5,7 +5,6 @@ Beside an event's way. Nothing to lose.
 
 from __future__ import annotations
 
-from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_protect
 
@@ -16,6 +15,8 @@ _FORBIDDEN = 403
 def console_view(request: HttpRequest, path: str) -> HttpResponse:
     """What the console answers; whoever is not logged in and asks for a page is sent to log in."""
     # Imported when it is first opened: other pages of the site need nothing of it.
+    from django.contrib.auth.views import redirect_to_login
+
     from vwo_celery.django.console import door
 
     asked = door.request_of(request, path)
