@@ -5,8 +5,9 @@ something keeps it from answering, `trouble`. `frame` puts head and foot around 
 does so, as Django's admin does, and takes `body`. Reads only: nothing to lose.
 
 Files: `overview` with its parts `verdicts`, `flows`, `trends` and `rows`; `past` (charts of histories);
-`answers` (after an action, and where none was possible);
-`framing` (head and foot); `rendering` (templates, and how they spell what they show).
+`queue` (one queue, and its next events); `dead` (dead letters, and one of them); `fleet` (workers,
+settings, audit, about); `plans` and `asking` (before an action); `answers` (after one, and where none was
+possible); `framing` (head and foot); `rendering` (templates, and how they spell what they show).
 """
 
 from __future__ import annotations
@@ -14,11 +15,28 @@ from __future__ import annotations
 from typing import Final
 
 from vwo_celery.console.pages.answers import done, trouble
+from vwo_celery.console.pages.asking import ask
+from vwo_celery.console.pages.dead import batch, dead
+from vwo_celery.console.pages.fleet import about, audit, settings, workers
 from vwo_celery.console.pages.framing import body, frame, static
 from vwo_celery.console.pages.overview import overview
+from vwo_celery.console.pages.queue import events, queue
+from vwo_celery.console.shared.rights import Right
 from vwo_celery.console.shared.routes import Route
 
 __all__ = ["PAGES", "body", "done", "frame", "static", "trouble"]
 
 #: The pages.
-PAGES: Final = (Route("", overview),)
+PAGES: Final = (
+    Route("", overview),
+    Route("queue", queue),
+    Route("queues/{queue}", queue),
+    Route("queues/{queue}/events", events, Right.PEEK),
+    Route("dead", dead),
+    Route("dead/{batch}", batch),
+    Route("workers", workers),
+    Route("settings", settings),
+    Route("audit", audit),
+    Route("about", about),
+    Route("ask/{action}", ask),
+)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
 from markupsafe import Markup
 
 from vwo_celery.console.actions import Action
-from vwo_celery.console.pages.rendering import render
+from vwo_celery.console.actions.dead import Ordered, Picked
+from vwo_celery.console.actions.sending import FlushedQueue, MadeDue, Paused, Resumed
+from vwo_celery.console.pages.rendering import address_of, link, render
 from vwo_celery.console.shared.exchange import Page
 from vwo_celery.console.shared.visits import Visit
+from vwo_celery.operating.documents.jobs import JobDocument
+from vwo_celery.operating.operations import Amount
+from vwo_celery.text.amounts import count
 
 #: What keeps the console from answering, in a few words, by the HTTP status.
 _HEADINGS: Final = {
@@ -23,7 +28,7 @@ _HEADINGS: Final = {
 }
 
 
-def done(visit: Visit, action: Action, order: Any, document: Any) -> Page:  # noqa: ARG001
+def done(visit: Visit, action: Action, order: Any, document: Any) -> Page:
     """The page after an action of a form: what it did.
 
     Args:
@@ -32,9 +37,88 @@ def done(visit: Visit, action: Action, order: Any, document: Any) -> Page:  # no
         order: Its order, of `action.takes`.
         document: What it returned.
     """
-    text = msgspec.json.encode(document).decode()
-    title = f"{action.name}: done"
-    return Page(title, render(visit, "done.html", {"title": title, "text": text}))
+    told = told_of(action.name, document)
+    queues: Sequence[str] = getattr(order, "queues", ())
+    back, words = link(visit.root, "dead#jobs"), "See how far it is"
+    if isinstance(document, Picked):
+        words = "To the dead letters"
+    if len(queues) == 1:
+        back, words = address_of(visit.root, queues[0]), "To the queue"
+    elif hasattr(order, "queues"):
+        back, words = link(visit.root, ""), "To the overview"
+    title, *lines = told
+    shown = {
+        "title": title,
+        "lines": lines,
+        "level": "ok",
+        "back": back,
+        "back_words": words,
+    }
+    return Page(title, render(visit, "done.html", shown), here="-")
+
+
+def told_of(name: str, document: Any) -> list[str]:
+    """What an action has done: a title, and a sentence each."""
+    if isinstance(document, list):
+        return ["Flushed", *([_flushed(each) for each in document] or ["Nothing was held."])]
+    tell = _TOLD.get(type(document))
+    return [f"{name}: done"] if tell is None else tell(name, document)
+
+
+def _paused(_: str, document: Paused) -> list[str]:
+    return _named("Paused", "An operator had paused it before", document.paused)
+
+
+def _resumed(_: str, document: Resumed) -> list[str]:
+    return _named("Resumed", "It was not stopped", document.resumed)
+
+
+def _made_due(_: str, document: MadeDue) -> list[str]:
+    return [f"{_spelled(document.made_due)} are due now", f"{_spelled(document.left)} left."]
+
+
+def _ordered(name: str, document: Ordered) -> list[str]:
+    return [f"A worker is to {name} {_spelled(document.counted)}", f"Job {document.job}."]
+
+
+def _picked(name: str, document: Picked) -> list[str]:
+    verb = "sent again" if name.startswith("redrive") else "dropped"
+    rest = [f"The others are dead letter {document.rest}."] if document.rest else []
+    return [f"{count(document.events, 'event')} {verb}", *rest]
+
+
+def _stopped(_: str, document: JobDocument) -> list[str]:
+    done = f"{_spelled(document.changed)} of {_spelled(document.counted)} are done so far."
+    return [f"The {document.operation} is asked to stop", done]
+
+
+def _named(done: str, otherwise: str, names: Sequence[str]) -> list[str]:
+    if not names:
+        return [f"{otherwise}: nothing was changed"]
+    return [f"{done} {count(len(names), 'queue')}", f"{', '.join(names)}."]
+
+
+def _spelled(amount: Amount) -> str:
+    return f"{count(amount.events, 'event')} in {count(amount.batches, 'batch', 'batches')}"
+
+
+def _flushed(each: FlushedQueue) -> str:
+    why = f": {each.reason}" if each.reason else ""
+    return (
+        f"{each.queue}: {each.pending:,} on their way to VWO, {each.delivered:,} delivered, "
+        f"{each.failed:,} not accepted{why}."
+    )
+
+
+#: How each document tells what was done, by its type.
+_TOLD: Final[Mapping[type, Callable[[str, Any], list[str]]]] = {
+    Paused: _paused,
+    Resumed: _resumed,
+    MadeDue: _made_due,
+    Ordered: _ordered,
+    Picked: _picked,
+    JobDocument: _stopped,
+}
 
 
 def trouble(
