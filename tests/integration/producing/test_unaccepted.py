@@ -21,9 +21,9 @@ from tools.waiting import wait_until
 from vwo_celery import aio
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.looks.outside import view_tallies
-from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.tallies import Tally, sum_tallies
+from vwo_celery.queue.marks import Marks
 from vwo_celery.queue.records import reports
 from vwo_celery.queue.shard import Shard
 from vwo_celery.spool import reporter
@@ -187,15 +187,15 @@ def test_a_slow_call_does_not_tell(redis_url: str, monkeypatch: pytest.MonkeyPat
     queue.enqueue({"n": 0})
     queue.enqueue(NO_OBJECT)
     mark_was_taken_ns = 0
-    take = producer_of(queue)._marks[0].take
+    take = Marks.take
 
-    def take_long_ago(events: int) -> Any:
-        mark = take(events)
+    def take_long_ago(marks: Marks, events: int) -> Any:
+        mark = take(marks, events)
         mark.taken_ns = mark_was_taken_ns
         return mark
 
     with monkeypatch.context() as patch:
-        patch.setattr(producer_of(queue)._marks[0], "take", take_long_ago)
+        patch.setattr(Marks, "take", take_long_ago)
         assert queue.enqueue({"n": 1})
     assert unaccepted(redis_url) == {}
 
