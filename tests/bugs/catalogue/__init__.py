@@ -1,8 +1,8 @@
 """The deliberate bugs, by the part of the package that they break; `make bugs` tries them all.
 
 Files along an event's way, then what stands beside it: `producing`, `spool`, `scripts` (of `queue/`),
-`queue`, `delivering`, `connections`, `operating`, `copies`, `doors`, `ground`. In each, bugs are sorted
-by the file that they change.
+`queue`, `delivering`, `connections`, `operating`, `copies`, `doors`, `console`, `ground`. In each,
+bugs are sorted by the file that they change.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from types import ModuleType
 from bugs.bug import Bug
 from bugs.catalogue import (
     connections,
+    console,
     copies,
     delivering,
     doors,
@@ -34,6 +35,7 @@ _FILES: dict[ModuleType, tuple[str, ...]] = {
     operating: ("operating/",),
     copies: ("copies/",),
     doors: ("celery/", "cli/", "django/", "demo/", "relay/"),
+    console: ("console/",),
     ground: ("",),
 }
 BUGS: tuple[Bug, ...] = tuple(bug for file in _FILES for bug in file.BUGS)

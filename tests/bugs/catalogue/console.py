@@ -1,0 +1,117 @@
+"""Bugs of the console: `console/`."""
+
+from __future__ import annotations
+
+from bugs.bug import Bug
+
+BUGS = (
+    Bug(
+        "a wrong secret tells nobody",
+        "any name goes with any secret", "console/access/credentials.py",
+        "if hmac.compare_digest(each.digest, digest) and is_named:",
+        "if hmac.compare_digest(each.digest, digest) or name == each.visitor.name:",
+        "unit/test_console_access.py -k known_by_name",
+    ),
+    Bug(
+        "--read-only takes all changes away",
+        "roles stay as they are", "console/access/guard.py",
+        'self._most = ROLES["peek" if read_only else "purge"]', 'self._most = ROLES["purge"]',
+        "unit/test_console_access.py -k read_only",
+    ),
+    Bug(
+        "an open console answers no proxy",
+        "it does not look for one", "console/access/guard.py",
+        "        if any(each in request.headers for each in PROXY_HEADERS):", "        if False:",
+        "unit/test_console_access.py -k no_proxy",
+    ),
+    Bug(
+        "a page with a name of its own is no page of ours",
+        "every name is taken", "console/access/hosts.py",
+        "or name in names", "or True",
+        "unit/test_console_access.py -k strange_name",
+    ),
+    Bug(
+        "another site's form changes nothing",
+        "a browser's word is not read", "console/access/origins.py",
+        'return site == "same-origin"', 'return site != "cross-site"',
+        "integration/console/test_console.py -k another_sites",
+    ),
+    Bug(
+        "a password that browsers send by themselves proves nothing",
+        "any credentials do", "console/access/origins.py",
+        '.lower().startswith("bearer ")', '.strip()',
+        "integration/console/test_console.py -k another_sites",
+    ),
+    Bug(
+        "guessing ends",
+        "no failure is counted", "console/access/throttle.py",
+        "            failed.append(self._clock())\n", "",
+        "unit/test_console_access.py -k guessing",
+    ),
+    Bug(
+        "what was shown is what is changed",
+        "more may match", "console/actions/dead.py",
+        "if shown is not None and number > shown:", "if False:",
+        "integration/console/test_actions.py -k more_than",
+    ),
+    Bug(
+        "a purge says how much",
+        "it goes without", "console/actions/dead.py",
+        'if operation == "purge" and (', "if False and (",
+        "integration/console/test_actions.py -k says_how_much",
+    ),
+    Bug(
+        "a job of which no worker was told is given up",
+        "it waits for ever", "console/actions/dead.py",
+        "        jobs.give_up(visit.fleet, job, str(exc))\n", "",
+        "integration/console/test_actions.py -k without_a_broker",
+    ),
+    Bug(
+        "a role does only what it may",
+        "actions are not looked at", "console/console.py",
+        "        _demand(visit, action.right)\n", "",
+        "integration/console/test_console.py -k does_what_it_may",
+    ),
+    Bug(
+        "a role sees only what it may",
+        "questions are not looked at", "console/console.py",
+        "        _demand(visit, route.right)\n", "",
+        "integration/console/test_console.py -k sees_what_it_may",
+    ),
+    Bug(
+        "every answer is guarded",
+        "one has no headers", "console/console.py",
+        "        return guarded(answer)", "        return answer",
+        "integration/console/test_console.py -k every_answer",
+    ),
+    Bug(
+        "closed by default",
+        "any address will do", "console/serving.py",
+        "if not path and not is_loopback(host):", "if False:",
+        "unit/test_console_access.py -k closed_by_default",
+    ),
+    Bug(
+        "who may not see events finds none out by asking",
+        "a filter on events takes no right", "console/shared/dead.py",
+        "if wanted.reads_events and not visit.may(Right.PEEK):", "if False:",
+        "integration/console/test_console.py -k filters_on_events",
+    ),
+    Bug(
+        "masks hold for everybody",
+        "what is no JSON is shown", "console/shared/payloads.py",
+        "return _NO_JSON if isinstance(value, str) else", "return value if isinstance(value, str) else",
+        "integration/console/test_console.py -k masks_hold",
+    ),
+    Bug(
+        "many who look cost what one costs",
+        "each looks anew", "console/shared/sources.py",
+        "if monotonic() - kept.asked_at >= seconds:", "if True:",
+        "integration/console/test_console.py -k many_who_look",
+    ),
+    Bug(
+        "visitors in filters are masked",
+        "a viewer sees them", "console/shared/visits.py",
+        'if self.may(Right.PEEK) or "visitor:" not in told.filter:', "if True:",
+        "integration/console/test_console.py -k masked_for_viewers",
+    ),
+)  # fmt: skip
