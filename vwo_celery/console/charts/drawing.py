@@ -174,8 +174,9 @@ def _columns(
         told = ", ".join(
             f"{each.name} {spell(each.values[number], picture.unit)}" for each in known
         )
-        stopped = picture.stopped and picture.stopped[number]
-        title = f"{spell_time(at_ms, length, zone)}: {told}{', nothing sent' if stopped else ''}"
+        stood = picture.stopped and picture.stopped[number]
+        rest = f", {picture.stopped_name}" if stood else ""
+        title = f"{spell_time(at_ms, length, zone)}: {told}{rest}"
         left, right = edges[number], edges[number + 1]
         yield (
             f'<g class="column"><title>{escape(one_line(title))}</title>'

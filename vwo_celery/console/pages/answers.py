@@ -11,7 +11,7 @@ from vwo_celery.console.actions import Action
 from vwo_celery.console.actions.dead import Ordered, Picked
 from vwo_celery.console.actions.sending import FlushedQueue, MadeDue, Paused, Resumed
 from vwo_celery.console.pages.rendering import address_of, link, render
-from vwo_celery.console.shared.exchange import Page
+from vwo_celery.console.shared.exchange import Last, Page
 from vwo_celery.console.shared.visits import Visit
 from vwo_celery.operating.documents.jobs import JobDocument
 from vwo_celery.operating.operations import Amount
@@ -122,7 +122,7 @@ _TOLD: Final[Mapping[type, Callable[[str, Any], list[str]]]] = {
 
 
 def trouble(
-    visit: Visit | None, status: int, what: str, remedy: str, last: Page | None = None
+    visit: Visit | None, status: int, what: str, remedy: str, last: Last | None = None
 ) -> Page:
     """The page where something kept the console from answering.
 
@@ -142,8 +142,9 @@ def trouble(
         "remedy": remedy,
         "status": status,
         "visit": visit,
-        "last": None if last is None else Markup(last.html),  # noqa: S704 - a template made it
+        "last": None if last is None else Markup(last.page.html),  # noqa: S704 - a template made it
+        "last_age": 0.0 if last is None else last.age_seconds,
     }
     return Page(
-        heading, render(visit, "trouble.html", document), status, last.here if last else "-"
+        heading, render(visit, "trouble.html", document), status, last.page.here if last else "-"
     )

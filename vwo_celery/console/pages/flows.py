@@ -115,7 +115,10 @@ def _delivered(views: Sequence[QueueView], trend: Trend) -> Place:
 
 def _released(views: Sequence[QueueView]) -> Place:
     number = sum(view.released for view in views)
-    due = [view.next_try_seconds for view in views if view.next_try_seconds is not None]
+    tried = [view for view in views if not (view.stopped and view.stopped.needs_person)]
+    if number and not sum(view.released for view in tried):
+        return Place("released", number, "no try while its queue is paused", "", "warn")
+    due = [view.next_try_seconds for view in tried if view.next_try_seconds is not None]
     soon = f"next try {f'in {span(min(due))}' if min(due) else 'now'}" if due else ""
     about = soon or "VWO refused none that waits"
     return Place("released", number, about, "", "warn" if number else "ok")

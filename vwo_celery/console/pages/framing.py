@@ -32,6 +32,8 @@ _KINDS: Final = {
     "svg": "image/svg+xml",
 }
 _AWAY: Final = 503
+#: Pages that ask before an action.
+_ASKING: Final = "ask/"
 
 
 def own_version() -> str:
@@ -70,13 +72,19 @@ def _framed(visit: Visit | None, page: Page, *, embedded: bool) -> str:
         "html": Markup(page.html),  # noqa: S704 - a template made it
         "here": page.here,
         "level": "ok" if page.status == 200 else "problem",
-        "live": visit is not None and visit.request.is_safe and page.status in (200, _AWAY),
+        "live": visit is not None and _renews_itself(visit, page),
         "embedded": embedded,
         "pages": (),
     }
     if visit is not None:
         document |= _of_visit(visit)
     return render(visit, "frame.html", document)
+
+
+def _renews_itself(visit: Visit, page: Page) -> bool:
+    """Whether a page may change under its reader; what somebody is about to agree to may not."""
+    asks = visit.path.startswith(_ASKING)
+    return visit.request.is_safe and page.status in (200, _AWAY) and not asks
 
 
 def _of_visit(visit: Visit) -> dict[str, object]:

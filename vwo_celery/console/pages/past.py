@@ -34,14 +34,18 @@ class Stretch(msgspec.Struct, frozen=True):
         steps: Its steps; None where samples are missing.
         at_ms: Unix ms of each end.
         running: Whether the last step has not ended.
+        of_one: Whether it is of one queue.
     """
 
     steps: tuple[Step | None, ...]
     at_ms: tuple[int, ...]
     running: bool = False
+    of_one: bool = False
 
 
-def stretch_of(history: Sequence[Step], running: Step | None = None) -> Stretch:
+def stretch_of(
+    history: Sequence[Step], running: Step | None = None, *, of_one: bool = False
+) -> Stretch:
     """Steps, the oldest first, at most as many as a chart can tell apart, and gaps between them."""
     steps = coarser(history, MOST_STEPS)
     usual = sorted(step.seconds for step in steps)[len(steps) // 2] if steps else 0.0
@@ -50,10 +54,10 @@ def stretch_of(history: Sequence[Step], running: Step | None = None) -> Stretch:
         if step.seconds > _MISSING * usual:
             told.append((step.at_ms - int(500 * step.seconds), None))
         told.append((step.at_ms, step))
-    if running is not None and (not told or running.at_ms > told[-1][0]):
+    unfinished = running is not None and (not told or running.at_ms > told[-1][0])
+    if running is not None and unfinished:
         told.append((running.at_ms, running))
-        return Stretch(tuple(step for _, step in told), tuple(at for at, _ in told), running=True)
-    return Stretch(tuple(step for _, step in told), tuple(at for at, _ in told))
+    return Stretch(tuple(step for _, step in told), tuple(at for at, _ in told), unfinished, of_one)
 
 
 def pictures_of(
@@ -81,7 +85,13 @@ def pictures_of(
 def _picture(stretch: Stretch, title: str, lines: Sequence[Line], **more: Any) -> Picture:
     stopped = tuple(step is not None and step.stopped for step in stretch.steps)
     return Picture(
-        title, stretch.at_ms, tuple(lines), running=stretch.running, stopped=stopped, **more
+        title,
+        stretch.at_ms,
+        tuple(lines),
+        running=stretch.running,
+        stopped=stopped,
+        stopped_name="nothing sent" if stretch.of_one else "a queue stood still",
+        **more,
     )
 
 

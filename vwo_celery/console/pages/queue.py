@@ -97,7 +97,9 @@ def _of_time(
     return {
         "flow": flow_of([view], lanes, trend_of(hour.steps)),
         "pictures": pictures_of(
-            stretch_of(past.steps), changes=changed, interval_seconds=view.interval_seconds
+            stretch_of(past.steps, of_one=True),
+            changes=changed,
+            interval_seconds=view.interval_seconds,
         ),
     }
 

@@ -112,6 +112,18 @@ class Page(msgspec.Struct, frozen=True):
     here: str = ""
 
 
+class Last(msgspec.Struct, frozen=True):
+    """A page as it was when it could last be made.
+
+    Attributes:
+        page: The page.
+        age_seconds: Time since then.
+    """
+
+    page: Page
+    age_seconds: float
+
+
 def redirect(to: str) -> Response:
     """See another page of ours next; *to* is relative to the page that was asked for."""
     return Response(303, (("Location", to),))
