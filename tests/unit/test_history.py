@@ -26,6 +26,16 @@ def test_the_samples_of_shards_are_added() -> None:
     assert found == [at(1, 11, oldest_ms=9, stopped=1), at(2, 22)]
 
 
+def test_a_fleet_stands_still_when_all_of_it_does() -> None:
+    """Of several queues together, a time counts as stopped only if each was."""
+    found = summed(
+        [[at(1, 10, stopped=1), at(2, 20, stopped=1)], [at(1, 1), at(2, 2, stopped=1)]],
+        stopped=min,
+    )
+
+    assert [each.stopped for each in found] == [0, 1]
+
+
 def test_a_shard_that_is_not_sampled_keeps_its_counters() -> None:
     """A shard that holds nothing is not sampled any more; what it counted stays in the sum."""
     found = summed([[at(1, 10), at(2, 20), at(3, 30)], [at(1, 7)], [at(3, 4)], []])

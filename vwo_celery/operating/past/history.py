@@ -6,7 +6,7 @@ longer step, never as zero. Reads only: nothing to lose.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from operator import sub
 
@@ -123,6 +123,8 @@ def view_sum(
 ) -> QueueHistory:
     """The history of all these queues together, as that of one queue without a name.
 
+    It was stopped at a time when every one of them was.
+
     Raises:
         QueueUnavailable: Redis did not answer.
     """
@@ -131,7 +133,7 @@ def view_sum(
     queues = shards_of(fleet, registered)
     shards = [shard for those in queues.values() for shard in those]
     samples = read_samples(fleet, shards, period, since_ms) if shards else []
-    return QueueHistory("", period.period_ms / 1000, tuple(steps_of(summed(samples))))
+    return QueueHistory("", period.period_ms / 1000, tuple(steps_of(summed(samples, stopped=min))))
 
 
 def view_plans(
@@ -151,10 +153,16 @@ def view_plans(
     return plans
 
 
-def summed(shards: Sequence[Sequence[Sample]]) -> list[Sample]:
+def summed(
+    shards: Sequence[Sequence[Sample]], *, stopped: Callable[[Iterable[int]], int] = max
+) -> list[Sample]:
     """The samples of a queue: at each time, the sum over its shards of their last samples.
 
     A shard is not sampled while it holds nothing for long; nothing of it changes then.
+
+    Args:
+        shards: The samples of each shard, the oldest first.
+        stopped: Whether it counts as stopped: `max` if any shard is, `min` if all of them are.
     """
     at = sorted({each.at_ms for samples in shards for each in samples})
     total = []
@@ -168,9 +176,13 @@ def summed(shards: Sequence[Sequence[Sample]]) -> list[Sample]:
                 last.append(samples[max(0, places[number] - 1)])
         sums = {name: sum(getattr(each, name) for each in last) for name in _SUMMED}
         oldest_ms = max(each.oldest_ms for each in last)
-        stopped = max(each.stopped for each in last)
         ages = _sum_of([each.ages for each in last])
-        total.append(Sample(at_ms, oldest_ms=oldest_ms, stopped=stopped, ages=ages, **sums))
+        total.append(
+            Sample(
+                at_ms, oldest_ms=oldest_ms, stopped=stopped(each.stopped for each in last),
+                ages=ages, **sums,
+            )
+        )  # fmt: skip
     return total
 
 
