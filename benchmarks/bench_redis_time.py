@@ -2,7 +2,8 @@
 
 Each row is a run of calls of one kind: one script's garbage in Lua is not collected on the account of
 the next. append.lua, for which a web request waits, is measured in turns with a bare LPUSH of the same
-event and with a script that does nothing, one call at a time and in a pipeline.
+event and with a script that does nothing, one call at a time and in a pipeline. ack.lua is measured in
+turns with one that is given no counts, by the processor time of Redis, which a busy machine changes less.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from shared import EVENT_BYTES, destination, event, show
 import vwo_celery
 from vwo_celery.events import encode
 from vwo_celery.producing.queue import producer_of
+from vwo_celery.queue import counts
+from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
+from vwo_celery.queue.calls import ack_call
+from vwo_celery.queue.counts import AGE, NOTHING, POST, SIZE, Counts
 from vwo_celery.queue.marks import Marks
 from vwo_celery.queue.scripts import script
 from vwo_celery.testing import RedisServer
@@ -26,6 +31,8 @@ BATCHES = 100
 COMMANDS = ("cmdstat_evalsha", "cmdstat_lrange")
 #: Calls of append.lua in one round, of all its rounds, and in one pipeline.
 APPENDS, APPEND_ROUNDS, PIPELINED = 4_000, 7, 200
+#: Acks in one round, and rounds of each kind.
+ACKS, ACK_ROUNDS = 500, 15
 
 
 def main() -> None:
@@ -34,6 +41,7 @@ def main() -> None:
         appending = _Appending(server.url)
         singly, together = appending.rows(1), appending.rows(PIPELINED)
         rows = [row for size in SIZES for row in _Measure(server.url, size).rows()]
+        acks = _Acking(server.url).rows()
     show(
         f"Redis time of one event of {EVENT_BYTES} bytes, medians of {APPEND_ROUNDS} rounds in turns",
         [*singly, *together], "command", "in a pipeline of", "µs a call", "times LPUSH",
@@ -41,6 +49,10 @@ def main() -> None:
     show(
         f"Redis time, events of {EVENT_BYTES} bytes",
         rows, "command", "events", "µs a call", "µs an event moved",
+    )  # fmt: skip
+    show(
+        f"Processor time of Redis for an ack, medians of {ACK_ROUNDS} rounds in turns",
+        acks, "command", "µs a call", "times ack",
     )  # fmt: skip
 
 
@@ -109,6 +121,53 @@ class _Appending:
                 (mark.number, mark.stored, self.encoded),
             )
             marks.give_back(mark)
+
+
+class _Acking:
+    """ack.lua, with what a worker counts of a batch and without."""
+
+    def __init__(self, url: str) -> None:
+        self.queue = vwo_celery.connect(
+            destination(), batch_event_data={"events_per_request": 1}, redis_url=url,
+            max_parallel_sends=ACKS, enqueue_timeout_seconds=10,
+        )  # fmt: skip
+        producer = producer_of(self.queue)
+        self.client, self.shard = producer.fleet.client, producer.shards[0]
+        self.client.flushall()
+        self.client.script_load(script("ack").text)
+        usual = counts.request("200", seconds=0.12, events=100)
+        self.counts = counts.summed(usual, counts.accepted(4.2))
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """The times of both, in a shard whose tally knows all buckets."""
+        self._settle(self.counts)
+        bounds = {AGE: AGE_BOUNDS_SECONDS, POST: POST_BOUNDS_SECONDS, SIZE: SIZE_BOUNDS}
+        every = {f"{family}{i}": 10**6 for family in bounds for i in range(len(bounds[family]) + 1)}
+        self.client.hset(self.shard.keys.tally, mapping=every)
+        times: dict[str, list[float]] = {"ack": [], "ack and its counts": []}
+        for _ in range(ACK_ROUNDS):
+            for name, given in zip(times, (NOTHING, self.counts), strict=True):
+                times[name].append(self._settle(given))
+        medians = {name: statistics.median(found) for name, found in times.items()}
+        return [
+            (name, f"{median:.1f}", f"{median / medians['ack']:.2f}")
+            for name, median in medians.items()
+        ]
+
+    def _settle(self, given: Counts) -> float:
+        self.queue.enqueue_many([event(number) for number in range(ACKS)])
+        pipe = self.client.pipeline(transaction=False)
+        for _ in range(ACKS):
+            batch = self.shard.claim(token="", lease_seconds=600)
+            call = ack_call(self.shard.keys, batch.id, batch.claimed_ms, given)
+            pipe.execute_command(*script("ack").command(*call))
+        before = self._processor_seconds()
+        pipe.execute()
+        return (self._processor_seconds() - before) / ACKS * 1e6
+
+    def _processor_seconds(self) -> float:
+        cpu = self.client.info("cpu")
+        return float(cpu["used_cpu_user_main_thread"] + cpu["used_cpu_sys_main_thread"])
 
 
 class _Measure:

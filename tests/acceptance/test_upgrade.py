@@ -25,9 +25,12 @@ from upgrade import releases
 from upgrade.releases import Release, Stored, release_before, this_release
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.inspector import Ledger
+from vwo_celery.queue import counts
 from vwo_celery.queue import fleet as queues
+from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.keys import fleet_keys
 from vwo_celery.queue.looks.glances import take_glances
+from vwo_celery.queue.looks.tallies import read_tallies
 from vwo_celery.queue.work.stranded import restore
 from vwo_celery.testing import Fault, Standin
 
@@ -305,6 +308,31 @@ def test_a_look_beside_a_worker_of_the_release_before(
     assert during.incomplete
     assert (during.in_flight_events, during.undelivered, during.delivered) == (2, 7, 2)
     check_glance(shard)
+
+
+def test_what_the_release_before_does_is_not_counted(
+    redis: redis_py.Redis, redis_url: str, before: Release, tmp_path: Path
+) -> None:
+    """Its workers settle batches without a tally; those of this release beside them are counted."""
+    queue = vwo_celery.connect(
+        vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme"),
+        batch_event_data={"events_per_request": 2, "request_time_interval": 60},
+        redis_url=redis_url,
+    )
+    queue.enqueue_many([{"n": number} for number in range(9)])
+    shard = queues.Fleet(redis, "vwo").shard(queue.name, 0)
+    batch = shard.claim(token="", lease_seconds=600)
+    assert isinstance(batch, Batch)
+    counted = counts.summed(counts.request("200", seconds=0.1, events=2), counts.accepted(1.0))
+    assert shard.ack(batch.id, counts=counted)
+    (own,) = read_tallies([shard])
+
+    before.run(sys.executable, "-c", WORK_OF_ANOTHER, redis_url, queue.name, cwd=tmp_path)
+
+    assert read_tallies([shard]) == [own]
+    assert (own.answers, sum(own.ages)) == ({"200": 1}, 1)
+    (ledger,) = before.command("ledger", cwd=tmp_path, redis_url=redis_url)
+    assert (ledger["delivered"], ledger["balanced"]) == (4, True)
 
 
 # --- one release delivers the other's events ------------------------------------------------------

@@ -16,6 +16,13 @@ BUGS = (
         "lua/test_ack.py",
     ),
     Bug(
+        "what a worker counted is added up with the settling, and once",
+        "a second ack adds it again", "queue/lua/ack.lua",
+        "if not batch then return 0 end\n",
+        "if not batch then tally_given(KEYS[10], 3) return 0 end\n",
+        "lua/test_tally.py -k nothing_again",
+    ),
+    Bug(
         "append opens no list",
         "it does, with the room of one that is gone", "queue/lua/append.lua",
         "redis.pcall('LPUSHX', ", "redis.pcall('LPUSH', ",
@@ -264,6 +271,12 @@ BUGS = (
         "lua/test_report.py -k counts_once",
     ),
     Bug(
+        "90 days of a queue's history take 400 KiB at most",
+        "coarse samples keep ages, too", "queue/lua/sample.lua",
+        "if ARGV[3 * i - 12] == '1' then", "if true then",
+        "lua/test_sample.py -k 'they_stand or ninety'",
+    ),
+    Bug(
         "a shadow's call whose answer was lost is counted once",
         "it is counted again", "queue/lua/shadow.lua",
         "if call >= tonumber(ARGV[2]) then", "if false then",
@@ -311,6 +324,12 @@ BUGS = (
         "again after its sweep has counted it", "queue/lua/shared/taken.lua",
         "if granted_accepted ~= accepted and events ~= uncounted then return 0, 0 end\n", "",
         "lua/test_release_before.py -k not_counted_again",
+    ),
+    Bug(
+        "a tally that is no hash stops no settling",
+        "it does", "queue/lua/shared/tally.lua",
+        "redis.pcall('HINCRBY', key, ARGV[i],", "redis.call('HINCRBY', key, ARGV[i],",
+        "lua/test_tally.py -k stops_nothing",
     ),
     Bug(
         "append leaves nothing of what it refuses",
@@ -402,6 +421,12 @@ BUGS = (
         "an acceptance in between is ignored", "queue/lua/trip.lua",
         "if tonumber(ARGV[6]) > since then", "if false then",
         f"{_SETTLING} -k mixed_answers",
+    ),
+    Bug(
+        "a circuit that stays open is counted as opened once",
+        "each failed probe counts", "queue/lua/trip.lua",
+        "if not c[3] then tally(", "if true then tally(",
+        "lua/test_tally.py -k opens_again",
     ),
     Bug(
         "a queue that somebody registers while it is forgotten stays listed",

@@ -50,7 +50,7 @@ def past(queues: Queues, queue: Queue, *accepted: int) -> None:
     for minute, count in enumerate(accepted, 1 - len(accepted)):
         fields: dict[Any, Any] = {
             "accepted": count, "delivered": count - 5, "undelivered": 5, "bytes": 2_500,
-            "oldest_ms": 3_000,
+            "oldest_ms": 3_000, "tries": count // 10, "failed": count // 20, "ages": f"0:{count} 2:7",
         }  # fmt: skip
         queues.client.xadd(
             queues.shard(queue).keys.minutes, fields, id=f"{now + minute * MINUTE_MS}-0"
@@ -113,13 +113,14 @@ def test_history_shows_what_came(queues: Queues) -> None:
 
     assert shown.exit_code == document.exit_code == 0, shown.output
     assert queue.name in shown.stdout
+    assert "VWO did not accept 3 of 6 requests" in shown.stdout
     (found,) = json.loads(document.stdout)
     assert (found["queue"], found["period_seconds"]) == (queue.name, 60)
     assert [step["accepted"] for step in found["steps"]] == [60, 240]
     assert found["steps"][0] == {
         "at_ms": found["steps"][0]["at_ms"], "seconds": 60, "accepted": 60, "delivered": 60,
         "dropped": 0, "refused": 0, "dead": 0, "undelivered": 5, "bytes": 2_500,
-        "oldest_seconds": 3, "stopped": False,
+        "oldest_seconds": 3, "stopped": False, "tries": 6, "failed": 3, "ages": [60, *[0] * 14],
     }  # fmt: skip
 
 

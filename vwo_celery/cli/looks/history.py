@@ -17,7 +17,7 @@ from vwo_celery.cli.shared.session import (
 )
 from vwo_celery.operating.past import history as past
 from vwo_celery.operating.past.history import SPANS, QueueHistory, Step
-from vwo_celery.text.amounts import span
+from vwo_celery.text.amounts import count, span
 
 #: Most rows that are printed of one queue.
 _MOST_ROWS = 24
@@ -86,6 +86,10 @@ def _row(step: Step, usual_seconds: float) -> Row:
         )
     if step.refused:
         notes.append((f"{step.refused:,} refused, since the queue was full", "bold red"))
+    if step.failed:
+        notes.append(
+            (f"VWO did not accept {step.failed:,} of {count(step.tries or 0, 'request')}", "yellow")
+        )
     if step.stopped:
         notes.append(("paused, or VWO did not accept", "yellow"))
     if step.seconds > _MISSING * usual_seconds:

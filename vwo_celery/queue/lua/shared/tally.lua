@@ -5,5 +5,5 @@ local function tally(key, field, more) redis.pcall('HINCRBY', key, field, more) 
 
 -- What the caller counted meanwhile: field, number, field, number, … in ARGV from `first` on.
 local function tally_given(key, first)
-  for i = first, #ARGV, 2 do tally(key, ARGV[i], ARGV[i + 1]) end
+  for i = first, #ARGV, 2 do redis.pcall('HINCRBY', key, ARGV[i], ARGV[i + 1]) end
 end
