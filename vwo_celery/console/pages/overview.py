@@ -28,6 +28,7 @@ from vwo_celery.operating.past.history import (
     QueueHistory,
     Step,
     view_history,
+    view_running,
     view_sum,
 )
 from vwo_celery.queue.registration import Registration
@@ -40,10 +41,11 @@ MOST_HISTORIES: Final = 100
 
 def overview(visit: Visit) -> Page:
     """The first page."""
-    span, registered = span_of(visit), visit.choose()
+    span, registered, shown = span_of(visit), visit.choose(), visit.look()
     hour = [*history_of_all(visit, registered, "1h").steps]
     document = document_of(
-        visit.look(), registered, visit.findings(),
+        shown, registered, visit.findings(),
+        running=running_step(visit, registered, shown),
         past=hour if span == "1h" else history_of_all(visit, registered, span).steps,
         hour=hour,
         steps={each.queue: each.steps for each in _histories(visit, registered)},
@@ -81,6 +83,17 @@ def _histories(visit: Visit, registered: Mapping[str, Registration]) -> list[Que
     )  # fmt: skip
 
 
+def running_step(
+    visit: Visit, registered: Mapping[str, Registration], shown: Look, queue: str = ""
+) -> Step | None:
+    """The step that has not ended, of a queue, or of all together."""
+    views = [view for view in shown.views if queue in ("", view.queue)]
+    return visit.source.kept(
+        f"running {queue}", 1.0,
+        lambda: view_running(visit.fleet, registered, views, shown.now_ms),
+    )  # fmt: skip
+
+
 def recent_changes(visit: Visit, span: str, queues: Sequence[str] = ()) -> list[Change]:
     """Operators' changes within a span."""
     fleet = visit.fleet
@@ -92,6 +105,7 @@ def document_of(
     registered: Mapping[str, Registration],
     found: Sequence[Finding],
     *,
+    running: Step | None,
     past: Sequence[Step],
     hour: Sequence[Step],
     steps: Mapping[str, Sequence[Step]],
@@ -108,7 +122,7 @@ def document_of(
         "verdict": judge(found, views),
         "flow": flow_of(views, lanes_of(workers), trend_of(hour)),
         "ledger": sum_of(views),
-        "pictures": pictures_of(stretch_of(past), changes=changed),
+        "pictures": pictures_of(stretch_of(past, running), changes=changed),
         "rows": rows_of(shown, registered, steps, wanted=wanted, idle=idle),
         "addresses": addresses(root, views),
         "now_ms": shown.now_ms,

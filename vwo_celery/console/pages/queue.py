@@ -15,6 +15,7 @@ from vwo_celery.console.pages.overview import (
     addresses,
     lanes_of,
     recent_changes,
+    running_step,
     span_of,
 )
 from vwo_celery.console.pages.past import SPAN_WORDS, pictures_of, stretch_of
@@ -94,10 +95,12 @@ def _of_time(
     past = hour if chosen == "1h" else _history(visit, view.queue, registration, chosen)
     changed = recent_changes(visit, chosen, [view.queue])
     lanes = lanes_of(view_workers(visit.fleet))
+    known = {} if registration is None else {view.queue: registration}
+    running = running_step(visit, known, visit.look(), view.queue)
     return {
         "flow": flow_of([view], lanes, trend_of(hour.steps)),
         "pictures": pictures_of(
-            stretch_of(past.steps, of_one=True),
+            stretch_of(past.steps, running, of_one=True),
             changes=changed,
             interval_seconds=view.interval_seconds,
         ),

@@ -99,9 +99,8 @@ def _title(wrong: Sequence[Finding], views: Sequence[QueueView]) -> str:
     if waiting and NO_WORKER in ids:
         return f"No worker listens, and {_wait(waiting)}"
     if held:
-        return (
-            f"{_wait(sum(view.undelivered for view in held))} in {_queues(held)} that stand still"
-        )
+        kept = _wait(sum(view.undelivered for view in held))
+        return f"{kept} in {_queues(held)} that {_stand(held)} still"
     if late := max((view.late_seconds for view in views if LATE in ids), default=0.0):
         return f"Events are {span(late)} late"
     if any(each.state == "problem" for each in wrong):
@@ -109,6 +108,10 @@ def _title(wrong: Sequence[Finding], views: Sequence[QueueView]) -> str:
     if wrong:
         return "Events leave in time; something deserves a look"
     return "All is well" if views else "Ready for the first event"
+
+
+def _stand(views: Sequence[QueueView]) -> str:
+    return "stands" if len(views) == 1 else "stand"
 
 
 def _wait(events: int) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from operator import sub
+from typing import Any
 
 import msgspec
 
 from vwo_celery.operating.looks.inspector import shards_of
+from vwo_celery.operating.looks.views import QueueView
 from vwo_celery.operating.past import planning
 from vwo_celery.operating.past.planning import Plan
 from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS, percentile
@@ -26,6 +28,10 @@ _GROWING = ("accepted", "delivered", "dropped", "refused", "tries", "failed")
 SPANS = {
     "15m": 900, "1h": 3_600, "8h": 28_800, "24h": 86_400, "7d": 604_800, "90d": 7_776_000,
 }  # fmt: skip
+#: Those of them that a look at a queue tells.
+_KNOWN_SOON = ("accepted", "delivered", "dropped", "refused")
+#: Minutes for which a queue that holds something has a sample.
+_LATELY_PERIODS = 2
 #: Time that a plan goes by, ms.
 _PLANNED_MS = 3_600_000
 _SUMMED = (*_GROWING, "dead", "undelivered", "bytes")
@@ -134,6 +140,74 @@ def view_sum(
     shards = [shard for those in queues.values() for shard in those]
     samples = read_samples(fleet, shards, period, since_ms) if shards else []
     return QueueHistory("", period.period_ms / 1000, tuple(steps_of(summed(samples, stopped=min))))
+
+
+def view_running(
+    fleet: Fleet, registered: Mapping[str, Registration], views: Sequence[QueueView], now_ms: int
+) -> Step | None:
+    """The step of these queues together that has not ended: from their last samples until now.
+
+    A queue that was not sampled lately holds nothing, so nothing of it came or left. Requests to VWO
+    and ages are not known before the next sample.
+
+    Args:
+        fleet: The queues.
+        registered: Their registrations.
+        views: Looks at them.
+        now_ms: Redis' time of these looks.
+
+    Returns:
+        The step; None if none of them was sampled lately.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    known = {view.queue: view for view in views if view.queue in registered}
+    shards = shards_of(fleet, {queue: registered[queue] for queue in known})
+    since_ms = now_ms - _LATELY_PERIODS * PERIODS[0].period_ms
+    found = iter(
+        read_samples(
+            fleet, [each for those in shards.values() for each in those], PERIODS[0], since_ms
+        )
+    )
+    steps = []
+    for queue, those in shards.items():
+        samples = [next(found) for _ in those]
+        if all(samples):
+            steps.append(_running(summed(samples)[-1], known[queue], now_ms))
+    return _together(steps, list(known.values())) if steps else None
+
+
+def _running(last: Sample, view: QueueView, now_ms: int) -> Step:
+    ledger = view.ledger
+    grown: dict[str, Any] = {
+        "accepted": ledger.accepted - last.accepted,
+        "delivered": ledger.delivered - last.delivered,
+        "dropped": ledger.dropped - last.dropped,
+        "refused": view.refused - last.refused,
+    }
+    anew = min(grown.values()) < 0
+    return Step(
+        at_ms=now_ms, seconds=max(0, now_ms - last.at_ms) / 1000, dead=view.dead,
+        undelivered=view.undelivered, bytes=view.bytes,
+        oldest_seconds=view.oldest_age_seconds or 0.0, stopped=view.stopped is not None,
+        **{name: None if anew else more for name, more in grown.items()},
+    )  # fmt: skip
+
+
+def _together(steps: Sequence[Step], views: Sequence[QueueView]) -> Step:
+    """Several queues' steps that have not ended as one, with what all queues hold."""
+    sums = {name: [getattr(step, name) for step in steps] for name in _KNOWN_SOON}
+    return msgspec.structs.replace(
+        steps[0],
+        seconds=max(step.seconds for step in steps),
+        dead=sum(view.dead for view in views),
+        undelivered=sum(view.undelivered for view in views),
+        bytes=sum(view.bytes for view in views),
+        oldest_seconds=max(view.oldest_age_seconds or 0.0 for view in views),
+        stopped=any(view.stopped for view in views),
+        **{name: None if None in those else sum(those) for name, those in sums.items()},
+    )
 
 
 def view_plans(
