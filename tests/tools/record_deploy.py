@@ -1,7 +1,7 @@
 """Record what a scrape tells during a rolling deploy: `PYTHONPATH=.:tests python -m tools.record_deploy`.
 
-Two workers and a beat deliver a steady stream of events; then each worker is replaced by one that says it
-is of the next release, and beat is restarted. The series become tests/data/rolling_deploy.json, on which
+Two workers and a beat deliver a steady stream of events; then each worker is replaced by a new one, and
+beat is restarted. The series become tests/data/rolling_deploy.json, on which
 no alert may fire. Run it anew when a metric is added that an alert asks for.
 """
 

@@ -1,8 +1,8 @@
 """The deliberate bugs, by the part of the package that they break; `make bugs` tries them all.
 
 Files along an event's way, then what stands beside it: `producing`, `spool`, `scripts` (of `queue/`),
-`queue`, `delivering`, `connections`, `operating`, `copies`, `doors`, `console`, `ground`. In each,
-bugs are sorted by the file that they change.
+`queue`, `delivering`, `connections`, `operating`, `copies`, `doors`, `console`, `measuring`, `ground`.
+In each, bugs are sorted by the file that they change.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from bugs.catalogue import (
     delivering,
     doors,
     ground,
+    measuring,
     operating,
     producing,
     queue,
@@ -36,6 +37,7 @@ _FILES: dict[ModuleType, tuple[str, ...]] = {
     copies: ("copies/",),
     doors: ("celery/", "cli/", "django/", "demo/", "relay/"),
     console: ("console/",),
+    measuring: ("metrics/", "otel.py"),
     ground: ("",),
 }
 BUGS: tuple[Bug, ...] = tuple(bug for file in _FILES for bug in file.BUGS)

@@ -49,6 +49,25 @@ BUGS = (
         "integration/adapters/cli/test_status_queues_ledger.py -k idle_queues",
     ),
     Bug(
+        "the queues that keep their names are the first that were registered",
+        "those of the first names", "operating/looks/facts.py",
+        "return not first.registered, first.begun_ms, queue.name",
+        "return not first.registered, 0, queue.name",
+        "integration/metrics/test_metrics.py -k told_as_one",
+    ),
+    Bug(
+        "what nobody has sealed yet wants a lane",
+        "only sealed batches do", "operating/looks/lanes.py",
+        "due = shard.due_batches + _unsealed_batches(shard)", "due = shard.due_batches",
+        "integration/operating/test_lanes.py -k fleet_of_nobody",
+    ),
+    Bug(
+        "of a queue whose circuit is open one lane is wanted",
+        "all that is due", "operating/looks/lanes.py",
+        "        due = min(due, 1)\n", "        due = min(due, 9)\n",
+        "integration/operating/test_lanes.py -k sweep_wakes",
+    ),
+    Bug(
         "a loss is found in a ledger that is read in slices",
         "only the counters are looked at", "operating/looks/ledgers.py",
         "balanced=after.balanced and min(held) - moved <= stored <= max(held) + moved",

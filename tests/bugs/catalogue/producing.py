@@ -84,6 +84,12 @@ BUGS = (
         f"{_SHADOWING} -k forked_child",
     ),
     Bug(
+        "whoever is told of a call changes nothing of it",
+        "its exception reaches the request", "producing/watching.py",
+        "        except Exception as exc:\n", "        except OSError as exc:\n",
+        "integration/metrics/test_instrument.py -k reaches_no_request",
+    ),
+    Bug(
         "a fault in a shadow reaches no application",
         "what cannot be counted raises", "sdk/shadow.py",
         "                self._shadower.note(\"unsendable\", one)\n        except Exception as exc:\n",
