@@ -22,6 +22,11 @@ _DAY_SECONDS: Final = 24 * _HOUR_SECONDS
 #: Scores of these are times, of which those that are over are moved.
 _SCORED: Final = ("births", "dead")
 _LINES: Final = ("meta", "info", "circuit", "declined", "tally")
+#: Events of each request of the past, and the time between two probes while nothing is accepted.
+_EVENTS_A_REQUEST: Final = 100
+_PROBE_SECONDS: Final = 60
+#: Share of the requests by the bucket of their oldest event's age.
+_AGES: Final = {2: 0.55, 3: 0.4, 4: 0.05}
 
 
 def move_back(client: Any, shard: Shard, seconds: float) -> None:
@@ -78,6 +83,7 @@ def write_history(client: Any, shard: Shard, *, rate: float, stopped_seconds: fl
     accepted, delivered = (
         past + int(meta.get(counter, 0)) for counter in ("accepted", "delivered")
     )
+    _count_requests(client, shard, *_requests(delivered, stopped_seconds or 0))
     for period in PERIODS:
         key = getattr(shard.keys, period.key)
         pipe = client.pipeline()
@@ -87,6 +93,23 @@ def write_history(client: Any, shard: Shard, *, rate: float, stopped_seconds: fl
             sample = _sample(age, rate, stopped_seconds, accepted, delivered, waiting, dead)
             pipe.xadd(key, sample, id=f"{at_ms}-0")
         pipe.execute()
+
+
+def _requests(delivered: int, failing_seconds: float) -> tuple[int, int]:
+    """The requests that VWO accepted so far, and those that it did not."""
+    return delivered // _EVENTS_A_REQUEST, int(failing_seconds / _PROBE_SECONDS)
+
+
+def _ages(accepted: int) -> dict[int, int]:
+    return {bucket: int(share * accepted) for bucket, share in _AGES.items()}
+
+
+def _count_requests(client: Any, shard: Shard, accepted: int, failed: int) -> None:
+    counts = {"answer:200": accepted, "answer:503": failed}
+    counts |= {f"age:{bucket}": batches for bucket, batches in _ages(accepted).items()}
+    for field, count in counts.items():
+        if count:
+            client.hincrby(shard.keys.tally, field, count)
 
 
 def _sample(
@@ -106,10 +129,12 @@ def _sample(
         left = delivered - int(_accepted(before, rate))
         piled = int(rate * 3)
     oldest = stopped - age if is_stopped and stopped is not None else 4
+    tries, failed = _requests(left, oldest if is_stopped else 0)
     return {
         "accepted": came, "delivered": left, "dead": dead, "dropped": 0, "refused": 0,
         "undelivered": piled, "bytes": piled * 310, "oldest_ms": int(oldest * 1000),
-        "stopped": int(is_stopped),
+        "stopped": int(is_stopped), "tries": tries + failed, "failed": failed,
+        "ages": " ".join(f"{bucket}:{count}" for bucket, count in _ages(tries).items()),
     }  # fmt: skip
 
 
