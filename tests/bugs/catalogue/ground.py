@@ -152,6 +152,38 @@ BUGS = (
         "unit/test_redis_options.py -k one_url",
     ),
     Bug(
+        "in a test, what an application awaits is captured, also on a queue that Redis knows",
+        "asyncio goes its usual way", "testing/diversion.py",
+        "        return False\n", "        return Registrant.is_registered.fget(self)\n",
+        "integration/testing/test_capture.py -k redis_knows",
+    ),
+    Bug(
+        "what a test takes over is given back with it",
+        "the classes stay as they are in a test", "testing/diversion.py",
+        "            if not _takers:\n                _restore()",
+        "            if len(_takers) > 1:\n                _restore()",
+        "integration/testing/test_capture.py -k as_before",
+    ),
+    Bug(
+        "in a test, a delivery tries again what was released before",
+        "delays go on, though nobody waits for them", "testing/inline.py",
+        "while hasten(shard).batches:", "while False:",
+        "integration/testing/test_inline.py -k one_attempt",
+    ),
+    Bug(
+        "in a test, a batch is tried once in each delivery",
+        "it is due when the delay ends that was drawn for it, from zero up", "testing/inline.py",
+        "due_ms = self.worker.fleet.now_ms() + _NOT_YET_MS", "due_ms = self.worker.fleet.now_ms()",
+        "integration/testing/test_inline.py -k one_attempt",
+    ),
+    Bug(
+        "no test sends an event to VWO itself",
+        "a batch goes to the host that the application chose", "testing/inline.py",
+        "msgspec.structs.replace(producer.destination, base_url=self._collector.url)",
+        "producer.destination",
+        "integration/testing/test_inline.py -k reach_the_stand_in",
+    ),
+    Bug(
         "a truncated emoji pauses no queue",
         "the stand-in refuses it", "testing/standin/rules.py",
         "body = _SURROGATE.sub(", "body = request.body or _SURROGATE.sub(",
