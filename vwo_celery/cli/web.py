@@ -65,7 +65,7 @@ def web(
     settings = Settings(**{**msgspec.structs.asdict(session.settings), **given})
     try:
         serve(
-            settings, prefix=prefix, read_only=read_only, app=app,
+            settings, prefix=prefix, read_only=read_only, app=app or session.celery_app or "",
             tell=lambda url, who: _tell(url, who, as_json=session.json),
         )  # fmt: skip
     except Exposed as exc:

@@ -36,7 +36,7 @@ def serve(
     *,
     prefix: str = "",
     read_only: bool = False,
-    app: str = "",
+    app: Any = "",
     tell: Callable[[str, str], None] = lambda *_: None,
 ) -> None:
     """Serve the console until a signal ends it.
@@ -46,7 +46,8 @@ def serve(
         prefix: The path below which a proxy asks for it, such as "/vwo"; needed only where the proxy
             does not take it away.
         read_only: Whether nobody may change anything.
-        app: Your Celery app, as `celery -A` takes it, if workers do not run `vwo_celery.celery.app`.
+        app: Your Celery app, or its name as `celery -A` takes it, if workers do not run
+            `vwo_celery.celery.app`.
         tell: Called once the address is bound, with the console's URL and with who may come in.
 
     Raises:

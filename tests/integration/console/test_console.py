@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Semaphore
 from typing import Any
 
 import msgspec
@@ -12,10 +14,11 @@ import pytest
 from tools.queue_states import HOLDS_SOMETHING, OPERATOR, Queues
 from tools.redis_commands import commands_sent
 from tools.visiting import FORM, OWN, Browser, by_asgi, by_wsgi, directly, document, header
-from vwo_celery.console import ROLES, Console, Request
+from vwo_celery.console import ROLES, Console, Request, Response
 from vwo_celery.console.access.headers import POLICY
 from vwo_celery.console.actions import ACTIONS
 from vwo_celery.console.api.questions import QUESTIONS
+from vwo_celery.console.doors.asgi import MOST_ANSWERS, asgi_app
 from vwo_celery.console.shared import sources
 from vwo_celery.console.shared.exchange import MOST_BODY_BYTES
 from vwo_celery.operating.past.audit import changes, recorded
@@ -282,3 +285,41 @@ def test_visitors_in_filters_are_masked_for_viewers(queues: Queues) -> None:
 
     assert seen == f"batch:{batch} visitor:bob"
     assert unseen == f"batch:{batch} visitor:…"
+
+
+def test_a_probe_is_answered_while_others_hang() -> None:
+    """While many wait for a Redis that hangs, whoever asks whether the process lives gets an answer."""
+    release, hanging = Event(), Semaphore(0)
+
+    def respond(request: Request) -> Response:
+        if request.path != "/healthz":
+            hanging.release()
+            assert release.wait(60)
+        return Response(200, body=b"ok")
+
+    app = asgi_app(respond)
+
+    async def ask(path: str) -> list[dict[str, Any]]:
+        sent: list[dict[str, Any]] = []
+        scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b""}
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request"}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await app(scope, receive, send)
+        return sent
+
+    async def look() -> bytes:
+        others = [asyncio.create_task(ask("/")) for _ in range(MOST_ANSWERS - 1)]
+        for _ in others:
+            await asyncio.to_thread(hanging.acquire)
+        start, body = await ask("/healthz")
+        assert start["status"] == 200
+        release.set()
+        await asyncio.gather(*others)
+        return bytes(body["body"])
+
+    assert asyncio.run(look()) == b"ok"

@@ -1,4 +1,4 @@
-"""The console as an ASGI app; each answer is made in a thread, since it waits for Redis.
+"""The console as an ASGI app; each answer is made in a thread, since it may wait for Redis.
 
 Nothing to lose.
 """
@@ -7,10 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
 
-from vwo_celery.console.shared.exchange import MOST_BODY_BYTES, Request, Response
+from vwo_celery.console.shared.exchange import (
+    MOST_BODY_BYTES,
+    WITHOUT_LENGTH,
+    Request,
+    Response,
+)
 
+#: Answers that are made at once; while Redis hangs, a probe must still get its own.
+MOST_ANSWERS: Final = 64
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]
@@ -18,13 +26,14 @@ App = Callable[[Mapping[str, Any], Receive, Send], Awaitable[None]]
 
 def asgi_app(respond: Callable[[Request], Response]) -> App:
     """An ASGI app that answers with *respond*, below whatever path it is mounted at."""
+    threads = ThreadPoolExecutor(MOST_ANSWERS, "vwo-celery-console")
 
     async def app(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "http":
             request = request_of(scope, await _body(receive))
-            response = await asyncio.to_thread(respond, request)
+            response = await asyncio.get_running_loop().run_in_executor(threads, respond, request)
             await _send(response, send, head=request.method == "HEAD")
 
     return app
@@ -87,7 +96,8 @@ def request_of(scope: Mapping[str, Any], body: bytes) -> Request:
 
 async def _send(response: Response, send: Send, *, head: bool) -> None:
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers]
-    headers.append((b"content-length", str(len(response.body)).encode()))
+    if response.status not in WITHOUT_LENGTH:
+        headers.append((b"content-length", str(len(response.body)).encode()))
     start = {"type": "http.response.start", "status": response.status, "headers": headers}
     await send(start)
     await send({"type": "http.response.body", "body": b"" if head else response.body})

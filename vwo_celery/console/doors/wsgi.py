@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from vwo_celery.console.shared.exchange import MOST_BODY_BYTES, Request, Response
+from vwo_celery.console.shared.exchange import (
+    MOST_BODY_BYTES,
+    WITHOUT_LENGTH,
+    Request,
+    Response,
+)
 
 #: Headers that WSGI spells without HTTP_.
 _BARE = ("CONTENT_TYPE", "CONTENT_LENGTH")
@@ -17,7 +22,9 @@ def wsgi_app(respond: Callable[[Request], Response]) -> Callable[..., Iterable[b
 
     def app(environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         response = respond(request_of(environ))
-        headers = [*response.headers, ("Content-Length", str(len(response.body)))]
+        headers = [*response.headers]
+        if response.status not in WITHOUT_LENGTH:
+            headers.append(("Content-Length", str(len(response.body))))
         start_response(f"{response.status} {_phrase(response.status)}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 

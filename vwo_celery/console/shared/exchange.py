@@ -14,6 +14,8 @@ import msgspec
 
 #: Most bytes of a request's body; doors read no more than one byte beyond it.
 MOST_BODY_BYTES: Final = 1_000_000
+#: Statuses of which a length would speak of the body that is left out.
+WITHOUT_LENGTH: Final = frozenset({304})
 #: Most fields of a query or a form.
 _MOST_FIELDS: Final = 1_000
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})

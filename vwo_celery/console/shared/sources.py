@@ -29,6 +29,8 @@ REDIS_TIMEOUT_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 1.0
 #: For so long what the doctor found serves all who ask.
 FINDINGS_SECONDS: Final = 5.0
+#: Most questions of which answers are kept.
+_MOST_KEPT: Final = 512
 
 Answer = TypeVar("Answer")
 
@@ -144,6 +146,8 @@ class Source:
             QueueUnavailable: Redis did not answer.
         """
         with self._lock:
+            if name not in self._kept and len(self._kept) >= _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
             kept = self._kept.setdefault(name, _Kept(Lock()))
         with kept.lock:
             if monotonic() - kept.asked_at >= seconds:
@@ -153,7 +157,7 @@ class Source:
                     kept.error = exc
                 kept.asked_at = monotonic()
             if kept.error is not None:
-                raise kept.error
+                raise kept.error.with_traceback(None)  # else it grows with each who asks
             answer: Answer = kept.answer
             return answer
 
