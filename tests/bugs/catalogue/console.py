@@ -67,6 +67,18 @@ BUGS = (
         "integration/console/test_actions.py -k without_a_broker",
     ),
     Bug(
+        "the highest value is highest",
+        "the axis ends at its half", "console/charts/axes.py",
+        "if each * power >= value), 20.0 * power)", "if each * power >= value / 2), 20.0 * power)",
+        "unit/console/test_charts.py -k just_above",
+    ),
+    Bug(
+        "a missing sample is a gap and never a zero",
+        "a line goes on over it", "console/charts/drawing.py",
+        "if found and found[-1].stop == place:", "if found:",
+        "unit/console/test_charts.py -k missing_sample",
+    ),
+    Bug(
         "a role does only what it may",
         "actions are not looked at", "console/console.py",
         "        _demand(visit, action.right)\n", "",
@@ -83,6 +95,30 @@ BUGS = (
         "one has no headers", "console/console.py",
         "        return guarded(answer)", "        return answer",
         "integration/console/test_console.py -k every_answer",
+    ),
+    Bug(
+        "a page that asks stands still",
+        "it renews itself", "console/pages/framing.py",
+        "page.status in (200, _AWAY) and not asks", "page.status in (200, _AWAY)",
+        "integration/console/test_pages.py -k under_its_reader",
+    ),
+    Bug(
+        "what is shown before a purge goes with it",
+        "the form has no count", "console/pages/plans.py",
+        '            ("batches", str(amount.batches)),\n', "",
+        "integration/console/test_pages.py -k before_a_purge",
+    ),
+    Bug(
+        "letters that turn text around are shown as what they are",
+        "templates print them", "console/pages/rendering.py",
+        'return value if hasattr(value, "__html__") else one_line(str(value))', "return value",
+        "integration/console/test_pages.py -k turn_text",
+    ),
+    Bug(
+        "what keeps events now comes before what may",
+        "troubles stand as they were found", "console/pages/verdicts.py",
+        "key=_urgency)", "key=lambda each: each.state)",
+        "unit/console/test_verdicts.py -k worst",
     ),
     Bug(
         "closed by default",

@@ -310,3 +310,16 @@ def test_every_page_can_be_found() -> None:
     paths = [route.path for route in PAGES]
 
     assert len(paths) == len(set(paths))
+
+
+def test_letters_that_turn_text_around_are_shown_as_what_they_are(queues: Queues) -> None:
+    """A reason cannot steer what is read beside it, on any page that shows it."""
+    queue = queues.add(events_per_request=1)
+    queues.fill(queue, 1)
+    queues.kill(queue, "\u202egnp.tac\u2066 <b>")
+    browser = Browser(queues.settings)
+
+    for path in ("", "dead", f"queues/{queue.name}"):
+        body = browser.get(path).body.decode()
+        assert not {"\u202e", "\u2066"} & {*body}, path
+    assert "\\u202egnp.tac\\u2066 &lt;b&gt;" in browser.get("dead").body.decode()
