@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tools.browsers import NO_BROWSER, Said, find_browser, new_context, running_browser
+from tools.browsers import NO_BROWSER, PATIENCE_MS, Said, find_browser, new_context, running_browser
 from tools.console_doors import DOORS, ROLES, Door, make_door
 from tools.troubled_fleet import TroubledFleet, troubled_fleet
 from vwo_celery.testing import RedisServer
@@ -22,6 +22,7 @@ from vwo_celery.testing import RedisServer
 #: Doors whose tests run once more in a browser that runs no script.
 PLAIN = ("bare", "django")
 WITHOUT_SCRIPTS = "-without-scripts"
+expect.set_options(timeout=PATIENCE_MS)
 _SHOWN_CHARACTERS = 3_000
 
 

@@ -52,7 +52,7 @@ def test_a_flush_is_told_done_and_recorded(
     name = fleet.new_queue(events=3)
     open_queue(page, door, name)
     ask(page, "Flush")
-    expect(main_of(page)).to_contain_text("3 events")
+    expect(main_of(page)).to_contain_text("3 open events")
     assert fleet.view(name).open == 3
 
     confirm(page)

@@ -50,7 +50,7 @@ def test_keys_lead_to_each_page(page: Page, door: Door) -> None:
         page.keyboard.press("g")
         page.keyboard.press(key)
         page.wait_for_url(f"{door.url}{path}")
-        assert page.locator("nav [aria-current=page]").count() == 1
+        expect(page.locator(f"nav [data-key={key}][aria-current=page]")).to_have_count(1)
 
     page.goto(door.url)
     page.keyboard.press("?")
