@@ -195,6 +195,8 @@ def test_the_history_of_the_admin(queues: Queues) -> None:
     assert [of_one.count(word) for word in ("pause;", "resume;")] == [1, 1]
     assert [of_other.count(word) for word in ("pause;", "resume;")] == [1, 0]
     assert [of_all.count(word) for word in ("pause;", "resume;")] == [2, 1]
+    assert of_all.index("resume;") < of_all.index("pause;")
+    assert of_all.count(f">{one.name}</a>") == 2
     assert entry.get_admin_url() in index
     assert asking.get(entry.get_admin_url()).url == f"../../queues/{one.name}"
 

@@ -106,13 +106,10 @@ class EventQueueAdmin(admin.ModelAdmin):  # type: ignore[misc]
         self._demand_view(request)
         found = LogEntry.objects.filter(content_type=get_content_type_for_model(self.model))
         pages = self.get_paginator(request, found.select_related("user"), _CHANGES_A_PAGE)
-        shown = pages.get_page(request.GET.get(PAGE_VAR, 1))
         context = {
             "title": "Changes of event queues",
-            "action_list": shown,
-            "page_range": pages.get_elided_page_range(shown.number),
+            "changes": pages.get_page(request.GET.get(PAGE_VAR, 1)),
             "page_var": PAGE_VAR,
-            "pagination_required": pages.num_pages > 1,
         }
         return self._page(request, "history", context)
 
