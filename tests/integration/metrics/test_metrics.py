@@ -18,6 +18,7 @@ from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.queue.records.balances import read_balances
 from vwo_celery.queue.records.cards import Card, write_card
 from vwo_celery.queue.records.reports import Count, new_report, report
+from vwo_celery.queue.servers.roles import rules_of
 from vwo_celery.queue.work import proving
 from vwo_celery.testing import RedisServer
 
@@ -308,3 +309,21 @@ def test_a_fault_of_ours_spoils_no_other_metrics(
     monkeypatch.setattr("vwo_celery.metrics.measuring.read_facts", lambda fleet: 1 / 0)
 
     assert generate_latest(registry) == b""
+
+
+def test_a_viewer_may_scrape_all_of_it(fleet_in_trouble: Queues) -> None:
+    """The Redis user of `vwo-celery acl viewer` is denied nothing, and sees what others see."""
+    client, url = fleet_in_trouble.client, fleet_in_trouble.settings.redis_url
+    scrape(fleet_in_trouble)  # the script of a glance is there; a viewer may give Redis none
+    client.execute_command("ACL", "SETUSER", "viewer", *rules_of("viewer", "vwo").split(), ">x")
+    client.execute_command("ACL", "LOG", "RESET")
+    registry = CollectorRegistry()
+    registry.register(Collector(redis_url=url.replace("://", "://viewer:x@")))
+
+    text = generate_latest(registry).decode()
+    denied = [entry for entry in client.acl_log() if entry["username"] == "viewer"]
+    client.execute_command("ACL", "DELUSER", "viewer")
+
+    assert value(text, "redis_up") == 1
+    assert samples_of(text).keys() == samples_of(scrape(fleet_in_trouble)).keys()
+    assert {entry["object"] for entry in denied} <= {"evalsha"}  # then its read-only twin is asked
