@@ -45,7 +45,7 @@ class Verdict(msgspec.Struct, frozen=True):
     @property
     def age_seconds(self) -> float:
         """Time since the examination."""
-        return monotonic() - self.at
+        return max(0.0, monotonic() - self.at)
 
 
 def _verdict(found: Iterable[Finding], *, complete: bool) -> Verdict:

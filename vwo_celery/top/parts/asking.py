@@ -79,20 +79,29 @@ class Progress(ModalScreen[None]):
         super().__init__()
         self._plan = plan
         self._brake = brake
+        self._amount = Amount()
 
     def compose(self) -> ComposeResult:
         """How far it is, and how it is stopped."""
         with Vertical(id="question") as box:
             box.border_title = Content(self._plan.title)
             yield ProgressBar(total=self._plan.batches, show_eta=False)
-            yield Label("begins", id="so-far", markup=False)
+            yield Label("", id="so-far", markup=False)
             yield Label(Text("Escape stops it after the batch that it is at", "bold"))
 
     def note(self, amount: Amount) -> None:
         """Show what has been changed so far."""
+        self._amount = amount
         if self.is_mounted:
-            self.query_one(ProgressBar).update(progress=amount.batches)
-            self.query_one("#so-far", Label).update(f"{spelled(amount)} so far")
+            self._show()
+
+    def on_mount(self) -> None:
+        """Show what was changed before there was a screen."""
+        self._show()
+
+    def _show(self) -> None:
+        self.query_one(ProgressBar).update(progress=self._amount.batches)
+        self.query_one("#so-far", Label).update(f"{spelled(self._amount)} so far")
 
     def end(self) -> None:
         """Go away: it has ended."""

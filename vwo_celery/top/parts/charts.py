@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 from textual.content import Content
+from textual.screen import Screen
 from textual.widget import Widget
 
 from vwo_celery.top.looking.series import Series
@@ -31,6 +32,12 @@ class Chart(Widget):
         text = Text("\n").join(_row(row, width) for row in rows)
         text.no_wrap = True
         return text
+
+
+def draw_all(screen: Screen[None], pair: tuple[Series, Series]) -> None:
+    """Draw what is delivered and what waits in a screen's two charts."""
+    for name, series in zip(("#rate", "#waiting"), pair, strict=True):
+        screen.query_one(name, Chart).draw(series)
 
 
 def _row(row: str, width: int) -> Text:

@@ -51,9 +51,9 @@ class DeadScreen(Frame):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter"),
         Binding("r", "redrive", "Redrive"),
-        Binding("a", "redrive_all", "Redrive all"),
+        Binding("a", "redrive_all", "all"),
         Binding("P", "purge", "Purge"),
-        Binding("A", "purge_all", "Purge all"),
+        Binding("A", "purge_all", "all"),
     ]
 
     def __init__(self, desk: Desk, wanted: str, open_batch: Callable[[ListedBatch], None]) -> None:

@@ -21,13 +21,13 @@ from vwo_celery.top.looking import changes, series
 from vwo_celery.top.looking.checkup import Verdict
 from vwo_celery.top.looking.desk import Desk
 from vwo_celery.top.looking.scenes import Scene
-from vwo_celery.top.parts.charts import Chart
+from vwo_celery.top.parts.charts import Chart, draw_all
 from vwo_celery.top.parts.frame import Frame
 from vwo_celery.top.parts.tables import Column, Table
 from vwo_celery.top.parts.words import finding_lines, joined, safe, wrapped
 
 #: Width of the terminal from which the table has all of its columns.
-WIDE: Final = 112
+WIDE: Final = 120
 _NARROW = (
     Column("queue"), Column("state"), Column("waiting", right=True), Column("oldest", right=True),
     Column("dead", right=True), Column("per s", right=True),
@@ -35,7 +35,7 @@ _NARROW = (
 _WIDE = (
     Column("queue"), Column("state"), Column("open", right=True), Column("ready", right=True),
     Column("in flight", right=True), Column("released", right=True), Column("oldest", right=True),
-    Column("dead", right=True), Column("per s", right=True), Column("last accepted", right=True),
+    Column("dead", right=True), Column("per s", right=True), Column("accepted", right=True),
 )  # fmt: skip
 
 
@@ -73,6 +73,7 @@ class Overview(Frame):
         self._go = go
         self._wanted = ""
         self._order = 0
+        self._wide = False
 
     def body(self) -> Iterable[Widget]:
         """What the screen shows."""
@@ -91,7 +92,8 @@ class Overview(Frame):
 
     def on_resize(self, event: events.Resize) -> None:
         """Show more columns where there is room for them."""
-        self.query_one(Table).head(_WIDE if event.size.width >= WIDE else _NARROW)
+        self._wide = event.size.width >= WIDE
+        self.query_one(Table).head(_WIDE if self._wide else _NARROW)
         self.show()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -102,8 +104,7 @@ class Overview(Frame):
 
     def follow(self, scene: Scene) -> None:
         """Show what a look saw."""
-        for chart, line in zip(self.query(Chart), series.of_all(scene), strict=True):
-            chart.draw(line)
+        draw_all(self, series.of_all(scene))
         table = self.query_one(Table)
         views = self._picked(scene)
         table.fill({view.queue: self._row(scene, view) for view in views})
@@ -132,7 +133,7 @@ class Overview(Frame):
         speed = series.spelled_rate(scene.speeds.queues.get(view.queue))
         name, word = safe(view.queue), safe(state.word, state.style or "green")
         oldest, dead, rate = _number(_oldest(view)), _amount(view.dead, "yellow"), _number(speed)
-        if self.size.width < WIDE:
+        if not self._wide:
             return name, word, _amount(view.undelivered), oldest, dead, rate
         held = (view.open, view.ready, view.in_flight, view.released)
         accepted = view.delivered_age_seconds

@@ -23,7 +23,7 @@ from vwo_celery.text.amounts import count, size, span
 from vwo_celery.top.looking import changes, series
 from vwo_celery.top.looking.desk import Desk
 from vwo_celery.top.looking.scenes import Scene
-from vwo_celery.top.parts.charts import Chart
+from vwo_celery.top.parts.charts import Chart, draw_all
 from vwo_celery.top.parts.frame import Frame
 from vwo_celery.top.parts.tables import Column, Table
 from vwo_celery.top.parts.words import joined, lines_of, safe, shortened, wrapped
@@ -89,8 +89,7 @@ class QueueScreen(Frame):
         self.say("#facts", joined([*lines_of(scene.look.notes[view.queue]), *_facts(scene, view)]))
         box, state = self.query_one("#numbers"), state_of(view, self.desk.source.settings)
         box.border_title = Content(f"{self._queue}: {state.word}")
-        for chart, line in zip(self.query(Chart), series.of_queue(scene, view.queue), strict=True):
-            chart.draw(line)
+        draw_all(self, series.of_queue(scene, view.queue))
         self._load()
 
     def _load(self) -> None:
