@@ -25,7 +25,7 @@ from vwo_celery.operating.past.audit import Actor, Change, changes
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.registration import Registration
-from vwo_celery.testing import Standin
+from vwo_celery.testing import Fault, Standin
 from vwo_celery.testing.standin.faults import FaultLike
 from vwo_celery.testing.standin.rules import Request
 
@@ -53,7 +53,12 @@ OPERATOR: Final = Actor("ana", "cli", "ops1")
 #: Name of the events that VWO refuses, whatever the account.
 MALFORMED: Final = "malformed"
 
-_FAILURES = {PAUSED: 401, FAILING: 503}
+#: VWO's answers by account, and to a batch with a malformed event.
+_FAILURES: Final = {
+    PAUSED: Fault(status=401, body=b'{"message": "Invalid SDK key"}'),
+    FAILING: Fault(status=503, body=b'{"message": "No healthy upstream"}'),
+}
+_REFUSED: Final = Fault(status=400, body=b'{"message": "Malformed event: no such goal"}')
 _WORKER: Final = {
     "VWO_CELERY_CIRCUIT_FAILURES": "2",
     "VWO_CELERY_BACKOFF_BASE_SECONDS": "60",
@@ -222,7 +227,7 @@ class TroubledFleet:
         """What VWO answers: by the account, and to a batch with a malformed event."""
         account = int(request.query.get("a", "0"))
         if f'"{MALFORMED}"'.encode() in request.body and account not in self._mended:
-            return 400
+            return _REFUSED
         return _FAILURES.get(account)
 
     def _new_account(self) -> int:
