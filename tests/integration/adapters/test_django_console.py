@@ -26,6 +26,7 @@ from django.test import Client, override_settings
 import vwo_celery
 from tools.django_project import CHANGE, EventQueue, LogEntry, Permission, User, project
 from tools.queue_states import HOLDS_SOMETHING, Queues
+from tools.visiting import Browser, document
 from vwo_celery.console import Page, pages
 from vwo_celery.console.actions import ACTIONS
 from vwo_celery.console.shared.routes import Route
@@ -153,6 +154,33 @@ def test_a_change_is_made_and_recorded(queues: Queues, place: str) -> None:
     assert entry.change_message == (
         f"pause; queues: {queue.name}; reason: a deploy; paused: {queue.name}"
     )
+
+
+@pytest.mark.parametrize("place", [ADMIN, MOUNTED])
+@pytest.mark.parametrize("action", ["flush", "pause", "resume"])
+def test_a_change_by_the_api_is_the_consoles(queues: Queues, place: str, action: str) -> None:
+    """A program that is logged in gets of Django the document that it gets of the console by itself."""
+    asking, browser, documents = person("view", "operate"), Browser(queues.settings), []
+    for ask in (
+        lambda path, order: document(browser.post(path, order)),
+        lambda path, order: send_document(asking, place, path, order).json(),
+    ):
+        queues.client.flushdb()
+        queue = queues.add()
+        queues.fill(queue, 5)
+        if action == "resume":
+            queues.shard(queue).pause("lunch", by="operator")
+
+        documents.append(ask(f"api/v1/{action}", {"queues": [queue.name]}))
+
+    assert documents[0] == documents[1]
+
+
+def send_document(client: Client, place: str, path: str, order: Any) -> Any:
+    """Send a document to the API, with Django's token in a header."""
+    client.cookies["csrftoken"] = "t" * 32
+    kind = "application/json"
+    return client.post(place + path, order, content_type=kind, HTTP_X_CSRFTOKEN="t" * 32)
 
 
 @pytest.mark.parametrize("place", [ADMIN, MOUNTED])
