@@ -103,6 +103,12 @@ BUGS = (
         "integration/adapters/test_django_console.py -k made_and_recorded",
     ),
     Bug(
+        "bulk work that is ordered in Django goes to the project's workers",
+        "it goes to those of the ready app", "django/console/door.py",
+        'getattr(django_settings, "VWO_CELERY_APP", "")', '""',
+        "integration/adapters/test_django_console.py -k projects_workers",
+    ),
+    Bug(
         "a page that is shown again holds nobody's token",
         "it holds the token of whoever saw it first", "django/console/door.py",
         '(("csrfmiddlewaretoken", _MARK),)', '(("csrfmiddlewaretoken", get_token(request)),)',

@@ -11,11 +11,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import django
 import pytest
+import redis as redis_py
+from celery import Celery
 from django.conf import settings as django_settings
 from django.contrib.admin import AdminSite
 from django.core.checks import run_checks
@@ -205,6 +208,30 @@ def test_a_change_needs_its_permission(queues: Queues, place: str, action: str) 
 
     assert answer.status_code == 403
     assert changes(queues.fleet) == []
+
+
+@pytest.mark.declared_keys("shop", "_kombu.*")
+def test_bulk_work_goes_to_the_projects_workers(
+    queues: Queues, redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A redrive is ordered through the app of VWO_CELERY_APP, and the admin's history has its filter."""
+    queue, asking = queues.add(), person("view", "operate")
+    queues.fill(queue, 5)
+    queues.kill(queue, "HTTP 413")
+    app = Celery("shop", broker=redis_url, set_as_current=False)
+    app.conf.task_default_queue = "shop"
+    monkeypatch.setitem(sys.modules, "shop_of_the_test", SimpleNamespace(app=app))
+    LogEntry.objects.all().delete()
+
+    with override_settings(VWO_CELERY_APP="shop_of_the_test:app"):
+        answer = submit(asking, f"{ADMIN}do/redrive", filter=f"queue:{queue.name}", batches=1)
+
+    assert answer.status_code == 200, text(answer)
+    assert redis.llen("shop") == 1
+    (entry,) = LogEntry.objects.all()
+    assert entry.change_message.startswith(
+        f"redrive; filter: queue:{queue.name}; batches: 1; job: "
+    )
 
 
 def test_the_history_of_the_admin(queues: Queues) -> None:
