@@ -25,7 +25,11 @@ def tasks_of(port: int) -> dict[str, dict[str, Any]]:
             found = json.loads(answer.read())
     except URLError:
         return {}
-    return {each["name"]: each for each in found.values() if each["state"] == "SUCCESS"}
+    return {
+        each["name"]: each
+        for each in found.values()
+        if each["name"] and each["args"] and each["state"] == "SUCCESS"
+    }
 
 
 @pytest.mark.declared_keys("_kombu*", "celery*", "unacked*")

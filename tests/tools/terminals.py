@@ -109,7 +109,7 @@ async def _terminal(
     source: Source, *, size: tuple[int, int], operate: bool, seconds: float
 ) -> AsyncIterator[Terminal]:
     app = Top(source, seconds=seconds, operate=operate)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         yield Terminal(app, pilot)
 
 

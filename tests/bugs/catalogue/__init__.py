@@ -1,8 +1,8 @@
 """The deliberate bugs, by the part of the package that they break; `make bugs` tries them all.
 
 Files along an event's way, then what stands beside it: `producing`, `spool`, `scripts` (of `queue/`),
-`queue`, `delivering`, `connections`, `operating`, `copies`, `doors`, `console`, `measuring`, `ground`.
-In each, bugs are sorted by the file that they change.
+`queue`, `delivering`, `connections`, `operating`, `copies`, `doors`, `console`, `top`, `measuring`,
+`ground`. In each, bugs are sorted by the file that they change.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from bugs.catalogue import (
     queue,
     scripts,
     spool,
+    top,
 )
 
 #: Each file, and the beginnings of the paths whose bugs it holds; a path is in the first that fits.
@@ -37,6 +38,7 @@ _FILES: dict[ModuleType, tuple[str, ...]] = {
     copies: ("copies/",),
     doors: ("celery/", "cli/", "django/", "demo/", "relay/"),
     console: ("console/",),
+    top: ("top/",),
     measuring: ("metrics/", "otel.py"),
     ground: ("",),
 }

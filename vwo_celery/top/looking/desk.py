@@ -42,7 +42,7 @@ class Desk:
         scene: The last look that Redis answered; None before the first.
         verdict: The doctor's last findings; None before the first.
         trouble: Why Redis could not be asked last; None while it answers.
-        did: What was done last here, in words; "" for nothing.
+        did: What was done last here, or why it was not, in words; "" for nothing.
     """
 
     def __init__(

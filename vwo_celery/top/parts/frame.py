@@ -90,6 +90,11 @@ class Frame(Screen[None]):
         self.query_one("#did").display = bool(did)
         self.set_class(bool(away), "stale")
 
+    def tell(self, words: str) -> None:
+        """Have these words in the line that says what was done last."""
+        self.desk.did = one_line(words)
+        self.tick()
+
     def say(self, where: str, text: Text) -> None:
         """Have a text stand in one of the screen's parts; nothing is drawn anew if it does already."""
         if self._said.get(where) != text:
@@ -127,12 +132,12 @@ class Frame(Screen[None]):
 
     def _cannot(self, why: str) -> None:
         self._planning = False
-        self.notify(why, severity="error", markup=False)
+        self.tell(why)
 
     def _ask(self, plan: Plan | Nothing) -> None:
         self._planning = False
         if isinstance(plan, Nothing):
-            self.notify(plan.why, markup=False)
+            self.tell(plan.why)
         else:
             self.app.push_screen(Question(plan), partial(self._agreed, plan))
 

@@ -129,7 +129,7 @@ class BatchScreen(Frame):
         table.border_title = Content(title)
 
     def _failed(self, why: str) -> None:
-        self.notify(why, severity="error", markup=False)
+        self.tell(why)
 
     def action_page(self, step: int) -> None:
         """Show the next events, or those before."""
