@@ -62,7 +62,9 @@ class Said:
         return [each for each in self.complaints if any(words in each for words in _POLICY_WORDS)]
 
     def _note(self, message: ConsoleMessage) -> None:
-        if message.type in ("warning", "error", "assert"):
+        # The icon of the host that a door belongs to is not the console's.
+        is_icon = str(message.location.get("url", "")).endswith("/favicon.ico")
+        if message.type in ("warning", "error", "assert") and not is_icon:
             where = message.page.url if message.page else "?"
             self.complaints.append(f"{message.type} on {where}: {message.text}")
 
