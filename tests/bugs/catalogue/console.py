@@ -8,8 +8,8 @@ BUGS = (
     Bug(
         "a wrong secret tells nobody",
         "any name goes with any secret", "console/access/credentials.py",
-        "if hmac.compare_digest(each.digest, digest) and is_named:",
-        "if hmac.compare_digest(each.digest, digest) or name == each.visitor.name:",
+        "if hmac.compare_digest(each.hashed, hashed) and is_named:",
+        "if hmac.compare_digest(each.hashed, hashed) or name == each.visitor.name:",
         "unit/test_console_access.py -k known_by_name",
     ),
     Bug(

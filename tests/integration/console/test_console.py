@@ -207,6 +207,7 @@ def test_many_who_look_cost_what_one_costs(queues: Queues, monkeypatch: pytest.M
     browser, now = Browser(queues.settings), [100.0]
     monkeypatch.setattr(sources, "monotonic", lambda: now[0])
     births = queues.shard(queue).keys.births
+    queues.views()  # Redis has the script then
     paths = ("", "api/v1/status", "api/v1/findings") * 20
 
     with commands_sent(queues.client) as sent, ThreadPoolExecutor(8) as threads:

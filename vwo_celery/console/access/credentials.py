@@ -35,11 +35,11 @@ class Credential(msgspec.Struct, frozen=True):
 
     Attributes:
         visitor: Their name and rights.
-        digest: SHA-256 of their secret.
+        hashed: SHA-256 of their secret, in hexadecimal.
     """
 
     visitor: Visitor
-    digest: bytes
+    hashed: str
 
     def __repr__(self) -> str:
         return f"Credential({self.visitor.name})"
@@ -69,10 +69,10 @@ class Credentials:
         self._reread()
         kind, _, sent = headers.get("authorization", "").partition(" ")
         name, secret = _basic(sent) if kind.lower() == "basic" else (None, sent.strip())
-        digest, found = hashlib.sha256(secret.encode()).digest(), None
+        hashed, found = _hash(secret), None
         for each in self._known:
             is_named = name is None or name == each.visitor.name
-            if hmac.compare_digest(each.digest, digest) and is_named:
+            if hmac.compare_digest(each.hashed, hashed) and is_named:
                 found = each.visitor
         return found if kind.lower() in ("basic", "bearer") else None
 
@@ -128,16 +128,20 @@ def _credentials(path: Path, lines: Iterable[str]) -> Iterable[Credential]:
         if words[0] in names:
             raise SettingsError(f"{where} names {shown(words[0])} a second time")
         names.add(words[0])
-        yield Credential(Visitor.in_role(words[1], words[0]), _digest(words[2], where))
+        yield Credential(Visitor.in_role(words[1], words[0]), _hash_of(words[2], where))
 
 
-def _digest(secret: str, where: str) -> bytes:
+def _hash_of(secret: str, where: str) -> str:
     hashed = _HASHED.fullmatch(secret)
     if hashed is not None:
-        return bytes.fromhex(hashed[1])
+        return hashed[1]
     if len(secret) < _SHORTEST:
         raise SettingsError(f"{where} has a secret that is too short; {_WANTED}")
-    return hashlib.sha256(secret.encode()).digest()
+    return _hash(secret)
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _basic(sent: str) -> tuple[str, str]:

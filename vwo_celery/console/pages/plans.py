@@ -188,10 +188,10 @@ def _bulk(visit: Visit, verb: str, what: str, *, for_good: bool = False) -> Plan
     counted = count_dead(found.batches, now_ms)
     amount = counted.amount
     sums = f"{count(amount.events, 'event')} in {count(amount.batches, 'batch', 'batches')}"
-    doubts = [f"Left out, since they cannot be read: {each}." for each in found.scan.unreadable]
-    if found.scan.not_looked_at:
+    doubts = [f"Left out, since they cannot be read: {each}." for each in found.search.unreadable]
+    if found.search.not_looked_at:
         doubts.append(
-            f"{count(found.scan.not_looked_at, 'event')} could not be looked at: narrow the filter."
+            f"{count(found.search.not_looked_at, 'event')} could not be looked at: narrow the filter."
         )
     chosen = f"that match {str(found.wanted)!r}" if found.wanted else "there are"
     return Plan(

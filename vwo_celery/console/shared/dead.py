@@ -21,12 +21,12 @@ class Found(NamedTuple):
     Attributes:
         wanted: The filter.
         batches: The batches, the newest first, found as they are asked for.
-        scan: What could not be looked at; whole once all batches are found.
+        search: What could not be looked at; whole once all batches are found.
     """
 
     wanted: Filter
     batches: Iterator[DeadBatch]
-    scan: Scan
+    search: Scan
 
 
 def find(visit: Visit, text: str, scan_limit: int = SCAN_EVENTS) -> Found:
