@@ -66,7 +66,7 @@ def top(context: click.Context, *, operate: bool, seconds: float, app: str) -> N
 def _check_installed() -> None:
     if find_spec("textual") is None:
         raise click.ClickException(
-            "top needs textual, not installed here: pip install 'textual>=6', or install this package "
+            "top needs textual, not installed here: pip install 'textual>=8', or install this package "
             f"with its extra [tui]; {_INSTEAD}"
         )
 

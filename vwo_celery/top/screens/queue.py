@@ -77,6 +77,11 @@ class QueueScreen(Frame):
         self.desk.watch.hurry()
         self.query_one(Table).focus()
 
+    def on_unmount(self) -> None:
+        """Have its history read no more."""
+        if self.desk.watch.focus == self._queue:
+            self.desk.watch.focus = ""
+
     def follow(self, scene: Scene) -> None:
         """Show what a look saw, and look for its batches."""
         view = scene.views.get(self._queue)
