@@ -16,6 +16,8 @@ from vwo_celery.console.pages import PAGES
 from vwo_celery.console.pages.plans import PLANS
 from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.operating.past.audit import changes
+from vwo_celery.operating.past.history import Step, view_running
+from vwo_celery.queue.records.histories import sample
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer
 
@@ -323,3 +325,24 @@ def test_letters_that_turn_text_around_are_shown_as_what_they_are(queues: Queues
         body = browser.get(path).body.decode()
         assert not {"\u202e", "\u2066"} & {*body}, path
     assert "\\u202egnp.tac\\u2066 &lt;b&gt;" in browser.get("dead").body.decode()
+
+
+def running(queues: Queues) -> Step | None:
+    """The step of all queues that has not ended."""
+    views = view_queues(queues.fleet, queues.registered)
+    return view_running(queues.fleet, queues.registered, views, queues.fleet.now_ms())
+
+
+def test_charts_end_with_what_came_since_the_last_sample(queues: Queues) -> None:
+    """The minute that is running is drawn from the last sample up to now, and not before there is one."""
+    queue = queues.add()
+    queues.fill(queue, 3)
+    before = running(queues)
+    sample(queues.fleet, [queues.shard(queue)])
+    queues.fill(queue, 4)
+
+    after = running(queues)
+
+    assert before is None
+    assert after is not None
+    assert (after.accepted, after.delivered, after.undelivered) == (4, 0, 7)

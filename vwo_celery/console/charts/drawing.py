@@ -175,7 +175,7 @@ def _columns(
             f"{each.name} {spell(each.values[number], picture.unit)}" for each in known
         )
         stood = picture.stopped and picture.stopped[number]
-        rest = f", {picture.stopped_name}" if stood else ""
+        rest = ", nothing sent" if stood else ""
         title = f"{spell_time(at_ms, length, zone)}: {told}{rest}"
         left, right = edges[number], edges[number + 1]
         yield (

@@ -71,8 +71,7 @@ class Picture(msgspec.Struct, frozen=True):
         stacked: Whether the lines are parts of a whole.
         logarithmic: Whether equal steps up are equal factors; for ages.
         running: Whether the last value is of a step that has not ended, drawn dashed.
-        stopped: For each time, whether sending stood still; shaded. Empty for never.
-        stopped_name: What that means, as the legend says it.
+        stopped: For each time, whether nothing was sent; shaded. Empty for never.
         marks: What happened meanwhile.
         limit: What the lines are held against.
         note: What a reader has to know besides; "" for nothing.
@@ -86,7 +85,6 @@ class Picture(msgspec.Struct, frozen=True):
     logarithmic: bool = False
     running: bool = False
     stopped: tuple[bool, ...] = ()
-    stopped_name: str = "nothing sent"
     marks: tuple[Mark, ...] = ()
     limit: Limit | None = None
     note: str = ""

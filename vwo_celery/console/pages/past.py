@@ -34,18 +34,14 @@ class Stretch(msgspec.Struct, frozen=True):
         steps: Its steps; None where samples are missing.
         at_ms: Unix ms of each end.
         running: Whether the last step has not ended.
-        of_one: Whether it is of one queue.
     """
 
     steps: tuple[Step | None, ...]
     at_ms: tuple[int, ...]
     running: bool = False
-    of_one: bool = False
 
 
-def stretch_of(
-    history: Sequence[Step], running: Step | None = None, *, of_one: bool = False
-) -> Stretch:
+def stretch_of(history: Sequence[Step], running: Step | None = None) -> Stretch:
     """Steps, the oldest first, at most as many as a chart can tell apart, and gaps between them."""
     steps = coarser(history, MOST_STEPS)
     usual = sorted(step.seconds for step in steps)[len(steps) // 2] if steps else 0.0
@@ -57,7 +53,7 @@ def stretch_of(
     unfinished = running is not None and (not told or running.at_ms > told[-1][0])
     if running is not None and unfinished:
         told.append((running.at_ms, running))
-    return Stretch(tuple(step for _, step in told), tuple(at for at, _ in told), unfinished, of_one)
+    return Stretch(tuple(step for _, step in told), tuple(at for at, _ in told), unfinished)
 
 
 def pictures_of(
@@ -90,7 +86,6 @@ def _picture(stretch: Stretch, title: str, lines: Sequence[Line], **more: Any) -
         tuple(lines),
         running=stretch.running,
         stopped=stopped,
-        stopped_name="nothing sent" if stretch.of_one else "a queue stood still",
         **more,
     )
 

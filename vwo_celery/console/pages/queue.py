@@ -100,7 +100,7 @@ def _of_time(
     return {
         "flow": flow_of([view], lanes, trend_of(hour.steps)),
         "pictures": pictures_of(
-            stretch_of(past.steps, running, of_one=True),
+            stretch_of(past.steps, running),
             changes=changed,
             interval_seconds=view.interval_seconds,
         ),

@@ -205,7 +205,7 @@ def _together(steps: Sequence[Step], views: Sequence[QueueView]) -> Step:
         undelivered=sum(view.undelivered for view in views),
         bytes=sum(view.bytes for view in views),
         oldest_seconds=max(view.oldest_age_seconds or 0.0 for view in views),
-        stopped=any(view.stopped for view in views),
+        stopped=all(view.stopped for view in views),
         **{name: None if None in those else sum(those) for name, those in sums.items()},
     )
 
