@@ -33,6 +33,7 @@ MADE_FROM: Final = "made-from.txt"
 #: Folders of the console whose files decide what a page looks like.
 _LOOKS: Final = ("charts", "pages", "static", "templates")
 DESKTOP: Final = {"width": 1280, "height": 800}
+TALL: Final = {"width": 1280, "height": 1400}
 PHONE: Final = {"width": 390, "height": 844}
 _LI: Final = Actor("li", "console", "10.1.2.3")
 
@@ -71,9 +72,9 @@ def _of(pattern: str, account: int) -> Callable[[TroubledFleet], str]:
 
 PICTURES: Final = (
     Picture("overview-light", "bare", _first),
-    Picture("overview-dark", "bare", _first, scheme="dark"),
+    Picture("overview-dark", "bare", _first, scheme="dark", whole=False),
     Picture("overview-phone", "bare", _first, PHONE, "dark", whole=False),
-    Picture("queue", "bare", _of("queue?name={queue}", FAILING)),
+    Picture("queue", "bare", _of("queue?name={queue}", FAILING), TALL, whole=False),
     Picture("queue-phone", "bare", _of("queue?name={queue}", FAILING), PHONE, whole=False),
     Picture("dead", "bare", _at("dead")),
     Picture("dead-ask", "bare", _of("ask/redrive?filter=queue:{queue}", DEAD)),

@@ -70,17 +70,16 @@ def test_every_page_is_whole_and_breaks_no_policy(page: Page, said: Said, door: 
 
 
 @pytest.mark.parametrize("door", ["bare"], indirect=True)
-def test_everybody_can_use_every_page(page: Page, door: Door) -> None:
+@pytest.mark.parametrize("width", WIDTHS)
+def test_everybody_can_use_every_page(page: Page, door: Door, width: int) -> None:
     """axe-core finds nothing on any page, light and dark, on desktop and phone, and none is too wide."""
+    page.set_viewport_size({"width": width, "height": 900})
     wrong = []
     for address in walk(page, door, with_queries=False):
-        for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 900})
-            wide = overflow_pixels(page)
-            wrong += [f"{address} is {wide} px too wide at {width}"] if wide > 0 else []
-            for scheme in SCHEMES:
-                page.emulate_media(color_scheme=scheme)
-                found = violations(page)
-                wrong += [f"{address} {scheme} {width}: {each}" for each in found]
+        wide = overflow_pixels(page)
+        wrong += [f"{address} is {wide} px too wide"] if wide > 0 else []
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            wrong += [f"{address} {scheme}: {each}" for each in violations(page)]
 
     assert not wrong, "\n".join(wrong)
