@@ -9,7 +9,7 @@ BUGS = (
         "top says for how long Redis has not answered",
         "it is told only once the look has failed", "top/looking/desk.py",
         "        if silent >= SILENT_SECONDS:\n", "        if False:\n",
-        "integration/top/test_top_outages.py -k holds_up_no_key",
+        "integration/top/test_top_outages.py -k stands_still",
     ),
     Bug(
         "a counter that fell has no rate",

@@ -41,6 +41,8 @@ def test_a_redis_that_stands_still_is_told_and_heals(server: RedisServer) -> Non
     async def use(terminal: Terminal) -> None:
         await terminal.until("waiting  now 7")
         server.pause()
+        desk = terminal.app.desk
+        await terminal.until(lambda: desk.away and desk.trouble is None)  # before the look fails
         text = await terminal.until(lambda: silence(terminal.text) >= 3)
         assert queue.name in text
         assert "waiting  now 7" in text
