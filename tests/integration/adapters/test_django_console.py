@@ -198,6 +198,21 @@ def test_a_change_needs_djangos_token(queues: Queues, place: str) -> None:
 
 
 @pytest.mark.parametrize("place", [ADMIN, MOUNTED])
+@pytest.mark.parametrize("path", ["do/redrive", "api/v1/redrive"])
+def test_a_form_with_files_changes_nothing(queues: Queues, place: str, path: str) -> None:
+    """A body that Django has read as files, to find its token, is refused, and means nothing."""
+    queue, asking = queues.add(), person(superuser=True)
+    queues.fill(queue, 5)
+    queues.kill(queue, "HTTP 413")
+    asking.cookies["csrftoken"] = "t" * 32
+
+    answer = asking.post(place + path, {"csrfmiddlewaretoken": "t" * 32, "batches": "1"})
+
+    assert answer.status_code == 400
+    assert changes(queues.fleet) == []
+
+
+@pytest.mark.parametrize("place", [ADMIN, MOUNTED])
 @pytest.mark.parametrize("action", sorted(ACTIONS))
 def test_a_change_needs_its_permission(queues: Queues, place: str, action: str) -> None:
     """Whoever has each permission but the one that a change needs gets 403, and nothing is changed."""
@@ -232,6 +247,28 @@ def test_bulk_work_goes_to_the_projects_workers(
     assert entry.change_message.startswith(
         f"redrive; filter: queue:{queue.name}; batches: 1; job: "
     )
+
+
+@pytest.mark.declared_keys("shop", "_kombu.*")
+def test_the_history_of_the_admin_names_no_visitor(
+    queues: Queues, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sees numbers alone sees the history: an entry has the filter without visitors' ids."""
+    queue, asking = queues.add(), person("view", "peek", "operate")
+    assert queue.enqueue_many([{"d": {"visId": "bob", "event": {"name": "n"}}}] * 5)
+    queues.kill(queue, "HTTP 413")
+    app = Celery("shop", broker=redis_url, set_as_current=False)
+    app.conf.task_default_queue = "shop"
+    monkeypatch.setitem(sys.modules, "shop_of_the_test", SimpleNamespace(app=app))
+    LogEntry.objects.all().delete()
+
+    with override_settings(VWO_CELERY_APP="shop_of_the_test:app"):
+        answer = submit(asking, f"{ADMIN}do/redrive", filter="visitor:bob", batches=1)
+
+    assert answer.status_code == 200, text(answer)
+    (entry,) = LogEntry.objects.all()
+    assert entry.change_message.startswith("redrive; filter: visitor:…; batches: 1; job: ")
+    assert "bob" not in text(person("view").get(f"{ADMIN}history/"))
 
 
 def test_the_history_of_the_admin(queues: Queues) -> None:

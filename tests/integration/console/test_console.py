@@ -257,6 +257,52 @@ def test_an_error_of_ours_is_an_answer(
     assert "division by zero" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (f"api/v1/dead?most={'9' * 5_000}", 400), (f"api/v1/dead?{'filter=a&' * 1_001}", 400),
+        (f"?{'a=1&' * 1_001}", 400),
+    ],
+    ids=["number", "fields", "fields of a page"],
+)  # fmt: skip
+def test_a_query_that_cannot_be_read_is_refused(queues: Queues, path: str, status: int) -> None:
+    """More digits than Python reads, and more fields than any page has, are the asker's mistake."""
+    assert Browser(queues.settings).get(path).status == status
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body", "status"),
+    [
+        ("api/v1/pause", "application/json", b'{"queues": ["\xff"]}', 400),
+        ("do/pause", FORM, b"a=1&" * 1_001, 400), ("do/redrive", "text/plain", b"hello", 415),
+        ("do/redrive", "multipart/form-data; boundary=b", b"--b--", 415),
+    ],
+    ids=["no UTF-8", "fields", "text", "files"],
+)  # fmt: skip
+def test_an_order_that_cannot_be_read_changes_nothing(
+    queues: Queues, path: str, kind: str, body: bytes, status: int
+) -> None:
+    """A form of another kind is not taken for one without fields, which would mean all dead letters."""
+    queues.fill(queue := queues.add(), 5)
+    queues.kill(queue, "HTTP 413")
+
+    answer = Browser(queues.settings).send("POST", path, body, {"content-type": kind, **OWN})
+
+    assert answer.status == status
+    assert changes(queues.fleet) == []
+
+
+def test_a_count_of_long_ago_is_of_long_ago(queues: Queues) -> None:
+    """What died after the moment of the count is left alone, also where that moment is the first."""
+    queues.fill(queue := queues.add(), 5)
+    queues.kill(queue, "HTTP 413")
+
+    answer = Browser(queues.settings).post("api/v1/purge", {"batches": 1, "until_ms": 0})
+
+    assert answer.status == 409
+    assert "no dead letter matches" in document(answer)["error"]
+
+
 def test_masks_hold_for_everybody(queues: Queues) -> None:
     """Values of the keys that an operator named are shown to nobody; what is no JSON, not at all."""
     masked = Settings(redis_url=queues.settings.redis_url, console_mask=("visId", "uuid"))

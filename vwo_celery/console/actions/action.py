@@ -56,7 +56,10 @@ class Action(msgspec.Struct, frozen=True):
         Raises:
             msgspec.DecodeError: It is no JSON, or a field is missing, unknown or wrong.
         """
-        return msgspec.json.decode(body or b"{}", type=self.takes)
+        try:
+            return msgspec.json.decode(body or b"{}", type=self.takes)
+        except UnicodeDecodeError as exc:
+            raise msgspec.DecodeError("it is no UTF-8") from exc
 
 
 class Change(NamedTuple):

@@ -93,7 +93,7 @@ def _order(visit: Visit, order: BulkOrder, *, operation: str) -> Ordered:
             "ask for dead/count first",
         )
     found = find(visit, order.filter, order.scan_limit)
-    until_ms = order.until_ms or visit.fleet.now_ms()
+    until_ms = visit.fleet.now_ms() if order.until_ms is None else order.until_ms
     counted = operations.count_dead(found.batches, until_ms)
     _check(counted, order.batches)
     job = jobs.order_job(

@@ -78,6 +78,7 @@ def number_of(visit: Visit, name: str, default: int, most: int) -> int:
         Refusal: It is none.
     """
     text = visit.field(name, str(default))
-    if not text.isdecimal() or not 1 <= int(text) <= most:
+    is_short = len(text) <= len(str(most))
+    if not is_short or not text.isdecimal() or not 1 <= int(text) <= most:
         raise Refusal(400, f"{name} must be a whole number from 1 to {most:,}; {text!r} was given")
     return int(text)

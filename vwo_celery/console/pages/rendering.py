@@ -6,6 +6,7 @@ and then HTML's own letters are escaped. No template can forget either. Nothing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import lru_cache, partial
@@ -112,12 +113,16 @@ def with_links(text: str, queues: Mapping[str, str]) -> Markup:
         text: Words from outside.
         queues: The address of each queue's page, by its name.
     """
-    found = escape(one_line(text))
-    for name in sorted(queues, key=len, reverse=True):
-        shown = escape(one_line(name))
-        if shown and shown in found:
-            found = Markup(f'<a href="{escape(queues[name])}">{shown}</a>').join(found.split(shown))  # noqa: S704
-    return found
+    shown = {one_line(name): address for name, address in queues.items() if name}
+    if not shown:
+        return escape(one_line(text))
+    # All at once: a name may be part of another, or of a link's own letters.
+    names = "|".join(map(re.escape, sorted(shown, key=len, reverse=True)))
+    pieces = re.split(f"({names})", one_line(text))
+    return Markup("").join(
+        Markup('<a href="{}">{}</a>').format(shown[piece], piece) if number % 2 else piece
+        for number, piece in enumerate(pieces)
+    )
 
 
 _FILTERS: Final[dict[str, Callable[..., Any]]] = {

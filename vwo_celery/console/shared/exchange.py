@@ -12,12 +12,15 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from vwo_celery.console.shared.refusals import Refusal
+
 #: Most bytes of a request's body; doors read no more than one byte beyond it.
 MOST_BODY_BYTES: Final = 1_000_000
 #: Statuses of which a length would speak of the body that is left out.
 WITHOUT_LENGTH: Final = frozenset({304})
 #: Most fields of a query or a form.
 _MOST_FIELDS: Final = 1_000
+_FORM: Final = "application/x-www-form-urlencoded"
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -64,24 +67,27 @@ class Request(msgspec.Struct, frozen=True):
         """The query's fields, each with its values.
 
         Raises:
-            ValueError: There are too many.
+            Refusal: There are too many.
         """
         return _fields(self.query)
 
     def form(self) -> dict[str, list[str]]:
-        """The body's fields, of a form that was sent; none if it is none.
+        """The body's fields, of a form that was sent.
 
         Raises:
-            ValueError: There are too many.
+            Refusal: It is no form, or there are too many.
         """
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/x-www-form-urlencoded":
-            return {}
+        if kind != _FORM:  # no order: one without fields may mean everything
+            raise Refusal(415, f"a form is sent as {_FORM}; nothing was changed")
         return _fields(self.body.decode("utf-8", "replace"))
 
 
 def _fields(text: str) -> dict[str, list[str]]:
-    return parse_qs(text, keep_blank_values=True, errors="replace", max_num_fields=_MOST_FIELDS)
+    try:
+        return parse_qs(text, keep_blank_values=True, errors="replace", max_num_fields=_MOST_FIELDS)
+    except ValueError as exc:
+        raise Refusal(400, f"a request may have {_MOST_FIELDS:,} fields at most") from exc
 
 
 class Response(msgspec.Struct, frozen=True):

@@ -12,7 +12,8 @@ import secrets
 from typing import Final, NamedTuple
 
 from django.conf import settings as django_settings
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, RawPostDataException
 from django.middleware.csrf import get_token
 from django.utils.safestring import SafeString
 
@@ -49,12 +50,24 @@ def request_of(request: HttpRequest, path: str) -> Request:
         prefix=whole[: len(whole) - len(path)].rstrip("/"),
         query=request.META.get("QUERY_STRING", ""),
         headers={name.lower(): value for name, value in request.headers.items()},
-        body=request.body,
+        body=_body(request),
         remote=request.META.get("REMOTE_ADDR", ""),
         scheme=request.scheme,
         native=request,
         form_fields=(("csrfmiddlewaretoken", _MARK),),
     )
+
+
+def _body(request: HttpRequest) -> bytes:
+    """The body, as far as Django lets us have it.
+
+    Raises:
+        BadRequest: It came as files do, and the check of the token has used it up.
+    """
+    try:
+        return bytes(request.body)
+    except RawPostDataException as exc:
+        raise BadRequest("a form of the console is not sent as multipart/form-data") from exc
 
 
 def send(request: HttpRequest, response: Response) -> HttpResponse:

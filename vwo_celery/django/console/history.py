@@ -15,6 +15,7 @@ from django.db import DatabaseError
 
 from vwo_celery.console import Change, Right
 from vwo_celery.logs import log
+from vwo_celery.operating.batches.filters import without_visitors
 from vwo_celery.text.lines import one_line
 
 #: Most queues of one change that get an entry each, as a history of a queue's own.
@@ -61,9 +62,11 @@ def _store(change: Change) -> None:
 
 
 def stated(order: msgspec.Struct) -> dict[str, Any]:
-    """What an order says beyond its defaults, but for the moments by which counts are compared."""
+    """What an order says beyond its defaults, but for counts' moments and visitors' ids."""
     fields = {each.name: each.default for each in msgspec.structs.fields(order)}
     values = msgspec.to_builtins(order)
+    if "visitor:" in values.get("filter", ""):  # whoever sees the console sees its history
+        values["filter"] = without_visitors(values["filter"])
     return {
         name: value
         for name, value in values.items()
