@@ -60,7 +60,7 @@ def observe(
         from opentelemetry import metrics
     except ImportError as exc:
         raise ImportError(
-            "metrics for OpenTelemetry need its API: install vwo-celery with its extra otel"
+            "metrics for OpenTelemetry need its API, which our extra otel brings"
         ) from exc
     source = Source(settings if settings is not None else Settings.load(**arguments))
     looks = _Looks(source.measure, source.settings.namespace)

@@ -29,6 +29,8 @@ from vwo_celery.testing import RedisServer, Standin
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "tests" / "data" / "rolling_deploy.json"
 INTERVAL_SECONDS = 5
+#: Time in which the fleet gets going before the first scrape.
+BEFORE_SECONDS = 15
 #: A replacement every so many scrapes.
 STEP = 12
 #: Fields of a sample line.
@@ -97,10 +99,10 @@ def main() -> None:
         installation.worker(name="old1")
         installation.worker(name="old2")
         installation.beat()
-        time.sleep(15)
+        ended.wait(BEFORE_SECONDS)
         began, scrapes, steps = time.time(), [], deploy(installation)
         for number in range(STEP * (len(steps) + 2)):
-            time.sleep(max(0.0, began + number * INTERVAL_SECONDS - time.time()))
+            ended.wait(max(0.0, began + number * INTERVAL_SECONDS - time.time()))
             scrapes.append(scrape(fleet, settings))
             if steps and number and number % STEP == 0:
                 threading.Thread(target=steps.pop(0)).start()

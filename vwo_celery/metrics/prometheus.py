@@ -127,5 +127,5 @@ def need_prometheus() -> None:
         import prometheus_client  # noqa: F401
     except ImportError as exc:
         raise ImportError(
-            "metrics for Prometheus need prometheus-client: install vwo-celery with its extra metrics"
+            "metrics for Prometheus need prometheus-client, which our extra metrics brings"
         ) from exc

@@ -54,7 +54,7 @@ def _ask(session: Session, look: Callable[[Session], _Answer]) -> _Answer:
     try:
         return look(session)
     except VwoCeleryError as exc:
-        return _in_words(unseen(exc, session.settings, lambda: session.fleet))
+        return _in_words(unseen(exc, lambda: session.settings, lambda: session.fleet))
 
 
 def _look_at_queues(session: Session) -> _Answer:

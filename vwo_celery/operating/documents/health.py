@@ -70,10 +70,11 @@ def unhealthy(problem: str, remedy: str = "") -> HealthDocument:
 
 
 def unseen(
-    exc: VwoCeleryError, settings: Settings, open_fleet: Callable[[], Fleet]
+    exc: VwoCeleryError, load: Callable[[], Settings], open_fleet: Callable[[], Fleet]
 ) -> HealthDocument:
-    """The document where an error kept us from looking."""
+    """The document where an error kept us from looking, which may be that of the settings."""
     if not isinstance(exc, QueueUnavailable):
         return unhealthy(str(exc))
     reason = reason_of(exc, open_fleet)
-    return unhealthy(f"{mask_url(settings.redis_url)} cannot be used: {reason.what}", reason.remedy)
+    url = mask_url(load().redis_url)
+    return unhealthy(f"{url} cannot be used: {reason.what}", reason.remedy)
