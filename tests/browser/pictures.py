@@ -12,15 +12,26 @@ from __future__ import annotations
 import hashlib
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import vwo_celery
 from tools.browsers import NO_BROWSER, find_browser, new_context, running_browser
 from tools.console_doors import Door, make_door
-from tools.troubled_fleet import DEAD, FAILING, OPERATOR, WELL, TroubledFleet, troubled_fleet
+from tools.troubled_fleet import (
+    DEAD,
+    FAILING,
+    OPERATOR,
+    RATES,
+    WELL,
+    TroubledFleet,
+    event,
+    troubled_fleet,
+)
 from tools.waiting import wait_until
 from vwo_celery.operating.operations import flush, pause, resume
 from vwo_celery.operating.past.audit import Actor
@@ -153,6 +164,26 @@ def _operate(fleet: TroubledFleet) -> None:
     flush(fleet.fleet, OPERATOR, [name])
 
 
+@contextmanager
+def _busy(fleet: TroubledFleet) -> Iterator[None]:
+    """Applications go on meanwhile, at the rates of the past, so that no chart ends with nothing."""
+    over = threading.Event()
+
+    def enqueue() -> None:
+        for number in count():
+            for account in (WELL, FAILING):
+                events = [event("purchase", number)] * round(RATES[account])
+                fleet.queues[account].enqueue_many(events)
+            if over.wait(1.0):
+                return
+
+    thread = threading.Thread(target=enqueue, daemon=True)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
 def main(folder: Path) -> None:
     """Take all pictures."""
     path = find_browser()
@@ -163,6 +194,7 @@ def main(folder: Path) -> None:
         tempfile.TemporaryDirectory() as made,
         RedisServer(arguments=("--appendonly", "yes")) as redis,
         troubled_fleet(redis.url, Path(made)) as fleet,
+        _busy(fleet),
         _doors(fleet, Path(made)) as doors,
         running_browser(path) as browser,
     ):
