@@ -99,9 +99,10 @@ class Session:
 
     @cached_property
     def _client(self) -> Any:
+        url = self.settings.redis_url
         try:
             with unavailable("opening a connection"):
-                return open_client(self.settings.redis_url, timeout_seconds=_REDIS_TIMEOUT_SECONDS)
+                return open_client(url, timeout_seconds=_REDIS_TIMEOUT_SECONDS)
         except ValueError as exc:  # a URL that the Redis client cannot read
             raise QueueUnavailable(f"opening a connection: {exc}") from exc
 
