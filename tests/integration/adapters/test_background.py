@@ -222,3 +222,26 @@ def test_a_job_may_last_for_days() -> None:
     assert task.soft_time_limit == 7 * 86_400
     assert task.time_limit > task.soft_time_limit
     assert (task.acks_late, task.rate_limit) == (False, None)
+
+
+def test_a_job_that_has_waited_for_long_is_not_silent_when_it_begins(queues: Queues) -> None:
+    """The beginning is a sign of life: the first batch may be found much later."""
+    kill(queues, 1)
+    job = order(queues)
+    key = queues.fleet.keys.job(job)
+    waited = json.loads(queues.client.hget(key, "order"))
+    waited["ordered_ms"] -= 1_000 * int(2 * jobs.SILENT_SECONDS)
+    queues.client.hset(key, "order", json.dumps(waited))
+
+    store.begin_job(queues.fleet, job, "worker:1")
+
+    assert the_job(queues).state == "running"
+
+
+def test_a_job_that_cannot_be_read_hides_no_other(queues: Queues) -> None:
+    """What another program made of a job costs that one alone."""
+    kill(queues, 1)
+    broken, sound = order(queues), order(queues)
+    queues.client.hset(queues.fleet.keys.job(broken), "batches", "many")
+
+    assert the_job(queues).job == sound

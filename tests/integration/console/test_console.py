@@ -303,6 +303,27 @@ def test_a_count_of_long_ago_is_of_long_ago(queues: Queues) -> None:
     assert "no dead letter matches" in document(answer)["error"]
 
 
+@pytest.mark.parametrize("operation", ["redrive", "purge"])
+def test_a_full_redis_takes_no_job_and_the_remedy_needs_none(
+    queues: Queues, operation: str
+) -> None:
+    """A purge gives a full Redis room: where no job can be stored, the answer says what needs none."""
+    queues.fill(queue := queues.add(), 5)
+    queues.kill(queue, "HTTP 413")
+    browser = Browser(queues.settings)
+    counted = document(browser.get("api/v1/dead/count"))["counted"]
+    order = {"batches": 1, "until_ms": counted["until_ms"]}
+    queues.client.config_set("maxmemory", 1_000_000)
+    try:
+        answer = browser.post(f"api/v1/{operation}", order)
+    finally:
+        queues.client.config_set("maxmemory", 0)
+
+    assert answer.status == 503
+    assert "nothing was changed" in document(answer)["error"]
+    assert document(answer)["remedy"] == f"vwo-celery dead {operation} does without a job"
+
+
 def test_masks_hold_for_everybody(queues: Queues) -> None:
     """Values of the keys that an operator named are shown to nobody; what is no JSON, not at all."""
     masked = Settings(redis_url=queues.settings.redis_url, console_mask=("visId", "uuid"))

@@ -6,17 +6,19 @@ this process dies after the order, the job waits for its worker, and is shown so
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
+from vwo_celery.connections.errors import is_error_reply
 from vwo_celery.console.actions.action import Action
 from vwo_celery.console.shared.dead import find
 from vwo_celery.console.shared.refusals import Refusal
 from vwo_celery.console.shared.rights import Right
-from vwo_celery.errors import VwoCeleryError
+from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.operating import operations
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.finding import SCAN_EVENTS
@@ -96,10 +98,11 @@ def _order(visit: Visit, order: BulkOrder, *, operation: str) -> Ordered:
     until_ms = visit.fleet.now_ms() if order.until_ms is None else order.until_ms
     counted = operations.count_dead(found.batches, until_ms)
     _check(counted, order.batches)
-    job = jobs.order_job(
-        visit.fleet, visit.actor, operation, counted, filter=found.wanted,
-        scan_limit=order.scan_limit, pace=Pace(order.rate, order.most),
-    )  # fmt: skip
+    with _what_needs_no_job(operation):
+        job = jobs.order_job(
+            visit.fleet, visit.actor, operation, counted, filter=found.wanted,
+            scan_limit=order.scan_limit, pace=Pace(order.rate, order.most),
+        )  # fmt: skip
     _tell_a_worker(visit, job, operation)
     return Ordered(job, counted.amount)
 
@@ -113,6 +116,20 @@ def _check(counted: Counted, shown: int | None) -> None:
             409, f"{count(number, 'batch', 'batches')} match now, and {shown:,} were shown; nothing was "
             "changed", "look again, and decide anew",
         )  # fmt: skip
+
+
+@contextmanager
+def _what_needs_no_job(operation: str) -> Iterator[None]:
+    """Lead on where Redis refuses a job: a full one stores none, and a purge would give it room."""
+    try:
+        yield
+    except QueueUnavailable as exc:
+        if not is_error_reply(exc.__cause__):
+            raise
+        raise Refusal(
+            503, f"{exc}: nothing was ordered, and nothing was changed",
+            f"vwo-celery dead {operation} does without a job",
+        ) from exc  # fmt: skip
 
 
 def _tell_a_worker(visit: Visit, job: str, operation: str) -> None:

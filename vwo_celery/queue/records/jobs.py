@@ -112,6 +112,7 @@ def begin_job(fleet: Fleet, job: str, worker: str) -> JobOrder | None:
             or not fleet.client.hsetnx(fleet.keys.job(job), "worker", worker)
         ):
             return None
+    note_job(fleet, job, 0, 0)  # it may have waited for long, and find its first batch late
     return msgspec.json.decode(text, type=JobOrder)
 
 
@@ -179,14 +180,19 @@ def _job(name: str, fields: dict[bytes, bytes]) -> Job | None:
     except UNREADABLE:
         return None
     worker = texts.get("worker", "")
+    try:
+        batches, events = int(texts.get("batches", 0)), int(texts.get("events", 0))
+        heard_ms = int(texts.get("heard_ms", order.ordered_ms))
+    except ValueError:
+        return None
     return Job(
         job=name,
         order=order,
         state=texts.get("state") or ("running" if worker else "waiting"),
         worker=worker,
-        batches=int(texts.get("batches", 0)),
-        events=int(texts.get("events", 0)),
+        batches=batches,
+        events=events,
         error=texts.get("error", ""),
         stop_asked="stop" in texts,
-        heard_ms=int(texts.get("heard_ms", order.ordered_ms)),
+        heard_ms=heard_ms,
     )
