@@ -9,26 +9,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from page_tables import filled
+
 from vwo_celery.console.api.openapi import describe
 
 PAGE = Path(__file__).parent / "reference" / "api.md"
-_START, _END = "<!-- table: {name} -->\n", "<!-- end -->"
 
 
 def build(page: str) -> str:
     """Return *page* with the tables between its marks made anew."""
     document = describe()
-    for name, lines in (
-        ("questions", _questions(document)),
-        ("changes", _changes(document)),
-        ("documents", _documents(document)),
-    ):
-        before, start, rest = page.partition(_START.format(name=name))
-        _, end, after = rest.partition(_END)
-        if not end:
-            raise ValueError(f"the page has no marks for the table {name}")
-        page = before + start + "".join(lines) + end + after
-    return page
+    tables = {
+        "questions": _questions(document),
+        "changes": _changes(document),
+        "documents": _documents(document),
+    }
+    return filled(page, {name: "".join(lines) for name, lines in tables.items()})
 
 
 def _operations(

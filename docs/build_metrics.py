@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import yaml
+from page_tables import filled
 
 from vwo_celery.metrics import instrumenting
 from vwo_celery.metrics.table import METRICS
@@ -31,13 +32,7 @@ def build(page: str) -> str:
         "opentelemetry": names_table(),
         "alerts": alerts_table(),
     }
-    for name, table in tables.items():
-        before, start, rest = page.partition(f"<!-- table: {name} -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        if not end:
-            raise ValueError(f"the page has no marks for the table {name}")
-        page = before + start + table + end + after
-    return page
+    return filled(page, tables)
 
 
 def metrics_table() -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from page_tables import filled
 
 from vwo_celery.settings import Settings, describe
 from vwo_celery.settings.batch_event_data import SPELLINGS, Reading
@@ -33,13 +34,7 @@ _UNNAMED = {"": "empty", (): "none"}
 def build(page: str) -> str:
     """Return *page* with the tables between its marks made anew."""
     tables = {"settings": settings_table(), "url": url_table(), "options": options_table()}
-    for name, table in tables.items():
-        before, start, rest = page.partition(f"<!-- table: {name} -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        if not end:
-            raise ValueError(f"the page has no marks for the table {name}")
-        page = before + start + table + end + after
-    return page
+    return filled(page, tables)
 
 
 def settings_table() -> str:

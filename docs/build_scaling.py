@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from page_tables import filled
+
 from vwo_celery.settings import Settings, describe
 from vwo_celery.settings.sources import environment_variable
 
@@ -36,13 +38,7 @@ SETTINGS = (
 def build(page: str) -> str:
     """Return *page* with the tables between its marks made anew."""
     made = {"sums": sums_table, "figures": figures_table, "settings": settings_table}
-    for name, table in made.items():
-        before, start, rest = page.partition(f"<!-- table: {name} -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        if not end:
-            raise ValueError(f"the page has no marks for the table {name}")
-        page = before + start + table() + end + after
-    return page
+    return filled(page, {name: table() for name, table in made.items()})
 
 
 def sums_table() -> str:

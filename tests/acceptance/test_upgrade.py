@@ -31,6 +31,7 @@ from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.keys import fleet_keys
 from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.looks.tallies import read_tallies
+from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.work.stranded import restore
 from vwo_celery.testing import Fault, Standin
 
@@ -288,20 +289,25 @@ def test_a_look_at_what_an_earlier_release_stored(redis: redis_py.Redis, path: P
         check_glance(shard)
 
 
-def test_a_look_beside_a_worker_of_the_release_before(
-    redis: redis_py.Redis, redis_url: str, before: Release, tmp_path: Path
-) -> None:
-    """What such a worker leaves out is never told as a fact, and mended by the patrol."""
+def nine_events_by_two(redis: redis_py.Redis, redis_url: str) -> Shard:
+    """The shard of a queue that holds nine events, two a request."""
     queue = vwo_celery.connect(
         vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme"),
         batch_event_data={"events_per_request": 2, "request_time_interval": 60},
         redis_url=redis_url,
     )
     queue.enqueue_many([{"n": number} for number in range(9)])
-    shard = queues.Fleet(redis, "vwo").shard(queue.name, 0)
+    return queues.Fleet(redis, "vwo").shard(queue.name, 0)
+
+
+def test_a_look_beside_a_worker_of_the_release_before(
+    redis: redis_py.Redis, redis_url: str, before: Release, tmp_path: Path
+) -> None:
+    """What such a worker leaves out is never told as a fact, and mended by the patrol."""
+    shard = nine_events_by_two(redis, redis_url)
     check_glance(shard)
 
-    before.run(sys.executable, "-c", WORK_OF_ANOTHER, redis_url, queue.name, cwd=tmp_path)
+    before.run(sys.executable, "-c", WORK_OF_ANOTHER, redis_url, shard.queue, cwd=tmp_path)
     (during,) = take_glances([shard])
     restore(shard)
 
@@ -314,20 +320,14 @@ def test_what_the_release_before_does_is_not_counted(
     redis: redis_py.Redis, redis_url: str, before: Release, tmp_path: Path
 ) -> None:
     """Its workers settle batches without a tally; those of this release beside them are counted."""
-    queue = vwo_celery.connect(
-        vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme"),
-        batch_event_data={"events_per_request": 2, "request_time_interval": 60},
-        redis_url=redis_url,
-    )
-    queue.enqueue_many([{"n": number} for number in range(9)])
-    shard = queues.Fleet(redis, "vwo").shard(queue.name, 0)
+    shard = nine_events_by_two(redis, redis_url)
     batch = shard.claim(token="", lease_seconds=600)
     assert isinstance(batch, Batch)
     counted = counts.summed(counts.request("200", seconds=0.1, events=2), counts.accepted(1.0))
     assert shard.ack(batch.id, counts=counted)
     (own,) = read_tallies([shard])
 
-    before.run(sys.executable, "-c", WORK_OF_ANOTHER, redis_url, queue.name, cwd=tmp_path)
+    before.run(sys.executable, "-c", WORK_OF_ANOTHER, redis_url, shard.queue, cwd=tmp_path)
 
     assert read_tallies([shard]) == [own]
     assert (own.answers, sum(own.ages)) == ({"200": 1}, 1)
