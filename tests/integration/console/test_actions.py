@@ -173,6 +173,26 @@ def test_more_than_was_shown_is_not_changed(queues: Queues, name: str) -> None:
     assert document(browser.get("api/v1/jobs")) == []
 
 
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_form_that_is_sent_twice_orders_once(queues: Queues, ends: bool) -> None:
+    """A double click, or an answer that is loaded again, does not change as much once more."""
+    dead(queues)
+    browser = Browser(queues.settings)
+    order = {"until_ms": queues.fleet.now_ms(), "batches": DEAD, "most": 1}
+    first = browser.submit("do/redrive", **order)
+    (job,) = document(browser.get("api/v1/jobs"))
+    if ends:
+        jobs.run_job(queues.fleet, job["job"], "worker:1", lambda: False)
+
+    second = browser.submit("do/redrive", **order)
+
+    assert "It ends after 1 batch of them." in first.body.decode()
+    assert "to end after 1 batch" in browser.get("dead").body.decode()
+    assert second.status == 409
+    assert f"ordered already, as job {job['job']}" in second.body.decode()
+    assert len(document(browser.get("api/v1/jobs"))) == 1
+
+
 def test_what_died_after_the_look_is_left_alone(queues: Queues) -> None:
     """Only what was there when somebody looked is changed."""
     dead(queues, 1)

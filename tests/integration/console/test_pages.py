@@ -6,6 +6,7 @@ import re
 from html import unescape
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import vwo_celery.console
@@ -13,7 +14,9 @@ from tools.queue_states import HOLDS_SOMETHING, Queues
 from tools.visiting import Browser
 from vwo_celery.console.actions import ACTIONS
 from vwo_celery.console.pages import PAGES
+from vwo_celery.console.pages.flows import flow_of
 from vwo_celery.console.pages.plans import PLANS
+from vwo_celery.console.pages.trends import Trend
 from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.operating.past.audit import changes
 from vwo_celery.operating.past.history import Step, view_running
@@ -213,6 +216,49 @@ def test_what_is_shown_before_a_purge_goes_with_it(queues: Queues) -> None:
     assert hidden["filter"] == ["reason:400"]
     assert hidden["batches"] == ["1"]
     assert int(hidden["until_ms"][0]) <= queues.fleet.now_ms()
+
+
+def test_a_retry_says_what_it_does_and_what_keeps_it_back(queues: Queues) -> None:
+    """Only what is not due yet is made due, and a stop holds it all the same."""
+    queue, browser = queues.add(), Browser(queues.settings)
+    queues.fill(queue, 5)
+    queues.release(queue, "HTTP 503")
+    browser.submit("do/pause", queues=queue.name, reason="deploy")
+    before = text_of(browser, f"ask/retry?queues={queue.name}")
+
+    first = browser.submit("do/retry", queues=queue.name).body.decode()
+    second = browser.submit("do/retry", queues=queue.name).body.decode()
+
+    assert "5 released events wait for another attempt; those that are not due yet" in before
+    assert f"Nothing of {queue.name} leaves while it stands still: paused: deploy" in before
+    assert "Made 5 events in 1 batch due before their time" in first
+    assert "0 events" not in first
+    assert "All were due already: nothing was changed" in second
+
+
+def test_the_next_try_is_not_before_a_probe_is_due(queues: Queues) -> None:
+    """Where only probes are sent, a batch that is due waits for the next one."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    queues.release(queue, "HTTP 503", delay_seconds=0.0)
+    view = msgspec.structs.replace(queues.view(queue), next_try_seconds=0.0, held_seconds=26.0)
+
+    (released, *_) = flow_of([view], None, Trend()).beside
+
+    assert released.about == "next try in 26 s"
+
+
+def test_what_was_delivered_at_a_time_that_is_not_known_is_not_none(queues: Queues) -> None:
+    """A number of delivered events does not stand beside the words that there are none."""
+    queue = queues.add()
+    queues.fill(queue, 5)
+    none = queues.view(queue)
+    queues.deliver(queue)
+    some = msgspec.structs.replace(queues.view(queue), delivered_age_seconds=None)
+
+    places = [flow_of([view], None, Trend()).way[-1] for view in (none, some)]
+
+    assert [(each.number, each.about) for each in places] == [(0, "none so far"), (5, "")]
 
 
 def test_a_page_that_asks_does_not_change_under_its_reader(queues: Queues) -> None:

@@ -28,6 +28,9 @@ from vwo_celery.text.amounts import count
 if TYPE_CHECKING:
     from vwo_celery.console.shared.visits import Visit
 
+#: States of a job that its order, sent again, need not do the rest of.
+_ORDERED: Final = ("waiting", "running", "ok")
+
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -95,6 +98,7 @@ def _order(visit: Visit, order: BulkOrder, *, operation: str) -> Ordered:
             "ask for dead/count first",
         )
     found = find(visit, order.filter, order.scan_limit)
+    _check_new(visit, order, operation, str(found.wanted))
     until_ms = visit.fleet.now_ms() if order.until_ms is None else order.until_ms
     counted = operations.count_dead(found.batches, until_ms)
     _check(counted, order.batches)
@@ -105,6 +109,18 @@ def _order(visit: Visit, order: BulkOrder, *, operation: str) -> Ordered:
         )  # fmt: skip
     _tell_a_worker(visit, job, operation)
     return Ordered(job, counted.amount)
+
+
+def _check_new(visit: Visit, order: BulkOrder, operation: str, wanted: str) -> None:
+    """Refuse a form that is sent twice: by a double click, or as its answer is loaded again."""
+    sent = (operation, wanted, order.until_ms, visit.actor.name)
+    for each in jobs.list_jobs(visit.fleet):
+        found = (each.order.operation, each.order.filter, each.order.until_ms, each.order.who)
+        if found == sent and each.state in _ORDERED:
+            raise Refusal(
+                409, f"this was ordered already, as job {each.job}; nothing more was ordered",
+                "see how far it is; for more, look again, and decide anew",
+            )  # fmt: skip
 
 
 def _check(counted: Counted, shown: int | None) -> None:

@@ -47,6 +47,8 @@ def done(visit: Visit, action: Action, order: Any, document: Any) -> Page:
     elif hasattr(order, "queues"):
         back, words = link(visit.root, ""), "To the overview"
     title, *lines = told
+    if most := getattr(order, "most", None):
+        lines.insert(0, f"It ends after {count(most, 'batch', 'batches')} of them.")
     shown = {
         "title": title,
         "lines": lines,
@@ -74,7 +76,10 @@ def _resumed(_: str, document: Resumed) -> list[str]:
 
 
 def _made_due(_: str, document: MadeDue) -> list[str]:
-    return [f"{_spelled(document.made_due)} are due now", f"{_spelled(document.left)} left."]
+    if not document.made_due.batches:
+        return ["All were due already: nothing was changed"]
+    left = [f"{_spelled(document.left)} are as they were."] if document.left.batches else []
+    return [f"Made {_spelled(document.made_due)} due before their time", *left]
 
 
 def _ordered(name: str, document: Ordered) -> list[str]:

@@ -106,10 +106,13 @@ def _in_flight(views: Sequence[QueueView], lanes: tuple[int, int] | None) -> Pla
 def _delivered(views: Sequence[QueueView], trend: Trend) -> Place:
     ages = [view.delivered_age_seconds for view in views]
     last = min((age for age in ages if age is not None), default=None)
-    about = "none so far" if last is None else f"the last {span(last)} ago"
-    if trend.delivered_a_second is not None:
-        about = f"{_rate(trend.delivered_a_second, 'leave')}, {about}"
     number = sum(view.ledger.delivered for view in views)
+    unknown = "" if number else "none so far"
+    told = [
+        "" if trend.delivered_a_second is None else _rate(trend.delivered_a_second, "leave"),
+        unknown if last is None else f"the last {span(last)} ago",
+    ]
+    about = ", ".join(each for each in told if each)
     return Place("delivered", number, about, trend.delivered_against)
 
 
@@ -118,7 +121,11 @@ def _released(views: Sequence[QueueView]) -> Place:
     tried = [view for view in views if not (view.stopped and view.stopped.needs_person)]
     if number and not sum(view.released for view in tried):
         return Place("released", number, "no try while its queue is paused", "", "warn")
-    due = [view.next_try_seconds for view in tried if view.next_try_seconds is not None]
+    due = [
+        max(view.next_try_seconds, view.held_seconds or 0.0)
+        for view in tried
+        if view.next_try_seconds is not None
+    ]
     soon = f"next try {f'in {span(min(due))}' if min(due) else 'now'}" if due else ""
     about = soon or "VWO refused none that waits"
     return Place("released", number, about, "", "warn" if number else "ok")

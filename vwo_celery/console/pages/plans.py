@@ -95,17 +95,23 @@ def _each(views: Sequence[QueueView], tell: Callable[[QueueView], str]) -> tuple
 
 def _flush(visit: Visit) -> Plan:
     views = _views(visit)
+    return Plan(
+        _title("Flush", views), _each(views, _flushed), "Flush", _hidden(views),
+        doubts=_kept_back(visit, views), back=_back(views),
+        possible=any(view.undelivered for view in views),
+    )  # fmt: skip
+
+
+def _kept_back(visit: Visit, views: Sequence[QueueView]) -> tuple[str, ...]:
+    """Why what is to leave at once does not."""
     doubts = [
-        f"Nothing of {view.queue} leaves before its stop has ended: {view.stopped}."
+        f"Nothing of {view.queue} leaves while it stands still: {view.stopped}."
         for view in views
         if view.stopped
     ]
     if visit.look().nobody_listens or visit.look().heard == []:
-        doubts.append("No worker listens: what is sealed waits until one does.")
-    return Plan(
-        _title("Flush", views), _each(views, _flushed), "Flush", _hidden(views), doubts=tuple(doubts),
-        back=_back(views), possible=any(view.undelivered for view in views),
-    )  # fmt: skip
+        doubts.append("No worker listens: what is due waits until one does.")
+    return tuple(doubts)
 
 
 def _flushed(view: QueueView) -> str:
@@ -165,17 +171,19 @@ def _retry(visit: Visit) -> Plan:
     views = _views(visit)
     return Plan(
         _title("Retry what VWO did not accept of", views), _each(views, _retried), "Retry now",
-        _hidden(views), back=_back(views), possible=any(view.released for view in views),
+        _hidden(views), doubts=_kept_back(visit, views), back=_back(views),
+        possible=any(view.released for view in views),
     )  # fmt: skip
 
 
 def _retried(view: QueueView) -> str:
     if not view.released:
         return "No batch of it waits for another attempt."
-    due = "" if view.next_try_seconds is None else f", the first in {span(view.next_try_seconds)}"
+    waits = view.next_try_seconds
+    due = f"the first in {span(waits)}" if waits else "some are already"
     return (
-        f"{count(view.released, 'released event')} are due at once; without this they are due by "
-        f"themselves{due}."
+        f"{count(view.released, 'released event')} wait for another attempt; those that are not due yet "
+        f"become due at once. Without this they become due by themselves, {due}."
     )
 
 
