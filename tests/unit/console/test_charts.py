@@ -7,6 +7,7 @@ from datetime import timezone
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -82,6 +83,15 @@ def plotted(svg: str, style: str) -> list[tuple[float, float]]:
     )]  # fmt: skip
     found = re.findall(r"(-?[\d.]+),(-?[\d.]+)", " ".join(e.get("d", "") for e in paths))
     return [(float(x), float(y)) for x, y in found]
+
+
+def test_a_legend_tells_of_the_last_step_that_has_ended() -> None:
+    """Of the running minute some numbers are not known yet; what is not known otherwise stays so."""
+    line = Line("it", "accepted", (1.0, 2.0, None))
+    chart = picture(line)
+
+    assert msgspec.structs.replace(chart, running=True).last(line) == 2.0
+    assert chart.last(line) is None
 
 
 @given(series)

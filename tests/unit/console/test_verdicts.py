@@ -93,7 +93,7 @@ def test_ages_at_delivery_stand_beside_the_oldest_that_waits() -> None:
     assert [line.name for line in picture.lines] == [
         "oldest waiting", "at delivery, p50", "at delivery, p95",
     ]  # fmt: skip
-    assert [line.last for line in picture.lines] == [300.0, None, None]
+    assert [picture.last(line) for line in picture.lines] == [300.0, None, None]
     assert picture.limit is not None
     assert picture.limit.value == 5.0
 

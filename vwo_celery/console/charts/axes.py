@@ -19,6 +19,8 @@ from vwo_celery.console.charts.spelling import moment_of
 _ROUND: Final = (1.0, 1.6, 2.0, 2.4, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 #: Ages at which a logarithmic axis may begin, end and have its lines, in seconds.
 _AGES: Final = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0, 7_776_000.0)
+#: Smallest value that an axis ends at; no count, rate or time of ours is smaller, but 0.
+_LEAST: Final = 1e-9
 #: Most lines of a logarithmic axis, besides its ends.
 _MOST_LINES: Final = 3
 #: Steps between times that are named, in seconds.
@@ -74,8 +76,8 @@ def _linear(highest: float) -> Axis:
 
 
 def round_up(value: float) -> float:
-    """The smallest round number that is not smaller; 1 for 0."""
-    if value <= 0:
+    """The smallest round number that is not smaller; 1 for 0, and for what is next to nothing."""
+    if value < _LEAST:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     # 10 times the power below is at least the value, but for the last digits of a float.

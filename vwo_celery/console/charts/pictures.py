@@ -26,11 +26,6 @@ class Line(msgspec.Struct, frozen=True):
     area: bool = False
 
     @property
-    def last(self) -> float | None:
-        """The last value; None if that is not known."""
-        return self.values[-1] if self.values else None
-
-    @property
     def known(self) -> list[float]:
         """The values that are known."""
         return [each for each in self.values if each is not None]
@@ -93,6 +88,11 @@ class Picture(msgspec.Struct, frozen=True):
     def empty(self) -> bool:
         """Whether there is nothing to draw: a line needs two points."""
         return len(self.at_ms) < 2 or not any(line.known for line in self.lines)
+
+    def last(self, line: Line) -> float | None:
+        """A line's last value, None if that is not known; of a step that has not ended, only if it is."""
+        ended = line.values[:-1] if self.running and line.values[-1:] == (None,) else line.values
+        return ended[-1] if ended else None
 
     @property
     def drawn(self) -> tuple[Line, ...]:

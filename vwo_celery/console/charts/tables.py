@@ -58,7 +58,7 @@ def _told(line: Line, picture: Picture, zone: tzinfo | None) -> str:
     highest, at_ms = max(known)
     return (
         f"{line.name} first {spell(known[0][0], picture.unit)}, last "
-        f"{spell(line.last, picture.unit)}, highest {spell(highest, picture.unit)} at "
+        f"{spell(picture.last(line), picture.unit)}, highest {spell(highest, picture.unit)} at "
         f"{spell_time(at_ms, _length(picture), zone)}"
     )
 

@@ -123,19 +123,22 @@ def _sentence(wrong: Sequence[Finding], views: Sequence[QueueView]) -> str:
     warnings = len(wrong) - problems
     told = [count(problems, "problem")] * bool(problems)
     told += [count(warnings, "warning")] * bool(warnings)
-    return "; ".join([*([" and ".join(told)] if told else []), _flow(views)])
+    return "; ".join([*([" and ".join(told)] if told else []), *_flow(wrong, views)])
 
 
-def _flow(views: Sequence[QueueView]) -> str:
+def _flow(wrong: Sequence[Finding], views: Sequence[QueueView]) -> list[str]:
+    """What left last, and what waits, unless the title says so."""
     if not views:
-        return "no queue is registered yet; an application registers its queue with its first event"
+        first = "an application registers its queue with its first event"
+        return ["no queue is registered yet", first]
     ages = [view.delivered_age_seconds for view in views]
     last = min((age for age in ages if age is not None), default=None)
     accepted = "VWO has not accepted a batch yet"
     if last is not None:
         accepted = f"VWO last accepted a batch {span(last)} ago"
     waiting = sum(view.undelivered for view in views)
-    return f"{accepted}; {_wait(waiting) if waiting else 'nothing waits'}"
+    told = _wait(waiting) if waiting else "nothing waits"
+    return [accepted] if told in _title(wrong, views) else [accepted, told]
 
 
 def _queues(views: Iterable[QueueView]) -> str:

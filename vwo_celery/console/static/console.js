@@ -55,6 +55,7 @@
   const look = async () => {
     const why = busy();
     if (why) { say(why); return; }
+    const began = Date.now(), late = setInterval(() => { if (Date.now() - began > 2500) say("no answer for " + Math.round((Date.now() - began) / 1000) + " s"); }, 500);
     try {
       const answer = await fetch(location.href, { headers: tag ? { "If-None-Match": tag } : {}, redirect: "error", cache: "no-store" });
       if (answer.status !== 304 && (answer.ok || answer.status === 503)) {
@@ -63,7 +64,7 @@
         if (!busy()) swap(text); else tag = "";
       } else if (answer.status !== 304) { say("the console answers " + answer.status); return; }
       say("");
-    } catch { say("the console does not answer"); }
+    } catch { say("the console does not answer"); } finally { clearInterval(late); }
   };
   const turn = () => {
     clearTimeout(timer);
