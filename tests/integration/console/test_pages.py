@@ -261,6 +261,19 @@ def test_what_was_delivered_at_a_time_that_is_not_known_is_not_none(queues: Queu
     assert [(each.number, each.about) for each in places] == [(0, "none so far"), (5, "")]
 
 
+def test_what_was_refused_is_not_told_as_if_nothing_was_lost(queues: Queues) -> None:
+    """Where nothing was dropped, events that a full queue refused are told beside that."""
+    view = queues.view(queues.add())
+    full = msgspec.structs.replace(view, refused=3)
+
+    places = [flow_of([each], None, Trend()).beside[-1] for each in (view, full)]
+
+    assert [each.about for each in places] == [
+        "none of those that were accepted",
+        "none of those that were accepted; 3 never accepted, since the queue was full",
+    ]
+
+
 def test_a_page_that_asks_does_not_change_under_its_reader(queues: Queues) -> None:
     """What somebody is about to agree to is not renewed; other pages are, with scripts and without."""
     queue, browser = queues.add(), Browser(queues.settings)

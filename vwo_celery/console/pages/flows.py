@@ -144,4 +144,7 @@ def _dropped(views: Sequence[QueueView]) -> Place:
     ages = [drop.last_age_seconds for drop in drops if drop.last_age_seconds is not None]
     reasons = ", ".join(sorted({drop.reason for drop in drops}))
     last = f", the last {span(min(ages))} ago" if ages else ""
-    return Place("dropped", number, f"{reasons}{last}" if drops else "none was given up")
+    about = f"{reasons}{last}" if drops else "none of those that were accepted"
+    refused = sum(view.refused for view in views)
+    more = f"; {refused:,} never accepted, since the queue was full" if refused else ""
+    return Place("dropped", number, f"{about}{more}")
