@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from playwright.sync_api import Locator, Page, expect
 
-from tools.browsers import Said
+from tools.browsers import HEADING, Said
 from tools.console_doors import Door
 from tools.troubled_fleet import TroubledFleet
 from tools.waiting import wait_until
@@ -21,22 +21,31 @@ def main_of(page: Page) -> Locator:
 
 
 def open_queue(page: Page, door: Door, name: str) -> None:
-    """Find a queue by the search of the first page, and open its page."""
-    page.goto(f"{door.url}?q={quote(name)}&idle=1")
-    main_of(page).get_by_role("link", name=name, exact=True).first.click()
-    expect(page.locator("h1")).to_contain_text(name)
+    """Find a queue by the search of the first page, and open its page.
+
+    A look is a second old at most; a page that runs no script does not look again by itself.
+    """
+    link = main_of(page).get_by_role("link", name=name, exact=True).first
+
+    def is_listed() -> bool:
+        page.goto(f"{door.url}?q={quote(name)}&idle=1")
+        return link.count() > 0
+
+    wait_until(is_listed, what=f"a row of {name}")
+    link.click()
+    expect(page.locator(HEADING)).to_contain_text(name)
 
 
 def open_dead(page: Page, door: Door, name: str) -> None:
     """Open the dead letters of a queue."""
     page.goto(f"{door.url}dead?filter={quote(f'queue:{name}')}")
-    expect(page.locator("h1")).to_be_visible()
+    expect(page.locator(HEADING)).to_be_visible()
 
 
 def ask(page: Page, act: str) -> None:
     """Follow the way to a change; the page that comes says what it would do, and has done nothing."""
     main_of(page).get_by_role("link", name=re.compile(f"^{act}…?")).first.click()
-    expect(page.locator("h1")).to_contain_text(act)
+    expect(page.locator(HEADING)).to_contain_text(act)
 
 
 def confirm(page: Page) -> None:

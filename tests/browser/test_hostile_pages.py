@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from tools.browsers import Said
+from tools.browsers import HEADING, Said
 from tools.console_doors import Door
 from tools.hostile import unsafe_letters
 from tools.queue_states import OPERATOR
@@ -61,7 +61,7 @@ def test_hostile_text_is_shown_and_does_nothing(
         answer = page.goto(f"{door.url}{path}")
         assert answer is not None
         assert answer.status in (200, 400), f"{path} answers {answer.status}"
-        expect(page.locator("h1")).to_be_visible()
+        expect(page.locator(HEADING)).to_be_visible()
         text = page.locator("body").inner_text().replace("\n", "").replace("\t", "")
         assert not unsafe_letters(text.replace("\xa0", "")), f"{path} shows unsafe letters"
         assert page.evaluate("() => window.harmed") is None, f"{path} ran it"

@@ -21,6 +21,8 @@ _NAMES: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google
 #: Longest wait for an element or a page, ms; on an idle machine all take less than one second.
 PATIENCE_MS: Final = 20_000
 DESKTOP: Final = {"width": 1280, "height": 900}
+#: The page's own heading; Django before 5.0 puts the name of the site into one as well.
+HEADING: Final = "h1:not(#site-name)"
 #: Words of the browser's own messages on what a policy keeps it from.
 _POLICY_WORDS: Final = ("Content Security Policy", "Content-Security-Policy", "Trusted Type")
 
