@@ -77,7 +77,8 @@ def _kind(schema: Mapping[str, Any]) -> str:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"
     if "anyOf" in schema:
-        return " or ".join(map(_kind, schema["anyOf"]))
+        kinds = [_kind(each) for each in schema["anyOf"]]  # null is first or last, as msgspec likes
+        return " or ".join(sorted(kinds, key=lambda kind: kind == "null"))
     if "enum" in schema:
         return ", ".join(f"`{each}`" for each in schema["enum"])
     if schema.get("type") == "array":

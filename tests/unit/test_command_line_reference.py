@@ -63,14 +63,18 @@ def test_every_command_and_option_is_described() -> None:
     assert described == {path: those - COMMON for path, those in options.items()}
 
 
+#: Commands that start a Redis of their own, and one that is a screen: it prints no document.
+WITHOUT = {"vwo-celery demo", "vwo-celery dev", "vwo-celery top"}
+
+
 def test_the_common_options_are_those_of_every_command() -> None:
-    """All commands have the common options, except those that start a Redis of their own."""
+    """All commands have the common options, but for those with a Redis of their own, and a screen."""
     common = set(OPTION.findall(sections()["Options of every command"]))
 
     assert common == {*COMMON, "`--help`"}
     for path, command in commands(main, "vwo-celery"):
         taken = {written(each) for each in command.params if isinstance(each, click.Option)}
-        assert (taken & COMMON == COMMON) == (path not in {"vwo-celery demo", "vwo-celery dev"})
+        assert (taken & COMMON == COMMON) == (path not in WITHOUT)
 
 
 def test_every_check_of_the_doctor_is_described() -> None:

@@ -13,8 +13,8 @@ from click.testing import Result
 import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, KEY, Queues
-from vwo_celery.cli.shared.documents import queue_document
 from vwo_celery.operating.batches import move_plans
+from vwo_celery.operating.documents.queues import destination_facts
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.spool.files import spool_files
 from vwo_celery.spool.spool import Spool
@@ -96,7 +96,7 @@ def test_a_move_tells_what_the_requests_will_say(queues: Queues, run: Run) -> No
         "name" in plan.notes
     )
     assert KEY not in moved.stdout
-    assert queue_document(registered[silent.name])["query"] == ()
+    assert destination_facts(registered[silent.name])["query"] == ()
 
 
 def test_a_spooled_queue_keeps_what_its_sdk_said(queues: Queues, tmp_path: Any) -> None:
