@@ -26,6 +26,7 @@ SHORT: dict[str, dict[str, object] | str] = {
         "EVENT_SIZES": (300,),
         "EVENTS": 1_000,
     },
+    "bench_metrics": {"QUEUES": 3, "ROUNDS": 1},
     "bench_redis_time": {"SIZES": (1, 10), "BATCHES": 5, "APPENDS": 20, "APPEND_ROUNDS": 1},
     "bench_relay": {"CONNECTIONS": 2, "ROUNDS": 1, "SECONDS": 0.1, "FULL_SECONDS": 0.6},
     "bench_sweep": {"QUEUES": 500, "ROUNDS": 1},
