@@ -225,20 +225,26 @@ def test_a_change_needs_its_permission(queues: Queues, place: str, action: str) 
     assert changes(queues.fleet) == []
 
 
+@pytest.fixture
+def shop(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a project's Celery app, as VWO_CELERY_APP takes it; its queue is "shop"."""
+    app = Celery("shop", broker=redis_url, set_as_current=False)
+    app.conf.task_default_queue = "shop"
+    monkeypatch.setitem(sys.modules, "shop_of_the_test", SimpleNamespace(app=app))
+    return "shop_of_the_test:app"
+
+
 @pytest.mark.declared_keys("shop", "_kombu.*")
 def test_bulk_work_goes_to_the_projects_workers(
-    queues: Queues, redis: redis_py.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    queues: Queues, redis: redis_py.Redis, shop: str
 ) -> None:
     """A redrive is ordered through the app of VWO_CELERY_APP, and the admin's history has its filter."""
     queue, asking = queues.add(), person("view", "operate")
     queues.fill(queue, 5)
     queues.kill(queue, "HTTP 413")
-    app = Celery("shop", broker=redis_url, set_as_current=False)
-    app.conf.task_default_queue = "shop"
-    monkeypatch.setitem(sys.modules, "shop_of_the_test", SimpleNamespace(app=app))
     LogEntry.objects.all().delete()
 
-    with override_settings(VWO_CELERY_APP="shop_of_the_test:app"):
+    with override_settings(VWO_CELERY_APP=shop):
         answer = submit(asking, f"{ADMIN}do/redrive", filter=f"queue:{queue.name}", batches=1)
 
     assert answer.status_code == 200, text(answer)
@@ -250,19 +256,14 @@ def test_bulk_work_goes_to_the_projects_workers(
 
 
 @pytest.mark.declared_keys("shop", "_kombu.*")
-def test_the_history_of_the_admin_names_no_visitor(
-    queues: Queues, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_history_of_the_admin_names_no_visitor(queues: Queues, shop: str) -> None:
     """Whoever sees numbers alone sees the history: an entry has the filter without visitors' ids."""
     queue, asking = queues.add(), person("view", "peek", "operate")
     assert queue.enqueue_many([{"d": {"visId": "bob", "event": {"name": "n"}}}] * 5)
     queues.kill(queue, "HTTP 413")
-    app = Celery("shop", broker=redis_url, set_as_current=False)
-    app.conf.task_default_queue = "shop"
-    monkeypatch.setitem(sys.modules, "shop_of_the_test", SimpleNamespace(app=app))
     LogEntry.objects.all().delete()
 
-    with override_settings(VWO_CELERY_APP="shop_of_the_test:app"):
+    with override_settings(VWO_CELERY_APP=shop):
         answer = submit(asking, f"{ADMIN}do/redrive", filter="visitor:bob", batches=1)
 
     assert answer.status_code == 200, text(answer)
