@@ -20,9 +20,9 @@ from shared import KEY, event, show
 import vwo_celery
 from vwo_celery.events import encode
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.answers import DUPLICATE, STORED
-from vwo_celery.queue.marks import Mark, Marks
 from vwo_celery.queue.scripts import script
+from vwo_celery.queue.words.answers import DUPLICATE, STORED
+from vwo_celery.queue.words.marks import Mark, Marks
 from vwo_celery.testing import RedisServer
 
 CONNECTIONS, EVENTS, ROUNDS = (1, 10, 50, 200), 20_000, 5

@@ -18,8 +18,8 @@ from vwo_celery.connections import open_client
 from vwo_celery.metrics import exposition
 from vwo_celery.metrics.measuring import read
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.counts import accepted, request
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.words.counts import accepted, request
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer
 

@@ -18,12 +18,12 @@ from shared import EVENT_BYTES, destination, event, show
 import vwo_celery
 from vwo_celery.events import encode
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue import counts
-from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
 from vwo_celery.queue.calls import ack_call
-from vwo_celery.queue.counts import AGE, NOTHING, POST, SIZE, Counts
-from vwo_celery.queue.marks import Marks
 from vwo_celery.queue.scripts import script
+from vwo_celery.queue.words import counts
+from vwo_celery.queue.words.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
+from vwo_celery.queue.words.counts import AGE, NOTHING, POST, SIZE, Counts
+from vwo_celery.queue.words.marks import Marks
 from vwo_celery.testing import RedisServer
 
 SIZES = (1, 100, 500, 1000, 5000)

@@ -12,8 +12,8 @@ from shared import destination, show
 import vwo_celery
 from vwo_celery.connections import open_client
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.words.batches import as_ms
 from vwo_celery.queue.work import sweeping
 from vwo_celery.testing import RedisServer
 

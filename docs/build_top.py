@@ -29,8 +29,8 @@ from vwo_celery.operating.looks.views import Ledger, QueueView
 from vwo_celery.operating.looks.workers import Listening
 from vwo_celery.operating.past.audit import Actor
 from vwo_celery.operating.past.history import QueueHistory, Step
-from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.words.batches import Limits
 from vwo_celery.top.app import Top
 from vwo_celery.top.looking.changes import Plan
 from vwo_celery.top.looking.checkup import Verdict

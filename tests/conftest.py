@@ -20,7 +20,7 @@ from tools.command_line import run_command
 from tools.queue_states import Queues
 from tools.rabbit import has_rabbitmq
 from vwo_celery import logs
-from vwo_celery.queue.keys import (
+from vwo_celery.queue.words.keys import (
     FLEET_FAMILIES,
     KEY_VERSION,
     RELAY_FAMILIES,

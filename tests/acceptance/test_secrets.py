@@ -25,7 +25,7 @@ from tools.installation import ACCEPTANCE, KEY, Installation
 from tools.waiting import wait_until
 from vwo_celery import Settings
 from vwo_celery.cli import main
-from vwo_celery.queue.keys import fleet_keys
+from vwo_celery.queue.words.keys import fleet_keys
 from vwo_celery.testing import Fault, RedisServer, Standin
 
 #: Has characters that a URL must encode, and some that a library may take for the end of a part.

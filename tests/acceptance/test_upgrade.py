@@ -25,13 +25,13 @@ from upgrade import releases
 from upgrade.releases import Release, Stored, release_before, this_release
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.inspector import Ledger
-from vwo_celery.queue import counts
 from vwo_celery.queue import fleet as queues
-from vwo_celery.queue.batches import Batch
-from vwo_celery.queue.keys import fleet_keys
 from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.looks.tallies import read_tallies
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words import counts
+from vwo_celery.queue.words.batches import Batch
+from vwo_celery.queue.words.keys import fleet_keys
 from vwo_celery.queue.work.stranded import restore
 from vwo_celery.testing import Fault, Standin
 

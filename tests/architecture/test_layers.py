@@ -78,7 +78,13 @@ def test_imports_point_down(module: str) -> None:
 ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "cli": (("",), ("looks", "changes", "dead"), ("shared",)),
     "celery": (("worker",), ("messages", "broker"), ("",)),
-    "queue": (("work",), ("looks", "servers"), ("holding", "handling", "records"), ("",)),
+    "queue": (
+        ("work",),
+        ("looks", "servers"),
+        ("holding", "handling", "records"),
+        ("",),
+        ("words",),
+    ),
     "relay": (("serving",), ("",), ("passing",), ("reading",), ("rules", "telling")),
     "console": (("",), ("pages", "api"), ("actions", "access", "doors", "charts"), ("shared",)),
     "top": (("",), ("screens",), ("parts",), ("looking",)),
@@ -121,7 +127,7 @@ def test_every_room_has_a_row(part: str) -> None:
 
 #: Modules of queue that a door may know: it opens the fleet, hands registrations over, and prints
 #: the rights of roles, for which it asks Redis nothing.
-OPEN_TO_DOORS = ("queue.fleet", "queue.registration", "queue.parts", "queue.servers.roles")
+OPEN_TO_DOORS = ("queue.fleet", "queue.words.registration", "queue.parts", "queue.servers.roles")
 OPERATIONS = "operating.operations"
 
 

@@ -14,11 +14,11 @@ from hypothesis.stateful import precondition, rule
 from lua.life import DELAYS_SECONDS, SECOND, chances, event_sizes, producers
 from lua.outages import RefusedLife
 from lua.reference import Model, ModelBatch
-from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.handling.forgetting import HOLDS, MOVES, forget_shard
 from vwo_celery.queue.handling.moving import Arrival, Heading
 from vwo_celery.queue.handling.waiting import hasten
+from vwo_celery.queue.words.batches import as_ms
 from vwo_celery.queue.work.stranded import restore
 
 #: Ends of the time for which a trace is kept.

@@ -25,16 +25,16 @@ from lua.comparison import Comparison
 from lua.glancing import check_glance
 from lua.reference import Model, ModelBatch
 from lua.world import NAMESPACE, QUEUE, ours
-from vwo_celery.queue.answers import DUPLICATE, NOT_REGISTERED, STORED
-from vwo_celery.queue.batches import Batch, Limits
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.gates import Gate
 from vwo_celery.queue.handling.picking import pick_out, ranges
 from vwo_celery.queue.handling.waiting import drop_open, drop_waiting, hasten, vanish
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.looks.surveys import due_shards
-from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.answers import DUPLICATE, NOT_REGISTERED, STORED
+from vwo_celery.queue.words.batches import Batch, Limits
+from vwo_celery.queue.words.marks import Mark, push_token
 from vwo_celery.queue.work.pushes import names_needed
 
 SECOND = 1_000

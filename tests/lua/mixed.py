@@ -17,15 +17,15 @@ from msgspec.structs import replace
 
 from lua.release_before import ShardBefore
 from lua.world import LIMITS, NAMESPACE, QUEUE, ours
-from vwo_celery.queue.answers import DUPLICATE, REFUSALS, STORED
-from vwo_celery.queue.batches import Batch, Limits
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.handling.moving import Heading
 from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshot
 from vwo_celery.queue.looks.surveys import due_shards
-from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.answers import DUPLICATE, REFUSALS, STORED
+from vwo_celery.queue.words.batches import Batch, Limits
+from vwo_celery.queue.words.marks import Mark
 
 MOST_ROUNDS = 60
 _FAR = 10**15

@@ -21,7 +21,7 @@ from lua.life import (
 )
 from lua.losses import LossyLife
 from lua.reference import ModelPart, Range
-from vwo_celery.queue.batches import Batch, Part, part_id
+from vwo_celery.queue.words.batches import Batch, Part, part_id
 
 #: The last one is longer than any valid hold.
 HOLDS_SECONDS = (155, 305)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lua.world import LIFE, World
-from vwo_celery.queue.answers import STORED, Pushed
-from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.words.answers import STORED, Pushed
+from vwo_celery.queue.words.marks import Mark
 
 MARK = "mark:m"
 #: A shard that the sweep already watches: a push announces nothing.

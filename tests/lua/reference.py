@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from vwo_celery.queue.batches import HELD, Held, Limits, part_id
-from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.words.batches import HELD, Held, Limits, part_id
+from vwo_celery.queue.words.marks import Mark
 
 SWEEP_NAMES = 8
 FOLLOWED_MS = 2_000

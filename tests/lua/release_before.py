@@ -13,8 +13,8 @@ from functools import cache
 from typing import Any
 
 from upgrade.releases import HERE
-from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import Limits
 
 #: Time that its sweep takes for a step of Redis' clock; no test goes so far.
 _HORIZON_MS = 10**10

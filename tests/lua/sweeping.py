@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lua.world import LIMITS, World
-from vwo_celery.queue.answers import Swept
+from vwo_celery.queue.words.answers import Swept
 
 SECOND = 1_000
 YOUNG = -10 * SECOND

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from lua.pushing import MARK, NINE, given_mark, mark, next_mark
 from lua.world import LIFE, LIMITS, ROOM_UNIT, World, room_of
-from vwo_celery.queue.answers import CLONED, DUPLICATE, STORED
-from vwo_celery.queue.batches import Limits
-from vwo_celery.queue.marks import YOUNG_TTL_SECONDS, Mark
+from vwo_celery.queue.words.answers import CLONED, DUPLICATE, STORED
+from vwo_celery.queue.words.batches import Limits
+from vwo_celery.queue.words.marks import YOUNG_TTL_SECONDS, Mark
 
 
 def begun(world: World, events: int = 1, size: int = 20, **changes: Any) -> dict[str, Any]:

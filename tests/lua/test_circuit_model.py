@@ -25,7 +25,7 @@ from lua.lives import lives_of_a_model
 from lua.world import NAMESPACE, QUEUE
 from vwo_celery import Settings
 from vwo_celery.queue.holding.circuit import LONGEST_PAUSE_SECONDS, Circuit
-from vwo_celery.queue.keys import shard_keys
+from vwo_celery.queue.words.keys import shard_keys
 
 LIVES = 60
 STEPS = 30

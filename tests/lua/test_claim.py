@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from lua.world import LEASE_SECONDS, LIMITS, Line, World
-from vwo_celery.queue.batches import HELD, Batch, Passed
+from vwo_celery.queue.words.batches import HELD, Batch, Passed
 
 LEASE_MS = round(LEASE_SECONDS * 1000)
 

@@ -11,7 +11,6 @@ import redis as redis_py
 from lua.clock import KEY, Clock, own_clock
 from vwo_celery.connections import open_client
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue.keys import copy_keys
 from vwo_celery.queue.records.copies import (
     FRESH_MS,
     GIVES_WAY_MS,
@@ -21,6 +20,7 @@ from vwo_celery.queue.records.copies import (
     CopyName,
     Recalled,
 )
+from vwo_celery.queue.words.keys import copy_keys
 from vwo_celery.testing import RedisServer
 
 NAME = CopyName("https://vwo.example", "7", "k" * 32, "v2-settings?sn=a")

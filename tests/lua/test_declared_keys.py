@@ -27,12 +27,12 @@ from tools.waiting import wait_until
 from vwo_celery import Settings
 from vwo_celery.queue import capacity, scripts
 from vwo_celery.queue import shard as store
-from vwo_celery.queue.batches import Batch, Part, Passed
 from vwo_celery.queue.handling import forgetting, moving, picking, waiting
 from vwo_celery.queue.holding import circuit, evidence
-from vwo_celery.queue.keys import fleet_keys, shard_keys
-from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.scripts import Script
+from vwo_celery.queue.words.batches import Batch, Part, Passed
+from vwo_celery.queue.words.keys import fleet_keys, shard_keys
+from vwo_celery.queue.words.marks import Mark
 from vwo_celery.queue.work import stranded
 from vwo_celery.testing import RedisServer
 

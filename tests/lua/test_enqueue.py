@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from lua.pushing import KNOWN, MARK, NINE, mark, next_mark, stored
 from lua.world import LIMITS, World
-from vwo_celery.queue.answers import (
+from vwo_celery.queue.words.answers import (
     DUPLICATE,
     NOT_REGISTERED,
     TOO_FEW_NAMES,
@@ -17,8 +17,8 @@ from vwo_celery.queue.answers import (
     TOO_MANY_EVENTS,
     Pushed,
 )
-from vwo_celery.queue.batches import Limits
-from vwo_celery.queue.marks import OLD_FROM_SEQUENCE, push_token
+from vwo_celery.queue.words.batches import Limits
+from vwo_celery.queue.words.marks import OLD_FROM_SEQUENCE, push_token
 from vwo_celery.queue.work.pushes import names_needed
 
 # -- storing

@@ -6,8 +6,8 @@ import pytest
 
 from lua.pushing import KNOWN, mark, next_mark
 from lua.world import LEAST, LIFE, World
-from vwo_celery.queue.answers import STORED
-from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.words.answers import STORED
+from vwo_celery.queue.words.marks import Mark
 from vwo_celery.queue.work.pushes import names_needed
 
 

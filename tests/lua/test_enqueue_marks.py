@@ -7,8 +7,14 @@ from msgspec.structs import replace
 
 from lua.pushing import KNOWN, MARK, NINE, mark, stored
 from lua.world import LIFE, LIMITS, World
-from vwo_celery.queue.answers import CLONED, DUPLICATE, NOT_REGISTERED, STORED, TOO_MANY_EVENTS
-from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.words.answers import (
+    CLONED,
+    DUPLICATE,
+    NOT_REGISTERED,
+    STORED,
+    TOO_MANY_EVENTS,
+)
+from vwo_celery.queue.words.marks import Mark
 
 # -- events that Redis lost
 

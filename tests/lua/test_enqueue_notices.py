@@ -10,9 +10,9 @@ from lua.pushing import KNOWN, mark, stored
 from lua.world import QUEUE, World
 from tools.redis_commands import commands_sent
 from vwo_celery.queue.fleet import MOST_WAKEUPS
-from vwo_celery.queue.marks import push_token
 from vwo_celery.queue.notices import notice_keys
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.marks import push_token
+from vwo_celery.queue.words.registration import Wakeup
 
 pytestmark = pytest.mark.declared_keys("wakeups", "watched")
 FULL = (b"1", b"2", b"3")

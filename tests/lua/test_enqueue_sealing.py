@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from lua.pushing import KNOWN, MARK, NINE, mark, stored
 from lua.world import LIMITS, Line, World
-from vwo_celery.queue.marks import push_token
+from vwo_celery.queue.words.marks import push_token
 from vwo_celery.queue.work.pushes import names_needed
 
 # -- sealing by number

@@ -8,7 +8,7 @@ import pytest
 import redis as redis_py
 
 from lua.world import LIFE, World
-from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.words.marks import Mark
 from vwo_celery.testing import RedisServer
 
 #: Memory in which the fillers that push out a mark do not fit.

@@ -9,7 +9,7 @@ import pytest
 from lua.world import LIFE, LIMITS, Line, World
 from vwo_celery.queue.handling import forgetting
 from vwo_celery.queue.handling.forgetting import HOLDS, MOVES, USED, Last
-from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.words.marks import Mark
 
 HOUR_MS = 3_600_000
 

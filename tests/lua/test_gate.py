@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from lua.pushing import MARK, NINE, given_mark
 from lua.world import LIFE, LIMITS, World, has_gates, room_of
 from vwo_celery.connections import open_client
-from vwo_celery.queue.answers import DUPLICATE, STORED
 from vwo_celery.queue.gates import Gate
-from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.answers import DUPLICATE, STORED
+from vwo_celery.queue.words.marks import Mark
 from vwo_celery.testing import RedisServer
 
 TWO = [b"2", b"3"]

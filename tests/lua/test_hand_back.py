@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lua.world import LEASE_SECONDS, Line, World
-from vwo_celery.queue.batches import Batch
+from vwo_celery.queue.words.batches import Batch
 
 META = {"accepted": 3, "events": 3, "bytes": 30}
 SEALED = -8_000

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from lua.world import LIMITS, Line, World, room_of
-from vwo_celery.queue.batches import Part
 from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.handling.waiting import (
     Dropped,
@@ -17,6 +16,7 @@ from vwo_celery.queue.handling.waiting import (
     hasten,
     vanish,
 )
+from vwo_celery.queue.words.batches import Part
 from vwo_celery.queue.work.settlements import Note, begin, look
 
 #: Later than any time here, Unix ms.

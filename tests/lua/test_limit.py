@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from lua.pushing import next_mark
 from lua.world import LIMITS, World
-from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.words.marks import Mark
 
 
 def test_limits_are_written(world: World) -> None:

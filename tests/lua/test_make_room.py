@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from lua.pushing import NINE, next_mark
 from lua.world import LIMITS, Line, World
 from vwo_celery.queue.capacity import FITS, MAY_FIT, NEVER_FITS, Room, make_room
-from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.scripts import script
+from vwo_celery.queue.words.marks import Mark
 
 
 def room(world: World, *events: bytes) -> Room:

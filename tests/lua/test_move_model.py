@@ -26,16 +26,16 @@ from msgspec.structs import replace
 
 from lua.lives import lives_of_a_model
 from lua.world import LIMITS, NAMESPACE, ours
-from vwo_celery.queue.answers import STORED
-from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.handling.moving import Arrival, Heading
 from vwo_celery.queue.looks import places
 from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.looks.snapshots import take_snapshot
-from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.answers import STORED
+from vwo_celery.queue.words.batches import Batch
+from vwo_celery.queue.words.marks import Mark
 from vwo_celery.queue.work import departures, moves
 from vwo_celery.queue.work.moves import Sealed
 

@@ -13,15 +13,15 @@ from lua.pushing import given_mark, next_mark
 from lua.world import LIMITS, NAMESPACE, QUEUE, Line, World, room_of
 from vwo_celery import Settings
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue.batches import HELD, Part, Passed, part_id
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room, trim_dead
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling.picking import pick_out
 from vwo_celery.queue.holding.circuit import Circuit
 from vwo_celery.queue.holding.evidence import note_passed, suspect
 from vwo_celery.queue.looks.tallies import read_tallies
-from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.records.reports import Count, new_report, report
+from vwo_celery.queue.words.batches import HELD, Part, Passed, part_id
+from vwo_celery.queue.words.marks import Mark, push_token
 from vwo_celery.queue.work.awaiting import Awaited
 from vwo_celery.testing import RedisServer
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lua.world import LIMITS, Line, World
-from vwo_celery.queue.batches import Part
 from vwo_celery.queue.capacity import make_room, trim_dead
+from vwo_celery.queue.words.batches import Part
 from vwo_celery.queue.work.settlements import Note, ask_for_notes, look
 
 #: Time from which the age of the batch counts.

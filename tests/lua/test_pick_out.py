@@ -8,10 +8,10 @@ import pytest
 
 from lua.world import Line, World
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue.batches import descends
 from vwo_celery.queue.handling.picking import Picked, pick_out, ranges
-from vwo_celery.queue.keys import as_text, new_token
 from vwo_celery.queue.shard import PURGED
+from vwo_celery.queue.words.batches import descends
+from vwo_celery.queue.words.keys import as_text, new_token
 
 META = {"accepted": 7, "events": 2, "bytes": 20, "dead": 5}
 EVENTS = [b"first", b"2", b"third", b"4", b"fifth"]

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from lua.clock import KEY, Clock, own_clock
 from lua.world import LIFE, LIMITS, World
 from vwo_celery.operating.past.planning import Choice, Plan, plan
-from vwo_celery.queue.answers import STORED
-from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.records.histories import PERIODS, read_samples, sample
+from vwo_celery.queue.words.answers import STORED
+from vwo_celery.queue.words.batches import Limits
+from vwo_celery.queue.words.marks import Mark
 
 pytestmark = pytest.mark.declared_keys(KEY, "open", "ready", "info", "batch", "slots", "births")
 MINUTE_MS = 60_000

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from lua.pushing import next_mark
 from lua.world import LIMITS, Line, World
-from vwo_celery.queue.answers import TOO_MANY_EVENTS
-from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.words.answers import TOO_MANY_EVENTS
+from vwo_celery.queue.words.marks import Mark
 
 META = {"accepted": 5, "events": 2, "bytes": 20, "dead": 3}
 

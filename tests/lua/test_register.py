@@ -8,8 +8,8 @@ import pytest
 import redis as redis_py
 from redis.crc import key_slot
 
-from vwo_celery.queue.keys import fleet_keys
 from vwo_celery.queue.scripts import script
+from vwo_celery.queue.words.keys import fleet_keys
 
 KEYS = fleet_keys("vwo")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import redis as redis_py
 
-from vwo_celery.queue.keys import fleet_keys
 from vwo_celery.queue.scripts import script
+from vwo_celery.queue.words.keys import fleet_keys
 
 KEYS = fleet_keys("vwo")
 

@@ -12,9 +12,9 @@ from redis.exceptions import ResponseError
 
 from lua.clock import KEY, Clock, own_clock
 from lua.world import QUEUE, Line, World, room_of
-from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records.histories import PERIODS, Sample, read_samples, sample
+from vwo_celery.queue.words.buckets import AGE_BOUNDS_SECONDS
 
 pytestmark = pytest.mark.declared_keys(KEY, "open", "ready", "info", "births")
 MINUTE_MS = 60_000

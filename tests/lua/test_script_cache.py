@@ -11,13 +11,13 @@ from redis.exceptions import NoScriptError
 from lua.pushing import next_mark
 from lua.world import LEASE_SECONDS, QUEUE, Line, World
 from vwo_celery import Settings
-from vwo_celery.queue.batches import Part, Passed
 from vwo_celery.queue.calls import ack_call
 from vwo_celery.queue.handling.picking import pick_out
 from vwo_celery.queue.holding.circuit import Circuit
 from vwo_celery.queue.holding.evidence import note_passed, suspect
-from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.scripts import script
+from vwo_celery.queue.words.batches import Part, Passed
+from vwo_celery.queue.words.marks import Mark
 from vwo_celery.testing import RedisServer
 
 NAMES = (

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from lua.pushing import next_mark
 from lua.world import LIMITS, Line, World
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue.batches import LONGEST_ERROR, Part, part_id
-from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.words.batches import LONGEST_ERROR, Part, part_id
+from vwo_celery.queue.words.marks import Mark
 
 #: Size of each event in these tests in bytes, including its separator.
 SIZE = 6

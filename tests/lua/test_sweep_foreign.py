@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from lua.pushing import next_mark
 from lua.sweeping import DUE, YOUNG, name_of, own, watched
 from lua.world import LEAST, LIMITS, Line, World
-from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.words.marks import Mark
 
 # -- events that other programs pushed
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from lua.sweeping import DUE, SECOND, YOUNG, own, watched
 from lua.world import HORIZON_MS, LIMITS, World
-from vwo_celery.queue.batches import HELD
+from vwo_celery.queue.words.batches import HELD
 
 # -- waking workers
 

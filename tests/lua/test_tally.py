@@ -9,9 +9,9 @@ import pytest
 
 from lua.circuits import FAILURES, circuit, fail, probing
 from lua.world import LEASE_SECONDS, Line, World
-from vwo_celery.queue import counts
-from vwo_celery.queue.batches import Batch, Part
 from vwo_celery.queue.looks.tallies import Tally, read_tallies
+from vwo_celery.queue.words import counts
+from vwo_celery.queue.words.batches import Batch, Part
 
 COUNTS = {"answer:503": 3, "post_ms": 40}
 UNTIL_MS = 9_000

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from lua.pushing import next_mark
 from lua.world import LIMITS, Line, World
-from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.words.marks import Mark
 
 
 def test_an_empty_shard_is_forgotten(world: World) -> None:

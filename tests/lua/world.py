@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from vwo_celery.connections import twin_of
-from vwo_celery.queue.answers import Pushed
-from vwo_celery.queue.batches import Batch, Held, Limits
 from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshot
-from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.answers import Pushed
+from vwo_celery.queue.words.batches import Batch, Held, Limits
+from vwo_celery.queue.words.marks import Mark
 
 NAMESPACE = "vwo"
 QUEUE = "fme-1-test"

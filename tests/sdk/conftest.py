@@ -22,7 +22,7 @@ from vwo_celery.connections import open_client
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.settings import Settings
 from vwo_celery.testing import Standin
 

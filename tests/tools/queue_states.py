@@ -16,10 +16,10 @@ from vwo_celery.operating.looks.inspector import QueueView, view_queues
 from vwo_celery.operating.operations import Order, count_dead
 from vwo_celery.operating.past.audit import Actor
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import Batch
+from vwo_celery.queue.words.registration import Registration
 
 #: Who asks for the changes of a test.
 OPERATOR = Actor("alice", "cli", "ops1")

@@ -14,8 +14,8 @@ from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshot
-from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work import sweeping
 from vwo_celery.signals import BatchReport
 from vwo_celery.testing import Standin

@@ -9,7 +9,7 @@ import msgspec
 
 from tools.producers import DESTINATION, numbers
 from vwo_celery.producing.limits import limits_of
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.settings import Settings
 from vwo_celery.settings.batch_event_data import parse_batch_event_data
 from vwo_celery.spool.files import spool_files

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from tools.producers import DESTINATION, connect
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import Registration, Wakeup
 from vwo_celery.queue.work import sweeping
 
 SECOND = 1_000

@@ -24,7 +24,7 @@ from vwo_celery.operating.operations import flush, pause
 from vwo_celery.operating.past.audit import Actor, Change, changes
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.testing import Fault, Standin
 from vwo_celery.testing.standin.faults import FaultLike
 from vwo_celery.testing.standin.rules import Request

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vwo_celery.queue.buckets import (
+from vwo_celery.queue.words.buckets import (
     AGE_BOUNDS_SECONDS,
     POST_BOUNDS_SECONDS,
     SIZE_BOUNDS,

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from tools.docs import DOCS
-from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
 from vwo_celery.queue.records.histories import MOST_IN_FULL, PERIODS
+from vwo_celery.queue.words.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
 
 PAGE = (DOCS / "explanation" / "history.md").read_text("utf-8")
 

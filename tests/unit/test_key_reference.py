@@ -1,4 +1,4 @@
-"""docs/reference/redis-keys.md agrees with vwo_celery/queue/keys.py."""
+"""docs/reference/redis-keys.md agrees with vwo_celery/queue/words/keys.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vwo_celery.queue.keys import (
+from vwo_celery.queue.words.keys import (
     FLEET_FAMILIES,
     RELAY_FAMILIES,
     SHARD_FAMILIES,

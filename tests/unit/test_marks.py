@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import pytest
 
-from vwo_celery.queue.marks import (
+from vwo_celery.queue.words.marks import (
     OLD_FROM_SEQUENCE,
     OLD_TTL_SECONDS,
     YOUNG_TTL_SECONDS,

@@ -16,7 +16,7 @@ from kombu.serialization import loads, prepare_accept_content
 import vwo_celery
 from vwo_celery.celery.worker.tasks import publisher_of
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.registration import Wakeup
 
 PACKAGE = Path(vwo_celery.__file__).parent
 WORKERS = Path(__file__).parents[2] / "workers"

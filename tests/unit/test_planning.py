@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vwo_celery.operating.past.planning import Choice, Plan, plan, recommend, worthwhile
-from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.records.histories import Sample
+from vwo_celery.queue.words.batches import Limits
 
 MINUTE_MS = 60_000
 LIMITS = Limits(

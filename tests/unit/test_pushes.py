@@ -7,7 +7,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from vwo_celery.queue.marks import Mark
+from vwo_celery.queue.words.marks import Mark
 from vwo_celery.queue.work.pushes import (
     ALONE,
     PUSH_BYTES,

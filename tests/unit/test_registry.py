@@ -10,8 +10,8 @@ import pytest
 
 from vwo_celery.destinations import Destination
 from vwo_celery.queue import registry
-from vwo_celery.queue.batches import Limits
-from vwo_celery.queue.registration import NEWEST_VERSION, Registration
+from vwo_celery.queue.words.batches import Limits
+from vwo_celery.queue.words.registration import NEWEST_VERSION, Registration
 
 LIMITS = Limits(
     events_per_request=5, interval_ms=60_000, batch_bytes=1_000_000, capacity_events=1_000,

@@ -20,7 +20,7 @@ from vwo_celery.delivering.sizes import (
     exceeds,
     search,
 )
-from vwo_celery.queue.batches import Passed
+from vwo_celery.queue.words.batches import Passed
 from vwo_celery.sending.outcomes import Outcome, Verdict
 
 NOW = 1_800_000_000_000

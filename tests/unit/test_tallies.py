@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
 from vwo_celery.queue.looks.tallies import Tally, Told, sum_tallies, tally_of
+from vwo_celery.queue.words.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
 
 FIELDS = {
     b"answer:200": b"7", b"answer:timeout": b"2", b"age:0": b"5", b"age:14": b"1", b"age_ms": b"99",

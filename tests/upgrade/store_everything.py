@@ -24,7 +24,7 @@ from vwo_celery.delivering.delivery import Worker, deliver
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.snapshots import take_snapshot
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work import sweeping
 from vwo_celery.testing import Fault, RedisServer, Standin, wait_for
 

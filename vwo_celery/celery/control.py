@@ -27,7 +27,7 @@ from vwo_celery.operating.looks.looking import look
 from vwo_celery.operating.looks.workers import differences, view_workers
 from vwo_celery.operating.past.audit import Actor, actor_of_cli
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
 

@@ -13,7 +13,7 @@ from vwo_celery.delivering.attempts import Announcement
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import CallbackRefused
 from vwo_celery.logs import log
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.queue.work.results import Settled, result_text
 from vwo_celery.sending.outcomes import answer_of
 from vwo_celery.settings.callbacks import find_callback

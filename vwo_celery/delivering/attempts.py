@@ -18,11 +18,11 @@ from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.events import body
 from vwo_celery.logs import log
-from vwo_celery.queue import counts
-from vwo_celery.queue.batches import Batch
-from vwo_celery.queue.counts import Counts
-from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words import counts
+from vwo_celery.queue.words.batches import Batch
+from vwo_celery.queue.words.counts import Counts
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.sending.outcomes import UNSENT, Answer, Outcome, Verdict, backoff_seconds
 from vwo_celery.signals import BatchReport
 

@@ -17,9 +17,9 @@ from vwo_celery.delivering.turns import Turn
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
-from vwo_celery.queue.batches import Batch, Held
-from vwo_celery.queue.counts import NOTHING, Counts
-from vwo_celery.queue.registration import Registration, Wakeup
+from vwo_celery.queue.words.batches import Batch, Held
+from vwo_celery.queue.words.counts import NOTHING, Counts
+from vwo_celery.queue.words.registration import Registration, Wakeup
 from vwo_celery.queue.work.succession import Successor, claim_following, foreseen_after
 
 _LEFT = "this worker leaves the queue to others"

@@ -20,8 +20,8 @@ from vwo_celery.errors import CallbackRefused
 from vwo_celery.logs import log_once
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.declines import note_decline, withdraw_decline
-from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.queue.work import sweeping
 from vwo_celery.sending.hosts import host_refusal
 from vwo_celery.sending.outcomes import Outcome

@@ -32,7 +32,7 @@ from vwo_celery.delivering.turns import Turn
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.events import MAX_BODY_BYTES, misfits, unsendable
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.sending.outcomes import Answer, Verdict, judge
 
 

@@ -13,7 +13,7 @@ from vwo_celery.delivering import delivery
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import VwoCeleryError
 from vwo_celery.logs import log
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.registration import Wakeup
 
 
 class Lane:

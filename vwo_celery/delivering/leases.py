@@ -13,10 +13,10 @@ from contextlib import contextmanager
 
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
-from vwo_celery.queue.batches import Batch, Part
-from vwo_celery.queue.counts import NOTHING, Counts, summed
 from vwo_celery.queue.handling.waiting import vanish
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import Batch, Part
+from vwo_celery.queue.words.counts import NOTHING, Counts, summed
 from vwo_celery.queue.work.succession import Successor, ack_and_claim
 
 #: Longest wait for a thread that is settling the batch at this moment, in seconds.

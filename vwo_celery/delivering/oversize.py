@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from vwo_celery.delivering import refusals, settling, sizes
 from vwo_celery.delivering.attempts import Announcement, Attempt
-from vwo_celery.queue.batches import Passed
+from vwo_celery.queue.words.batches import Passed
 from vwo_celery.sending.outcomes import Answer, Outcome, Verdict
 
 #: Size up to which no single event is dead-lettered as too large: no limit on the way is so low, in

@@ -15,7 +15,6 @@ from vwo_celery.delivering.attempts import Attempt
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
-from vwo_celery.queue.batches import Batch, Cause, Held
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.circuit import (
     Permit,
@@ -26,6 +25,7 @@ from vwo_celery.queue.holding.circuit import (
 )
 from vwo_celery.queue.looks.numbers import undelivered_events
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import Batch, Cause, Held
 from vwo_celery.sending.outcomes import Outcome, Verdict
 from vwo_celery.settings import Settings
 from vwo_celery.text.moments import since

@@ -31,9 +31,9 @@ from vwo_celery.delivering.probing import (
     waits_after,
 )
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue import counts
-from vwo_celery.queue.batches import Part
 from vwo_celery.queue.holding import evidence
+from vwo_celery.queue.words import counts
+from vwo_celery.queue.words.batches import Part
 from vwo_celery.sending.outcomes import Outcome, Verdict, judge
 
 #: Longest search in a refused batch, in seconds; events not sent by then become a batch of their own.

@@ -16,9 +16,10 @@ from vwo_celery.delivering.attempts import Announcement, Attempt, delay_seconds
 from vwo_celery.delivering.bisection import Range
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
-from vwo_celery.queue import capacity, counts
-from vwo_celery.queue.batches import Cause, Part, Passed, part_id
+from vwo_celery.queue import capacity
 from vwo_celery.queue.holding.evidence import note_passed
+from vwo_celery.queue.words import counts
+from vwo_celery.queue.words.batches import Cause, Part, Passed, part_id
 from vwo_celery.sending.outcomes import Outcome, Verdict
 from vwo_celery.text.amounts import count
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from vwo_celery.delivering.bisection import Range, Searched
 from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST
-from vwo_celery.queue.batches import Passed
+from vwo_celery.queue.words.batches import Passed
 from vwo_celery.sending.outcomes import Outcome, Verdict
 
 #: Sends a range of events; None if that was not possible.

@@ -19,8 +19,8 @@ from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import SeldomLog, log_once
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.circuit import Circuit
-from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import Registration, Wakeup
 from vwo_celery.queue.work.sweeping import tokens
 from vwo_celery.sending.sender import Senders
 from vwo_celery.settings import Settings

@@ -22,7 +22,7 @@ from vwo_celery.connections.errors import lacks_script
 from vwo_celery.errors import QueueFull
 from vwo_celery.logs import log_surprise
 from vwo_celery.producing.producer import Producer
-from vwo_celery.queue.answers import KEPT, Pushed
+from vwo_celery.queue.words.answers import KEPT, Pushed
 from vwo_celery.queue.work.pushes import (
     Place,
     Push,

@@ -6,8 +6,8 @@ Pure: nothing to lose.
 from __future__ import annotations
 
 from vwo_celery.events import BODY_OVERHEAD_BYTES, MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST
-from vwo_celery.queue.batches import Limits, as_ms
 from vwo_celery.queue.capacity import share
+from vwo_celery.queue.words.batches import Limits, as_ms
 from vwo_celery.settings import BatchSettings, Settings
 
 #: Sweeps that a wake-up slot outlives when no task picks the wake-up up.

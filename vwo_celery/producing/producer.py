@@ -23,9 +23,9 @@ from vwo_celery.connections.errors import advise, is_without_master
 from vwo_celery.errors import EventError, QueueFull, QueueUnavailable
 from vwo_celery.logs import log_surprise
 from vwo_celery.producing.registrant import ATTEMPT_SHARE, Registrant
-from vwo_celery.queue.answers import CLONED, KEPT, NOT_REGISTERED, REFUSALS, STORED, Pushed
-from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.answers import CLONED, KEPT, NOT_REGISTERED, REFUSALS, STORED, Pushed
+from vwo_celery.queue.words.marks import Mark
 from vwo_celery.queue.work.pushes import (
     ALONE,
     Place,

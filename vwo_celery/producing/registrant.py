@@ -22,11 +22,11 @@ from vwo_celery.producing.limits import limits_of
 from vwo_celery.producing.singles import encoder_of, encoder_of_many, one_by_one
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.gates import Gate
-from vwo_celery.queue.marks import Marks
 from vwo_celery.queue.parts import part_of
-from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.marks import Marks
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.queue.work.replication import replicas_of
 from vwo_celery.settings import Settings
 from vwo_celery.settings.batch_event_data import BatchSettings

@@ -32,7 +32,6 @@ from vwo_celery.events import encode
 from vwo_celery.forks import PerProcess
 from vwo_celery.logs import log, log_surprise
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import new_token
 from vwo_celery.queue.records.shadows import (
     KINDS,
     MOST_ROWS,
@@ -47,6 +46,7 @@ from vwo_celery.queue.records.shadows import (
     difference,
 )
 from vwo_celery.queue.scripts import script
+from vwo_celery.queue.words.keys import new_token
 from vwo_celery.settings import Settings
 
 #: Time between two calls that tell Redis what was counted, and between two without anything new.

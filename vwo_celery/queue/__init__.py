@@ -2,9 +2,7 @@
 
 The only package that sends commands to Redis. Files, in reading order:
 
-- words: `keys`, `registration` (how a queue is announced), `batches`, `answers` (of scripts), `marks`
-  (which make a repeated push harmless), `buckets` (in which ages and times are counted), `counts` (of an
-  attempt);
+- `words`: the names and records that all of it has in common (keys, batches, marks and others);
 - changes: `scripts` loads `lua/`, `pipelining` runs one for many shards, `storing` stores events in
   a shard, `gates` many at once, `shard` has one method for each other script (`calls` of those that
   every batch takes), `notices` is what a push writes of all queues' keys, `registering` writes

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from vwo_celery.queue.batches import HELD, Batch, Held, as_ms, claimed_batch
-from vwo_celery.queue.counts import Counts, as_arguments
-from vwo_celery.queue.keys import ShardKeys, new_token
 from vwo_celery.queue.pipelining import Call
+from vwo_celery.queue.words.batches import HELD, Batch, Held, as_ms, claimed_batch
+from vwo_celery.queue.words.counts import Counts, as_arguments
+from vwo_celery.queue.words.keys import ShardKeys, new_token
 
 
 class ClaimCall(NamedTuple):

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from vwo_celery.connections import unavailable
 from vwo_celery.logs import announce_drop
-from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.keys import as_text
 
 #: Reasons under which the scripts count these drops.
 OLDEST, DEAD_LETTERS_FULL = "oldest", "dead_letters_full"

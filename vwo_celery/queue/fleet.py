@@ -17,20 +17,20 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.connections import unavailable
 from vwo_celery.errors import QueueUnavailable, QueueUnknown, QueueUnreadable
 from vwo_celery.queue import registry
-from vwo_celery.queue.batches import as_ms
-from vwo_celery.queue.keys import as_text, split_shard_name
 from vwo_celery.queue.parts import find_shards
 from vwo_celery.queue.pipelining import Call, run_all
 from vwo_celery.queue.registering import Registering
-from vwo_celery.queue.registration import (
+from vwo_celery.queue.scripts import script
+from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.signs import number
+from vwo_celery.queue.words.batches import as_ms
+from vwo_celery.queue.words.keys import as_text, split_shard_name
+from vwo_celery.queue.words.registration import (
     UNREADABLE,
     Registration,
     Registrations,
     Wakeup,
 )
-from vwo_celery.queue.scripts import script
-from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.signs import number
 
 #: Most wake-ups kept while no worker listens; more would not speed up the first worker.
 MOST_WAKEUPS = 1000

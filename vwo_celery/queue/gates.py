@@ -18,9 +18,9 @@ from redis.exceptions import NoScriptError, RedisError
 from vwo_celery.clocks import monotonic
 from vwo_celery.connections.resp import pack
 from vwo_celery.connections.troubles import is_denied
-from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.scripts import load, script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.marks import Mark
 
 #: Events from which the five commands cost less than one call of enqueue.lua.
 _FROM_EVENTS: Final = 10

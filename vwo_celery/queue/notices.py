@@ -12,8 +12,8 @@ from typing import Any
 from weakref import WeakSet
 
 from vwo_celery.connections.cluster import is_cluster_client
-from vwo_celery.queue.keys import fleet_keys
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.keys import fleet_keys
 
 #: Clients of a Cluster that is reached as if it were one server, by its only node or by a proxy.
 _of_one_slot: WeakSet[Any] = WeakSet()

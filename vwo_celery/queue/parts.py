@@ -20,8 +20,8 @@ from vwo_celery.connections.errors import REDIS_ERRORS
 from vwo_celery.connections.troubles import remedy_of
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import SeldomLog, log
-from vwo_celery.queue.keys import as_text, shards_pattern
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.keys import as_text, shards_pattern
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.text.amounts import span
 
 Answer = TypeVar("Answer")

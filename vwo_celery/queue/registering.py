@@ -20,13 +20,13 @@ import msgspec
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.errors import is_error_reply
 from vwo_celery.queue import registry
-from vwo_celery.queue.batches import Limits
-from vwo_celery.queue.keys import as_text, shard_keys, split_shard_name
 from vwo_celery.queue.pipelining import Command, send_all
-from vwo_celery.queue.registration import MOST_SHARDS, Registered, Registration
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.signs import Signs
+from vwo_celery.queue.words.batches import Limits
+from vwo_celery.queue.words.keys import as_text, shard_keys, split_shard_name
+from vwo_celery.queue.words.registration import MOST_SHARDS, Registered, Registration
 
 #: Scripts that a producer is about to need; a server that has them loses little time with them.
 _SCRIPTS = ("limit", "register", "enqueue", "append", "gate")

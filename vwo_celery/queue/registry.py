@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from vwo_celery.destinations import StoredDestination
-from vwo_celery.queue.keys import as_text
-from vwo_celery.queue.registration import (
+from vwo_celery.queue.words.keys import as_text
+from vwo_celery.queue.words.registration import (
     MOST_SHARDS,
     NEWEST_VERSION,
     UNREADABLE,

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.answers import Swept
-from vwo_celery.queue.batches import (
+from vwo_celery.queue.calls import ClaimCall, ack_call
+from vwo_celery.queue.scripts import script
+from vwo_celery.queue.storing import Storing
+from vwo_celery.queue.words.answers import Swept
+from vwo_celery.queue.words.batches import (
     LONGEST_ERROR,
     Batch,
     Cause,
@@ -22,11 +25,8 @@ from vwo_celery.queue.batches import (
     as_ms,
     part_id,
 )
-from vwo_celery.queue.calls import ClaimCall, ack_call
-from vwo_celery.queue.counts import NOTHING, SPLIT, Counts, as_arguments, summed
-from vwo_celery.queue.keys import as_text, new_token
-from vwo_celery.queue.scripts import script
-from vwo_celery.queue.storing import Storing
+from vwo_celery.queue.words.counts import NOTHING, SPLIT, Counts, as_arguments, summed
+from vwo_celery.queue.words.keys import as_text, new_token
 
 #: Most events read by one command, or one more, since a longer one would hold up Redis.
 READ_PAGE_EVENTS = 1000

@@ -14,8 +14,6 @@ from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import is_cluster_client
 from vwo_celery.connections.errors import is_error_reply
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue.batches import as_ms
-from vwo_celery.queue.keys import FleetKeys, as_text, due_keys, fleet_keys
 from vwo_celery.queue.parts import (
     REST_SECONDS,
     Hints,
@@ -29,6 +27,8 @@ from vwo_celery.queue.parts import (
 from vwo_celery.queue.routes import Route, routes_of
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import as_ms
+from vwo_celery.queue.words.keys import FleetKeys, as_text, due_keys, fleet_keys
 
 Answer = TypeVar("Answer")
 #: Time after which a worker that has not listened counts as gone.

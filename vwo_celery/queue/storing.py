@@ -13,10 +13,10 @@ from typing import Any
 
 from vwo_celery.connections.exchanges import NOT_RUN_HERE
 from vwo_celery.connections.resp import bulk, pack
-from vwo_celery.queue.answers import STORED, STORED_LAST, Pushed
-from vwo_celery.queue.keys import shard_keys
-from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.scripts import load, script
+from vwo_celery.queue.words.answers import STORED, STORED_LAST, Pushed
+from vwo_celery.queue.words.keys import shard_keys
+from vwo_celery.queue.words.marks import Mark, push_token
 
 #: What keys of a shard enqueue.lua takes before the mark's.
 _ENQUEUE_KEYS = ("open", "meta", "ready", "info", "slots", "leases")

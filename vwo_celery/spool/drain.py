@@ -25,7 +25,10 @@ from vwo_celery.connections.errors import (
 from vwo_celery.errors import QueueUnavailable, SpoolUnavailable
 from vwo_celery.forks import PerProcess
 from vwo_celery.logs import seldom
-from vwo_celery.queue.answers import (
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.parts import part_of
+from vwo_celery.queue.records.reports import DRAINED
+from vwo_celery.queue.words.answers import (
     CLONED,
     DUPLICATE,
     NOT_REGISTERED,
@@ -34,10 +37,7 @@ from vwo_celery.queue.answers import (
     TOO_FEW_NAMES,
     Pushed,
 )
-from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.marks import uptime_seconds
-from vwo_celery.queue.parts import part_of
-from vwo_celery.queue.records.reports import DRAINED
+from vwo_celery.queue.words.marks import uptime_seconds
 from vwo_celery.queue.work import sweeping
 from vwo_celery.queue.work.pushes import PUSH_EVENTS, Place, Push, names_needed, send_again
 from vwo_celery.queue.work.sweeping import tell_workers

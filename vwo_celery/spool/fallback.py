@@ -26,7 +26,7 @@ from vwo_celery.logs import announce_drop, log_surprise
 from vwo_celery.queue import registry
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records import reports
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.queue.work.pushes import Push
 from vwo_celery.receipts import SPOOLED, DrainResult, Receipt
 from vwo_celery.settings import Settings

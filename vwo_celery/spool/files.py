@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from vwo_celery.clocks import unix_ms
 from vwo_celery.errors import SpoolUnavailable
-from vwo_celery.queue.keys import new_token
+from vwo_celery.queue.words.keys import new_token
 from vwo_celery.settings.redis_url import RedisUrl, address_of_server
 from vwo_celery.spool.locks import HAS_LOCKS
 from vwo_celery.spool.trust import SUFFIXES, make_folder, try_folder

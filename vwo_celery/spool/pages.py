@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from vwo_celery.queue.marks import Mark
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.marks import Mark
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.queue.work.pushes import PUSH_BYTES
 
 _EVENTS_OF = (

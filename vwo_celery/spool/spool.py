@@ -18,7 +18,7 @@ from typing import TypeVar
 from vwo_celery.clocks import monotonic
 from vwo_celery.errors import SpoolFull, SpoolUnavailable
 from vwo_celery.logs import seldom
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.spool.database import (
     SpoolBusy,
     SpoolDamaged,

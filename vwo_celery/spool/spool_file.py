@@ -20,9 +20,9 @@ from vwo_celery.clocks import unix_ms
 from vwo_celery.errors import SpoolFull, SpoolUnavailable
 from vwo_celery.logs import seldom
 from vwo_celery.queue import registry
-from vwo_celery.queue.keys import new_token
-from vwo_celery.queue.marks import uptime_seconds
-from vwo_celery.queue.registration import UNREADABLE, Registration
+from vwo_celery.queue.words.keys import new_token
+from vwo_celery.queue.words.marks import uptime_seconds
+from vwo_celery.queue.words.registration import UNREADABLE, Registration
 from vwo_celery.queue.work.pushes import PUSH_EVENTS
 from vwo_celery.spool.database import Database, begins_again, used_bytes
 from vwo_celery.spool.pages import Content, Page, Sent, read_page

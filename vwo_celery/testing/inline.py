@@ -24,9 +24,9 @@ from vwo_celery.producing.producer import Producer
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling.waiting import hasten
 from vwo_celery.queue.holding.circuit import forget_circuit
-from vwo_celery.queue.keys import new_token
 from vwo_celery.queue.looks.numbers import undelivered_events
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.keys import new_token
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work.obstacles import why_pending
 from vwo_celery.queue.work.sweeping import sweep_shard
 from vwo_celery.receipts import FlushResult, Receipt

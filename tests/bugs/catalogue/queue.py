@@ -51,19 +51,6 @@ BUGS = (
         "integration/operating/test_move.py -k 'killed and before and stage'",
     ),
     Bug(
-        "Redis keeps a mark for as long as its push is repeated",
-        "append, which does not renew it, is used until the mark is given up", "queue/marks.py",
-        "_USED_FOR, _APPENDS_FOR = 1 / 2, 1 / 4", "_USED_FOR, _APPENDS_FOR = 1 / 2, 1 / 2",
-        "unit/test_marks.py -k young",
-    ),
-    Bug(
-        "a clone of an old snapshot uses no mark that Redis has forgotten",
-        "it does, if its machine stood still", "queue/marks.py",
-        "age = max(self._clock() - mark.renewed_at, (now - mark.renewed_ns) / 1e9)",
-        "age = self._clock() - mark.renewed_at",
-        "unit/test_marks.py -k old_snapshot",
-    ),
-    Bug(
         "a Cluster that is reached as one server refuses one push",
         "it refuses each", "queue/notices.py",
         "    _of_one_slot.add(shard.client)\n", "",
@@ -170,6 +157,19 @@ BUGS = (
         "each tries the fast way first", "queue/storing.py",
         "self.is_full = answer == STORED_LAST", "self.is_full = False",
         "integration/producing/test_producer.py -k opens_or_fills",
+    ),
+    Bug(
+        "Redis keeps a mark for as long as its push is repeated",
+        "append, which does not renew it, is used until the mark is given up", "queue/words/marks.py",
+        "_USED_FOR, _APPENDS_FOR = 1 / 2, 1 / 4", "_USED_FOR, _APPENDS_FOR = 1 / 2, 1 / 2",
+        "unit/test_marks.py -k young",
+    ),
+    Bug(
+        "a clone of an old snapshot uses no mark that Redis has forgotten",
+        "it does, if its machine stood still", "queue/words/marks.py",
+        "age = max(self._clock() - mark.renewed_at, (now - mark.renewed_ns) / 1e9)",
+        "age = self._clock() - mark.renewed_at",
+        "unit/test_marks.py -k old_snapshot",
     ),
     Bug(
         "a flush counts delivered events only",

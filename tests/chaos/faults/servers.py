@@ -17,7 +17,7 @@ from chaos.fleet import LEASE_SECONDS, Fleet, Kit
 from chaos.stores import ClusterStore, SentinelStore
 from tools import redis_outages as outages
 from tools.tcpproxy import TcpProxy
-from vwo_celery.queue.keys import fleet_keys
+from vwo_celery.queue.words.keys import fleet_keys
 from vwo_celery.testing import RedisServer
 
 #: Names of the append-only log in the folder of a server.

@@ -19,7 +19,7 @@ import vwo_celery
 from vwo_celery.celery.options import limits, longest_delivery_seconds, serializer_of
 from vwo_celery.celery.worker.tasks import publisher_of
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.settings import Settings
 
 PACKAGE_FOLDER = Path(vwo_celery.__file__).parents[1]

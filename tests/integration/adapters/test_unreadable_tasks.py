@@ -12,7 +12,7 @@ import vwo_celery
 from tools.queue_states import HOLDS_SOMETHING, Queues
 from vwo_celery.celery.options import DELIVER
 from vwo_celery.queue.looks.snapshots import take_snapshot
-from vwo_celery.queue.registration import NEWEST_VERSION
+from vwo_celery.queue.words.registration import NEWEST_VERSION
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "births", "released", "workers")
 

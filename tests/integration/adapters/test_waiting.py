@@ -19,7 +19,7 @@ from tools.queue_states import HOLDS_SOMETHING, Queues
 from vwo_celery.operating import operations
 from vwo_celery.operating.operations import Amount, Chosen, Done
 from vwo_celery.operating.past.audit import actor_of_cli, changes
-from vwo_celery.queue.batches import Batch
+from vwo_celery.queue.words.batches import Batch
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "_kombu.*", "*:broker:*")
 Run = Callable[..., Result]

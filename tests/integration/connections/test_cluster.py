@@ -26,9 +26,9 @@ from vwo_celery.connections.pools import MOST_CONNECTIONS
 from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import Batch
 from vwo_celery.receipts import IN_REDIS, SPOOLED
 from vwo_celery.testing import RedisServer, Standin
 

@@ -22,7 +22,7 @@ from vwo_celery.connections import open_client, open_hint_client, open_worker_cl
 from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import fleet_keys, shard_keys
+from vwo_celery.queue.words.keys import fleet_keys, shard_keys
 from vwo_celery.queue.work import sweeping
 from vwo_celery.receipts import IN_REDIS, SPOOLED
 from vwo_celery.testing import RedisServer, Standin

@@ -29,11 +29,9 @@ from vwo_celery.operating.doctor.permissions import permission_finding
 from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue import capacity
-from vwo_celery.queue.batches import Batch, Part
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.circuit import Circuit
 from vwo_celery.queue.looks.snapshots import take_snapshot
-from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.servers.facts import read_servers
 from vwo_celery.queue.servers.permissions import (
     OPTIONAL_COMMANDS,
@@ -43,6 +41,8 @@ from vwo_celery.queue.servers.permissions import (
     producer_needs,
     worker_needs,
 )
+from vwo_celery.queue.words.batches import Batch, Part
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work import stranded, sweeping
 from vwo_celery.queue.work.results import result_text
 from vwo_celery.testing import RedisServer

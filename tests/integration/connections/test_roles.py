@@ -24,9 +24,9 @@ from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.servers.permissions import missing, producer_needs, worker_needs
 from vwo_celery.queue.servers.roles import ROLES
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work import sweeping
 from vwo_celery.testing import RedisServer
 

@@ -18,9 +18,9 @@ from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable, SettingsError
 from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.batches import Limits
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.sending.sender import Sender, Senders
 from vwo_celery.settings import Settings
 from vwo_celery.signals import BatchReport

@@ -14,10 +14,10 @@ from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.operating.looks.stops import stop_of
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.declines import declines_of
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.batches import Batch
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work.sweeping import sweep
 from vwo_celery.testing import Standin
 

@@ -16,10 +16,10 @@ from vwo_celery import signals
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.looks.snapshots import take_snapshot
-from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import Batch
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.testing import Standin
 
 pytestmark = pytest.mark.declared_keys(*KEPT)

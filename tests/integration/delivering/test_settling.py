@@ -15,8 +15,8 @@ from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.looks.snapshots import take_snapshot
-from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.testing import Fault
 
 pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups")

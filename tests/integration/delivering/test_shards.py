@@ -10,8 +10,8 @@ import pytest
 from tools.selective_vwo import Delivering
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.queue.looks.snapshots import take_snapshot
-from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.testing import Standin
 
 pytestmark = pytest.mark.declared_keys("watched", "ready", "info", "batch", "slots", "wakeups")

@@ -22,9 +22,9 @@ from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.finding import find_dead
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.producing.singles import envelope
-from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshot
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.batches import Batch
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work import sweeping
 from vwo_celery.testing import Standin
 from vwo_celery.testing.standin.rules import Request

@@ -18,8 +18,8 @@ from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.scripts import script
+from vwo_celery.queue.words.registration import Wakeup
 
 pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups")
 #: Declared keys of a queue that is not empty.

@@ -10,9 +10,9 @@ import pytest
 from tools.selective_vwo import Make, Vwo, proven, purge
 from vwo_celery import signals
 from vwo_celery.delivering.leases import Lease
-from vwo_celery.queue.batches import Batch
-from vwo_celery.queue.counts import request
 from vwo_celery.queue.looks.tallies import Tally, read_tallies
+from vwo_celery.queue.words.batches import Batch
+from vwo_celery.queue.words.counts import request
 from vwo_celery.queue.work import sweeping
 from vwo_celery.testing.standin.faults import FaultLike
 

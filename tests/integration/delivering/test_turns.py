@@ -9,7 +9,7 @@ import pytest
 from tools.selective_vwo import Delivering
 from vwo_celery.delivering import turns
 from vwo_celery.delivering.delivery import deliver
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.testing import Standin
 
 pytestmark = pytest.mark.declared_keys(

@@ -22,9 +22,9 @@ from vwo_celery.operating import operations
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.finding import find_dead
 from vwo_celery.operating.past.audit import Actor, changes
-from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.looks import places
+from vwo_celery.queue.words.batches import Batch
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "births", "released", "leaving", "arrived")
 Run = Callable[..., Result]

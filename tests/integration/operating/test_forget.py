@@ -15,10 +15,10 @@ from vwo_celery.destinations import Destination
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating import operations
 from vwo_celery.operating.past.audit import changes
-from vwo_celery.queue.batches import Batch, Limits
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import forgetting
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.batches import Batch, Limits
+from vwo_celery.queue.words.registration import Registration
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "former", "declined_queues")
 

@@ -13,9 +13,9 @@ import vwo_celery
 from tools.queue_states import KEY, Queues
 from vwo_celery.operating.looks.lanes import lanes_wanted, view_lanes
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.records.cards import Card, write_card
+from vwo_celery.queue.words.batches import Batch
 from vwo_celery.queue.work.sweeping import sweep_shard
 from vwo_celery.testing import RedisServer
 

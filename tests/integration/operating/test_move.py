@@ -22,10 +22,10 @@ from vwo_celery.operating.batches.move_plans import Changes, Plan
 from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.operating.operations import Amount, Moved
 from vwo_celery.operating.past.audit import Actor, changes
-from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.looks import places
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.batches import Batch
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.queue.work import departures
 from vwo_celery.queue.work import moves as steps
 from vwo_celery.queue.work.flushing import flush

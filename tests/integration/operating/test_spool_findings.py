@@ -14,7 +14,7 @@ from vwo_celery.operating.doctor import BrokerFacts, Finding, examine
 from vwo_celery.operating.doctor.spool import spool_finding
 from vwo_celery.producing.limits import limits_of
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.settings import Settings
 from vwo_celery.settings.batch_event_data import parse_batch_event_data
 from vwo_celery.spool.fallback import fallback_of

@@ -18,7 +18,7 @@ from vwo_celery.celery.messages.publisher import Publisher
 from vwo_celery.operating.looks import health
 from vwo_celery.operating.looks.stalls import Stall, find_neglected, find_stall, silence_seconds
 from vwo_celery.queue.holding.declines import note_decline
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.testing import RedisServer
 
 #: Longer than a silence that counts as a stall, in seconds.

@@ -18,7 +18,7 @@ from tools.producers import (
 from tools.redis_commands import commands_sent
 from vwo_celery.errors import QueueFull
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.receipts import IN_REDIS, Receipt
 from vwo_celery.testing import free_port
 

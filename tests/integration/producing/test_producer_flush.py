@@ -26,10 +26,10 @@ from tools.waiting import wait_until
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.producing.queue import producer_of
-from vwo_celery.queue.batches import Batch, Part
 from vwo_celery.queue.capacity import make_room, trim_dead
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import Batch, Part
 from vwo_celery.queue.work import settlements
 from vwo_celery.queue.work.results import result_text
 from vwo_celery.queue.work.sweeping import sweep_shard

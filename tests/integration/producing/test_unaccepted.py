@@ -23,9 +23,9 @@ from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.looks.outside import view_tallies
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.tallies import Tally, sum_tallies
-from vwo_celery.queue.marks import Marks
 from vwo_celery.queue.records import reports
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.marks import Marks
 from vwo_celery.spool import reporter
 from vwo_celery.testing import RedisServer
 

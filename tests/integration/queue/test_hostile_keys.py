@@ -13,9 +13,9 @@ from tools.command_line import run_command
 from tools.queue_states import HOLDS_SOMETHING, Queues, find_dead
 from vwo_celery.operating import doctor
 from vwo_celery.operating.doctor import BrokerFacts
-from vwo_celery.queue.batches import Batch
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import Batch
 from vwo_celery.queue.work import sweeping
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)

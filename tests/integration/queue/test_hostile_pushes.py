@@ -26,7 +26,7 @@ from vwo_celery.operating.looks.health import health
 from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.looks.snapshots import take_snapshot
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work import sweeping
 from vwo_celery.queue.work.results import listen, result_text
 from vwo_celery.signals import BatchReport

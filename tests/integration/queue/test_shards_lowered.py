@@ -14,7 +14,7 @@ from vwo_celery.operating import operations
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, trim_dead
 from vwo_celery.queue.looks.snapshots import take_snapshots
-from vwo_celery.queue.registration import MOST_SHARDS
+from vwo_celery.queue.words.registration import MOST_SHARDS
 from vwo_celery.queue.work import sweeping
 from vwo_celery.spool.drain import seal
 from vwo_celery.spool.pages import Page, Sent

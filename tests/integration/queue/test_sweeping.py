@@ -14,8 +14,8 @@ from tools.producers import BATCH, DESTINATION, KEPT, connect, snapshot, stored
 from tools.sweeps import SECOND, age, another, make_due, sweep
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work import sweeping
 
 #: Route of the task messages.

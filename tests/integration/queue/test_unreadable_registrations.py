@@ -19,9 +19,9 @@ from vwo_celery.destinations import StoredDestination
 from vwo_celery.errors import QueueUnreadable
 from vwo_celery.operating.doctor.queues import queue_findings
 from vwo_celery.operating.looks.inspector import QueueView
-from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.looks.snapshots import take_snapshot
-from vwo_celery.queue.registration import NEWEST_VERSION, Registration, Wakeup
+from vwo_celery.queue.words.batches import Limits
+from vwo_celery.queue.words.registration import NEWEST_VERSION, Registration, Wakeup
 from vwo_celery.queue.work import sweeping
 from vwo_celery.settings import Settings
 from vwo_celery.spool.files import spool_files

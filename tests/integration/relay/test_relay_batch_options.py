@@ -6,8 +6,8 @@ import pytest
 
 from tools.relays import FME, KEY, all_stored, relaying
 from vwo_celery.connections import open_client
-from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.words.batches import Limits
 
 pytestmark = pytest.mark.declared_keys(
     "open", "watched", "ready", "info", "batch", "slots", "wakeups"

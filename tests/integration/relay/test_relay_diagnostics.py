@@ -18,7 +18,7 @@ from vwo_celery.delivering.worker import Worker
 from vwo_celery.destinations import Destination
 from vwo_celery.events import wrap
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.relay.passing import diagnostics
 from vwo_celery.relay.telling.counts import counted
 from vwo_celery.sending import forwarding

@@ -14,8 +14,8 @@ import redis as redis_py
 from tools.relays import ACCOUNT, KEY, LONGEST_WAIT_SECONDS, RelayServer, relaying
 from tools.waiting import wait_until
 from vwo_celery.copies import Asked
-from vwo_celery.queue.keys import copy_keys
 from vwo_celery.queue.records.copies import FRESH_MS, KEPT_MS, MOST_COPIES
+from vwo_celery.queue.words.keys import copy_keys
 from vwo_celery.relay import counts
 from vwo_celery.relay.passing.settings_files import host_of
 from vwo_celery.relay.reading.request import Request

@@ -12,8 +12,8 @@ from redis.exceptions import ResponseError
 from lua.world import LIMITS, NAMESPACE, QUEUE, Line, World, ours, room_of
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.gates import Gate
-from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.marks import Mark
 
 USER, PASSWORD = "narrow", "p"
 #: Events of a long part, which is copied whole.

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 from lua.denied.case import LONG, Denied, Scenario, on_batch
 from lua.world import LEASE_SECONDS, NAMESPACE, QUEUE, Line
 from vwo_celery import Settings
-from vwo_celery.queue.batches import Part
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding import evidence
 from vwo_celery.queue.holding.circuit import Circuit
 from vwo_celery.queue.holding.declines import note_decline
+from vwo_celery.queue.words.batches import Part
 
 
 def _claim(case: Denied, **state: Any) -> None:

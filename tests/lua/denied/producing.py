@@ -13,13 +13,13 @@ from vwo_celery import Destination
 from vwo_celery.queue.capacity import make_room
 from vwo_celery.queue.fleet import MOST_WAKEUPS, Fleet
 from vwo_celery.queue.handling import forgetting
-from vwo_celery.queue.keys import copy_keys
 from vwo_celery.queue.looks.tallies import read_tallies
-from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.notices import notice_keys
 from vwo_celery.queue.records.copies import MOST_COPIES, Copies, CopyName
 from vwo_celery.queue.records.reports import Count, new_report, report
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.keys import copy_keys
+from vwo_celery.queue.words.marks import Mark
+from vwo_celery.queue.words.registration import Registration
 
 COPY = CopyName("https://vwo.example", "7", "k", "settings?a=7")
 

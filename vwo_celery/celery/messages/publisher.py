@@ -18,7 +18,7 @@ from kombu.pools import producers
 from vwo_celery.clocks import monotonic
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import SeldomLog
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.text.masking import mask_url
 
 #: Longest wait for a connection, and for one answer.

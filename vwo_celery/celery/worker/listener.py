@@ -40,10 +40,10 @@ from vwo_celery.operating.looks import stalls
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records import histories
 from vwo_celery.queue.records.cards import forget_cards, write_card
-from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.routes import probe_is_due
 from vwo_celery.queue.servers import permissions
 from vwo_celery.queue.signs import SWEEPERS
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work import proving, sweeping
 from vwo_celery.spool.fallback import fallback_of
 

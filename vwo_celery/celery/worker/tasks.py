@@ -31,7 +31,7 @@ from vwo_celery.delivering.worker import Worker
 from vwo_celery.errors import QueueUnknown
 from vwo_celery.forks import PerProcess
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work import sweep_messages, sweeping
 
 #: Exceptions by which Celery interrupts a task: not the batch's fault, so it is handed back.

@@ -14,7 +14,7 @@ from vwo_celery.errors import FilterError
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.finding import SCAN_EVENTS, Scan, find_dead, find_waiting
 from vwo_celery.operating.batches.found import DeadBatch, WaitingBatch
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.text.amounts import count
 
 Decorated = TypeVar("Decorated", bound=Any)

@@ -24,7 +24,7 @@ from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.inspector import QueueView
 from vwo_celery.operating.operations import Forgotten
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.masking import mask
 

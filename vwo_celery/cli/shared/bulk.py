@@ -17,7 +17,7 @@ from vwo_celery.cli.shared.output import console, say
 from vwo_celery.cli.shared.session import Session
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.operations import Amount, Done
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.text.amounts import count
 
 all_option = click.option(

@@ -31,7 +31,7 @@ from vwo_celery.operating.past.history import (
     view_running,
     view_sum,
 )
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 
 #: For so long a history serves all who ask, in seconds; a sample a minute is written.
 HISTORY_SECONDS: Final = 5.0

@@ -33,7 +33,7 @@ from vwo_celery.operating.documents.queues import destination_facts
 from vwo_celery.operating.looks.views import QueueView
 from vwo_celery.operating.looks.workers import view_workers
 from vwo_celery.operating.past.history import SPANS, QueueHistory, view_history
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.text.amounts import size, span
 
 #: Batches of each state that the page shows, and changes.

@@ -15,7 +15,7 @@ from vwo_celery.operating.looks.looking import Look
 from vwo_celery.operating.looks.notes import LOOK, WRONG, Note
 from vwo_celery.operating.looks.views import QueueView
 from vwo_celery.operating.past.history import Step
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.text.amounts import span
 
 #: Most queues that the list shows, and most of them where those that hold nothing are shown as well.

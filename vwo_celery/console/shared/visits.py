@@ -21,7 +21,7 @@ from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.looking import Look
 from vwo_celery.operating.past.audit import Actor, Change
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.settings import Settings
 
 if TYPE_CHECKING:

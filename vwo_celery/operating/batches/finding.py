@@ -20,8 +20,8 @@ from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks import pages
 from vwo_celery.queue.looks.snapshots import BatchView, State
-from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import Registration
 
 #: Most events that a filter's words on events read, unless the caller says more.
 SCAN_EVENTS: Final = 10_000

@@ -17,8 +17,8 @@ from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks import pages
 from vwo_celery.queue.looks.snapshots import BatchView, State
-from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import Registration
 
 __all__ = ["BATCH_STATES", "ListedBatch", "State", "events_in", "list_batches"]
 

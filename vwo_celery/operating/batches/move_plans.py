@@ -19,8 +19,8 @@ from vwo_celery.operating.looks.inspector import QueueView, shards_of, view_queu
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks import places
 from vwo_celery.queue.looks.snapshots import BatchView
-from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.queue.work import moves
 from vwo_celery.sending.hosts import host_allowed
 from vwo_celery.settings import Settings

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from vwo_celery.errors import VwoCeleryError
-from vwo_celery.queue.keys import new_token
+from vwo_celery.queue.words.keys import new_token
 
 #: Rights of the file: its owner's alone, since events tell of visitors, and may hold an SDK key.
 _OWNER_ONLY = 0o600

@@ -16,8 +16,8 @@ from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks import pages
 from vwo_celery.queue.looks.snapshots import State
-from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import Registration
 
 Where = Literal["in_flight", "ready", "released", "open", "dead"]
 #: Places of events, in the order in which they leave; dead ones do not.

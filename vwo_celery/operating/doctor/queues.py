@@ -41,7 +41,7 @@ from vwo_celery.operating.looks.outside import view_tallies
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.drops import DropTimes, read_drop_times
 from vwo_celery.queue.looks.types import WrongType, wrong_types_of
-from vwo_celery.queue.registration import Registrations
+from vwo_celery.queue.words.registration import Registrations
 from vwo_celery.settings import Settings
 
 

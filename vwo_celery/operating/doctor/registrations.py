@@ -14,7 +14,7 @@ from vwo_celery.operating.doctor.wording import MOST_NAMES, names
 from vwo_celery.operating.looks.inspector import QueueView
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.types import WrongType
-from vwo_celery.queue.registration import Registration, Registrations
+from vwo_celery.queue.words.registration import Registration, Registrations
 from vwo_celery.sending.hosts import host_allowed
 from vwo_celery.settings import Settings
 from vwo_celery.settings.callbacks import find_callback

@@ -14,7 +14,7 @@ from vwo_celery.destinations.spelling import Pairs
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.stops import Failing, Stop
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.text.masking import mask
 
 

@@ -17,9 +17,7 @@ from vwo_celery.operating.looks.lanes import Lanes, lanes_of
 from vwo_celery.operating.looks.outside import REMEDIES
 from vwo_celery.operating.looks.views import QueueView, views_of
 from vwo_celery.operating.looks.workers import WorkerView, differences, view_workers
-from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, OLDEST
-from vwo_celery.queue.counts import MATTERS
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling.moving import EXPORTED
 from vwo_celery.queue.handling.waiting import VANISHED
@@ -30,6 +28,8 @@ from vwo_celery.queue.looks.tallies import Tally, read_tallies, sum_tallies
 from vwo_celery.queue.records.balances import Balances, read_balances
 from vwo_celery.queue.servers.facts import ServerFacts, read_servers
 from vwo_celery.queue.shard import PURGED, Shard
+from vwo_celery.queue.words.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
+from vwo_celery.queue.words.counts import MATTERS
 from vwo_celery.sending.outcomes import Failure
 
 __all__ = [

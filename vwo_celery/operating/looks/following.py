@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.queue.work import tailing
 from vwo_celery.queue.work.tailing import Heard, Lost, Missed, Told
 

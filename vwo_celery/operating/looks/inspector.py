@@ -16,8 +16,8 @@ from vwo_celery.operating.looks.views import Ledger, QueueView, views_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.declines import declines_of
 from vwo_celery.queue.looks.glances import take_glances
-from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.text.amounts import count
 from vwo_celery.text.wording import nearest
 

@@ -15,13 +15,13 @@ import msgspec
 from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.operating.looks.views import Ledger
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import split_shard_name
 from vwo_celery.queue.looks.counters import Counters
 from vwo_celery.queue.looks.glances import Glance, take_glances
 from vwo_celery.queue.looks.pages import events_of_batches
 from vwo_celery.queue.looks.snapshots import MOST_AT_ONCE, Snapshot, take_snapshots
-from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.keys import split_shard_name
+from vwo_celery.queue.words.registration import Registration
 
 __all__ = ["MOST_AT_ONCE", "Proof", "prove", "prove_shards"]
 

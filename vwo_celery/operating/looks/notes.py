@@ -16,8 +16,8 @@ from vwo_celery.operating.looks.views import Drop, QueueView
 from vwo_celery.queue.handling.moving import EXPORTED
 from vwo_celery.queue.looks.snapshots import REDIS_LOST
 from vwo_celery.queue.looks.tallies import Tally
-from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import PURGED
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.masking import mask

@@ -13,7 +13,7 @@ from typing import Final
 from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.tallies import Tally, read_tallies, sum_tallies
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.text.amounts import count, span
 
 __all__ = [

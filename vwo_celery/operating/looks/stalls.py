@@ -14,12 +14,12 @@ from functools import partial
 
 import msgspec
 
-from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.declines import declined_queues
-from vwo_celery.queue.keys import split_shard_name
 from vwo_celery.queue.looks.surveys import Overdue, due_shards, overdue
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import as_ms
+from vwo_celery.queue.words.keys import split_shard_name
 from vwo_celery.queue.work import sweeping
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import span

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from vwo_celery.operating.looks.stops import Failing, Stop, failing_of, stop_of
-from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.holding.declines import Decline
-from vwo_celery.queue.keys import split_shard_name
 from vwo_celery.queue.looks.glances import Glance
+from vwo_celery.queue.words.batches import Limits
+from vwo_celery.queue.words.keys import split_shard_name
 
 
 class Ledger(msgspec.Struct, frozen=True):

@@ -33,8 +33,8 @@ from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.handling.moving import EXPORTED, Arrival
 from vwo_celery.queue.looks import places
-from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.queue.work import moves
 from vwo_celery.text.amounts import count
 

@@ -15,8 +15,8 @@ from vwo_celery.queue import registry
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import forgetting
 from vwo_celery.queue.handling.forgetting import HOLDS, MOVES, Last
-from vwo_celery.queue.registration import MOST_SHARDS, Registration
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.registration import MOST_SHARDS, Registration
 from vwo_celery.text.amounts import span
 
 #: Time without use after which a queue may be forgotten without a word about it.

@@ -20,11 +20,11 @@ from vwo_celery.operating.batches.finding import Scan, find_dead
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.operations import Amount, Counted, Done, Order, Pace, purge, redrive
 from vwo_celery.operating.past.audit import Actor
-from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import new_token
 from vwo_celery.queue.records import jobs
 from vwo_celery.queue.records.jobs import Job, JobOrder
+from vwo_celery.queue.words.batches import as_ms
+from vwo_celery.queue.words.keys import new_token
 
 __all__ = ["Job", "give_up", "list_jobs", "order_job", "run_job"]
 

@@ -20,13 +20,13 @@ from vwo_celery.operating.batches.payloads import matching
 from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.operating.operations.bulk import Amount, Brake
 from vwo_celery.operating.past.audit import Actor, recorded
-from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling.moving import FULL, Rest
 from vwo_celery.queue.handling.waiting import vanish
 from vwo_celery.queue.looks import places
 from vwo_celery.queue.looks.places import Family
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import as_ms
 from vwo_celery.queue.work import departures, moves
 from vwo_celery.queue.work.moves import Sealed
 from vwo_celery.queue.work.sweeping import IDLE_SECONDS, sweep_shard, tokens

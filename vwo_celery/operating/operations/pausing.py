@@ -14,7 +14,7 @@ from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.circuit import forget_circuit
 from vwo_celery.queue.holding.pauses import pause_all
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 
 #: The reason of an operator who gives none; a pause without a text would be none to older releases.
 NO_REASON = "no reason given"

@@ -21,8 +21,8 @@ from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import waiting
 from vwo_celery.queue.looks import pages
 from vwo_celery.queue.looks.snapshots import BatchView
-from vwo_celery.queue.registration import Registration
 from vwo_celery.queue.shard import PURGED, Shard
+from vwo_celery.queue.words.registration import Registration
 
 WaitingState = Literal["open", "ready", "released"]
 WAITING_STATES: Final[tuple[WaitingState, ...]] = ("open", "ready", "released")

@@ -22,8 +22,8 @@ from vwo_celery.connections.errors import is_error_reply
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.logs import log
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import new_token
 from vwo_celery.queue.records.audits import AuditEntry, note_change, read_audit
+from vwo_celery.queue.words.keys import new_token
 
 #: Ways in which an operator reaches the queues.
 DOORS = ("cli", "django", "celery", "api", "console", "top")

@@ -17,10 +17,10 @@ from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.operating.looks.views import QueueView
 from vwo_celery.operating.past import planning
 from vwo_celery.operating.past.planning import Plan
-from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS, percentile
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records.histories import PERIODS, Period, Sample, read_samples
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.buckets import AGE_BOUNDS_SECONDS, percentile
+from vwo_celery.queue.words.registration import Registration
 
 #: Counters that only grow; where one falls, Redis lost it or the queue was forgotten.
 _GROWING = ("accepted", "delivered", "dropped", "refused", "tries", "failed")

@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.records.histories import Sample
+from vwo_celery.queue.words.batches import Limits
 
 #: Sizes and intervals (in seconds) that a plan compares, beside those in force.
 SIZES = (1, 10, 50, 100, 250, 500, 1000, 2500, 5000)

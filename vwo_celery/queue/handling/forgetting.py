@@ -14,11 +14,11 @@ from typing import Final
 import msgspec
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import new_token
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import as_ms
+from vwo_celery.queue.words.keys import new_token
 
 #: Answers of forget.lua, beside 1: it holds something, a move is under way, it was used lately.
 HOLDS, MOVES, USED = 0, -1, -2

@@ -15,10 +15,10 @@ from typing import Final, Literal
 import msgspec
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.batches import LONGEST_ERROR, as_ms
-from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import LONGEST_ERROR, as_ms
+from vwo_celery.queue.words.keys import as_text
 
 #: Outcome of which a flush is told whose batch was moved away; its events were not delivered.
 MOVED: Final = "moved"

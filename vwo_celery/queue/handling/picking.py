@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.batches import picked_id
-from vwo_celery.queue.keys import new_token
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import picked_id
+from vwo_celery.queue.words.keys import new_token
 
 
 class Picked(NamedTuple):

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.batches import as_ms
-from vwo_celery.queue.keys import new_token, shard_keys
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import as_ms
+from vwo_celery.queue.words.keys import new_token, shard_keys
 from vwo_celery.settings import Settings
 
 #: Longest pause between two probes of a destination, unless VWO asked for a longer one.

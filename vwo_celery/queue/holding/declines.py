@@ -12,10 +12,10 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.batches import LONGEST_ERROR, as_ms
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.scripts import script
+from vwo_celery.queue.words.batches import LONGEST_ERROR, as_ms
+from vwo_celery.queue.words.keys import as_text
 
 #: Time for which a note counts; longer than any worker needs to find a queue again that it declines.
 NOTE_SECONDS = 600.0

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.batches import Passed
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import Passed
 
 #: Time for which a refusal of a batch is remembered.
 _SUSPICION_MS = 86_400_000

@@ -13,11 +13,11 @@ from typing import Final
 import msgspec
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.batches import LONGEST_ERROR
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.pipelining import Call, run_all
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import LONGEST_ERROR
 
 #: Fields of meta at which the facts of a pause begin: of the first cause, and of another one.
 _STEMS: Final = ("paused", "paused_also")

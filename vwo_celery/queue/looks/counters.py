@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.holding.pauses import Pause, pauses_of
-from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.looks.numbers import Numbers
+from vwo_celery.queue.words.batches import Limits
+from vwo_celery.queue.words.keys import as_text
 
 _DROPPED, _DROP_FIRST, _DROP_LAST = "dropped:", "drop_first_ms:", "drop_last_ms:"
 

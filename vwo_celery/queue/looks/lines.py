@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from vwo_celery.queue.keys import as_text
+from vwo_celery.queue.words.keys import as_text
 
 _LINE = re.compile(":".join([r"(\d{1,15})"] * 6) + r":(.*)", re.DOTALL | re.ASCII)
 

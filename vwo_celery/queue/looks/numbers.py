@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.batches import Limits
-from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import Limits
+from vwo_celery.queue.words.keys import as_text
 
 #: Counters that lag behind append.lua, by what they count.
 _COUNTED_IN = {

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.looks.lines import read_line
 from vwo_celery.queue.looks.snapshots import UNREAD, BatchView, State, view_of
 from vwo_celery.queue.pipelining import Command, send_all
 from vwo_celery.queue.shard import READ_PAGE_EVENTS, Shard
+from vwo_celery.queue.words.keys import as_text
 
 #: Most batches that one command reads.
 PAGE_BATCHES: Final = 500

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.keys import as_text
 
 #: Sets of a shard's batches.
 Family = Literal["ready", "released", "leases", "dead"]

@@ -14,11 +14,11 @@ from typing import Any, Final, NamedTuple
 from redis.exceptions import NoScriptError, ResponseError
 
 from vwo_celery.connections.troubles import is_denied
-from vwo_celery.queue.keys import SHARD_FAMILIES, KeyFamily, as_text
 from vwo_celery.queue.parts import first_answer
 from vwo_celery.queue.pipelining import Call, Command, run_all, send_each
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.keys import SHARD_FAMILIES, KeyFamily, as_text
 
 #: Most leases that are read: as many as `max_parallel_sends` allows at most.
 _MOST_LEASES: Final = 1000

@@ -20,12 +20,12 @@ from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import ClusterClient
 from vwo_celery.connections.errors import without_command
 from vwo_celery.queue.handling.moving import Leaving, read_record
-from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.looks.counters import Counters, read_counters
 from vwo_celery.queue.looks.lines import read_line
 from vwo_celery.queue.parts import first_answer
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.keys import as_text
 
 #: Error shown of a batch whose line cannot be read.
 UNREAD = "its line in info cannot be read by this release"

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import due_keys, split_shard_name
 from vwo_celery.queue.parts import by_part
 from vwo_celery.queue.pipelining import Call, run_all
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.keys import due_keys, split_shard_name
 
 #: Shards that one call looks at, where all may be in one call.
 _SHARDS_A_CALL = 200

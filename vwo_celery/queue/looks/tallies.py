@@ -18,8 +18,10 @@ import msgspec
 
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.errors import without_command
-from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
-from vwo_celery.queue.counts import (
+from vwo_celery.queue.records.reports import DRAINED, SPOOL_OLDEST, SPOOLED, UNACCEPTED
+from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
+from vwo_celery.queue.words.counts import (
     AGE,
     AGE_MS,
     ANSWER,
@@ -30,9 +32,7 @@ from vwo_celery.queue.counts import (
     SIZE_EVENTS,
     SPLIT,
 )
-from vwo_celery.queue.keys import as_text
-from vwo_celery.queue.records.reports import DRAINED, SPOOL_OLDEST, SPOOLED, UNACCEPTED
-from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.keys import as_text
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ def _none(bounds: Sequence[float]) -> tuple[int, ...]:
 class Tally(msgspec.Struct, frozen=True):
     """What was counted and told of one shard, one queue or the whole fleet, since it began.
 
-    Counts by bucket have one number for each bound in `queue.buckets`, and a last one for what is
+    Counts by bucket have one number for each bound in `words.buckets`, and a last one for what is
     beyond; none includes the one before it.
 
     Attributes:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import FLEET_FAMILIES, SHARD_FAMILIES, KeyFamily, as_text
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.keys import FLEET_FAMILIES, SHARD_FAMILIES, KeyFamily, as_text
 
 #: Most shards whose keys one look goes through.
 _MOST_SHARDS = 100

@@ -13,7 +13,7 @@ import msgspec
 
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import as_text
+from vwo_celery.queue.words.keys import as_text
 
 #: Entries that the stream keeps at least, once it holds so many; two for each change.
 MOST_ENTRIES = 10_000

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import as_text
+from vwo_celery.queue.words.keys import as_text
 
 #: Fields beside those of shards: Unix ms at which the last proof began, and ended.
 _BEGUN, _PROVEN = "begun_ms", "proven_ms"

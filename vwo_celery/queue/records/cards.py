@@ -14,8 +14,8 @@ import msgspec
 
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import as_text
-from vwo_celery.queue.registration import UNREADABLE
+from vwo_celery.queue.words.keys import as_text
+from vwo_celery.queue.words.registration import UNREADABLE
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):

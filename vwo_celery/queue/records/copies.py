@@ -14,8 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.keys import copy_keys, new_token
 from vwo_celery.queue.scripts import script
+from vwo_celery.queue.words.keys import copy_keys, new_token
 
 #: How long a copy is fresh, and up to which age it may be used while VWO does not answer.
 FRESH_MS: Final = 60_000

@@ -15,13 +15,13 @@ from typing import Literal, NamedTuple, TypeVar
 import msgspec
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.buckets import AGE_BOUNDS_SECONDS
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import as_text, split_shard_name
 from vwo_celery.queue.pipelining import Call, Command, run_all, send_all
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.signs import number
+from vwo_celery.queue.words.buckets import AGE_BOUNDS_SECONDS
+from vwo_celery.queue.words.keys import as_text, split_shard_name
 
 #: How much history a worker keeps, as its setting says.
 Keeping = Literal["full", "short", "off"]

@@ -12,10 +12,10 @@ from typing import Any, Final
 import msgspec
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.batches import LONGEST_ERROR, as_ms
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import as_text
-from vwo_celery.queue.registration import UNREADABLE
+from vwo_celery.queue.words.batches import LONGEST_ERROR, as_ms
+from vwo_celery.queue.words.keys import as_text
+from vwo_celery.queue.words.registration import UNREADABLE
 
 #: Time for which a job is kept after its last sign of life.
 KEPT_SECONDS: Final = 3600.0

@@ -15,9 +15,9 @@ import msgspec
 
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import as_text
-from vwo_celery.queue.registration import UNREADABLE
 from vwo_celery.queue.scripts import script
+from vwo_celery.queue.words.keys import as_text
+from vwo_celery.queue.words.registration import UNREADABLE
 
 #: Time between two cards of a process, and the silence after which it counts as gone.
 TELL_SECONDS: Final = 5.0

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.keys import new_token
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.keys import new_token
 
 #: Names in the tally: events that went to a host's disk, events that went from there to Redis.
 SPOOLED: Final = "spooled"

@@ -14,9 +14,9 @@ import msgspec
 
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import as_text
-from vwo_celery.queue.registration import UNREADABLE
 from vwo_celery.queue.scripts import script
+from vwo_celery.queue.words.keys import as_text
+from vwo_celery.queue.words.registration import UNREADABLE
 
 #: Kinds of numbers that a row has, in the order in which they are stored.
 KINDS: Final = ("hooked", "sent", "lost", "held", "inherited", "unsendable", "aside")

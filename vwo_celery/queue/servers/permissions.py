@@ -19,8 +19,8 @@ from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import ClusterClient
 from vwo_celery.connections.troubles import is_denied
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.scripts import names, script
+from vwo_celery.queue.words.keys import as_text
 
 #: Scripts that an application runs: to register, to enqueue, to make room, to flush; and a relay, to
 #: keep settings and to tell of itself.

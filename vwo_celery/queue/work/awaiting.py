@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from vwo_celery.queue.batches import descends
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import descends
 from vwo_celery.queue.work import settlements
 from vwo_celery.queue.work.settlements import DEAD, DELIVERED, Note
 

@@ -16,8 +16,8 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, OLDEST
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling.moving import EXPORTED, MOVED
-from vwo_celery.queue.registration import Registration, Wakeup
 from vwo_celery.queue.shard import PURGED, Shard
+from vwo_celery.queue.words.registration import Registration, Wakeup
 from vwo_celery.queue.work import settlements
 from vwo_celery.queue.work.awaiting import Awaited
 from vwo_celery.queue.work.obstacles import why_pending

@@ -19,8 +19,8 @@ from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.handling.moving import Arrival, Heading, Rest
-from vwo_celery.queue.keys import as_text, new_token
 from vwo_celery.queue.shard import READ_PAGE_EVENTS, Shard
+from vwo_celery.queue.words.keys import as_text, new_token
 from vwo_celery.queue.work import departures
 from vwo_celery.queue.work.pushes import pages
 

@@ -13,11 +13,11 @@ from typing import Final
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import split_shard_name
 from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.looks.snapshots import MOST_AT_ONCE, take_snapshots
 from vwo_celery.queue.records.balances import note_begun, note_proven, read_balances
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.keys import split_shard_name
 
 #: Time between two proofs, for the whole fleet.
 PERIOD_MS: Final = 600_000

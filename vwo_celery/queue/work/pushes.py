@@ -16,13 +16,13 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.connections.errors import is_without_master
 from vwo_celery.connections.resp import pack
-from vwo_celery.queue.answers import LET_IN, REFUSALS, Pushed
-from vwo_celery.queue.batches import Limits
 from vwo_celery.queue.capacity import FITS, NEVER_FITS, make_room
 from vwo_celery.queue.gates import Gate
-from vwo_celery.queue.marks import Mark, push_token
 from vwo_celery.queue.notices import is_of_several_slots, notice_keys
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.answers import LET_IN, REFUSALS, Pushed
+from vwo_celery.queue.words.batches import Limits
+from vwo_celery.queue.words.marks import Mark, push_token
 from vwo_celery.queue.work.replication import Replicas
 
 #: Most events and bytes of one command, since a longer one would hold up Redis.

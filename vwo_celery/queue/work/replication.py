@@ -17,10 +17,10 @@ from redis.exceptions import AskError, ResponseError, TryAgainError
 from vwo_celery.connections.cluster import ClusterClient
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
 from vwo_celery.logs import seldom
-from vwo_celery.queue.answers import Pushed
-from vwo_celery.queue.batches import as_ms
-from vwo_celery.queue.marks import Mark
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.answers import Pushed
+from vwo_celery.queue.words.batches import as_ms
+from vwo_celery.queue.words.marks import Mark
 from vwo_celery.settings import Settings
 
 #: Share of the socket timeout that WAIT may use. The rest covers the network, so a silent replica

@@ -19,7 +19,7 @@ from vwo_celery.errors import QueueUnavailable
 from vwo_celery.events import decode, unsendable
 from vwo_celery.logs import seldom
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 
 #: Time for which an application counts as listening; renewed while it iterates.
 INTEREST_SECONDS = 10.0

@@ -14,12 +14,12 @@ from vwo_celery.connections import unavailable
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import log
-from vwo_celery.queue.batches import Batch, Held
 from vwo_celery.queue.calls import ClaimCall, ack_call
-from vwo_celery.queue.counts import NOTHING, Counts
 from vwo_celery.queue.pipelining import Command, send_once
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import READ_PAGE_EVENTS, Shard
+from vwo_celery.queue.words.batches import Batch, Held
+from vwo_celery.queue.words.counts import NOTHING, Counts
 from vwo_celery.queue.work.sweeping import tokens
 
 

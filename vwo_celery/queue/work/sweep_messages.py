@@ -11,11 +11,11 @@ import math
 from collections.abc import Iterator
 
 from vwo_celery.connections import unavailable
-from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records import histories
-from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.signs import SWEEPERS
+from vwo_celery.queue.words.batches import as_ms
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work import proving, sweeping
 from vwo_celery.settings import Settings
 

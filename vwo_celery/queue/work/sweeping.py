@@ -19,16 +19,16 @@ from vwo_celery.connections.errors import advise, is_error_reply, is_trouble_of_
 from vwo_celery.connections.troubles import trouble_of
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import seldom
-from vwo_celery.queue.answers import Pushed, Swept
-from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.surveys import due_shards, holding
 from vwo_celery.queue.parts import part_of
 from vwo_celery.queue.pipelining import Call, run_all
-from vwo_celery.queue.registration import Wakeup
 from vwo_celery.queue.routes import Route, lost_until, probe_is_due
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.answers import Pushed, Swept
+from vwo_celery.queue.words.batches import as_ms
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work import departures, stranded
 
 #: Registered queues that one sweep checks for events that nobody announced.

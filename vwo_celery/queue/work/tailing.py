@@ -15,11 +15,11 @@ from typing import Any, Final, NamedTuple
 from vwo_celery.clocks import monotonic
 from vwo_celery.connections import unavailable
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.queue.batches import as_ms
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.keys import as_text
 from vwo_celery.queue.pipelining import Command, send_all
 from vwo_celery.queue.shard import Shard
+from vwo_celery.queue.words.batches import as_ms
+from vwo_celery.queue.words.keys import as_text
 from vwo_celery.queue.work.results import INTEREST_SECONDS, Settled, outline
 
 #: Longest wait for a message, between which the caller may stop.

@@ -21,7 +21,7 @@ from vwo_celery.operating.looks.inspector import QueueView
 from vwo_celery.operating.operations import Amount, Brake, Counted, Done, Order
 from vwo_celery.operating.past.audit import Actor
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Registration
+from vwo_celery.queue.words.registration import Registration
 from vwo_celery.text.amounts import count, span
 
 Watch = Callable[[Amount], None]

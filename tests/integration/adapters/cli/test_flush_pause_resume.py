@@ -13,7 +13,7 @@ from tools.command_line import Run, document, flat
 from tools.queue_states import HOLDS_SOMETHING, Queues
 from vwo_celery.operating.past.audit import actor_of_cli
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.registration import Wakeup
+from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work import rousing
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "_kombu.*", "*:broker:*")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Final
 
-from vwo_celery.queue.buckets import (
+from vwo_celery.queue.words.buckets import (
     AGE_BOUNDS_SECONDS,
     POST_BOUNDS_SECONDS,
     SIZE_BOUNDS,

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from vwo_celery.destinations import Destination
-from vwo_celery.queue.batches import Limits
+from vwo_celery.queue.words.batches import Limits
 
 #: Most shards of a queue, as in the setting `shards`; more would keep the sweep busy without end.
 MOST_SHARDS = 64

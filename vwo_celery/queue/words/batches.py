@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from vwo_celery.queue.keys import as_text
+from vwo_celery.queue.words.keys import as_text
 
 #: The cause of a pause or a hold: an operator; an answer that refuses; failures in a row, as in an
 #: outage; or that no worker may send.

@@ -21,7 +21,7 @@ import msgspec
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.forks import PerProcess, unshared_number
-from vwo_celery.queue.keys import new_token
+from vwo_celery.queue.words.keys import new_token
 
 #: Time for which Redis keeps a mark after a push by enqueue.lua, as in lua/shared/mark.lua: shorter
 #: for a process that has stored few events, since there may be many that live for one job each.
