@@ -5,17 +5,12 @@ It translates its options into settings, and serves until a signal ends it; see 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import click
-import msgspec
 
-from vwo_celery.cli.shared.documents import print_json_line
-from vwo_celery.cli.shared.lines import print_line
+from vwo_celery.cli.shared.serving import check_installed, tell_url, with_options
 from vwo_celery.cli.shared.session import Session, common_options, json_option
-from vwo_celery.settings import Settings
 
 _SERVER = ("uvicorn", "httptools")
 
@@ -55,35 +50,12 @@ def relay(context: click.Context, /, **options: Any) -> None:
     this host's disk. SIGTERM or Ctrl-C ends it; what was read is stored and answered before. With
     --json it prints its URL as one JSON document once it listens.
     """
-    _check_installed()
+    check_installed("the relay", _SERVER, "relay")
     from vwo_celery.relay.serving.server import serve
 
-    given = {name: value for name, value in options.items() if value not in (None, ())}
     session = context.ensure_object(Session)
-    settings = _with(session.settings, given)
-    serve(settings, tell=lambda url, who: _tell(url, who, as_json=session.json))
 
+    def tell(url: str, who: str) -> None:
+        tell_url(session, url, f"the relay listens on {url} and takes the events of {who}")
 
-def _tell(url: str, who: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json_line({"url": url})
-    else:
-        print_line(f"the relay listens on {url} and takes the events of {who}", err=True)
-
-
-def _with(settings: Settings, given: dict[str, Any]) -> Settings:
-    """Settings with what was given on the command line.
-
-    Raises:
-        SettingsError: An option is wrong.
-    """
-    return Settings(**{**msgspec.structs.asdict(settings), **given})
-
-
-def _check_installed() -> None:
-    missing: Sequence[str] = [name for name in _SERVER if find_spec(name) is None]
-    if missing:
-        raise click.ClickException(
-            f"the relay needs {' and '.join(missing)}, not installed here: pip install 'uvicorn>=0.30' "
-            "httptools uvloop, or install this package with its extra [relay]"
-        )
+    serve(with_options(session, options), tell=tell)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import click
-import msgspec
 
-from vwo_celery.cli.shared.documents import print_json_line
-from vwo_celery.cli.shared.lines import print_line
+from vwo_celery.cli.shared.serving import check_installed, tell_url, with_options
 from vwo_celery.cli.shared.session import Session, common_options, json_option
-from vwo_celery.settings import Settings
 
 _NEEDED = ("uvicorn", "httptools", "jinja2")
 
@@ -57,32 +53,15 @@ def web(
     Ctrl-C ends it. With --json it prints its URL as one JSON document once it listens. Exits 2 if
     others could connect, and nobody has said who may come in.
     """
-    _check_installed()
+    check_installed("the console", _NEEDED, "console", "jinja2")
     from vwo_celery.console.serving import Exposed, serve
 
     session = context.ensure_object(Session)
-    given = {name: value for name, value in options.items() if value not in (None, ())}
-    settings = Settings(**{**msgspec.structs.asdict(session.settings), **given})
     try:
         serve(
-            settings, prefix=prefix, read_only=read_only, app=app or session.celery_app or "",
-            tell=lambda url, who: _tell(url, who, as_json=session.json),
+            with_options(session, options), prefix=prefix, read_only=read_only,
+            app=app or session.celery_app or "",
+            tell=lambda url, who: tell_url(session, url, f"the console is at {url}; {who}"),
         )  # fmt: skip
     except Exposed as exc:
         raise click.UsageError(str(exc)) from exc
-
-
-def _tell(url: str, who: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json_line({"url": url})
-    else:
-        print_line(f"the console is at {url}; {who}", err=True)
-
-
-def _check_installed() -> None:
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise click.ClickException(
-            f"the console needs {' and '.join(missing)}, not installed here: pip install "
-            "'uvicorn>=0.30' httptools uvloop jinja2, or install this package with its extra [console]"
-        )

@@ -194,7 +194,7 @@ def test_a_handler_of_the_log_that_raises(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("step", ["shard.Shard.append", "marks.Marks.take"])
+@pytest.mark.parametrize("step", ["shard.Shard.append", "words.marks.Marks.take"])
 def test_what_ends_the_program_passes_every_net(
     queue: vwo_celery.Queue, error: type[BaseException], step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
