@@ -27,10 +27,7 @@ ENDS = "ends"
 DJANGO = "django"
 #: The first Python whose newest Django is newer than 5.2.
 _BEYOND_5_2 = "3.12"
-_TESTS_OF_DJANGO = [
-    "tests/integration/adapters/test_django.py",
-    "tests/integration/adapters/test_django_console.py",
-]
+_TESTS_OF_DJANGO = "tests/integration/adapters/django"
 _CLOSING_LINE = re.compile(r"^\d+ (?:passed|failed|error|skipped|deselected).*$", re.MULTILINE)
 
 
@@ -39,7 +36,7 @@ def choose(arguments: list[str], found: list[str]) -> tuple[list[str], list[str]
     if arguments[:1] == [ENDS]:
         return [f"{found[0]}-oldest", f"{found[-1]}-newest"] if found else [], arguments[1:]
     if arguments[:1] == [DJANGO]:
-        return with_djangos(found), [*_TESTS_OF_DJANGO, *arguments[1:]]
+        return with_djangos(found), [_TESTS_OF_DJANGO, *arguments[1:]]
     named = [argument for argument in arguments if argument in NAMES]
     return named or NAMES, [argument for argument in arguments if argument not in NAMES]
 

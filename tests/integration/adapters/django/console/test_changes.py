@@ -1,0 +1,95 @@
+"""A change through Django: what it demands of a request, what it does, and who does bulk work."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+import redis as redis_py
+from celery import Celery
+from django.test import override_settings
+
+from tools.django_project import LogEntry
+from tools.django_visitors import ADMIN, MOUNTED, person, send_document, submit, text
+from tools.queue_states import HOLDS_SOMETHING, Queues
+from tools.visiting import Browser, document
+from vwo_celery.operating.past.audit import changes
+
+pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
+
+
+@pytest.mark.parametrize("place", [ADMIN, MOUNTED])
+@pytest.mark.parametrize("action", ["flush", "pause", "resume"])
+def test_a_change_by_the_api_is_the_consoles(queues: Queues, place: str, action: str) -> None:
+    """A program that is logged in gets of Django the document that it gets of the console by itself."""
+    asking, browser, documents = person("view", "operate"), Browser(queues.settings), []
+    for ask in (
+        lambda path, order: document(browser.post(path, order)),
+        lambda path, order: send_document(asking, place, path, order).json(),
+    ):
+        queues.client.flushdb()
+        queue = queues.add()
+        queues.fill(queue, 5)
+        if action == "resume":
+            queues.shard(queue).pause("lunch", by="operator")
+
+        documents.append(ask(f"api/v1/{action}", {"queues": [queue.name]}))
+
+    assert documents[0] == documents[1]
+
+
+@pytest.mark.parametrize("place", [ADMIN, MOUNTED])
+def test_a_change_needs_djangos_token(queues: Queues, place: str) -> None:
+    """A form without the visitor's token, as another site would send it, gets 403 and changes nothing."""
+    queue, asking = queues.add(), person(superuser=True)
+
+    answer = asking.post(f"{place}do/pause", {"queues": queue.name})
+
+    assert answer.status_code == 403
+    assert changes(queues.fleet) == []
+
+
+@pytest.mark.parametrize("place", [ADMIN, MOUNTED])
+@pytest.mark.parametrize("path", ["do/redrive", "api/v1/redrive"])
+def test_a_form_with_files_changes_nothing(queues: Queues, place: str, path: str) -> None:
+    """A body that Django has read as files, to find its token, is refused, and means nothing."""
+    queue, asking = queues.add(), person(superuser=True)
+    queues.fill(queue, 5)
+    queues.kill(queue, "HTTP 413")
+    asking.cookies["csrftoken"] = "t" * 32
+
+    answer = asking.post(place + path, {"csrfmiddlewaretoken": "t" * 32, "batches": "1"})
+
+    assert answer.status_code == 400
+    assert changes(queues.fleet) == []
+
+
+@pytest.fixture
+def shop(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a project's Celery app, as VWO_CELERY_APP takes it; its queue is "shop"."""
+    app = Celery("shop", broker=redis_url, set_as_current=False)
+    app.conf.task_default_queue = "shop"
+    monkeypatch.setitem(sys.modules, "shop_of_the_test", SimpleNamespace(app=app))
+    return "shop_of_the_test:app"
+
+
+@pytest.mark.declared_keys("shop", "_kombu.*")
+def test_bulk_work_goes_to_the_projects_workers(
+    queues: Queues, redis: redis_py.Redis, shop: str
+) -> None:
+    """A redrive is ordered through the app of VWO_CELERY_APP, and the admin's history has its filter."""
+    queue, asking = queues.add(), person("view", "operate")
+    queues.fill(queue, 5)
+    queues.kill(queue, "HTTP 413")
+    LogEntry.objects.all().delete()
+
+    with override_settings(VWO_CELERY_APP=shop):
+        answer = submit(asking, f"{ADMIN}do/redrive", filter=f"queue:{queue.name}", batches=1)
+
+    assert answer.status_code == 200, text(answer)
+    assert redis.llen("shop") == 1
+    (entry,) = LogEntry.objects.all()
+    assert entry.change_message.startswith(
+        f"redrive; filter: queue:{queue.name}; batches: 1; job: "
+    )
