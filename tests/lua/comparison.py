@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lua.clock import Clock
-from lua.reference import Model, ModelBatch
+from lua.reference.model import Model
+from lua.reference.state import ModelBatch
 from lua.world import RELEASED_UNIT, counted, numbers
 from vwo_celery.queue.handling.moving import read_record
 from vwo_celery.queue.shard import Shard

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from lua.clock import own_clock
-from lua.handling import HandledLife
+from lua.life.handling import HandledLife
 from lua.mixed import MixedLife
 from vwo_celery.queue import shard as store
 from vwo_celery.queue.handling import picking

@@ -11,9 +11,10 @@ from typing import Literal
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from lua.life import DELAYS_SECONDS, SECOND, chances, event_sizes, producers
-from lua.outages import RefusedLife
-from lua.reference import Model, ModelBatch
+from lua.life.outages import RefusedLife
+from lua.life.shard import DELAYS_SECONDS, SECOND, chances, event_sizes, producers
+from lua.reference.model import Model
+from lua.reference.state import ModelBatch
 from vwo_celery.queue.handling import moving
 from vwo_celery.queue.handling.forgetting import HOLDS, MOVES, forget_shard
 from vwo_celery.queue.handling.moving import Arrival, Heading

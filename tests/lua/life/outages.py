@@ -12,15 +12,9 @@ from typing import Literal
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from lua.life import (
-    DELAYS_SECONDS,
-    LEASE_SECONDS,
-    SECOND,
-    chances,
-    producers,
-)
-from lua.losses import LossyLife
-from lua.reference import ModelPart, Range
+from lua.life.losses import LossyLife
+from lua.life.shard import DELAYS_SECONDS, LEASE_SECONDS, SECOND, chances, producers
+from lua.reference.state import ModelPart, Range
 from vwo_celery.queue.words.batches import Batch, Part, part_id
 
 #: The last one is longer than any valid hold.

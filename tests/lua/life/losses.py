@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from lua.life import ShardLife, producers
-from lua.reference import Model
+from lua.life.operating import OperatedLife
+from lua.life.shard import producers
+from lua.reference.model import Model
 from vwo_celery.queue.capacity import make_room, trim_dead
 
 #: Share of the droppable events that must go for a push.
@@ -35,7 +36,7 @@ class Saved(NamedTuple):
     watched: bool
 
 
-class LossyLife(ShardLife):
+class LossyLife(OperatedLife):
     """A shard's life with losses and drops."""
 
     def __init__(self) -> None:
