@@ -6,7 +6,7 @@ import asyncio
 import io
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 import msgspec
 
@@ -51,6 +51,12 @@ class Browser:
         """Send a form of a page."""
         headers = {"content-type": FORM, **OWN}
         return self.send("POST", path, urlencode(fields, doseq=True).encode(), headers)
+
+    def order(self, path: str, **fields: Any) -> Response:
+        """Send a form of a page, and look at the page that its answer leads to."""
+        answer = self.submit(path, **fields)
+        assert answer.status == 303, answer.body.decode()
+        return self.get(urljoin(path, header(answer, "location")))
 
     def post(self, path: str, document: Any) -> Response:
         """Send JSON to the API, as a page of the console could."""

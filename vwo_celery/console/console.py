@@ -147,11 +147,11 @@ class Console:
             )
         return self._act_for_page(visit, action)
 
-    def _act_for_page(self, visit: Visit, action: Action) -> Page:
+    def _act_for_page(self, visit: Visit, action: Action) -> Page | Response:
         hidden = {name for name, _ in visit.request.form_fields}
         form = {name: each for name, each in visit.request.form().items() if name not in hidden}
         order = action.order_of_form(form)
-        return pages.done(visit, action, order, self._change(visit, action, order))
+        return pages.done(visit, action, self._change(visit, action, order))
 
     def _change(self, visit: Visit, action: Action, order: Any) -> Any:
         try:

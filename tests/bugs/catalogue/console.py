@@ -97,6 +97,20 @@ BUGS = (
         "integration/console/test_console.py -k every_answer",
     ),
     Bug(
+        "what was done is not done again by whoever loads its page again",
+        "the form's own answer is the page", "console/pages/changes.py",
+        "    if name == visit.change and find_change(visit.fleet, name, since_ms=since_ms) is None:\n",
+        "    if True:\n",
+        "integration/console/test_changes.py -k loaded_again",
+    ),
+    Bug(
+        "whoever may not see events reads no visitor's id in a change",
+        "its filter is shown as it was typed", "console/pages/changes.py",
+        "next((visit.discreet(job_document(each)) for each in jobs), None)",
+        "next((job_document(each) for each in jobs), None)",
+        "integration/console/test_changes.py -k filter_on_visitors",
+    ),
+    Bug(
         "a page that asks stands still",
         "it renews itself", "console/pages/framing.py",
         "page.status in (200, _AWAY) and not asks", "page.status in (200, _AWAY)",

@@ -179,14 +179,14 @@ def test_a_form_that_is_sent_twice_orders_once(queues: Queues, ends: bool) -> No
     dead(queues)
     browser = Browser(queues.settings)
     order = {"until_ms": queues.fleet.now_ms(), "batches": DEAD, "most": 1}
-    first = browser.submit("do/redrive", **order)
+    first = browser.order("do/redrive", **order)
     (job,) = document(browser.get("api/v1/jobs"))
     if ends:
         jobs.run_job(queues.fleet, job["job"], "worker:1", lambda: False)
 
     second = browser.submit("do/redrive", **order)
 
-    assert "It ends after 1 batch of them." in first.body.decode()
+    assert "to end after 1 batch" in first.body.decode()
     assert "to end after 1 batch" in browser.get("dead").body.decode()
     assert second.status == 409
     assert f"ordered already, as job {job['job']}" in second.body.decode()

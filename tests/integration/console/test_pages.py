@@ -193,7 +193,7 @@ def test_a_page_says_what_a_pause_would_do_and_what_it_did(queues: Queues) -> No
     browser = Browser(queues.settings)
     before = text_of(browser, f"ask/pause?queues={queue.name}")
 
-    answer = browser.submit(
+    answer = browser.order(
         "do/pause", reason="", **hidden_of(browser, f"ask/pause?queues={queue.name}")
     )
 
@@ -226,12 +226,13 @@ def test_a_retry_says_what_it_does_and_what_keeps_it_back(queues: Queues) -> Non
     browser.submit("do/pause", queues=queue.name, reason="deploy")
     before = text_of(browser, f"ask/retry?queues={queue.name}")
 
-    first = browser.submit("do/retry", queues=queue.name).body.decode()
-    second = browser.submit("do/retry", queues=queue.name).body.decode()
+    first = browser.order("do/retry", queues=queue.name).body.decode()
+    second = browser.order("do/retry", queues=queue.name).body.decode()
 
     assert "5 released events wait for another attempt; those that are not due yet" in before
     assert f"Nothing of {queue.name} leaves while it stands still: paused: deploy" in before
-    assert "Made 5 events in 1 batch due before their time" in first
+    assert "Made 5 events due before their time" in first
+    assert "In 1 batch." in first
     assert "0 events" not in first
     assert "All were due already: nothing was changed" in second
 

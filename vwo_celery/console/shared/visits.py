@@ -19,7 +19,7 @@ from vwo_celery.operating.doctor import Finding
 from vwo_celery.operating.documents.jobs import JobDocument
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.looking import Look
-from vwo_celery.operating.past.audit import Actor, Change
+from vwo_celery.operating.past.audit import Actor, Change, new_change
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.words.registration import Registration
 from vwo_celery.settings import Settings
@@ -41,6 +41,7 @@ class Visit:
         pieces: The pieces of the path that the route has in braces.
         door: The way in, for the audit; see `audit.DOORS`.
         fields: The query's fields, each with its values.
+        change: The id that the audit gives what this request changes.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Visit:
         self.door = door
         self.pieces = pieces
         self.fields = request.fields()
+        self.change = new_change()
 
     @property
     def path(self) -> str:
@@ -81,7 +83,7 @@ class Visit:
     @property
     def actor(self) -> Actor:
         """Who asks, for the audit."""
-        return Actor(self.visitor.name, self.door, self.request.remote)
+        return Actor(self.visitor.name, self.door, self.request.remote, self.change)
 
     @property
     def root(self) -> str:

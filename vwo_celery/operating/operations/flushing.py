@@ -87,11 +87,27 @@ def flush(
         # Without a wait, all that a flush does is to hand the events to the workers.
         entry.done = sum(each.delivered for each in counts.values()) if wait else matched
         asleep = _why_asleep(fleet, held, counts) if wait_seconds is None else ""
-    if asleep:
-        counts = {queue: _with_reason(each, asleep) for queue, each in counts.items()}
-    counts |= {view.queue: _untouched(view) for view in strays if view.undelivered}
+        if asleep:
+            counts = {queue: _with_reason(each, asleep) for queue, each in counts.items()}
+        counts |= {view.queue: _untouched(view) for view in strays if view.undelivered}
+        entry.note = "; ".join(map(_told, sorted(counts.items(), key=_calm)))
     hopeless = any(view.undelivered for view in strays) or _is_hopeless(fleet, held)
     return Flushed(counts, bool(held), hopeless, bool(asleep))
+
+
+def _calm(counted: tuple[str, FlushCounts]) -> bool:
+    """Whether nothing keeps a queue's events: of many queues, the audit has the first ones."""
+    return not counted[1].reason
+
+
+def _told(counted: tuple[str, FlushCounts]) -> str:
+    """What became of a queue's events, for whoever reads the audit."""
+    queue, each = counted
+    why = f": {each.reason}" if each.reason else ""
+    return (
+        f"{queue}: {each.pending:,} on their way to VWO, {each.delivered:,} delivered, "
+        f"{each.failed:,} not accepted{why}"
+    )
 
 
 def _untouched(stray: QueueView) -> FlushCounts:

@@ -50,7 +50,7 @@ def order_job(
 
     Args:
         fleet: The queues.
-        actor: Who orders it; in the audit, it is their change.
+        actor: Who orders it; in the audit, it is their change, under the job's id.
         operation: "redrive" or "purge".
         counted: What it is about to change, as it was shown.
         filter: The batches that are meant.
@@ -110,8 +110,9 @@ def run_job(fleet: Fleet, job: str, worker: str, stopping: Callable[[], bool]) -
     if order is None:
         return None
     progress = _Progress(fleet, job, stopping)
+    actor = Actor(order.who, order.door, order.host, change=job)
     try:
-        done = _work(fleet, order, progress)
+        done = _work(fleet, actor, order, progress)
     except VwoCeleryError as exc:
         progress.end("failed", str(exc))
         raise
@@ -122,7 +123,7 @@ def run_job(fleet: Fleet, job: str, worker: str, stopping: Callable[[], bool]) -
     return done
 
 
-def _work(fleet: Fleet, order: JobOrder, progress: _Progress) -> Done:
+def _work(fleet: Fleet, actor: Actor, order: JobOrder, progress: _Progress) -> Done:
     wanted = Filter.parse(order.filter)
     found = fleet.registrations()
     registered = inspector.choose(found.readable, wanted.queues, found.unreadable)
@@ -132,7 +133,6 @@ def _work(fleet: Fleet, order: JobOrder, progress: _Progress) -> Done:
         counted, filter=order.filter, pace=Pace(order.rate, order.most), brake=progress,
         watch=progress.note,
     )  # fmt: skip
-    actor = Actor(order.who, order.door, order.host)
     return _OPERATIONS[order.operation](
         fleet, actor, find_dead(fleet, registered, wanted, scan), work
     )

@@ -6,7 +6,7 @@ same command does the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from vwo_celery.operating.looks.inspector import shards_of
 from vwo_celery.operating.operations.waking import wake
@@ -44,6 +44,7 @@ def pause(
         shards = [shard for those in shards_of(fleet, registered).values() for shard in those]
         paused = sorted(pause_all(fleet, shards, reason or NO_REASON, str(actor)))
         entry.done = len(paused)
+        entry.note = _as_before("paused", paused, registered)
     return paused
 
 
@@ -72,4 +73,11 @@ def resume(fleet: Fleet, actor: Actor, registered: Mapping[str, Registration]) -
                 entry.done += 1
                 for shard in shards:
                     wake(fleet, shard)
+        entry.note = _as_before("not stopped", resumed, registered)
     return resumed
+
+
+def _as_before(state: str, changed: Iterable[str], meant: Iterable[str]) -> str:
+    """Which queues were in that state before, for whoever reads the audit; "" if none was."""
+    left = sorted({*meant} - {*changed})
+    return f"{state} before: {', '.join(left)}" if left else ""

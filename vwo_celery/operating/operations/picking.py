@@ -52,6 +52,8 @@ def pick_out(
             shard, dead.batch, [place - 1 for place in chosen], drop=PURGED if drop else ""
         )
         entry.done = done.events
+        if done.events and done.events < dead.events:
+            entry.note = f"the others are dead letter {done.rest}"
         if drop and done.events:
             announce_drop(dead.queue, PURGED, done.events, f"{actor} purged dead letters")
         elif done.events:

@@ -23,6 +23,7 @@ from vwo_celery.queue.looks import pages
 from vwo_celery.queue.looks.snapshots import BatchView
 from vwo_celery.queue.shard import PURGED, Shard
 from vwo_celery.queue.words.registration import Registration
+from vwo_celery.text.amounts import count
 
 WaitingState = Literal["open", "ready", "released"]
 WAITING_STATES: Final[tuple[WaitingState, ...]] = ("open", "ready", "released")
@@ -240,6 +241,7 @@ def retry_released(
             for hastened in _hasten(shard, batches, fleet.now_ms()):
                 done += Amount(*hastened)
                 entry.done = done.events
+                entry.note = f"in {count(done.batches, 'batch', 'batches')}" if done.batches else ""
                 stopped = stopped or brake.wait(0)
                 if stopped:
                     break

@@ -38,11 +38,13 @@ class Actor(msgspec.Struct, frozen=True):
         name: The person, or the program.
         door: One of `DOORS`.
         host: The host where they ask.
+        change: The id that their change gets in the audit; "" for one that is made then.
     """
 
     name: str
     door: str
     host: str
+    change: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} on {self.host}"
@@ -51,6 +53,11 @@ class Actor(msgspec.Struct, frozen=True):
 def actor_of_cli(door: str = "cli") -> Actor:
     """Who runs this process, and where."""
     return Actor(_user(), door, socket.gethostname())
+
+
+def new_change() -> str:
+    """An id for a change that an `Actor` is about to make, by which it is found again."""
+    return new_token()
 
 
 def _user() -> str:
@@ -132,9 +139,9 @@ def recorded(
             refuses the entry is only warned of.
     """
     begun = AuditEntry(
-        change=new_token(), phase="intent", who=actor.name, host=actor.host, door=actor.door,
-        command=command, filter=filter, reason=reason, queues=tuple(queues), matched=matched,
-        unit=unit,
+        change=actor.change or new_token(), phase="intent", who=actor.name, host=actor.host,
+        door=actor.door, command=command, filter=filter, reason=reason, queues=tuple(queues),
+        matched=matched, unit=unit,
     )  # fmt: skip
     _begin(fleet, begun, waits_for_redis=waits_for_redis)
     recording = Recording(begun)
@@ -235,6 +242,24 @@ def changes(fleet: Fleet, *, since_ms: int = 0, queues: Sequence[str] = ()) -> l
         entries[entry.change] = entry  # the outcome holds all that the intent does
     found = sorted(map(change_of, entries.values()), key=lambda each: each.at_ms)
     return [each for each in found if _concerns(each, queues)]
+
+
+def find_change(fleet: Fleet, change: str, *, since_ms: int = 0) -> Change | None:
+    """The change of an id; None if the audit has none, or has dropped it.
+
+    Args:
+        fleet: The queues.
+        change: Its id.
+        since_ms: Unix ms from which on to look, for a look that costs little.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    found = None
+    for entry in read_audit(fleet, since_ms=since_ms):
+        if entry.change == change:
+            found = entry  # the outcome holds all that the intent does
+    return None if found is None else change_of(found)
 
 
 def _concerns(change: Change, queues: Sequence[str]) -> bool:

@@ -1,0 +1,137 @@
+"""After an action: a page of its own, read back from Redis, which repeats nothing when it is loaded."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin
+
+import pytest
+
+from tools.queue_states import HOLDS_SOMETHING, Queues
+from tools.visiting import Browser, document, header
+from vwo_celery.console.actions import ACTIONS
+from vwo_celery.operating.operations import jobs
+from vwo_celery.operating.past.audit import changes
+from vwo_celery.testing import RedisServer
+
+pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "_kombu.*", "*:broker:*")
+
+
+def orders(queues: Queues) -> dict[str, dict[str, object]]:
+    """A form of each action that changes something of one queue."""
+    queue = queues.add(events_per_request=3)
+    queues.fill(queue, 9)
+    dead = [queues.kill(queue, "HTTP 413").id for _ in range(2)]
+    queues.release(queue, "HTTP 503")
+    one = {"queues": [queue.name]}
+    until = {"until_ms": queues.fleet.now_ms(), "batches": 2}
+    return {
+        "flush": one, "pause": one, "retry": one, "resume": one,
+        "redrive-events": {"batch": dead[0], "places": [1]},
+        "purge-events": {"batch": dead[1], "places": [1, 2]},
+        "redrive": until,
+        "purge": until,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIONS if name != "stop"])
+def test_a_form_leads_to_a_page_that_may_be_loaded_again(queues: Queues, name: str) -> None:
+    """The answer to a form leads to a page, which any process of the console knows and which changes
+    nothing, however often it is loaded.
+    """
+    form, browser = orders(queues)[name], Browser(queues.settings)
+
+    answer = browser.submit(f"do/{name}", **form)
+    page = urljoin(f"do/{name}", str(header(answer, "location")))
+    before = [(each.command, each.change) for each in changes(queues.fleet)]
+    first, other = browser.get(page), Browser(queues.settings, "viewer").get(page)
+
+    assert (answer.status, first.status, other.status) == (303, 200, 200)
+    assert page.startswith("changes/")
+    assert 'role="status"' in first.body.decode()
+    assert [(each.command, each.change) for each in changes(queues.fleet)] == before
+    assert len(before) + len(jobs.list_jobs(queues.fleet)) == 1
+
+
+def test_the_page_of_a_job_goes_on_with_it(queues: Queues) -> None:
+    """The page that a redrive leads to says how far it is, stops it, and at last what the audit has."""
+    form, browser = orders(queues)["redrive"], Browser(queues.settings)
+    answer = browser.submit("do/redrive", **form)
+    page = urljoin("do/redrive", str(header(answer, "location")))
+    (job,) = document(browser.get("api/v1/jobs"))
+
+    waiting = browser.get(page).body.decode()
+    jobs.run_job(queues.fleet, job["job"], "worker:1", lambda: False)
+    done = browser.get(page).body.decode()
+
+    assert "A worker is to redrive 6 events in 2 batches" in waiting
+    assert f"ask/stop?job={job['job']}" in waiting
+    assert "Done: redrive 6 events in 2 batches" in done
+    assert "ask/stop" not in done
+    assert "What the audit has of it" in done
+
+
+def test_a_stop_leads_to_its_job(queues: Queues) -> None:
+    """Whoever stops a job sees next that it was asked to stop."""
+    form, browser = orders(queues)["redrive"], Browser(queues.settings)
+    browser.submit("do/redrive", **form)
+    (job,) = document(browser.get("api/v1/jobs"))
+
+    page = browser.order("do/stop", job=job["job"]).body.decode()
+
+    assert "asked to stop" in page
+
+
+def test_what_was_so_before_is_told(queues: Queues) -> None:
+    """Of several queues, the page names those that were as they are, and counts only the others."""
+    first, second = queues.add(), queues.add(2)
+    browser = Browser(queues.settings)
+    browser.submit("do/pause", queues=[first.name])
+
+    page = browser.order("do/pause", queues=[first.name, second.name]).body.decode()
+    again = browser.order("do/pause", queues=[first.name]).body.decode()
+
+    assert "Paused 1 queue<" in page
+    assert f"Paused before: {first.name}." in page
+    assert "An operator had paused it before: nothing was changed" in again
+
+
+def test_a_filter_on_visitors_is_hidden_from_who_may_not_see_events(queues: Queues) -> None:
+    """The page of somebody else's change holds no visitor's id for who may not see events."""
+    queue, browser = queues.add(events_per_request=1), Browser(queues.settings)
+    assert queue.enqueue({"d": {"visId": "alice-7"}})
+    queues.kill(queue, "HTTP 413")
+    form = {"filter": "visitor:alice-7", "until_ms": queues.fleet.now_ms(), "batches": 1}
+    page = urljoin("do/redrive", str(header(browser.submit("do/redrive", **form), "location")))
+
+    assert "alice-7" in browser.get(page).body.decode()
+    assert "alice-7" not in Browser(queues.settings, "viewer").get(page).body.decode()
+
+
+def test_a_change_that_is_not_known_leads_to_the_audit(queues: Queues) -> None:
+    """An id that the audit has no more is told so, whatever moment the address has."""
+    queue, browser = queues.add(), Browser(queues.settings)
+    browser.submit("do/pause", queues=queue.name)
+    (known,) = changes(queues.fleet)
+
+    for path in ("changes/none", f"changes/{known.change}?at=9999999999999", "changes/none?at=-1"):
+        answer = browser.get(path)
+        assert answer.status == 404, path
+        assert "the audit lists all changes" in answer.body.decode()
+    assert browser.get(f"changes/{known.change}?at=x").status == 200
+
+
+def test_a_change_that_a_full_redis_does_not_note_is_told_all_the_same() -> None:
+    """A queue that is resumed while Redis is full is resumed, and the page says so without the audit."""
+    with RedisServer() as server:
+        own = Queues(server.url)
+        queue, browser = own.add(), Browser(own.settings)
+        browser.submit("do/pause", queues=queue.name)
+        own.client.config_set("maxmemory", 1)
+
+        answer = browser.submit("do/resume", queues=queue.name)
+
+        own.client.config_set("maxmemory", 0)
+        assert answer.status == 200
+        assert "The audit has no entry of it" in answer.body.decode()
+        assert own.view(queue).stopped is None
+        assert [each.command for each in changes(own.fleet)] == ["pause"]
