@@ -186,6 +186,33 @@ def test_behind_nginx_it_needs_no_setup(
     assert (change["who"], change["host"]) == ("alice", "192.0.2.9")
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_without_credentials_a_bare_proxy_changes_nothing(
+    start: Start, queues: Queues, tmp_path: Path, version: str
+) -> None:
+    """nginx that passes no header on, nor the name that was asked for, is refused where it shows."""
+    queue = queues.add()
+    _, url = start()
+    port, conf = free_port(), tmp_path / "nginx.conf"
+    bare = "".join(line for line in _NGINX.splitlines(True) if "proxy_set_header" not in line)
+    bare = bare.replace("{url};", f"{{url}}; proxy_http_version {version};")
+    conf.write_text(bare.format(folder=tmp_path, port=port, url=url))
+    command = (find_nginx(), "-p", str(tmp_path), "-c", str(conf))
+    outside = f"http://127.0.0.1:{port}"
+    own = {"Sec-Fetch-Site": "same-origin", "Origin": outside}
+
+    with Process(*command, folder=tmp_path, name="nginx") as nginx:
+        nginx.wait_for_port(port)
+        page = httpx.get(f"{outside}/vwo/", headers={"Referer": f"{outside}/vwo/"})
+        done = httpx.post(f"{outside}/vwo/api/v1/pause", json={"every": True}, headers=own)
+        program = httpx.get(f"{outside}/vwo/api/v1/status")
+
+    assert (page.status_code, done.status_code) == (403, 403)
+    assert "--credentials FILE" in done.json()["remedy"]
+    assert queues.view(queue).paused == ""
+    assert program.status_code == (403 if version == "1.0" else 200)  # as the how-to says
+
+
 def test_it_is_closed_unless_somebody_says_who_may_come_in(redis_url: str, tmp_path: Path) -> None:
     """An address that others reach ends it with 2 and the remedy; a wrong file ends it with 1."""
     missing = str(tmp_path / "missing")

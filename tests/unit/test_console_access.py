@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from vwo_celery.console import ROLES, Request, Right
 from vwo_celery.console.access.credentials import Credentials
@@ -175,14 +176,46 @@ def test_read_only_takes_all_changes_away(file: Path) -> None:
         assert rights == {Right.VIEW, Right.PEEK}
 
 
-def test_an_open_console_answers_no_proxy_and_no_strange_name() -> None:
-    """Where everybody may come in, a proxy would let the world in, and a name any page."""
+def test_an_open_console_answers_no_strange_name() -> None:
+    """Where everybody may come in, a name that leads here would let any page of the world in."""
     guard = Guard(None)
 
-    for headers in ({"host": "evil.test"}, {"host": "localhost", "x_forwarded_for": "192.0.2.1"}):
-        with pytest.raises(Refusal):
-            guard(asked(**headers))
+    with pytest.raises(Refusal, match=r"evil\.test"):
+        guard(asked(host="evil.test"))
     assert guard(asked(host="localhost")).rights == ROLES["purge"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x_forwarded_for": "192.0.2.1"}, {"x_forwarded_proto": "https"}, {"via": "1.1 proxy"},
+        {"origin": "https://ops.example"}, {"referer": "https://ops.example/vwo/"},
+        {"sec_fetch_site": "same-origin", "origin": "https://ops.example"},
+        {"referer": "http://localhost:9000/"}, {"referer": "http://[ops/"}, {"http_version": "1.0"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_open_console_answers_no_proxy(headers: dict[str, str]) -> None:
+    """A proxy that tells nothing of itself is known by what it speaks, or by where its page stands."""
+    version = headers.get("http_version", "1.1")
+    request = replace(asked(host="localhost:8000", **headers), http_version=version)
+
+    with pytest.raises(Refusal, match="does not answer a proxy"):
+        Guard(None)(request)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {}, {"origin": "http://localhost:8000"}, {"referer": "http://localhost:8000/queues/a"},
+        {"origin": "null"}, {"sec_fetch_site": "cross-site", "referer": "https://wiki.example/"},
+        {"sec_fetch_site": "none"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_open_console_answers_this_hosts_browser(headers: dict[str, str]) -> None:
+    """Pages of its own, a link from elsewhere and a program get in; a tunnel keeps all of them so."""
+    assert Guard(None)(asked(host="localhost:8000", **headers)).rights == ROLES["purge"]
 
 
 def test_it_is_closed_by_default(file: Path) -> None:

@@ -123,6 +123,18 @@ BUGS = (
         "integration/queue/test_unreadable_registrations.py -k each_command",
     ),
     Bug(
+        "what is given up no worker begins",
+        "it is only noted", "operating/operations/jobs.py",
+        'if jobs.begin_job(fleet, job, "") is not None:', "if True:",
+        "integration/adapters/test_background.py -k no_worker_begins",
+    ),
+    Bug(
+        "of two orders of one form the older stays",
+        "the other one, if it looks first", "operating/operations/jobs.py",
+        "elif not is_older or not give_up(", "elif not give_up(",
+        "integration/adapters/test_background.py -k the_older_stays",
+    ),
+    Bug(
         "a job stops when its worker does",
         "it goes on", "operating/operations/jobs.py",
         "if not self.why and self._stopping():", "if False:",

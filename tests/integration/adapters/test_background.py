@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Barrier, Thread
 from typing import Any
 
 import pytest
@@ -109,6 +110,94 @@ def test_a_job_is_done_once(queues: Queues) -> None:
     assert (the_job(queues).state, the_job(queues).events) == ("ok", 2)
     assert 0 < queues.client.pttl(queues.fleet.keys.job(job)) <= 3_600_000
     assert [each.job for each in jobs.list_jobs(queues.fleet)] == [job]
+
+
+def test_what_is_given_up_no_worker_begins(queues: Queues, redis_url: str) -> None:
+    """A worker that has looked at a job which is given up before it begins leaves it alone."""
+    kill(queues, 2)
+    job, late = order(queues), Queues(redis_url)
+    begin = late.client.hsetnx
+
+    def give_up_first(*words: Any) -> Any:
+        assert jobs.give_up(queues.fleet, job, "no broker")
+        return begin(*words)
+
+    late.client.hsetnx = give_up_first
+
+    assert run(late, job) is None
+    assert (the_job(queues).state, the_job(queues).error) == ("failed", "no broker")
+    assert sum(view.dead for view in queues.views()) == 2
+
+
+def test_what_a_worker_has_begun_is_not_given_up(queues: Queues) -> None:
+    """Whoever gives up is told that a worker does the job; one that is gone counts as given up."""
+    kill(queues, 2)
+    job = order(queues)
+
+    assert run(queues, job) == Done(Amount(2, 2))
+    assert not jobs.give_up(queues.fleet, job, "no broker")
+    assert jobs.give_up(queues.fleet, "gone", "no broker")
+    assert the_job(queues).state == "ok"
+
+
+def test_of_a_worker_and_whoever_gives_up_one_is_first(queues: Queues, redis_url: str) -> None:
+    """Two threads, each with a connection of its own, reach for a job: one gets it."""
+    kill(queues, 1)
+    other, begun, gone = Queues(redis_url), [], []
+    for _ in range(20):
+        job, both = order(queues), Barrier(2)
+
+        def begin(job: str = job, both: Barrier = both) -> None:
+            both.wait()
+            begun.append(store.begin_job(other.fleet, job, "worker:1") is not None)
+
+        worker = Thread(target=begin)
+        worker.start()
+        both.wait()
+        gone.append(jobs.give_up(queues.fleet, job, "no broker"))
+        worker.join()
+
+    assert begun == [not each for each in gone]
+
+
+def two_of_one_form(queues: Queues) -> list[str]:
+    """Two jobs of one form, of which no worker was told yet, the older order first."""
+    kill(queues, 2)
+    counted = count_dead(
+        find_dead(queues.fleet, queues.registered, Filter()), queues.fleet.now_ms()
+    )
+    two = [
+        jobs.order_job(
+            queues.fleet, OPERATOR, "redrive", counted, filter=Filter(), scan_limit=10, pace=Pace(),
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert sorted(two) == sorted(each.job for each in jobs.list_jobs(queues.fleet))
+    return [each.job for each in jobs.list_jobs(queues.fleet)]
+
+
+@pytest.mark.parametrize("older_first", [True, False])
+def test_of_two_orders_of_one_form_the_older_stays(queues: Queues, *, older_first: bool) -> None:
+    """Whoever looks first, one of the jobs is done, and the other says which one that is."""
+    older, newer = two_of_one_form(queues)
+
+    looks = [older, newer] if older_first else [newer, older]
+    found = {job: jobs.give_way(queues.fleet, job) for job in looks}
+
+    assert found == {older: "", newer: older}
+    assert run(queues, newer) is None
+    assert run(queues, older) == Done(Amount(2, 2))
+    told = {each.job: each.error for each in jobs.list_jobs(queues.fleet)}
+    assert told == {older: "", newer: f"it was sent twice: job {older} does it"}
+
+
+def test_an_older_order_gives_way_to_one_that_is_begun(queues: Queues) -> None:
+    """A job that a worker does is not ordered again by the older order that comes late."""
+    older, newer = two_of_one_form(queues)
+    store.begin_job(queues.fleet, newer, "worker:1")
+
+    assert jobs.give_way(queues.fleet, older) == newer
+    assert run(queues, older) is None
 
 
 def test_a_job_changes_what_was_counted(queues: Queues) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ from tools.queue_states import HOLDS_SOMETHING, Queues
 from tools.visiting import Browser, document
 from vwo_celery import setup
 from vwo_celery.celery import control
+from vwo_celery.celery.worker import background
 from vwo_celery.console.actions import ACTIONS
 from vwo_celery.console.api.questions import QUESTIONS
 from vwo_celery.operating.operations import jobs
@@ -191,6 +194,49 @@ def test_a_form_that_is_sent_twice_orders_once(queues: Queues, ends: bool) -> No
     assert second.status == 409
     assert f"ordered already, as job {job['job']}" in second.body.decode()
     assert len(document(browser.get("api/v1/jobs"))) == 1
+
+
+def test_a_form_that_is_sent_twice_at_once_orders_once(
+    queues: Queues, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes of a console get the same form, and both have ordered before either looks."""
+    dead(queues)
+    form, both, order_job = {"until_ms": queues.fleet.now_ms()}, Barrier(2), jobs.order_job
+
+    def order_with_the_other(*words: Any, **options: Any) -> str:
+        job = order_job(*words, **options)
+        both.wait(10)
+        return job
+
+    monkeypatch.setattr(jobs, "order_job", order_with_the_other)
+    browsers = [Browser(Queues(redis_url).settings) for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(lambda each: each.submit("do/redrive", **form), browsers))
+
+    assert sorted(each.status for each in answers) == [303, 409]
+    found = document(browsers[0].get("api/v1/jobs"))
+    assert sorted(each["state"] for each in found) == ["failed", "waiting"]
+    (waiting,) = (each["job"] for each in found if each["state"] == "waiting")
+    (second,) = (each.body.decode() for each in answers if each.status == 409)
+    assert f"ordered already, as job {waiting}" in second
+
+
+def test_a_job_that_began_is_no_failure_of_the_broker(
+    queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that answers with an error, and has told a worker all the same, has ordered the job."""
+    dead(queues)
+
+    def told_all_the_same(_: Any, job: str) -> None:
+        jobs.run_job(queues.fleet, job, "worker:1", lambda: False)
+        raise background.NotOrdered("the broker takes no task: it went away")
+
+    monkeypatch.setattr(background, "publish_job", told_all_the_same)
+
+    answer = Browser(queues.settings).post("api/v1/redrive", {})
+
+    assert answer.status == 200
+    assert document(answer)["counted"]["batches"] == DEAD
 
 
 def test_what_died_after_the_look_is_left_alone(queues: Queues) -> None:

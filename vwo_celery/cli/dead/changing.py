@@ -157,8 +157,8 @@ def _order(session: Session, operation: str, counted: Counted, words: Words, how
     try:
         background.publish_job(app, job)
     except VwoCeleryError as exc:
-        jobs.give_up(session.fleet, job, str(exc))
-        raise
+        if jobs.give_up(session.fleet, job, str(exc)):
+            raise  # else the broker had the message all the same, and a worker has begun
     if session.json:
         print_json({"job": job, "counted": counted.amount})
     else:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection
 
 from vwo_celery.console.access.credentials import Credentials
-from vwo_celery.console.access.hosts import PROXY_HEADERS, may_ask_for
+from vwo_celery.console.access.hosts import is_passed_on, may_ask_for
 from vwo_celery.console.access.throttle import Throttle
 from vwo_celery.console.shared.exchange import Request
 from vwo_celery.console.shared.refusals import Refusal
@@ -63,7 +63,7 @@ class Guard:
 
     def _anybody(self, request: Request) -> Visitor:
         """Somebody on this host; a proxy may pass on somebody who is not."""
-        if any(each in request.headers for each in PROXY_HEADERS):
+        if is_passed_on(request):
             raise Refusal(
                 403, "this console lets in everybody who can connect, so it does not answer a proxy",
                 "start it with --credentials FILE",

@@ -1,23 +1,60 @@
 """By which names a browser may ask for a console that lets everybody in. Pure: nothing to lose.
 
 Any page in the world can have a name of its own that leads to this host ("DNS rebinding"), and would then
-count as a page of ours. It cannot have an address, nor the name localhost.
+count as a page of ours. It cannot have an address, nor the name localhost. Nor may a proxy pass others
+on, who are then not of this host: it shows by what it adds, by what it speaks, or by a page that stands
+elsewhere than where it was asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from ipaddress import ip_address
-from typing import Final
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
-#: Headers that proxies add: then somebody else than this host's own user asks.
-PROXY_HEADERS: Final = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
+if TYPE_CHECKING:
+    from vwo_celery.console.shared.exchange import Request
+
+#: Headers that proxies add, and how others of theirs begin.
+_PROXY_HEADERS: Final = frozenset(
+    {"cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-client-ip", "x-real-ip"}
+)
+_PROXY_WORDS: Final = ("x-amzn-", "x-envoy-", "x-forwarded-", "x-original-")
+#: What nginx speaks to what stands behind it, unless it is told to; no browser does.
+_OLD_HTTP: Final = "1.0"
+#: Headers that name the page that asks.
+_PAGE_HEADERS: Final = ("origin", "referer")
 
 
 def may_ask_for(host: str, names: Collection[str]) -> bool:
     """Whether the header Host is an address, localhost or one of *names*, with any port."""
     name = _without_port(host).rstrip(".").lower()
     return name == "localhost" or _is_address(name) or name in names
+
+
+def is_passed_on(request: Request) -> bool:
+    """Whether a proxy passed it on, as far as that shows; a program behind one may look like one here."""
+    return (
+        request.http_version == _OLD_HTTP
+        or any(each in _PROXY_HEADERS or each.startswith(_PROXY_WORDS) for each in request.headers)
+        or _stands_elsewhere(request)
+    )
+
+
+def _stands_elsewhere(request: Request) -> bool:
+    """Whether our own page, as its browser sees it, is on another host than the one that was asked."""
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        return False  # somebody else's page, which may link to ours
+    pages = (request.headers.get(each, "null") for each in _PAGE_HEADERS)
+    return any(page != "null" and _host_of(page) != request.host.lower() for page in pages)
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _without_port(host: str) -> str:

@@ -28,9 +28,6 @@ from vwo_celery.text.amounts import count
 if TYPE_CHECKING:
     from vwo_celery.console.shared.visits import Visit
 
-#: States of a job that its order, sent again, need not do the rest of.
-_ORDERED: Final = ("waiting", "running", "ok")
-
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -107,20 +104,26 @@ def _order(visit: Visit, order: BulkOrder, *, operation: str) -> Ordered:
             visit.fleet, visit.actor, operation, counted, filter=found.wanted,
             scan_limit=order.scan_limit, pace=Pace(order.rate, order.most),
         )  # fmt: skip
+    if other := jobs.give_way(visit.fleet, job):
+        raise _ordered_already(other)
     _tell_a_worker(visit, job, operation)
     return Ordered(job, counted.amount)
 
 
 def _check_new(visit: Visit, order: BulkOrder, operation: str, wanted: str) -> None:
     """Refuse a form that is sent twice: by a double click, or as its answer is loaded again."""
-    sent = (operation, wanted, order.until_ms, visit.actor.name)
-    for each in jobs.list_jobs(visit.fleet):
-        found = (each.order.operation, each.order.filter, each.order.until_ms, each.order.who)
-        if found == sent and each.state in _ORDERED:
-            raise Refusal(
-                409, f"this was ordered already, as job {each.job}; nothing more was ordered",
-                "see how far it is; for more, look again, and decide anew",
-            )  # fmt: skip
+    if order.until_ms is None:
+        return
+    sent = jobs.Sent(operation, wanted, order.until_ms, visit.actor.name)
+    for each in jobs.under_way(visit.fleet, sent):
+        raise _ordered_already(each.job)
+
+
+def _ordered_already(job: str) -> Refusal:
+    return Refusal(
+        409, f"this was ordered already, as job {job}; nothing more was ordered",
+        "see how far it is; for more, look again, and decide anew",
+    )  # fmt: skip
 
 
 def _check(counted: Counted, shown: int | None) -> None:
@@ -155,7 +158,8 @@ def _tell_a_worker(visit: Visit, job: str, operation: str) -> None:
     try:
         background.publish_job(visit.source.celery_app(), job)
     except VwoCeleryError as exc:
-        jobs.give_up(visit.fleet, job, str(exc))
+        if not jobs.give_up(visit.fleet, job, str(exc)):
+            return  # the broker had the message all the same, and a worker has begun
         raise Refusal(
             503, f"no worker could be told: {str(exc).partition(';')[0]}. Nothing was changed",
             f"start the broker; vwo-celery dead {operation} does without one",

@@ -90,6 +90,7 @@ def request_of(scope: Mapping[str, Any], body: bytes) -> Request:
         body=body,
         remote=client[0] if client else "",
         scheme=scope.get("scheme", "http"),
+        http_version=scope.get("http_version", ""),
         native=scope,
     )
 

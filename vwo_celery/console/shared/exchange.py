@@ -38,6 +38,7 @@ class Request(msgspec.Struct, frozen=True):
         body: The body; as far as MOST_BODY_BYTES + 1.
         remote: Address of the client, "" if it is not known.
         scheme: "http" or "https", as the server sees it.
+        http_version: "1.0", "1.1" or "2" as the server was spoken to; "" if the door does not tell.
         native: What the door was given: a WSGI environ, an ASGI scope, Django's request.
         form_fields: Hidden fields that each form of a page must hold, such as Django's token.
     """
@@ -50,6 +51,7 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes = b""
     remote: str = ""
     scheme: str = "http"
+    http_version: str = ""
     native: Any = None
     form_fields: tuple[tuple[str, str], ...] = ()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -26,7 +26,9 @@ from vwo_celery.queue.records.jobs import Job, JobOrder
 from vwo_celery.queue.words.batches import as_ms
 from vwo_celery.queue.words.keys import new_token
 
-__all__ = ["Job", "give_up", "list_jobs", "order_job", "run_job"]
+__all__ = [
+    "Job", "Sent", "give_up", "give_way", "list_jobs", "order_job", "run_job", "under_way",
+]  # fmt: skip
 
 #: What a job may do, by its name.
 _OPERATIONS: Final[Mapping[str, Callable[..., Done]]] = {"redrive": redrive, "purge": purge}
@@ -34,6 +36,24 @@ _OPERATIONS: Final[Mapping[str, Callable[..., Done]]] = {"redrive": redrive, "pu
 SILENT_SECONDS: Final = 15.0
 #: Pause between two looks whether to stop, and two notes of the progress.
 _LOOK_SECONDS: Final = 0.25
+#: States of a job that its order, sent again, need not do the rest of.
+_ORDERED: Final = ("waiting", "running", "ok")
+
+
+class Sent(NamedTuple):
+    """What a form is known by that was sent: sent twice, it is the same.
+
+    Attributes:
+        operation: "redrive" or "purge".
+        filter: The batches that are meant, as they were typed.
+        until_ms: Unix ms of the count that was shown.
+        who: Who sent it.
+    """
+
+    operation: str
+    filter: str
+    until_ms: int | None
+    who: str
 
 
 def order_job(
@@ -70,13 +90,57 @@ def order_job(
     return job
 
 
-def give_up(fleet: Fleet, job: str, why: str) -> None:
-    """Note that a job which waits shall not begin any more, as nobody could be told of it.
+def give_up(fleet: Fleet, job: str, why: str) -> bool:
+    """Let a job which waits begin no more; False if a worker has begun it, which then does it.
+
+    A worker and whoever gives up reach for the same place, which one of them gets. If the process dies
+    in between, the job is shown as waiting, and nobody begins it.
+
+    Raises:
+        QueueUnavailable: Redis did not answer; the job may go on waiting.
+    """
+    if jobs.begin_job(fleet, job, "") is not None:
+        jobs.end_job(fleet, job, "failed", 0, 0, why)
+        return True
+    return not any(each.job == job and each.worker for each in jobs.read_jobs(fleet))
+
+
+def under_way(fleet: Fleet, sent: Sent) -> list[Job]:
+    """The jobs that a form has ordered and that need no other one, the oldest order first.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    return [
+        each for each in list_jobs(fleet) if each.state in _ORDERED and _sent(each.order) == sent
+    ]
+
+
+def _sent(order: JobOrder) -> Sent:
+    return Sent(order.operation, order.filter, order.until_ms, order.who)
+
+
+def give_way(fleet: Fleet, job: str) -> str:
+    """Give up a job, of which no worker was told yet, for another one of the same form.
+
+    Where a form is sent twice at the same time, both have ordered a job before either looks. Whoever
+    looks last sees both. The older order stays, unless a worker has begun the other one.
+
+    Returns:
+        The other job; "" if this one stays.
 
     Raises:
         QueueUnavailable: Redis did not answer; the job goes on waiting.
     """
-    jobs.end_job(fleet, job, "failed", 0, 0, why)
+    own = next((each for each in list_jobs(fleet) if each.job == job), None)
+    is_older = False
+    for each in () if own is None else under_way(fleet, _sent(own.order)):
+        if each.job == job:
+            is_older = True
+        elif not is_older or not give_up(fleet, each.job, f"it was sent twice: job {job} does it"):
+            give_up(fleet, job, f"it was sent twice: job {each.job} does it")
+            return each.job
+    return ""
 
 
 def list_jobs(fleet: Fleet) -> list[Job]:
