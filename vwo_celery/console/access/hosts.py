@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from vwo_celery.console.shared.exchange import Request
@@ -50,11 +49,9 @@ def _stands_elsewhere(request: Request) -> bool:
     return any(page != "null" and _host_of(page) != request.host.lower() for page in pages)
 
 
-def _host_of(url: str) -> str:
-    try:
-        return urlsplit(url).netloc.lower()
-    except ValueError:
-        return ""
+def _host_of(page: str) -> str:
+    """Host and port of a page, as a browser spells them."""
+    return page.partition("://")[2].partition("/")[0].lower()
 
 
 def _without_port(host: str) -> str:
