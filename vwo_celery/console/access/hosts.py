@@ -46,12 +46,8 @@ def _stands_elsewhere(request: Request) -> bool:
     if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         return False  # somebody else's page, which may link to ours
     pages = (request.headers.get(each, "null") for each in _PAGE_HEADERS)
-    return any(page != "null" and _host_of(page) != request.host.lower() for page in pages)
-
-
-def _host_of(page: str) -> str:
-    """Host and port of a page, as a browser spells them."""
-    return page.partition("://")[2].partition("/")[0].lower()
+    own = tuple(f"{scheme}://{request.host.lower()}/" for scheme in ("http", "https"))
+    return any(page != "null" and not f"{page.lower()}/".startswith(own) for page in pages)
 
 
 def _without_port(host: str) -> str:
