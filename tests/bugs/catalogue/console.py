@@ -136,10 +136,22 @@ BUGS = (
         "integration/console/test_pages.py -k under_its_reader",
     ),
     Bug(
+        "no button does what a button cannot do",
+        "a queue that every worker declines is resumed", "console/pages/plans.py",
+        "    if view.stopped.by == _DECLINED:", "    if False:",
+        "integration/console/test_pages.py -k declines",
+    ),
+    Bug(
         "what is shown before a purge goes with it",
         "the form has no count", "console/pages/plans.py",
         '            ("batches", str(amount.batches)),\n', "",
         "integration/console/test_pages.py -k before_a_purge",
+    ),
+    Bug(
+        "nobody is led to what they may not do",
+        "every command is a link", "console/pages/rendering.py",
+        "    if not may(right):\n", "    if False:\n",
+        "unit/console/test_links_in_words.py -k may_not",
     ),
     Bug(
         "letters that turn text around are shown as what they are",

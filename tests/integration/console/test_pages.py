@@ -17,9 +17,13 @@ from vwo_celery.console.pages import PAGES
 from vwo_celery.console.pages.flows import flow_of
 from vwo_celery.console.pages.plans import PLANS
 from vwo_celery.console.pages.trends import Trend
+from vwo_celery.operating import operations
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.finding import find_waiting
 from vwo_celery.operating.looks.inspector import view_queues
-from vwo_celery.operating.past.audit import changes
+from vwo_celery.operating.past.audit import Actor, changes
 from vwo_celery.operating.past.history import Step, view_running
+from vwo_celery.queue.holding.declines import note_decline
 from vwo_celery.queue.records.histories import sample
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer
@@ -235,6 +239,49 @@ def test_a_retry_says_what_it_does_and_what_keeps_it_back(queues: Queues) -> Non
     assert "In 1 batch." in first
     assert "0 events" not in first
     assert "All were due already: nothing was changed" in second
+
+
+@pytest.mark.declared_keys("declined_queues", "*:declined")
+def test_a_queue_that_every_worker_declines_is_not_there_to_be_resumed(queues: Queues) -> None:
+    """No button does what a button cannot do; the page says what helps instead."""
+    queue, browser = queues.add(), Browser(queues.settings)
+    queues.fill(queue, 5)
+    queues.fleet.note_listener("w:1")
+    why = "this worker may not send to 'a'; if it is meant, add it to allowed_hosts"
+    note_decline(queues.fleet, queue.name, "w:1", why)
+    queues.shard(queue).hold(queues.fleet.now_ms() + 60_000, by="workers", why=why)
+
+    for path in ("", f"queues/{queue.name}"):
+        body = browser.get(path).body.decode()
+        assert ("ask/pause" in body, "ask/resume" in body) == (True, False), path
+    asked = browser.get(f"ask/resume?queues={queue.name}").body.decode()
+    assert "every worker declines it, and a resume does not change that" in asked
+    assert "add it to allowed_hosts." in asked
+    assert "<button" not in asked.partition("<main")[2].partition("</main>")[0]
+
+
+def test_a_dead_letter_without_an_attempt_of_its_own_says_so(queues: Queues) -> None:
+    """Where a batch died that was never sent alone, no 0 stands where somebody expects a number."""
+    queue, browser = queues.add(), Browser(queues.settings)
+    queues.fill(queue, 5)
+    actor = Actor("ana", "cli", "ops1")
+    found = find_waiting(queues.fleet, queues.registered, Filter())
+    (batch,) = operations.add_dead(queues.fleet, actor, list(found), "as it is")
+
+    assert "none alone" in text_of(browser, "dead")
+    assert "attempts none alone: it was picked out" in text_of(browser, f"dead/{batch.batch}")
+
+
+def test_a_rate_says_of_how_long(queues: Queues) -> None:
+    """A rate stands beside the time that it is of, which is another one than its comparison's."""
+    view = queues.view(queues.add())
+
+    accepted, *_, delivered = flow_of(
+        [view], None, Trend(accepted_a_second=2.5, delivered_a_second=1.0)
+    ).way
+
+    assert accepted.about == "2.5 a second came in the last 3 min"
+    assert delivered.about.startswith("1 a second left in the last 3 min")
 
 
 def test_the_next_try_is_not_before_a_probe_is_due(queues: Queues) -> None:

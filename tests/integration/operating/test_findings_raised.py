@@ -253,6 +253,20 @@ def test_each_trouble_is_raised_and_its_remedy_can_be_typed(queues: Queues, scen
         assert scene.id not in [each.id for each in examine(queues, scene)]
 
 
+def test_a_host_that_no_worker_may_send_to_is_told_once(queues: Queues) -> None:
+    """Where every worker declines a queue for its host, that is one trouble, with both remedies."""
+    queue = queues.add(base_url="https://proxy.example")
+    queues.fill(queue, 5)
+    queues.fleet.note_sweep("beat")
+    queues.fleet.note_listener("w:1")
+    note_decline(queues.fleet, queue.name, "w:1", "this worker may not send to 'proxy.example'")
+
+    found = examine(queues, Scene("VC406", lambda _: None))
+
+    assert [each.id for each in found] == ["VC406"]
+    assert f"vwo-celery move --from {queue.name} --to-host URL" in found[0].remedy
+
+
 @pytest.mark.parametrize("kind", ["VC102", "VC406"])
 def test_where_nothing_may_be_sent_and_nothing_waits_it_is_a_warning(
     queues: Queues, kind: str

@@ -25,6 +25,10 @@ WIDTH: Final = 1000
 HEIGHT: Final = 132
 ABOVE: Final = 18
 BELOW: Final = 24
+#: Pixels between a value's name, which stands left of the plot where no line crosses it, and the plot;
+#: and half the height of its letters.
+_BESIDE: Final = 8
+_HALF_LETTER: Final = 4
 #: Shares of the width between which a time's name does not leave the chart.
 _FIRST_NAME, _LAST_NAME = 0.04, 0.96
 
@@ -186,8 +190,9 @@ def _columns(
 
 def _names(axis: Axis, picture: Picture) -> Iterator[str]:
     for tick in axis.ticks:
-        y = ABOVE + _down(axis, tick) - 4
-        yield f'<text x="0" y="{y:.1f}">{escape(spell_tick(tick, picture.unit))}</text>'
+        y = ABOVE + _down(axis, tick) + _HALF_LETTER
+        text = escape(spell_tick(tick, picture.unit))
+        yield f'<text class="name" x="{-_BESIDE}" y="{y:.1f}">{text}</text>'
 
 
 def _times(picture: Picture, across: Callable[[int], float], zone: tzinfo | None) -> Iterator[str]:

@@ -39,7 +39,9 @@ def spell(value: float | None, unit: Unit) -> str:
 
 def spell_tick(value: float, unit: Unit) -> str:
     """Spell a value beside an axis."""
-    return span(value).replace(".0 ", " ") if unit == "seconds" else short(value)
+    if unit != "seconds":
+        return short(value)
+    return span(value).replace(".0 ", " ").replace(" 00 min", "").replace(" 00 h", "")
 
 
 def spell_time(at_ms: int, span_ms: int, zone: tzinfo | None = None) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vwo_celery.console.charts.spelling import short
-from vwo_celery.console.pages.trends import Trend
+from vwo_celery.console.pages.trends import NOW_WORDS, Trend
 from vwo_celery.console.pages.verdicts import Level
 from vwo_celery.operating.looks.views import QueueView
 from vwo_celery.text.amounts import count, span
@@ -56,7 +56,7 @@ def flow_of(views: Sequence[QueueView], lanes: tuple[int, int] | None, trend: Tr
             Place(
                 "accepted",
                 sum(view.ledger.accepted for view in views),
-                _rate(trend.accepted_a_second, "come in"),
+                _rate(trend.accepted_a_second, "came"),
                 trend.accepted_against,
             ),
             _open(views),
@@ -69,7 +69,9 @@ def flow_of(views: Sequence[QueueView], lanes: tuple[int, int] | None, trend: Tr
 
 
 def _rate(a_second: float | None, verb: str) -> str:
-    return "no rate known yet" if a_second is None else f"{short(a_second)} a second {verb}"
+    if a_second is None:
+        return "no rate known yet"
+    return f"{short(a_second)} a second {verb} in the last {NOW_WORDS}"
 
 
 def _open(views: Sequence[QueueView]) -> Place:
@@ -109,8 +111,8 @@ def _delivered(views: Sequence[QueueView], trend: Trend) -> Place:
     number = sum(view.ledger.delivered for view in views)
     unknown = "" if number else "none so far"
     told = [
-        "" if trend.delivered_a_second is None else _rate(trend.delivered_a_second, "leave"),
-        unknown if last is None else f"the last {span(last)} ago",
+        "" if trend.delivered_a_second is None else _rate(trend.delivered_a_second, "left"),
+        unknown if last is None else f"the newest {span(last)} ago",
     ]
     about = ", ".join(each for each in told if each)
     return Place("delivered", number, about, trend.delivered_against)

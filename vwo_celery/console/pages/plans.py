@@ -23,6 +23,8 @@ from vwo_celery.text.amounts import count, span
 
 #: Most queues that a plan tells of one by one.
 _MOST_QUEUES: Final = 20
+#: Cause of a stop that no operator can end here; see `Stop.by`.
+_DECLINED: Final = "workers"
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -154,13 +156,20 @@ def _resume(visit: Visit) -> Plan:
             f"VWO refused {view.queue}, and will again until that is mended: {view.stopped.why}"
             for view in views if view.stopped and view.stopped.by == "refusal"
         ),
-        back=_back(views), possible=any(view.stopped for view in views),
+        back=_back(views),
+        possible=any(view.stopped and view.stopped.by != _DECLINED for view in views),
     )  # fmt: skip
 
 
 def _resumed(view: QueueView) -> str:
     if view.stopped is None:
         return "It is not stopped, so there is nothing to resume."
+    if view.stopped.by == _DECLINED:
+        return (
+            "Nobody has stopped it: every worker declines it, and a resume does not change that. It goes "
+            f"on by itself as soon as one worker may send it. {view.stopped.why[:1].upper()}"
+            f"{view.stopped.why[1:]}."
+        )
     return (
         f"Workers take its batches again at once: {count(view.undelivered, 'event')} wait. It is "
         f"{view.stopped}."

@@ -43,6 +43,7 @@ def render(visit: Visit | None, template: str, document: Mapping[str, Any]) -> s
                 "root": root,
                 "link": partial(link, root),
                 "address_of": partial(address_of, root),
+                "with_links": partial(with_links, root=root, may=visit.may if visit else _nothing),
                 "hidden": visit.request.form_fields if visit else (),
                 "may_peek": visit is not None and visit.may(Right.PEEK),
                 "may_operate": visit is not None and visit.may(Right.OPERATE),
@@ -106,24 +107,71 @@ def moment(at_ms: int) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(machine, shown)
 
 
-def with_links(text: str, queues: Mapping[str, str]) -> Markup:
-    """Return text in which the names of queues lead to their pages.
+def with_links(
+    text: str,
+    queues: Mapping[str, str],
+    root: str = "./",
+    may: Callable[[Right], bool] = lambda _: False,
+) -> Markup:
+    """Return text in which names of queues lead to their pages, and commands to what does the same here.
 
     Args:
         text: Words from outside.
         queues: The address of each queue's page, by its name.
+        root: What leads from this page to the first one.
+        may: Whether the reader has a right; a command for which they have none stays as it is.
     """
+    told, at = [], 0
+    for found in _COMMANDS.finditer(text := one_line(text)):
+        told += [_to_queues(text[at : found.start()], queues), _to_page(found, root, may)]
+        at = found.end()
+    return Markup("").join([*told, _to_queues(text[at:], queues)])
+
+
+def _to_page(command: re.Match[str], root: str, may: Callable[[Right], bool]) -> Markup:
+    """Where the console does or shows what a command does; words alone where that names no queue."""
+    words, page, right = _PAGES[command[1] or command[3]]
+    if not may(right):
+        return escape(command[0])
+    if command[2] == _ANY_QUEUE:
+        return escape(f"{words} on its page")
+    return Markup('<a href="{}">{}</a>').format(link(root, page, queues=command[2]), words)
+
+
+def _to_queues(text: str, queues: Mapping[str, str]) -> Markup:
     shown = {one_line(name): address for name, address in queues.items() if name}
     if not shown:
-        return escape(one_line(text))
+        return escape(text)
     # All at once: a name may be part of another, or of a link's own letters.
     names = "|".join(map(re.escape, sorted(shown, key=len, reverse=True)))
-    pieces = re.split(f"({names})", one_line(text))
+    pieces = re.split(f"({names})", text)
     return Markup("").join(
         Markup('<a href="{}">{}</a>').format(shown[piece], piece) if number % 2 else piece
         for number, piece in enumerate(pieces)
     )
 
+
+def _nothing(_: Right) -> bool:
+    """What somebody may do who may not come in."""
+    return False
+
+
+#: What commands in a remedy are here: words, the page, and the right that it takes.
+_PAGES: Final = {
+    "resume": ("Resume…", "ask/resume", Right.OPERATE),
+    "retry": ("Retry…", "ask/retry", Right.OPERATE),
+    "dead list": ("Dead letters", "dead", Right.VIEW),
+    "dead redrive": ("Redrive…", "ask/redrive", Right.OPERATE),
+    "dead purge": ("Purge…", "ask/purge", Right.PURGE),
+    "workers": ("Workers", "workers", Right.VIEW),
+    "status": ("Overview", "", Right.VIEW),
+    "queues": ("Overview", "", Right.VIEW),
+}
+_ANY_QUEUE: Final = "QUEUE"
+_COMMANDS: Final = re.compile(
+    r"vwo-celery (?:(resume|retry) --queue ([^\s;,]+)"
+    r"|(dead list|dead redrive|dead purge|workers|status|queues)(?! (?:--|forget)))"
+)
 
 _FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "number": number,
@@ -139,5 +187,4 @@ _GLOBALS: Final[dict[str, Any]] = {
     "spark": spark,
     "spell": spell,
     "table_of": table_of,
-    "with_links": with_links,
 }

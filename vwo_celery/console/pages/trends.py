@@ -16,6 +16,7 @@ from vwo_celery.text.amounts import span
 
 #: Time over which a rate of now is taken, and the one that a number is compared with, in seconds.
 _NOW_SECONDS: Final = 180.0
+NOW_WORDS: Final = span(_NOW_SECONDS)
 _BEFORE_SECONDS: Final = 900.0
 #: Share by which a rate differs if it differs at all.
 _SAME: Final = 0.1

@@ -54,10 +54,11 @@ def registered_finding(
 def hosts_finding(
     registered: Mapping[str, Registration], views: Sequence[QueueView], settings: Settings
 ) -> Finding:
-    """Judge whether workers with these settings may send to every queue's host."""
+    """Judge whether workers with these settings may send to the host of every queue that one takes."""
     refused: dict[str, list[str]] = {}
+    told = {view.queue for view in views if view.declined_by_all}  # by `declined_finding`
     for queue, registration in registered.items():
-        if not host_allowed(registration.destination, settings.allowed_hosts):
+        if queue not in told and not host_allowed(registration.destination, settings.allowed_hosts):
             refused.setdefault(registration.destination.origin, []).append(queue)
     if not refused:
         return ok("hosts", "workers with these settings may send to every queue's host")
@@ -125,7 +126,9 @@ def declined_finding(views: Sequence[QueueView]) -> Finding:
             "VC406",
             f"{count(len(worst), 'queue')} declined by every listening worker: {which}",
             "mend it in one of them, or start one that may; the queue then goes on by itself (where it "
-            "is only the callback, its events are sent without it meanwhile)",
+            "is only the callback, its events are sent without it meanwhile); if its host is wrong, "
+            "correct that in the application, then: vwo-celery move "
+            f"--from {worst[0].queue} --to-host URL",
         )
     return warn(
         "VC407",
