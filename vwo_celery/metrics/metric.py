@@ -6,9 +6,8 @@ Beside an event's way. Pure: nothing to lose.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Set
-from operator import add
-from typing import Final, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -75,7 +74,7 @@ class Metric(msgspec.Struct, frozen=True):
         stem: Its name without `PREFIX`.
         kind: "gauge": goes up and down; "counter": only grows, and begins anew where Redis lost it;
             "histogram": counts by bucket.
-        labels: Its labels, in their order, beside the namespace that each has.
+        labels: Its labels, in their order, beside the namespace that each has; "queue" comes first.
         help: What it tells, in one sentence.
         source: Where it comes from.
         read: Its points.
@@ -146,20 +145,26 @@ def fold(metric: Metric, points: Iterable[Point], told: Set[str] | None) -> list
     """
     if told is None or "queue" not in metric.labels:
         return list(points)
-    place, names = metric.labels.index("queue"), told
-    found: dict[tuple[str, ...], float | Spread] = {}
-    for labels, value in points:
-        words = list(labels)
-        if labels[place] not in names:
-            words[place] = OTHER_QUEUES
-        key = tuple(words)
-        found[key] = value if key not in found else _both(metric, found[key], value)
-    return [Point(*each) for each in found.items()]
+    named: list[Point] = []
+    others: dict[tuple[str, ...], list[Any]] = {}
+    for point in points:
+        if point.labels[_QUEUE] in told:
+            named.append(point)
+        else:
+            others.setdefault(point.labels[_QUEUE + 1 :], []).append(point.value)
+    together = _TOGETHER["buckets" if metric.bounds else metric.together]
+    return named + [
+        Point((OTHER_QUEUES, *rest), together(values)) for rest, values in others.items()
+    ]
 
 
-def _both(metric: Metric, one: float | Spread, other: float | Spread) -> float | Spread:
-    if isinstance(one, Spread) and isinstance(other, Spread):
-        return Spread(tuple(map(add, one.counts, other.counts)), one.total + other.total)
-    if isinstance(one, Spread) or isinstance(other, Spread):
-        raise TypeError(f"{metric.name} has points of two kinds")
-    return one + other if metric.together == "sum" else max(one, other)
+def _sum_of(spreads: Sequence[Spread]) -> Spread:
+    counts = zip(*(each.counts for each in spreads), strict=True)
+    return Spread(tuple(map(sum, counts)), sum(each.total for each in spreads))
+
+
+#: The place of a queue's name among the labels, and how values of queues become one.
+_QUEUE: Final = 0
+_TOGETHER: Final[Mapping[str, Callable[[Sequence[Any]], Any]]] = {
+    "sum": sum, "greatest": max, "buckets": _sum_of,
+}  # fmt: skip

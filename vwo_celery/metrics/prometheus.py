@@ -6,13 +6,15 @@ needs none. Changes nothing: nothing to lose.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vwo_celery.logs import log_surprise
 from vwo_celery.metrics.measuring import Source, measure
 from vwo_celery.metrics.metric import Family, Metric, Point, Spread, cumulative
+from vwo_celery.metrics.text import write_text
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.settings import Settings
 from vwo_celery.settings.arguments import SettingsArguments
@@ -21,6 +23,10 @@ from vwo_celery.text.lines import one_line
 if TYPE_CHECKING:
     from prometheus_client.core import Metric as PrometheusFamily
     from typing_extensions import Unpack
+
+_OPENMETRICS: Final = "application/openmetrics-text"
+#: Schemes of names in which ours are spelled otherwise; nobody who monitors asks for them by default.
+_RESPELLED: Final = re.compile("escaping=(dots|values)")
 
 
 class Collector:
@@ -72,10 +78,17 @@ def exposition(fleet: Fleet, settings: Settings, accept: str = "") -> tuple[byte
     """
     need_prometheus()
     from prometheus_client.exposition import choose_encoder
+    from prometheus_client.utils import floatToGoString
 
     encode, content_type = choose_encoder(accept)
-    families = list(prometheus_families(measure(fleet, settings), settings.namespace))
-    return encode(_Collected(families)), content_type
+    families = measure(fleet, settings)
+    if _RESPELLED.search(content_type):
+        told = list(prometheus_families(families, settings.namespace))
+        return encode(_Collected(told)), content_type
+    is_openmetrics = content_type.startswith(_OPENMETRICS)
+    return write_text(
+        families, settings.namespace, floatToGoString, is_openmetrics=is_openmetrics
+    ), content_type
 
 
 class _Collected:

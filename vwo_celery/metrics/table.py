@@ -7,7 +7,7 @@ docs/reference/metrics.md; tests hold each against it. Pure: nothing to lose.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from vwo_celery.metrics.metric import OTHER, Metric, Point, Read, Reading, Spread, own_version
@@ -53,8 +53,9 @@ def _by_word(read: Callable[[QueueFacts], Mapping[str, float]]) -> Read:
 
     def points(facts: Facts) -> Iterator[Point]:
         for queue in facts.queues:
+            name = queue.name
             for word, value in read(queue).items():
-                yield Point((queue.name, word), value)
+                yield Point((name, word), value)
 
     return _of_facts(points)
 
@@ -73,18 +74,24 @@ def _of_lanes(read: Callable[[Lanes], float]) -> Read:
     return _one(lambda facts: None if facts.lanes is None else read(facts.lanes))
 
 
-def _closed(numbers: Mapping[str, int], words: Collection[str]) -> dict[str, float]:
+#: The closed lists, each word with the number at which its series begins.
+_ANSWERS, _DROPS, _UNACCEPTED, _VERDICTS = (
+    dict.fromkeys(words, 0.0) for words in (ANSWERS, DROP_REASONS, UNACCEPTED_REASONS, VERDICTS)
+)
+
+
+def _closed(numbers: Mapping[str, int], words: Mapping[str, float]) -> dict[str, float]:
     """Numbers by the words of a closed list that have any, those of any other word together."""
-    found = dict.fromkeys((word for word in words if word in numbers), 0.0)
+    found: dict[str, float] = {}
     for word, number in numbers.items():
-        name = word if word in found else OTHER
+        name = word if word in words else OTHER
         found[name] = found.get(name, 0.0) + number
     return found
 
 
-def _from_zero(numbers: Mapping[str, int], words: Collection[str]) -> dict[str, float]:
+def _from_zero(numbers: Mapping[str, int], words: Mapping[str, float]) -> dict[str, float]:
     """Numbers by all words of a closed list: an alert sees no rise of a series that just begins."""
-    return {**dict.fromkeys(words, 0.0), **_closed(numbers, words)}
+    return {**words, **_closed(numbers, words)}
 
 
 # -- of a queue
@@ -134,7 +141,7 @@ def _moved(queue: QueueFacts) -> int:
 
 def _unaccepted(queue: QueueFacts) -> dict[str, float]:
     told = {reason: each.events for reason, each in queue.tally.unaccepted.items()}
-    return _from_zero(told, UNACCEPTED_REASONS)
+    return _from_zero(told, _UNACCEPTED)
 
 
 # -- of the fleet
@@ -234,7 +241,7 @@ METRICS: Final = (
            "Events refused because the queue was full.", _GLANCE, _each(lambda q: q.view.refused)),
     Metric("events_dropped_total", "counter", ("queue", "reason"),
            "Events dropped after they were accepted.", _GLANCE,
-           _by_word(lambda q: _from_zero(q.view.dropped, DROP_REASONS))),
+           _by_word(lambda q: _from_zero(q.view.dropped, _DROPS))),
     Metric("events_unaccepted_total", "counter", ("queue", "reason"),
            "Events dropped before Redis accepted them, as far as their processes told.", _TALLY,
            _by_word(_unaccepted)),
@@ -246,12 +253,12 @@ METRICS: Final = (
            _each(lambda q: q.tally.drained.events)),
     Metric("events_dead_lettered_total", "counter", ("queue", "verdict"),
            "Events that became dead letters, by what was the matter.", _TALLY,
-           _by_word(lambda q: _from_zero(q.tally.dead_by, VERDICTS))),
+           _by_word(lambda q: _from_zero(q.tally.dead_by, _VERDICTS))),
     Metric("events_redriven_total", "counter", ("queue",),
            "Events of dead letters that were put back.", _TALLY, _each(lambda q: q.tally.redriven)),
     Metric("answers_total", "counter", ("queue", "answer"),
            "Requests to VWO, by what came back.", _TALLY,
-           _by_word(lambda q: _closed(q.tally.answers, ANSWERS))),
+           _by_word(lambda q: _closed(q.tally.answers, _ANSWERS))),
     Metric("batches_split_total", "counter", ("queue",),
            "Batches that were split.", _TALLY, _each(lambda q: q.tally.split)),
     Metric("leases_lost_total", "counter", ("queue",),

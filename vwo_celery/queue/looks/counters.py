@@ -10,11 +10,12 @@ from collections.abc import Mapping
 import msgspec
 
 from vwo_celery.queue.holding.pauses import Pause, pauses_of
+from vwo_celery.queue.looks.fields import texts_of
 from vwo_celery.queue.looks.numbers import Numbers
 from vwo_celery.queue.words.batches import Limits
-from vwo_celery.queue.words.keys import as_text
 
 _DROPPED, _DROP_FIRST, _DROP_LAST = "dropped:", "drop_first_ms:", "drop_last_ms:"
+_DROPS = (_DROPPED, _DROP_FIRST, _DROP_LAST)
 
 
 class Counters(msgspec.Struct, frozen=True):
@@ -122,15 +123,17 @@ def read_counters(
         open_events: Length of its open list.
         leaving: Events of the batches that a move takes away now; None for the scripts' own count.
     """
-    texts = {as_text(field): as_text(value) for field, value in meta.items()}
+    texts = texts_of(meta)
     numbers = Numbers(texts)
     # Events of another program are in the ledger as soon as they can be seen.
     unseen = max(0, open_events - numbers["open_events"])
     left = numbers["leaving"] if leaving is None else leaving  # not in the counters; see depart.lua
     delivered_ms, failing_ms = numbers["delivered_ms"], numbers["failing_ms"]
 
+    drops = sorted(field for field in texts if field.startswith(_DROPS))
+
     def by_reason(prefix: str) -> dict[str, int]:
-        found = sorted(field for field in texts if field.startswith(prefix))
+        found = [field for field in drops if field.startswith(prefix)]
         return {field.removeprefix(prefix): numbers[field] for field in found}
 
     return Counters(

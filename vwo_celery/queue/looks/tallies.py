@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
-from itertools import starmap
+from itertools import repeat, starmap
 from operator import add
 from typing import Any
 
@@ -18,6 +18,7 @@ import msgspec
 
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.errors import without_command
+from vwo_celery.queue.looks.fields import texts_of
 from vwo_celery.queue.records.reports import DRAINED, SPOOL_OLDEST, SPOOLED, UNACCEPTED
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.words.buckets import AGE_BOUNDS_SECONDS, POST_BOUNDS_SECONDS, SIZE_BOUNDS
@@ -32,7 +33,6 @@ from vwo_celery.queue.words.counts import (
     SIZE_EVENTS,
     SPLIT,
 )
-from vwo_celery.queue.words.keys import as_text
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -67,6 +67,10 @@ class Told(msgspec.Struct, frozen=True):
 _RUN_ENDS_MS = 3_600_000
 #: Fields that hold one number.
 _SUMS = (AGE_MS, POST_MS, SIZE_EVENTS, SPLIT, "lost_leases", "redriven", "opened")
+#: Fields of the buckets, one for each bound and a last one for what is beyond.
+_AGES = tuple(f"{AGE}{i}" for i in range(len(AGE_BOUNDS_SECONDS) + 1))
+_POSTS = tuple(f"{POST}{i}" for i in range(len(POST_BOUNDS_SECONDS) + 1))
+_SIZES = tuple(f"{SIZE}{i}" for i in range(len(SIZE_BOUNDS) + 1))
 #: Tallies that one round trip reads.
 _SHARDS_A_ROUND_TRIP = 500
 
@@ -161,32 +165,38 @@ def _added(one: Any, other: Any) -> Any:
 
 def tally_of(fields: Mapping[Any, Any]) -> Tally:
     """The tally that a shard's hash holds; a number that cannot be read is 0."""
-    texts = {as_text(field): as_text(value) for field, value in fields.items()}
-    sums: dict[str, Any] = {name: _number(texts.get(name, "")) for name in _SUMS}
+    numbers = {name: _number(text) for name, text in texts_of(fields).items()}
+    sums: dict[str, Any] = {name: numbers.get(name, 0) for name in _SUMS}
+    named = _by_family(numbers)
     return Tally(
-        {name: _told(texts, UNACCEPTED + name) for name in _named(texts, UNACCEPTED)},
-        _told(texts, SPOOLED),
-        _told(texts, DRAINED),
-        answers={name: _number(texts[ANSWER + name]) for name in _named(texts, ANSWER)},
-        ages=_buckets(texts, AGE, AGE_BOUNDS_SECONDS),
-        posts=_buckets(texts, POST, POST_BOUNDS_SECONDS),
-        sizes=_buckets(texts, SIZE, SIZE_BOUNDS),
-        dead_by={name: _number(texts[DEAD + name]) for name in _named(texts, DEAD)},
+        {name: _told(numbers, UNACCEPTED + name) for name in named[UNACCEPTED]},
+        _told(numbers, SPOOLED),
+        _told(numbers, DRAINED),
+        answers={name: numbers[ANSWER + name] for name in named[ANSWER]},
+        ages=_of_each(numbers, _AGES),
+        posts=_of_each(numbers, _POSTS),
+        sizes=_of_each(numbers, _SIZES),
+        dead_by={name: numbers[DEAD + name] for name in named[DEAD]},
         **sums,
     )
 
 
-def _named(texts: Mapping[str, str], family: str) -> list[str]:
-    return sorted(each.removeprefix(family) for each in texts if each.startswith(family))
+def _by_family(numbers: Mapping[str, int]) -> Mapping[str, list[str]]:
+    """What follows the family in the names of those fields whose names are not known before."""
+    found: dict[str, list[str]] = {UNACCEPTED: [], ANSWER: [], DEAD: []}
+    for field in sorted(numbers):
+        family, colon, name = field.partition(":")
+        if family + colon in found:
+            found[family + colon].append(name)
+    return found
 
 
-def _buckets(texts: Mapping[str, str], family: str, bounds: Sequence[float]) -> tuple[int, ...]:
-    return tuple(_number(texts.get(f"{family}{i}", "")) for i in range(len(bounds) + 1))
+def _of_each(numbers: Mapping[str, int], fields: Sequence[str]) -> tuple[int, ...]:
+    return tuple(map(numbers.get, fields, repeat(0)))
 
 
-def _told(texts: Mapping[str, str], name: str) -> Told:
-    names = (name, f"recent:{name}", f"since_ms:{name}", f"last_ms:{name}")
-    return Told(*(_number(texts.get(each, "")) for each in names))
+def _told(numbers: Mapping[str, int], name: str) -> Told:
+    return Told(*_of_each(numbers, (name, f"recent:{name}", f"since_ms:{name}", f"last_ms:{name}")))
 
 
 def _number(text: str) -> int:
@@ -195,7 +205,8 @@ def _number(text: str) -> int:
 
 def sum_tallies(tallies: Iterable[Tally]) -> Tally:
     """The sum of several shards' or queues' tallies."""
-    return reduce(Tally.__add__, tallies, Tally())
+    rest = iter(tallies)
+    return reduce(Tally.__add__, rest, next(rest, Tally()))
 
 
 def read_tallies(shards: Sequence[Shard]) -> list[Tally]:
