@@ -5,26 +5,22 @@ The health check of its replicas.
 
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
 
 import click
 
+from vwo_celery.operating.looks.alive import give_sign, read_sign
+
 
 def note_life(path: Path, calls: int) -> None:
-    """Write how many calls succeeded so far; a reader sees the old number or the new one."""
-    written = path.with_name(f"{path.name}.new")
-    written.write_text(str(calls), "ascii")
-    os.replace(written, path)
+    """Write how many calls succeeded so far."""
+    give_sign(path, str(calls))
 
 
 def read_calls(path: Path) -> int:
     """The number last written; 0 before the first."""
-    try:
-        return int(path.read_text("ascii"))
-    except FileNotFoundError:
-        return 0
+    sign = read_sign(path)
+    return int(sign.text) if sign else 0
 
 
 @click.command()
@@ -32,13 +28,12 @@ def read_calls(path: Path) -> int:
 @click.option("--max-age-seconds", default=15.0, show_default=True, help="Older counts as dead.")
 def main(file: Path, max_age_seconds: float) -> None:
     """Exit 0 if FILE was written lately, else 1."""
-    try:
-        age_seconds = time.time() - file.stat().st_mtime
-    except FileNotFoundError:
-        raise click.ClickException(f"{file}: no sign of life yet") from None
-    if age_seconds > max_age_seconds:
-        raise click.ClickException(f"{file}: the last sign of life is {age_seconds:.0f} s old")
-    click.echo(f"alive, {read_calls(file)} calls so far")
+    sign = read_sign(file)
+    if sign is None:
+        raise click.ClickException(f"{file}: no sign of life yet")
+    if sign.age_seconds > max_age_seconds:
+        raise click.ClickException(f"{file}: the last sign of life is {sign.age_seconds:.0f} s old")
+    click.echo(f"alive, {sign.text} calls so far")
 
 
 if __name__ == "__main__":

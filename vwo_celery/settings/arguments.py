@@ -111,6 +111,10 @@ class SettingsArguments(TypedDict, total=False):
         How long samples of each queue's counters are kept, set in the workers: a sample a minute
         for 8 hours, and with full, up to 200 queues, coarser ones for 90 days. It must be full,
         short or off. Default: full.
+    alive_file:
+        File that a worker's listener writes in every turn, about once a second, for the probes vwo-
+        celery health --alive and --self; each worker of a host needs its own; empty: none. It must
+        be an absolute path, or empty. Default: empty.
     metrics_max_queues:
         Most queues that metrics name; the rest is _other. It must be a whole number of queues from
         1 to 10,000. Default: 100.
@@ -193,6 +197,7 @@ class SettingsArguments(TypedDict, total=False):
     max_spool_bytes: int | None
     max_dead_events: int | None
     history: Literal["full", "short", "off"] | None
+    alive_file: str | None
     metrics_max_queues: int | None
     relay_listen: str | None
     relay_accounts: list[str] | tuple[str, ...] | None
@@ -240,6 +245,7 @@ class DjangoSettings(SettingsArguments, total=False):
     MAX_SPOOL_BYTES: int | None
     MAX_DEAD_EVENTS: int | None
     HISTORY: Literal["full", "short", "off"] | None
+    ALIVE_FILE: str | None
     METRICS_MAX_QUEUES: int | None
     RELAY_LISTEN: str | None
     RELAY_ACCOUNTS: list[str] | tuple[str, ...] | None

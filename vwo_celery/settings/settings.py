@@ -7,13 +7,13 @@ messages and the table in docs/reference/settings.md are made from the same text
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from vwo_celery.errors import SettingsError
+from vwo_celery.settings import patterns
 from vwo_celery.settings.arguments import SettingsArguments, with_settings
 from vwo_celery.settings.checks import check, check_order, without_secrets
 from vwo_celery.settings.folders import state_folder
@@ -26,13 +26,6 @@ from vwo_celery.settings.sources import Given, from_arguments, from_django, from
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-_REDIS_URL = rf"^({'|'.join(map(re.escape, SCHEMES))})://"
-_HOST = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?\Z"
-_ADDRESS = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}\Z"
-_ACCOUNT_AND_KEY = r"^[0-9]{1,18}=[!-~]+\Z"
-_ORIGIN = r"^(\*|https?://[A-Za-z0-9.:\[\]_-]+)\Z"
-_MODULE = r"^[^\W\d]\w*(\.[^\W\d]\w*)*\Z"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _text(
             f"a URL that begins with {'://, '.join(SCHEMES[:-1])}:// or {SCHEMES[-1]}://",
             "Redis that holds the queues.",
-            _REDIS_URL,
+            patterns.REDIS_URL,
         ),
     ] = "redis://localhost:6379/0"
     broker_url: Annotated[
@@ -75,14 +68,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     allowed_hosts: Annotated[
-        tuple[Annotated[str, Meta(pattern=_HOST)], ...],
+        tuple[Annotated[str, Meta(pattern=patterns.HOST)], ...],
         _text(
             "a list of hosts, each for any port or with one port, such as proxy.example:8443",
             "Hosts that a worker may send to, in addition to VWO's own.",
         ),
     ] = ()
     callback_modules: Annotated[
-        tuple[Annotated[str, Meta(pattern=_MODULE)], ...],
+        tuple[Annotated[str, Meta(pattern=patterns.MODULE)], ...],
         _text(
             "a list of module names, such as shop.analytics",
             "Modules that define each `flush_callback` that a worker may call.",
@@ -231,6 +224,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "for 8 hours, and with `full`, up to 200 queues, coarser ones for 90 days.",
         ),
     ] = "full"
+    alive_file: Annotated[
+        str,
+        _text(
+            "an absolute path, or empty",
+            "File that a worker's listener writes in every turn, about once a second, for the probes "
+            "`vwo-celery health --alive` and `--self`; each worker of a host needs its own; empty: none.",
+            r"^$|^/",
+        ),
+    ] = ""
     metrics_max_queues: Annotated[
         int,
         _number(1, 10_000, "queues", "Most queues that metrics name; the rest is `_other`."),
@@ -240,11 +242,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _text(
             "HOST:PORT, such as 127.0.0.1:8099 or [::1]:8099; port 0 for any free one",
             "Address at which `vwo-celery relay` listens; beyond loopback only with a list of accounts.",
-            _ADDRESS,
+            patterns.ADDRESS,
         ),
     ] = "127.0.0.1:8099"
     relay_accounts: Annotated[
-        tuple[Annotated[str, Meta(pattern=_ACCOUNT_AND_KEY)], ...],
+        tuple[Annotated[str, Meta(pattern=patterns.ACCOUNT_AND_KEY)], ...],
         _text(
             "a list of ACCOUNT=KEY, with * in place of a key for any key of the account",
             "Accounts and SDK keys whose events the relay takes; everybody's where neither this list "
@@ -280,7 +282,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, _number(1, 256, "processes", "Processes of `vwo-celery relay` that share its address.")
     ] = 1
     relay_allowed_origins: Annotated[
-        tuple[Annotated[str, Meta(pattern=_ORIGIN)], ...],
+        tuple[Annotated[str, Meta(pattern=patterns.ORIGIN)], ...],
         _text(
             "a list of origins such as https://shop.example, or *",
             "Origins whose pages may send to the relay with the SDKs for browsers.",
@@ -315,7 +317,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _text(
             "HOST:PORT, such as 127.0.0.1:8000 or [::1]:8000; port 0 for any free one",
             "Address at which `vwo-celery web` listens; beyond loopback only with credentials.",
-            _ADDRESS,
+            patterns.ADDRESS,
         ),
     ] = "127.0.0.1:8000"
     console_credentials_file: Annotated[
@@ -327,7 +329,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     console_hosts: Annotated[
-        tuple[Annotated[str, Meta(pattern=_HOST)], ...],
+        tuple[Annotated[str, Meta(pattern=patterns.HOST)], ...],
         _text(
             "a list of names of hosts, without ports",
             "Names by which browsers may ask for `vwo-celery web`, besides localhost and addresses.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,10 +15,12 @@ from celery import Celery
 from lua.world import LIMITS
 from tools.waiting import wait_until
 from vwo_celery.celery.setup import setup
-from vwo_celery.celery.worker.listener import Listener
+from vwo_celery.celery.worker.listener import Listener, _Loop
 from vwo_celery.celery.worker.stopping import stopping
 from vwo_celery.operating.looks import stalls
+from vwo_celery.operating.looks.alive import SignOfLife, read_sign
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.testing import free_port
 
 SWEEP_SECONDS = 60.0
 
@@ -33,9 +36,9 @@ def start(redis_url: str) -> Iterator[Any]:
     """Start a listener whose broker is this process, and stop it after the test."""
     started = []
 
-    def start_one() -> Celery:
-        app = Celery(broker="memory://", set_as_current=False)
-        setup(app, redis_url=redis_url, sweep_interval_seconds=SWEEP_SECONDS)
+    def start_one(broker: str = "memory://", **settings: Any) -> Celery:
+        app = Celery(broker=broker, set_as_current=False)
+        setup(app, **{"redis_url": redis_url, "sweep_interval_seconds": SWEEP_SECONDS, **settings})
         listener = Listener(Parent(app))
         listener.start(Parent(app))
         started.append((listener, Parent(app)))
@@ -127,3 +130,71 @@ def test_the_message_shows_queue_and_shard_only(redis: redis_py.Redis, start: An
         message.ack()
     assert message.headers["argsrepr"] == "('legacy-1-a', 3)"
     assert message.payload[0] == ["legacy-1-a", 3, "token"]
+
+
+def next_sign(file: Path) -> SignOfLife:
+    """Wait for a sign of life that was not there before."""
+    file.unlink(missing_ok=True)
+    return wait_until(lambda: read_sign(file), 20, what="a sign of life")
+
+
+@pytest.mark.declared_keys("wakeups")
+def test_it_gives_a_sign_of_life_in_each_turn(
+    redis: redis_py.Redis, start: Any, tmp_path: Path
+) -> None:
+    """The file holds the name under which the worker listens, and is written again and again."""
+    file = tmp_path / "alive"
+
+    start(alive_file=str(file))
+    signs = [next_sign(file) for _ in range(3)]
+
+    (name,) = Fleet(redis, "vwo").listeners()
+    assert [sign.text for sign in signs] == [name] * 3
+
+
+@pytest.mark.declared_keys("wakeups", "slots")
+def test_a_broker_that_is_away_keeps_no_listener_from_its_sign(
+    redis: redis_py.Redis, start: Any, tmp_path: Path
+) -> None:
+    """While no task can be published, the worker is alive: to restart it would help nobody."""
+    file = tmp_path / "alive"
+    start(broker=f"redis://127.0.0.1:{free_port()}", alive_file=str(file))
+    for number in range(5):
+        Fleet(redis, "vwo").leave_wakeups("legacy-1-a", number, ["token"])
+
+        assert next_sign(file)
+
+
+def test_a_redis_that_is_away_keeps_no_listener_from_its_sign(start: Any, tmp_path: Path) -> None:
+    """Without Redis, too."""
+    file = tmp_path / "alive"
+    start(redis_url=f"redis://127.0.0.1:{free_port()}", alive_file=str(file))
+
+    assert [next_sign(file).text for _ in range(3)]
+
+
+def test_a_listener_that_hangs_gives_no_sign(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What keeps the listener's thread from its next turn keeps it from its sign."""
+    file, turns, hang = tmp_path / "alive", threading.Semaphore(0), threading.Event()
+    monkeypatch.setattr(_Loop, "_serve_once", lambda _: (turns.release(), hang.wait(60)))
+    start(alive_file=str(file))
+    assert turns.acquire(timeout=10)
+    file.unlink()
+
+    hangs = not file.exists()
+    hang.set()
+
+    assert hangs
+    assert next_sign(file)
+
+
+def test_a_sign_that_cannot_be_given_is_told_and_harms_nothing(
+    redis: redis_py.Redis, start: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that cannot be written is one warning; the listener listens."""
+    start(alive_file=str(tmp_path / "missing" / "alive"))
+
+    wait_until(lambda: Fleet(redis, "vwo").listeners(), 10)
+    assert [m for m in caplog.messages if m.startswith("the sign of life cannot be written")]

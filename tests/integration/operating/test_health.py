@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from click.testing import Result
 import vwo_celery
 from tools.command_line import run_command
 from tools.queue_states import Queues
+from vwo_celery.operating.looks.alive import HUNG_SECONDS, give_sign
 from vwo_celery.operating.looks.health import Health
 
 REPOSITORY = Path(__file__).parents[3]
@@ -196,11 +198,103 @@ def test_a_checkout_has_it_under_another_name(
     assert (well.returncode, well.stdout[:8]) == (0, "healthy:")
 
 
+@pytest.mark.parametrize("asked", ["alive", "self"])
+def test_a_checkout_asks_for_its_own_worker(redis_url: str, tmp_path: Path, asked: str) -> None:
+    """`python -m workers.health alive` and `self` look at the worker that writes this file."""
+    variables = {"VWO_CELERY_REDIS_URL": redis_url, "VWO_CELERY_ALIVE_FILE": str(tmp_path / "file")}
+    none = run(*FRONT, asked, **variables)
+    give_sign(tmp_path / "file", "worker:1")
+    Queues(redis_url).fleet.note_listener("worker:1")
+
+    well = run(*FRONT, asked, **variables)
+
+    assert (none.returncode, well.returncode) == (1, 0)
+    assert "worker:1" in well.stdout
+
+
+def test_a_worker_is_hung_when_its_listener_has_not_turned(tmp_path: Path) -> None:
+    """`--alive` asks the file alone: without Redis, it fails once the sign is 45 seconds old."""
+    file = tmp_path / "alive"
+    variables = {"VWO_CELERY_REDIS_URL": "redis://127.0.0.1:1", "VWO_CELERY_ALIVE_FILE": str(file)}
+    give_sign(file, "worker:1")
+
+    fresh = check_health("--alive", **variables)
+    grow_older(file, HUNG_SECONDS + 1)
+    hung = check_health("--alive", **variables)
+
+    assert (fresh[0], fresh[1][0][:34]) == (0, "alive: the listener of worker:1 tu")
+    assert hung == (
+        1,
+        [
+            "unhealthy: the listener of worker:1 turned 46 s ago, and should each second",
+            "→ restart this worker",
+        ],
+    )
+
+
+def grow_older(file: Path, seconds: float) -> None:
+    """Let a sign of life be older than it is."""
+    at = time.time() - seconds
+    os.utime(file, (at, at))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "no worker has given a sign of life yet"), (b"\xff", "cannot be read")],
+    ids=["none", "junk"],
+)
+@pytest.mark.parametrize("option", ["--alive", "--self"])
+def test_a_sign_that_is_not_there(
+    tmp_path: Path, option: str, content: bytes | None, words: str
+) -> None:
+    """A file that is missing, or something else, is unhealthy in words."""
+    file = tmp_path / "alive"
+    if content is not None:
+        file.write_bytes(content)
+
+    code, (line, remedy) = check_health(option, VWO_CELERY_ALIVE_FILE=str(file))
+
+    assert code == 1
+    assert words in line
+    assert remedy.startswith("→ ")
+
+
+@pytest.mark.parametrize("option", ["--alive", "--self"])
+def test_a_probe_that_is_told_no_file(option: str) -> None:
+    """Without the setting, the remedy names its variable."""
+    code, lines = check_health(option)
+
+    assert (code, lines[1]) == (
+        1,
+        "→ set VWO_CELERY_ALIVE_FILE, the same for the worker and for this probe",
+    )
+
+
+def test_a_worker_that_the_fleet_does_not_hear(redis_url: str, tmp_path: Path) -> None:
+    """`--self` passes for the fleet that hears this worker; another worker, or namespace, is not it."""
+    file = tmp_path / "alive"
+    give_sign(file, "worker:1")
+    variables = {"VWO_CELERY_REDIS_URL": redis_url, "VWO_CELERY_ALIVE_FILE": str(file)}
+    fleet = Queues(redis_url).fleet
+
+    fleet.note_listener("worker:2")
+    other = check_health("--self", **variables)
+    fleet.note_listener("worker:1")
+    heard = check_health("--self", **variables)
+    elsewhere = check_health("--self", VWO_CELERY_NAMESPACE="other", **variables)
+
+    assert [other[0], heard[0], elsewhere[0]] == [1, 0, 1]
+    assert "namespace other" in elsewhere[1][0]
+
+
 def test_a_checkout_refuses_other_words() -> None:
     """A misspelt check is wrong usage in a checkout as well."""
     ran = run(*FRONT, "beets")
 
-    assert (ran.returncode, ran.stdout) == (2, "usage: python -m workers.health [beat]\n")
+    assert (ran.returncode, ran.stdout) == (
+        2,
+        "usage: python -m workers.health [beat|alive|self]\n",
+    )
 
 
 def test_the_line_of_many_queues_stays_short() -> None:

@@ -63,6 +63,7 @@ WRONG: list[tuple[str, Any]] = [
     ("max_spool_bytes", 1),
     ("max_dead_events", -1),
     ("history", "long"),
+    ("alive_file", "relative"),
     ("metrics_max_queues", 0),
     ("relay_listen", "127.0.0.1"),
     ("relay_listen", "127.0.0.1:http"),

@@ -1,6 +1,6 @@
 """The listener: a thread of every worker's main process that turns wake-ups into `deliver` tasks.
 
-It needs no broker. In each turn it
+It needs no broker. In each turn, of which the first thing is its sign of life, it
 
 1. looks for events that an application of this host has left on the disk;
 2. notes in Redis that it is alive, with a card that says what this worker is and does;
@@ -20,6 +20,7 @@ import threading
 import time
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from celery import bootsteps
@@ -36,7 +37,7 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.delivering.lane import Lane
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.logs import SeldomLog, log
-from vwo_celery.operating.looks import stalls
+from vwo_celery.operating.looks import alive, stalls
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records import histories
 from vwo_celery.queue.records.cards import forget_cards, write_card
@@ -158,6 +159,7 @@ class _Loop(threading.Thread):
         """Serve until the worker stops, whatever goes wrong."""
         while not stopping():
             try:
+                self._give_sign()
                 self._serve_once()
                 self._absence.end()
             except QueueUnavailable as exc:
@@ -184,6 +186,20 @@ class _Loop(threading.Thread):
         wakeup = self._next_wakeup(max(_SHORTEST_WAIT_SECONDS, min(_WAIT_SECONDS, due)))
         if wakeup is not None:
             self._start(wakeup)
+
+    def _give_sign(self) -> None:
+        """Say in this worker's file that its listener turns, if it has one."""
+        path = self.settings.alive_file
+        if not path:
+            return
+        try:
+            alive.give_sign(Path(path), self.listener)
+        except OSError as exc:
+            self._seldom.warn(
+                "alive_file",
+                "the sign of life cannot be written, and probes that read it fail: %s",
+                exc,
+            )
 
     def _note_that_it_listens(self) -> None:
         now = monotonic()
@@ -242,6 +258,7 @@ class _Loop(threading.Thread):
             return silence - passed
         for found in sweeping.sweep_step_by_step(self.fleet, by="listener"):
             self._start(found)
+            self._give_sign()
             self._note_that_it_listens()  # a thousand messages may take a while
         histories.sample_if_due(self.fleet, self.settings.history)
         proving.prove_if_due(self.fleet)

@@ -1,8 +1,8 @@
 """`vwo-celery health`: do events leave in time? A line and an exit code, for probes and monitors.
 
-It looks at the queues, not at one process: see docs/how-to/operate.md before a
-worker is restarted because of it. Probes run it every few seconds, so it imports neither Celery nor
-what other commands print with.
+It looks at the queues, not at one process, unless it is asked for the worker of this host: only
+`--alive` is a reason to restart one (docs/how-to/operate.md). Probes run it every few seconds, so it
+imports neither Celery nor what other commands print with.
 """
 
 from __future__ import annotations
@@ -20,27 +20,47 @@ from vwo_celery.operating.documents.health import (
     HealthDocument,
     document_of,
     judge,
+    sign_of_this_worker,
     unhealthy,
+    unheard,
     unseen,
 )
+from vwo_celery.operating.looks.alive import HUNG_SECONDS
+from vwo_celery.text.amounts import span
 
 #: The first line, and what `--json` prints.
 _Answer = tuple[str, HealthDocument]
 
 
 @click.command("health")
-@click.option("--beat", is_flag=True, help="Check that the sweeps which beat sends are run.")
+@click.option(
+    "--beat", "asked", flag_value="beat", help="Check that the sweeps which beat sends are run."
+)
+@click.option(
+    "--alive",
+    "asked",
+    flag_value="alive",
+    help="Check that this host's worker is not hung, by its VWO_CELERY_ALIVE_FILE alone.",
+)
+@click.option(
+    "--self",
+    "asked",
+    flag_value="self",
+    help="Check that the fleet hears this host's worker.",
+)
 @common_options
 @json_option
 @click.pass_context
-def check(context: click.Context, beat: bool) -> None:
+def check(context: click.Context, asked: str | None) -> None:
     """Check that events leave in time.
 
     Prints one line and, if unhealthy, what to do. Exits 0 if healthy and 1 if not; a Redis that
-    cannot be used and a wrong setting are unhealthy, too.
+    cannot be used and a wrong setting are unhealthy, too. --alive asks no Redis: it fails once the
+    listener of this host's worker has not turned for 45 seconds, and is the probe by which a worker
+    may be restarted. --self is the probe by which it is ready.
     """
     session = context.ensure_object(Session)
-    line, answer = _ask(session, _look_at_beat if beat else _look_at_queues)
+    line, answer = _ask(session, _LOOKS.get(asked or "", _look_at_queues))
     if session.json:
         print_json(answer)
     else:
@@ -71,6 +91,32 @@ def _look_at_beat(session: Session) -> _Answer:
     if finding.state == "ok":
         return f"healthy: {finding.what}", HealthDocument(healthy=True)
     return _in_words(unhealthy(finding.what, finding.remedy))
+
+
+def _look_at_this_worker(session: Session) -> _Answer:
+    sign = sign_of_this_worker(session.settings)
+    if isinstance(sign, HealthDocument):
+        return _in_words(sign)
+    turned = f"the listener of {sign.text} turned {span(sign.age_seconds)} ago"
+    if sign.age_seconds > HUNG_SECONDS:
+        return _in_words(unhealthy(f"{turned}, and should each second", "restart this worker"))
+    return f"alive: {turned}", HealthDocument(healthy=True)
+
+
+def _look_for_this_worker(session: Session) -> _Answer:
+    sign = sign_of_this_worker(session.settings)
+    if isinstance(sign, HealthDocument):
+        return _in_words(sign)
+    if sign.text in session.fleet.listeners():
+        return f"healthy: {sign.text} listens", HealthDocument(healthy=True)
+    return _in_words(unheard(sign, session.settings))
+
+
+_LOOKS = {
+    "beat": _look_at_beat,
+    "alive": _look_at_this_worker,
+    "self": _look_for_this_worker,
+}
 
 
 def _in_words(answer: HealthDocument) -> _Answer:

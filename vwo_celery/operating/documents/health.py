@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 from msgspec import structs
@@ -14,10 +15,12 @@ from msgspec import structs
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.operating.doctor.connection import reason_of
 from vwo_celery.operating.doctor.workers import listener_finding
+from vwo_celery.operating.looks.alive import SignOfLife, read_sign
 from vwo_celery.operating.looks.health import Health, health
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.parts import Part, describe_away
 from vwo_celery.settings import Settings
+from vwo_celery.text.amounts import span
 from vwo_celery.text.masking import mask_url
 
 _ASK_DOCTOR = "vwo-celery doctor says what is wrong"
@@ -78,3 +81,33 @@ def unseen(
     reason = reason_of(exc, open_fleet)
     url = mask_url(load().redis_url)
     return unhealthy(f"{url} cannot be used: {reason.what}", reason.remedy)
+
+
+def sign_of_this_worker(settings: Settings) -> SignOfLife | HealthDocument:
+    """The last sign of the worker whose file the settings name; a problem where there is none."""
+    if not settings.alive_file:
+        return unhealthy(
+            "no file is named in which a worker gives a sign of life",
+            "set VWO_CELERY_ALIVE_FILE, the same for the worker and for this probe",
+        )
+    try:
+        sign = read_sign(Path(settings.alive_file))
+    except (OSError, UnicodeDecodeError) as exc:
+        return unhealthy(f"the sign of life cannot be read: {exc}", "let this probe read the file")
+    if sign is None:
+        return unhealthy(
+            f"{settings.alive_file}: no worker has given a sign of life yet",
+            "start the worker with the same VWO_CELERY_ALIVE_FILE; if it runs, its log says why "
+            "the file cannot be written",
+        )
+    return sign
+
+
+def unheard(sign: SignOfLife, settings: Settings) -> HealthDocument:
+    """The document of a worker that Redis does not know."""
+    return unhealthy(
+        f"{sign.text} is not among the workers that listen to namespace {settings.namespace} of "
+        f"{mask_url(settings.redis_url)}; its listener turned {span(sign.age_seconds)} ago",
+        "let worker and probe have the same VWO_CELERY_REDIS_URL and VWO_CELERY_NAMESPACE; if they "
+        "have, the worker's log says why it cannot be heard",
+    )
