@@ -26,6 +26,7 @@ from tools.relays import (
     request,
     stored,
 )
+from tools.serving import serving
 from tools.waiting import wait_until
 from vwo_celery.cli import main
 from vwo_celery.connections import open_client
@@ -44,37 +45,16 @@ Start = Callable[..., tuple[Process, RelayClient]]
 @pytest.fixture
 def start(tmp_path: Path, redis_url: str) -> Iterator[Start]:
     """Start the program on a free port; it ends with the test, and has logged no key."""
-    started: list[Process] = []
-    with ExitStack() as running:
+    with serving("relay", tmp_path, redis_url, KEY) as serve:
 
         def run(*options: str, waits: bool = True, **env: str) -> tuple[Process, RelayClient]:
-            command = (
-                "python",
-                "-m",
-                "vwo_celery",
-                "relay",
-                "--json",
-                "--listen",
-                "127.0.0.1:0",
-                *options,
-            )
-            process = Process(
-                *command, folder=tmp_path, name=f"relay-{len(started)}",
-                env={"VWO_CELERY_REDIS_URL": redis_url, **env}, stop_timeout_seconds=20,
-            )  # fmt: skip
-            running.enter_context(process)
-            started.append(process)
-            process.wait_for_log('"url"')
-            line = next(line for line in process.log().splitlines() if line.startswith("{"))
-            url = json.loads(line)["url"]
+            process, url = serve(*options, **env)
             client = RelayClient(int(url.rpartition(":")[2]))
             if waits:
                 process.wait_until(lambda: client.get("/healthz").status == 200, what="the relay")
             return process, client
 
         yield run
-
-    assert [process for process in started if KEY in process.log()] == []
 
 
 def test_it_takes_the_events_of_those_that_are_named(start: Start, redis_url: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from click.testing import CliRunner
 from tools.nginx import find_nginx
 from tools.processes import Process
 from tools.queue_states import HOLDS_SOMETHING, Queues
+from tools.serving import serving
 from vwo_celery.cli import main
 from vwo_celery.testing import free_port
 
@@ -36,26 +36,14 @@ def credentials(tmp_path: Path) -> str:
 @pytest.fixture
 def start(tmp_path: Path, redis_url: str) -> Iterator[Start]:
     """Start the program on a free port; it ends with the test, and has logged no secret."""
-    started: list[Process] = []
-    with ExitStack() as running:
+    with serving("web", tmp_path, redis_url, SECRET) as serve:
 
         def run(*options: str, **env: str) -> tuple[Process, str]:
-            process = Process(
-                "python", "-m", "vwo_celery", "web", "--json", "--listen", "127.0.0.1:0", *options,
-                folder=tmp_path, name=f"web-{len(started)}",
-                env={"VWO_CELERY_REDIS_URL": redis_url, **env}, stop_timeout_seconds=20,
-            )  # fmt: skip
-            running.enter_context(process)
-            started.append(process)
-            process.wait_for_log('"url"')
-            line = next(line for line in process.log().splitlines() if line.startswith("{"))
-            url: str = json.loads(line)["url"]
+            process, url = serve(*options, **env)
             process.wait_until(lambda: _serves(url), what="the console")
             return process, url
 
         yield run
-
-    assert [process for process in started if SECRET in process.log()] == []
 
 
 def _serves(url: str) -> bool:

@@ -24,6 +24,8 @@ from vwo_celery.testing.standin.rules import Request
 
 Judge = Callable[[list[int]], FaultLike]
 Make = Callable[..., "Delivering"]
+#: Keys to declare of a queue that is not empty.
+KEPT = ("ready", "info", "batch", "watched")
 
 
 def numbers_in(request: Request) -> list[int]:

@@ -45,7 +45,7 @@ BUGS = (
         "an ASK for a node that owns no slot yet is followed",
         "the node stays unknown", "connections/cluster.py",
         "    if node is None and node_name:", "    if node is None and not node_name:",
-        "integration/connections/test_cluster.py -k worker_in_a_cluster_that_grows",
+        "integration/connections/test_cluster_growth.py -k worker_in_a_cluster_that_grows",
     ),
     Bug(
         "after a master's death the next event goes to its heir",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from bugs.bug import Bug
 
-_SETTLING = "integration/delivering/test_settling.py"
+_INTERRUPTIONS = "integration/delivering/test_interruptions.py"
+_OUTAGES = "integration/delivering/test_outages.py"
+_SEARCHES = "integration/delivering/test_searches.py"
 _LARGE = "integration/delivering/test_too_large.py"
 _REFUSED = "integration/delivering/test_refused.py"
 _DECLINING = "integration/delivering/test_declining.py"
@@ -15,7 +17,7 @@ BUGS = (
         "a batch is handed back at a soft time limit",
         "an attempt is counted", "delivering/attempts.py",
         " or attempt.worker.is_interruption(exc)", "",
-        f"{_SETTLING} -k interrupted",
+        f"{_INTERRUPTIONS} -k interrupted",
     ),
     Bug(
         "a pause and a hold reach the batch's own shard",
@@ -34,7 +36,7 @@ BUGS = (
         "a lease does not end within a POST",
         "it counts from after the call for help", "delivering/attempts.py",
         "    passed = attempt.worker.clock() - lease.renewed_at\n", "    passed = 0\n",
-        f"{_SETTLING} -k call_for_help",
+        f"{_INTERRUPTIONS} -k call_for_help",
     ),
     Bug(
         "what died is never left out of the log",
@@ -96,7 +98,7 @@ BUGS = (
         "a stopping worker claims no more",
         "it goes on claiming", "delivering/claims.py",
         "        if self._worker.stopping():\n            return None\n", "",
-        f"{_SETTLING} -k stopping_worker",
+        f"{_INTERRUPTIONS} -k stopping_worker",
     ),
     Bug(
         "what a worker's own settings forbid, it leaves to others",
@@ -133,7 +135,7 @@ BUGS = (
         "a stopping worker hands its batch back",
         "the lease has to expire", "delivering/delivery.py",
         "        attempt.lease.hand_back()\n        raise\n", "        raise\n",
-        f"{_SETTLING} -k interrupted_batch",
+        f"{_INTERRUPTIONS} -k interrupted_batch",
     ),
     Bug(
         "a stopping worker hands its batch back",
@@ -142,14 +144,14 @@ BUGS = (
         "            batch = claimed.lease.batch\n"
         "            worker.wake_all(claimed.lease.shard, batch.help_token, batch.wakeups)\n"
         "            with worker.leases.holding(claimed.lease):\n",
-        f"{_SETTLING} -k call_for_help",
+        f"{_INTERRUPTIONS} -k call_for_help",
     ),
     Bug(
         "an unexpected error costs an attempt, not a lease",
         "the batch stays leased",
         "delivering/delivery.py",
         "    except Exception as exc:\n        release_after(attempt, exc)\n", "    except Exception:\n",
-        f"{_SETTLING} -k try_that_raises",
+        f"{_INTERRUPTIONS} -k try_that_raises",
     ),
     Bug(
         "an exception that the Redis client does not document costs an attempt, not a lease",
@@ -157,14 +159,14 @@ BUGS = (
         "delivering/delivery.py",
         "            release_after(attempt, exc)\n        raise  # else",
         "            pass\n        raise  # else",
-        f"{_SETTLING} -k client_that_errs",
+        f"{_INTERRUPTIONS} -k client_that_errs",
     ),
     Bug(
         "after a probe that ends early another may start",
         "its permission has to expire",
         "delivering/delivery.py",
         "    finally:\n        end_probe(attempt)\n", "",
-        f"{_SETTLING} -k probe_that_is_interrupted",
+        f"{_INTERRUPTIONS} -k probe_that_is_interrupted",
     ),
     Bug(
         "a task that gives way asks for its next turn",
@@ -182,14 +184,14 @@ BUGS = (
         "a late worker cannot settle a batch that was handed back",
         "it can", "delivering/leases.py",
         "            self.handed_back = True\n", "",
-        f"{_SETTLING} -k late_thread",
+        f"{_INTERRUPTIONS} -k late_thread",
     ),
     Bug(
         "an acceptance always counts",
         "it is ignored after a hand-back", "delivering/leases.py",
         "            return self.shard.ack(self.batch.id, ",
         "            return not self.handed_back and self.shard.ack(self.batch.id, ",
-        f"{_SETTLING} -k late_acceptance",
+        f"{_INTERRUPTIONS} -k late_acceptance",
     ),
     Bug(
         "requests of a batch that was handed back are counted once",
@@ -234,7 +236,7 @@ BUGS = (
         "an outage costs only probes",
         "shards are not held", "delivering/probing.py",
         "    attempt.at_each_shard(lambda shard: shard.hold(until_ms, by=by, why=error))\n", "",
-        f"{_SETTLING} -k outage_costs_probes",
+        f"{_OUTAGES} -k outage_costs_probes",
     ),
     Bug(
         "after a 400 only the events to blame are dead-lettered",
@@ -242,7 +244,7 @@ BUGS = (
         "    found = _search(attempt, encoded, ",
         "    return settling.dead_letter(attempt, encoded, outcome.error or '', outcome)\n"
         "    found = _search(attempt, encoded, ",
-        f"{_SETTLING} -k only_the_poison",
+        f"{_SEARCHES} -k only_the_poison",
     ),
     Bug(
         "events that a search has delivered are not sent again",
@@ -250,7 +252,7 @@ BUGS = (
         "delivering/refusals.py",
         "ranges = tuple(sorted(found.undecided))",
         "ranges = tuple(sorted([*found.undecided, *found.accepted]))",
-        f"{_SETTLING} -k search_that_an_outage",
+        f"{_SEARCHES} -k search_that_an_outage",
     ),
     Bug(
         "before its first delivery a queue dead-letters nothing",
@@ -259,7 +261,7 @@ BUGS = (
         "else hold the batch back.\"\"\"\n    if not has_delivered(attempt):\n"
         "        return settling.pause(attempt, encoded, outcome)\n",
         "else hold the batch back.\"\"\"\n",
-        f"{_SETTLING} -k before_the_first_success",
+        f"{_SEARCHES} -k before_the_first_success",
     ),
     Bug(
         "a refused batch is dead-lettered only once others pass",
@@ -315,7 +317,7 @@ BUGS = (
         "delivering/settling.py",
         "    if not attempt.lease.release(delay_seconds=delay, error=error):\n",
         "    if not attempt.lease.ack():\n",
-        f"{_SETTLING} -k backlog_leaves",
+        f"{_OUTAGES} -k backlog_leaves",
     ),
     Bug(
         "a 413 splits the batch",
@@ -328,13 +330,13 @@ BUGS = (
         "what somebody deleted is counted as vanished",
         "a worker makes an empty dead letter of it", "delivering/settling.py",
         "    if not encoded and attempt.lease.vanish():", "    if False:",
-        f"{_SETTLING} -k somebody_deleted",
+        "integration/delivering/test_missing_events.py -k somebody_deleted",
     ),
     Bug(
         "dead letters are bounded",
         "they are not", "delivering/settling.py",
         "capacity.trim_dead(attempt.shards, attempt.worker.settings.max_dead_events)", "pass",
-        f"{_SETTLING} -k dead_letters_are_bounded",
+        f"{_SEARCHES} -k dead_letters_are_bounded",
     ),
     Bug(
         "a batch that VWO refuses rests, whatever becomes of the pause",

@@ -144,7 +144,7 @@ BUGS = (
         "no event goes to a destination that it contradicts",
         "only the plan looks", "operating/operations/moving.py",
         "        if found := contradiction_of(plan, events):\n", "        if found := \"\":\n",
-        "integration/operating/test_move.py -k that_contradicts_stays",
+        "integration/operating/test_move_refusals.py -k that_contradicts_stays",
     ),
     Bug(
         "a purge drops what was counted, and nothing else",

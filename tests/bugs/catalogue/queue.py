@@ -48,7 +48,7 @@ BUGS = (
         "a batch that departed is in the ledger",
         "it is in none", "queue/looks/snapshots.py",
         "left = sum(batch.events for batch in leaving)", "left = 0 * len(leaving)",
-        "integration/operating/test_move.py -k 'killed and before and stage'",
+        "integration/operating/test_move_interruptions.py -k 'killed and before and stage'",
     ),
     Bug(
         "a Cluster that is reached as one server refuses one push",
@@ -204,7 +204,7 @@ BUGS = (
         "a full new queue ends a move, and the batch is as it was",
         "it is left on its way", "queue/work/departures.py",
         "        moving.stay(source, batch_id, heading)\n", "",
-        "integration/operating/test_move.py -k takes_what_fits",
+        "integration/operating/test_move_interruptions.py -k takes_what_fits",
     ),
     Bug(
         "a flush covers every shard",
@@ -310,7 +310,7 @@ BUGS = (
         "what a dead mover left is settled by the sweep",
         "it stays on its way", "queue/work/sweeping.py",
         "            departures.settle_abandoned(fleet, shard)\n", "            pass\n",
-        "integration/operating/test_move.py -k 'killed and sweep and before and stage'",
+        "integration/operating/test_move_interruptions.py -k 'killed and sweep and before and stage'",
     ),
     Bug(
         "tail says how much it missed",

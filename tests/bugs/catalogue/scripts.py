@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bugs.bug import Bug
 
-_SETTLING = "integration/delivering/test_settling.py"
+_INTERRUPTIONS = "integration/delivering/test_interruptions.py"
+_OUTAGES = "integration/delivering/test_outages.py"
 _LARGE = "integration/delivering/test_too_large.py"
 _REFUSED = "integration/delivering/test_refused.py"
 
@@ -119,7 +120,7 @@ BUGS = (
         "a batch that has arrived is never put back",
         "its arrival is forgone all the same", "queue/lua/forgo.lua",
         "if trace and tonumber(trace) > 0 then return 0 end\n", "",
-        "integration/operating/test_move.py -k 'killed and after and arrive_from_move'",
+        "integration/operating/test_move_interruptions.py -k 'killed and after and arrive_from_move'",
     ),
     Bug(
         "a resume ends the wait of a stopped queue",
@@ -153,7 +154,7 @@ BUGS = (
         "a hand-back counts no attempt",
         "it counts one", "queue/lua/hand_back.lua",
         "batch.attempt = batch.attempt - 1\n", "",
-        f"{_SETTLING} -k interrupted_batch",
+        f"{_INTERRUPTIONS} -k interrupted_batch",
     ),
     Bug(
         "a producer of a queue that was forgotten finds its life",
@@ -171,19 +172,19 @@ BUGS = (
         "the circuit closes after an acceptance",
         "it stays open", "queue/lua/mend.lua",
         "local now = now_ms()\nredis.call('DEL', KEYS[1])", "local now = now_ms()",
-        f"{_SETTLING} -k backlog_leaves",
+        f"{_OUTAGES} -k backlog_leaves",
     ),
     Bug(
         "one probe at a time",
         "every worker that asks may send one", "queue/lua/permit.lua",
         "math.max(believed(c[1], c[3]), believed(c[2], c[4]))", "believed(c[1], c[3])",
-        f"{_SETTLING} -k one_probe_at_a_time",
+        f"{_OUTAGES} -k one_probe_at_a_time",
     ),
     Bug(
         "a worker of other settings shortens no wait",
         "it takes the circuit's wait for a step of the clock", "queue/lua/permit.lua",
         "local LONGEST_MS = 86460000", "local LONGEST_MS = 65000",
-        f"{_SETTLING} -k other_settings",
+        f"{_OUTAGES} -k other_settings",
     ),
     Bug(
         "what is left of a dead letter died when the whole did",
@@ -298,7 +299,7 @@ BUGS = (
         "a worker of other settings shortens no wait",
         "its sweep takes a long delay for a step of the clock", "queue/lua/shared/notes.lua",
         "local LONGEST_MS = 86460000", "local LONGEST_MS = 65000",
-        f"{_SETTLING} -k other_settings",
+        f"{_OUTAGES} -k other_settings",
     ),
     Bug(
         "a 413 splits the batch",
@@ -408,19 +409,19 @@ BUGS = (
         "an outage costs only probes",
         "the circuit never opens", "queue/lua/trip.lua",
         "if failures < tonumber(ARGV[1]) then return 0 end", "if true then return 0 end",
-        f"{_SETTLING} -k outage_costs_probes",
+        f"{_OUTAGES} -k outage_costs_probes",
     ),
     Bug(
         "no attempt is made before Retry-After",
         "it is forgotten when the circuit opens", "queue/lua/trip.lua",
         ", tonumber(ARGV[4]))", ", 0)",
-        f"{_SETTLING} -k retry_after_holds",
+        f"{_OUTAGES} -k retry_after_holds",
     ),
     Bug(
         "only failures in a row open the circuit",
         "an acceptance in between is ignored", "queue/lua/trip.lua",
         "if tonumber(ARGV[6]) > since then", "if false then",
-        f"{_SETTLING} -k mixed_answers",
+        f"{_OUTAGES} -k mixed_answers",
     ),
     Bug(
         "a circuit that stays open is counted as opened once",

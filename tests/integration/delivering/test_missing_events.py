@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 import vwo_celery
 from tools.producers import DESTINATION, KEPT
+from tools.selective_vwo import Make, Vwo, proven
 from vwo_celery import signals
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
@@ -196,3 +198,25 @@ def test_a_lease_that_was_lost_before_the_post_is_not_used(
 
     assert heard == []
     assert standin.stats().requests == 0
+
+
+def test_a_batch_whose_events_somebody_deleted_is_counted(make: Make, vwo: Vwo) -> None:
+    """Nothing of it can be sent or kept: it is dropped as vanished, and the ledger balances."""
+    made = proven(make(per_request=4))
+    dropped: list[tuple[str, int]] = []
+
+    def hear(sender: object, reason: str, count: int, **_: object) -> None:
+        dropped.append((reason, count))
+
+    made.enqueue(*range(8))
+    (first, *_) = made.state.batches
+    made.shard.client.delete(made.shard.keys.batch(first.id))
+    signals.event_dropped.connect(hear)
+    made.deliver()
+    signals.event_dropped.disconnect(hear)
+
+    assert dropped == [("vanished", 4)]
+    assert made.state.dropped == {"vanished": 4}
+    assert made.state.balanced
+    assert made.state.events("dead") == 0
+    assert made.taken == Counter([100, *range(4, 8)])

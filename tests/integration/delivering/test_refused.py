@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 
-from tools.selective_vwo import Delivering, Make, Vwo, numbers_of, proven, purge
+from tools.selective_vwo import KEPT, Delivering, Make, Vwo, numbers_of, proven, purge
 from vwo_celery import signals
 from vwo_celery.delivering.bisection import MOST_PROVEN_REFUSALS, MOST_REFUSALS
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.holding.circuit import refusal_waits
 
 pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups", "suspect", "circuit")
-#: Declared keys of a queue that is not empty.
-KEPT = ("ready", "info", "batch", "watched", "suspect", "circuit")
 #: Answers of a load balancer in a deploy, a firewall or a captive portal.
 PASSING = (302, 401, 403, 404, 405, 410, 411, 417, 421, 431, 451, 499)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tools.selective_vwo import Make, Vwo, proven, purge
+from tools.selective_vwo import KEPT, Make, Vwo, proven, purge
 from vwo_celery import signals
 from vwo_celery.delivering.leases import Lease
 from vwo_celery.queue.looks.tallies import Tally, read_tallies
@@ -17,8 +17,6 @@ from vwo_celery.queue.work import sweeping
 from vwo_celery.testing.standin.faults import FaultLike
 
 pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups", "suspect", "circuit")
-#: Declared keys of a queue that is not empty.
-KEPT = ("ready", "info", "batch", "watched", "suspect", "circuit")
 #: Most events that VWO takes, and the event that it refuses.
 MOST, BAD = 4, 13
 #: What comes instead of its answers, one after the other; a hang costs a test its time.

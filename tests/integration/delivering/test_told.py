@@ -10,15 +10,13 @@ from typing import Any
 import pytest
 
 from tools.batch_lines import parsed
-from tools.selective_vwo import Delivering, Make, Vwo, proven, purge
+from tools.selective_vwo import KEPT, Delivering, Make, Vwo, proven, purge
 from vwo_celery import signals
 from vwo_celery.delivering.batch_log import OUTCOMES
 from vwo_celery.signals import BatchReport
 from vwo_celery.testing import Fault
 
 pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups")
-#: Declared keys of a queue that is not empty.
-KEPT = ("ready", "info", "batch", "watched")
 MINUTE_MS = 60_000
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tools.selective_vwo import Delivering, Make, Vwo, event, numbers_of, proven, purge
+from tools.selective_vwo import KEPT, Delivering, Make, Vwo, event, numbers_of, proven, purge
 from tools.waiting import wait_until
 from vwo_celery import signals
 from vwo_celery.delivering import oversize, sizes
@@ -18,8 +18,6 @@ from vwo_celery.queue.holding.circuit import forget_circuit
 from vwo_celery.queue.work import flushing
 
 pytestmark = pytest.mark.declared_keys("watched", "slots", "wakeups", "suspect", "circuit")
-#: Declared keys of a queue that is not empty.
-KEPT = ("ready", "info", "batch", "watched", "suspect", "circuit")
 
 
 def at_most(events: int) -> Any:
