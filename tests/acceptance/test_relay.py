@@ -295,7 +295,7 @@ def test_an_address_in_use_ends_it() -> None:
 
 def test_where_its_server_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names what is missing, and the command that installs it."""
-    monkeypatch.setattr("vwo_celery.cli.relay.find_spec", lambda name: None)
+    monkeypatch.setattr("vwo_celery.cli.shared.serving.find_spec", lambda name: None)
 
     ended = CliRunner().invoke(main, ["relay"])
 

@@ -62,6 +62,9 @@ class Plan(msgspec.Struct, frozen=True):
     for_good: bool = False
 
 
+_REASON: Final = Field("reason", "Why?", "shown beside your name until somebody resumes it")
+
+
 # -- of queues
 
 
@@ -95,13 +98,25 @@ def _each(views: Sequence[QueueView], tell: Callable[[QueueView], str]) -> tuple
     return (*told, *([f"and {count(more, 'further queue')}"] if more > 0 else []))
 
 
-def _flush(visit: Visit) -> Plan:
-    views = _views(visit)
-    return Plan(
-        _title("Flush", views), _each(views, _flushed), "Flush", _hidden(views),
-        doubts=_kept_back(visit, views), back=_back(views),
-        possible=any(view.undelivered for view in views),
-    )  # fmt: skip
+def _of_queues(
+    verb: str,
+    tell: Callable[[QueueView], str],
+    doubts: Callable[[Visit, Sequence[QueueView]], tuple[str, ...]],
+    is_possible: Callable[[QueueView], object] = lambda _: True,
+    *,
+    fields: tuple[Field, ...] = (),
+    button: str = "",
+) -> Callable[[Visit], Plan]:
+    """The plan of what is done to whole queues; it is possible where it is for one of them."""
+
+    def plan(visit: Visit) -> Plan:
+        views = _views(visit)
+        return Plan(
+            _title(verb, views), _each(views, tell), button or verb, _hidden(views), fields,
+            doubts(visit, views), _back(views), any(map(is_possible, views)),
+        )  # fmt: skip
+
+    return plan
 
 
 def _kept_back(visit: Visit, views: Sequence[QueueView]) -> tuple[str, ...]:
@@ -128,16 +143,6 @@ def _flushed(view: QueueView) -> str:
     )
 
 
-def _pause(visit: Visit) -> Plan:
-    views = _views(visit)
-    return Plan(
-        _title("Pause", views), _each(views, _paused), "Pause", _hidden(views),
-        (Field("reason", "Why?", "shown beside your name until somebody resumes it"),),
-        tuple(f"{view.queue} stands still already: {view.stopped}." for view in views if view.stopped),
-        _back(views),
-    )  # fmt: skip
-
-
 def _paused(view: QueueView) -> str:
     room = f" It is {view.fullness:.0%} full." if view.fullness else ""
     settled = count(view.in_flight, "event")
@@ -148,17 +153,21 @@ def _paused(view: QueueView) -> str:
     )
 
 
-def _resume(visit: Visit) -> Plan:
-    views = _views(visit)
-    return Plan(
-        _title("Resume", views), _each(views, _resumed), "Resume", _hidden(views),
-        doubts=tuple(
-            f"VWO refused {view.queue}, and will again until that is mended: {view.stopped.why}"
-            for view in views if view.stopped and view.stopped.by == "refusal"
-        ),
-        back=_back(views),
-        possible=any(view.stopped and view.stopped.by != _DECLINED for view in views),
+def _stopped_already(_: Visit, views: Sequence[QueueView]) -> tuple[str, ...]:
+    return tuple(
+        f"{view.queue} stands still already: {view.stopped}." for view in views if view.stopped
+    )
+
+
+def _refused_again(_: Visit, views: Sequence[QueueView]) -> tuple[str, ...]:
+    return tuple(
+        f"VWO refused {view.queue}, and will again until that is mended: {view.stopped.why}"
+        for view in views if view.stopped and view.stopped.by == "refusal"
     )  # fmt: skip
+
+
+def _may_resume(view: QueueView) -> bool:
+    return view.stopped is not None and view.stopped.by != _DECLINED
 
 
 def _resumed(view: QueueView) -> str:
@@ -174,15 +183,6 @@ def _resumed(view: QueueView) -> str:
         f"Workers take its batches again at once: {count(view.undelivered, 'event')} wait. It is "
         f"{view.stopped}."
     )
-
-
-def _retry(visit: Visit) -> Plan:
-    views = _views(visit)
-    return Plan(
-        _title("Retry what VWO did not accept of", views), _each(views, _retried), "Retry now",
-        _hidden(views), doubts=_kept_back(visit, views), back=_back(views),
-        possible=any(view.released for view in views),
-    )  # fmt: skip
 
 
 def _retried(view: QueueView) -> str:
@@ -293,10 +293,16 @@ def _stop(visit: Visit) -> Plan:
 #: The plan of each action, by the action's name.
 PLANS: Final[Mapping[str, Callable[[Visit], Plan]]] = MappingProxyType(
     {
-        "flush": _flush,
-        "pause": _pause,
-        "resume": _resume,
-        "retry": _retry,
+        "flush": _of_queues("Flush", _flushed, _kept_back, lambda view: view.undelivered),
+        "pause": _of_queues("Pause", _paused, _stopped_already, fields=(_REASON,)),
+        "resume": _of_queues("Resume", _resumed, _refused_again, _may_resume),
+        "retry": _of_queues(
+            "Retry what VWO did not accept of",
+            _retried,
+            _kept_back,
+            lambda view: view.released,
+            button="Retry now",
+        ),
         "redrive": _redrive,
         "purge": _purge,
         "redrive-events": _redrive_events,

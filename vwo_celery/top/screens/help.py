@@ -27,6 +27,7 @@ KEYS: Final = {
     },
     "Overview, queue": {
         "s": "the next order of the queues", "t": "on a queue: batches of one state only",
+        "d v": "dead letters, on a queue its own; on the overview the verdict",
         "f !": "flush: hand all that it holds to the workers now",
         "p !": "pause it, with a reason; or resume it",
     },
