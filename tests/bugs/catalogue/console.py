@@ -130,10 +130,23 @@ BUGS = (
         "integration/console/test_changes.py -k filter_on_visitors",
     ),
     Bug(
+        "one number is the same wherever it is told",
+        "the first page counts open events as ready", "console/pages/flows.py",
+        "    number = sum(view.ready for view in views)\n",
+        "    number = sum(view.ready + view.open for view in views)\n",
+        "integration/operating/test_one_number.py -k all_queues",
+    ),
+    Bug(
         "a page that asks stands still",
         "it renews itself", "console/pages/framing.py",
         "page.status in (200, _AWAY) and not asks", "page.status in (200, _AWAY)",
         "integration/console/test_pages.py -k under_its_reader",
+    ),
+    Bug(
+        "one number is the same wherever it is told",
+        "a page tells what workers said a moment ago", "console/pages/overview.py",
+        "return shown.leases, sum(", "return sum(card.busy for card in cards if card), sum(",
+        "integration/operating/test_one_number.py -k who_works",
     ),
     Bug(
         "no button does what a button cannot do",

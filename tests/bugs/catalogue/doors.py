@@ -74,6 +74,12 @@ BUGS = (
         "integration/adapters/test_status.py -k exits_1",
     ),
     Bug(
+        "one number is the same wherever it is told",
+        "a command counts released events as ready", "cli/looks/status.py",
+        'f"{view.ready:,}"', 'f"{view.ready + view.released:,}"',
+        "integration/operating/test_one_number.py -k queue_holds",
+    ),
+    Bug(
         "no name or event steers an operator's terminal",
         "JSON is printed with the control characters that it allows", "cli/shared/documents.py",
         "click.echo(json_for_terminals(text))", "click.echo(text)",

@@ -54,6 +54,12 @@ def value(text: str, name: str, **labels: str) -> float | None:
 @pytest.fixture
 def fleet_in_trouble(queues: Queues) -> Queues:
     """Queues of which each metric of the table has something to tell."""
+    bring_into_trouble(queues)
+    return queues
+
+
+def bring_into_trouble(queues: Queues) -> None:
+    """Let each metric of the table have something to tell."""
     busy, paused = queues.add(1), queues.add(2)
     queues.fill(busy, 23)
     queues.kill(busy, "VWO answered 413 (Content Too Large)")
@@ -72,7 +78,6 @@ def fleet_in_trouble(queues: Queues) -> Queues:
     assert report(shard, new_report(0, counts), now=1)
     proving.prove_if_due(queues.fleet)
     queues.client.config_set("maxmemory", 2**30)
-    return queues
 
 
 def test_promtool_finds_nothing_wrong_with_a_scrape(fleet_in_trouble: Queues) -> None:

@@ -120,7 +120,7 @@ def document_of(
     views = shown.views
     return {
         "verdict": judge(found, views),
-        "flow": flow_of(views, lanes_of(workers), trend_of(hour)),
+        "flow": flow_of(views, lanes_of(shown, workers), trend_of(hour)),
         "ledger": sum_of(views),
         "pictures": pictures_of(stretch_of(past, running), changes=changed),
         "rows": rows_of(shown, registered, steps, wanted=wanted, idle=idle),
@@ -137,12 +137,12 @@ def addresses(root: str, views: Sequence[QueueView]) -> dict[str, str]:
     return {view.queue: address_of(root, view.queue) for view in views if "-" in view.queue}
 
 
-def lanes_of(workers: Sequence[WorkerView]) -> tuple[int, int] | None:
-    """Lanes that deliver now, and all lanes; None if a worker does not tell."""
+def lanes_of(shown: Look, workers: Sequence[WorkerView]) -> tuple[int, int] | None:
+    """Lanes that hold a batch, and all lanes; None if a worker does not tell how many it has."""
     cards = [each.card for each in workers]
     if any(card is None for card in cards):
         return None
-    return sum(c.busy for c in cards if c), sum(c.concurrency for c in cards if c)
+    return shown.leases, sum(card.concurrency for card in cards if card)
 
 
 def sum_of(views: Sequence[QueueView]) -> Ledger:

@@ -96,7 +96,7 @@ def _of_time(
     hour = _history(visit, view.queue, registration, "1h")
     past = hour if chosen == "1h" else _history(visit, view.queue, registration, chosen)
     changed = recent_changes(visit, chosen, [view.queue])
-    lanes = lanes_of(view_workers(visit.fleet))
+    lanes = lanes_of(visit.look(), view_workers(visit.fleet))
     known = {} if registration is None else {view.queue: registration}
     running = running_step(visit, known, visit.look(), view.queue)
     return {

@@ -68,10 +68,18 @@ def _living(fleet: Fleet, shards: list[Shard]) -> list[Shard]:
 
 def view_queues(fleet: Fleet, registered: Mapping[str, Registration]) -> list[QueueView]:
     """A view of each registered queue; idle ones last, the latest first."""
+    return view_queues_and_leases(fleet, registered)[0]
+
+
+def view_queues_and_leases(
+    fleet: Fleet, registered: Mapping[str, Registration]
+) -> tuple[list[QueueView], int]:
+    """The same, and the number of batches that workers hold: each keeps a lane busy."""
     queues = shards_of(fleet, registered)
-    views = views_of(take_glances([shard for shards in queues.values() for shard in shards]))
-    views = _with_declines(fleet, views)
-    return sorted(views, key=lambda v: (v.idle, -v.late_seconds, -v.undelivered, v.queue))
+    glances = take_glances([shard for shards in queues.values() for shard in shards])
+    views = _with_declines(fleet, views_of(glances))
+    in_order = sorted(views, key=lambda v: (v.idle, -v.late_seconds, -v.undelivered, v.queue))
+    return in_order, sum(glance.leased_batches for glance in glances)
 
 
 def _with_declines(fleet: Fleet, views: list[QueueView]) -> list[QueueView]:

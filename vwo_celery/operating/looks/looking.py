@@ -37,6 +37,7 @@ class Look(msgspec.Struct, frozen=True):
         sweeps_ms: Unix ms of the last sweep of each runner; None if that is not known.
         wakeups: Wake-ups that no worker has picked up yet; None if that is not known.
         relays: Processes of relays, running or ended within an hour; None if that is not known.
+        leases: Batches of registered queues that workers hold: each keeps a lane busy.
     """
 
     now_ms: int
@@ -49,6 +50,7 @@ class Look(msgspec.Struct, frozen=True):
     sweeps_ms: dict[str, int] | None
     wakeups: int | None
     relays: list[RelayView] | None = None
+    leases: int = 0
 
     @property
     def nobody_listens(self) -> bool:
@@ -75,7 +77,7 @@ def look(fleet: Fleet, settings: Settings, queues: Sequence[str]) -> Look:
     """
     found = fleet.registrations()
     chosen = inspector.choose(found.readable, queues, found.unreadable)
-    views = inspector.view_queues(fleet, chosen)
+    views, leases = inspector.view_queues_and_leases(fleet, chosen)
     strays = [] if queues else inspector.view_strays(fleet, *found)
     tallies = outside.view_tallies(fleet, chosen)
     now_ms, shown = fleet.now_ms(), (*strays, *views)
@@ -93,6 +95,7 @@ def look(fleet: Fleet, settings: Settings, queues: Sequence[str]) -> Look:
         sweeps_ms=_known(fleet, fleet.keys.pulse, fleet.last_sweeps_ms),
         wakeups=_known(fleet, fleet.keys.wakeups, fleet.waiting_wakeups),
         relays=_known(fleet, fleet.keys.relays, lambda: view_relays(fleet)),
+        leases=leases,
     )
 
 
