@@ -208,4 +208,11 @@ BUGS = (
         'if self.may(Right.PEEK) or "visitor:" not in told.filter:', "if True:",
         "integration/console/test_console.py -k masked_for_viewers",
     ),
+    Bug(
+        "twenty visitors cost what one costs",
+        "each has the workers listed", "console/shared/visits.py",
+        'return self.source.kept("workers", LOOK_SECONDS, lambda: view_workers(self.fleet))',
+        "return view_workers(self.fleet)",
+        "integration/console/test_cost.py -k workers",
+    ),
 )  # fmt: skip

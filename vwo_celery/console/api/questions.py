@@ -25,7 +25,7 @@ from vwo_celery.operating.documents.jobs import JobDocument, job_document
 from vwo_celery.operating.documents.queues import QueueFacts, queue_facts
 from vwo_celery.operating.documents.status import Status, status_of
 from vwo_celery.operating.looks.lanes import Lanes, view_lanes
-from vwo_celery.operating.looks.workers import Difference, WorkerView, differences, view_workers
+from vwo_celery.operating.looks.workers import Difference, WorkerView, differences
 from vwo_celery.operating.operations import Counted, count_dead
 from vwo_celery.operating.operations.jobs import list_jobs
 from vwo_celery.operating.past import history as past
@@ -166,7 +166,7 @@ def _dead_events(visit: Visit) -> list[ShownEvent]:
 
 
 def _workers(visit: Visit) -> Workers:
-    found = view_workers(visit.fleet)
+    found = visit.workers()
     return Workers(found, differences(found))
 
 

@@ -20,7 +20,7 @@ from vwo_celery.console.shared.visits import Visit
 from vwo_celery.errors import SettingsError
 from vwo_celery.operating.doctor.workers import START_WORKER
 from vwo_celery.operating.looks.lanes import view_lanes
-from vwo_celery.operating.looks.workers import WorkerView, differences, view_workers
+from vwo_celery.operating.looks.workers import WorkerView, differences
 from vwo_celery.operating.past.audit import DOORS, changes
 from vwo_celery.settings import Settings
 from vwo_celery.settings.checks import describe
@@ -45,7 +45,7 @@ _UNKNOWN: Final = "default"
 
 def workers(visit: Visit) -> Page:
     """The page of the workers that listen, and of what else keeps events moving."""
-    shown, found = visit.look(), view_workers(visit.fleet)
+    shown, found = visit.look(), visit.workers()
     lanes = visit.source.kept("lanes", 1.0, lambda: view_lanes(visit.fleet))
     title = f"Workers: {len(found)}"
     document = {
@@ -98,7 +98,7 @@ class Setting(msgspec.Struct, frozen=True):
 
 def settings(visit: Visit) -> Page:
     """The page of all settings: in force here, where they were written, and what workers have."""
-    found = view_workers(visit.fleet)
+    found = visit.workers()
     rows = settings_of(visit.settings, found)
     title = "Settings"
     document = {

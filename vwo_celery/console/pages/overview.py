@@ -21,7 +21,7 @@ from vwo_celery.console.shared.visits import Visit
 from vwo_celery.operating.doctor import Finding
 from vwo_celery.operating.looks.looking import Look
 from vwo_celery.operating.looks.views import Ledger, QueueView
-from vwo_celery.operating.looks.workers import WorkerView, view_workers
+from vwo_celery.operating.looks.workers import WorkerView
 from vwo_celery.operating.past.audit import Change, changes
 from vwo_celery.operating.past.history import (
     SPANS,
@@ -49,7 +49,7 @@ def overview(visit: Visit) -> Page:
         past=hour if span == "1h" else history_of_all(visit, registered, span).steps,
         hour=hour,
         steps={each.queue: each.steps for each in _histories(visit, registered)},
-        workers=view_workers(visit.fleet), span=span, root=visit.root,
+        workers=visit.workers(), span=span, root=visit.root,
         changed=recent_changes(visit, span),
         wanted=visit.field("q"), idle=bool(visit.field("idle")),
     )  # fmt: skip

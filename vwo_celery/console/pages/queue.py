@@ -31,7 +31,6 @@ from vwo_celery.operating.batches.listing import BATCH_STATES, ListedBatch, list
 from vwo_celery.operating.batches.showing import cut
 from vwo_celery.operating.documents.queues import destination_facts
 from vwo_celery.operating.looks.views import QueueView
-from vwo_celery.operating.looks.workers import view_workers
 from vwo_celery.operating.past.history import SPANS, QueueHistory, view_history
 from vwo_celery.queue.words.registration import Registration
 from vwo_celery.text.amounts import size, span
@@ -96,7 +95,7 @@ def _of_time(
     hour = _history(visit, view.queue, registration, "1h")
     past = hour if chosen == "1h" else _history(visit, view.queue, registration, chosen)
     changed = recent_changes(visit, chosen, [view.queue])
-    lanes = lanes_of(visit.look(), view_workers(visit.fleet))
+    lanes = lanes_of(visit.look(), visit.workers())
     known = {} if registration is None else {view.queue: registration}
     running = running_step(visit, known, visit.look(), view.queue)
     return {

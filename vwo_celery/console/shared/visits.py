@@ -13,15 +13,16 @@ import msgspec
 
 from vwo_celery.console.shared.exchange import Request
 from vwo_celery.console.shared.rights import Right, Visitor
-from vwo_celery.console.shared.sources import Source
+from vwo_celery.console.shared.sources import LOOK_SECONDS, Source
 from vwo_celery.operating.batches.filters import without_visitors
 from vwo_celery.operating.doctor import Finding
 from vwo_celery.operating.documents.jobs import JobDocument
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.looking import Look
+from vwo_celery.operating.looks.workers import WorkerView, view_workers
 from vwo_celery.operating.past.audit import Actor, Change, new_change
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.words.registration import Registration
+from vwo_celery.queue.words.registration import Registration, Registrations
 from vwo_celery.settings import Settings
 
 if TYPE_CHECKING:
@@ -110,6 +111,14 @@ class Visit:
         """
         return self.source.seen().look
 
+    def workers(self) -> list[WorkerView]:
+        """The workers that listen, which all requests of one second share.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        return self.source.kept("workers", LOOK_SECONDS, lambda: view_workers(self.fleet))
+
     def findings(self) -> list[Finding]:
         """What the doctor finds, without asking Celery's broker; kept for some seconds."""
         return self.source.findings()
@@ -127,5 +136,10 @@ class Visit:
             QueueUnavailable: Redis did not answer.
             QueueUnknown: There is no such queue, or its registration cannot be read.
         """
-        found = self.fleet.registrations()
+        found = self._registrations()
         return inspector.choose(found.readable, queues, found.unreadable)
+
+    def _registrations(self) -> Registrations:
+        if not self.request.is_safe:
+            return self.fleet.registrations()  # a change knows what is there now
+        return self.source.kept("registrations", LOOK_SECONDS, self.fleet.registrations)
