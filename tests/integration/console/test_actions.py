@@ -113,7 +113,9 @@ def test_each_door_gives_the_same_document_and_one_record(
         documents.append(door(queues, run, case.name, case.given(queues)))
 
         (change,) = changes(queues.fleet)
-        records.append((change.command, change.matched, change.done, change.unit, change.result))
+        named = (change.queues, change.filter, change.reason, change.error)
+        counted = (change.matched, change.done, change.unit)
+        records.append((change.command, *named, *counted, change.result))
     assert all(each == documents[0] for each in documents)
     assert all(each == records[0] for each in records)
 

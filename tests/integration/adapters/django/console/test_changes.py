@@ -17,13 +17,16 @@ from tools.visiting import Browser, document
 from vwo_celery.operating.past.audit import changes
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING)
+#: What the audit tells of a change besides who made it, when, and how long it took.
+_NO_ACTORS = ("command", "queues", "filter", "reason", "matched", "done", "unit", "result", "error")
 
 
 @pytest.mark.parametrize("place", [ADMIN, MOUNTED])
-@pytest.mark.parametrize("action", ["flush", "pause", "resume"])
+@pytest.mark.parametrize("action", ["flush", "pause", "resume", "retry"])
 def test_a_change_by_the_api_is_the_consoles(queues: Queues, place: str, action: str) -> None:
-    """A program that is logged in gets of Django the document that it gets of the console by itself."""
+    """A program that is logged in gets of Django the console's document, and leaves the same record."""
     asking, browser, documents = person("view", "operate"), Browser(queues.settings), []
+    records = []
     for ask in (
         lambda path, order: document(browser.post(path, order)),
         lambda path, order: send_document(asking, place, path, order).json(),
@@ -33,10 +36,16 @@ def test_a_change_by_the_api_is_the_consoles(queues: Queues, place: str, action:
         queues.fill(queue, 5)
         if action == "resume":
             queues.shard(queue).pause("lunch", by="operator")
+        if action == "retry":
+            queues.release(queue, "HTTP 503")
 
         documents.append(ask(f"api/v1/{action}", {"queues": [queue.name]}))
 
+        (change,) = changes(queues.fleet)
+        records.append({name: getattr(change, name) for name in _NO_ACTORS})
+        assert change.door == ("django" if len(records) == 2 else "console")
     assert documents[0] == documents[1]
+    assert records[0] == records[1]
 
 
 @pytest.mark.parametrize("place", [ADMIN, MOUNTED])
