@@ -80,14 +80,19 @@ def door(
 
 
 @pytest.fixture
+def with_scripts(request: pytest.FixtureRequest) -> bool:
+    """Whether the test's browser runs scripts."""
+    return not request.node.callspec.params["door"].endswith(WITHOUT_SCRIPTS)
+
+
+@pytest.fixture
 def context(
-    request: pytest.FixtureRequest, browser: Browser, door: Door
+    request: pytest.FixtureRequest, browser: Browser, door: Door, *, with_scripts: bool
 ) -> Iterator[BrowserContext]:
     """A visit with all rights, or in the role of a test's mark `visit(role)`."""
     mark = request.node.get_closest_marker("visit")
     role = mark.args[0] if mark else ROLES[-1]
-    scripts = not request.node.callspec.params["door"].endswith(WITHOUT_SCRIPTS)
-    made = new_context(browser, java_script_enabled=scripts, **door.entry(role))
+    made = new_context(browser, java_script_enabled=with_scripts, **door.entry(role))
     yield made
     made.close()
 

@@ -85,6 +85,9 @@ def _django_session(door: Door, role: str) -> dict[str, Any]:
 
 _ENTRIES: Final[Mapping[str, Callable[[Door, str], dict[str, Any]]]] = {
     "bare": _credentials,
+    "prefix": _credentials,
+    "empty": _credentials,
+    "ops": _django_session,
     "flask": _role_cookie,
     "fastapi": _role_cookie,
     "django": _django_session,
@@ -104,13 +107,15 @@ def djangos() -> dict[str, str]:
 
 #: The doors, as the tests name them; Django's others are known when they run.
 DOORS: Final = ("bare", "flask", "fastapi", *djangos())
+#: Doors of which few tests are enough: below a prefix, outside of Django's admin, without any queue.
+FURTHER: Final = ("prefix", "ops", "empty")
 
 
 def make_door(name: str, folder: Path, env: Mapping[str, str]) -> Door:
     """A door that does not run yet.
 
     Args:
-        name: One of `DOORS`.
+        name: One of `DOORS` or of `FURTHER`.
         folder: Where it may write: its log, Django's database.
         env: The settings of the fleet.
     """
@@ -124,26 +129,23 @@ def make_door(name: str, folder: Path, env: Mapping[str, str]) -> Door:
     django = djangos().get(name, "")
     process = Process(
         "python", *(word.format(port=port, folder=folder) for word in command), folder=folder, name=name,
-        env={**env, "FOLDER": str(folder), "EXTRA_PATH": django}, cwd=PROGRAMS,
+        env={**env, **_ENV.get(kind, {}), "FOLDER": str(folder), "EXTRA_PATH": django}, cwd=PROGRAMS,
     )  # fmt: skip
     return Door(name, port, path, process)
 
 
+_WEB: Final = (
+    "-m", "vwo_celery", "web", "--listen", "127.0.0.1:{port}", "--credentials", "{folder}/credentials",
+)  # fmt: skip
 #: Path of the first page, and the command, by the kind of door.
 _PROGRAMS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    "bare": (
-        "/",
-        (
-            "-m",
-            "vwo_celery",
-            "web",
-            "--listen",
-            "127.0.0.1:{port}",
-            "--credentials",
-            "{folder}/credentials",
-        ),
-    ),
+    "bare": ("/", _WEB),
+    "prefix": ("/ops/vwo/", (*_WEB, "--prefix", "/ops/vwo")),
+    "empty": ("/", _WEB),
     "flask": ("/ops/vwo/", ("flask_app.py", "{port}")),
     "fastapi": ("/ops/vwo/", ("fastapi_app.py", "{port}")),
     "django": ("/admin/vwo_celery/eventqueue/", ("django_app.py", "{port}")),
+    "ops": ("/ops/vwo/", ("django_app.py", "{port}")),
 }
+#: What a kind of door has in its environment besides the settings of the fleet.
+_ENV: Final[Mapping[str, Mapping[str, str]]] = {"empty": {"VWO_CELERY_NAMESPACE": "nothing-yet"}}

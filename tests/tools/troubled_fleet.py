@@ -24,6 +24,7 @@ from vwo_celery.operating.operations import flush, pause
 from vwo_celery.operating.past.audit import Actor, Change, changes
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.words.batches import Batch
 from vwo_celery.queue.words.registration import Registration
 from vwo_celery.testing import Fault, Standin
 from vwo_celery.testing.standin.faults import FaultLike
@@ -66,6 +67,7 @@ _WORKER: Final = {
 }
 _BATCH: Final = {"events_per_request": 100, "request_time_interval": 5}
 _PATIENT: Final = {"events_per_request": 1_000, "request_time_interval": 600}
+_LEASE_SECONDS: Final = 60.0
 _PAIR: Final = 2
 _PAIRS: Final = {"events_per_request": _PAIR, "request_time_interval": 5}
 
@@ -103,6 +105,7 @@ class TroubledFleet:
         )
         self.queues: dict[int, vwo_celery.Queue] = {}
         self._mended: set[int] = set()
+        self._down: set[int] = set()
         self._others: dict[str, vwo_celery.Queue] = {}
         installation.app = "vwo_celery.celery.app"  # the one that the console sends jobs to
         self._installation = installation
@@ -153,9 +156,35 @@ class TroubledFleet:
         """Let VWO refuse one event more of a queue that `new_dead` made."""
         self._make_dead(self._others[name], 1)
 
+    def new_released(self) -> str:
+        """Another queue, of which VWO could not take two events yet: they wait a minute; its name."""
+        account = self._new_account()
+        self._down.add(account)
+        queue = self.connect(account, batch_event_data=_PAIRS)
+        self._enqueue(queue, _PAIR)
+        wait_until(lambda: self.view(queue.name).released == _PAIR, what="a failed attempt")
+        return queue.name
+
+    def new_dead_batch(self, events: int) -> str:
+        """Another queue that holds one dead letter of so many events; its name.
+
+        No worker may send to its host, so what is redriven of it waits.
+        """
+        batch = {"events_per_request": events, "request_time_interval": 600}
+        host = f"localhost:{self.standin.port}"
+        queue = self.connect(self._new_account(), host=host, batch_event_data=batch)
+        self._enqueue(queue, events)
+        shard = self.fleet.shard(queue.name, 0)
+        claimed = shard.claim(token="", lease_seconds=_LEASE_SECONDS)
+        assert isinstance(claimed, Batch)
+        assert shard.dead_letter(claimed, error="set aside by an operator")
+        return queue.name
+
     def accept_all(self, name: str) -> None:
         """Let VWO take what it has refused of a queue, as after somebody has mended the account."""
-        self._mended.add(int(self.registered[name].destination.account_id))
+        account = int(self.registered[name].destination.account_id)
+        self._mended.add(account)
+        self._down.discard(account)
 
     def flush(self, name: str) -> None:
         """Send what a queue holds, as `vwo-celery flush` does."""
@@ -228,7 +257,7 @@ class TroubledFleet:
         account = int(request.query.get("a", "0"))
         if f'"{MALFORMED}"'.encode() in request.body and account not in self._mended:
             return _REFUSED
-        return _FAILURES.get(account)
+        return _FAILURES[FAILING] if account in self._down else _FAILURES.get(account)
 
     def _new_account(self) -> int:
         self._next_account += 1
