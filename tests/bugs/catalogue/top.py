@@ -49,4 +49,10 @@ BUGS = (
         "masked(event, sdk_key))", 'event.decode("utf-8", "replace"))',
         "integration/top/test_top_keys.py -k without_the_key",
     ),
+    Bug(
+        "the page of keys of top tells all that its screens bind",
+        "a key is bound and told nowhere", "top/screens/help.py",
+        '        "d v": "dead letters, on a queue its own; on the overview the verdict",\n', "",
+        "unit/test_top_keys.py",
+    ),
 )  # fmt: skip
