@@ -81,6 +81,8 @@ def test_everybody_can_use_every_page(page: Page, door: Door) -> None:
     """
     wrong = []
     for address in walk(page, door, with_queries=False):
+        if page.locator("#vwo").count() == 0:
+            continue  # the admin's own history of changes
         found = (
             violations_at(page, WIDTHS[:1], SCHEMES, "#vwo")
             if door.is_django
