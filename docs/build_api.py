@@ -58,7 +58,8 @@ def _changes(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _answer(told: Mapping[str, Any]) -> Mapping[str, Any]:
-    schema: Mapping[str, Any] = told["responses"]["200"]["content"]["application/json"]["schema"]
+    (content,) = told["responses"]["200"]["content"].values()  # of a file, one line is described
+    schema: Mapping[str, Any] = content["schema"]
     return schema
 
 

@@ -142,16 +142,16 @@ class Console:
             raise _nothing_there(path)
         _demand(visit, action.right)
         if start == _API_ACTIONS:
-            return json_response(
-                self._change(visit, action, action.order_of_json(visit.request.body))
-            )
+            document = self._change(visit, action, action.order_of_json(visit.request.body))
+            return document if isinstance(document, Response) else json_response(document)
         return self._act_for_page(visit, action)
 
     def _act_for_page(self, visit: Visit, action: Action) -> Page | Response:
         hidden = {name for name, _ in visit.request.form_fields}
         form = {name: each for name, each in visit.request.form().items() if name not in hidden}
         order = action.order_of_form(form)
-        return pages.done(visit, action, self._change(visit, action, order))
+        document = self._change(visit, action, order)
+        return document if isinstance(document, Response) else pages.done(visit, action, document)
 
     def _change(self, visit: Visit, action: Action, order: Any) -> Any:
         try:
@@ -159,7 +159,8 @@ class Console:
         except QueueUnavailable as exc:
             self._changed(Change(visit, action, order, error=str(exc)))
             raise
-        self._changed(Change(visit, action, order, document))
+        told = None if isinstance(document, Response) else document
+        self._changed(Change(visit, action, order, told))
         return document
 
     # -- what could not be done

@@ -33,7 +33,7 @@ def orders(queues: Queues) -> dict[str, dict[str, object]]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [name for name in ACTIONS if name != "stop"])
+@pytest.mark.parametrize("name", [name for name in ACTIONS if name not in ("stop", "export")])
 def test_a_form_leads_to_a_page_that_may_be_loaded_again(queues: Queues, name: str) -> None:
     """The answer to a form leads to a page, which any process of the console knows and which changes
     nothing, however often it is loaded.

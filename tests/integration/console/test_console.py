@@ -38,6 +38,7 @@ def orders(queue: str, batch: str) -> dict[str, dict[str, Any]]:
         "redrive": {"batches": 0}, "purge": {"batches": 0, "until_ms": 1}, "stop": {"job": "none"},
         "redrive-events": {"batch": batch, "places": [9]},
         "purge-events": {"batch": batch, "places": [9]},
+        "export": {"filter": "batch:none"},
     }  # fmt: skip
 
 

@@ -25,7 +25,8 @@ class Action(msgspec.Struct, frozen=True):
         right: What a visitor must be allowed.
         takes: The struct that is its order; each field with a default may be left out.
         gives: The type of its document: what was changed.
-        act: Does it, and returns its document.
+        act: Does it, and returns its document; or the response, where that is no JSON.
+        kind: The content type of what it gives.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Action(msgspec.Struct, frozen=True):
     takes: type[msgspec.Struct]
     gives: Any
     act: Callable[[Visit, Any], Any]
+    kind: str = "application/json"
 
     def order_of_form(self, form: dict[str, list[str]]) -> Any:
         """The order that a form's fields make; an empty field of a number counts as left out.

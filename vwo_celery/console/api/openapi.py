@@ -109,16 +109,16 @@ def _done(action: Action, takes: Mapping[str, Any], gives: Mapping[str, Any]) ->
         "operationId": re.sub(r"\W+", "_", action.name),
         "x-right": action.right.value,
         "requestBody": {"content": {"application/json": {"schema": takes}}},
-        "responses": _responses(gives),
+        "responses": _responses(gives, action.kind),
     }
 
 
-def _responses(gives: Mapping[str, Any]) -> dict[str, Any]:
+def _responses(gives: Mapping[str, Any], kind: str = "application/json") -> dict[str, Any]:
     trouble = {"application/json": {"schema": {"$ref": _REFERENCE.format(name="Trouble")}}}
     told = {
         status: {"description": words, "content": trouble} for status, words in _REFUSED.items()
     }
-    good = {"description": "The answer.", "content": {"application/json": {"schema": gives}}}
+    good = {"description": "The answer.", "content": {kind: {"schema": gives}}}
     return {"200": good, **told}
 
 

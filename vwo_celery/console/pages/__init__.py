@@ -6,9 +6,9 @@ does so, as Django's admin does, and takes `body`. Reads only: nothing to lose.
 
 Files: `overview` with its parts `verdicts`, `flows`, `trends` and `rows`; `past` (charts of histories);
 `queue` (one queue, and its next events); `dead` (dead letters, and one of them); `fleet` (workers,
-settings, audit, about); `plans` and `asking` (before an action), `changes` (after one), `troubles`
-(where none was possible); `framing` (head and foot); `rendering` (templates, and how they spell what
-they show).
+settings, audit, about); `asking` with `plans`, `plan`, `sending_plans` and `dead_plans` (before an
+action), `changes` (after one), `troubles` (where none was possible); `framing` (head and foot);
+`rendering` (templates, and how they spell what they show).
 """
 
 from __future__ import annotations

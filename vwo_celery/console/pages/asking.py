@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from vwo_celery.console.actions import ACTIONS
-from vwo_celery.console.pages.plans import PLANS, Plan
+from vwo_celery.console.pages.plan import Plan
+from vwo_celery.console.pages.plans import PLANS
 from vwo_celery.console.pages.rendering import address_of, link, render
 from vwo_celery.console.shared.exchange import Page
 from vwo_celery.console.shared.refusals import Refusal

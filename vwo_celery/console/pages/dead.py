@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from vwo_celery.console.actions.filing import why_not
 from vwo_celery.console.pages.queue import as_text
 from vwo_celery.console.pages.rendering import render
 from vwo_celery.console.shared.dead import find
@@ -50,6 +51,7 @@ def dead(visit: Visit) -> Page:
         "scan": scan,
         "narrowed": lambda each: _narrowed(wanted, each),
         "words": WORDS,
+        "may_export": visit.may(Right.OPERATE) and why_not(visit) is None,
         "jobs": list(reversed(jobs)),
         "going_on": any(_goes_on(each) for each in jobs),
         "scan_events": SCAN_EVENTS,

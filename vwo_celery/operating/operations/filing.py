@@ -24,6 +24,7 @@ from vwo_celery.operating.batches.dead_files import (
     DeadLine,
     line_of,
     read_line,
+    restored,
 )
 from vwo_celery.operating.batches.found import DeadBatch
 from vwo_celery.operating.batches.new_files import FileRefused, NewFile
@@ -94,6 +95,7 @@ def export_dead(
     *,
     out: Callable[[bytes], object] = lambda _: None,
     remove: bool = False,
+    hide_key: bool = False,
     filter: str = "",
     brake: Brake | None = None,
     watch: Callable[[Amount], None] = lambda _: None,
@@ -108,6 +110,7 @@ def export_dead(
         path: The new file; None for *out*.
         out: Takes the lines where there is no file; nothing can be removed then.
         remove: Whether they are dropped once the file is safe.
+        hide_key: Whether a mark stands in place of SDK keys, for which an import puts them back.
         filter: By what they were picked, as it was typed.
         brake: What stops it after the batch that it is at.
         watch: Called after each batch with what has been written.
@@ -119,17 +122,26 @@ def export_dead(
     brake = brake or Event()
     with recorded(fleet, actor, "dead export", queues=sorted(registered), filter=filter) as entry:
         if path is None:
-            writing = _Writing(fleet, registered, brake, out, watch)
-            return writing.write(found)
+            result = _Writing(fleet, registered, brake, out, watch, hide_key).write(found)
+            entry.note = _told(result)
+            return result
         with NewFile(path) as file:
-            result = _Writing(fleet, registered, brake, file.write, watch).write(found)
+            result = _Writing(fleet, registered, brake, file.write, watch, hide_key).write(found)
             if result.stopped:
                 entry.interrupt()
                 return msgspec.structs.replace(result, written=Amount())
             file.keep()
+        entry.note = _told(result)
         if remove:
             result = _remove(fleet, actor, path, result, brake, entry)
         return result
+
+
+def _told(result: Exported) -> str:
+    """What was written, for whoever reads the audit."""
+    left = result.left.batches
+    more = f"; {count(left, 'batch', 'batches')} left out, since events are gone" if left else ""
+    return f"{count(result.written.events, 'event')} written{more}"
 
 
 class _Writing:
@@ -142,7 +154,9 @@ class _Writing:
         brake: Brake,
         out: Callable[[bytes], object],
         watch: Callable[[Amount], None],
+        hide_key: bool,
     ) -> None:
+        self._hide_key = hide_key
         self._fleet = fleet
         self._registered = registered
         self._brake = brake
@@ -161,7 +175,8 @@ class _Writing:
                 if moves.look_up(shard, [dead.batch], "dead"):  # else somebody has changed it
                     left += Amount(1, dead.events)
                 continue
-            self._out(line_of(dead, self._registered[dead.queue].destination, events))
+            to = self._registered[dead.queue].destination
+            self._out(line_of(dead, to, events, hide_key=self._hide_key))
             written += Amount(1, dead.events)
             self._watch(written)
         return Exported(written, left=left)
@@ -265,10 +280,19 @@ class _Reading:
 
     def take(self, number: int, line: DeadLine | BadLine) -> None:
         """Import one line, or note why nothing of it was."""
-        why = str(line) if isinstance(line, BadLine) else self._import(line)
+        whole = line if isinstance(line, BadLine) else self._whole(line)
+        why = str(whole) if isinstance(whole, BadLine) else self._import(whole)
         if why:
             told = (*self.result.refused, Refused(number, why))[:_TOLD_LINES]
             self._note(refused=told, refused_lines=self.result.refused_lines + 1)
+
+    def _whole(self, line: DeadLine) -> DeadLine | BadLine:
+        """The line with its queue's key where a mark stands for it."""
+        target = self._registered.get(self._queue or line.queue)
+        try:
+            return restored(line, target.destination.sdk_key) if target else line
+        except BadLine as exc:
+            return exc
 
     def _import(self, line: DeadLine) -> str:
         """Import a line; why not, "" if it is imported or was there."""

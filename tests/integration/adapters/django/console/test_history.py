@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from django.db import DatabaseError
@@ -25,6 +26,8 @@ def test_a_change_is_made_and_recorded(queues: Queues, place: str) -> None:
     answer = submit(asking, f"{place}do/pause", queues=queue.name, reason="a deploy")
 
     assert answer.status_code == 303, text(answer)
+    told = asking.get(urljoin(f"{place}do/pause", answer["Location"]))
+    assert (told.status_code, "Paused 1 queue" in text(told)) == (200, True)
     assert queues.view(queue).paused
     (change,) = changes(queues.fleet)
     (entry,) = LogEntry.objects.all()
