@@ -88,7 +88,7 @@ def test_everybody_can_use_every_page(page: Page, door: Door) -> None:
             if door.is_django
             else violations_at(page, WIDTHS, SCHEMES)
         )
-        found += too_wide(page)
+        found += [] if door.is_django else too_wide(page)
         wrong += [f"{address} at {each}" for each in found]
         page.set_viewport_size(DESKTOP)
 

@@ -25,6 +25,7 @@ _RULES: Final[Mapping[Part, dict[str, Any]]] = {
         "rules": {each: {"enabled": False} for each in COLOURS},
     },
 }
+_SETTLE: Final = "() => Promise.allSettled(document.getAnimations().map((each) => each.finished)).then(() => null)"
 #: All that decides the contrast of an element's text, of each element that is shown.
 _PAINT: Final = """() => {
     const style = (each) => { const s = getComputedStyle(each); return [s.color, s.fill, s.stroke,
@@ -76,7 +77,11 @@ def violations_at(
 
 
 def paint(page: Page) -> str:
-    """Colours, sizes and visibility of all elements; equal where the colours' rules answer equally."""
+    """Colours, sizes and visibility of all elements; equal where the colours' rules answer equally.
+
+    A colour that is on its way to another one, as the admin's links are, arrives first.
+    """
+    page.evaluate(_SETTLE)
     return str(page.evaluate(_PAINT))
 
 
