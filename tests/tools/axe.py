@@ -25,7 +25,8 @@ _RULES: Final[Mapping[Part, dict[str, Any]]] = {
         "rules": {each: {"enabled": False} for each in COLOURS},
     },
 }
-_SETTLE: Final = "() => Promise.allSettled(document.getAnimations().map((each) => each.finished)).then(() => null)"
+_SETTLE: Final = """() => Promise.allSettled(
+    document.getAnimations().map((each) => each.finished)).then(() => null)"""
 #: All that decides the contrast of an element's text, of each element that is shown.
 _PAINT: Final = """() => {
     const style = (each) => { const s = getComputedStyle(each); return [s.color, s.fill, s.stroke,
