@@ -11,6 +11,7 @@ from vwo_celery import Queue
 from vwo_celery.operating import operations
 from vwo_celery.operating.batches import move_plans
 from vwo_celery.operating.batches.move_plans import Changes, Plan
+from vwo_celery.operating.looks.ledgers import prove
 from vwo_celery.operating.operations import Moved
 from vwo_celery.operating.past.audit import Actor
 from vwo_celery.queue.words.batches import Batch
@@ -50,5 +51,8 @@ def texts(*numbers: int) -> list[bytes]:
 
 
 def balanced(queues: Queues) -> bool:
-    """Whether every ledger balances."""
-    return all(view.ledger.balanced for view in queues.views())
+    """Whether every ledger balances, by its counters and by a proof that counts every batch."""
+    proofs = prove(queues.fleet, queues.registered)
+    return all(view.ledger.balanced for view in queues.views()) and all(
+        proof.balanced for proof in proofs
+    )

@@ -149,6 +149,18 @@ def test_large_batches_are_read_whole(redis_url: str, vwo: Vwo) -> None:
     assert vwo.accepted == [[*range(start, start + 1_500)] for start in (0, 1_500, 3_000)]
 
 
+def test_a_large_batch_that_follows_a_small_one_is_read_whole(redis_url: str, vwo: Vwo) -> None:
+    """What came with the claim is one page; a batch that has more events is read anew."""
+    made = make(redis_url, vwo, per_request=1_500)
+    made.enqueue(0, 1)
+    made.shard.sweep(force=True, idle_ms=1)
+    made.enqueue(*range(2, 1_502))
+
+    run(made)
+
+    assert vwo.accepted == [[0, 1], [*range(2, 1_502)]]
+
+
 def test_no_page_of_large_batches_is_read_in_vain(redis_url: str, vwo: Vwo, redis: Any) -> None:
     """Where a batch takes two pages, none is asked for together with a claim, and read again."""
     made = make(redis_url, vwo, per_request=1_500)
