@@ -32,8 +32,8 @@ from vwo_celery.operating.past.history import QueueHistory, Step
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.words.batches import Limits
 from vwo_celery.top.app import Top
-from vwo_celery.top.looking.changes import Plan
 from vwo_celery.top.looking.checkup import Verdict
+from vwo_celery.top.looking.plans import Plan
 from vwo_celery.top.looking.rates import Speeds
 from vwo_celery.top.looking.scenes import Scene
 from vwo_celery.top.looking.watching import Source

@@ -16,7 +16,8 @@ from vwo_celery.operating import operations
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.operations import Amount
 from vwo_celery.operating.past.audit import Actor, changes
-from vwo_celery.top.looking.changes import Means, Plan, plan_dead
+from vwo_celery.top.looking.changes import plan_dead
+from vwo_celery.top.looking.plans import Means, Plan
 
 pytestmark = pytest.mark.declared_keys("*")
 Numbers = tuple[int, int, int, int]

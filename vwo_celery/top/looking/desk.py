@@ -15,8 +15,8 @@ from vwo_celery.operating.operations import Amount
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.text.amounts import span
 from vwo_celery.text.lines import one_line
-from vwo_celery.top.looking.changes import Means, Plan
 from vwo_celery.top.looking.checkup import Checkup, Verdict
+from vwo_celery.top.looking.plans import Means, Plan
 from vwo_celery.top.looking.scenes import Scene, Trouble
 from vwo_celery.top.looking.watching import Source, Watch, trouble_of
 

@@ -18,7 +18,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, ProgressBar
 
 from vwo_celery.operating.operations import Amount
-from vwo_celery.top.looking.changes import Plan, spelled
+from vwo_celery.top.looking.changes import spelled
+from vwo_celery.top.looking.plans import Plan
 from vwo_celery.top.parts.words import joined, wrapped
 
 

@@ -19,10 +19,11 @@ from textual.widgets import Footer, Static
 
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.lines import one_line
-from vwo_celery.top.looking.changes import Nothing, Plan
 from vwo_celery.top.looking.desk import Desk
+from vwo_celery.top.looking.plans import Nothing, Plan
 from vwo_celery.top.looking.scenes import Scene
 from vwo_celery.top.parts.asking import Progress, Question
+from vwo_celery.top.parts.tables import Table
 
 
 class Frame(Screen[None]):
@@ -144,6 +145,8 @@ class Frame(Screen[None]):
     def _agreed(self, plan: Plan, reason: str | None) -> None:
         if reason is None:
             return
+        for table in self.query(Table):
+            table.unmark()
         brake = Event()
         if plan.batches is None:
             self.desk.act(plan, reason, brake, lambda _: None, lambda: None)

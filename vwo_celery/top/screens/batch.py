@@ -90,7 +90,8 @@ class BatchScreen(Frame):
         with VerticalScroll(id="numbers") as box:
             box.border_title = Content(f"{self._batch.batch} of {self._batch.queue}")
             yield Static(joined(_facts(self._batch)), id="facts")
-        yield Table(_COLUMNS, id="events")
+        takes_marks = self.desk.operate and self._batch.state == "dead"
+        yield Table(_COLUMNS, id="events", takes_marks=takes_marks)
 
     def on_mount(self) -> None:
         """Read its first events."""
@@ -148,18 +149,17 @@ class BatchScreen(Frame):
         self.action_open()
 
     def action_redrive(self) -> None:
-        """Plan to send the event under the cursor again."""
+        """Plan to send the events that are marked, or the one under the cursor, again."""
         self._change("redrive")
 
     def action_purge(self) -> None:
-        """Plan to drop the event under the cursor for good."""
+        """Plan to drop the events that are marked, or the one under the cursor, for good."""
         self._change("purge")
 
     def _change(self, operation: str) -> None:
-        if chosen := self.query_one(Table).chosen:
-            self.change(
-                lambda fleet: changes.plan_event(fleet, operation, self._batch, int(chosen))
-            )
+        if meant := self.query_one(Table).meant:
+            places = [*map(int, meant)]
+            self.change(lambda fleet: changes.plan_events(fleet, operation, self._batch, places))
 
 
 def _cells(each: ShownEvent) -> Sequence[Text]:

@@ -71,7 +71,7 @@ class DeadScreen(Frame):
             placeholder="such as: answer:413 died:>2h event:purchase reason:\"not accepted\"",
         )  # fmt: skip
         yield Static(id="told")
-        yield Table(_COLUMNS, id="dead")
+        yield Table(_COLUMNS, id="dead", takes_marks=self.desk.operate)
 
     def on_mount(self) -> None:
         """Begin with the list."""
@@ -133,17 +133,22 @@ class DeadScreen(Frame):
         return self._found.get(self.query_one(Table).chosen)
 
     def action_redrive(self) -> None:
-        """Plan to send the batch under the cursor again."""
-        self._change_one("redrive")
+        """Plan to send the batches that are marked, or the one under the cursor, again."""
+        self._change_meant("redrive")
 
     def action_purge(self) -> None:
-        """Plan to drop the batch under the cursor for good."""
-        self._change_one("purge")
+        """Plan to drop the batches that are marked, or the one under the cursor, for good."""
+        self._change_meant("purge")
 
-    def _change_one(self, operation: str) -> None:
-        if (dead := self._chosen()) is not None:
-            wanted = Filter(queues=(dead.queue,), batches=(dead.batch,))
-            self.change(lambda fleet: changes.plan_dead(fleet, operation, wanted))
+    def _change_meant(self, operation: str) -> None:
+        """Plan a change of the batches that are marked, or of the one under the cursor."""
+        table = self.query_one(Table)
+        meant = [self._found[key] for key in table.meant if key in self._found]
+        if meant:
+            queues = tuple(dict.fromkeys(each.queue for each in meant))
+            wanted = Filter(queues=queues, batches=tuple(each.batch for each in meant))
+            plan = partial(changes.plan_dead, operation=operation, wanted=wanted)
+            self.change(partial(plan, marked=bool(table.marked)))
 
     def action_redrive_all(self) -> None:
         """Plan to send all that match again."""

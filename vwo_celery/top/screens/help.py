@@ -23,18 +23,19 @@ KEYS: Final = {
     },
     "In lists": {
         "j k": "down, up; as the arrows do", "Enter": "open what the cursor is on",
+        "x": "with --operate, mark the row or unmark it: f p r P act on all that are marked",
+        "u": "take all marks away",
         "/": "filter: queues by name or state, dead letters by docs/reference/filters.md",
     },
     "Overview, queue": {
         "s": "the next order of the queues", "t": "on a queue: batches of one state only",
         "d v": "dead letters, on a queue its own; on the overview the verdict",
-        "f !": "flush: hand all that it holds to the workers now",
-        "p !": "pause it, with a reason; or resume it",
+        "f !": "flush: hand all that the queue holds, or those marked, to the workers now",
     },
     "Dead letters, batch": {
-        "r !": "redrive the batch, or on its screen the event, under the cursor",
+        "r !": "redrive the batch under the cursor, or those marked; on its screen, events",
         "a !": "redrive all that match the filter",
-        "P !": "purge the batch, or on its screen the event: dropped for good",
+        "P !": "purge the batch, or those marked; on its screen, events: dropped for good",
         "A !": "purge all that match the filter",
         "] [": "on a batch: the next events, those before",
     },

@@ -17,7 +17,7 @@ from textual.widgets import DataTable, Input, Static
 from vwo_celery.operating.looks.states import state_of
 from vwo_celery.operating.looks.views import QueueView
 from vwo_celery.text.amounts import count, span
-from vwo_celery.top.looking import changes, series
+from vwo_celery.top.looking import series, steering
 from vwo_celery.top.looking.checkup import Verdict
 from vwo_celery.top.looking.desk import Desk
 from vwo_celery.top.looking.scenes import Scene
@@ -83,7 +83,7 @@ class Overview(Frame):
             yield Chart("rate")
             yield Chart("waiting")
         yield Input(id="wanted", placeholder="part of a queue's name, or a state such as paused")
-        yield Table(_NARROW, id="queues")
+        yield Table(_NARROW, id="queues", takes_marks=self.desk.operate)
 
     def on_mount(self) -> None:
         """Begin with the table."""
@@ -167,14 +167,14 @@ class Overview(Frame):
         self._go("verdict", "")
 
     def action_flush(self) -> None:
-        """Plan a flush of the queue under the cursor."""
-        if chosen := self.query_one(Table).chosen:
-            self.change(lambda fleet: changes.plan_flush(fleet, chosen))
+        """Plan a flush of the queues that are marked, or of the one under the cursor."""
+        if meant := self.query_one(Table).meant:
+            self.change(lambda fleet: steering.plan_flush(fleet, meant))
 
     def action_pause(self) -> None:
-        """Plan a pause of the queue under the cursor, or the end of one."""
-        if chosen := self.query_one(Table).chosen:
-            self.change(lambda fleet: changes.plan_pause(fleet, chosen))
+        """Plan a pause of the queues that are marked, or of the one under the cursor, or its end."""
+        if meant := self.query_one(Table).meant:
+            self.change(lambda fleet: steering.plan_pause(fleet, meant))
 
     def action_filter(self) -> None:
         """Type what the queues are picked by."""

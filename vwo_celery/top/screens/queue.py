@@ -20,7 +20,7 @@ from vwo_celery.operating.looks.states import state_of
 from vwo_celery.operating.looks.views import QueueView
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.text.amounts import count, size, span
-from vwo_celery.top.looking import changes, series
+from vwo_celery.top.looking import series, steering
 from vwo_celery.top.looking.desk import Desk
 from vwo_celery.top.looking.scenes import Scene
 from vwo_celery.top.parts.charts import Chart, draw_all
@@ -151,11 +151,11 @@ class QueueScreen(Frame):
 
     def action_flush(self) -> None:
         """Plan a flush of it."""
-        self.change(lambda fleet: changes.plan_flush(fleet, self._queue))
+        self.change(lambda fleet: steering.plan_flush(fleet, [self._queue]))
 
     def action_pause(self) -> None:
         """Plan a pause of it, or the end of one."""
-        self.change(lambda fleet: changes.plan_pause(fleet, self._queue))
+        self.change(lambda fleet: steering.plan_pause(fleet, [self._queue]))
 
 
 def batch_cells(each: ListedBatch) -> Sequence[Text]:
