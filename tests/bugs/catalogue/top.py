@@ -31,6 +31,12 @@ BUGS = (
         "integration/top/test_top_keys.py -k small_letter",
     ),
     Bug(
+        "without --operate no key of top changes anything",
+        "its keys are there all the same", "top/parts/frame.py",
+        "        return self.desk.operate or action not in self.changes\n", "        return True\n",
+        "integration/top/test_top_keys.py -k without_operate",
+    ),
+    Bug(
         "a row that goes takes its mark along",
         "it stays marked unseen", "top/parts/tables.py",
         "        self.marked &= rows.keys()\n", "",
@@ -41,12 +47,6 @@ BUGS = (
         "it changes the row under the cursor", "top/parts/tables.py",
         "        if self.marked:\n            return [key", "        if False:\n            return [key",
         "integration/top/test_top_marks.py -k redriven_together",
-    ),
-    Bug(
-        "without --operate no key of top changes anything",
-        "its keys are there all the same", "top/parts/frame.py",
-        "        return self.desk.operate or action not in self.changes\n", "        return True\n",
-        "integration/top/test_top_keys.py -k without_operate",
     ),
     Bug(
         "top obeys no text from outside",

@@ -31,6 +31,7 @@ KEYS: Final = {
         "s": "the next order of the queues", "t": "on a queue: batches of one state only",
         "d v": "dead letters, on a queue its own; on the overview the verdict",
         "f !": "flush: hand all that the queue holds, or those marked, to the workers now",
+        "p !": "pause it, or those marked, with a reason; or resume where each is stopped",
     },
     "Dead letters, batch": {
         "r !": "redrive the batch under the cursor, or those marked; on its screen, events",
