@@ -112,9 +112,9 @@ class SettingsArguments(TypedDict, total=False):
         for 8 hours, and with full, up to 200 queues, coarser ones for 90 days. It must be full,
         short or off. Default: full.
     alive_file:
-        File that a worker's listener writes in every turn, about once a second, for the probes vwo-
-        celery health --alive and --self; each worker of a host needs its own; empty: none. It must
-        be an absolute path, or empty. Default: empty.
+        File that a worker's listener writes about once a second, for the probes that look at one
+        worker; each worker of a host needs a file of its own; empty: none. It must be an absolute
+        path, or empty. Default: empty.
     metrics_max_queues:
         Most queues that metrics name; the rest is _other. It must be a whole number of queues from
         1 to 10,000. Default: 100.

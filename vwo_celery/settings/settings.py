@@ -228,8 +228,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _text(
             "an absolute path, or empty",
-            "File that a worker's listener writes in every turn, about once a second, for the probes "
-            "`vwo-celery health --alive` and `--self`; each worker of a host needs its own; empty: none.",
+            "File that a worker's listener writes about once a second, for the probes that look at one "
+            "worker; each worker of a host needs a file of its own; empty: none.",
             r"^$|^/",
         ),
     ] = ""
