@@ -171,7 +171,9 @@ class Console:
             answer = json_response(document, refusal.status)
             return replace(answer, headers=(*answer.headers, *refusal.headers))
         last = self._last.of(visit) if visit and refusal.status == 503 else None
-        page = pages.trouble(visit, refusal.status, refusal.what, refusal.remedy, last)
+        page = pages.trouble(
+            visit, refusal.status, refusal.what, refusal.remedy, last, wrong_type=refusal.wrong_type
+        )
         return _whole(request, visit, page, refusal.headers) if refusal.headers else page
 
 

@@ -11,11 +11,13 @@ from typing import Any, Final
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.connections import open_client
+from vwo_celery.connections.errors import is_wrong_type
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import seldom
 from vwo_celery.metrics.metric import Family, Reading, fold
 from vwo_celery.metrics.table import METRICS
 from vwo_celery.operating.looks.facts import read_facts
+from vwo_celery.operating.looks.knowing import wrong_keys
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.settings import Settings
 
@@ -60,9 +62,18 @@ def read(fleet: Fleet) -> Reading:
     try:
         facts = read_facts(fleet)
     except QueueUnavailable as exc:
-        seldom.warn("metrics", "metrics tell that Redis is away: %s", exc)
-        facts = None
+        seldom.warn("metrics", "metrics tell nothing of the queues: %s", _why(exc, fleet))
+        return Reading(None, monotonic() - began)
+    for each in facts.wrong_types:
+        seldom.warn(each.key, "metrics lack what should be in a key: %s; %s", each, each.remedy)
     return Reading(facts, monotonic() - began)
+
+
+def _why(exc: QueueUnavailable, fleet: Fleet) -> str:
+    """The error, with the key of a wrong type where that is it."""
+    if not is_wrong_type(exc):
+        return str(exc)
+    return "; ".join([str(exc), *(f"{each}; {each.remedy}" for each in wrong_keys(fleet))])
 
 
 def families_of(reading: Reading, most_queues: int) -> list[Family]:

@@ -86,6 +86,12 @@ BUGS = (
         "integration/console/test_actions.py -k twice_at_once",
     ),
     Bug(
+        "each door does the same",
+        "a page sends what it was to drop", "console/actions/dead.py",
+        "each, order.places, drop=drop)", "each, order.places, drop=False)",
+        "integration/console/test_each_door.py -k purge-events",
+    ),
+    Bug(
         "nobody gets an SDK key through the console",
         "a file has the events as they are", "console/actions/filing.py",
         "hide_key=True, ", "",
@@ -142,11 +148,23 @@ BUGS = (
         "integration/console/test_changes.py -k filter_on_visitors",
     ),
     Bug(
+        "what is shown before a purge goes with it",
+        "the form has no count", "console/pages/dead_plans.py",
+        '            ("batches", str(amount.batches)),\n', "",
+        "integration/console/test_pages.py -k before_a_purge",
+    ),
+    Bug(
         "one number is the same wherever it is told",
         "the first page counts open events as ready", "console/pages/flows.py",
         "    number = sum(view.ready for view in views)\n",
         "    number = sum(view.ready + view.open for view in views)\n",
         "integration/operating/test_one_number.py -k all_queues",
+    ),
+    Bug(
+        "a key of a wrong type is named",
+        "pages leave it out", "console/pages/framing.py",
+        "() if shown is None else shown.wrong_types", "()",
+        "integration/operating/test_wrong_types.py -k pages",
     ),
     Bug(
         "a page that asks stands still",
@@ -161,18 +179,6 @@ BUGS = (
         "integration/operating/test_one_number.py -k who_works",
     ),
     Bug(
-        "no button does what a button cannot do",
-        "a queue that every worker declines is resumed", "console/pages/sending_plans.py",
-        "    if view.stopped.by == _DECLINED:", "    if False:",
-        "integration/console/test_pages.py -k declines",
-    ),
-    Bug(
-        "what is shown before a purge goes with it",
-        "the form has no count", "console/pages/dead_plans.py",
-        '            ("batches", str(amount.batches)),\n', "",
-        "integration/console/test_pages.py -k before_a_purge",
-    ),
-    Bug(
         "nobody is led to what they may not do",
         "every command is a link", "console/pages/rendering.py",
         "    if not may(right):\n", "    if False:\n",
@@ -183,6 +189,18 @@ BUGS = (
         "templates print them", "console/pages/rendering.py",
         'return value if hasattr(value, "__html__") else one_line(str(value))', "return value",
         "integration/console/test_pages.py -k turn_text",
+    ),
+    Bug(
+        "no button does what a button cannot do",
+        "a queue that every worker declines is resumed", "console/pages/sending_plans.py",
+        "    if view.stopped.by == _DECLINED:", "    if False:",
+        "integration/console/test_pages.py -k declines",
+    ),
+    Bug(
+        "a Redis that answers is not called away",
+        "each error has one heading", "console/pages/troubles.py",
+        "_WRONG_TYPE if wrong_type else _HEADINGS", "_HEADINGS",
+        "integration/operating/test_wrong_types.py -k pages",
     ),
     Bug(
         "what keeps events now comes before what may",

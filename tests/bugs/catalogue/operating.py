@@ -56,6 +56,18 @@ BUGS = (
         "integration/metrics/test_metrics.py -k told_as_one",
     ),
     Bug(
+        "a key of a wrong type hides what is in it, and nothing else",
+        "the look fails", "operating/looks/knowing.py",
+        "if not is_wrong_type(exc):", "if True:",
+        "integration/operating/test_wrong_types.py",
+    ),
+    Bug(
+        "a key of a wrong type is named",
+        "a part of Redis is said to be away", "operating/looks/knowing.py",
+        "if each.key in keys:", "if False:",
+        "integration/operating/test_wrong_types.py -k status",
+    ),
+    Bug(
         "what nobody has sealed yet wants a lane",
         "only sealed batches do", "operating/looks/lanes.py",
         "due = shard.due_batches + _unsealed_batches(shard)", "due = shard.due_batches",
@@ -145,6 +157,12 @@ BUGS = (
         "only the plan looks", "operating/operations/moving.py",
         "        if found := contradiction_of(plan, events):\n", "        if found := \"\":\n",
         "integration/operating/test_move_refusals.py -k that_contradicts_stays",
+    ),
+    Bug(
+        "each door does the same",
+        "the API says that a job was not asked to stop", "operating/operations/stopping.py",
+        "replace(found, stop_asked=True)", "found",
+        "integration/console/test_each_door.py -k stop",
     ),
     Bug(
         "a purge drops what was counted, and nothing else",

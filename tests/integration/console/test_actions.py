@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
 
 from tools.queue_states import HOLDS_SOMETHING, Queues
 from tools.visiting import Browser, document
-from vwo_celery import setup
-from vwo_celery.celery import control
 from vwo_celery.celery.worker import background
 from vwo_celery.console.actions import ACTIONS
 from vwo_celery.console.api.questions import QUESTIONS
@@ -39,85 +35,11 @@ def dead(queues: Queues, batches: int = DEAD) -> str:
     return queue.name
 
 
-# -- the same through every door
-
-
-def by_command(queues: Queues, run: Callable[..., Any], words: str, queue: str) -> Any:
-    """The document of the command line."""
-    return msgspec.json.decode(run(*words.split(), "--queue", queue, "--json").stdout)
-
-
-def by_api(queues: Queues, run: Callable[..., Any], words: str, queue: str) -> Any:
-    """The document of the console's API."""
-    return document(Browser(queues.settings).post(f"api/v1/{words}", {"queues": [queue]}))
-
-
-def by_control(queues: Queues, run: Callable[..., Any], words: str, queue: str) -> Any:
-    """The document of `celery control`."""
-    from celery import Celery
-
-    app = Celery("test")
-    setup(app, settings=queues.settings)
-    command = getattr(control, f"vwo_{words}")
-    argument = [queue] if words == "flush" else queue
-    return msgspec.to_builtins(command(SimpleNamespace(app=app), argument))
-
-
-class Case(NamedTuple):
-    """A change, the state before it, and the doors that offer it."""
-
-    name: str
-    given: Callable[[Queues], str]
-    doors: Sequence[Callable[..., Any]]
-
-
 def ready(queues: Queues) -> str:
     """A queue with a batch of five."""
     queue = queues.add()
     queues.fill(queue, 5)
     return queue.name
-
-
-def paused(queues: Queues) -> str:
-    """A queue that is paused."""
-    queue = queues.add()
-    queues.shard(queue).pause("HTTP 401", by="refusal")
-    return queue.name
-
-
-def released(queues: Queues) -> str:
-    """A queue whose only batch VWO did not accept yet."""
-    queue = queues.add()
-    queues.fill(queue, 5)
-    queues.release(queue, "HTTP 503")
-    return queue.name
-
-
-CASES = (
-    Case("flush", ready, (by_command, by_api, by_control)),
-    Case("pause", ready, (by_command, by_api, by_control)),
-    Case("resume", paused, (by_command, by_api, by_control)),
-    Case("retry", released, (by_command, by_api)),
-)
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_each_door_gives_the_same_document_and_one_record(
-    queues: Queues, run: Callable[..., Any], case: Case
-) -> None:
-    """Whichever way an operator comes in, a change gives one document, and one change in the audit."""
-    documents, records = [], []
-    for door in case.doors:
-        queues.client.flushdb()
-
-        documents.append(door(queues, run, case.name, case.given(queues)))
-
-        (change,) = changes(queues.fleet)
-        named = (change.queues, change.filter, change.reason, change.error)
-        counted = (change.matched, change.done, change.unit)
-        records.append((change.command, *named, *counted, change.result))
-    assert all(each == documents[0] for each in documents)
-    assert all(each == records[0] for each in records)
 
 
 def test_documents_are_as_they_are_described(queues: Queues) -> None:

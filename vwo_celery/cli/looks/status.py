@@ -13,6 +13,7 @@ from vwo_celery.cli.shared.watching import watch_every
 from vwo_celery.operating.doctor.sentinel import master_of
 from vwo_celery.operating.documents.status import status_of
 from vwo_celery.operating.looks import outside
+from vwo_celery.operating.looks.knowing import why_unknown
 from vwo_celery.operating.looks.looking import Look, look
 from vwo_celery.operating.looks.notes import KNOW, LOOK, WRONG, Note
 from vwo_celery.operating.looks.outside import Tally, sum_tallies
@@ -123,17 +124,20 @@ def _say_who_works(session: Session, shown: Look) -> None:
     say(f"{mask_url(settings.redis_url)}, namespace {settings.namespace}", KNOW)
     if master := master_of(fleet):
         say(f"Sentinel: {master}")
-    _say_who_listens(shown)
-    _say_who_sweeps(shown)
+    for each in shown.wrong_types:
+        say(f"{each}: {each.remedy}", WRONG)
+    _say_who_listens(session, shown)
+    _say_who_sweeps(session, shown)
     if shown.relays and running(shown.relays):
         say(describe(shown.relays))
     say()
 
 
-def _say_who_listens(shown: Look) -> None:
+def _say_who_listens(session: Session, shown: Look) -> None:
     heard = shown.heard
     if heard is None:
-        say("which workers listen is not known, since the part with their notes is away", LOOK)
+        why = why_unknown(shown.wrong_types, session.fleet, "listeners")
+        say(f"which workers listen is not known, since {why}", LOOK)
     elif heard:
         say(f"{count(len(heard), 'worker listens', 'workers listen')}: {spell(heard)}")
     else:
@@ -146,10 +150,11 @@ def _say_who_listens(shown: Look) -> None:
         say(f"no worker listens{when}", WRONG)
 
 
-def _say_who_sweeps(shown: Look) -> None:
+def _say_who_sweeps(session: Session, shown: Look) -> None:
     sweeps = shown.sweeps_ms
     if sweeps is None:
-        say("when queues were last swept is not known, since the part with that note is away", LOOK)
+        why = why_unknown(shown.wrong_types, session.fleet, "pulse")
+        say(f"when queues were last swept is not known, since {why}", LOOK)
         return
     seen = [f"{by} {span(max(0, shown.now_ms - at) / 1000)} ago" for by, at in sweeps.items()]
     if "beat" not in sweeps:

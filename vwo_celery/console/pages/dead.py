@@ -22,6 +22,7 @@ from vwo_celery.operating.batches.finding import SCAN_EVENTS, Scan, events_of
 from vwo_celery.operating.batches.found import DeadBatch
 from vwo_celery.operating.batches.grouping import Group, Grouped, group
 from vwo_celery.operating.documents.jobs import JobDocument, job_document
+from vwo_celery.operating.looks.knowing import unless_wrong
 from vwo_celery.operating.operations.jobs import list_jobs
 
 #: Batches that the page shows one by one, those that it groups, and events of one that it shows.
@@ -40,7 +41,8 @@ def dead(visit: Visit) -> Page:
         found = group(batches, shown=_SHOWN, most=_MOST)
     except (FilterError, QueueUnknown, Refusal) as exc:
         error = str(exc).removeprefix("filter: ")
-    jobs = [visit.discreet(job_document(each)) for each in list_jobs(visit.fleet)]
+    listed = unless_wrong(lambda: list_jobs(visit.fleet), [])
+    jobs = [visit.discreet(job_document(each)) for each in listed]
     title = f"Dead letters: {found.events:,} events" if found.events else "Dead letters"
     document = {
         "title": title,

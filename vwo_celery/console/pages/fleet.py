@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -19,7 +20,9 @@ from vwo_celery.console.shared.rights import ROLES
 from vwo_celery.console.shared.visits import Visit
 from vwo_celery.errors import SettingsError
 from vwo_celery.operating.doctor.workers import START_WORKER
+from vwo_celery.operating.looks.knowing import unless_wrong
 from vwo_celery.operating.looks.lanes import view_lanes
+from vwo_celery.operating.looks.looking import Look
 from vwo_celery.operating.looks.workers import WorkerView, differences
 from vwo_celery.operating.past.audit import DOORS, changes
 from vwo_celery.settings import Settings
@@ -45,19 +48,16 @@ _UNKNOWN: Final = "default"
 
 def workers(visit: Visit) -> Page:
     """The page of the workers that listen, and of what else keeps events moving."""
-    shown, found = visit.look(), visit.workers()
-    lanes = visit.source.kept("lanes", 1.0, lambda: view_lanes(visit.fleet))
-    title = f"Workers: {len(found)}"
+    shown, found = visit.look(), visit.workers_if_known()
+    kept = partial(visit.source.kept, "lanes", 1.0, lambda: view_lanes(visit.fleet))
+    title = "Workers: not known" if found is None else f"Workers: {len(found)}"
     document = {
         "title": title,
         "level": "ok" if found else "problem",
         "workers": found,
-        "differences": differences(found),
-        "lanes": lanes,
-        "sweeps": [
-            (by, max(0, shown.now_ms - at_ms) / 1000)
-            for by, at_ms in (shown.sweeps_ms or {}).items()
-        ],
+        "differences": differences(found or ()),
+        "lanes": unless_wrong(kept, None),
+        "sweeps": _sweeps(shown),
         "wakeups": shown.wakeups,
         "relays": shown.relays or (),
         "silent": _silent(shown.last_heard_ms, shown.now_ms),
@@ -65,6 +65,13 @@ def workers(visit: Visit) -> Page:
         "now_ms": shown.now_ms,
     }
     return Page(title, render(visit, "workers.html", document), here="workers")
+
+
+def _sweeps(shown: Look) -> list[tuple[str, float]] | None:
+    """Each runner of sweeps, with the time since its last one; None if that is not known."""
+    if shown.sweeps_ms is None:
+        return None
+    return [(by, max(0, shown.now_ms - ms) / 1000) for by, ms in shown.sweeps_ms.items()]
 
 
 def _silent(last_ms: int, now_ms: int) -> str:
@@ -98,7 +105,7 @@ class Setting(msgspec.Struct, frozen=True):
 
 def settings(visit: Visit) -> Page:
     """The page of all settings: in force here, where they were written, and what workers have."""
-    found = visit.workers()
+    found = visit.workers_if_known() or []
     rows = settings_of(visit.settings, found)
     title = "Settings"
     document = {

@@ -18,6 +18,7 @@ from vwo_celery.console.pages.verdicts import Level
 from vwo_celery.console.shared.exchange import Page
 from vwo_celery.console.shared.visits import Visit
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.operating.looks.looking import Look
 from vwo_celery.text.masking import mask_url
 
 #: Names of the pages by their paths, and the letter that leads there after g.
@@ -75,6 +76,7 @@ def _framed(visit: Visit | None, page: Page, *, embedded: bool) -> str:
         "live": visit is not None and _renews_itself(visit, page),
         "embedded": embedded,
         "pages": (),
+        "wrong_types": (),
     }
     if visit is not None:
         document |= _of_visit(visit)
@@ -89,8 +91,10 @@ def _renews_itself(visit: Visit, page: Page) -> bool:
 
 def _of_visit(visit: Visit) -> dict[str, object]:
     settings, visitor = visit.settings, visit.visitor
+    shown = _look(visit)
     return {
-        "pages": _entries(visit),
+        "wrong_types": () if shown is None else shown.wrong_types,
+        "pages": _entries(0 if shown is None else sum(view.dead for view in shown.views)),
         "redis": mask_url(settings.redis_url),
         "namespace": settings.namespace,
         "visitor": visitor.name,
@@ -100,11 +104,14 @@ def _of_visit(visit: Visit) -> dict[str, object]:
     }
 
 
-def _entries(visit: Visit) -> list[Entry]:
+def _look(visit: Visit) -> Look | None:
     try:
-        dead = sum(view.dead for view in visit.look().views)
+        return visit.look()
     except QueueUnavailable:
-        dead = 0
+        return None
+
+
+def _entries(dead: int) -> list[Entry]:
     return [
         Entry(path, name, key, dead, "problem" if dead else "ok")
         if path == "dead"

@@ -19,6 +19,7 @@ from vwo_celery.console.pages.verdicts import judge
 from vwo_celery.console.shared.exchange import Page
 from vwo_celery.console.shared.visits import Visit
 from vwo_celery.operating.doctor import Finding
+from vwo_celery.operating.looks.knowing import unless_wrong
 from vwo_celery.operating.looks.looking import Look
 from vwo_celery.operating.looks.views import Ledger, QueueView
 from vwo_celery.operating.looks.workers import WorkerView
@@ -49,7 +50,7 @@ def overview(visit: Visit) -> Page:
         past=hour if span == "1h" else history_of_all(visit, registered, span).steps,
         hour=hour,
         steps={each.queue: each.steps for each in _histories(visit, registered)},
-        workers=visit.workers(), span=span, root=visit.root,
+        workers=visit.workers_if_known(), span=span, root=visit.root,
         changed=recent_changes(visit, span),
         wanted=visit.field("q"), idle=bool(visit.field("idle")),
     )  # fmt: skip
@@ -95,9 +96,10 @@ def running_step(
 
 
 def recent_changes(visit: Visit, span: str, queues: Sequence[str] = ()) -> list[Change]:
-    """Operators' changes within a span."""
+    """Operators' changes within a span; none if the audit is of a wrong type."""
     fleet = visit.fleet
-    return changes(fleet, since_ms=max(0, fleet.now_ms() - 1000 * SPANS[span]), queues=queues)
+    since_ms = max(0, fleet.now_ms() - 1000 * SPANS[span])
+    return unless_wrong(lambda: changes(fleet, since_ms=since_ms, queues=queues), [])
 
 
 def document_of(
@@ -109,7 +111,7 @@ def document_of(
     past: Sequence[Step],
     hour: Sequence[Step],
     steps: Mapping[str, Sequence[Step]],
-    workers: Sequence[WorkerView],
+    workers: Sequence[WorkerView] | None,
     span: str,
     root: str = "./",
     changed: Sequence[Change] = (),
@@ -137,8 +139,15 @@ def addresses(root: str, views: Sequence[QueueView]) -> dict[str, str]:
     return {view.queue: address_of(root, view.queue) for view in views if "-" in view.queue}
 
 
-def lanes_of(shown: Look, workers: Sequence[WorkerView]) -> tuple[int, int] | None:
-    """Lanes that hold a batch, and all lanes; None if a worker does not tell how many it has."""
+def lanes_of(shown: Look, workers: Sequence[WorkerView] | None) -> tuple[int, int] | None:
+    """Lanes that hold a batch, and all lanes; None if a worker does not tell how many it has.
+
+    Args:
+        shown: The look.
+        workers: The workers that listen; None if they are not known.
+    """
+    if workers is None:
+        return None
     cards = [each.card for each in workers]
     if any(card is None for card in cards):
         return None

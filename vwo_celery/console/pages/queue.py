@@ -95,7 +95,7 @@ def _of_time(
     hour = _history(visit, view.queue, registration, "1h")
     past = hour if chosen == "1h" else _history(visit, view.queue, registration, chosen)
     changed = recent_changes(visit, chosen, [view.queue])
-    lanes = lanes_of(visit.look(), visit.workers())
+    lanes = lanes_of(visit.look(), visit.workers_if_known())
     known = {} if registration is None else {view.queue: registration}
     running = running_step(visit, known, visit.look(), view.queue)
     return {

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from vwo_celery.connections.errors import is_wrong_type
 from vwo_celery.console.shared.sources import Source
 from vwo_celery.errors import (
     JobUnknown,
@@ -31,16 +32,24 @@ class Refusal(Exception):
         what: What is true now.
         remedy: What to do; "" for nothing.
         headers: Further headers of the answer.
+        wrong_type: Whether Redis answers, but a key is of a wrong type.
     """
 
     def __init__(
-        self, status: int, what: str, remedy: str = "", headers: Sequence[tuple[str, str]] = ()
+        self,
+        status: int,
+        what: str,
+        remedy: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        wrong_type: bool = False,
     ) -> None:
         super().__init__(what)
         self.status = status
         self.what = one_line(what)
         self.remedy = remedy
         self.headers = headers
+        self.wrong_type = wrong_type
 
 
 def refusal_of(exc: Exception, source: Source) -> Refusal:
@@ -66,4 +75,5 @@ def refusal_of(exc: Exception, source: Source) -> Refusal:
 def _away(exc: QueueUnavailable, source: Source) -> Refusal:
     reason = reason_of(exc, source.fleet)
     url = mask_url(source.settings.redis_url)
-    return Refusal(503, f"{url} cannot be used: {reason.what}", reason.remedy)
+    what = f"{url} cannot be used: {reason.what}"
+    return Refusal(503, what, reason.remedy, wrong_type=is_wrong_type(exc))

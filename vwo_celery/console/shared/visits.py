@@ -18,6 +18,7 @@ from vwo_celery.operating.batches.filters import without_visitors
 from vwo_celery.operating.doctor import Finding
 from vwo_celery.operating.documents.jobs import JobDocument
 from vwo_celery.operating.looks import inspector
+from vwo_celery.operating.looks.knowing import unless_wrong
 from vwo_celery.operating.looks.looking import Look
 from vwo_celery.operating.looks.workers import WorkerView, view_workers
 from vwo_celery.operating.past.audit import Actor, Change, new_change
@@ -118,6 +119,14 @@ class Visit:
             QueueUnavailable: Redis did not answer.
         """
         return self.source.kept("workers", LOOK_SECONDS, lambda: view_workers(self.fleet))
+
+    def workers_if_known(self) -> list[WorkerView] | None:
+        """The same; None if a key with them is of a wrong type.
+
+        Raises:
+            QueueUnavailable: Redis did not answer.
+        """
+        return unless_wrong(self.workers, None)
 
     def findings(self) -> list[Finding]:
         """What the doctor finds, without asking Celery's broker; kept for some seconds."""

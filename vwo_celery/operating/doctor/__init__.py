@@ -38,6 +38,7 @@ from vwo_celery.operating.doctor.sentinel import sentinel_finding
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.spool import spool_finding
 from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, listener_finding
+from vwo_celery.operating.looks.knowing import NEEDED, known, wrong_keys
 from vwo_celery.operating.looks.relays import view_relays
 from vwo_celery.operating.looks.workers import view_workers
 from vwo_celery.queue.fleet import Fleet
@@ -146,21 +147,31 @@ class _Redis:
                 yield each
 
     def _contents(self, fleet: Fleet) -> Iterator[Finding]:
+        yield from _wrong_types(fleet)
         queues = self._look(fleet)
-        if not fleet.hints.is_resting(fleet.keys.listeners):
-            workers = listening(fleet)
-            # Where Redis takes no writes, nobody can note a sign of life: then silence says nothing.
-            if workers or self.away is None:
-                self.listeners = [worker.name for worker in workers]
-                yield _listener(fleet, workers, queues)
-        if self.listeners and not fleet.hints.is_resting(fleet.keys.workers):
-            yield from worker_cards_findings(view_workers(fleet))
-        if not fleet.hints.is_resting(fleet.keys.relays):
-            yield from relay_cards_findings(view_relays(fleet))
+        workers = known(fleet, fleet.keys.listeners, lambda: listening(fleet))
+        # Where Redis takes no writes, nobody can note a sign of life: then silence says nothing.
+        if workers or (workers is not None and self.away is None):
+            self.listeners = [worker.name for worker in workers]
+            yield _listener(fleet, workers, queues)
+        if self.listeners:
+            cards = known(fleet, fleet.keys.workers, lambda: view_workers(fleet))
+            yield from worker_cards_findings(cards or ())
+        yield from relay_cards_findings(
+            known(fleet, fleet.keys.relays, lambda: view_relays(fleet)) or ()
+        )
         if self.away is None:
             yield from _signs(fleet, self._settings, self.listeners)
         explained = self.listeners == [] or self.away is not None
         yield from queue_findings(fleet, self._settings, queues, explained=explained)
+
+
+def _wrong_types(fleet: Fleet) -> Iterator[Finding]:
+    """Shared keys of a wrong type, but for those without which none can look: that error tells."""
+    needed = [getattr(fleet.keys, name) for name in NEEDED]
+    for each in wrong_keys(fleet):
+        if each.key not in needed:
+            yield problem("VC212", str(each), each.remedy)
 
 
 def _servers(fleet: Fleet) -> Iterator[Finding]:
@@ -191,21 +202,21 @@ def _unless_away(parts: Sequence[Part], findings: Iterator[Finding]) -> Iterator
 
 
 def _listener(fleet: Fleet, listeners: Sequence[Listening], queues: Queues) -> Finding:
-    if listeners or fleet.hints.is_resting(fleet.keys.pulse):
+    last = None if listeners else known(fleet, fleet.keys.pulse, fleet.last_listened_ms)
+    if last is None:
         return listener_finding(listeners, held=queues.undelivered)
-    last = fleet.last_listened_ms()
     silent = max(0, fleet.now_ms() - last) / 1000 if last else None
     return listener_finding(listeners, silent, queues.undelivered)
 
 
 def _signs(fleet: Fleet, settings: Settings, listeners: Sequence[str] | None) -> Iterator[Finding]:
     """Findings on beat, lanes and messages; without workers it is not known whether beat runs."""
-    if fleet.hints.is_resting(fleet.keys.pulse):
+    sweeps_ms, now = known(fleet, fleet.keys.pulse, fleet.last_sweeps_ms), fleet.now_ms()
+    if sweeps_ms is None:
         return
-    now = fleet.now_ms()
-    beat = beat_finding(fleet.last_sweeps_ms(), now, settings)
+    beat = beat_finding(sweeps_ms, now, settings)
     if listeners != [] or beat.state == "ok":
         yield beat
     yield lanes_finding(wait_seconds(fleet.routes(), now))
     yield from misdirected_finding(*fleet.last_misdirected(), now)
-    yield from history_finding(last_sampled_ms(fleet), fleet.last_sweeps_ms(), now)
+    yield from history_finding(last_sampled_ms(fleet), sweeps_ms, now)

@@ -6,8 +6,7 @@ leaves out: the rights that the user lacks, the key of a wrong type. Nothing to 
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -16,7 +15,7 @@ from vwo_celery.errors import VwoCeleryError
 from vwo_celery.operating.doctor.finding import Finding, problem
 from vwo_celery.operating.doctor.wording import names
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.looks.types import WrongType, wrong_types
+from vwo_celery.queue.looks.types import wrong_types
 from vwo_celery.queue.servers.permissions import missing, worker_needs
 
 #: The finding of each kind of trouble, by its word.
@@ -65,17 +64,8 @@ def reason_of(exc: BaseException, open_fleet: Callable[[], Fleet]) -> Reason:
             return Reason(f"{exc}; {lacking}", f"as an administrator of Redis: {lacking.remedy}")
         if word == "type" and (wrong := wrong_types(open_fleet())):
             named = names(map(str, wrong))
-            return Reason(f"{exc}: {named}", remedy_of_types(wrong))
+            return Reason(f"{exc}: {named}", wrong[0].remedy)
     return Reason(str(exc), remedy)
-
-
-def remedy_of_types(wrong: Sequence[WrongType]) -> str:
-    """What to do about keys of a wrong type."""
-    key = shlex.quote(wrong[0].key)
-    return (
-        "somebody wrote it, and nothing of ours is in it: keep it under another name, with "
-        f"redis-cli RENAME {key} {shlex.quote('aside:' + wrong[0].key)}, and find out who did"
-    )
 
 
 def away_finding(

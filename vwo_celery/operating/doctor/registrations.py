@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from vwo_celery.errors import CallbackRefused
-from vwo_celery.operating.doctor.connection import remedy_of_types
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.operating.doctor.wording import MOST_NAMES, names
 from vwo_celery.operating.looks.inspector import QueueView
@@ -158,5 +157,5 @@ def unreadable_findings(
             "VC604",
             f"this release cannot read of {view.queue}: {names([*map(str, wrong), *view.unreadable])}; a "
             "batch whose line cannot be read is left as it is, and its worker goes on with the others",
-            remedy_of_types(wrong) if wrong else remedy,
+            wrong[0].remedy if wrong else remedy,
         )

@@ -50,6 +50,22 @@ class PartAway(msgspec.Struct, frozen=True):
     silent_since_ms: int
 
 
+class WrongKey(msgspec.Struct, frozen=True):
+    """A key that all queues share, and that is not what it should be.
+
+    Attributes:
+        key: Its name.
+        found: Its Redis type.
+        wanted: The type that it should have.
+        remedy: What to do.
+    """
+
+    key: str
+    found: str
+    wanted: str
+    remedy: str
+
+
 class Status(msgspec.Struct, frozen=True):
     """All that `status` shows.
 
@@ -59,12 +75,14 @@ class Status(msgspec.Struct, frozen=True):
         now_ms: Redis' time, Unix ms.
         wrong: Whether something is wrong.
         listeners: Names of the workers that listen; None, as the next three, if that is not known,
-            since the part of a Cluster that has it is away.
+            since the part of a Cluster that has it is away, or it is one of `wrong_types`.
         heard_age_seconds: Time since each was last heard.
         last_sweeps_ms: Unix ms of the last sweep, by "beat" and by "listener".
         waiting_wakeups: Wake-ups that no worker has picked up yet.
         relays: Processes of relays, running or ended within an hour; None if that is not known.
         parts_away: Parts of a Redis Cluster that are away.
+        wrong_types: Keys that all queues share and that are of a wrong type: what should be in them is
+            not known.
         producers: What processes told of events that no script saw, of all queues together.
         idle_queues: Number of queues that hold nothing.
         queues: Each queue, those that need a person first.
@@ -80,6 +98,7 @@ class Status(msgspec.Struct, frozen=True):
     waiting_wakeups: int | None
     relays: list[RelayView] | None
     parts_away: list[PartAway]
+    wrong_types: list[WrongKey]
     producers: Tally
     idle_queues: int
     queues: list[QueueStatus]
@@ -105,6 +124,7 @@ def status_of(shown: Look, settings: Settings, away: Sequence[Part] = ()) -> Sta
         waiting_wakeups=shown.wakeups,
         relays=shown.relays,
         parts_away=[PartAway(*part) for part in away],
+        wrong_types=[WrongKey(*each, each.remedy) for each in shown.wrong_types],
         producers=sum_tallies(shown.tallies.values()),
         idle_queues=sum(view.idle for view in shown.views),
         queues=queue_statuses(shown),

@@ -11,8 +11,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from vwo_celery.connections.errors import is_wrong_type
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.looks.inspector import shards_of, stray_shards
+from vwo_celery.operating.looks.knowing import WrongType, wrong_keys
 from vwo_celery.operating.looks.lanes import Lanes, lanes_of
 from vwo_celery.operating.looks.outside import REMEDIES
 from vwo_celery.operating.looks.views import QueueView, views_of
@@ -70,7 +72,8 @@ class QueueFacts(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """Everything that is measured; None is for what a part of a Cluster hides that is away.
+    """Everything that is measured; None is for what a part of a Cluster that is away hides,
+    or a key of a wrong type.
 
     Attributes:
         queues: The queues in the order of their registration, then those that are not registered.
@@ -82,6 +85,7 @@ class Facts(msgspec.Struct, frozen=True):
         proven_ms: Unix ms at which the ledgers were last proven; 0 for never.
         servers: What each Redis server tells of itself; empty where it may not be asked.
         is_whole: Whether every part of Redis answered.
+        wrong_types: Keys that all queues share, and that are of a wrong type.
     """
 
     queues: tuple[QueueFacts, ...]
@@ -93,6 +97,7 @@ class Facts(msgspec.Struct, frozen=True):
     proven_ms: int
     servers: tuple[ServerFacts, ...]
     is_whole: bool = True
+    wrong_types: tuple[WrongType, ...] = ()
 
 
 def read_facts(fleet: Fleet) -> Facts:
@@ -118,6 +123,7 @@ def read_facts(fleet: Fleet) -> Facts:
         proven_ms=balances.proven_ms,
         servers=_servers(fleet),
         is_whole=not away,
+        wrong_types=wrong_keys(fleet),
     )
 
 
@@ -180,14 +186,14 @@ def _servers(fleet: Fleet) -> tuple[ServerFacts, ...]:
 
 
 def _known(fleet: Fleet, ask: Callable[[], Answer]) -> Answer | None:
-    """What *ask* tells; None if that lies on a part of a Cluster that is away.
+    """What *ask* tells; None if that is on a part of a Cluster that is away, or of a wrong type.
 
     Raises:
         QueueUnavailable: There is one server, and it did not answer.
     """
     try:
         return ask()
-    except QueueUnavailable:
-        if not fleet.in_cluster:
+    except QueueUnavailable as exc:
+        if not (fleet.in_cluster or is_wrong_type(exc)):
             raise
         return None

@@ -11,6 +11,7 @@ from functools import partial
 import msgspec
 
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.operating.looks.knowing import unless_wrong
 from vwo_celery.operating.looks.relays import running, view_relays
 from vwo_celery.operating.looks.stalls import find_stall, silence_seconds
 from vwo_celery.operating.looks.views import QueueView, views_of
@@ -107,7 +108,7 @@ def health(fleet: Fleet, settings: Settings) -> Health:
         return Health((away, *late), 0, pending, stopped)
     if listeners:
         latest_seconds = max((view.late_seconds for view in active), default=0.0)
-        workers = _stalled(fleet, settings, listeners, latest_seconds)
+        workers = unless_wrong(lambda: _stalled(fleet, settings, listeners, latest_seconds), [])
     else:
         workers = [f"no worker listens, and {count(pending, 'event')} pending"] if pending else []
     return Health((*workers, *late), listeners, pending, stopped, _relays(fleet))
@@ -124,7 +125,7 @@ def _stalled(fleet: Fleet, settings: Settings, listeners: int, latest_seconds: f
 def _relays(fleet: Fleet) -> int:
     """Number of relay processes; 0 while the part of a Cluster with their cards is away."""
     if not fleet.in_cluster:
-        return len(running(view_relays(fleet)))
+        return len(running(unless_wrong(lambda: view_relays(fleet), [])))
     look = partial(view_relays, fleet)
     return len(running(fleet.hints.attempt(fleet.keys.relays, "the list of relays", look, [])))
 

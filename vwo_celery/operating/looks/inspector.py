@@ -11,7 +11,9 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
+from vwo_celery.connections.errors import is_wrong_type
 from vwo_celery.errors import QueueUnavailable, QueueUnknown
+from vwo_celery.operating.looks.knowing import unless_wrong
 from vwo_celery.operating.looks.views import Ledger, QueueView, views_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.declines import declines_of
@@ -51,13 +53,18 @@ def choose(
 def shards_of(fleet: Fleet, registered: Mapping[str, Registration]) -> dict[str, list[Shard]]:
     """The shards of each queue, including watched ones that its registration no longer counts."""
     numbers = {queue: set(range(found.shards)) for queue, found in registered.items()}
-    for shard in fleet.watched():
+    for shard in _watched(fleet):
         if shard.queue in numbers:
             numbers[shard.queue].add(shard.number)
     return {
         queue: _living(fleet, [fleet.shard(queue, number) for number in sorted(those)])
         for queue, those in numbers.items()
     }
+
+
+def _watched(fleet: Fleet) -> list[Shard]:
+    """The watched shards; none if that set is of a wrong type, which hides strays alone."""
+    return unless_wrong(fleet.watched, [])
 
 
 def _living(fleet: Fleet, shards: list[Shard]) -> list[Shard]:
@@ -86,10 +93,10 @@ def _with_declines(fleet: Fleet, views: list[QueueView]) -> list[QueueView]:
     try:
         listeners = fleet.listeners()
         found = declines_of(fleet, listeners)
-    except QueueUnavailable:
-        if not fleet.in_cluster:
+    except QueueUnavailable as exc:
+        if not (fleet.in_cluster or is_wrong_type(exc)):
             raise
-        return views  # the part with the notes is away
+        return views  # the part with the notes is away, or somebody wrote another thing there
     return [
         replace(view, declines=those, declined_by_all=len(those) == len(listeners))
         if (those := found.get(view.queue))
@@ -125,7 +132,7 @@ def stray_shards(
 ) -> list[Shard]:
     """The shards of the queues of `view_strays`, and of others that hold nothing."""
     known = set(registered)
-    names = {shard.keys.name: shard for shard in fleet.watched() if shard.queue not in known}
+    names = {shard.keys.name: shard for shard in _watched(fleet) if shard.queue not in known}
     firsts = [fleet.shard(queue, 0) for queue in unreadable if queue not in known]
     names |= {shard.keys.name: shard for shard in firsts}
     return _living(fleet, [names[name] for name in sorted(names)])

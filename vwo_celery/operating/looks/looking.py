@@ -6,12 +6,12 @@ Changes nothing: nothing to lose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from vwo_celery.operating.looks import inspector, outside
+from vwo_celery.operating.looks.knowing import WrongType, known, wrong_keys
 from vwo_celery.operating.looks.notes import Note, is_wrong, notes_of, tell_apart
 from vwo_celery.operating.looks.outside import Tally
 from vwo_celery.operating.looks.relays import RelayView, view_relays
@@ -19,8 +19,6 @@ from vwo_celery.operating.looks.views import QueueView
 from vwo_celery.operating.looks.workers import Listening, listening
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.settings import Settings
-
-Answer = TypeVar("Answer")
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -38,6 +36,8 @@ class Look(msgspec.Struct, frozen=True):
         wakeups: Wake-ups that no worker has picked up yet; None if that is not known.
         relays: Processes of relays, running or ended within an hour; None if that is not known.
         leases: Batches of registered queues that workers hold: each keeps a lane busy.
+        wrong_types: Keys that all queues share, and that hide what should be in them, since somebody
+            wrote another thing there.
     """
 
     now_ms: int
@@ -51,6 +51,7 @@ class Look(msgspec.Struct, frozen=True):
     wakeups: int | None
     relays: list[RelayView] | None = None
     leases: int = 0
+    wrong_types: tuple[WrongType, ...] = ()
 
     @property
     def nobody_listens(self) -> bool:
@@ -60,7 +61,8 @@ class Look(msgspec.Struct, frozen=True):
     @property
     def wrong(self) -> bool:
         """Whether something is wrong: a line in red."""
-        return self.nobody_listens or any(map(is_wrong, self.notes.values()))
+        trouble = self.nobody_listens or bool(self.wrong_types)
+        return trouble or any(map(is_wrong, self.notes.values()))
 
 
 def look(fleet: Fleet, settings: Settings, queues: Sequence[str]) -> Look:
@@ -90,20 +92,17 @@ def look(fleet: Fleet, settings: Settings, queues: Sequence[str]) -> Look:
         },
         tallies=tallies,
         apart=tell_apart(found.readable),
-        heard=_known(fleet, fleet.keys.listeners, lambda: listening(fleet)),
+        heard=known(fleet, fleet.keys.listeners, lambda: listening(fleet)),
         last_heard_ms=_last_heard_ms(fleet),
-        sweeps_ms=_known(fleet, fleet.keys.pulse, fleet.last_sweeps_ms),
-        wakeups=_known(fleet, fleet.keys.wakeups, fleet.waiting_wakeups),
-        relays=_known(fleet, fleet.keys.relays, lambda: view_relays(fleet)),
+        sweeps_ms=known(fleet, fleet.keys.pulse, fleet.last_sweeps_ms),
+        wakeups=known(fleet, fleet.keys.wakeups, fleet.waiting_wakeups),
+        relays=known(fleet, fleet.keys.relays, lambda: view_relays(fleet)),
         leases=leases,
+        wrong_types=wrong_keys(fleet),
     )
 
 
-def _known(fleet: Fleet, key: str, ask: Callable[[], Answer]) -> Answer | None:
-    """What *ask* tells of *key*; None if it lies on a part of a Cluster that is away."""
-    return None if fleet.hints.is_resting(key) else ask()
-
-
 def _last_heard_ms(fleet: Fleet) -> int:
-    keys = (fleet.keys.listeners, fleet.keys.pulse)
-    return 0 if any(map(fleet.hints.is_resting, keys)) else fleet.last_listened_ms()
+    if fleet.hints.is_resting(fleet.keys.pulse):
+        return 0
+    return known(fleet, fleet.keys.listeners, fleet.last_listened_ms) or 0

@@ -5,6 +5,8 @@ The job looks for it a few times a second, and ends after the batch that it is a
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from vwo_celery.errors import JobUnknown
 from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.fleet import Fleet
@@ -13,7 +15,7 @@ from vwo_celery.queue.records.jobs import Job
 
 
 def stop_job(fleet: Fleet, actor: Actor, job: str) -> Job:
-    """Ask a job to stop; the job as it was.
+    """Ask a job to stop; the job as it was, with that noted.
 
     Raises:
         JobUnknown: There is no such job, or it has ended.
@@ -27,4 +29,4 @@ def stop_job(fleet: Fleet, actor: Actor, job: str) -> Job:
     with recorded(fleet, actor, "jobs stop", filter=f"job:{job}") as entry:
         jobs.ask_to_stop(fleet, job)
         entry.note = f"asked after {found.events:,} events"
-    return found
+    return replace(found, stop_asked=True)

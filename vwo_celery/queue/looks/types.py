@@ -1,11 +1,11 @@
 """Keys of a wrong type: somebody wrote another thing where a key of ours belongs.
 
-Beside an event's way; asked only once Redis has answered WRONGTYPE, whose error names no key. Changes
-nothing: nothing to lose.
+Beside an event's way; Redis' own error names no key. Changes nothing: nothing to lose.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -28,6 +28,15 @@ class WrongType(NamedTuple):
     def __str__(self) -> str:
         return f"{self.key} is a {self.found} and should be a {self.wanted}"
 
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        key, aside = shlex.quote(self.key), shlex.quote(f"aside:{self.key}")
+        return (
+            "somebody wrote it, and nothing of ours is in it: keep it under another name, with "
+            f"redis-cli RENAME {key} {aside}, and find out who did"
+        )
+
 
 def wrong_types(fleet: Fleet) -> list[WrongType]:
     """Find the keys of a wrong type among those that all queues share, and those of watched shards.
@@ -36,10 +45,26 @@ def wrong_types(fleet: Fleet) -> list[WrongType]:
         QueueUnavailable: Redis did not answer, or denies TYPE to this user.
     """
     with unavailable("look at the types of keys"):
-        found = list(_wrong(fleet.client, fleet.keys, FLEET_FAMILIES))
+        found = wrong_shared(fleet)
         if found:
             return found  # the set of watched shards may be among them
         return [each for shard in fleet.watched()[:_MOST_SHARDS] for each in _of_shard(shard)]
+
+
+def wrong_shared(fleet: Fleet) -> list[WrongType]:
+    """Find those that all queues share, in one round trip; without a part of a Cluster that is away.
+
+    Raises:
+        QueueUnavailable: Redis did not answer, or denies TYPE to this user.
+    """
+    families = [
+        each for each in _named(fleet.keys, FLEET_FAMILIES) if not fleet.hints.is_resting(each[0])
+    ]
+    with unavailable("look at the types of keys"):
+        pipe = fleet.client.pipeline(transaction=False)
+        for key, _ in families:
+            pipe.type(key)
+        return list(_differing(families, pipe.execute()))
 
 
 def wrong_types_of(shards: Sequence[Shard]) -> list[WrongType]:
@@ -49,14 +74,20 @@ def wrong_types_of(shards: Sequence[Shard]) -> list[WrongType]:
 
 
 def _of_shard(shard: Shard) -> list[WrongType]:
-    return list(_wrong(shard.client, shard.keys, SHARD_FAMILIES))
+    families = _named(shard.keys, SHARD_FAMILIES)
+    return list(_differing(families, [shard.client.type(key) for key, _ in families]))
 
 
-def _wrong(client: Any, keys: Any, families: Sequence[KeyFamily]) -> Iterator[WrongType]:
-    for family in families:
-        key = getattr(keys, family.pattern.partition(":")[0], None)
-        if not isinstance(key, str):
-            continue  # a family of keys with names of their own
-        found = as_text(client.type(key))
-        if found not in (family.type, "none"):
-            yield WrongType(key, found, family.type)
+def _named(keys: Any, families: Sequence[KeyFamily]) -> list[tuple[str, str]]:
+    """Name and type of each key, without families of keys with names of their own."""
+    found = (
+        (getattr(keys, family.pattern.partition(":")[0], None), family.type) for family in families
+    )
+    return [(key, wanted) for key, wanted in found if isinstance(key, str)]
+
+
+def _differing(families: Sequence[tuple[str, str]], types: Sequence[Any]) -> Iterator[WrongType]:
+    for (key, wanted), told in zip(families, types, strict=True):
+        found = as_text(told)
+        if found not in (wanted, "none"):
+            yield WrongType(key, found, wanted)

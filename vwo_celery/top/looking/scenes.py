@@ -22,7 +22,7 @@ class Scene(msgspec.Struct, frozen=True):
         history: The last hour of all queues together; None if it could not be read.
         focus: The last hour of the queue whose screen is open; None if none is.
         clock: The time of the look on this host's clock, such as "20:31:02".
-        away: Which parts of a Redis Cluster are away, in words.
+        away: Which parts of a Redis Cluster are away, and which keys are of a wrong type, in words.
     """
 
     look: Look

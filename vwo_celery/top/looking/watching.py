@@ -129,7 +129,8 @@ class Watch:
         speeds = self._rates.note(seen.now_ms, {view.queue: view for view in seen.views})
         history, focus = self._histories(fleet, seen)
         clock = datetime.now().astimezone().strftime("%H:%M:%S")
-        return Scene(seen, speeds, history, focus, clock, self._source.tell_away())
+        hidden = (*self._source.tell_away(), *(f"{e}: {e.remedy}" for e in seen.wrong_types))
+        return Scene(seen, speeds, history, focus, clock, hidden)
 
     def _histories(self, fleet: Fleet, seen: Look) -> tuple[QueueHistory, QueueHistory | None]:
         """The history of all queues, and of the one in focus; read once a minute."""

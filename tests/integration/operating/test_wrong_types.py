@@ -1,0 +1,171 @@
+"""A key that all queues share and that somebody wrote another thing to: each door tells what it can.
+
+One line names the key and what to do; no door says that a Redis is away that answers.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from queue import SimpleQueue
+from shlex import quote
+from typing import Any
+
+import pytest
+
+from tools.command_line import document as printed
+from tools.command_line import flat, run_command
+from tools.queue_states import OPERATOR, Queues
+from tools.visiting import Browser, document
+from vwo_celery.logs import SeldomLog
+from vwo_celery.metrics import measuring
+from vwo_celery.operating import doctor
+from vwo_celery.operating.doctor import BrokerFacts
+from vwo_celery.operating.looks.knowing import NEEDED
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.records.cards import Card, write_card
+from vwo_celery.queue.words.keys import FLEET_FAMILIES, fleet_keys
+from vwo_celery.settings import Settings
+from vwo_celery.testing import RedisServer
+from vwo_celery.top.looking.watching import Source, Watch
+
+#: The families whose keys have one name each: name -> its type.
+TYPES = {
+    family.pattern.partition(":")[0]: family.type
+    for family in FLEET_FAMILIES
+    if isinstance(getattr(fleet_keys("vwo"), family.pattern.partition(":")[0], None), str)
+}
+#: Pages; the one of the audit needs the key of its name.
+PAGES = ("", "workers", "dead", "settings", "audit", "queues/{queue}")
+DEAD = 5
+
+
+def open_fleet(queues: Queues) -> Fleet:
+    """The queues, for one look."""
+    return Fleet(queues.client, queues.settings.namespace)
+
+
+def no_broker(_: Settings) -> BrokerFacts:
+    """What is known of a broker that nobody asks."""
+    return BrokerFacts(url="redis://broker", unchecked="it is not what this is about")
+
+
+@pytest.fixture(scope="module")
+def queues() -> Iterator[Queues]:
+    """A queue with waiting events and a dead letter, and a worker that listens."""
+    with RedisServer() as server:
+        queues = Queues(server.url)
+        queue = queues.add()
+        queues.fill(queue, 12)
+        queues.kill(queue, "HTTP 413")
+        write_card(queues.fleet, "w:1", Card(version="0.2.0", pool="prefork", concurrency=4))
+        yield queues
+
+
+@pytest.fixture(params=TYPES)
+def wrong(request: pytest.FixtureRequest, queues: Queues) -> Iterator[str]:
+    """The name of a family; its key is of a wrong type meanwhile."""
+    name, client = request.param, queues.client
+    key = getattr(queues.fleet.keys, name)
+    queues.fleet.note_listener("w:1")
+    if client.exists(key):
+        client.rename(key, f"aside:{key}")
+    if TYPES[name] == "string":
+        client.rpush(key, "somebody's")
+    else:
+        client.set(key, "somebody's")
+    yield name
+    client.delete(key)
+    if client.exists(f"aside:{key}"):
+        client.rename(f"aside:{key}", key)
+
+
+def lines(wrong: str) -> tuple[str, str]:
+    """What names the key, and what to do."""
+    key = getattr(fleet_keys("vwo"), wrong)
+    rename = f"RENAME {quote(key)} {quote(f'aside:{key}')}"
+    return f"{key} is a string and should be a {TYPES[wrong]}", rename
+
+
+def assert_told(text: str, wrong: str) -> None:
+    """The text names the key and what to do, and says of no Redis that it is away."""
+    for line in lines(wrong):
+        assert line in text, (line, text)
+    assert "is away" not in text
+
+
+def test_pages_show_what_can_be_known(queues: Queues, wrong: str) -> None:
+    """Each page but those that need the key, which name it."""
+    browser = Browser(queues.settings)
+    name = "none" if wrong in NEEDED else queues.views()[0].queue
+
+    for page in PAGES:
+        answer = browser.get(page.format(queue=name))
+
+        needed = wrong in NEEDED and page not in ("settings", "audit")
+        assert answer.status == (503 if needed or page == wrong == "audit" else 200), page
+        if wrong not in NEEDED or needed:
+            assert_told(html.unescape(answer.body.decode()), wrong)
+
+
+def test_status_and_api_tell_what_can_be_known(queues: Queues, wrong: str) -> None:
+    """Both give the same queues, and name the key; where that is the list of queues, as an error."""
+    browser = Browser(queues.settings)
+
+    words = run_command(["status", "--redis-url", queues.settings.redis_url])
+    told = run_command(["status", "--json", "--redis-url", queues.settings.redis_url])
+    answer = browser.get("api/v1/status")
+
+    assert (words.exit_code, told.exit_code) == (1, 1)
+    assert_told(flat(words.output), wrong)
+    if wrong in NEEDED:
+        assert answer.status == 503
+        assert_told(document(answer)["error"] + document(answer)["remedy"], wrong)
+        return
+    for found in (printed(told), document(answer)):
+        assert [each["key"] for each in found["wrong_types"]] == [getattr(fleet_keys("vwo"), wrong)]
+        assert [each["dead"] for each in found["queues"]] == [DEAD]
+        relays = "relay_cards" if wrong == "relay_cards" else "relays"
+        unknown = {
+            "listeners": found["listeners"], "pulse": found["last_sweeps_ms"],
+            "wakeups": found["waiting_wakeups"], relays: found["relays"],
+        }  # fmt: skip
+        assert all((each is None) is (name == wrong) for name, each in unknown.items()), unknown
+
+
+def test_metrics_tell_what_can_be_known(
+    queues: Queues, wrong: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scrape answers, and a line of the log names the key."""
+    monkeypatch.setattr(measuring, "seldom", SeldomLog())
+    answer = Browser(queues.settings).get("metrics").body.decode()
+
+    assert ('state="dead"' in answer) is (wrong not in NEEDED)
+    assert_told(caplog.text, wrong)
+
+
+def test_top_shows_what_can_be_known(queues: Queues, wrong: str) -> None:
+    """Its scene has the queues and the line; without the list of queues there is only the line."""
+    told: SimpleQueue[Any] = SimpleQueue()
+    source = Source(queues.settings, lambda: open_fleet(queues), tuple, no_broker, OPERATOR)
+    watch = Watch(source, 60.0, told.put)
+
+    watch.start()
+    seen = told.get(timeout=20)
+    watch.end()
+
+    if wrong in NEEDED:
+        assert_told(f"{seen.what}: {seen.remedy}", wrong)
+        return
+    assert [view.dead for view in seen.views.values()] == [DEAD]
+    (line,) = seen.away
+    assert_told(line, wrong)
+
+
+def test_the_doctor_goes_on(queues: Queues, wrong: str) -> None:
+    """It is one problem, and what else there is, is found all the same."""
+    found = list(doctor.examine(queues.settings, lambda: open_fleet(queues), no_broker))
+
+    (told,) = (each for each in found if each.id == "VC212")
+    assert_told(f"{told.what}: {told.remedy}", wrong)
+    assert ("VC631" in {each.id for each in found}) is (wrong not in NEEDED), found

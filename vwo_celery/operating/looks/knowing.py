@@ -1,0 +1,62 @@
+"""What can be known of keys that all queues share, where one is away or of a wrong type.
+
+Beside an event's way: one such key hides no more than what stands in it. Changes nothing: nothing to
+lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from vwo_celery.connections.errors import is_wrong_type
+from vwo_celery.errors import QueueUnavailable
+from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.types import WrongType, wrong_shared
+
+__all__ = ["NEEDED", "WrongType", "known", "unless_wrong", "why_unknown", "wrong_keys"]
+
+Answer = TypeVar("Answer")
+Otherwise = TypeVar("Otherwise")
+#: Names of the keys without which nothing is known of any queue.
+NEEDED: Final = ("queues", "shards")
+
+
+def known(fleet: Fleet, key: str, ask: Callable[[], Answer]) -> Answer | None:
+    """What *ask* tells of *key*; None if it is on a part of a Cluster that is away, or of a wrong type.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    return None if fleet.hints.is_resting(key) else unless_wrong(ask, None)
+
+
+def unless_wrong(ask: Callable[[], Answer], otherwise: Otherwise) -> Answer | Otherwise:
+    """What *ask* tells; *otherwise* if it asks for a key of a wrong type.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    try:
+        return ask()
+    except QueueUnavailable as exc:
+        if not is_wrong_type(exc):
+            raise
+        return otherwise
+
+
+def wrong_keys(fleet: Fleet) -> tuple[WrongType, ...]:
+    """The shared keys of a wrong type; none where this user may not ask, or a part is away meanwhile."""
+    try:
+        return tuple(wrong_shared(fleet))
+    except QueueUnavailable:
+        return ()  # whoever needs Redis' answer has asked for it before
+
+
+def why_unknown(wrong: Sequence[WrongType], fleet: Fleet, *names: str) -> str:
+    """Why nothing is known of what stands in keys of these names, as the end of a sentence."""
+    keys = [getattr(fleet.keys, name) for name in names]
+    for each in wrong:
+        if each.key in keys:
+            return str(each)
+    return "the part of Redis with it is away"
