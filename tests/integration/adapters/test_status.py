@@ -30,7 +30,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "command-line.md"
 #: Fields of the document that `--json` prints, and of each of its queues.
 OF_DOCUMENT = {
     "redis", "namespace", "now_ms", "wrong", "listeners", "heard_age_seconds", "last_sweeps_ms",
-    "waiting_wakeups", "relays", "parts_away", "producers", "idle_queues", "queues",
+    "waiting_wakeups", "relays", "parts_away", "wrong_types", "producers", "idle_queues",
+    "queues",
 }  # fmt: skip
 OF_QUEUE = {
     *QueueView.__struct_fields__, "interval_seconds", "registered", "producers", "wrong",

@@ -85,7 +85,7 @@ class Facts(msgspec.Struct, frozen=True):
         proven_ms: Unix ms at which the ledgers were last proven; 0 for never.
         servers: What each Redis server tells of itself; empty where it may not be asked.
         is_whole: Whether every part of Redis answered.
-        wrong_types: Keys that all queues share, and that are of a wrong type.
+        wrong_types: Keys that all queues share, and whose wrong type hides some of this.
     """
 
     queues: tuple[QueueFacts, ...]
@@ -112,18 +112,23 @@ def read_facts(fleet: Fleet) -> Facts:
     glances, tallies = take_glances(shards), read_tallies(shards)
     workers = _known(fleet, lambda: view_workers(fleet))
     declining = _declining(fleet, workers)
-    balances = _known(fleet, lambda: read_balances(fleet)) or Balances(0, 0, {})
+    balances = _known(fleet, lambda: read_balances(fleet))
+    signs_ms, wakeups = _known(fleet, fleet.signs_ms), _known(fleet, fleet.waiting_wakeups)
+    watched = _known(fleet, fleet.watched_names)
+    # A viewer may not ask for types, so nobody asks where all is known.
+    hides = None in (workers, declining, balances, signs_ms, wakeups, watched)
+    balances = balances or Balances(0, 0, {})
     return Facts(
         queues=tuple(_queues(names, glances, tallies, declining, balances)),
         workers=workers,
         lanes=None if workers is None else lanes_of(glances, workers),
         differing=None if workers is None else _differing(workers),
-        signs_ms=_known(fleet, fleet.signs_ms),
-        wakeups=_known(fleet, fleet.waiting_wakeups),
+        signs_ms=signs_ms,
+        wakeups=wakeups,
         proven_ms=balances.proven_ms,
         servers=_servers(fleet),
         is_whole=not away,
-        wrong_types=wrong_keys(fleet),
+        wrong_types=wrong_keys(fleet) if hides else (),
     )
 
 
