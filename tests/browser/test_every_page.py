@@ -98,7 +98,8 @@ def test_everybody_can_use_every_page(page: Page, door: Door) -> None:
 #: What reaches beyond the window, in a script's words.
 TOO_WIDE = """() => [...document.querySelectorAll("body *")]
     .filter((each) => each.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
-    .slice(0, 8).map((each) => `${each.tagName}.${each.className}: ${each.textContent.trim().slice(0, 40)}`)
+    .slice(0, 8)
+    .map((each) => `${each.tagName}.${each.className}: ${each.textContent.trim().slice(0, 40)}`)
     .join("; ")"""
 
 

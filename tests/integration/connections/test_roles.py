@@ -164,7 +164,8 @@ def run_all(url: str, name: str, commands: Any) -> dict[str, Any]:
             [*(name if each == "Q" else each for each in words), "--redis-url", url]
         )
         said = result.stdout + result.stderr
-        done[" ".join(words)] = said if "permission" in said or result.exit_code == 2 else ""
+        failed = "permission" in said or "Error:" in said or result.exit_code == 2
+        done[" ".join(words)] = said if failed else ""
     return {words: said for words, said in done.items() if said}
 
 
@@ -202,6 +203,21 @@ def test_a_viewer_can_look_and_change_nothing(roles: Roles) -> None:
     assert run_all(url, name, LOOKS) == {}  # also where Redis knows no script
     after = {key: roles.admin.dump(key) for key in roles.admin.keys("vwo:*")}
     assert after == before
+
+
+def test_a_viewer_is_told_of_a_key_of_a_wrong_type(roles: Roles) -> None:
+    """Who only looks sees which key is wrong, and is denied nothing on the way."""
+    url, name = roles.begin("viewer"), prepared(roles)
+    run_all(roles.url, name, LOOKS)  # an operator has looked: Redis knows the scripts
+    roles.admin.execute_command("ACL", "LOG", "RESET")
+    wakeups = Fleet(roles.admin, "vwo").keys.wakeups
+    roles.admin.delete(wakeups)
+    roles.admin.hset(wakeups, "a", "b")
+
+    told = run_command(["status", "--redis-url", url]).stdout
+
+    assert wakeups in told
+    assert roles.denied() == []
 
 
 @pytest.mark.parametrize("role", ROLES)

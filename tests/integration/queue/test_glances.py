@@ -84,7 +84,10 @@ def test_the_commands_do_not_grow_with_the_backlog(redis: redis_py.Redis) -> Non
     world.clear()
 
 
-def test_who_may_run_no_script_sees_the_same(world: World, server: RedisServer) -> None:
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_who_may_run_no_script_sees_the_same(
+    world: World, server: RedisServer, protocol: int
+) -> None:
     """A user who may only read gets the same numbers, by plain commands where Redis is old.
 
     So they do where Redis does not know the script yet, as after its start; of an empty queue, too.
@@ -92,7 +95,7 @@ def test_who_may_run_no_script_sees_the_same(world: World, server: RedisServer) 
     world.client.execute_command(
         "ACL", "SETUSER", "viewer", "reset", "on", ">p", "~*", *LOOKING.split()
     )
-    client = _as_user(world, "viewer", "p")
+    client = _as_user(server, "viewer", protocol=protocol)
     queues = (world.shard.queue, "fme-2-empty")
     world.client.script_flush()
 
@@ -103,11 +106,11 @@ def test_who_may_run_no_script_sees_the_same(world: World, server: RedisServer) 
     client.close()
 
 
-def test_who_may_not_even_read_is_told(world: World) -> None:
+def test_who_may_not_even_read_is_told(world: World, server: RedisServer) -> None:
     """A user who lacks a command of the look gets an error, which names what is missing."""
     rules = LOOKING.replace("+zmscore", "").split()
     world.client.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">p", "~*", *rules)
-    client = _as_user(world, "narrow", "p")
+    client = _as_user(server, "narrow")
 
     with pytest.raises(QueueUnavailable, match="zmscore"):
         take_glances([Shard(client, NAMESPACE, world.shard.queue, 0)])
@@ -229,14 +232,8 @@ def test_no_shards_need_no_look(redis: redis_py.Redis) -> None:
     assert Fleet(redis, NAMESPACE).watched() == []
 
 
-def _as_user(world: World, user: str, password: str) -> Any:
-    pool = world.client.connection_pool
-    return redis_py.Redis(
-        connection_pool=redis_py.ConnectionPool(
-            connection_class=pool.connection_class,
-            **{**pool.connection_kwargs, "username": user, "password": password},
-        )
-    )
+def _as_user(server: RedisServer, user: str, *, protocol: int = 2) -> Any:
+    return redis_py.Redis.from_url(server.url, username=user, password="p", protocol=protocol)
 
 
 def _without_time(glance: Any) -> Any:

@@ -8,7 +8,7 @@ numbers of a shard are then not of one moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from redis.exceptions import NoScriptError, ResponseError
@@ -209,8 +209,11 @@ def _asked_of(members: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [leases + first + last + worst, first + last, births, births, leases + last]
 
 
-def _times(members: Iterable[Sequence[Any]]) -> Members:
-    return [(as_text(name), float(at)) for name, at in members]
+def _times(members: Sequence[Any]) -> Members:
+    """Members and scores: in pairs where the connection speaks RESP3, else one after the other."""
+    if members and not isinstance(members[0], bytes):
+        return [(as_text(name), float(at)) for name, at in members]
+    return _members(members)
 
 
 def _members(flat: Sequence[bytes]) -> Members:

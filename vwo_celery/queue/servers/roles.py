@@ -20,8 +20,8 @@ OPERATOR_COMMANDS: Final = WORKER_COMMANDS | {"CONFIG GET"}
 #: Commands of somebody who only looks.
 VIEWER_COMMANDS: Final = frozenset({
     "EVALSHA", "EXEC", "EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HLEN", "HMGET", "HSCAN", "INFO",
-    "LLEN", "LRANGE", "MULTI", "PING", "SMEMBERS", "TIME", "XRANGE", "XREVRANGE", "ZCARD", "ZCOUNT",
-    "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZSCAN", "ZSCORE",
+    "LLEN", "LRANGE", "MULTI", "PING", "SMEMBERS", "TIME", "TYPE", "XRANGE", "XREVRANGE", "ZCARD",
+    "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZSCAN", "ZSCORE",
 })  # fmt: skip
 #: Further commands of every client of a Cluster.
 _CLUSTER_COMMANDS: Final = frozenset({"ASKING", "CLUSTER SLOTS", "COMMAND"})
