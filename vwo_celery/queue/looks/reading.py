@@ -171,7 +171,7 @@ def _details_of(shard: Shard, numbers: Sequence[Any]) -> list[tuple[Any, ...]]:
         ("HMGET", k.info), ("ZMSCORE", k.births), ("ZMSCORE", k.ready), ("ZMSCORE", k.leases),
         ("ZMSCORE", k.released),
     )  # fmt: skip
-    asked = zip(commands, _asked_of(numbers[9:14]), strict=True)
+    asked = zip(commands, _asked_of(list(map(_scored, numbers[9:14]))), strict=True)
     return [(*command, *(names or ("",))) for command, names in asked]
 
 
@@ -194,12 +194,12 @@ def _in_parts(
 
 def _raw(time: Any, numbers: Sequence[Any], details: Sequence[Any]) -> Raw:
     meta, open_events, *counts = numbers[:9]
-    members = [_times(each) for each in numbers[9:14]]
+    scored = list(map(_scored, numbers[9:14]))
     hidden, next_hidden = numbers[14:]
-    names = _asked_of(members)
+    names = _asked_of(scored)
     # Where nothing was to be asked, one name was, since Redis wants one.
     found = [answer[: len(those)] for answer, those in zip(details, names, strict=True)]
-    named = (*members, hidden, _times(next_hidden))
+    named = (*map(_times, scored), hidden, _times(_scored(next_hidden)))
     return Raw._make((time, meta, open_events, *counts, *named, *found))
 
 
@@ -209,11 +209,13 @@ def _asked_of(members: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [leases + first + last + worst, first + last, births, births, leases + last]
 
 
-def _times(members: Sequence[Any]) -> Members:
-    """Members and scores: in pairs where the connection speaks RESP3, else one after the other."""
-    if members and not isinstance(members[0], bytes):
-        return [(as_text(name), float(at)) for name, at in members]
-    return _members(members)
+def _scored(answer: Sequence[Any]) -> list[Sequence[Any]]:
+    """Members with their scores, which RESP3 has in pairs, and RESP2 one after the other."""
+    return [*_pairs(answer)] if answer and isinstance(answer[0], bytes) else [*answer]
+
+
+def _times(scored: Sequence[Sequence[Any]]) -> Members:
+    return [(as_text(name), float(at)) for name, at in scored]
 
 
 def _members(flat: Sequence[bytes]) -> Members:
