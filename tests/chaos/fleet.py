@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,17 @@ class Fleet:
         """Spool files of the applications, or of the relays."""
         spool = self.relays.spool if self.kit.relays else self._run_folder / "spool"
         return sorted(spool.glob("*.sqlite3"))
+
+    def spooled(self) -> int:
+        """Number of events in these files."""
+        found = 0
+        for path in self.spool_files():
+            with (
+                suppress(sqlite3.OperationalError),  # removed meanwhile, since it was empty
+                closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database,
+            ):
+                found += database.execute("SELECT count(*) FROM events").fetchone()[0]
+        return found
 
     def start_worker(self, **env: str) -> None:
         """Start the worker, and return when it accepts tasks."""

@@ -12,6 +12,7 @@ from chaos.fleet import Fleet
 from chaos.oracle import Evidence, Judgement, judge
 from tools.waiting import wait_until
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.queue.looks.snapshots import Snapshot
 
 _WARM_EVENTS = 20
 _WARM_SECONDS = 30.0
@@ -129,12 +130,18 @@ def _missing(fleet: Fleet, row: Row, owed: frozenset[str]) -> frozenset[str]:
 def _is_settled(fleet: Fleet, row: Row) -> bool:
     """Whether no event waits any more, in Redis or on a disk."""
     fleet.receipts.read()
+    spooled = fleet.spooled()  # looked at first: what leaves a disk goes to Redis
     try:
-        dead, waiting = fleet.held()
+        dead, kept = fleet.held()[0], _kept(fleet.snapshot())
     except QueueUnavailable:  # Redis is busy with what an outage held up
         return False
     missing = fleet.undelivered() - dead if row.loss == "none" else ()
-    return not (missing or waiting or fleet.snapshot().events("in_flight"))
+    return not (spooled or missing or kept)
+
+
+def _kept(snapshot: Snapshot) -> int:
+    """Number of events that Redis holds and a worker is still to send, all of one moment."""
+    return snapshot.pending + snapshot.events("released") + snapshot.events("in_flight")
 
 
 def _held(fleet: Fleet) -> tuple[frozenset[str], frozenset[str]] | None:
@@ -223,7 +230,7 @@ def _some(names: frozenset[str] | frozenset[int]) -> str:
 def _unbalanced(fleet: Fleet, row: Row, judgement: Judgement) -> list[str]:
     snapshot = fleet.snapshot()
     counted, lost = sum(snapshot.dropped.values()), len(judgement.lost)
-    kept = snapshot.pending + snapshot.events("released") + snapshot.events("in_flight")
+    kept = _kept(snapshot)
     found = {
         f"{kept} events are still to be sent": kept,
         "the ledger is out of balance": not snapshot.balanced,
