@@ -37,9 +37,14 @@ def open_queue(page: Page, door: Door, name: str) -> None:
 
 
 def open_dead(page: Page, door: Door, name: str) -> None:
-    """Open the dead letters of a queue."""
-    page.goto(f"{door.url}dead?filter={quote(f'queue:{name}')}")
-    expect(page.locator(HEADING)).to_be_visible()
+    """Open the dead letters of a queue, which a look of the last second may not know yet."""
+    purge = main_of(page).get_by_role("link", name=re.compile("^Purge"))
+
+    def are_listed() -> bool:
+        page.goto(f"{door.url}dead?filter={quote(f'queue:{name}')}")
+        return purge.count() > 0
+
+    wait_until(are_listed, what=f"dead letters of {name}")
 
 
 def ask(page: Page, act: str) -> None:
