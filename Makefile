@@ -68,7 +68,7 @@ types: $(VENV_TEST)/made
 # The tests run in a copy of the checkout that lacks vwo_celery, so that only the wheel can be meant.
 suite: $(VENV_TEST)/wheel
 	@$(VENV_TEST)/bin/python tests/copy_checkout.py $(BUILD)/checkout
-	@echo "== pytest $(or $(ARGS),with all tests: about eight minutes)"
+	@echo "== pytest $(or $(ARGS),with all tests: twenty to thirty minutes)"
 	@cd $(BUILD)/checkout && VWO_CELERY_TEST_WHEEL=1 PYTHONDONTWRITEBYTECODE=1 \
 		$(abspath $(VENV_TEST))/bin/python -m pytest -q -n $(JOBS) --dist worksteal $(ARGS)
 
