@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from types import SimpleNamespace
-
 import pytest
 import redis as redis_py
-from celery import Celery
 from django.test import override_settings
 
 from tools.django_project import LogEntry
@@ -72,15 +68,6 @@ def test_a_form_with_files_changes_nothing(queues: Queues, place: str, path: str
 
     assert answer.status_code == 400
     assert changes(queues.fleet) == []
-
-
-@pytest.fixture
-def shop(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a project's Celery app, as VWO_CELERY_APP takes it; its queue is "shop"."""
-    app = Celery("shop", broker=redis_url, set_as_current=False)
-    app.conf.task_default_queue = "shop"
-    monkeypatch.setitem(sys.modules, "shop_of_the_test", SimpleNamespace(app=app))
-    return "shop_of_the_test:app"
 
 
 @pytest.mark.declared_keys("shop", "_kombu.*")
