@@ -43,6 +43,13 @@ BUGS = (
         "integration/operating/test_workers.py -k no_password",
     ),
     Bug(
+        "a worker whose Redis is away is alive",
+        "it gives its sign once Redis has answered", "celery/worker/listener.py",
+        "                self._give_sign()\n                self._serve_once()\n",
+        "                self._serve_once()\n                self._give_sign()\n",
+        "integration/adapters/test_listener.py -k redis_that_is_away",
+    ),
+    Bug(
         "the app that a worker or beat starts is set up",
         "an app that gets the tasks is not noted", "celery/worker/task.py",
         "        note_tasks(app)\n", "",
