@@ -32,9 +32,14 @@ def stream(options: dict[str, Any]) -> None:
     while not _has_come(ending):
         name = f"{options['name']}-{number}"
         receipt = queue.enqueue(event(name))
-        print(name, receipt.where, receipt.reason or "-")
+        _tell(name, receipt.where, receipt.reason or "-")
         number += 1
-    print("ended", "-", "-")
+    _tell("ended", "-", "-")
+
+
+def _tell(*words: str) -> None:
+    """Print a line in one piece: the drainer's thread logs to the same file at the same time."""
+    sys.stdout.write(" ".join(words) + "\n")
 
 
 def _has_come(ending: queues.SimpleQueue[None]) -> bool:
