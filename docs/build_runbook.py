@@ -1,25 +1,45 @@
-"""Write the table of docs/how-to/runbook.md from the code: `python docs/build_runbook.py`.
+"""Write the tables of docs/how-to/runbook.md: `python docs/build_runbook.py`.
 
-A test builds the page and compares, so neither the page nor the code can change alone.
+One leads from the words on the screen, as each section quotes them, to the section; the other lists
+the ids of the code. A test builds the page and compares, so neither the page nor the code can
+change alone.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+from page_tables import filled
 
 from vwo_celery.operating.doctor.kinds import KINDS
 
 PAGE = Path(__file__).parent / "how-to" / "runbook.md"
-_START, _END = "<!-- table: findings -->\n", "<!-- end -->"
+_SECTION = re.compile(r"^### (VC\d{3})$", re.MULTILINE)
+_WORDS = re.compile(r"^- \*On the screen\*: (.*?)(?=^- \*)", re.MULTILINE | re.DOTALL)
 
 
 def build(page: str) -> str:
-    """Return *page* with the table between its marks made anew."""
-    before, start, rest = page.partition(_START)
-    _, end, after = rest.partition(_END)
-    if not end:
-        raise ValueError("the page has no marks for the table of findings")
-    return before + start + table() + end + after
+    """Return *page* with the tables between its marks made anew."""
+    return filled(page, {"words": words_table(page), "findings": table()})
+
+
+def words_table(page: str) -> str:
+    """List the words on the screen, what they mean, and where the section is.
+
+    Raises:
+        ValueError: A trouble of the code has no section, or its section quotes no words.
+    """
+    parts = _SECTION.split(page)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    rows = ["| words on the screen | trouble | section |\n", "|---|---|---|\n"]
+    for name, kind in KINDS.items():
+        said = _WORDS.search(sections.get(name, ""))
+        if said is None:
+            raise ValueError(f"the runbook quotes no words of {name}")
+        words = " ".join(said[1].split()).replace("|", "\\|")
+        rows.append(f"| {words} | {kind.title} | [{name}](#{name.lower()}) |\n")
+    return "".join(rows)
 
 
 def table() -> str:

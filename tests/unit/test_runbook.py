@@ -31,6 +31,15 @@ def test_the_table_equals_the_code() -> None:
     assert builder.build(PAGE) == PAGE
 
 
+def test_the_words_on_the_screen_lead_to_each_trouble() -> None:
+    """The first table has a row for each trouble, and is not made where a section quotes no words."""
+    first = PAGE.partition("<!-- end -->")[0]
+
+    assert re.findall(r"\[(VC\d{3})\]\(#vc\d{3}\) \|$", first, re.MULTILINE) == list(KINDS)
+    with pytest.raises(ValueError, match="VC401"):
+        builder.build(PAGE.replace("- *On the screen*: *no worker", "- *Seen*: *no worker"))
+
+
 def test_each_trouble_has_its_section() -> None:
     """The sections are those of the table, in its order, under the same titles."""
     found = sections()

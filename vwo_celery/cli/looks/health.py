@@ -1,7 +1,7 @@
 """`vwo-celery health`: do events leave in time? A line and an exit code, for probes and monitors.
 
 It looks at the queues, not at one process, unless it is asked for the worker of this host: only
-`--alive` is a reason to restart one (docs/how-to/operate.md). Probes run it every few seconds, so it
+`--alive` is a reason to restart one (docs/how-to/health.md). Probes run it every few seconds, so it
 imports neither Celery nor what other commands print with.
 """
 

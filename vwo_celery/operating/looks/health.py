@@ -1,6 +1,6 @@
 """Health: do events leave in time, and if not, which are stuck?
 
-Beside an event's way, for container probes and monitors (docs/how-to/operate.md). Reads
+Beside an event's way, for container probes and monitors (docs/how-to/health.md). Reads
 Redis once and changes nothing: nothing to lose.
 """
 
