@@ -3,6 +3,7 @@
     python tests/matrix.py                          every combination
     python tests/matrix.py 3.10-oldest 3.13-newest  some of them
     python tests/matrix.py ends tests/lua           the first and the last that are here
+    python tests/matrix.py oldest                   of these, the one with the oldest releases; or `newest`
     python tests/matrix.py django                   the tests of Django, on its oldest release, on 5.2 and
                                                     on the newest, as far as the Pythons here have them
 
@@ -23,7 +24,7 @@ from tools.pythons import CHECKOUT, SUPPORTED, find_pythons, oldest_pins
 
 #: Every combination, in the order in which they run.
 NAMES = [f"{version}-{end}" for version in SUPPORTED for end in ("oldest", "newest")]
-ENDS = "ends"
+ENDS = {"ends": slice(0, 2), "oldest": slice(0, 1), "newest": slice(1, 2)}
 DJANGO = "django"
 #: The first Python whose newest Django is newer than 5.2.
 _BEYOND_5_2 = "3.12"
@@ -33,8 +34,9 @@ _CLOSING_LINE = re.compile(r"^\d+ (?:passed|failed|error|skipped|deselected).*$"
 
 def choose(arguments: list[str], found: list[str]) -> tuple[list[str], list[str]]:
     """The combinations that the arguments name, and what is left of them for pytest."""
-    if arguments[:1] == [ENDS]:
-        return [f"{found[0]}-oldest", f"{found[-1]}-newest"] if found else [], arguments[1:]
+    if arguments and arguments[0] in ENDS:
+        both = [f"{found[0]}-oldest", f"{found[-1]}-newest"] if found else []
+        return both[ENDS[arguments[0]]], arguments[1:]
     if arguments[:1] == [DJANGO]:
         return with_djangos(found), [_TESTS_OF_DJANGO, *arguments[1:]]
     named = [argument for argument in arguments if argument in NAMES]

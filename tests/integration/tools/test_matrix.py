@@ -35,4 +35,7 @@ def test_the_ends_are_those_of_the_pythons_found() -> None:
         ["3.11-oldest", "3.12-newest"],
         ["-x"],
     )
+    assert matrix.choose(["oldest"], ["3.11", "3.12"]) == (["3.11-oldest"], [])
+    assert matrix.choose(["newest", "-x"], ["3.11", "3.12"]) == (["3.12-newest"], ["-x"])
     assert matrix.choose(["ends"], []) == ([], [])
+    assert matrix.choose(["newest"], []) == ([], [])
