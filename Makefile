@@ -13,7 +13,7 @@
 #   make soak       load and random faults   (MINUTES=30 SEED=4711)
 #   make bugs       each deliberate bug made in a copy, and a test seen to fail  (ARGS="split circuit")
 #   make bench      the performance claims
-#   make docs       rewrite the tables and the picture that are made from the code
+#   make docs       rewrite what is made from the code, and build the site, strictly, into .build/site
 #   make freeze     at a release: its wheel and what it stores, for the tests of the next one
 #   make venv       .venv, to work in
 #   make clean      remove all that the targets above have made, except .venv
@@ -112,10 +112,11 @@ bench: $(VENV_TEST)/wheel
 		echo "== $$each"; $(VENV_TEST)/bin/python "$$each" $(ARGS) || exit 1; \
 	done
 
-docs: $(VENV_TEST)/made
+docs: $(VENV_BROWSER)/made
 	@for each in docs/build_*.py; do \
-		PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 $(VENV_TEST)/bin/python "$$each" || exit 1; \
+		PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 $(VENV_BROWSER)/bin/python "$$each" || exit 1; \
 	done
+	@$(VENV_BROWSER)/bin/python docs/make_site.py $(abspath $(BUILD))
 
 # Only the wheel of the release before is kept, with the script that calls its inside; of what
 # releases stored, all that the next must read.

@@ -1,0 +1,138 @@
+"""Build the site of the documentation: `python docs/make_site.py [FOLDER]`, .build unless named.
+
+Pages and the files that they link to are copied to FOLDER/pages, at their paths of the checkout, and
+Zensical makes FOLDER/site of them. It checks links between pages; links to other files of the
+checkout, to pictures, and the pages of the navigation are checked here, in what was built. Exits 1,
+and says what is wrong, if either finds anything.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+CONFIG = "zensical.toml"
+#: Pages of the site: those of docs/, and the READMEs of what a reader copies, starts or changes.
+PAGES = ("*.md", "docs/**/*.md", "compose/*.md", "examples/**/*.md", "deploy/**/*.md",
+         "workers/*.md", "benchmarks/*.md", "tests/*.md")  # fmt: skip
+_LINK = re.compile(r"\]\(([^)\s#]+)")
+_FOLDER = re.compile(r'\["([\w/-]+/)"\]')
+_CODE = re.compile(r"^ *```.*?^ *```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+_VERSION = re.compile(r'^__version__ = "([^"]+)"', re.MULTILINE)
+
+
+def stage(folder: Path, checkout: Path = CHECKOUT) -> None:
+    """Copy the pages, what they link to, and the configuration into *folder*."""
+    shutil.rmtree(folder / "pages", ignore_errors=True)
+    pages = [path for pattern in PAGES for path in sorted(checkout.glob(pattern))]
+    linked = {there for page in pages for there in _links(page, checkout)}
+    for path in {*pages, *linked}:
+        copy = folder / "pages" / path.relative_to(checkout)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    text = (checkout / CONFIG).read_text("utf-8")
+    (folder / CONFIG).write_text(configured(text, checkout), "utf-8")
+
+
+def configured(text: str, checkout: Path = CHECKOUT) -> str:
+    """The configuration with the version, and with all pages of the folders that it names."""
+    code = (checkout / "vwo_celery" / "__init__.py").read_text("utf-8")
+    version = _VERSION.findall(code)[0]
+
+    def listed(folder: re.Match[str]) -> str:
+        paths = [path.relative_to(checkout) for path in checkout.glob(f"{folder[1]}*.md")]
+        ordered = sorted(paths, key=lambda path: (path.stem != "README", path))
+        return "[" + ", ".join(f'"{path.as_posix()}"' for path in ordered) + "]"
+
+    return _FOLDER.sub(listed, text.replace("VERSION", version))
+
+
+def build(folder: Path) -> str:
+    """Let Zensical build what was staged; returns its output, "" if nothing was wrong."""
+    shutil.rmtree(folder / "site", ignore_errors=True)
+    command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    for path in (folder / "pages").rglob(".*"):  # which Zensical leaves behind
+        shutil.copyfile(path, folder / "site" / path.relative_to(folder / "pages"))
+    said = ran.stdout + ran.stderr
+    return said if ran.returncode or "No issues found" not in said else ""
+
+
+def broken(site: Path) -> list[str]:
+    """The links of a built site that lead nowhere in it, and the addresses that it loads from others."""
+    pages = {path: _Page.read(path) for path in sorted(site.rglob("*.html"))}
+    found = []
+    for path, page in pages.items():
+        for address in page.links:
+            where = urlsplit(address)
+            if where.scheme or where.netloc:
+                continue
+            there = _file(path, unquote(where.path), site)
+            known = pages.get(there)
+            if not there.is_file() or (
+                known and where.fragment and unquote(where.fragment) not in known.ids
+            ):
+                found.append(f"{path.relative_to(site)}: {address} leads nowhere")
+        elsewhere = [each for each in page.loaded if urlsplit(each).netloc]
+        found += [f"{path.relative_to(site)}: loads {each}" for each in elsewhere]
+    return found
+
+
+def _links(page: Path, checkout: Path) -> Iterator[Path]:
+    """The files of the checkout that a page links to."""
+    for link in _LINK.findall(_CODE.sub("", page.read_text("utf-8"))):
+        there = (page.parent / link).resolve()
+        if "://" not in link and there.is_file() and there.is_relative_to(checkout):
+            yield there
+
+
+def _file(page: Path, path: str, site: Path) -> Path:
+    """The file that a link of a page shows."""
+    there = page if not path else site / path[1:] if path.startswith("/") else page.parent / path
+    there = there.resolve()
+    return there / "index.html" if there.is_dir() else there
+
+
+class _Page(HTMLParser):
+    """What a page links to, what it loads, and the anchors that it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.ids: set[str] = {""}
+
+    @classmethod
+    def read(cls, path: Path) -> _Page:
+        page = cls()
+        page.feed(path.read_text("utf-8"))
+        return page
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        has = {name: value or "" for name, value in attrs}
+        self.ids.add(has.get("id", ""))
+        loaded = [has["src"]] if has.get("src") else []
+        if tag == "link" and has.get("rel") != "canonical":
+            loaded.append(has.get("href", ""))
+        self.loaded += loaded
+        self.links += [*loaded, *([has["href"]] if tag == "a" and has.get("href") else [])]
+
+
+def main(folder: Path) -> int:
+    """Stage, build and check; returns the exit code."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stage(folder)
+    complaints = build(folder) or "\n".join(broken(folder / "site"))
+    print(complaints or f"the site is in {folder / 'site'}")
+    return bool(complaints)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else CHECKOUT / ".build").resolve()))
