@@ -64,7 +64,9 @@ def test_what_the_page_says_of_mounting_serves(
 ) -> None:
     """The FastAPI example of the relay's page is an application that takes events."""
     monkeypatch.setenv("VWO_CELERY_REDIS_URL", redis_url)
-    (code,) = (each for each in blocks(DOCS / "how-to" / "relay-mount.md", "python") if "FastAPI" in each)
+    (code,) = (
+        each for each in blocks(DOCS / "how-to" / "relay-mount.md", "python") if "FastAPI" in each
+    )
     names: dict[str, Any] = {"SDK_KEY": KEY}
 
     exec(compile(code, "relay-mount.md", "exec"), names)
