@@ -95,6 +95,11 @@ class Terminal:
         """Press keys, one after the other."""
         await self._pilot.press(*keys)
 
+    async def resize(self, width: int) -> None:
+        """Make it as wide as that."""
+        await self._pilot.resize_terminal(width, self.app.size.height)
+        await self._pilot.pause()
+
     async def until(self, shown: str | Callable[[], Any]) -> str:
         """Wait until a text is shown, or something is true; what is shown then."""
         deadline = monotonic() + _DEADLINE_SECONDS

@@ -22,9 +22,9 @@ from vwo_celery.queue.pipelining import Call, run_all
 from vwo_celery.queue.registering import Registering
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.signs import number
 from vwo_celery.queue.words.batches import as_ms
 from vwo_celery.queue.words.keys import as_text, split_shard_name
+from vwo_celery.queue.words.numbers import number
 from vwo_celery.queue.words.registration import (
     UNREADABLE,
     Registration,

@@ -29,6 +29,7 @@ from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.words.batches import as_ms
 from vwo_celery.queue.words.keys import FleetKeys, as_text, due_keys, fleet_keys
+from vwo_celery.queue.words.numbers import moment_ms, number
 
 Answer = TypeVar("Answer")
 #: Time after which a worker that has not listened counts as gone.
@@ -296,7 +297,7 @@ class Signs:
         with unavailable("look-up of listeners"):
             noted = self.client.hget(self.keys.pulse, _LISTENED)
             latest = self.client.zrange(self.keys.listeners, -1, -1, withscores=True)
-        return max([number(noted), *(int(at) for _, at in latest)])
+        return max([number(noted), *(moment_ms(at) for _, at in latest)])
 
     def listeners(self) -> list[str]:
         """Names of the workers that listen now."""
@@ -307,9 +308,4 @@ class Signs:
         since = self.now_ms() - as_ms(LISTENER_TTL_SECONDS)
         with unavailable("list of listeners"):
             found = self.client.zrangebyscore(self.keys.listeners, since, "+inf", withscores=True)
-        return {as_text(name): int(at) for name, at in found}
-
-
-def number(text: bytes | None) -> int:
-    """A number stored in Redis; 0 if it is missing or no number."""
-    return int(text) if text is not None and text.isdigit() else 0
+        return {as_text(name): ms for name, at in found if (ms := moment_ms(at))}

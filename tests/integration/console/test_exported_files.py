@@ -121,3 +121,28 @@ def test_what_an_export_holds_is_told_before(queues: Queues) -> None:
     assert "Export 3 events in 1 batch?" in asked
     assert "vwo-celery dead import FILE brings them back" in asked
     assert "In place of the SDK key" in asked
+
+
+def test_no_file_misses_what_somebody_counts_on(
+    queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where events are gone, or all is purged meanwhile, there is no file, and the audit says why."""
+    name, _ = dead(queues)
+    (each,) = find_dead(queues.fleet, queues.registered)
+    shard = queues.fleet.shard(name, each.shard)
+    browser, found = Browser(queues.settings), filing.batches_of
+
+    def purged_meanwhile(*args: Any) -> Any:
+        batches = found(*args)
+        shard.purge(each.batch)
+        return batches
+
+    queues.client.ltrim(shard.keys.batch(each.batch), 1, -1)
+    gone = browser.post("api/v1/export", {})
+    monkeypatch.setattr(filing, "batches_of", purged_meanwhile)
+    purged = browser.post("api/v1/export", {})
+
+    assert (gone.status, purged.status) == (409, 409)
+    assert "events of 1 batch are gone from Redis" in document(gone)["error"]
+    assert "no dead letter matches any more" in document(purged)["error"]
+    assert [change.result for change in changes(queues.fleet)] == ["failed", "failed"]

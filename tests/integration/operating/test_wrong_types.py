@@ -17,6 +17,7 @@ from tools.command_line import document as printed
 from tools.command_line import flat, run_command
 from tools.queue_states import OPERATOR, Queues
 from tools.visiting import Browser, document
+from vwo_celery.console.shared.visits import Visit
 from vwo_celery.logs import SeldomLog
 from vwo_celery.metrics import measuring
 from vwo_celery.operating import doctor
@@ -174,3 +175,34 @@ def test_the_doctor_goes_on(queues: Queues, wrong: str) -> None:
     (told,) = (each for each in found if each.id == "VC212")
     assert_told(f"{told.what}: {told.remedy}", wrong)
     assert ("VC631" in {each.id for each in found}) is (wrong not in NEEDED), found
+
+
+def test_a_worker_without_a_time_hides_nothing(queues: Queues) -> None:
+    """Junk among the workers that listen, heard at no time, is left out by each look."""
+    key = queues.fleet.keys.listeners
+    queues.fleet.note_listener("w:1")
+    queues.client.zadd(key, {"forever": "inf", "never": "-inf"})
+
+    heard, last_ms = queues.fleet.listeners(), queues.fleet.last_listened_ms()
+    answers = [
+        Browser(queues.settings).get(page).status for page in ("", "api/v1/status", "metrics")
+    ]
+    queues.client.zrem(key, "forever", "never")
+
+    assert heard == ["w:1"]
+    assert 0 < last_ms <= queues.fleet.now_ms()
+    assert answers == [200, 200, 200]
+
+
+def test_a_fault_of_ours_is_a_page_all_the_same(
+    queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the look itself fails, each page is still an answer: what it needs, or that it failed."""
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Visit, "look", fail)
+    browser = Browser(queues.settings)
+
+    assert (browser.get("").status, browser.get("settings").status) == (500, 200)

@@ -11,6 +11,8 @@ from vwo_celery.operating import operations
 from vwo_celery.operating.past.audit import changes
 from vwo_celery.top.looking.plans import Plan
 from vwo_celery.top.looking.steering import plan_flush, plan_pause
+from vwo_celery.top.parts.tables import Table
+from vwo_celery.top.screens.overview import WIDE
 
 pytestmark = pytest.mark.declared_keys("*")
 
@@ -160,3 +162,20 @@ def test_a_flush_of_several_names_each(queues: Queues) -> None:
     assert plan.lines[0].startswith("6 events go to the workers now")
     assert [line for line in plan.lines if line.startswith(f"{names[2]}: 3 events (3 open")]
     assert [line for line in plan.lines if f"but nothing of {names[0]} is sent" in line]
+
+
+def test_cursor_and_marks_outlast_other_columns(queues: Queues, redis_url: str) -> None:
+    """Where a wider terminal gets more columns, a key changes the row that it would have changed."""
+    names = sorted(with_open(queues, account, account).name for account in (1, 2, 3))
+
+    async def use(terminal: Terminal) -> None:
+        await terminal.until(lambda: all(name in terminal.text for name in names))
+        await terminal.press("s", *"kkkxj")
+        table = terminal.app.screen.query_one(Table)
+        before = table.chosen, table.marked
+        assert before == (names[2], {names[0]})
+        for width in (WIDE, WIDE - 30, WIDE):
+            await terminal.resize(width)
+            assert (table.chosen, table.marked) == before
+
+    in_terminal(source_of(redis_url), use)

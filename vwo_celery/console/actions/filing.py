@@ -84,7 +84,7 @@ def _export(visit: Visit, order: ExportOrder) -> Response:
     lines: list[bytes] = []
     operations.export_dead(
         visit.fleet, visit.actor, visit.choose(found.wanted.queues), batches_of(found), None,
-        out=lines.append, hide_key=True, filter=str(found.wanted),
+        out=lines.append, hide_key=True, whole=True, filter=str(found.wanted),
     )  # fmt: skip
     at = datetime.fromtimestamp(visit.fleet.now_ms() / 1000, timezone.utc)
     name = f"dead-letters-{at:%Y%m%dT%H%M%SZ}.jsonl"

@@ -18,6 +18,7 @@ from vwo_celery.console.pages.verdicts import Level
 from vwo_celery.console.shared.exchange import Page
 from vwo_celery.console.shared.visits import Visit
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.logs import log
 from vwo_celery.operating.looks.looking import Look
 from vwo_celery.text.masking import mask_url
 
@@ -108,6 +109,9 @@ def _look(visit: Visit) -> Look | None:
     try:
         return visit.look()
     except QueueUnavailable:
+        return None
+    except Exception as exc:  # a fault of ours: the page inside tells what it can
+        log.error("the console failed to look at the queues: %s", type(exc).__name__)
         return None
 
 

@@ -96,6 +96,7 @@ def export_dead(
     out: Callable[[bytes], object] = lambda _: None,
     remove: bool = False,
     hide_key: bool = False,
+    whole: bool = False,
     filter: str = "",
     brake: Brake | None = None,
     watch: Callable[[Amount], None] = lambda _: None,
@@ -111,18 +112,22 @@ def export_dead(
         out: Takes the lines where there is no file; nothing can be removed then.
         remove: Whether they are dropped once the file is safe.
         hide_key: Whether a mark stands in place of SDK keys, for which an import puts them back.
+        whole: Whether nothing is exported unless something is, and no batch is left out.
         filter: By what they were picked, as it was typed.
         brake: What stops it after the batch that it is at.
         watch: Called after each batch with what has been written.
 
     Raises:
-        FileRefused: The file is there, or the disk does not take it; nothing was removed.
+        FileRefused: The file is there, or the disk does not take it, or it would not be whole;
+            nothing was removed.
         QueueUnavailable: Redis did not answer. If the file is there, some may have been removed.
     """
     brake = brake or Event()
     with recorded(fleet, actor, "dead export", queues=sorted(registered), filter=filter) as entry:
         if path is None:
             result = _Writing(fleet, registered, brake, out, watch, hide_key).write(found)
+            if whole:
+                _check_whole(result)
             entry.note = _told(result)
             return result
         with NewFile(path) as file:
@@ -135,6 +140,18 @@ def export_dead(
         if remove:
             result = _remove(fleet, actor, path, result, brake, entry)
         return result
+
+
+def _check_whole(result: Exported) -> None:
+    """Refuse what would miss something that somebody counts on."""
+    if result.left.batches:
+        batches = count(result.left.batches, "batch", "batches")
+        raise FileRefused(
+            f"events of {batches} are gone from Redis; nothing was exported. vwo-celery dead export "
+            "writes the other batches"
+        )
+    if not result.written.batches:
+        raise FileRefused("no dead letter matches any more; nothing was exported")
 
 
 def _told(result: Exported) -> str:

@@ -18,6 +18,7 @@ from vwo_celery.queue.pipelining import Call, run_all
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.words.batches import LONGEST_ERROR
+from vwo_celery.queue.words.numbers import number
 
 #: Fields of meta at which the facts of a pause begin: of the first cause, and of another one.
 _STEMS: Final = ("paused", "paused_also")
@@ -50,15 +51,11 @@ def pauses_of(meta: Mapping[str, str]) -> tuple[Pause, ...]:
             why=meta[stem],
             by=meta.get(f"{stem}_by", ""),
             who=meta.get(f"{stem}_who", ""),
-            since_ms=_number(meta.get(f"{stem}_ms", "")),
+            since_ms=number(meta.get(f"{stem}_ms", "")),
         )
         for stem in _STEMS
         if stem in meta
     )
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
 
 
 def pause_all(fleet: Fleet, shards: Sequence[Shard], why: str, who: str) -> set[str]:

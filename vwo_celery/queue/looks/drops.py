@@ -12,7 +12,7 @@ import msgspec
 
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.signs import number
+from vwo_celery.queue.words.numbers import number
 
 
 class DropTimes(msgspec.Struct, frozen=True):

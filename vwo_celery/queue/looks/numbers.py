@@ -11,6 +11,7 @@ from vwo_celery.connections import unavailable
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.words.batches import Limits
 from vwo_celery.queue.words.keys import as_text
+from vwo_celery.queue.words.numbers import LARGEST
 
 #: What those counters count that lag behind append.lua.
 _COUNTED_IN = {
@@ -50,10 +51,13 @@ class Numbers:
 
     def _plain(self, field: str) -> int:
         try:
-            return int(self._meta.get(field, 0))
+            number = int(self._meta.get(field, 0))
         except ValueError:
+            number = None
+        if number is None or abs(number) > LARGEST:
             self.strange.append(field)
             return 0
+        return number
 
     def limits(self) -> Limits | None:
         """The shard's limits; None if it has none, or not all of them can be read."""

@@ -33,6 +33,7 @@ from vwo_celery.queue.words.counts import (
     SIZE_EVENTS,
     SPLIT,
 )
+from vwo_celery.queue.words.numbers import number
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -165,7 +166,7 @@ def _added(one: Any, other: Any) -> Any:
 
 def tally_of(fields: Mapping[Any, Any]) -> Tally:
     """The tally that a shard's hash holds; a number that cannot be read is 0."""
-    numbers = {name: _number(text) for name, text in texts_of(fields).items()}
+    numbers = {name: number(text) for name, text in texts_of(fields).items()}
     sums: dict[str, Any] = {name: numbers.get(name, 0) for name in _SUMS}
     named = _by_family(numbers)
     return Tally(
@@ -197,10 +198,6 @@ def _of_each(numbers: Mapping[str, int], fields: Sequence[str]) -> tuple[int, ..
 
 def _told(numbers: Mapping[str, int], name: str) -> Told:
     return Told(*_of_each(numbers, (name, f"recent:{name}", f"since_ms:{name}", f"last_ms:{name}")))
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
 
 
 def sum_tallies(tallies: Iterable[Tally]) -> Tally:

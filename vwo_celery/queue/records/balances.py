@@ -12,6 +12,7 @@ from typing import NamedTuple
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.words.keys import as_text
+from vwo_celery.queue.words.numbers import LARGEST, number
 
 #: Fields beside those of shards: Unix ms at which the last proof began, and ended.
 _BEGUN, _PROVEN = "begun_ms", "proven_ms"
@@ -40,13 +41,9 @@ def read_balances(fleet: Fleet) -> Balances:
     """
     with unavailable("look-up of the ledgers' last proof"):
         found = fleet.client.hgetall(fleet.keys.balances)
-    numbers = {as_text(name): _number(as_text(text)) for name, text in found.items()}
+    numbers = {as_text(name): number(as_text(text), least=-LARGEST) for name, text in found.items()}
     begun, proven = (numbers.pop(name, 0) for name in (_BEGUN, _PROVEN))
     return Balances(begun, proven, {name: events for name, events in numbers.items() if events})
-
-
-def _number(text: str) -> int:
-    return int(text) if text.removeprefix("-").isdecimal() else 0
 
 
 def note_begun(fleet: Fleet, now_ms: int) -> None:

@@ -19,9 +19,9 @@ from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.pipelining import Call, Command, run_all, send_all
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.signs import number
 from vwo_celery.queue.words.buckets import AGE_BOUNDS_SECONDS
 from vwo_celery.queue.words.keys import as_text, split_shard_name
+from vwo_celery.queue.words.numbers import number
 
 #: How much history a worker keeps, as its setting says.
 Keeping = Literal["full", "short", "off"]

@@ -17,6 +17,7 @@ from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.words.keys import as_text
+from vwo_celery.queue.words.numbers import moment_ms
 from vwo_celery.queue.words.registration import UNREADABLE
 
 #: Time between two cards of a process, and the silence after which it counts as gone.
@@ -141,7 +142,10 @@ def read_relay_cards(fleet: Fleet) -> dict[str, tuple[int, RelayCard]]:
     cards = {}
     for name, at_ms in heard:
         try:
-            cards[as_text(name)] = int(at_ms), msgspec.json.decode(texts[name], type=RelayCard)
+            cards[as_text(name)] = (
+                moment_ms(at_ms),
+                msgspec.json.decode(texts[name], type=RelayCard),
+            )
         except (KeyError, *UNREADABLE):
             continue
     return cards

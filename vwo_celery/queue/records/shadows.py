@@ -16,6 +16,7 @@ from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.words.keys import as_text
+from vwo_celery.queue.words.numbers import number
 from vwo_celery.queue.words.registration import UNREADABLE
 
 #: Kinds of numbers that a row has, in the order in which they are stored.
@@ -188,17 +189,13 @@ def read_shadow(fleet: Fleet) -> Shadow | None:
         return None
     fields = {as_text(name): as_text(value) for name, value in found.items()}
     return Shadow(
-        since_ms=_number(fields.get("since_ms")),
+        since_ms=number(fields.get("since_ms")),
         now_ms=fleet.now_ms(),
         rows=_rows(fields),
         processes=_processes(fields),
-        ended=_number(fields.get("ended")),
-        unlisted=_number(fields.get("unlisted")),
+        ended=number(fields.get("ended")),
+        unlisted=number(fields.get("unlisted")),
     )
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text is not None and text.isdigit() else 0
 
 
 def _rows(fields: Mapping[str, str]) -> dict[RowName, Sums]:
@@ -223,7 +220,7 @@ def _processes(fields: Mapping[str, str]) -> tuple[Process, ...]:
         kind, _, name = field.partition(":")
         words = text.split(":", 5)
         if kind == "process" and len(words) == 6:
-            last, first, held = map(_number, words[1:4])
+            last, first, held = map(number, words[1:4])
             processes.append(Process(name, words[5], last, first, held, words[4]))
     return tuple(processes)
 

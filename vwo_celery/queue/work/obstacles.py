@@ -13,8 +13,8 @@ from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.listening import Listening, listening_if_known
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.signs import number
 from vwo_celery.queue.words.keys import as_text
+from vwo_celery.queue.words.numbers import number
 from vwo_celery.text.amounts import span
 from vwo_celery.text.moments import since
 

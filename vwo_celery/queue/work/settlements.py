@@ -14,9 +14,9 @@ from typing import NamedTuple
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.signs import number
 from vwo_celery.queue.words.batches import as_ms
 from vwo_celery.queue.words.keys import as_text
+from vwo_celery.queue.words.numbers import number
 
 #: Outcomes, in a note, of events that VWO accepted and of dead letters; every other one is the reason
 #: of a drop.

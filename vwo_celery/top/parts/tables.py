@@ -61,12 +61,14 @@ class Table(DataTable[Text]):
         self._rows: Mapping[str, Sequence[Text]] = {}
         self._shown_columns: tuple[Column, ...] = ()
         self._shown: dict[str, Sequence[Text]] = {}
+        self._chosen_before = ""
         self.head(columns)
 
     def head(self, columns: Sequence[Column]) -> None:
         """Have these columns from now on; the rows follow with `fill`."""
         if tuple(columns) == self._shown_columns:
             return
+        self._chosen_before = self.chosen or self._chosen_before
         self.clear(columns=True)
         self._shown_columns, self._shown = tuple(columns), {}
         for column in columns:
@@ -100,15 +102,17 @@ class Table(DataTable[Text]):
                     self.update_cell(key, ColumnKey(column.name), cell, update_width=True)
 
     def _rebuild(self, rows: Mapping[str, Sequence[Text]]) -> None:
-        chosen, place, scrolled = self.chosen, self.cursor_row, self.scroll_y
+        before, self._chosen_before = self._chosen_before, ""
+        chosen, place, scrolled = before or self.chosen, self.cursor_row, self.scroll_y
         self.clear()
         for key, cells in rows.items():
             self.add_row(*cells, key=key)
         keys = [*rows]
         row = keys.index(chosen) if chosen in rows else min(place, len(keys) - 1)
         if row > 0:
-            self.move_cursor(row=row, animate=False, scroll=chosen not in rows)
-        self.scroll_to(y=scrolled, animate=False, immediate=True)
+            self.move_cursor(row=row, animate=False, scroll=bool(before) or chosen not in rows)
+        if not before:
+            self.scroll_to(y=scrolled, animate=False, immediate=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Whether an action is there: rows are marked only to be changed."""

@@ -1,0 +1,25 @@
+"""Numbers as Redis keeps them, read so that what somebody else wrote there does no harm.
+
+Pure: nothing to lose.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+#: The largest number that Redis can count to.
+LARGEST: Final = 2**63 - 1
+_NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
+
+
+def number(text: bytes | str | None, *, least: int = 0) -> int:
+    """A number stored in Redis; 0 if it is missing, no number, less than *least* or too large for one."""
+    spelled = text.decode("ascii", "replace") if isinstance(text, bytes) else text or ""
+    found = int(spelled) if _NUMBER.fullmatch(spelled) else 0
+    return found if least <= found <= LARGEST else 0
+
+
+def moment_ms(score: float) -> int:
+    """The Unix ms that a score stands for; 0 if it is no time, such as one without end."""
+    return int(score) if 0 < score <= LARGEST else 0
