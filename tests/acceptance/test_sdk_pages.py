@@ -34,7 +34,7 @@ def blocks(page: Path, language: str) -> list[str]:
 def test_the_certificate_of_the_recipe_is_taken(redis_url: str, tmp_path: Path) -> None:
     """The commands of the page make an authority and a certificate with which nginx serves VWO's name."""
     assert shutil.which("openssl"), "no openssl here: apt-get install openssl"
-    (commands,) = blocks(SDKS, "sh")
+    commands = blocks(SDKS, "sh")[-1]
     subprocess.run(
         ["sh", "-e", "-c", commands], cwd=tmp_path, check=True, timeout=60, capture_output=True
     )
