@@ -329,16 +329,14 @@ class ClusterGroup:
         """Tell every node that *target* owns the slot."""
         with client_of(target) as client:
             name = _id_of(client)
-        for node in (
-            target,
-            source,
-            *(each for each in self.nodes if each not in (target, source)),
-        ):
-            with (
-                client_of(node) as client,
-                suppress(RedisError),
-            ):  # replicas hear it from their master
-                client.execute_command("CLUSTER SETSLOT", slot, "NODE", name)
+        told = ("CLUSTER SETSLOT", slot, "NODE", name)
+        for node in (target, source):
+            with client_of(node) as client:
+                client.execute_command(*told)
+        for node in self.nodes:  # replicas hear it from their master
+            if node not in (target, source):
+                with suppress(RedisError), client_of(node) as client:
+                    client.execute_command(*told)
         wait_until(lambda: len(self._epochs_of(name)) == 1, what="every node knows of the move")
 
     def _epochs_of(self, name: str) -> set[str]:

@@ -15,6 +15,8 @@ import vwo_celery
 from tools.installation import ACCOUNT, KEY, Installation
 from tools.processes import Process
 from tools.waiting import wait_until
+from vwo_celery.producing.queue import producer_of
+from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.testing import Standin
 
 TESTS = Path(__file__).parents[1]
@@ -22,6 +24,8 @@ TESTS = Path(__file__).parents[1]
 BATCH = {"events_per_request": 20, "request_time_interval": 1}
 _QUIET_SECONDS = 4.0
 _WORD_SECONDS = 20.0
+#: What an error tells of each program's log.
+_TOLD_CHARACTERS = 2_000
 
 
 class Stream(Process):
@@ -47,7 +51,9 @@ class Stream(Process):
     def finish(self) -> list[str]:
         """End it; return the names of all events that Redis acknowledged."""
         self.stop()
-        assert "ended - -" in self.log().splitlines(), self.log()  # the drainer may have logged since
+        assert "ended - -" in self.log().splitlines(), (
+            self.log()
+        )  # the drainer may have logged since
         return self.stored()
 
 
@@ -106,12 +112,20 @@ class LoadedInstallation(Installation):
             wait_until(lambda: wanted <= set(self.delivered()), timeout_seconds)
         missing = wanted - set(self.delivered())
         assert not missing, (
-            f"{len(missing)} of {len(wanted)} were not delivered: {sorted(missing)[:9]}"
+            f"{len(missing)} of {len(wanted)} were not delivered: {sorted(missing)[:9]}; "
+            f"{self._state()}"
         )
 
     def sent_twice(self) -> dict[str, int]:
         """Events that VWO was sent more than once, and how often."""
         return {name: count for name, count in Counter(self.delivered()).items() if count > 1}
+
+    def _state(self) -> str:
+        """What the queue holds, and the last lines of each program: for the error of a test."""
+        queue = self.queue()
+        held = [str(take_snapshot(shard)) for shard in producer_of(queue).shards]
+        logs = [f"{each.name}:\n{each.log()[-_TOLD_CHARACTERS:]}" for each in self.started]
+        return "\n".join((*held, f"spooled: {queue.spooled()}", *logs))
 
     def _is_quiet(self) -> bool:
         with redis_py.Redis.from_url(self.broker_url) as client:
