@@ -30,6 +30,9 @@ from vwo_celery.queue.words.batches import Batch
 from vwo_celery.receipts import IN_REDIS
 from vwo_celery.testing import RedisServer, Standin
 
+#: Time after which a batch whose claim went unanswered is claimed again, and some more.
+_LEASE_SECONDS = 90.0
+
 pytestmark = pytest.mark.declared_keys("broker:*")
 
 
@@ -170,7 +173,7 @@ def test_a_cluster_that_grows_under_load(
         )  # what the streams left; this installation's worker has no spool
         kept = [name for name, (where, _) in receipts.items() if where in ("redis", "spooled")]
         assert len(kept) == len(receipts)
-        installation.wait_for_delivery(kept)
+        installation.wait_for_delivery(kept, _LEASE_SECONDS)
         assert queue.flush_events(10)
         assert installation.sent_twice() == {}
         found = ledger(queue)
