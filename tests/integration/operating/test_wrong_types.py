@@ -21,8 +21,11 @@ from vwo_celery.console.shared.visits import Visit
 from vwo_celery.logs import SeldomLog
 from vwo_celery.metrics import measuring
 from vwo_celery.operating import doctor
+from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.doctor import BrokerFacts
 from vwo_celery.operating.looks.knowing import NEEDED
+from vwo_celery.operating.operations import Amount, Counted, Pace
+from vwo_celery.operating.operations.jobs import order_job
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records.cards import Card, write_card
 from vwo_celery.queue.words.keys import FLEET_FAMILIES, fleet_keys
@@ -206,3 +209,29 @@ def test_a_fault_of_ours_is_a_page_all_the_same(
     browser = Browser(queues.settings)
 
     assert (browser.get("").status, browser.get("settings").status) == (500, 200)
+
+
+@pytest.mark.parametrize("junk", ["9" * 400, "9" * 18, "[" * 10_000])
+def test_an_entry_that_nothing_can_show_is_left_out(queues: Queues, junk: str) -> None:
+    """Numbers and lists that no page could show hide no other entry of the audit, and no other job."""
+    keys, browser = queues.fleet.keys, Browser(queues.settings)
+    entry = {"phase": "outcome", "who": "a", "host": "h", "door": "cli", "command": "pause"}
+    for field in ("queues", "done", "matched", "duration_ms"):
+        queues.client.xadd(keys.audit, {**entry, "change": field, field: junk})
+    job = order_job(
+        queues.fleet, OPERATOR, "redrive", Counted(Amount(1, 5), 1, ()), filter=Filter(),
+        scan_limit=1, pace=Pace(),
+    )  # fmt: skip
+    for field in ("batches", "events", "heard_ms"):
+        queues.client.zadd(keys.jobs, {field: queues.fleet.now_ms()})
+        queues.client.copy(keys.job(job), keys.job(field))
+        queues.client.hset(keys.job(field), field, junk)
+
+    jobs, pages = document(browser.get("api/v1/jobs")), ("audit", "dead", f"changes/{job}")
+    answers = [browser.get(page).status for page in pages]
+    queues.client.delete(
+        keys.audit, keys.jobs, *map(keys.job, (job, "batches", "events", "heard_ms"))
+    )
+
+    assert [each["job"] for each in jobs] == [job]
+    assert answers == [200, 200, 200]

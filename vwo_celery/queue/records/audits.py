@@ -14,6 +14,8 @@ import msgspec
 from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.words.keys import as_text
+from vwo_celery.queue.words.numbers import Shown
+from vwo_celery.queue.words.registration import UNREADABLE
 
 #: Entries that the stream keeps at least, once it holds so many; two for each change.
 MOST_ENTRIES = 10_000
@@ -59,13 +61,13 @@ class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     queues: tuple[str, ...] = ()
     more_queues: int = 0
-    matched: int | None = None
+    matched: Shown | None = None
     unit: str = "events"
-    done: int = 0
+    done: Shown = 0
     result: str = ""
     error: str = ""
     note: str = ""
-    duration_ms: int = 0
+    duration_ms: Shown = 0
     id: str = ""
 
     @property
@@ -135,6 +137,8 @@ def _readable(page: Iterable[tuple[Any, Mapping[Any, Any]]]) -> Iterator[AuditEn
         values: dict[str, Any] = {as_text(name): as_text(text) for name, text in fields.items()}
         try:
             values["queues"] = msgspec.json.decode(values.get("queues", "[]"))
-            yield msgspec.convert(values | {"id": as_text(stored_as)}, AuditEntry, strict=False)
-        except msgspec.MsgspecError:
+            entry = msgspec.convert(values | {"id": as_text(stored_as)}, AuditEntry, strict=False)
+            msgspec.convert(entry.at_ms - entry.duration_ms, Shown)
+        except UNREADABLE:
             continue  # of another program, or of a later release
+        yield entry

@@ -15,6 +15,7 @@ from vwo_celery.connections import unavailable
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.words.batches import LONGEST_ERROR, as_ms
 from vwo_celery.queue.words.keys import as_text
+from vwo_celery.queue.words.numbers import Shown
 from vwo_celery.queue.words.registration import UNREADABLE
 
 #: Time for which a job is kept after its last sign of life.
@@ -43,14 +44,14 @@ class JobOrder(msgspec.Struct, frozen=True, omit_defaults=True):
     filter: str
     scan_limit: int
     until_ms: int
-    batches: int
-    events: int
+    batches: Shown
+    events: Shown
     rate: float | None
     most: int | None
     who: str
     host: str
     door: str
-    ordered_ms: int
+    ordered_ms: Shown
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -181,9 +182,11 @@ def _job(name: str, fields: dict[bytes, bytes]) -> Job | None:
         return None
     worker = texts.get("worker", "")
     try:
-        batches, events = int(texts.get("batches", 0)), int(texts.get("events", 0))
-        heard_ms = int(texts.get("heard_ms", order.ordered_ms))
-    except ValueError:
+        batches, events, heard_ms = (
+            msgspec.convert(texts.get(name, default), Shown, strict=False)
+            for name, default in (("batches", 0), ("events", 0), ("heard_ms", order.ordered_ms))
+        )
+    except msgspec.ValidationError:
         return None
     return Job(
         job=name,

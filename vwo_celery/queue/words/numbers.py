@@ -6,10 +6,14 @@ Pure: nothing to lose.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
 
 #: The largest number that Redis can count to.
 LARGEST: Final = 2**63 - 1
+#: A number of events or a Unix ms in a JSON document: any that has a meaning can be shown.
+Shown = Annotated[int, msgspec.Meta(ge=0, lt=10**14)]
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
 
 
