@@ -189,6 +189,7 @@ def test_an_open_console_answers_no_strange_name() -> None:
     "headers",
     [
         {"x_forwarded_for": "192.0.2.1"}, {"x_forwarded_proto": "https"}, {"via": "1.1 proxy"},
+        {"x_cluster_client_ip": "192.0.2.1"}, {"fastly_client_ip": "192.0.2.1"}, {"cdn_loop": "edge"},
         {"origin": "https://ops.example"}, {"referer": "https://ops.example/vwo/"},
         {"sec_fetch_site": "same-origin", "origin": "https://ops.example"},
         {"referer": "http://localhost:9000/"}, {"referer": "http://[ops/"}, {"http_version": "1.0"},

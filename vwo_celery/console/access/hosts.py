@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 #: Headers that proxies add, and how others of theirs begin.
 _PROXY_HEADERS: Final = frozenset(
-    {"cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-client-ip", "x-real-ip"}
-)
+    {
+        "cdn-loop", "cf-connecting-ip", "fastly-client-ip", "forwarded", "true-client-ip", "via",
+        "x-client-ip", "x-cluster-client-ip", "x-forwarded", "x-real-ip",
+    }
+)  # fmt: skip
 _PROXY_WORDS: Final = ("x-amzn-", "x-envoy-", "x-forwarded-", "x-original-")
 #: What nginx speaks to what stands behind it, unless it is told to; no browser does.
 _OLD_HTTP: Final = "1.0"
