@@ -1,8 +1,8 @@
 """The FME SDK's own batching, without vwo_celery, compared with the shared queue.
 
 These tests document the behaviour of vwo-fme-python-sdk 1.65.0, the version that
-requirements-fme.txt pins; each is a row of the README's comparison. The shared queue's side is
-tested beside it, unless test_fme_taking_over.py or test_fme_tracking.py does.
+requirements-fme.txt pins; each is a row of docs/explanation/comparison.md. The shared
+queue's side is tested beside it, unless test_fme_taking_over.py or test_fme_tracking.py does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The legacy SDK's own batching, without vwo_celery, compared with the shared queue.
 
 These tests document the behaviour of vwo-python-sdk 1.68.2, the version that
-requirements-legacy.txt pins; each is a row of the README's comparison. The shared queue's side is
-tested beside it, unless test_legacy_attach.py does.
+requirements-legacy.txt pins; each is a row of docs/explanation/comparison.md. The shared
+queue's side is tested beside it, unless test_legacy_attach.py does.
 """
 
 from __future__ import annotations
