@@ -95,6 +95,19 @@ def test_what_was_so_before_is_told(queues: Queues) -> None:
     assert "An operator had paused it before: nothing was changed" in again
 
 
+def test_a_name_keeps_its_spelling(queues: Queues) -> None:
+    """What came of a flush begins with the queue's name as it is; other words get a capital letter."""
+    queue = queues.add(2)
+    queues.fill(queue, 2)
+    browser = Browser(queues.settings)
+    browser.submit("do/pause", queues=[queue.name])
+
+    page = browser.order("do/flush", queues=[queue.name]).body.decode()
+
+    assert f"<p>{queue.name}: " in page
+    assert queue.name.capitalize() not in page
+
+
 def test_a_filter_on_visitors_is_hidden_from_who_may_not_see_events(queues: Queues) -> None:
     """The page of somebody else's change holds no visitor's id for who may not see events."""
     queue, browser = queues.add(events_per_request=1), Browser(queues.settings)
@@ -135,3 +148,17 @@ def test_a_change_that_a_full_redis_does_not_note_is_told_all_the_same() -> None
         assert "The audit has no entry of it" in answer.body.decode()
         assert own.view(queue).stopped is None
         assert [each.command for each in changes(own.fleet)] == ["pause"]
+
+
+def test_a_change_is_told_though_the_audit_cannot_be_read(queues: Queues) -> None:
+    """A queue is paused while the audit's key is of a wrong type, and the page does not say otherwise."""
+    queue, browser = queues.add(), Browser(queues.settings)
+    queues.client.set(queues.fleet.keys.audit, "junk")
+
+    answer = browser.submit("do/pause", queues=queue.name)
+
+    assert queues.view(queue).stopped is not None
+    assert answer.status == 200
+    assert "pause: done" in answer.body.decode()
+    assert "cannot be read back" in answer.body.decode()
+    queues.client.delete(queues.fleet.keys.audit)

@@ -108,6 +108,7 @@ def test_workers_that_decline_a_queue_are_named(queues: Queues) -> None:
     assert "web:1: this worker may not send to 'a'" in one.what
     assert "web:2" not in one.what
     assert f"{queue.name} by web:1, web:2" in every.what
+    assert "every other queue's host" in examined["hosts"][0].what
 
 
 def test_callbacks_are_tried(queues: Queues) -> None:

@@ -82,8 +82,10 @@ def _export(visit: Visit, order: ExportOrder) -> Response:
         raise refusal
     found = find(visit, order.filter, order.scan_limit)
     lines: list[bytes] = []
+    batches = batches_of(found)
+    registered = visit.choose(sorted({each.queue for each in batches}))
     operations.export_dead(
-        visit.fleet, visit.actor, visit.choose(found.wanted.queues), batches_of(found), None,
+        visit.fleet, visit.actor, registered, batches, None,
         out=lines.append, hide_key=True, whole=True, filter=str(found.wanted),
     )  # fmt: skip
     at = datetime.fromtimestamp(visit.fleet.now_ms() / 1000, timezone.utc)

@@ -16,6 +16,7 @@ from vwo_celery.console.pages.verdicts import Level
 from vwo_celery.console.shared.exchange import Page, Response, redirect
 from vwo_celery.console.shared.refusals import Refusal
 from vwo_celery.console.shared.visits import Visit
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.documents.jobs import JobDocument, job_document
 from vwo_celery.operating.operations.jobs import list_jobs
 from vwo_celery.operating.past.audit import Change, find_change
@@ -23,6 +24,7 @@ from vwo_celery.text.amounts import count
 
 #: Longer than any request takes, in ms: a change that one makes stands in the audit behind that.
 _REQUEST_MS: Final = 600_000
+_NO_ENTRY: Final = "The audit has no entry of it: Redis took none, as when it is full."
 _UNKNOWN: Final = "no change of this id is known"
 
 
@@ -50,20 +52,19 @@ def done(visit: Visit, action: Action, document: Any) -> Page | Response:
         visit: The POST.
         action: The action.
         document: What it returned.
-
-    Raises:
-        QueueUnavailable: Redis did not answer any more; the change is made.
     """
-    since_ms = max(0, visit.fleet.now_ms() - _REQUEST_MS)
     name = getattr(document, "job", visit.change)
-    if name == visit.change and find_change(visit.fleet, name, since_ms=since_ms) is None:
-        return _unrecorded(visit, action)
+    try:
+        since_ms = max(0, visit.fleet.now_ms() - _REQUEST_MS)
+        if name == visit.change and find_change(visit.fleet, name, since_ms=since_ms) is None:
+            return _unrecorded(visit, action, _NO_ENTRY)
+    except QueueUnavailable as exc:
+        return _unrecorded(visit, action, f"What came of it cannot be read back: {exc}.")
     return redirect(link(visit.root, f"changes/{name}", at=since_ms))
 
 
-def _unrecorded(visit: Visit, action: Action) -> Page:
-    """The page of a change that a full Redis would not note; it is made all the same."""
-    why = "The audit has no entry of it: Redis took none, as when it is full."
+def _unrecorded(visit: Visit, action: Action, why: str) -> Page:
+    """The page of a change of which the audit tells nothing; it is made all the same."""
     told = Told(f"{action.name}: done", (why,), "warn")
     return _page(visit, told, back=link(visit.root, ""), words="To the overview")
 
@@ -120,13 +121,19 @@ def _back(visit: Visit, found: Change | None) -> tuple[str, str]:
 
 def told_of(found: Change) -> Told:
     """What came of a change, by its command."""
-    notes = tuple(f"{each[:1].upper()}{each[1:]}." for each in found.note.split("; ") if each)
+    notes = tuple(_as_sentence(each) for each in found.note.split("; ") if each)
     if found.result == "unfinished":
         return Told(f"{found.command}: it goes on still, or its process was killed", notes, "warn")
     if found.result == "failed":
         return Told(f"{found.command} failed", (found.error, *notes), "problem")
     level: Level = "warn" if found.result == "interrupted" else "ok"
     return Told(_title(found), (*_names(found), *notes), level)
+
+
+def _as_sentence(note: str) -> str:
+    """A note with a capital letter and a full stop; a name at its beginning stays as it is."""
+    is_word = note.split(maxsplit=1)[0].rstrip(",").isalpha()
+    return f"{note[:1].upper() if is_word else note[:1]}{note[1:]}."
 
 
 def _names(found: Change) -> tuple[str, ...]:

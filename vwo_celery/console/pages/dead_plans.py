@@ -60,7 +60,8 @@ def purge(visit: Visit) -> Plan:
     """What would be dropped for good."""
     return _bulk(
         visit, "Purge",
-        "they are dropped for good, and counted as dropped (purged). Only an export brings them back.",
+        "they are dropped for good, and counted as dropped (purged). Only a file that was exported "
+        "before brings them back.",
         for_good=True,
     )  # fmt: skip
 

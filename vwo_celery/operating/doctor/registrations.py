@@ -60,7 +60,8 @@ def hosts_finding(
         if queue not in told and not host_allowed(registration.destination, settings.allowed_hosts):
             refused.setdefault(registration.destination.origin, []).append(queue)
     if not refused:
-        return ok("hosts", "workers with these settings may send to every queue's host")
+        which = "every other queue" if told & registered.keys() else "every queue"
+        return ok("hosts", f"workers with these settings may send to {which}'s host")
     hosts = "; ".join(f"{origin} of {names(queues)}" for origin, queues in refused.items())
     held = {view.queue for view in views if view.undelivered}
     waiting = [queue for queues in refused.values() for queue in queues if queue in held]

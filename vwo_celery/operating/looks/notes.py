@@ -114,7 +114,7 @@ def _lateness(view: QueueView, settings: Settings) -> Iterator[Note]:
         pending = count(view.open + view.ready, "event")
         yield Note(f"{span(view.late_seconds)} late, {pending} pending", WRONG)
     if view.fullness >= 1:
-        yield Note(f"full: {view.refused:,} events refused so far", WRONG)
+        yield Note(f"full: {count(view.refused, 'event')} refused so far", WRONG)
 
 
 def _failures(view: QueueView) -> Iterator[Note]:

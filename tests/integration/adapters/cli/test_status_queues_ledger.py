@@ -83,9 +83,11 @@ def test_status_says_which_queue_is_full(queues: Queues, run: Run) -> None:
     queues.client.hset(queues.shard(full).keys.meta, "refused", 1234)
 
     shown = flat(run("status").stdout)
+    queues.client.hset(queues.shard(full).keys.meta, "refused", 1)
 
     assert f"{full.name}: full: 1,234 events refused so far" in shown
     assert shown.count("full:") == 1
+    assert f"{full.name}: full: 1 event refused so far" in flat(run("status").stdout)
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
