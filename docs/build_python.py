@@ -175,7 +175,7 @@ def _methods(thing: type) -> Iterator[tuple[str, Any]]:
 
 def _described(name: str, thing: Any) -> Iterator[str]:
     """The signature as a block of code, and the docstring as Markdown."""
-    yield from ("", "```python", *_signature(name, thing), "```")
+    yield from ("", "```py", *_signature(name, thing), "```")
     for told in _paragraphs(_doc(thing)):
         yield from ("", *told)
 

@@ -3,8 +3,8 @@
 Stage 1 of an event's way, for destinations of the generation "single". An adapter that has received a
 request, such as the relay, makes an event of it with `envelope`. Pure: nothing to lose.
 
-    queue = vwo_celery.connect(Destination(..., generation="single"))
-    receipt = queue.enqueue(envelope(queue.destination, target, headers, body))
+    queue = vwo_celery.connect(Destination(account_id=1, sdk_key="KEY", generation="single"))
+    receipt = queue.enqueue(envelope(queue.destination, "/events/t?a=1&env=KEY", headers, body))
 """
 
 from __future__ import annotations
