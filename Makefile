@@ -12,8 +12,10 @@
 #   make chaos      every fault of the matrix on real processes, a quarter of an hour   (ARGS=--list names them)
 #   make soak       load and random faults   (MINUTES=30 SEED=4711)
 #   make bugs       each deliberate bug made in a copy, and a test seen to fail  (ARGS="split circuit")
-#   make bench      the performance claims
+#   make bench      the performance claims   (BENCHES=benchmarks/bench_drain.py runs one)
+#   make proof      what README claims, line by line, and a table of it   (ARGS="demo soak" runs some)
 #   make docs       rewrite what is made from the code, and build the site, strictly, into .build/site
+#   make release    a release without publishing it: built, checked, tried from an index here (ARGS=short)
 #   make freeze     at a release: its wheel and what it stores, for the tests of the next one
 #   make venv       .venv, to work in
 #   make clean      remove all that the targets above have made, except .venv
@@ -34,14 +36,16 @@ PINS ?=
 VENV = .venv
 VENV_DEMO = .venv-demo
 VENV_BROWSER = .venv-browser
+VENV_RELEASE = .venv-release
+BENCHES ?= $(sort $(wildcard benchmarks/bench_*.py))
 # Releases of Django whose admin is tried besides the newest.
 DJANGOS = 4.2 5.2
 # The SDKs come without wheels; the last option spares older pips a warning about how they build them.
 PIP_OPTIONS = --quiet --disable-pip-version-check --use-pep517
-CHECKED = vwo_celery pytest_vwo_celery.py workers tests benchmarks examples docs
+CHECKED = vwo_celery pytest_vwo_celery.py workers tests benchmarks examples docs release
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-notice test lint types suite sdk-test sdk-relay sdk-matrix test-all browser pictures chaos soak bugs bench docs freeze clean FORCE
+.PHONY: help venv demo demo-notice test lint types suite sdk-test sdk-relay sdk-matrix test-all browser pictures chaos soak bugs bench docs proof release freeze clean FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -108,7 +112,7 @@ bugs: $(VENV_TEST)/made
 	$(VENV_TEST)/bin/python tests/bugs/run.py $(ARGS)
 
 bench: $(VENV_TEST)/wheel
-	@for each in benchmarks/bench_*.py; do \
+	@for each in $(BENCHES); do \
 		echo "== $$each"; $(VENV_TEST)/bin/python "$$each" $(ARGS) || exit 1; \
 	done
 
@@ -117,6 +121,12 @@ docs: $(VENV_BROWSER)/made
 		PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 $(VENV_BROWSER)/bin/python "$$each" || exit 1; \
 	done
 	@$(VENV_BROWSER)/bin/python docs/make_site.py $(abspath $(BUILD))
+
+proof: $(VENV_TEST)/wheel
+	@$(VENV_TEST)/bin/python -m release.proof $(ARGS)
+
+release: $(VENV_RELEASE)/wheel
+	@$(VENV_RELEASE)/bin/python -m release.rehearsal $(ARGS)
 
 # Only the wheel of the release before is kept, with the script that calls its inside; of what
 # releases stored, all that the next must read.
@@ -128,8 +138,8 @@ freeze: $(VENV_TEST)/wheel
 	$(VENV_TEST)/bin/python tests/upgrade/store_everything.py tests/upgrade
 
 clean:
-	rm -rf .build .venv-test .venv-demo .venv-browser .venv-sdk-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find vwo_celery workers tests benchmarks examples -name __pycache__ -type d -prune \
+	rm -rf .build .venv-test .venv-demo .venv-browser .venv-release .venv-sdk-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find vwo_celery workers tests benchmarks examples release -name __pycache__ -type d -prune \
 		-exec rm -rf {} + 2>/dev/null || true
 
 # --- environments -------------------------------------------------------------------------------
@@ -158,6 +168,9 @@ $(BUILD)/djangos/made: $(VENV_BROWSER)/made Makefile
 			"django==$$each.*" || exit 1; \
 	done
 	@touch $@
+
+$(VENV_RELEASE)/made: pyproject.toml $(BUILD)/python | $(BUILD)/wheel/built
+	$(call make_environment,$(VENV_RELEASE),release,about half a minute)
 
 $(VENV_DEMO)/made: pyproject.toml $(BUILD)/python | $(BUILD)/wheel/built
 	$(call make_environment,$(VENV_DEMO),demo,about half a minute)
