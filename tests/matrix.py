@@ -3,7 +3,7 @@
     python tests/matrix.py                          every combination
     python tests/matrix.py 3.10-oldest 3.13-newest  some of them
     python tests/matrix.py ends tests/lua           the first and the last that are here
-    python tests/matrix.py oldest                   of these, the one with the oldest releases; or `newest`
+    python tests/matrix.py oldest                   of these, that with the oldest releases; or `newest`
     python tests/matrix.py django                   the tests of Django, on its oldest release, on 5.2 and
                                                     on the newest, as far as the Pythons here have them
 
