@@ -22,9 +22,13 @@ local MOST, FEW = ARGV[1] - 1, ARGV[2] - 1
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
-local meta, found = {}, redis.call('HGETALL', KEYS[2])
-for i = 1, #found, 2 do
-  if found[i] ~= 'registration' then meta[#meta + 1], meta[#meta + 2] = found[i], found[i + 1] end
+local meta = redis.call('HGETALL', KEYS[2])
+for i = 1, #meta, 2 do
+  if meta[i] == 'registration' then -- long, and no number: the last field takes its place
+    meta[i], meta[i + 1] = meta[#meta - 1], meta[#meta]
+    meta[#meta], meta[#meta - 1] = nil, nil
+    break
+  end
 end
 
 local leases = redis.call('ZRANGE', KEYS[4], 0, MOST, 'WITHSCORES')
