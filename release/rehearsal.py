@@ -138,7 +138,7 @@ def main(arguments: list[str]) -> int:
         return 2
     short = "short" in arguments
     shutil.rmtree(FOLDER, ignore_errors=True)
-    time = "about two minutes" if short else "ten to twenty minutes"
+    time = "two minutes on an idle machine" if short else "ten to twenty minutes on an idle machine"
     console.print(f"Python {', '.join(pythons)}; {time}", highlight=False)
     with RedisServer() as server:
         ended = run_lines(list(lines(Rehearsal(FOLDER, server.url), pythons, short=short)), console)
