@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -64,6 +65,35 @@ RequestsInstrumentor().instrument()
 URLLib3Instrumentor().instrument()
 post()
 """
+#: Registers a queue, whose registration holds the key, with each way to set Sentry up; tells which
+#: ways recorded it.
+REDIS_SPANS = f"""
+import sentry_sdk, vwo_celery
+from sentry_sdk.integrations.redis import RedisIntegration
+
+sent = []
+class Keeping(sentry_sdk.transport.Transport):
+    def capture_envelope(self, envelope):
+        sent.append(envelope.serialize())
+
+WAYS = {{  # an integration that was once set up stays in the process
+    "without the integration": {{
+        "send_default_pii": True, "disabled_integrations": [RedisIntegration()]}},
+    "with neither": {{}},
+    "with everything": {{"send_default_pii": True}},
+}}
+for number, (name, options) in enumerate(WAYS.items()):
+    sent.clear()
+    sentry_sdk.init(
+        dsn="http://public@127.0.0.1:9/1", traces_sample_rate=1.0, transport=Keeping, **options)
+    with sentry_sdk.start_transaction(name="a request"):
+        destination = vwo_celery.Destination(
+            account_id={ACCOUNT}, sdk_key="{KEY}", generation="fme")
+        queue = vwo_celery.connect(destination, namespace=f"sentry{{number}}")
+        print(queue.enqueue({event("a")!r}).where)
+    sentry_sdk.flush()
+    print(name, b"{KEY}" in b"".join(sent))
+"""
 LOGGING = """
 logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
 post()
@@ -107,3 +137,17 @@ def test_the_key_of_a_single_request_is_sent_and_not_recorded(
     assert "/events/t" in said
     assert KEY[:-4] not in said
     assert [request.query["env"] for request in standin.requests] == [KEY]
+
+
+@pytest.mark.declared_keys("sentry*")
+def test_sentrys_redis_integration_records_no_key_as_the_page_sets_it_up(redis_url: str) -> None:
+    """docs/how-to/sentry.md: with neither option, and without the integration, arguments are not
+    recorded; the last way shows that they would be."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", REDIS_SPANS],
+        env={**os.environ, "VWO_CELERY_REDIS_URL": redis_url},
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+
+    told = [line for line in ran.stdout.splitlines() if line != "redis"]
+    assert told == ["without the integration False", "with neither False", "with everything True"]
