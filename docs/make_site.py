@@ -8,13 +8,16 @@ and says what is wrong, if either finds anything.
 
 from __future__ import annotations
 
+import html
+import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from html.parser import HTMLParser
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -25,6 +28,12 @@ PAGES = ("*.md", "docs/**/*.md", "compose/*.md", "examples/**/*.md", "deploy/**/
 _LINK = re.compile(r"\]\(([^)\s#]+)")
 _FOLDER = re.compile(r'\["([\w/-]+/)"\]')
 _CODE = re.compile(r"^ *```.*?^ *```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+#: In what was built, where text and code have no `<` of their own.
+_LINKED = re.compile(r'<a\b[^>]*? href="([^"]*)"')
+_LOADED = re.compile(
+    r'<(?:(?:img|script|source)\b[^>]*? src|link\b(?! rel="canonical")[^>]*? href)="([^"]*)"'
+)
+_ID = re.compile(r'<[a-z][^>]*? id="([^"]*)"')
 _VERSION = re.compile(r'^__version__ = "([^"]+)"', re.MULTILINE)
 
 
@@ -68,21 +77,26 @@ def build(folder: Path) -> str:
 def broken(site: Path) -> list[str]:
     """The links of a built site that lead nowhere in it, and the addresses that it loads from others."""
     pages = {path: _Page.read(path) for path in sorted(site.rglob("*.html"))}
+    ids: dict[Path, set[str]] = {path: page.ids for path, page in pages.items()}
     found = []
     for path, page in pages.items():
-        for address in page.links:
-            where = urlsplit(address)
-            if where.scheme or where.netloc:
-                continue
-            there = _file(path, unquote(where.path), site)
-            known = pages.get(there)
-            if not there.is_file() or (
-                known and where.fragment and unquote(where.fragment) not in known.ids
-            ):
-                found.append(f"{path.relative_to(site)}: {address} leads nowhere")
-        elsewhere = [each for each in page.loaded if urlsplit(each).netloc]
-        found += [f"{path.relative_to(site)}: loads {each}" for each in elsewhere]
+        place = path.relative_to(site)
+        found += [
+            f"{place}: {each} leads nowhere"
+            for each in page.links
+            if not _leads(each, path, site, ids)
+        ]
+        found += [f"{place}: loads {each}" for each in page.loaded if urlsplit(each).netloc]
     return found
+
+
+def _leads(address: str, page: Path, site: Path, ids: Mapping[Path, set[str]]) -> bool:
+    """Whether a link leads to a file of the site, and to an anchor in it; or out of the site."""
+    where = urlsplit(address)
+    if where.scheme or where.netloc:
+        return True
+    there = _file(page, unquote(where.path), site)
+    return there is not None and unquote(where.fragment) in ids.get(there, {where.fragment})
 
 
 def _links(page: Path, checkout: Path) -> Iterator[Path]:
@@ -93,36 +107,35 @@ def _links(page: Path, checkout: Path) -> Iterator[Path]:
             yield there
 
 
-def _file(page: Path, path: str, site: Path) -> Path:
-    """The file that a link of a page shows."""
-    there = page if not path else site / path[1:] if path.startswith("/") else page.parent / path
-    there = there.resolve()
-    return there / "index.html" if there.is_dir() else there
+def _file(page: Path, path: str, site: Path) -> Path | None:
+    """The file that a link of a page shows; None if there is none."""
+    base = site if path.startswith("/") else page.parent
+    return _shown(os.path.normpath(base / path.lstrip("/"))) if path else page
 
 
-class _Page(HTMLParser):
+@cache
+def _shown(path: str) -> Path | None:
+    there = Path(path, "index.html") if Path(path).is_dir() else Path(path)
+    return there if there.is_file() else None
+
+
+class _Page(NamedTuple):
     """What a page links to, what it loads, and the anchors that it has."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.loaded: list[str] = []
-        self.ids: set[str] = {""}
+    links: list[str]
+    loaded: list[str]
+    ids: set[str]
 
     @classmethod
     def read(cls, path: Path) -> _Page:
-        page = cls()
-        page.feed(path.read_text("utf-8"))
-        return page
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        has = {name: value or "" for name, value in attrs}
-        self.ids.add(has.get("id", ""))
-        loaded = [has["src"]] if has.get("src") else []
-        if tag == "link" and has.get("rel") != "canonical":
-            loaded.append(has.get("href", ""))
-        self.loaded += loaded
-        self.links += [*loaded, *([has["href"]] if tag == "a" and has.get("href") else [])]
+        text = path.read_text("utf-8")
+        loaded = [html.unescape(each) for each in _LOADED.findall(text)]
+        links = [html.unescape(each) for each in _LINKED.findall(text)]
+        return cls(
+            list(dict.fromkeys([*loaded, *links])),
+            loaded,
+            {*map(html.unescape, _ID.findall(text)), ""},
+        )
 
 
 def main(folder: Path) -> int:

@@ -15,6 +15,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,7 +97,10 @@ def _python(block: Block, namespace: dict[str, Any], _: Path) -> None:
     code = compile(text, str(block.path), "exec", flags, dont_inherit=True)
     ran = eval(code, namespace)
     if inspect.iscoroutine(ran):
-        asyncio.run(ran)
+        with ThreadPoolExecutor(
+            1
+        ) as elsewhere:  # a browser's driver may have a loop in this thread
+            elsewhere.submit(asyncio.run, ran).result()
 
 
 def _sh(block: Block, _: dict[str, Any], __: Path) -> None:
