@@ -10,6 +10,7 @@ is none. If this process dies, the commands have still written what they write.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,8 @@ class Claim(msgspec.Struct, frozen=True):
     minutes: float
 
 
+#: By these `make proof ARGS=…` would hand its ARGS to the commands, which have others.
+_OF_MAKE = frozenset({"ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"})
 #: Of the benchmarks, those of the two figures that README's table begins with.
 _BENCHES = "BENCHES=benchmarks/bench_enqueue.py benchmarks/bench_drain.py"
 CLAIMS = (
@@ -71,8 +74,9 @@ def try_claim(claim: Claim) -> str:
         Refused: It exited with another code than 0, or could not be started.
     """
     said = f"{claim.shows}; longer: {claim.longer}"
+    variables = {name: value for name, value in os.environ.items() if name not in _OF_MAKE}
     try:
-        code = subprocess.run(claim.command, cwd=CHECKOUT, check=False).returncode
+        code = subprocess.run(claim.command, cwd=CHECKOUT, env=variables, check=False).returncode
     except OSError as exc:
         raise Refused(f"{exc}; {said}") from exc
     if code != 0:

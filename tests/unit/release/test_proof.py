@@ -50,6 +50,15 @@ def test_it_says_beforehand_how_long_it_takes(capfd: pytest.CaptureFixture[str])
     assert "hello" in rest
 
 
+def test_arguments_of_make_stay_with_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make proof ARGS=demo` does not run `make demo ARGS=demo`."""
+    monkeypatch.setenv("MAKEFLAGS", "-- ARGS=demo")
+    monkeypatch.setenv("ARGS", "demo")
+    program = "import os, sys; sys.exit(bool({'ARGS', 'MAKEFLAGS'} & os.environ.keys()))"
+
+    assert main([], [claim("asks", sys.executable, "-c", program)]) == 0
+
+
 def test_a_name_that_is_none_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
     """A mistyped line runs nothing, and the names are told."""
     code = main(["hold"], [HOLDS, BREAKS])
