@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("queue",),
     ("connections", "event_kinds", "signals"),
     ("settings", "sending"),
-    ("destinations", "events"),
+    ("destinations", "events", "tracing"),
     ("errors", "receipts", "logs", "forks", "threads"),
     ("text", "clocks"),
 )

@@ -28,7 +28,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "django": frozenset({"django"}),
     "uvicorn": frozenset({"relay"}),
     "prometheus_client": frozenset({"metrics"}),
-    "opentelemetry": frozenset({"otel"}),
+    "opentelemetry": frozenset({"otel", "tracing"}),
 }
 
 

@@ -10,6 +10,7 @@ from lua.reference.state import ModelBatch
 from lua.world import RELEASED_UNIT, counted, numbers
 from vwo_celery.queue.handling.moving import read_record
 from vwo_celery.queue.shard import Shard
+from vwo_celery.tracing.carried import MOST_CONTEXTS, read_contexts
 
 #: Batches that a probe for the newest compares.
 _COMPARED = 16
@@ -51,7 +52,7 @@ class Comparison:
         pipe = self.shard.client.pipeline(transaction=False)
         k = self.shard.keys
         for name in names:
-            if name in (k.meta, k.info, k.leaving, k.tally):
+            if name in (k.meta, k.info, k.leaving, k.tally, k.traced):
                 pipe.hgetall(name)
             elif name in (k.ready, k.leases, k.slots, k.dead, k.arrived, *k.indexes):
                 pipe.zrange(name, 0, -1, withscores=True)
@@ -87,7 +88,16 @@ class Comparison:
         tally = {name.decode(): int(count) for name, count in redis.pop(k.tally, {}).items()}
         assert tally == _without_zeros(model.tally)
         self._check_meta(redis.pop(k.meta))
+        self._check_contexts(redis.pop(k.traces, []), redis.pop(k.traced, {}))
         assert redis == {}
+
+    def _check_contexts(self, of_list: list[bytes], of_batches: dict[bytes, bytes]) -> None:
+        """What is kept is bounded, and whole; `test_contexts.py` tells which batch gets which."""
+        assert len(of_list) <= MOST_CONTEXTS
+        for kept in of_batches.values():
+            contexts, seen = read_contexts(kept)
+            assert 0 < len(contexts) <= min(seen, MOST_CONTEXTS)
+            assert all(each[:5].isdecimal() for each in contexts)
 
     def _check_leaving(self, redis: dict[str, Any]) -> None:
         k, leaving = self.shard.keys, self.model.leaving
@@ -101,7 +111,8 @@ class Comparison:
             assert record.numbers[:3] == (batch.attempt, batch.lost, len(batch.events))
 
     def _is_list(self, name: str) -> bool:
-        return name == self.shard.keys.open or name.startswith(self.shard.keys.batch(""))
+        k = self.shard.keys
+        return name in (k.open, k.traces) or name.startswith(k.batch(""))
 
     def _check_times(self, found: list[tuple[bytes, float]], expected: dict[str, int]) -> None:
         assert {member.decode(): at for member, at in found} == expected

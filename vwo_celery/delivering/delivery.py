@@ -27,6 +27,7 @@ from vwo_celery.delivering.attempts import (
 from vwo_celery.delivering.batch_log import Summary
 from vwo_celery.delivering.claims import Claims
 from vwo_celery.delivering.probing import end_probe, note_failure, note_success
+from vwo_celery.delivering.recording import note_outcome, recorded
 from vwo_celery.delivering.troubles import tell
 from vwo_celery.delivering.turns import Turn
 from vwo_celery.delivering.worker import Worker
@@ -61,9 +62,10 @@ def deliver(
     with Claims(worker, wakeup, Turn(worker.clock, others_wait)) as claims:
         while (claimed := claims.next()) is not None:
             attempts += 1
-            with worker.leases.holding(claimed.lease):
-                attempt = Attempt(worker, *claimed, partial(claims.ack, claimed))
+            attempt = Attempt(worker, *claimed, partial(claims.ack, claimed))
+            with worker.leases.holding(claimed.lease), recorded(attempt) as span:
                 announcements = _carry_out(attempt)
+                note_outcome(span, announcements)
             for announcement in announcements:
                 summary.add(announcement)
                 worker.batch_log.write(announcement)

@@ -18,6 +18,7 @@ from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.words.batches import Batch, Part
 from vwo_celery.queue.words.counts import NOTHING, Counts, summed
 from vwo_celery.queue.work.succession import Successor, ack_and_claim
+from vwo_celery.tracing.attempts import settles
 
 #: Longest wait for a thread that is settling the batch at this moment, in seconds.
 _LONGEST_WAIT_SECONDS = 1.0
@@ -69,18 +70,21 @@ class Lease:
             self._until_ms = until or self._until_ms
             return bool(until)
 
+    @settles("ack")
     def ack(self, counts: Counts = NOTHING) -> bool:
         """Forget the batch, since VWO accepted it; that holds whatever became of the lease."""
         counts = summed(self._counts, counts)
         with self._lock:
             return self.shard.ack(self.batch.id, claimed_ms=self.batch.claimed_ms, counts=counts)
 
+    @settles("ack")
     def ack_and_claim(self, counts: Counts = NOTHING, *, lease_seconds: float) -> Successor | None:
         """Likewise, and claim what follows in the same packet; see `succession.ack_and_claim`."""
         counts = summed(self._counts, counts)
         with self._lock:
             return ack_and_claim(self.shard, self.batch, lease_seconds=lease_seconds, counts=counts)
 
+    @settles("release")
     def release(self, *, delay_seconds: float, error: str, refused: bool = True) -> bool:
         """Release the batch, to be claimed again after a delay; see `Shard.release`."""
         with self._lock:
@@ -91,6 +95,7 @@ class Lease:
                 counts=self._counts,
             )  # fmt: skip
 
+    @settles("dead_letter")
     def dead_letter(self, *, error: str, counts: Counts = NOTHING) -> bool:
         """Take the batch out of delivery and keep it for the operator."""
         counts = summed(self._counts, counts)
@@ -99,6 +104,7 @@ class Lease:
                 return False
             return self.shard.dead_letter(self.batch, error=error, counts=counts)
 
+    @settles("vanish")
     def vanish(self) -> bool:
         """Count the batch as dropped, whose events are gone from Redis; False if that is not so."""
         with self._lock:
@@ -106,6 +112,7 @@ class Lease:
                 return False
             return vanish(self.shard, self.batch.id, attempt=self.batch.attempt) > 0
 
+    @settles("split")
     def split(self, parts: Sequence[Part], *, delivered: int = 0, counts: Counts = NOTHING) -> bool:
         """Settle the batch in parts; see `Shard.split`."""
         counts = summed(self._counts, counts)
@@ -114,6 +121,7 @@ class Lease:
                 return False
             return self.shard.split(self.batch, parts, delivered=delivered, counts=counts)
 
+    @settles("hand_back")
     def hand_back(self) -> bool:
         """Undo the claim and refuse to settle the batch from now on; False if it was not ours."""
         if not self._lock.acquire(timeout=_LONGEST_WAIT_SECONDS):

@@ -32,6 +32,7 @@ from vwo_celery.receipts import IN_REDIS, DrainResult, FlushResult, Receipt
 from vwo_celery.settings import Settings
 from vwo_celery.settings.arguments import BatchOptions, SettingsArguments, with_options
 from vwo_celery.threads import in_thread
+from vwo_celery.tracing.library import is_sampled
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -72,11 +73,7 @@ class AioQueue:
             encoded = self._producer.encode(event)
         except EventError as exc:
             return [self._producer.drop(exc.reason, 1, str(exc))]
-        try:
-            answer = self._gathering().submit((encoded,))
-        except Exception as exc:
-            return [self._producer.give_up(exc, 1)]
-        return await answer
+        return await self._store_encoded((encoded,))
 
     async def enqueue_many(self, events: Iterable[Any]) -> list[Receipt]:
         """Store events in their order; see `Queue.enqueue_many`."""
@@ -92,6 +89,13 @@ class AioQueue:
     def _store_encoded(self, encoded: Sequence[bytes]) -> Awaitable[list[Receipt]]:
         if not encoded:
             return _done([])
+        return self._store_traced(encoded) if is_sampled() else self._submit(encoded)
+
+    async def _store_traced(self, encoded: Sequence[bytes]) -> list[Receipt]:
+        with self._producer.sending(encoded) as call:
+            return call.concluded(await self._submit(call.events))
+
+    def _submit(self, encoded: Sequence[bytes]) -> Awaitable[list[Receipt]]:
         try:
             return self._gathering().submit(encoded)
         except Exception as exc:

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import chain
 from threading import Lock
 
 from vwo_celery.connections import AsyncShare
@@ -33,6 +32,7 @@ from vwo_celery.queue.work.pushes import (
 )
 from vwo_celery.receipts import IN_REDIS, Receipt
 from vwo_celery.threads import done_of, result_of, start_in_thread
+from vwo_celery.tracing.carried import joined
 
 
 class _Group:
@@ -253,7 +253,7 @@ class Gathering:
 
 def _events(groups: Iterable[_Group]) -> Sequence[bytes]:
     """The events without a receipt, in their order."""
-    return list(chain.from_iterable([group.rest() for group in groups]))
+    return joined([group.rest() for group in groups])
 
 
 def _answer(groups: deque[_Group], count: int, outcome: Receipt | Exception) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from itertools import chain, repeat
 from typing import Any
 
@@ -38,6 +39,9 @@ from vwo_celery.queue.work.pushes import (
 from vwo_celery.queue.work.replication import warn_of_lag
 from vwo_celery.queue.work.sweeping import tell_workers
 from vwo_celery.receipts import IN_REDIS, NOT_REPLICATED, Receipt
+from vwo_celery.settings.redis_url import host_of
+from vwo_celery.tracing.calls import Sending, sending
+from vwo_celery.tracing.library import is_sampled
 
 
 class Producer(Registrant):
@@ -54,6 +58,8 @@ class Producer(Registrant):
             encoded = self.encode(event)
         except EventError as exc:
             return self.drop(exc.reason, 1, str(exc))
+        if is_sampled():
+            return self.store_encoded((encoded,), [IN_REDIS])[0]
         try:
             if self._appends:
                 shard = self._ready_shard()
@@ -103,6 +109,16 @@ class Producer(Registrant):
         Returns:
             *receipts*, with the receipt of each event in its place.
         """
+        if encoded and is_sampled():
+            with self.sending(encoded) as call:
+                return call.concluded(self._store(call.events, receipts))
+        return self._store(encoded, receipts)
+
+    def sending(self, encoded: Sequence[bytes]) -> AbstractContextManager[Sending]:
+        """Record a call that stores *encoded*, at least one, until the block ends."""
+        return sending(self.name, encoded, host_of(self.settings.redis_url))
+
+    def _store(self, encoded: Sequence[bytes], receipts: list[Receipt]) -> list[Receipt]:
         stored = [
             (self.store_page(page, place), len(page)) for page, place in placed_pages(encoded)
         ]

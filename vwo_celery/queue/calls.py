@@ -48,5 +48,5 @@ class ClaimCall(NamedTuple):
 def ack_call(k: ShardKeys, batch_id: str, claimed_ms: int | None, counts: Counts) -> Call:
     """Keys and arguments of ack.lua; see `Shard.ack`."""
     proof = "" if claimed_ms is None else claimed_ms
-    keys = (*k.sets, k.batch(batch_id), k.settled, *k.indexes, k.tally)
+    keys = (*k.sets, k.batch(batch_id), k.settled, *k.indexes, k.tally, k.traced)
     return Call(keys, (batch_id, proof, *as_arguments(counts)))

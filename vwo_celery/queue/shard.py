@@ -65,7 +65,7 @@ class Shard(Storing):
     ) -> tuple[str, tuple[tuple[str, ...], tuple[Any, ...]]]:
         """The token, keys and arguments of one sweep; see `sweep`."""
         k, token = self.keys, new_token()
-        keys = (k.open, k.meta, k.ready, k.info, k.slots, k.leases, k.births)
+        keys = (k.open, k.meta, k.ready, k.info, k.slots, k.leases, k.births, *k.contexts)
         names = [f"{k.batch(token)}.{i:04d}" for i in range(_SWEEP_NAMES)]
         return token, ((*keys, *names), (int(force), token, idle_ms, lost_until_ms))
 
@@ -127,6 +127,12 @@ class Shard(Storing):
                     break
                 events.extend(reversed(page))
         return events
+
+    def contexts_of(self, batch_id: str) -> bytes | None:
+        """What is kept of the trace contexts of a batch, see `tracing.carried.read_contexts`."""
+        with unavailable(f"look at batch {batch_id}"):
+            kept: bytes | None = self.client.hget(self.keys.traced, batch_id)
+        return kept
 
     def first_events(self, batch_id: str, most: int) -> list[bytes]:
         """Read the oldest *most* events of a batch; fewer if it holds fewer."""
@@ -201,7 +207,7 @@ class Shard(Storing):
         is_split = len(parts) + bool(delivered) > 1
         arguments += as_arguments(summed(counts, {SPLIT: 1} if is_split else NOTHING))
         with unavailable(f"split of batch {batch.id}"):
-            keys = (*k.sets, k.batch(batch.id), k.settled, *k.indexes, k.tally, *names)
+            keys = (*k.sets, k.batch(batch.id), k.settled, *k.indexes, k.tally, k.traced, *names)
             return bool(script("split").run(self.client, keys, arguments))
 
     def dead_letter(self, batch: Batch, *, error: str, counts: Counts = NOTHING) -> bool:

@@ -85,6 +85,7 @@ class Storing:
     def push_command(
         self, mark: Mark, events: Sequence[bytes], names: int, *,
         count_refusal: bool = True, more_follow: bool = False, notices: Sequence[str] = (),
+        contexts: str = "",
     ) -> tuple[Any, ...]:  # fmt: skip
         """The command that stores *events* under the mark's present sequence number.
 
@@ -98,15 +99,17 @@ class Storing:
             count_refusal: Whether the events count as refused if there is no room for them.
             more_follow: Whether more events of the same call follow.
             notices: See `notices.notice_keys`.
+            contexts: Trace contexts of the events, see `tracing.carried.as_argument`.
         """
         k, prefix = self.keys, self.keys.prefix
         stem = f"{prefix}batch:{push_token(mark)}"
         batches = (stem,) if names == 1 else [stem, *(f"{stem}.{i:04d}" for i in range(1, names))]
         return (
-            "EVALSHA", script("enqueue").sha, len(_ENQUEUE_KEYS) + 2 + names + len(notices),
-            *[prefix + name for name in _ENQUEUE_KEYS], k.mark(mark.id), k.births, *batches,
+            "EVALSHA", script("enqueue").sha, len(_ENQUEUE_KEYS) + 4 + names + len(notices),
+            *[prefix + name for name in _ENQUEUE_KEYS], k.mark(mark.id), k.births,
+            *k.contexts, *batches,
             *notices, mark.number, mark.life, int(count_refusal), int(more_follow),
-            k.name if notices else "", *events,
+            k.name if notices else "", contexts, *events,
         )  # fmt: skip
 
     def with_text(self, command: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -39,6 +39,7 @@ from vwo_celery.relay.telling.counts import counted
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count
 from vwo_celery.threads import in_thread
+from vwo_celery.tracing.library import incoming, is_loaded
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -116,7 +117,7 @@ class Relay:
             request = Request(scope, body, self.prefix)
             if self._cors:
                 more = self._cors.headers(request)
-            answer = await self._answer(request)
+            answer = await (self._answer_traced if is_loaded() else self._answer)(request)
         except Refused as exc:
             answer = exc.answer
         except Exception as exc:
@@ -170,6 +171,10 @@ class Relay:
             await send({"type": f"{message['type']}.complete"})
             if is_end:
                 return
+
+    async def _answer_traced(self, request: Request) -> Answer:
+        with incoming(request.texts()):
+            return await self._answer(request)
 
     async def _answer(self, request: Request) -> Answer:
         line = (request.path, request.raw_query, request.headers.get(b"authorization"))

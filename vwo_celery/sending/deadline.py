@@ -251,3 +251,8 @@ class DeadlineAdapter(HTTPAdapter):
         manager: ProxyManager = super().proxy_manager_for(proxy, socket_options=options, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
+
+
+def is_instrumented() -> bool:
+    """Whether OpenTelemetry's instrumentation of urllib3 records each request of an adapter by itself."""
+    return hasattr(HTTPConnectionPool.urlopen, "__wrapped__")

@@ -23,12 +23,13 @@ from vwo_celery.destinations import COLLECTION_HOSTS, RELAY_HEADER, Destination
 from vwo_celery.errors import EventError, HostRefused
 from vwo_celery.events import MAX_BODY_BYTES, MAX_EVENTS_PER_REQUEST, unwrap
 from vwo_celery.forks import PerProcess
-from vwo_celery.sending.deadline import Deadline, DeadlineAdapter
+from vwo_celery.sending.deadline import Deadline, DeadlineAdapter, is_instrumented
 from vwo_celery.sending.environment import Environment, masks, presentable
 from vwo_celery.sending.failures import FORESEEN, explain
 from vwo_celery.sending.hosts import host_refusal
 from vwo_celery.sending.outcomes import Answer, Failure
 from vwo_celery.sending.request_line import masked, unsent
+from vwo_celery.tracing.attempts import posting
 
 #: Longest body of an answer that is read, which is a sentence at most; a longer one closes the
 #: connection.
@@ -112,6 +113,14 @@ class Sender:
         return self._post(found.body, headers, deadline)
 
     def _post(self, body: bytes, headers: Mapping[str, str], deadline: Deadline) -> Answer:
+        if is_instrumented():
+            return self._answer(body, headers, deadline)
+        with posting(self.destination.url) as note:
+            answer = self._answer(body, headers, deadline)
+            note(answer.status, answer.word)
+        return answer
+
+    def _answer(self, body: bytes, headers: Mapping[str, str], deadline: Deadline) -> Answer:
         try:
             return self._clients.get().post(body, headers, deadline, self._connections.adapter)
         except FORESEEN as exc:

@@ -229,3 +229,11 @@ def _address(kind: str, user: Any, hosts: str, path: str, db: Any) -> str:
 def scheme_of(url: str) -> str:
     """The scheme of a broker's URL, such as "amqp" or "redis+socket"; of several, the first one's."""
     return urlsplit(url).scheme
+
+
+def host_of(text: str) -> str:
+    """The host of a URL of a single server, the socket for "unix"; "" where several may answer."""
+    url = RedisUrl.parse(text)
+    if url.scheme == "unix":
+        return url.path
+    return url.addresses[0][0] if not url.kind and url.addresses else ""

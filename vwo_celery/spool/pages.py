@@ -16,10 +16,12 @@ import msgspec
 from vwo_celery.queue.words.marks import Mark
 from vwo_celery.queue.words.registration import Registration
 from vwo_celery.queue.work.pushes import PUSH_BYTES
+from vwo_celery.spool.tables import keeps_contexts
+from vwo_celery.tracing.carried import with_each
 
 _EVENTS_OF = (
-    "SELECT id, text, spooled_ms, shard, mark, sequence, life, ifnull(nonce, '') FROM events "
-    "WHERE queue = ? AND id >= ? ORDER BY id"
+    "SELECT {} AS context, id, text, spooled_ms, shard, mark, sequence, life, ifnull(nonce, '') "
+    "FROM events WHERE queue = ? AND id >= ? ORDER BY id"
 )
 
 
@@ -98,15 +100,18 @@ def read_page(
     db: sqlite3.Connection, registration: Registration, start: tuple[int, int], most_events: int
 ) -> Page:
     """Return the page that begins at *start*: events that were sent together, or may be."""
-    rows: Iterator[tuple[Any, ...]] = db.execute(_EVENTS_OF, start)
-    last, oldest, spooled_ms, *under = next(rows)
-    encoded, room, is_last = [oldest], PUSH_BYTES - len(oldest), True
-    for number, event, _, *its in rows:
+    column = "trace" if keeps_contexts(db) else "NULL"
+    rows: Iterator[tuple[Any, ...]] = db.execute(_EVENTS_OF.format(column), start)
+    context, last, oldest, spooled_ms, *under = next(rows)
+    encoded, contexts, room, is_last = [oldest], [context], PUSH_BYTES - len(oldest), True
+    for context, number, event, _, *its in rows:
         room -= len(event)
         if its != under or (under[1] is None and (len(encoded) >= most_events or room < 0)):
             is_last = False
             break
         encoded.append(event)
+        contexts.append(context)
         last = number
     sent = Sent(*under) if under[1] is not None else Sent(0, "", 0)
-    return Page(registration, sent, spooled_ms, encoded, is_last, (*start, last))
+    traced = with_each(encoded, contexts)
+    return Page(registration, sent, spooled_ms, traced, is_last, (*start, last))

@@ -26,6 +26,8 @@ from vwo_celery.queue.words.registration import UNREADABLE, Registration
 from vwo_celery.queue.work.pushes import PUSH_EVENTS
 from vwo_celery.spool.database import Database, begins_again, used_bytes
 from vwo_celery.spool.pages import Content, Page, Sent, read_page
+from vwo_celery.spool.tables import keeps_contexts
+from vwo_celery.tracing.carried import of_each, spans_of
 
 #: Approximate size of a row besides its event.
 _ROW_BYTES = 64
@@ -33,6 +35,10 @@ _ROW_BYTES = 64
 _ADD = (
     "INSERT INTO events (queue, spooled_ms, shard, mark, sequence, life, nonce, text) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_ADD_TRACED = (
+    "INSERT INTO events (queue, spooled_ms, shard, mark, sequence, life, nonce, text, trace) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _QUEUES_BY_AGE = (
     "SELECT id, name, registration, (SELECT min(id) FROM events WHERE queue = queues.id) AS first "
@@ -107,7 +113,12 @@ class SpoolFile:
                 raise SpoolFull(f"the spool file {self.path} is full")
             known = self._rows_of_this_connection()
             row = self._row(db, registration, known)
-            db.executemany(_ADD, [(row.number, now, *under, event) for event in encoded])
+            rows = [(row.number, now, *under, event) for event in encoded]
+            if spans_of(encoded) and keeps_contexts(db):
+                traced = zip(rows, of_each(encoded), strict=True)
+                db.executemany(_ADD_TRACED, [(*each, context) for each, context in traced])
+            else:
+                db.executemany(_ADD, rows)
         known[registration.destination.queue] = row  # not before: it may have been rolled back
 
     @begins_again

@@ -29,11 +29,16 @@ CREATE TABLE queues (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, registra
 CREATE TABLE events (
     id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, spooled_ms INTEGER NOT NULL,
     shard INTEGER, mark TEXT, sequence INTEGER, life TEXT, nonce TEXT,
-    text BLOB NOT NULL
+    text BLOB NOT NULL, trace TEXT
 );
 CREATE INDEX events_of_queue ON events (queue);
 {_LATER}
 """
+
+
+def keeps_contexts(db: sqlite3.Connection) -> bool:
+    """Whether a file has room for trace contexts; one that an earlier release made has not."""
+    return any(row[1] == "trace" for row in db.execute("PRAGMA table_info(events)"))
 
 
 def check_version(path: str, db: sqlite3.Connection) -> None:

@@ -70,10 +70,14 @@ class Denied:
             method(*arguments, **options)
         self.world.client.execute_command("ACL", "SETUSER", USER, f"+{self.command.lower()}")
 
-    def push(self, mark: Mark, *events: bytes, notices: Sequence[str] = ()) -> None:
+    def push(
+        self, mark: Mark, *events: bytes, notices: Sequence[str] = (), contexts: str = ""
+    ) -> None:
         """Push without the command, for the repeat that follows."""
         self.pushed.append((mark, events))
-        command = self.shard.push_command(mark, events, len(events) + 1, notices=notices)
+        command = self.shard.push_command(
+            mark, events, len(events) + 1, notices=notices, contexts=contexts
+        )
         self.act(self.shard.push, command)
 
     def append(self, mark: Mark, event: bytes) -> None:
@@ -108,6 +112,13 @@ def on_batch(**state: Any) -> Callable[[Callable[[Denied], None]], Scenario]:
         return run
 
     return scenario
+
+
+def given_contexts(case: Denied) -> None:
+    """Trace contexts of the open list, of the batch, and of one that is gone."""
+    k, first = case.world.shard.keys, case.world.client.hget(case.world.shard.keys.meta, "first_ms")
+    case.world.client.rpush(k.traces, f"{int(first or 0)}:1:00-a-b-01")
+    case.world.client.hset(k.traced, mapping={"b": "1\n00-a-b-01", "gone": "1\n00-a-b-01"})
 
 
 def given_mixed(case: Denied) -> None:

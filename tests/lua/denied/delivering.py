@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from lua.denied.case import LONG, Denied, Scenario, on_batch
+from lua.denied.case import LONG, Denied, Scenario, given_contexts, on_batch
 from lua.world import LEASE_SECONDS, NAMESPACE, QUEUE, Line
 from vwo_celery import Settings
 from vwo_celery.queue.fleet import Fleet
@@ -41,6 +41,7 @@ def _claim_past_an_orphan(case: Denied) -> None:
 
 def _split(case: Denied) -> None:
     case.given(events=2 * LONG)
+    given_contexts(case)
     parts = [
         Part("dead", ((0, 1), (5, 6)), 8, error="HTTP 400"),
         Part("ready", ((6, LONG),), 4 * (LONG - 6)),

@@ -6,7 +6,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from lua.denied.case import MANY, Denied, Scenario, given_mixed, given_room, on_batch
+from lua.denied.case import (
+    MANY,
+    Denied,
+    Scenario,
+    given_contexts,
+    given_mixed,
+    given_room,
+    on_batch,
+)
 from lua.pushing import given_mark, next_mark
 from lua.world import LIFE, LIMITS, NAMESPACE, room_of
 from vwo_celery import Destination
@@ -74,6 +82,16 @@ def _enqueue_full_batches(case: Denied) -> None:
 def _enqueue_after_a_seal(case: Denied) -> None:
     case.given(limits=replace(LIMITS, batch_bytes=20))
     case.push(Mark("m", 1), b"x" * 15)
+
+
+def _enqueue_with_contexts(case: Denied) -> None:
+    """Contexts of a list that another release has sealed give way; those of full batches go with them."""
+    case.given()
+    given_contexts(case)
+    case.world.client.lset(case.world.shard.keys.traces, 0, "5:1:00-a-b-01")
+    case.push(
+        Mark("m", 8), *[b"n%d" % n for n in range(8)], contexts="1 2 00-a-c-01\n3 8 00-a-d-01 x=y\n"
+    )
 
 
 def _enqueue_after_a_loss(case: Denied) -> None:
@@ -166,7 +184,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     ),
     "enqueue": (
         _enqueue, _enqueue_full_batches, _enqueue_after_a_seal, _enqueue_after_a_loss,
-        _enqueue_beyond_capacity, _enqueue_with_notices,
+        _enqueue_beyond_capacity, _enqueue_with_notices, _enqueue_with_contexts,
     ),
     "gate": (_let_in, _let_in_after_a_loss, _let_in_without_room),
     "limit": (

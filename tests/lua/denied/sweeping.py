@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from lua.denied.case import MANY, Denied, Scenario, given_mixed, given_room, on_batch
+from lua.denied.case import (
+    MANY,
+    Denied,
+    Scenario,
+    given_contexts,
+    given_mixed,
+    given_room,
+    on_batch,
+)
 from lua.world import NAMESPACE, room_of
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.glances import take_glances
@@ -25,6 +33,12 @@ from vwo_celery.queue.work.stranded import restore
 
 def _sweep(case: Denied) -> None:
     case.act(case.shard.sweep, force=True, idle_ms=600_000)
+
+
+def _sweep_contexts(case: Denied) -> None:
+    case.given()
+    given_contexts(case)
+    _sweep(case)
 
 
 def _sweep_mixed(case: Denied) -> None:
@@ -141,6 +155,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         _sweep_mixed,
         _sweep_adopted,
         _sweep_room,
+        _sweep_contexts,
     ),
     "unwatch": (_unwatch,),
 }  # fmt: skip

@@ -27,6 +27,13 @@ from vwo_celery.queue.words.batches import Limits
 from vwo_celery.queue.words.marks import Mark, push_token
 from vwo_celery.queue.work.pushes import names_needed
 
+
+def contexts_of(events: list[bytes]) -> str:
+    """A context for every other event, which names it, as enqueue.lua takes them."""
+    numbered = enumerate(events, 1)
+    return "".join(f"{n} {n} {each.decode()}\n" for n, each in numbered if each[-1] % 2)
+
+
 small_sizes = st.lists(st.sampled_from([6, 6, 9, 20]), min_size=1, max_size=3)
 
 
@@ -221,7 +228,9 @@ class FilledLife(ShardLife):
             self.register_again(who)
 
     def _send(self, mark: Mark, events: list[bytes], names: int, more_follow: bool = False) -> int:
-        command = self.shard.push_command(mark, events, names, more_follow=more_follow)
+        command = self.shard.push_command(
+            mark, events, names, more_follow=more_follow, contexts=contexts_of(events)
+        )
         now = self.clock.tick()
         seen = int(self.client.get(self.shard.keys.mark(mark.id)) or 0)
         pushed = self.shard.push(command)

@@ -61,7 +61,7 @@ def forget_shard(shard: Shard, *, idle_seconds: float | None, delete: bool) -> L
     keys = (
         k.open, k.meta, k.former, k.tally, k.arrived, k.ready, k.leases, k.info, k.dead, k.leaving,
         k.slots, k.circuit, k.declined, k.settled, k.births, k.released, k.minutes, k.ten_minutes,
-        k.hours,
+        k.hours, *k.contexts,
     )  # fmt: skip
     idle_ms = -1 if idle_seconds is None else as_ms(idle_seconds)
     arguments = (idle_ms, int(delete), as_ms(FORMER_SECONDS))

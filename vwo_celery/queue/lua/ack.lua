@@ -11,6 +11,7 @@
 -- KEYS[8]  births  ZSET  see shared/indexes.lua
 -- KEYS[9]  released ZSET see shared/indexes.lua
 -- KEYS[10] tally   HASH  see shared/tally.lua
+-- KEYS[11] traced  HASH  see shared/contexts.lua
 -- ARGV[1]  batch id
 -- ARGV[2]  Unix ms of the claim after which it was sent; '' if it is not known
 -- ARGV[3+] what the caller counted, see shared/tally.lua
@@ -37,6 +38,7 @@ redis.call('HDEL', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZREM', KEYS[8], ARGV[1])
+redis.pcall('HDEL', KEYS[11], ARGV[1])
 if redis.call('ZREM', KEYS[5], ARGV[1]) == 1 then
   sealed = -1
   redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)

@@ -9,7 +9,9 @@
 -- KEYS[6]  leases  ZSET    batch id -> lease expiry, Unix ms
 -- KEYS[7]  mark    STRING  number of events stored under this producer's mark
 -- KEYS[8]  births  ZSET    see shared/indexes.lua
--- KEYS[9+] batch   LIST    names of the batches that this call may seal, in order
+-- KEYS[9]  traces  LIST    see shared/contexts.lua
+-- KEYS[10] traced  HASH    see shared/contexts.lua
+-- KEYS[11+] batch  LIST    names of the batches that this call may seal, in order
 -- KEYS[n-1] wakeups, KEYS[n] watched: see keys.py; only with ARGV[5], as they lie in other slots of a Cluster
 -- ARGV[1]  that number with these events included; a gap is what Redis lost. Digits far behind the point, too small
 --          to change a number of Lua's, tell apart the pushes of clones, which count on from the same number
@@ -18,7 +20,9 @@
 -- ARGV[4]  1 if more events of the same call follow, so that reaching the least number seals nothing yet; else 0
 -- ARGV[5]  short name of the shard, with which wake-ups are left and the watch is noted here; '' to leave both to
 --          the caller
--- ARGV[6+] events, JSON
+-- ARGV[6]  trace contexts of the events, each as "from to context" and a line's end, from and to counted from 1
+--          for the first event; '' for none
+-- ARGV[7+] events, JSON
 -- Returns  {code, sealed, wakeups, watch}; code 1 stored, 0 stored before, -1 too many events,
 --          -2 too many bytes, -3 not registered in this life, -4 too few names given, -5 a clone has
 --          used the mark; wakeups slots
@@ -28,7 +32,7 @@
 -- Cost     O(k), k = events given; a seal costs the same for any number of events.
 local LARGEST_UNPACK = 1000
 local MOST_WAKEUPS = 1000 -- as in fleet.py
-local FIRST_EVENT, FIRST_NAME = 6, 9
+local FIRST_EVENT, FIRST_NAME = 7, 11
 
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'capacity_events',
   'capacity_bytes', 'events', 'bytes', 'open_events', 'open_bytes', 'accepted', 'watched', 'mixed',
@@ -58,8 +62,10 @@ end
 if lost > 0 and not seen and has_evicted() then lost = 0 end
 
 --@include clock
+--@include contexts
 --@include drops
 --@include mark
+--@include new_contexts
 --@include notes
 --@include taken
 --@include wake
@@ -127,7 +133,17 @@ local function seal()
   redis.call('ZADD', KEYS[8], first, id)
   redis.call('HSET', KEYS[4], id,
     '0:0:' .. open_events .. ':' .. open_bytes .. ':' .. first .. ':' .. now .. ':')
+  hand_contexts_over(KEYS[9], KEYS[10], KEYS[4], first, id, true)
   names, sealed, open_events, open_bytes, first = names + 1, sealed + 1, 0, 0, nil
+end
+
+local function keep_contexts_of(from, to)
+  local found = {}
+  for low, high, context in string.gmatch(ARGV[6], '(%d+) (%d+) ([^\n]+)') do
+    if low + FIRST_EVENT - 1 <= to and high + FIRST_EVENT - 1 >= from then found[#found + 1] = context end
+  end
+  local since = first or redis.pcall('HGET', KEYS[2], 'first_ms')
+  if #found > 0 and type(since) ~= 'table' and since then keep_contexts(KEYS[9], since, found) end
 end
 
 local function push(from, to, bytes)
@@ -135,6 +151,7 @@ local function push(from, to, bytes)
   local length = redis.pcall('LPUSH', KEYS[1], unpack(ARGV, from, to))
   if type(length) == 'table' then return length end
   open_events, open_bytes = open_events + to - from + 1, open_bytes + bytes
+  if ARGV[6] ~= '' then keep_contexts_of(from, to) end
   if length ~= open_events then mixed = true end
 end
 

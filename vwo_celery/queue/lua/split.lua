@@ -12,7 +12,8 @@
 -- KEYS[8]  births  ZSET  see shared/indexes.lua
 -- KEYS[9]  released ZSET see shared/indexes.lua
 -- KEYS[10] tally   HASH  see shared/tally.lua
--- KEYS[11+] batch  LIST  names for the parts, in order
+-- KEYS[11] traced  HASH  see shared/contexts.lua; a part keeps the contexts of the whole
+-- KEYS[12+] batch  LIST  names for the parts, in order
 -- ARGV[1]  batch id
 -- ARGV[2]  attempt under which the caller claimed it
 -- ARGV[3]  number of events delivered
@@ -34,7 +35,7 @@ if not batch or batch.attempt ~= tonumber(ARGV[2]) then return 0 end
 if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
 
 local parts, i, sum = {}, 4, tonumber(ARGV[3])
-for name = 11, #KEYS do
+for name = 12, #KEYS do
   local part = { key = KEYS[name], fate = ARGV[i], events = tonumber(ARGV[i + 1]), bytes = ARGV[i + 2],
                  delay = tonumber(ARGV[i + 3]), error = ARGV[i + 4], ranges = {} }
   for j = 1, tonumber(ARGV[i + 5]) do
@@ -72,8 +73,10 @@ if not copied then
   error(denied)
 end
 
+local contexts = redis.pcall('HGET', KEYS[11], ARGV[1])
 for _, part in ipairs(parts) do
   local id = string.match(part.key, 'batch:(.*)$')
+  if type(contexts) == 'string' then redis.pcall('HSET', KEYS[11], id, contexts) end
   -- What waits for a delay has failed with the whole.
   local new = { attempt = part.fate == 'ready' and part.delay > 0 and 1 or 0, lost = batch.lost,
                 events = part.events, bytes = part.bytes, first = batch.first, sealed = batch.sealed,
@@ -96,6 +99,7 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZREM', KEYS[8], ARGV[1])
 leave_released(KEYS[9], KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[4], ARGV[1])
+redis.pcall('HDEL', KEYS[11], ARGV[1])
 redis.call('UNLINK', KEYS[6])
 if foreign > 0 then redis.call('HINCRBY', KEYS[1], 'accepted', foreign) end
 redis.call('HINCRBY', KEYS[1], 'events', foreign - gone) -- "-0" is no integer to Redis

@@ -7,7 +7,9 @@
 -- KEYS[5]  slots   ZSET  wake-up token -> time from which it may be lost, Unix ms
 -- KEYS[6]  leases  ZSET  batch id -> lease expiry, Unix ms
 -- KEYS[7]  births  ZSET  see shared/indexes.lua
--- KEYS[8+] batch   LIST  names of the batches that this call may seal, in order
+-- KEYS[8]  traces  LIST  see shared/contexts.lua
+-- KEYS[9]  traced  HASH  see shared/contexts.lua
+-- KEYS[10+] batch  LIST  names of the batches that this call may seal, in order
 -- ARGV[1]  1 to seal the open list whatever its age
 -- ARGV[2]  wake-up token, unique to this call
 -- ARGV[3]  time without events after which a shard counts as idle, ms
@@ -18,6 +20,7 @@
 --          complete the last batch, and n = left, less than a batch; after a step of the clock O(b log n),
 --          b = batches with a delay or lease, and at most MOST_SHOWN others.
 --@include clock
+--@include contexts
 --@include drops
 --@include adopt
 --@include notes
@@ -41,13 +44,14 @@ if first > now then -- Redis' clock stepped back: else the list would wait until
   if open_events > 0 then redis.call('HSET', KEYS[2], 'first_ms', now) end
 end
 local length = redis.call('LLEN', KEYS[1])
-local name, sealed, moves, more = 8, 0, 0, 0
+local name, sealed, moves, more = 10, 0, 0, 0
 
-local function add_batch(events, bytes, since)
+local function add_batch(events, bytes, since, is_all)
   local id = string.match(KEYS[name], 'batch:(.*)$')
   redis.call('ZADD', KEYS[3], now, id)
   redis.call('ZADD', KEYS[7], since, id)
   redis.call('HSET', KEYS[4], id, '0:0:' .. events .. ':' .. bytes .. ':' .. since .. ':' .. now .. ':')
+  hand_contexts_over(KEYS[8], KEYS[9], KEYS[4], since, id, is_all)
   name, sealed = name + 1, sealed + 1
 end
 
@@ -90,7 +94,7 @@ local function slice()
     for j = #oldest, fit + 1, -1 do redis.call('RPUSH', KEYS[1], oldest[j]) end
     events, length = events + fit, length - fit
   end
-  add_batch(events, bytes, first)
+  add_batch(events, bytes, first, length == 0)
   redis.call('HINCRBY', KEYS[2], 'bytes', bytes)
   open_events, moves = open_events - events, moves + events
 end
@@ -119,7 +123,7 @@ if length > 0 and not mixed then
   if due or is_full() then
     try_to_seal()
     redis.call('RENAME', KEYS[1], KEYS[name])
-    add_batch(length, open_bytes, first)
+    add_batch(length, open_bytes, first, true)
     redis.call('HSET', KEYS[2], 'open_events', 0, 'open_bytes', 0)
     length = 0
   end

@@ -88,6 +88,17 @@ SHARD_FAMILIES = (
         "negative if it shall never come",
     ),
     KeyFamily(
+        "traces",
+        "list",
+        "first ms:number:W3C trace context of calls that stored events of the open list, where "
+        "OpenTelemetry records them; the last 128, for a day",
+    ),
+    KeyFamily(
+        "traced",
+        "hash",
+        "batch id -> number of such contexts and the last 128 of them, for a day after the last one",
+    ),
+    KeyFamily(
         "former",
         "string",
         "the life of a shard that an operator forgot, for 90 days: a producer that goes on finds it",
@@ -212,6 +223,8 @@ class ShardKeys:
     tally = _Key("tally")
     leaving = _Key("leaving")
     arrived = _Key("arrived")
+    traces = _Key("traces")
+    traced = _Key("traced")
     former = _Key("former")
 
     @property
@@ -228,6 +241,11 @@ class ShardKeys:
     def indexes(self) -> tuple[str, str]:
         """The sets by which a look costs the same at any backlog; see lua/shared/indexes.lua."""
         return self.births, self.released
+
+    @property
+    def contexts(self) -> tuple[str, str]:
+        """The trace contexts of the open list and of batches; see lua/shared/contexts.lua."""
+        return self.traces, self.traced
 
     def batch(self, batch_id: str) -> str:
         """Key of a sealed batch."""

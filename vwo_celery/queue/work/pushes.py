@@ -24,6 +24,7 @@ from vwo_celery.queue.words.answers import LET_IN, REFUSALS, Pushed
 from vwo_celery.queue.words.batches import Limits
 from vwo_celery.queue.words.marks import Mark, push_token
 from vwo_celery.queue.work.replication import Replicas
+from vwo_celery.tracing.carried import as_argument, spans_of
 
 #: Most events and bytes of one command, since a longer one would hold up Redis.
 PUSH_EVENTS = 1000
@@ -79,7 +80,7 @@ class Push(NamedTuple):
         return self.shard.push_command(
             self.mark, self.encoded, self.names,
             count_refusal=not self.spooled, more_follow=self.place.more_follow,
-            notices=notice_keys(self.shard),
+            notices=notice_keys(self.shard), contexts=as_argument(self.encoded),
         )  # fmt: skip
 
     def send(self, *, again: bool = False) -> Pushed:
@@ -95,7 +96,8 @@ class Push(NamedTuple):
             return self.replicas.push(self.shard, self.mark, self.command)
         if self.gate is None or again:
             return self.shard.push(self.command, again=again)
-        if self.gate.let_in(self.mark, self.encoded):
+        # Only enqueue.lua keeps contexts.
+        if not spans_of(self.encoded) and self.gate.let_in(self.mark, self.encoded):
             return _LET_IN
         pushed = self.shard.push(self.command)
         self.gate.note_pushed(pushed.sealed)

@@ -65,6 +65,11 @@ class Request:
         value: bytes = self.headers.get(name, b"")
         return value.decode("latin-1").strip()
 
+    def texts(self) -> dict[str, str]:
+        """All headers as texts, their names in small letters; of several of a name, the last."""
+        headers = self.scope["headers"]
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+
     def key(self) -> str:
         """The SDK key that query and `Authorization` name; "" if neither does.
 

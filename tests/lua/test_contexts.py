@@ -1,0 +1,228 @@
+"""Trace contexts beside the events: which batch gets which, how many are kept, and when they go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from lua.pushing import mark, next_mark
+from lua.release_before import ShardBefore
+from lua.world import LIMITS, World
+from vwo_celery.queue.words.batches import Part, part_id
+from vwo_celery.queue.words.marks import Mark
+from vwo_celery.tracing.carried import Span, Traced, as_argument, read_contexts
+
+MANY = replace(LIMITS, events_per_request=500, batch_bytes=10_000, capacity_events=900)
+DAY_MS = 86_400_000
+
+
+def context(number: int) -> str:
+    """A context, told from others by its number."""
+    return f"00-{number:032x}-{number:016x}-01"
+
+
+def push(world: World, at: Mark, *events: bytes, spans: Sequence[Span] = ()) -> Any:
+    """Push events of some traced calls; of one for each event by default, named by its text."""
+    given = spans or [Span(i, i + 1, context(int(each))) for i, each in enumerate(events)]
+    command = world.shard.push_command(
+        at, events, len(events) + 1, contexts=as_argument(Traced(events, given))
+    )
+    return world.call(world.shard.push, command)
+
+
+def kept(world: World) -> dict[tuple[bytes, ...], tuple[list[int], int]]:
+    """By its events, the contexts that each batch is linked to, and how many there were."""
+    found = {}
+    for name in world.client.hkeys(world.shard.keys.info):
+        events = tuple(world.client.lrange(world.shard.keys.batch(name.decode()), 0, -1)[::-1])
+        contexts, seen = read_contexts(world.shard.contexts_of(name.decode()))
+        found[events] = ([int(each[3:35], 16) for each in contexts], seen)
+    return found
+
+
+def left(world: World) -> list[str]:
+    """The keys of contexts that are there."""
+    return [key.removeprefix(world.shard.keys.prefix)
+            for key in world.shard.keys.contexts if world.client.exists(key)]  # fmt: skip
+
+
+def test_each_batch_of_a_push_gets_its_own(world: World) -> None:
+    """A push that fills two batches and begins a third: each gets the calls of its events alone."""
+    world.given()
+
+    push(world, mark(7), *[b"%d" % n for n in range(1, 8)])
+    world.sweep(force=True)
+
+    assert kept(world) == {
+        (b"1", b"2", b"3"): ([1, 2, 3], 3), (b"4", b"5", b"6"): ([4, 5, 6], 3), (b"7",): ([7], 1),
+    }  # fmt: skip
+    assert left(world) == ["traced"]
+
+
+def test_a_call_over_several_batches_is_linked_to_by_each(world: World) -> None:
+    """One call of four events, and one event without a call."""
+    world.given()
+
+    push(world, mark(5), b"1", b"2", b"3", b"4", b"5", spans=[Span(0, 4, context(9))])
+    world.sweep(force=True)
+
+    assert kept(world) == {(b"1", b"2", b"3"): ([9], 1), (b"4", b"5"): ([9], 1)}
+
+
+def test_pushes_without_contexts_seal_those_that_are_there(world: World) -> None:
+    """A batch that an untraced push, or append.lua and the sweep, complete keeps what came before."""
+    world.given(limits=MANY)
+    push(world, mark(1), b"1")
+    assert world.shard.append(next_mark(2), b"2")
+    push(world, mark(3), b"3")
+
+    world.sweep(force=True)
+
+    assert kept(world) == {(b"1", b"2", b"3"): ([1, 3], 2)}
+
+
+def test_a_batch_that_its_size_seals_keeps_its_own(world: World) -> None:
+    """The event that does not fit any more belongs to the next batch, and so does its call."""
+    world.given(limits=replace(MANY, batch_bytes=20))
+    push(world, mark(1), b"%015d" % 1)
+
+    push(world, mark(2), b"%015d" % 2)
+    world.sweep(force=True)
+
+    assert kept(world) == {(b"%015d" % 1,): ([1], 1), (b"%015d" % 2,): ([2], 1)}
+
+
+def test_a_repeat_keeps_nothing_twice(world: World) -> None:
+    """A push whose answer was lost: its events are stored once, and its contexts are kept once."""
+    world.given(limits=MANY)
+    push(world, mark(1), b"1")
+
+    assert push(world, mark(1), b"1").code == 0
+    world.sweep(force=True)
+
+    assert kept(world) == {(b"1",): ([1], 1)}
+
+
+def test_a_refused_push_keeps_nothing(world: World) -> None:
+    """What a full queue refuses leaves no context."""
+    world.given(limits=replace(LIMITS, capacity_events=1))
+
+    assert push(world, mark(2), b"1", b"2").code == -1
+
+    assert left(world) == []
+
+
+@pytest.mark.parametrize("pushes", [1, 20], ids=["one push", "many"])
+def test_the_last_128_are_kept(world: World, pushes: int) -> None:
+    """Of 200 calls whose events make one batch the last 128, and their number; they expire in a day."""
+    world.given(limits=MANY)
+    size = 200 // pushes
+    for start in range(0, 200, size):
+        push(world, mark(start + size), *[b"%d" % n for n in range(start, start + size)])
+    assert world.client.llen(world.shard.keys.traces) == 128
+    assert 0 < world.client.pttl(world.shard.keys.traces) <= DAY_MS
+
+    world.sweep(force=True)
+
+    assert list(kept(world).values()) == [(list(range(72, 200)), 200)]
+    assert 0 < world.client.pttl(world.shard.keys.traced) <= DAY_MS
+
+
+def test_an_ack_forgets_them(world: World) -> None:
+    """Nothing is left of the contexts of a delivered batch."""
+    world.given(limits=MANY)
+    push(world, mark(1), b"1")
+    world.sweep(force=True)
+    batch = world.claim()
+    assert batch is not None
+
+    world.shard.ack(batch.id)
+
+    assert left(world) == []
+
+
+def test_parts_keep_those_of_the_whole(world: World) -> None:
+    """A split hands them to each part, dead or ready; the whole's go."""
+    world.given(limits=MANY)
+    push(world, mark(3), b"1", b"2", b"3")
+    world.sweep(force=True)
+    batch = world.claim()
+    assert batch is not None
+
+    parts = [Part("dead", ((0, 1),), 2, error="400"), Part("ready", ((1, 3),), 4)]
+    assert world.call(world.shard.split, batch, parts)
+
+    assert kept(world) == {(b"1",): ([1, 2, 3], 3), (b"2", b"3"): ([1, 2, 3], 3)}
+    names = {part_id(batch.id, number, batch.help_token) for number in (1, 2)}
+    assert {name.decode() for name in world.client.hkeys(world.shard.keys.traced)} == names
+
+
+def test_events_of_another_program_get_none(world: World) -> None:
+    """A list that only another program filled; and one that it filled beside a traced call."""
+    world.given()
+    world.client.lpush(world.shard.keys.open, b"alien")
+    world.sweep(force=True)
+    assert kept(world) == {(b"alien",): ([], 0)}
+
+    push(world, mark(1), b"1")
+    world.client.lpush(world.shard.keys.open, *[b"a%d" % n for n in range(4)])
+    world.sweep(force=True)
+
+    found = kept(world)
+    assert found[b"1", b"a0", b"a1"] == found[b"a2", b"a3"] == ([1], 1)
+    assert left(world) == ["traced"]
+
+
+# -- the release before, which knows nothing of them
+
+
+def test_a_list_that_the_release_before_seals_leaves_no_link(world: World) -> None:
+    """Its sweep seals a list and leaves the contexts; the next list is not linked to them."""
+    world.given(limits=MANY)
+    push(world, mark(1), b"1")
+    first_ms = world.client.hget(world.shard.keys.meta, "first_ms")
+    ShardBefore(world.shard).sweep("w", force=True)
+    assert left(world) == ["traces"]
+    while world.client.time()[0] * 1000 + world.client.time()[1] // 1000 <= int(first_ms):
+        pass  # the next list begins in another millisecond
+
+    push(world, mark(2), b"2")
+    world.sweep(force=True)
+
+    assert kept(world) == {(b"1",): ([], 0), (b"2",): ([2], 1)}
+    assert left(world) == ["traced"]
+
+
+def test_what_it_leaves_behind_goes_as_others_come(world: World) -> None:
+    """Contexts of batches that are gone go by and by, and those of the others stay."""
+    world.given(limits=MANY, info={}, meta={"watched": 1})
+    gone = {f"gone{n}": f"1\n{context(n)}" for n in range(20)}
+    world.client.hset(world.shard.keys.traced, mapping=gone)
+
+    for number in range(1, 31):
+        push(world, mark(number), b"%d" % number)
+        world.sweep(force=True)
+
+    assert len(kept(world)) == 30
+    assert all(seen == 1 for _, seen in kept(world).values())
+    assert world.client.hlen(world.shard.keys.traced) < 30 + 20
+
+
+def test_a_key_that_another_program_made_stops_nothing(world: World) -> None:
+    """Where the keys are something else, events are stored, sealed and settled as without contexts."""
+    world.given()
+    for key in world.shard.keys.contexts:
+        world.client.set(key, "else")
+
+    push(world, mark(3), b"1", b"2", b"3")
+    batch = world.claim()
+    assert batch is not None
+    assert world.shard.split(batch, [Part("ready", ((0, 2),), 4), Part("ready", ((2, 3),), 2)])
+    while batch := world.claim():
+        assert world.shard.ack(batch.id)
+
+    assert world.snapshot().balanced
+    assert world.snapshot().delivered == 3

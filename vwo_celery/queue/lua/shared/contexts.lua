@@ -1,0 +1,26 @@
+-- shared/contexts.lua: the trace contexts of events, beside the events, where OpenTelemetry records the calls.
+-- traces: those of the open list's events, oldest first, each as first_ms:n:context, n counted from 1 for each
+-- list. traced: batch id -> the last n, and the contexts, a line each.
+-- first_ms is that of the list that they belong to: a release that knows nothing of them seals it without them.
+-- All of it is best effort: no event waits for it, and nothing that Redis denies here stops a script. What
+-- such a release leaves behind goes by and by, as others are added, and all of it a day after the last one.
+local CONTEXTS_KEPT_MS, MOST_CHECKED = 86400000, 4
+
+-- Give the batch that was made of an open list the contexts of that; `is_all` if nothing of the list is left.
+local function hand_contexts_over(traces, traced, info, first, id, is_all)
+  local kept = redis.pcall('LRANGE', traces, 0, -1)
+  if kept.err or #kept == 0 then return end
+  local lines = { '0' }
+  for _, each in ipairs(kept) do
+    local since, n, context = string.match(each, '^(%d+):(%d+):(.*)$')
+    if since == '' .. first then lines[1], lines[#lines + 1] = n, context end
+  end
+  if #lines > 1 then
+    redis.pcall('HSET', traced, id, table.concat(lines, '\n'))
+    redis.pcall('PEXPIRE', traced, CONTEXTS_KEPT_MS)
+    for _, other in ipairs(redis.pcall('HRANDFIELD', traced, MOST_CHECKED)) do
+      if redis.pcall('HEXISTS', info, other) == 0 then redis.pcall('HDEL', traced, other) end
+    end
+  end
+  if is_all then redis.pcall('UNLINK', traces) end
+end
