@@ -6,4 +6,8 @@ batch gets a span with links to those contexts. A process that has not loaded Op
 imports nothing and pays a look into a dict. Nothing here changes the outcome of a call: whatever a
 provider, a processor or a propagator raises is logged now and then. If the process dies here, a span
 is lost.
+
+`words` are the names of spans and attributes; `carried`, contexts on their way; `library`,
+OpenTelemetry's API where it is loaded. Above them `calls` is for those that enqueue, `attempts` for
+workers.
 """

@@ -4,7 +4,7 @@
 -- first_ms is that of the list that they belong to: a release that knows nothing of them seals it without them.
 -- All of it is best effort: no event waits for it, and nothing that Redis denies here stops a script. What
 -- such a release leaves behind goes by and by, as others are added, and all of it a day after the last one.
-local CONTEXTS_KEPT_MS, MOST_CHECKED = 86400000, 4
+local CONTEXTS_KEPT_MS, ABOUT_CHECKED = 86400000, 4
 
 -- Give the batch that was made of an open list the contexts of that; `is_all` if nothing of the list is left.
 local function hand_contexts_over(traces, traced, info, first, id, is_all)
@@ -18,8 +18,9 @@ local function hand_contexts_over(traces, traced, info, first, id, is_all)
   if #lines > 1 then
     redis.pcall('HSET', traced, id, table.concat(lines, '\n'))
     redis.pcall('PEXPIRE', traced, CONTEXTS_KEPT_MS)
-    for _, other in ipairs(redis.pcall('HRANDFIELD', traced, MOST_CHECKED)) do
-      if redis.pcall('HEXISTS', info, other) == 0 then redis.pcall('HDEL', traced, other) end
+    local some = redis.pcall('HSCAN', traced, first % 65536, 'COUNT', ABOUT_CHECKED)[2] or {}
+    for i = 1, #some, 2 do
+      if redis.pcall('HGET', info, some[i]) == false then redis.pcall('HDEL', traced, some[i]) end
     end
   end
   if is_all then redis.pcall('UNLINK', traces) end

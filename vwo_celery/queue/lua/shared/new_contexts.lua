@@ -3,8 +3,8 @@
 local MOST_CONTEXTS = 128
 
 local function keep_contexts(traces, first, contexts)
-  local last = redis.pcall('LINDEX', traces, -1)
-  local since, n = string.match(type(last) == 'string' and last or '', '^(%d+):(%d+):')
+  local last = redis.pcall('LRANGE', traces, -1, -1)[1]
+  local since, n = string.match(last or '', '^(%d+):(%d+):')
   if since ~= '' .. first then
     redis.pcall('UNLINK', traces)
     n = 0
