@@ -28,6 +28,7 @@ URL_READERS = frozenset(
         "destinations.destination",
         "destinations.parts",
         "testing.standin.rules",
+        "tracing.attempts",  # the URL of a POST
     }
 )
 #: The packages with files to describe: all but the one on top, whose parts the page shows, and
