@@ -4,6 +4,7 @@ Stage 1 of an event's way, as in `producer`, with the same receipts, promises an
 of event loops may use a queue at once, as under `async_to_sync` in a threaded server; what they
 share is the producer, which threads may share. See `gathering` for what happens in one loop.
 
+    import vwo_celery.aio
     queue = vwo_celery.aio.connect(destination, batch_event_data={...})
     receipt = await queue.enqueue(event)
 """
