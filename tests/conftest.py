@@ -28,6 +28,9 @@ from vwo_celery.queue.words.keys import (
 )
 from vwo_celery.testing import RedisServer, Standin
 
+if os.environ.get("VWO_CELERY_TEST_ACL"):
+    from tools.acl_users import _nothing_was_denied, _users_of_roles  # noqa: F401
+
 NAMESPACE = "vwo"
 
 #: Key families that stay by design: registrations, counters, signs of life.

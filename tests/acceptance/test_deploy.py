@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis as redis_py
 
-from tools.deployed import ROOT, container, local, unit_command, units, variables
+from tools.command_line import run_command
+from tools.deployed import (
+    REDIS_CONF,
+    REDIS_CONF_NAME,
+    ROOT,
+    container,
+    local,
+    redis_command,
+    redis_options,
+    unit_command,
+    units,
+    variables,
+)
 from tools.processes import Process
-from vwo_celery.testing import free_port
+from vwo_celery.testing import RedisServer, free_port
 
 SECRET = "a-secret-of-this-test"
 COMPONENTS = ("worker", "beat", "relay", "console")
@@ -146,6 +161,22 @@ def test_the_program_of_each_unit_runs_and_ends(
         code = process.wait(60)
 
     assert code == 0
+
+
+def test_redis_reads_what_the_drop_in_names() -> None:
+    """Redis takes the file after its own, and the doctor has nothing to say about it."""
+    words, options = redis_command(), redis_options()
+    at = words.index("--include")
+    assert words[at + 1] == REDIS_CONF_NAME
+
+    with RedisServer(arguments=("--include", str(REDIS_CONF))) as server:
+        client: Any = redis_py.Redis.from_url(server.url, decode_responses=True)
+        told = {name: client.config_get(name)[name] for name in options}
+        found = json.loads(run_command(["doctor", "--redis-url", server.url, "--json"]).stdout)
+
+    assert told == {**options, "maxmemory": str(2 * 2**30)}
+    states = {each["check"]: each["state"] for each in found}
+    assert {states[check] for check in ("eviction", "persistence", "memory")} == {"ok"}
 
 
 def _has_schedule(folder: Path) -> bool:

@@ -15,6 +15,10 @@ KUBERNETES = ROOT / "deploy" / "kubernetes"
 BASE = KUBERNETES / "base"
 KEDA = KUBERNETES / "keda"
 SYSTEMD = ROOT / "deploy" / "systemd"
+REDIS_DROP_IN = SYSTEMD / "redis-server.service.d" / "vwo-celery.conf"
+#: What that drop-in has Redis read, by the name under which it looks for it.
+REDIS_CONF = SYSTEMD / "redis.conf"
+REDIS_CONF_NAME = "/etc/redis/vwo-celery.conf"
 
 
 def objects(folder: Path = BASE) -> list[dict[str, Any]]:
@@ -89,3 +93,16 @@ def local(words: list[str], here: Mapping[str, str]) -> list[str]:
     there = "|".join(map(re.escape, here)) or r"(?!)"  # a pattern that fits nothing
     replaced = [re.sub(there, lambda found: here[found[0]], word) for word in rest]
     return ["python", *modules.get(program, []), *replaced]
+
+
+def redis_options() -> dict[str, str]:
+    """What Redis is configured to, by the file for it."""
+    lines = re.findall(r"(?m)^([\w-]+) (\S+)$", REDIS_CONF.read_text("utf-8"))
+    return dict(lines)
+
+
+def redis_command() -> list[str]:
+    """What the drop-in starts in the place of the distribution's command."""
+    cleared, line = re.findall(r"(?m)^ExecStart=(.*)$", REDIS_DROP_IN.read_text("utf-8"))
+    assert not cleared
+    return shlex.split(line)

@@ -10,9 +10,11 @@ from typing import Any
 import vwo_celery
 from tools.waiting import wait_until
 from vwo_celery import signals
+from vwo_celery.connections import open_worker_client
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.producing.queue import producer_of
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshot
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.words.registration import Wakeup
@@ -101,7 +103,8 @@ class Delivering:
             **options,
         )
         self.woken: list[Wakeup] = []
-        self.worker = Worker(producer_of(self.queue).fleet, self.queue.settings, self.woken.append)
+        fleet = Fleet(open_worker_client(redis_url), self.queue.settings.namespace)
+        self.worker = Worker(fleet, self.queue.settings, self.woken.append)
         self.told: list[tuple[Any, BatchReport]] = []
 
     def listen(self) -> Callable[[], None]:
@@ -138,7 +141,7 @@ class Delivering:
     @property
     def shard(self) -> Shard:
         """The first shard."""
-        return producer_of(self.queue).shards[0]
+        return self.worker.fleet.shard(self.queue.name, 0)
 
     @property
     def state(self) -> Snapshot:

@@ -74,6 +74,12 @@ BUGS = (
         "integration/operating/test_lanes.py -k fleet_of_nobody",
     ),
     Bug(
+        "a worker that sends is not scaled away",
+        "busy lanes are not wanted", "operating/looks/lanes.py",
+        "return max(busy, min(limits.parallel, busy + due))", "return min(limits.parallel, due)",
+        "unit/deploy/test_scaling.py -k scaled_away",
+    ),
+    Bug(
         "of a queue whose circuit is open one lane is wanted",
         "all that is due", "operating/looks/lanes.py",
         "        due = min(due, 1)\n", "        due = min(due, 9)\n",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.deployed import SYSTEMD, units
+from tools.deployed import REDIS_DROP_IN, SYSTEMD, units
 from vwo_celery.relay.serving.running import STOP_SECONDS
 from vwo_celery.settings import Settings
 
@@ -20,6 +20,8 @@ COMPONENTS = sorted(units())
 MOST_EXPOSED = 20
 #: How long Celery may wait for a child whose last result it has lost: billiard, 300 times 0.1 s.
 POOL_SECONDS = 30
+#: The unit of the distribution that ours is a drop-in of.
+REDIS_UNIT = "redis-server.service"
 
 
 def analyze(folder: Path, component: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -91,3 +93,24 @@ def test_what_units_write_is_a_folder_that_systemd_makes() -> None:
         text = (SYSTEMD / f"vwo-celery-{component}.service").read_text("utf-8")
         for path in re.findall(r"(?:/run|/var/lib)/[\w-]+", text):
             assert path in folders, f"{component}: {path}"
+
+
+# -- Redis
+
+
+@with_systemd
+@pytest.mark.parametrize("more", ["", "Nonsense=1\n"])
+def test_systemd_takes_the_drop_in_of_redis(tmp_path: Path, more: str) -> None:
+    """Beside a unit as Debian's, systemd says nothing about ours, but of a key that is none."""
+    unit, folder = tmp_path / REDIS_UNIT, tmp_path / f"{REDIS_UNIT}.d"
+    unit.write_text("[Unit]\nDescription=x\n[Service]\nType=notify\nExecStart=/bin/true\n")
+    folder.mkdir()
+    text = re.sub(r"(?m)^ExecStart=/\S+", "ExecStart=/bin/true", REDIS_DROP_IN.read_text("utf-8"))
+    (folder / REDIS_DROP_IN.name).write_text(text + more)
+
+    verified = subprocess.run(
+        [str(ANALYZE), "verify", str(unit)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ("Nonsense" in verified.stderr, verified.returncode) == (bool(more), 0)
+    assert more or not verified.stderr + verified.stdout
