@@ -14,6 +14,7 @@
 #   make bugs       each deliberate bug made in a copy, and a test seen to fail  (ARGS="split circuit")
 #   make bench      the performance claims   (BENCHES=benchmarks/bench_drain.py runs one)
 #   make proof      what README claims, line by line, and a table of it   (ARGS="demo soak" runs some)
+#   make tutorial   types docs/tutorial.md into an empty folder, prints its minutes; needs PyPI
 #   make docs       rewrite what is made from the code, and build the site, strictly, into .build/site
 #   make release    a release without publishing it: built, checked, tried from an index here (ARGS=short)
 #   make freeze     at a release: its wheel and what it stores, for the tests of the next one
@@ -45,7 +46,7 @@ PIP_OPTIONS = --quiet --disable-pip-version-check --use-pep517
 CHECKED = vwo_celery pytest_vwo_celery.py workers tests benchmarks examples docs release
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-notice test lint types suite sdk-test sdk-relay sdk-matrix test-all browser pictures chaos soak bugs bench docs proof release freeze clean FORCE
+.PHONY: help venv demo demo-notice test lint types suite sdk-test sdk-relay sdk-matrix test-all browser pictures chaos soak bugs bench docs tutorial proof release freeze clean FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -127,6 +128,9 @@ proof: $(VENV_TEST)/wheel
 
 release: $(VENV_RELEASE)/wheel
 	@$(VENV_RELEASE)/bin/python -m release.rehearsal $(ARGS)
+
+tutorial: $(VENV_TEST)/made
+	@cd tests && PYTHONDONTWRITEBYTECODE=1 $(abspath $(VENV_TEST))/bin/python type_tutorial.py $(ARGS)
 
 # Only the wheel of the release before is kept, with the script that calls its inside; of what
 # releases stored, all that the next must read.
