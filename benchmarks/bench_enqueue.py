@@ -10,6 +10,7 @@ import statistics
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 if "without-hiredis" in sys.argv:
     sys.modules["hiredis"] = None  # type: ignore[assignment]  # redis-py then finds none
@@ -28,7 +29,7 @@ BATCH = {"events_per_request": 500, "request_time_interval": 600}
 
 
 def main() -> None:
-    """Print the four tables."""
+    """Print the five tables."""
     with RedisServer() as server:
         settings = vwo_celery.Settings.load(
             redis_url=server.url, max_queue_events=10**8, max_queue_bytes=10**11
@@ -45,6 +46,7 @@ def main() -> None:
         _many(queue, bare)
         bare.delete("bare")
         _asyncio(queue, settings)
+        _traced(queue)
 
 
 def _one_at_a_time(queue: vwo_celery.Queue, bare: redis.Redis) -> None:
@@ -145,6 +147,39 @@ def _asyncio(queue: vwo_celery.Queue, settings: vwo_celery.Settings) -> None:
     console.print(f"{1 / ratio(found, name, 'enqueue'):.1f} times the events a second")
     loop.run_until_complete(aio.aclose())
     loop.close()
+
+
+def _traced(queue: vwo_celery.Queue) -> None:
+    """One event a call: without OpenTelemetry, in a span that is not sampled, and in one that is."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
+
+    made = event()
+    trace.set_tracer_provider(TracerProvider(sampler=ALWAYS_ON))  # it exports nothing
+
+    def enqueue() -> None:
+        for _ in range(SINGLE):
+            queue.enqueue(made)
+
+    def without() -> None:
+        api = sys.modules.pop("opentelemetry.trace")
+        enqueue()
+        sys.modules["opentelemetry.trace"] = api
+
+    def within(sampler: Any) -> Callable[[], None]:
+        span = TracerProvider(sampler=sampler).get_tracer("bench").start_span("request")
+
+        def enqueue_within() -> None:
+            with trace.use_span(span):
+                enqueue()
+
+        return enqueue_within
+
+    work = {"without": without, "not sampled": within(ALWAYS_OFF), "sampled": within(ALWAYS_ON)}
+    found = in_turns(work, rounds=11, events=SINGLE)
+    _show("One event a call, with OpenTelemetry", found, "not sampled", "without")
+    console.print(f"sampled / without: {ratio(found, 'sampled', 'without'):.2f}")
 
 
 def _show(title: str, found: dict[str, list[float]], ours: str, other: str) -> None:

@@ -16,7 +16,7 @@ SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 #: Packages whose lower bounds are a promise; the rest of pyproject only serves our own tools.
 _PROMISED = (
     "celery", "kombu", "redis", "requests", "msgspec", "click", "rich", "django", "hiredis",
-    "uvicorn", "httptools", "jinja2", "prometheus-client",
+    "uvicorn", "httptools", "jinja2", "prometheus-client", "opentelemetry-api", "opentelemetry-sdk",
 )  # fmt: skip
 _REQUIREMENT = re.compile(
     r'"(?P<name>[a-z0-9-]+)(?:\[\w+\])?>=(?P<version>[\d.]+)[^";]*'
