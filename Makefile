@@ -121,7 +121,7 @@ docs: $(VENV_BROWSER)/made
 	@for each in docs/build_*.py; do \
 		PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 $(VENV_BROWSER)/bin/python "$$each" || exit 1; \
 	done
-	@$(VENV_BROWSER)/bin/python docs/make_site.py $(abspath $(BUILD))
+	@PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 $(VENV_BROWSER)/bin/python docs/make_site.py $(abspath $(BUILD))
 
 proof: $(VENV_TEST)/wheel
 	@$(VENV_TEST)/bin/python -m release.proof $(ARGS)

@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+import vwo_celery
+
+PACKAGE = Path(vwo_celery.__file__).parent
 CHECKOUT = Path(__file__).resolve().parents[1]
 CONFIG = "zensical.toml"
 #: Pages of the site: those of docs/, and the READMEs of what a reader copies, starts or changes.
@@ -34,7 +37,6 @@ _LOADED = re.compile(
     r'<(?:(?:img|script|source)\b[^>]*? src|link\b(?! rel="canonical")[^>]*? href)="([^"]*)"'
 )
 _ID = re.compile(r'<[a-z][^>]*? id="([^"]*)"')
-_VERSION = re.compile(r'^__version__ = "([^"]+)"', re.MULTILINE)
 
 
 def stage(folder: Path, checkout: Path = CHECKOUT) -> None:
@@ -43,24 +45,23 @@ def stage(folder: Path, checkout: Path = CHECKOUT) -> None:
     pages = [path for pattern in PAGES for path in sorted(checkout.glob(pattern))]
     linked = {there for page in pages for there in _links(page, checkout)}
     for path in {*pages, *linked}:
-        copy = folder / "pages" / path.relative_to(checkout)
+        place = path.relative_to(checkout)
+        copy = folder / "pages" / place
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
+        shutil.copyfile(_source(path, place), copy)
     text = (checkout / CONFIG).read_text("utf-8")
     (folder / CONFIG).write_text(configured(text, checkout), "utf-8")
 
 
 def configured(text: str, checkout: Path = CHECKOUT) -> str:
     """The configuration with the version, and with all pages of the folders that it names."""
-    code = (checkout / "vwo_celery" / "__init__.py").read_text("utf-8")
-    version = _VERSION.findall(code)[0]
 
     def listed(folder: re.Match[str]) -> str:
         paths = [path.relative_to(checkout) for path in checkout.glob(f"{folder[1]}*.md")]
         ordered = sorted(paths, key=lambda path: (path.stem != "README", path))
         return "[" + ", ".join(f'"{path.as_posix()}"' for path in ordered) + "]"
 
-    return _FOLDER.sub(listed, text.replace("VERSION", version))
+    return _FOLDER.sub(listed, text.replace("VERSION", vwo_celery.__version__))
 
 
 def build(folder: Path) -> str:
@@ -69,7 +70,9 @@ def build(folder: Path) -> str:
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     for path in (folder / "pages").rglob(".*"):  # which Zensical leaves behind
-        shutil.copyfile(path, folder / "site" / path.relative_to(folder / "pages"))
+        copy = folder / "site" / path.relative_to(folder / "pages")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
     said = ran.stdout + ran.stderr
     return said if ran.returncode or "No issues found" not in said else ""
 
@@ -103,8 +106,14 @@ def _links(page: Path, checkout: Path) -> Iterator[Path]:
     """The files of the checkout that a page links to."""
     for link in _LINK.findall(_CODE.sub("", page.read_text("utf-8"))):
         there = (page.parent / link).resolve()
-        if "://" not in link and there.is_file() and there.is_relative_to(checkout):
+        inside = "://" not in link and there.is_relative_to(checkout)
+        if inside and _source(there, there.relative_to(checkout)).is_file():
             yield there
+
+
+def _source(path: Path, place: Path) -> Path:
+    """The file of a place in the checkout; the package may be elsewhere, as in a test of the wheel."""
+    return PACKAGE.parent / place if place.parts[:1] == (PACKAGE.name,) else path
 
 
 def _file(page: Path, path: str, site: Path) -> Path | None:
