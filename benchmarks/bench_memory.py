@@ -1,7 +1,8 @@
 """Memory of a process for each of its queues, and of Redis for each event that waits.
 
 The first is measured in a process of its own, before and after it has connected so many queues, each of
-which has stored two events. The second is compared with the same events in one plain list.
+which has stored two events. The second is compared with the same events in one plain list, and must not
+exceed the formula by which `vwo-celery plan --outage` sizes Redis.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from shared import HERE, destination, event, show
 
 import vwo_celery
 from vwo_celery.events import encode
+from vwo_celery.operating.past.memory import maxmemory_bytes
 from vwo_celery.testing import RedisServer
 
 QUEUES, SHARDS = (100, 1_000), (1, 8)
@@ -41,7 +43,7 @@ def main() -> None:
     show(
         f"Redis, of {EVENTS:,} waiting events; aim: at most {AIM_RATIO} of their bytes from n = 100 on",
         [_of_events(most, size) for most in EVENTS_PER_REQUEST for size in EVENT_SIZES],
-        "", "bytes an event", "/ its bytes", "plain list", "/ plain list",
+        "", "bytes an event", "/ its bytes", "plain list", "/ plain list", "of the formula",
     )  # fmt: skip
 
 
@@ -101,12 +103,17 @@ def _of_events(most: int, size: int) -> tuple[str, ...]:
         for _ in range(EVENTS // len(texts)):
             assert all(queue.enqueue_many(texts))
         ours = (_used(client) - before) / EVENTS
+        formula = maxmemory_bytes(EVENTS, size, EVENTS / most)
+        of_the_formula = _used(client) / formula
+        assert of_the_formula <= 1, f"maxmemory of {formula:,} bytes is too small"
         client.flushall()
         before = _used(client)
         for _ in range(EVENTS // len(texts)):
             client.lpush("plain", *texts)
         plain = (_used(client) - before) / EVENTS
-    ratios = f"{ours / size:.2f}", f"{plain:,.0f}", f"{ours / plain:.2f}"
+    ratios = (
+        f"{ours / size:.2f}", f"{plain:,.0f}", f"{ours / plain:.2f}", f"{of_the_formula:.2f}"
+    )  # fmt: skip
     return (f"n = {most:,}, {size:,} bytes", f"{ours:,.0f}", *ratios)
 
 

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vwo_celery.operating.past.planning import Choice, Plan, plan, recommend, worthwhile
+from vwo_celery.operating.past.memory import maxmemory_bytes
+from vwo_celery.operating.past.planning import (
+    Choice,
+    Plan,
+    plan,
+    recommend,
+    with_outage,
+    worthwhile,
+)
 from vwo_celery.queue.records.histories import Sample
 from vwo_celery.queue.words.batches import Limits
 
@@ -139,3 +147,19 @@ def test_only_choices_that_no_other_beats_are_worthwhile() -> None:
 
     assert [c.events_per_request for c in worthwhile(found)] == [1, 2, 4]
     assert recommend(found, 0.5) is None
+
+
+def test_an_outage_needs_memory_by_the_formula() -> None:
+    """Events of the busiest minute all the while, and the most dead letters, with what batches add."""
+    found = with_outage(plan("q", [samples(600, 1_200, size=448)], LIMITS), 6 * 3600, 100_000)
+
+    assert found.outage is not None
+    assert (found.outage.seconds, found.outage.events) == (21_600, 432_000)
+    waiting = 532_000
+    assert found.outage.maxmemory_bytes == maxmemory_bytes(waiting, 448, waiting / 100)
+    assert found.outage.maxmemory_bytes == pytest.approx(1.15 * 448 * waiting + 12 * waiting + 4e5)
+
+
+def test_an_outage_of_events_of_unknown_size() -> None:
+    """Where no event waited at any sample, nothing is said of memory."""
+    assert with_outage(plan("q", [samples(600)], LIMITS), 3600, 0).outage is None

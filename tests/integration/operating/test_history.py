@@ -153,6 +153,10 @@ def test_plan_recommends_fewer_requests(queues: Queues, monkeypatch: pytest.Monk
     assert (found["current"]["events_per_request"], found["current"]["limit"]) == (10, "events")
     assert found["current"]["requests_an_hour"] == pytest.approx(3_600, rel=0.01)
     assert found["recommended"] in found["choices"]
+    outage = run(queues, "plan", "--outage", "6h")
+    assert "an outage of 6 h" in outage.stdout
+    assert "maxmemory" in outage.stdout
+    assert run(queues, "plan", "--outage", "soon").exit_code == 2
 
 
 def test_a_gap_in_the_history_is_told(queues: Queues, clock: Clock) -> None:

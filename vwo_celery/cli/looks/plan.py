@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import click
@@ -18,8 +19,22 @@ from vwo_celery.cli.shared.session import (
 )
 from vwo_celery.operating.past import planning
 from vwo_celery.operating.past.history import view_plans
+from vwo_celery.operating.past.memory import Outage
 from vwo_celery.operating.past.planning import Choice, Plan
 from vwo_celery.text.amounts import count, size, span
+
+#: Seconds of each unit that a length of time may have.
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Seconds of a length of time as people write it, such as 6h."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd]?)", value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is no length of time such as 90m, 6h or 2d")
+    return float(found[1]) * _UNITS[found[2]]
 
 
 @click.command()
@@ -28,10 +43,14 @@ from vwo_celery.text.amounts import count, size, span
     "--age", type=click.FloatRange(min=0), metavar="SECONDS",
     help="The age by which 95 of 100 events are to leave.  [default: as with the choice in force]",
 )  # fmt: skip
+@click.option(
+    "--outage", callback=_seconds, metavar="LENGTH",
+    help="Say also what memory Redis needs to bear an outage of VWO that long, such as 6h.",
+)  # fmt: skip
 @common_options
 @json_option
 @pass_session
-def plan(session: Session, queues: Sequence[str], age: float | None) -> None:
+def plan(session: Session, queues: Sequence[str], age: float | None, outage: float | None) -> None:
     """Compare sizes and intervals of batches for what came in the last hour.
 
     For each choice of events_per_request and request_time_interval: the requests to VWO in an hour,
@@ -40,11 +59,16 @@ def plan(session: Session, queues: Sequence[str], age: float | None) -> None:
     each minute, taken as even within the minute.
     """
     plans = view_plans(session.fleet, session.choose(queues), age_seconds=age)
+    if outage is not None:
+        dead = session.settings.max_dead_events
+        plans = [planning.with_outage(each, outage, dead) for each in plans]
     if session.json:
         print_json(plans)
         return
     for each in plans:
         _print_plan(each)
+    if outage is not None:
+        _print_outages([each.outage for each in plans if each.outage], len(plans))
     if any(each.choices for each in plans):
         say(_LEGEND, "dim")
     if not plans:
@@ -86,6 +110,20 @@ def _print_plan(found: Plan) -> None:
             f"max_parallel_sends keeps up while VWO answers within {span(found.post_seconds)}",
             "dim",
         )
+    say()
+
+
+def _print_outages(found: Sequence[Outage], queues: int) -> None:
+    if not found:
+        say("no event waited at any sample, so its size is not known, nor the memory needed")
+        return
+    events, most = sum(each.events for each in found), sum(each.maxmemory_bytes for each in found)
+    those = "" if len(found) == queues else f" of the {count(len(found), 'queue')} with known sizes"
+    say(
+        f"an outage of {span(found[0].seconds)} at the busiest minute's rate leaves "
+        f"{count(events, 'event')}{those}: maxmemory {size(most)} at least, with the most dead letters "
+        "and without Celery's broker; give the host twice that"
+    )
     say()
 
 

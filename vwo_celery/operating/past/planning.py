@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from vwo_celery.operating.past.memory import Outage, after_outage
 from vwo_celery.queue.records.histories import Sample
 from vwo_celery.queue.words.batches import Limits
 
@@ -68,6 +69,7 @@ class Plan(msgspec.Struct, frozen=True):
         busiest_events_a_second: Events that came in a second of the busiest minute.
         post_seconds: Longest mean time of a request at which max_parallel_sends keep up with that
             minute, with the choice in force; None if no event came.
+        outage: What an outage leaves, where that was asked; None also if no event waited at any sample.
     """
 
     queue: str
@@ -79,6 +81,7 @@ class Plan(msgspec.Struct, frozen=True):
     choices: tuple[Choice, ...]
     busiest_events_a_second: float
     post_seconds: float | None
+    outage: Outage | None = None
 
 
 class _Group(NamedTuple):
@@ -131,6 +134,18 @@ def plan(
         queue, seconds, events, event_bytes, choices[now], recommend(choices.values(), wanted),
         tuple(choices.values()), busiest, limits.parallel / batches,
     )  # fmt: skip
+
+
+def with_outage(found: Plan, seconds: float, dead: int) -> Plan:
+    """Return the plan with what an outage of that length leaves, beside the most *dead* events."""
+    if found.current is None or found.event_bytes is None:
+        return found
+    batches = found.current.requests_an_hour * found.seconds / 3600
+    left = after_outage(
+        seconds, events_a_second=found.busiest_events_a_second, event_bytes=found.event_bytes,
+        batch_events=found.events / batches, dead=dead,
+    )  # fmt: skip
+    return msgspec.structs.replace(found, outage=left)
 
 
 def _choice(
