@@ -27,7 +27,9 @@ from vwo_celery.text.amounts import count, size, span
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+def _seconds(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> float | None:
     """Seconds of a length of time as people write it, such as 6h."""
     if value is None:
         return None
