@@ -21,7 +21,7 @@ PLACES = {
     "console": ("console", "django.console"),
     "django": ("django",),
     "metrics": ("metrics",),
-    "otel": ("otel",),
+    "otel": ("otel", "tracing"),
     "relay": ("relay", "console"),
     "tui": ("top",),
 }

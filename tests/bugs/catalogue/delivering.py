@@ -140,10 +140,10 @@ BUGS = (
     Bug(
         "a stopping worker hands its batch back",
         "not while it calls for help", "delivering/delivery.py",
-        "            with worker.leases.holding(claimed.lease):\n",
+        "            with worker.leases.holding(claimed.lease), recorded(attempt) as span:\n",
         "            batch = claimed.lease.batch\n"
         "            worker.wake_all(claimed.lease.shard, batch.help_token, batch.wakeups)\n"
-        "            with worker.leases.holding(claimed.lease):\n",
+        "            with worker.leases.holding(claimed.lease), recorded(attempt) as span:\n",
         f"{_INTERRUPTIONS} -k call_for_help",
     ),
     Bug(
