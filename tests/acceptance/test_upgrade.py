@@ -433,6 +433,30 @@ def test_a_producer_of_one_release_and_a_worker_of_the_other(
     _assert_balanced(fleet, before, this)
 
 
+def test_a_rolling_upgrade_and_back_under_load(
+    fleet: Fleet, before: Release, this: Release
+) -> None:
+    """Two workers are replaced one by one while applications of both releases enqueue, and then back.
+
+    Each is told to end as the next one listens, as in a deployment; every event is delivered once.
+    """
+    running = [fleet.worker(before, f"old-{number}") for number in range(2)]
+    applications = []
+    for step, release in enumerate((this, this, before, before)):
+        running.append(fleet.worker(release, f"worker-{step}"))
+        names = {f"before-{step}": before, f"this-{step}": this}
+        producers = [fleet.produce(each, name) for name, each in names.items()]
+        running.pop(0).stop()
+        assert [producer.wait() for producer in producers] == [0, 0]
+        applications += names
+
+    fleet.wait_for_all()
+    assert fleet.names() == Counter(
+        f"{name}-{number}" for name in applications for number in range(EVENTS)
+    )
+    _assert_balanced(fleet, before, this)
+
+
 # --- queues that the release before cannot send ---------------------------------------------------
 
 
