@@ -197,10 +197,10 @@ def refuse_shadowed(client: Any) -> None:
         )
 
 
-def refuse_attached(client: Any) -> None:
+def refuse_attached(client: Any, name: str = "this client") -> None:
     """Raise an SdkError if *client* is attached: its SDK sends nothing to compare with."""
     if hook_of(client) is not None:
         raise SdkError(
-            "this client is attached: its events go to the shared queue, and its SDK sends nothing to "
+            f"{name} is attached: its events go to the shared queue, and its SDK sends nothing to "
             "compare with. Call vwo_celery.shadow in place of vwo_celery.attach, not after it"
         )

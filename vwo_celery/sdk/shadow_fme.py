@@ -18,7 +18,7 @@ from vwo_celery.errors import SdkError
 from vwo_celery.producing.shadowing import Shadower
 from vwo_celery.sdk import fme
 from vwo_celery.sdk.releases import check_parts, core_of, find
-from vwo_celery.sdk.shadow import Request, Watched, remember_shadow
+from vwo_celery.sdk.shadow import Request, Watched, refuse_attached, remember_shadow
 
 #: Paths of a batch and of a single event (the SDK's enums/url_enum.py).
 _BATCH, _SINGLE = "/batch-events-v2", "/events/t"
@@ -97,6 +97,7 @@ class ShadowOfFme(Watched):
 
     def __init__(self, client: Any, shadower: Shadower, queue: str) -> None:
         self.takers = fme.takers(client)
+        refuse_attached(self.takers[0], "the first client of this process, whose queue the SDK uses,")
         # The SDK uses the queue of its first client, and if that has none, sends singly.
         self._is_batching = self.takers[0].batch_event_queue is not None
         queues = [taker.batch_event_queue for taker in self.takers]

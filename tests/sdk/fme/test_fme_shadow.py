@@ -192,6 +192,10 @@ def test_after_a_reset_processes_go_on_from_zero(application, redis_url):
     [
         ("vwo_celery.shadow(client); vwo_celery.attach(client)", "this client is shadowed"),
         ("vwo_celery.attach(client); vwo_celery.shadow(client)", "this client is attached"),
+        (
+            "vwo_celery.attach(client); vwo_celery.shadow(vwo.init(OPTIONS))",
+            "first client of this process, whose queue the SDK uses, is attached",
+        ),
         ("vwo_celery.shadow(None)", "shadow takes the client"),
         ("client.options['isDevelopmentMode'] = True; vwo_celery.shadow(client)", "development mode"),
     ],
