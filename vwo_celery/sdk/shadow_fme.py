@@ -97,7 +97,9 @@ class ShadowOfFme(Watched):
 
     def __init__(self, client: Any, shadower: Shadower, queue: str) -> None:
         self.takers = fme.takers(client)
-        refuse_attached(self.takers[0], "the first client of this process, whose queue the SDK uses,")
+        refuse_attached(
+            self.takers[0], "the first client of this process, whose queue the SDK uses,"
+        )
         # The SDK uses the queue of its first client, and if that has none, sends singly.
         self._is_batching = self.takers[0].batch_event_queue is not None
         queues = [taker.batch_event_queue for taker in self.takers]
