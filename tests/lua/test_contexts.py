@@ -179,7 +179,8 @@ def test_events_of_another_program_get_none(world: World) -> None:
 # -- the release before, which knows nothing of them
 
 
-def test_a_list_that_the_release_before_seals_leaves_no_link(world: World) -> None:
+@pytest.mark.parametrize("is_traced", [True, False], ids=["a traced call", "none"])
+def test_a_list_that_the_release_before_seals_leaves_no_link(world: World, is_traced: bool) -> None:
     """Its sweep seals a list and leaves the contexts; the next list is not linked to them."""
     world.given(limits=MANY)
     push(world, mark(1), b"1")
@@ -189,11 +190,14 @@ def test_a_list_that_the_release_before_seals_leaves_no_link(world: World) -> No
     while world.client.time()[0] * 1000 + world.client.time()[1] // 1000 <= int(first_ms):
         pass  # the next list begins in another millisecond
 
-    push(world, mark(2), b"2")
+    if is_traced:
+        push(world, mark(2), b"2")
+    else:
+        world.push(mark(2), b"2")
     world.sweep(force=True)
 
-    assert kept(world) == {(b"1",): ([], 0), (b"2",): ([2], 1)}
-    assert left(world) == ["traced"]
+    assert kept(world) == {(b"1",): ([], 0), (b"2",): ([2], 1) if is_traced else ([], 0)}
+    assert left(world) == (["traced"] if is_traced else [])
 
 
 def test_what_it_leaves_behind_goes_as_others_come(world: World) -> None:

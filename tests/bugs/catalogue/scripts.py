@@ -284,6 +284,12 @@ BUGS = (
         "lua/test_shadow.py -k repeated",
     ),
     Bug(
+        "contexts lead to the calls of their own list",
+        "those that an older release left go with the next list", "queue/lua/shared/contexts.lua",
+        "if since == '' .. first then lines", "if since then lines",
+        "lua/test_contexts.py -k release_before",
+    ),
+    Bug(
         "what is in flight is not told as released",
         "a claim leaves its events there", "queue/lua/shared/indexes.lua",
         "'released_events', 0 - score % RELEASED_UNIT", "'released_events', 0",
@@ -294,6 +300,12 @@ BUGS = (
         "it makes every claim fail", "queue/lua/shared/info.lua",
         "    return nil\n", "",
         "lua/test_claim.py -k cannot_be_read",
+    ),
+    Bug(
+        "a batch keeps the contexts of its last 128 calls",
+        "it keeps all of them", "queue/lua/shared/new_contexts.lua",
+        "local MOST_CONTEXTS = 128\n", "local MOST_CONTEXTS = 1280\n",
+        "lua/test_contexts.py -k last_128",
     ),
     Bug(
         "a worker of other settings shortens no wait",
@@ -350,6 +362,12 @@ BUGS = (
         "queue/lua/split.lua",
         "first = batch.first, sealed = batch.sealed", "first = batch.first, sealed = now",
         f"{_LARGE} -k flush_waits",
+    ),
+    Bug(
+        "the parts of a split batch keep its contexts",
+        "they have none", "queue/lua/split.lua",
+        "if type(contexts) == 'string' then", "if false then",
+        "lua/test_contexts.py -k parts_keep",
     ),
     Bug(
         "an operator's pause and VWO's refusal are both told",
