@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tools.command_line import run_command
 from tools.installation import KEY
 from tools.queue_states import HOLDS_SOMETHING, Queues, find_dead
 from tools.visiting import Browser, document, header
@@ -54,6 +55,8 @@ def test_an_exported_file_brings_back_each_byte(queues: Queues) -> None:
 
     answer = browser.submit("do/export")
     (exported,) = changes(queues.fleet)
+    page = browser.get("audit").body.decode()
+    line = run_command(["--redis-url", queues.settings.redis_url or "", "audit"]).stdout
     queues.client.flushdb()
     queues.add(events_per_request=3)
     result = imported(queues, answer.body)
@@ -68,6 +71,9 @@ def test_an_exported_file_brings_back_each_byte(queues: Queues) -> None:
     assert held(queues) == events
     assert (exported.command, exported.note) == ("dead export", "3 events written")
     assert exported.queues == (name,)
+    assert 'data-name="done">-</td>' in page
+    assert "0 events" not in line
+    assert "3 events written" in line
 
 
 def test_a_file_for_another_key_is_not_imported(queues: Queues) -> None:

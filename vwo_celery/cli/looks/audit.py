@@ -104,6 +104,8 @@ def _line(each: Change) -> str:
 
 
 def _done(each: Change) -> str:
+    if each.only_writes:
+        return "-"
     done = "?" if each.done is None else f"{each.done:,}"
     of = "" if each.matched is None else f" of {each.matched:,}"
     last = each.done if each.matched is None else each.matched

@@ -225,6 +225,11 @@ class Change(msgspec.Struct, frozen=True):
         """Whether it concerned a queue, or may have: not all names of many are kept."""
         return queue in self.queues or self.more_queues > 0
 
+    @property
+    def only_writes(self) -> bool:
+        """Whether it has changed nothing since it only wrote a file: its note tells how much."""
+        return self.command == "dead export" and self.done == 0
+
 
 def changes(fleet: Fleet, *, since_ms: int = 0, queues: Sequence[str] = ()) -> list[Change]:
     """The changes that began or ended since, the oldest first.
