@@ -149,7 +149,7 @@ BUGS = (
     Bug(
         "of two orders of one form the older stays",
         "the other one, if it looks first", "operating/operations/jobs.py",
-        "elif not is_older or not give_up(", "elif not give_up(",
+        "elif not is_older or not _repeats(", "elif not _repeats(",
         "integration/adapters/test_background.py -k the_older_stays",
     ),
     Bug(

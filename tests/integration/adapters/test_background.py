@@ -19,8 +19,9 @@ from vwo_celery.errors import QueueUnknown
 from vwo_celery.operating import operations
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.finding import find_dead
+from vwo_celery.operating.looks.knowing import wrong_job_keys
 from vwo_celery.operating.operations import Amount, Done, Pace, count_dead, jobs
-from vwo_celery.operating.past.audit import changes
+from vwo_celery.operating.past.audit import changes, find_change
 from vwo_celery.queue.records import jobs as store
 from vwo_celery.testing import free_port
 
@@ -187,8 +188,10 @@ def test_of_two_orders_of_one_form_the_older_stays(queues: Queues, *, older_firs
     assert found == {older: "", newer: older}
     assert run(queues, newer) is None
     assert run(queues, older) == Done(Amount(2, 2))
-    told = {each.job: each.error for each in jobs.list_jobs(queues.fleet)}
-    assert told == {older: "", newer: f"it was sent twice: job {older} does it"}
+    assert the_job(queues).job == older
+    given_up = jobs.find_job(queues.fleet, newer)
+    assert given_up is not None
+    assert given_up.error == f"it was sent twice: job {older} does it"
 
 
 def test_an_older_order_gives_way_to_one_that_is_begun(queues: Queues) -> None:
@@ -334,3 +337,25 @@ def test_a_job_that_cannot_be_read_hides_no_other(queues: Queues) -> None:
     queues.client.hset(queues.fleet.keys.job(broken), "batches", "many")
 
     assert the_job(queues).job == sound
+
+    key = queues.fleet.keys.job(broken)
+    queues.client.delete(key)
+    queues.client.set(key, "somebody's")
+    assert the_job(queues).job == sound
+    assert [str(each) for each in wrong_job_keys(queues.fleet)] == [
+        f"{key} is a string and should be a hash"
+    ]
+
+
+def test_a_job_s_entry_names_the_queues_that_were_counted(queues: Queues) -> None:
+    """A queue without dead letters is no part of the change."""
+    kill(queues, 1)
+    (counted,) = queues.registered
+    queues.add(2)
+    job = order(queues)
+
+    run(queues, job)
+
+    found = find_change(queues.fleet, job)
+    assert found is not None
+    assert found.queues == (counted,)

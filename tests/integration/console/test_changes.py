@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urljoin
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from tools.queue_states import HOLDS_SOMETHING, Queues
 from tools.visiting import Browser, document, header
 from vwo_celery.console.actions import ACTIONS
+from vwo_celery.console.pages import changes as pages_of_changes
 from vwo_celery.operating.operations import jobs
-from vwo_celery.operating.past.audit import changes
+from vwo_celery.operating.past.audit import changes, find_change
+from vwo_celery.queue.records import jobs as store
 from vwo_celery.testing import RedisServer
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "_kombu.*", "*:broker:*")
@@ -68,6 +71,47 @@ def test_the_page_of_a_job_goes_on_with_it(queues: Queues) -> None:
     assert "Done: redrive 6 events in 2 batches" in done
     assert "ask/stop" not in done
     assert "What the audit has of it" in done
+
+
+def test_a_job_that_ends_meanwhile_is_not_done_before_the_audit_has_it(
+    queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page of a job that ends between two looks says of nothing that it is done and unfinished."""
+    form, browser = orders(queues)["redrive"], Browser(queues.settings)
+    page = urljoin("do/redrive", str(header(browser.submit("do/redrive", **form), "location")))
+    (job,) = document(browser.get("api/v1/jobs"))
+    pages: list[str] = []
+
+    def find_and_end(*words: Any, **options: Any) -> Any:
+        found = find_change(*words, **options)
+        store.end_job(queues.fleet, job["job"], "ok", 2, 6, "")
+        return found
+
+    def look() -> bool:
+        if not pages:
+            monkeypatch.setattr(pages_of_changes, "find_change", find_and_end)
+            pages.append("")
+            pages.append(browser.get(page).body.decode())
+        return False
+
+    jobs.run_job(queues.fleet, job["job"], "worker:1", look)
+
+    assert "<dt>result</dt><dd>unfinished</dd>" in pages[1]
+    assert "Done:" not in pages[1]
+
+
+def test_the_page_of_a_job_whose_key_is_somebody_s_is_told_from_the_audit(queues: Queues) -> None:
+    """A job's key of a wrong type costs that job, and no list."""
+    form, browser = orders(queues)["redrive"], Browser(queues.settings)
+    page = urljoin("do/redrive", str(header(browser.submit("do/redrive", **form), "location")))
+    (job,) = document(browser.get("api/v1/jobs"))
+    jobs.run_job(queues.fleet, job["job"], "worker:1", lambda: False)
+    key = queues.fleet.keys.job(job["job"])
+    queues.client.delete(key)
+    queues.client.set(key, "somebody's")
+
+    assert document(browser.get("api/v1/jobs")) == []
+    assert "6 events sent again" in browser.get(page).body.decode()
 
 
 def test_a_stop_leads_to_its_job(queues: Queues) -> None:

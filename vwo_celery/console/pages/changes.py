@@ -18,7 +18,7 @@ from vwo_celery.console.shared.refusals import Refusal
 from vwo_celery.console.shared.visits import Visit
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.documents.jobs import JobDocument, job_document
-from vwo_celery.operating.operations.jobs import list_jobs
+from vwo_celery.operating.operations.jobs import find_job
 from vwo_celery.operating.past.audit import Change, find_change
 from vwo_celery.text.amounts import count
 
@@ -75,9 +75,9 @@ def _unrecorded(visit: Visit, action: Action, why: str) -> Page:
 def change(visit: Visit) -> Page:
     """The page of one change: what came of it, who made it, and how far its job is."""
     name = visit.pieces["change"]
+    known = find_job(visit.fleet, name)  # before the audit, in which a job ends before it says so
+    job = None if known is None else visit.discreet(job_document(known))
     found = find_change(visit.fleet, name, since_ms=_since_ms(visit))
-    jobs = (each for each in list_jobs(visit.fleet) if each.job == name)
-    job = next((visit.discreet(job_document(each)) for each in jobs), None)
     if job is None and found is None:
         raise Refusal(404, _UNKNOWN, "the audit lists all changes that are kept")
     found = None if found is None else visit.discreet(found)

@@ -38,7 +38,7 @@ from vwo_celery.operating.doctor.sentinel import sentinel_finding
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.spool import spool_finding
 from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, listener_finding
-from vwo_celery.operating.looks.knowing import NEEDED, known, wrong_keys
+from vwo_celery.operating.looks.knowing import NEEDED, known, wrong_job_keys, wrong_keys
 from vwo_celery.operating.looks.relays import view_relays
 from vwo_celery.operating.looks.workers import view_workers
 from vwo_celery.queue.fleet import Fleet
@@ -169,7 +169,7 @@ class _Redis:
 def _wrong_types(fleet: Fleet) -> Iterator[Finding]:
     """Shared keys of a wrong type, but for those without which none can look: that error tells."""
     needed = [getattr(fleet.keys, name) for name in NEEDED]
-    for each in wrong_keys(fleet):
+    for each in (*wrong_keys(fleet), *wrong_job_keys(fleet)):
         if each.key not in needed:
             yield problem("VC212", str(each), each.remedy)
 

@@ -12,9 +12,17 @@ from typing import Final, TypeVar
 from vwo_celery.connections.errors import is_wrong_type
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.fleet import Fleet
-from vwo_celery.queue.looks.types import WrongType, wrong_shared
+from vwo_celery.queue.looks.types import WrongType, wrong_jobs, wrong_shared
 
-__all__ = ["NEEDED", "WrongType", "known", "unless_wrong", "why_unknown", "wrong_keys"]
+__all__ = [
+    "NEEDED",
+    "WrongType",
+    "known",
+    "unless_wrong",
+    "why_unknown",
+    "wrong_job_keys",
+    "wrong_keys",
+]
 
 Answer = TypeVar("Answer")
 Otherwise = TypeVar("Otherwise")
@@ -51,6 +59,14 @@ def wrong_keys(fleet: Fleet) -> tuple[WrongType, ...]:
         return tuple(wrong_shared(fleet))
     except QueueUnavailable:
         return ()  # whoever needs Redis' answer has asked for it before
+
+
+def wrong_job_keys(fleet: Fleet) -> tuple[WrongType, ...]:
+    """The keys of jobs of a wrong type; none where this user may not ask, or a part is away meanwhile."""
+    try:
+        return tuple(wrong_jobs(fleet))
+    except QueueUnavailable:
+        return ()
 
 
 def why_unknown(wrong: Sequence[WrongType], fleet: Fleet, *names: str) -> str:

@@ -27,7 +27,7 @@ from vwo_celery.queue.words.batches import as_ms
 from vwo_celery.queue.words.keys import new_token
 
 __all__ = [
-    "Job", "Sent", "give_up", "give_way", "list_jobs", "order_job", "run_job", "under_way",
+    "Job", "Sent", "find_job", "give_up", "give_way", "list_jobs", "order_job", "run_job", "under_way",
 ]  # fmt: skip
 
 #: What a job may do, by its name.
@@ -85,22 +85,29 @@ def order_job(
         operation=operation, filter=str(filter), scan_limit=scan_limit, until_ms=counted.until_ms,
         batches=counted.amount.batches, events=counted.amount.events, rate=pace.rate, most=pace.most,
         who=actor.name, host=actor.host, door=actor.door, ordered_ms=fleet.now_ms(),
+        queues=counted.queues,
     )  # fmt: skip
     jobs.add_job(fleet, job, order)
     return job
 
 
-def give_up(fleet: Fleet, job: str, why: str) -> bool:
+def give_up(fleet: Fleet, job: str, why: str, *, other: str = "") -> bool:
     """Let a job which waits begin no more; False if a worker has begun it, which then does it.
 
     A worker and whoever gives up reach for the same place, which one of them gets. If the process dies
     in between, the job is shown as waiting, and nobody begins it.
 
+    Args:
+        fleet: The queues.
+        job: The job.
+        why: Why it is given up.
+        other: The job that does the same instead; this one is listed no more then.
+
     Raises:
         QueueUnavailable: Redis did not answer; the job may go on waiting.
     """
     if jobs.begin_job(fleet, job, "") is not None:
-        jobs.end_job(fleet, job, "failed", 0, 0, why)
+        jobs.end_job(fleet, job, "failed", 0, 0, why, **({"repeats": other} if other else {}))
         return True
     return not any(each.job == job and each.worker for each in jobs.read_jobs(fleet))
 
@@ -132,15 +139,28 @@ def give_way(fleet: Fleet, job: str) -> str:
     Raises:
         QueueUnavailable: Redis did not answer; the job goes on waiting.
     """
-    own = next((each for each in list_jobs(fleet) if each.job == job), None)
+    own = find_job(fleet, job)
     is_older = False
     for each in () if own is None else under_way(fleet, _sent(own.order)):
         if each.job == job:
             is_older = True
-        elif not is_older or not give_up(fleet, each.job, f"it was sent twice: job {job} does it"):
-            give_up(fleet, job, f"it was sent twice: job {each.job} does it")
+        elif not is_older or not _repeats(fleet, each.job, job):
+            _repeats(fleet, job, each.job)
             return each.job
     return ""
+
+
+def _repeats(fleet: Fleet, job: str, other: str) -> bool:
+    return give_up(fleet, job, f"it was sent twice: job {other} does it", other=other)
+
+
+def find_job(fleet: Fleet, job: str) -> Job | None:
+    """The job of an id, also one that is not listed, since another one does the same.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    return next((each for each in _read(fleet) if each.job == job), None)
 
 
 def list_jobs(fleet: Fleet) -> list[Job]:
@@ -149,6 +169,10 @@ def list_jobs(fleet: Fleet) -> list[Job]:
     Raises:
         QueueUnavailable: Redis did not answer.
     """
+    return [each for each in _read(fleet) if not each.repeats]
+
+
+def _read(fleet: Fleet) -> list[Job]:
     since_ms = fleet.now_ms() - as_ms(SILENT_SECONDS)
     return [
         msgspec.structs.replace(each, state="silent")
@@ -192,7 +216,8 @@ def _work(fleet: Fleet, actor: Actor, order: JobOrder, progress: _Progress) -> D
     found = fleet.registrations()
     registered = inspector.choose(found.readable, wanted.queues, found.unreadable)
     scan = Scan(order.scan_limit)
-    counted = Counted(Amount(order.batches, order.events), order.until_ms, tuple(registered))
+    queues = order.queues or tuple(registered)
+    counted = Counted(Amount(order.batches, order.events), order.until_ms, queues)
     work = Order(
         counted, filter=order.filter, pace=Pace(order.rate, order.most), brake=progress,
         watch=progress.note,

@@ -67,6 +67,18 @@ def wrong_shared(fleet: Fleet) -> list[WrongType]:
         return list(_differing(families, pipe.execute()))
 
 
+def wrong_jobs(fleet: Fleet) -> list[WrongType]:
+    """Find those of the last hour's jobs.
+
+    Raises:
+        QueueUnavailable: Redis did not answer, denies TYPE to this user, or the list is of a wrong type.
+    """
+    with unavailable("look at the types of keys"):
+        names = fleet.client.zrange(fleet.keys.jobs, 0, -1)
+        families = [(fleet.keys.job(as_text(name)), "hash") for name in names]
+        return list(_differing(families, [fleet.client.type(key) for key, _ in families]))
+
+
 def wrong_types_of(shards: Sequence[Shard]) -> list[WrongType]:
     """The same for these shards only."""
     with unavailable("look at the types of keys"):

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from vwo_celery.connections import unavailable
+from vwo_celery.connections.errors import is_wrong_type
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.words.batches import LONGEST_ERROR, as_ms
 from vwo_celery.queue.words.keys import as_text
@@ -38,6 +39,7 @@ class JobOrder(msgspec.Struct, frozen=True, omit_defaults=True):
         host: The host where they did.
         door: Their way in.
         ordered_ms: Unix ms of the order.
+        queues: The queues that were counted; none in an order of an older release.
     """
 
     operation: str
@@ -52,6 +54,7 @@ class JobOrder(msgspec.Struct, frozen=True, omit_defaults=True):
     host: str
     door: str
     ordered_ms: Shown
+    queues: tuple[str, ...] = ()
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -67,6 +70,7 @@ class Job(msgspec.Struct, frozen=True):
         error: Why it failed, or was interrupted.
         stop_asked: Whether somebody has asked it to stop.
         heard_ms: Unix ms of its last sign of life.
+        repeats: The job that does it instead, where its form was sent twice; "" for none.
     """
 
     job: str
@@ -78,6 +82,7 @@ class Job(msgspec.Struct, frozen=True):
     error: str
     stop_asked: bool
     heard_ms: int
+    repeats: str = ""
 
 
 def add_job(fleet: Fleet, job: str, order: JobOrder) -> None:
@@ -138,13 +143,15 @@ def note_job(fleet: Fleet, job: str, batches: int, events: int, **facts: str) ->
     return asked is not None
 
 
-def end_job(fleet: Fleet, job: str, state: str, batches: int, events: int, error: str) -> None:
+def end_job(
+    fleet: Fleet, job: str, state: str, batches: int, events: int, error: str, **facts: str
+) -> None:
     """Note what came of a job.
 
     Raises:
         QueueUnavailable: Redis did not answer; the job goes silent.
     """
-    note_job(fleet, job, batches, events, state=state, error=error[:LONGEST_ERROR])
+    note_job(fleet, job, batches, events, state=state, error=error[:LONGEST_ERROR], **facts)
 
 
 def ask_to_stop(fleet: Fleet, job: str) -> None:
@@ -158,7 +165,7 @@ def ask_to_stop(fleet: Fleet, job: str) -> None:
 
 
 def read_jobs(fleet: Fleet) -> list[Job]:
-    """The jobs of the last hour, the oldest order first.
+    """The jobs of the last hour, the oldest order first, without those whose key is of a wrong type.
 
     Raises:
         QueueUnavailable: Redis did not answer.
@@ -168,8 +175,15 @@ def read_jobs(fleet: Fleet) -> list[Job]:
         pipe = fleet.client.pipeline(transaction=False)
         for name in names:
             pipe.hgetall(fleet.keys.job(name))
-        found = zip(names, pipe.execute() if names else [], strict=True)
-    jobs = [job for name, fields in found if (job := _job(name, fields)) is not None]
+        found = pipe.execute(raise_on_error=False) if names else []
+        for each in found:
+            if isinstance(each, Exception) and not is_wrong_type(each):
+                raise each
+    jobs = [
+        job
+        for name, fields in zip(names, found, strict=True)
+        if isinstance(fields, dict) and (job := _job(name, fields)) is not None
+    ]
     return sorted(jobs, key=lambda each: (each.order.ordered_ms, each.job))
 
 
@@ -198,4 +212,5 @@ def _job(name: str, fields: dict[bytes, bytes]) -> Job | None:
         error=texts.get("error", ""),
         stop_asked="stop" in texts,
         heard_ms=heard_ms,
+        repeats=texts.get("repeats", ""),
     )
