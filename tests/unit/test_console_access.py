@@ -190,6 +190,8 @@ def test_an_open_console_answers_no_strange_name() -> None:
     [
         {"x_forwarded_for": "192.0.2.1"}, {"x_forwarded_proto": "https"}, {"via": "1.1 proxy"},
         {"x_cluster_client_ip": "192.0.2.1"}, {"fastly_client_ip": "192.0.2.1"}, {"cdn_loop": "edge"},
+        {"x_scheme": "https"}, {"tailscale_user_login": "ann@ops.example"}, {"cf_ray": "8a1-FRA"},
+        {"fly_client_ip": "192.0.2.1"},
         {"origin": "https://ops.example"}, {"referer": "https://ops.example/vwo/"},
         {"sec_fetch_site": "same-origin", "origin": "https://ops.example"},
         {"referer": "http://localhost:9000/"}, {"referer": "http://[ops/"}, {"http_version": "1.0"},
@@ -203,6 +205,15 @@ def test_an_open_console_answers_no_proxy(headers: dict[str, str]) -> None:
 
     with pytest.raises(Refusal, match="does not answer a proxy"):
         Guard(None)(request)
+
+
+@pytest.mark.parametrize("name", ["x_forwarded_for", "x_real_ip", "fly_client_ip"])
+def test_underscores_hide_no_proxy(name: str) -> None:
+    """Some proxies, and servers behind them, spell what they add with underscores."""
+    headers = {"host": "localhost:8000", name: "192.0.2.1"}
+
+    with pytest.raises(Refusal, match="does not answer a proxy"):
+        Guard(None)(Request("GET", "/", headers=headers, remote="::1"))
 
 
 @pytest.mark.parametrize(

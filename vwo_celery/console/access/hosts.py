@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 #: Headers that proxies add, and how others of theirs begin.
 _PROXY_HEADERS: Final = frozenset(
     {
-        "cdn-loop", "cf-connecting-ip", "fastly-client-ip", "forwarded", "true-client-ip", "via",
-        "x-client-ip", "x-cluster-client-ip", "x-forwarded", "x-real-ip",
+        "cdn-loop", "fastly-client-ip", "forwarded", "true-client-ip", "via", "x-client-ip",
+        "x-cluster-client-ip", "x-forwarded", "x-real-ip", "x-scheme",
     }
 )  # fmt: skip
-_PROXY_WORDS: Final = ("x-amzn-", "x-envoy-", "x-forwarded-", "x-original-")
+_PROXY_WORDS: Final = (
+    "cf-", "fly-", "tailscale-", "x-amzn-", "x-envoy-", "x-forwarded-", "x-original-",
+)  # fmt: skip
 #: What nginx speaks to what stands behind it, unless it is told to; no browser does.
 _OLD_HTTP: Final = "1.0"
 #: Headers that name the page that asks.
@@ -39,9 +41,15 @@ def is_passed_on(request: Request) -> bool:
     """Whether a proxy passed it on, as far as that shows; a program behind one may look like one here."""
     return (
         request.http_version == _OLD_HTTP
-        or any(each in _PROXY_HEADERS or each.startswith(_PROXY_WORDS) for each in request.headers)
+        or any(map(_is_proxys, request.headers))
         or _stands_elsewhere(request)
     )
+
+
+def _is_proxys(header: str) -> bool:
+    """Whether a proxy adds it; some spell it with underscores."""
+    name = header.replace("_", "-")
+    return name in _PROXY_HEADERS or name.startswith(_PROXY_WORDS)
 
 
 def _stands_elsewhere(request: Request) -> bool:
