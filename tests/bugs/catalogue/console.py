@@ -193,7 +193,7 @@ BUGS = (
     Bug(
         "no button does what a button cannot do",
         "a queue that every worker declines is resumed", "console/pages/sending_plans.py",
-        "    if view.stopped.by == _DECLINED:", "    if False:",
+        "    if view.stopped.is_declined:", "    if False:",
         "integration/console/test_pages.py -k declines",
     ),
     Bug(

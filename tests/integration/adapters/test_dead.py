@@ -11,10 +11,15 @@ import pytest
 from click.testing import Result
 
 import vwo_celery
-from tools.command_line import run_command
+from tools.command_line import flat, run_command
 from tools.queue_states import KEY, Queues
 from tools.redis_commands import commands_sent
 from vwo_celery.cli.dead.choosing import Choice
+from vwo_celery.operating import operations
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.finding import find_waiting
+from vwo_celery.operating.batches.found import WHY_NO_ATTEMPTS
+from vwo_celery.operating.past.audit import Actor
 from vwo_celery.queue.looks.pages import PAGE_BATCHES
 
 Run = Callable[..., Result]
@@ -41,6 +46,23 @@ def killed(queues: Queues, queue: vwo_celery.Queue, error: str, *names: str) -> 
     assert all(queue.enqueue_many({"d": {"event": {"name": each}}} for each in names))
     queues.shard(queue).sweep(force=True, idle_ms=1_000)
     return queues.kill(queue, error).id
+
+
+def test_a_dead_letter_without_an_attempt_of_its_own_says_so(queues: Queues, run: Run) -> None:
+    """The list explains why there is no number; one that was tried has its number, and no words."""
+    queue = queues.add()
+    tried = killed(queues, queue, "VWO answered 413: too large", "a")
+    alone = run("list").stdout
+    queues.fill(queue, 5)
+    found = find_waiting(queues.fleet, queues.registered, Filter())
+    operations.add_dead(queues.fleet, Actor("ana", "cli", "ops1"), list(found), "as it is")
+
+    told = run("list").stdout
+
+    assert tried in alone
+    assert "one alone" not in alone
+    assert " none alone " in told
+    assert WHY_NO_ATTEMPTS in flat(told)
 
 
 # -- filters

@@ -57,6 +57,19 @@ def test_documents_are_as_they_are_described(queues: Queues) -> None:
         assert msgspec.json.decode(answer.body, type=ACTIONS[name].gives) is not None, name
 
 
+def test_a_flush_that_did_not_wait_speaks_of_no_time(queues: Queues) -> None:
+    """Its answer and the audit say that nothing was waited for, not that a time was over."""
+    queue, browser = queues.add(), Browser(queues.settings)
+    queues.fill(queue, 5)
+    queues.fleet.note_listener("w:1")
+
+    (flushed,) = document(browser.post("api/v1/flush", {"queues": [queue.name]}))
+    (change,) = changes(queues.fleet)
+
+    assert (flushed["pending"], flushed["reason"]) == (5, "this flush did not wait for them")
+    assert change.note.endswith("0 not accepted: this flush did not wait for them")
+
+
 # -- bulk work
 
 
@@ -128,6 +141,7 @@ def test_a_form_that_is_sent_twice_at_once_orders_once(
     form, both, order_job = {"until_ms": queues.fleet.now_ms()}, Barrier(2), jobs.order_job
 
     def order_with_the_other(*words: Any, **options: Any) -> str:
+        both.wait(10)  # so that neither has seen the other's order before it orders
         job = order_job(*words, **options)
         both.wait(10)
         return job

@@ -20,6 +20,7 @@ from vwo_celery.console.pages.trends import Trend
 from vwo_celery.operating import operations
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.finding import find_waiting
+from vwo_celery.operating.batches.found import WHY_NO_ATTEMPTS
 from vwo_celery.operating.looks.inspector import view_queues
 from vwo_celery.operating.past.audit import Actor, changes
 from vwo_celery.operating.past.history import Step, view_running
@@ -269,7 +270,26 @@ def test_a_dead_letter_without_an_attempt_of_its_own_says_so(queues: Queues) -> 
     (batch,) = operations.add_dead(queues.fleet, actor, list(found), "as it is")
 
     assert "none alone" in text_of(browser, "dead")
+    assert WHY_NO_ATTEMPTS in text_of(browser, "dead")
     assert "attempts none alone: it was picked out" in text_of(browser, f"dead/{batch.batch}")
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        (1, "The 1 event in 1 batch of 1 queue that matches 'answer:413' now: it goes back"),
+        (2, "All 2 events in 1 batch of 1 queue that match 'answer:413' now: they go back"),
+    ],
+)
+def test_a_plan_tells_of_one_as_of_one(queues: Queues, events: int, told: str) -> None:
+    """No sentence speaks of a single event as of several."""
+    queue, browser = queues.add(), Browser(queues.settings)
+    assert all(queue.enqueue_many([{"d": {"event": {"name": "a"}}}] * events))
+    queues.shard(queue).sweep(force=True, idle_ms=1_000)
+    queues.kill(queue, "VWO answered 413: too large")
+
+    assert told in text_of(browser, "ask/redrive?filter=answer:413")
+    assert told.partition(":413' now")[0][:12] in text_of(browser, "ask/export?filter=answer:413")
 
 
 def test_a_rate_says_of_how_long(queues: Queues) -> None:

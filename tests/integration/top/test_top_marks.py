@@ -9,7 +9,7 @@ from tools.terminals import OPERATOR, Terminal, in_terminal, source_of
 from vwo_celery import Queue
 from vwo_celery.operating import operations
 from vwo_celery.operating.past.audit import changes
-from vwo_celery.top.looking.plans import Plan
+from vwo_celery.top.looking.plans import Nothing, Plan
 from vwo_celery.top.looking.steering import plan_flush, plan_pause
 from vwo_celery.top.parts.tables import Table
 from vwo_celery.top.screens.overview import WIDE
@@ -148,6 +148,23 @@ def test_of_several_queues_those_that_are_stopped_stay_so(queues: Queues) -> Non
     assert both.title == f"Pause {names[1]}"
     assert [line for line in both.lines if line.startswith(f"{names[0]} stays as it is: paused")]
     assert stopped.title == f"Resume {names[0]}"
+
+
+def test_a_queue_that_every_worker_declines_is_not_resumed(queues: Queues) -> None:
+    """It says why a resume cannot help, and what does; others that are marked are resumed."""
+    names = [with_open(queues, account, account).name for account in (1, 2)]
+    operations.pause(queues.fleet, OPERATOR, {names[0]: queues.registered[names[0]]}, "as it is")
+    shard = queues.fleet.shard(names[1], 0)
+    shard.hold(queues.fleet.now_ms() + 60_000, by="workers", why="add it to allowed_hosts")
+
+    both, declined = plan_pause(queues.fleet, names), plan_pause(queues.fleet, names[1:])
+
+    assert isinstance(declined, Nothing)
+    assert "every worker declines it, and a resume does not change that" in declined.why
+    assert declined.why.endswith("Add it to allowed_hosts.")
+    assert isinstance(both, Plan)
+    assert both.title == f"Resume {names[0]}"
+    assert both.lines[-1] == f"{names[1]}: {declined.why}"
 
 
 def test_a_flush_of_several_names_each(queues: Queues) -> None:

@@ -8,7 +8,11 @@ import pytest
 
 from tools.queue_states import Queues
 from tools.redis_commands import commands_sent, reads_batches
-from tools.terminals import Terminal, in_terminal, source_of
+from tools.terminals import OPERATOR, Terminal, in_terminal, source_of
+from vwo_celery.operating import operations
+from vwo_celery.operating.batches.filters import Filter
+from vwo_celery.operating.batches.finding import find_waiting
+from vwo_celery.operating.batches.found import WHY_NO_ATTEMPTS
 from vwo_celery.top.looking.scenes import Scene, Trouble
 from vwo_celery.top.looking.watching import Watch
 
@@ -43,6 +47,24 @@ def test_nothing_from_outside_is_obeyed(queues: Queues, redis_url: str) -> None:
         ElementTree.fromstring(picture)
         assert "\x1b" not in picture
         assert "\u202e" not in picture
+
+
+def test_a_dead_letter_without_an_attempt_of_its_own_says_so(
+    queues: Queues, redis_url: str
+) -> None:
+    """No 0 stands where somebody expects a number, in the list and at the batch."""
+    queues.fill(queues.add(), 5)
+    found = find_waiting(queues.fleet, queues.registered, Filter())
+    operations.add_dead(queues.fleet, OPERATOR, list(found), "as it is")
+
+    async def use(terminal: Terminal) -> None:
+        await terminal.until("fme-")
+        await terminal.press("g", "d")
+        assert "none alone" in await terminal.until(WHY_NO_ATTEMPTS)
+        await terminal.press("enter")
+        assert "no attempt alone" in await terminal.until(WHY_NO_ATTEMPTS)
+
+    in_terminal(source_of(redis_url), use, size=(250, 40))
 
 
 def test_a_password_is_masked(redis_url: str) -> None:

@@ -81,7 +81,7 @@ def _say_flushed(done: dict[str, FlushCounts], *, sealed: bool, waited: bool) ->
 
 
 def _flushed_row(queue: str, counts: FlushCounts, *, waited: bool) -> Row:
-    telling = waited or counts.reason != operations.TIME_OVER
+    telling = waited or counts.reason != operations.NOT_AWAITED
     notes = [(counts.reason, "yellow")] if counts.reason and telling else []
     return Row(
         [queue, *(f"{n:,}" for n in (counts.delivered, counts.failed, counts.pending))], notes

@@ -17,7 +17,7 @@ from vwo_celery.cli.shared.output import Column, Row, moment, print_rows, say
 from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.finding import SCAN_EVENTS, events_of
-from vwo_celery.operating.batches.found import DeadBatch
+from vwo_celery.operating.batches.found import NO_ATTEMPTS, WHY_NO_ATTEMPTS, DeadBatch
 from vwo_celery.operating.batches.showing import cut, decoded, masked
 from vwo_celery.text.amounts import count, span
 
@@ -80,6 +80,8 @@ def _print(session: Session, choice: Choice, events: Any, most: int) -> None:
         return
     print_rows(_COLUMNS, [_row(each) for each in shown])
     say()
+    if not all(each.attempts for each in shown):
+        say(WHY_NO_ATTEMPTS, "dim")
     if events is not None:
         for each in shown:
             _print_events(session, choice, each, events)
@@ -95,7 +97,7 @@ _COLUMNS = (
 
 def _row(each: DeadBatch) -> Row:
     cells = [
-        each.batch, each.queue, f"{each.events:,}", _died(each), str(each.attempts),
+        each.batch, each.queue, f"{each.events:,}", _died(each), str(each.attempts or NO_ATTEMPTS),
         each.reason or "-",
     ]  # fmt: skip
     return Row(cells, [(_matching(each), "dim")] if each.matching_events else [])

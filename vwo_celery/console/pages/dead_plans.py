@@ -12,12 +12,14 @@ from vwo_celery.console.shared.refusals import Refusal
 from vwo_celery.console.shared.visits import Visit
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.documents.jobs import job_document
-from vwo_celery.operating.operations import count_dead
+from vwo_celery.operating.operations import Amount, count_dead
 from vwo_celery.operating.operations.jobs import list_jobs
 from vwo_celery.text.amounts import count
 
 
-def _bulk(visit: Visit, verb: str, what: str, *, for_good: bool = False) -> Plan:
+def _bulk(
+    visit: Visit, verb: str, told: tuple[str, str], what: str, *, for_good: bool = False
+) -> Plan:
     now_ms = visit.fleet.now_ms()
     found = find(visit, visit.field("filter"))
     counted = count_dead(found.batches, now_ms)
@@ -28,11 +30,11 @@ def _bulk(visit: Visit, verb: str, what: str, *, for_good: bool = False) -> Plan
         doubts.append(
             f"{count(found.search.not_looked_at, 'event')} could not be looked at: narrow the filter."
         )
-    chosen = _chosen(found)
+    chosen, will = _chosen(found, amount), told[amount.events != 1]
     return Plan(
         f"{verb} {sums}?",
         (
-            f"All {sums} of {count(len(counted.queues), 'queue')} {chosen} now: {what}",
+            f"{_all(amount)} of {count(len(counted.queues), 'queue')} {chosen} now: {will} {what}",
             "A worker does it, batch by batch; you see how far it is, and can stop it. What dies after "
             "this moment is left alone.",
         ),
@@ -52,16 +54,17 @@ def _bulk(visit: Visit, verb: str, what: str, *, for_good: bool = False) -> Plan
 def redrive(visit: Visit) -> Plan:
     """What would be sent again."""
     return _bulk(
-        visit, "Redrive", "they go back to be sent, unchanged. What VWO refuses again dies again."
-    )
+        visit, "Redrive", ("it goes", "they go"),
+        "back to be sent, unchanged. What VWO refuses again dies again.",
+    )  # fmt: skip
 
 
 def purge(visit: Visit) -> Plan:
     """What would be dropped for good."""
     return _bulk(
-        visit, "Purge",
-        "they are dropped for good, and counted as dropped (purged). Only a file that was exported "
-        "before brings them back.",
+        visit, "Purge", ("it is", "they are"),
+        "dropped for good, and counted as dropped (purged). Only a file that was exported before "
+        "brings back what was dropped.",
         for_good=True,
     )  # fmt: skip
 
@@ -117,8 +120,17 @@ def _left_out(found: Found) -> list[str]:
     return [f"Left out, since they cannot be read: {each}." for each in found.search.unreadable]
 
 
-def _chosen(found: Found) -> str:
-    return f"that match {str(found.wanted)!r}" if found.wanted else "there are"
+def _all(amount: Amount) -> str:
+    """All that are meant, or the only one."""
+    sums = f"{count(amount.events, 'event')} in {count(amount.batches, 'batch', 'batches')}"
+    return f"{'The' if amount.events == 1 else 'All'} {sums}"
+
+
+def _chosen(found: Found, amount: Amount) -> str:
+    is_one = amount.events == 1
+    if found.wanted:
+        return f"that {'matches' if is_one else 'match'} {str(found.wanted)!r}"
+    return f"there {'is' if is_one else 'are'}"
 
 
 def export(visit: Visit) -> Plan:
@@ -128,12 +140,13 @@ def export(visit: Visit) -> Plan:
         raise refusal
     found = find(visit, visit.field("filter"))
     amount = count_dead(batches_of(found), visit.fleet.now_ms()).amount
-    sums = f"{count(amount.events, 'event')} in {count(amount.batches, 'batch', 'batches')}"
+    sums, is_one = _all(amount).partition(" ")[2], amount.events == 1
     return Plan(
         f"Export {sums}?",
         (
-            f"All {sums} {_chosen(found)} now are written to a file, which your browser keeps. They stay "
-            "dead letters here.",
+            f"{_all(amount)} {_chosen(found, amount)} now {'is' if is_one else 'are'} written to a file, "
+            f"which your browser keeps. {'It stays a' if is_one else 'They stay'} dead "
+            f"{'letter' if is_one else 'letters'} here.",
             "vwo-celery dead import FILE brings them back, each once, as they were. In place of the SDK "
             "key the file has a mark, for which the import puts the queue's key.",
             "Events hold what they held, such as addresses and visitors: keep the file accordingly.",

@@ -79,7 +79,7 @@ def _state(view: QueueView) -> str:
     """The queue in a word or two."""
     if view.stray:
         return "no worker can send it"
-    if view.stopped is not None and view.stopped.by == "workers":
+    if view.stopped is not None and view.stopped.is_declined:
         return "declined by every worker"
     if view.stopped is not None:
         return "paused" if view.stopped.needs_person else "stopped"

@@ -16,8 +16,6 @@ from vwo_celery.text.amounts import count, span
 
 #: Most queues that a plan tells of one by one.
 _MOST_QUEUES: Final = 20
-#: Cause of a stop that no operator can end here; see `Stop.by`.
-_DECLINED: Final = "workers"
 _REASON: Final = Field("reason", "Why?", "shown beside your name until somebody resumes it")
 
 
@@ -120,18 +118,14 @@ def _refused_again(_: Visit, views: Sequence[QueueView]) -> tuple[str, ...]:
 
 
 def _may_resume(view: QueueView) -> bool:
-    return view.stopped is not None and view.stopped.by != _DECLINED
+    return view.stopped is not None and not view.stopped.is_declined
 
 
 def _resumed(view: QueueView) -> str:
     if view.stopped is None:
         return "It is not stopped, so there is nothing to resume."
-    if view.stopped.by == _DECLINED:
-        return (
-            "Nobody has stopped it: every worker declines it, and a resume does not change that. It goes "
-            f"on by itself as soon as one worker may send it. {view.stopped.why[:1].upper()}"
-            f"{view.stopped.why[1:]}."
-        )
+    if view.stopped.is_declined:
+        return view.stopped.why_no_resume
     return (
         f"Workers take its batches again at once: {count(view.undelivered, 'event')} wait. It is "
         f"{view.stopped}."

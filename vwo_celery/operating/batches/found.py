@@ -5,7 +5,16 @@ Words without I/O: nothing to lose. `finding` finds them.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+#: What stands in place of a dead letter's attempts where it has none, and why it has none.
+NO_ATTEMPTS: Final = "none alone"
+WHY_NO_ATTEMPTS: Final = (
+    "None alone: events that VWO refused within a larger batch, and that were picked out of it; the "
+    "attempts were the larger batch's. Or an operator has set them aside before their first."
+)
 
 
 class DeadBatch(msgspec.Struct, frozen=True):

@@ -54,6 +54,19 @@ class Stop(msgspec.Struct, frozen=True):
         return self.next_try_seconds is None
 
     @property
+    def is_declined(self) -> bool:
+        """Whether every worker declines the queue, which no operator can end by a resume."""
+        return self.by == "workers"
+
+    @property
+    def why_no_resume(self) -> str:
+        """Why a resume cannot help where every worker declines the queue, and what does."""
+        return (
+            "Nobody has stopped it: every worker declines it, and a resume does not change that. It goes "
+            f"on by itself as soon as one worker may send it. {self.why[:1].upper()}{self.why[1:]}."
+        )
+
+    @property
     def is_long(self) -> bool:
         """Whether it has lasted for so long that somebody should look."""
         return (self.for_seconds or 0.0) >= LONG_STOP_SECONDS
@@ -66,7 +79,7 @@ class Stop(msgspec.Struct, frozen=True):
         by = f"({since}{f'by {self.who}' if self.who else _CAUSES.get(self.by, self.by)})"
         if self.next_try_seconds is None:
             return f"paused: {self.why} {by}"
-        if self.by == "workers":
+        if self.is_declined:
             return f"stopped: {self.why} {by}; it goes on by itself as soon as one may"
         until = f"in {span(self.next_try_seconds)}" if self.next_try_seconds else "now"
         why = f"{self.why} " if self.why else ""

@@ -25,7 +25,7 @@ from vwo_celery.operating.operations.bulk import (
 from vwo_celery.operating.operations.dead_letters import add_dead, purge, redrive
 from vwo_celery.operating.operations.draining import drain_spool
 from vwo_celery.operating.operations.filing import Exported, Imported, export_dead, import_dead
-from vwo_celery.operating.operations.flushing import Flushed, flush
+from vwo_celery.operating.operations.flushing import NOT_AWAITED, Flushed, flush
 from vwo_celery.operating.operations.forgetting import Forgotten, forget, look_at_forgettable
 from vwo_celery.operating.operations.moving import Moved, move
 from vwo_celery.operating.operations.pausing import pause, resume
@@ -42,10 +42,9 @@ from vwo_celery.operating.operations.waiting import (
     retry_released,
 )
 from vwo_celery.queue.work.flushing import FlushCounts
-from vwo_celery.queue.work.obstacles import TIME_OVER
 
 __all__ = [
-    "TIME_OVER", "WAITING_STATES", "Amount", "Brake", "Chosen", "Counted", "CountedWaiting", "Done",
+    "NOT_AWAITED", "WAITING_STATES", "Amount", "Brake", "Chosen", "Counted", "CountedWaiting", "Done",
     "Exported", "FlushCounts", "Flushed", "Forgotten", "Imported", "Moved", "Order", "Pace",
     "WaitingState", "add_dead", "count_dead", "count_waiting", "drain_spool", "export_dead",
     "flush", "forget", "import_dead", "look_at_forgettable", "move", "pause", "pick_out", "purge",

@@ -6,7 +6,7 @@ If the process dies while it waits, the events are sent nevertheless.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,9 @@ from vwo_celery.queue.looks.listening import listening_if_known
 from vwo_celery.queue.work import flushing, rousing
 from vwo_celery.queue.work.flushing import FlushCounts
 from vwo_celery.queue.work.obstacles import NO_WORKER, TIME_OVER
+
+#: The reason why events are pending where nothing stands in the way and nobody has waited for them.
+NOT_AWAITED: Final = "this flush did not wait for them"
 
 
 class Flushed(msgspec.Struct, frozen=True):
@@ -84,6 +87,8 @@ def flush(
             if shards
             else {}
         )
+        if not wait:
+            counts = {queue: _not_awaited(each) for queue, each in counts.items()}
         # Without a wait, all that a flush does is to hand the events to the workers.
         entry.done = sum(each.delivered for each in counts.values()) if wait else matched
         asleep = _why_asleep(fleet, held, counts) if wait_seconds is None else ""
@@ -97,7 +102,7 @@ def flush(
 
 def _calm(counted: tuple[str, FlushCounts]) -> bool:
     """Whether nothing keeps a queue's events: of many queues, the audit has the first ones."""
-    return not counted[1].reason
+    return counted[1].reason in ("", NOT_AWAITED)
 
 
 def _told(counted: tuple[str, FlushCounts]) -> str:
@@ -122,7 +127,7 @@ def _is_hopeless(fleet: Fleet, held: Sequence[QueueView]) -> bool:
 def _needs_person(view: QueueView) -> bool:
     """Whether nobody will send what a queue holds, however long one waits."""
     stop = view.stopped
-    return stop is not None and (stop.needs_person or stop.by == "workers")
+    return stop is not None and (stop.needs_person or stop.is_declined)
 
 
 def _why_asleep(fleet: Fleet, held: Sequence[QueueView], counts: Mapping[str, FlushCounts]) -> str:
@@ -135,8 +140,13 @@ def _why_asleep(fleet: Fleet, held: Sequence[QueueView], counts: Mapping[str, Fl
     return rousing.why_asleep(fleet, [fleet.shard(left[0].queue, left[0].shards[0])])
 
 
+def _not_awaited(counts: FlushCounts) -> FlushCounts:
+    """The same; where nothing was waited for, no time was over."""
+    return counts._replace(reason=NOT_AWAITED) if counts.reason == TIME_OVER else counts
+
+
 def _with_reason(counts: FlushCounts, why: str) -> FlushCounts:
     if not counts.pending or why in counts.reason:
         return counts
-    told = "" if counts.reason == TIME_OVER else counts.reason
+    told = "" if counts.reason in (TIME_OVER, NOT_AWAITED) else counts.reason
     return counts._replace(reason="; ".join(filter(None, (told, why))))

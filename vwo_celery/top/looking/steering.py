@@ -70,7 +70,7 @@ def _flush(means: Means, queues: Sequence[str], events: int) -> str:
 
 
 def _why(counts: FlushCounts) -> str:
-    return "" if counts.reason == operations.TIME_OVER else counts.reason
+    return "" if counts.reason == operations.NOT_AWAITED else counts.reason
 
 
 def _of(queue: str, queues: Sequence[str]) -> str:
@@ -93,7 +93,7 @@ def plan_pause(fleet: Fleet, queues: Sequence[str]) -> Plan | Nothing:
     views, registered = _views(fleet, queues)
     sending = [view for view in views if view.stopped is None]
     if not sending:
-        return _plan_resume(views, registered)
+        return _resume_what_may(views, registered)
     meant = {view.queue: registered[view.queue] for view in sending}
     undelivered = sum(view.undelivered for view in sending)
     in_flight = sum(view.in_flight for view in sending)
@@ -134,6 +134,23 @@ def _changed(
     left = [queue for queue in meant if queue not in done]
     parts = [f"{word} {_named(done)}{after}"] if done else []
     return "; ".join([*parts, *_each([f"{queue} {before}, and is as it was" for queue in left])])
+
+
+def _resume_what_may(
+    views: Sequence[QueueView], registered: dict[str, Registration]
+) -> Plan | Nothing:
+    """Resume those that a resume helps; of those that every worker declines, say what does."""
+    is_one, declined, meant = len(views) == 1, [], []
+    for view in views:
+        if view.stopped and view.stopped.is_declined:
+            declined.append(f"{'' if is_one else f'{view.queue}: '}{view.stopped.why_no_resume}")
+        else:
+            meant.append(view)
+    told = _each(declined)
+    if not meant:
+        return Nothing(" ".join(told))
+    plan = _plan_resume(meant, {view.queue: registered[view.queue] for view in meant})
+    return plan._replace(lines=[*plan.lines, *told])
 
 
 def _plan_resume(views: Sequence[QueueView], registered: dict[str, Registration]) -> Plan:

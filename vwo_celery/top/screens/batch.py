@@ -17,6 +17,7 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
 from vwo_celery.events import decode
+from vwo_celery.operating.batches.found import WHY_NO_ATTEMPTS
 from vwo_celery.operating.batches.listing import ListedBatch, events_in
 from vwo_celery.operating.batches.payloads import names_of, visitor_of
 from vwo_celery.operating.batches.showing import masked
@@ -173,10 +174,12 @@ def _cells(each: ShownEvent) -> Sequence[Text]:
 
 
 def _facts(batch: ListedBatch) -> list[Text]:
-    attempts = count(batch.attempts, "attempt")
+    is_unclear = batch.state == "dead" and not batch.attempts
+    attempts = "no attempt alone" if is_unclear else count(batch.attempts, "attempt")
     events = count(batch.events, "event")
     oldest = batch.oldest_age_seconds
     age = "" if oldest is None else f"; its oldest event was {span(oldest)} old"
     state = batch.state.replace("_", " ")
     lines = [wrapped(f"{state} when it was opened: {events}, {size(batch.bytes)}, {attempts}{age}")]
+    lines += [wrapped(WHY_NO_ATTEMPTS, "dim")] if is_unclear else []
     return [*lines, *([wrapped(batch.reason, "yellow")] if batch.reason else [])]

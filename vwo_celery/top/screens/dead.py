@@ -20,7 +20,7 @@ from textual.widgets import DataTable, Input, Static
 from vwo_celery.errors import FilterError
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.finding import Scan, find_dead
-from vwo_celery.operating.batches.found import DeadBatch
+from vwo_celery.operating.batches.found import NO_ATTEMPTS, WHY_NO_ATTEMPTS, DeadBatch
 from vwo_celery.operating.batches.listing import ListedBatch
 from vwo_celery.operating.looks import inspector
 from vwo_celery.queue.fleet import Fleet
@@ -32,7 +32,7 @@ from vwo_celery.top.looking.desk import Desk
 from vwo_celery.top.looking.scenes import Scene
 from vwo_celery.top.parts.frame import Frame
 from vwo_celery.top.parts.tables import Column, Table
-from vwo_celery.top.parts.words import safe, shortened, wrapped
+from vwo_celery.top.parts.words import joined, safe, shortened, wrapped
 
 #: Most batches in the list.
 _MOST_BATCHES: Final = 500
@@ -98,7 +98,9 @@ class DeadScreen(Frame):
         table = self.query_one(Table)
         table.fill({key: _cells(each) for key, each in self._found.items()})
         table.border_title = Content(_title(batches, self._wanted))
-        self.say("#told", wrapped(_told(batches, scan), "dim"))
+        told = [_told(batches, scan)]
+        told += [] if all(each.attempts for each in batches) else [WHY_NO_ATTEMPTS]
+        self.say("#told", joined([wrapped(each, "dim") for each in told]))
 
     def _failed(self, why: str) -> None:
         self._loading = False
@@ -179,7 +181,7 @@ def _cells(each: DeadBatch) -> Sequence[Text]:
         safe(f"{each.events:,}", right=True),
         safe(each.queue),
         safe(shortened(each.reason) or "-", "yellow"),
-        safe(str(each.attempts), right=True),
+        safe(str(each.attempts or NO_ATTEMPTS), right=True),
         safe(each.batch, "dim"),
     )
 
