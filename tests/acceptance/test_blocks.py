@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import vwo
@@ -77,7 +78,8 @@ def given(
         "request": SimpleNamespace(user=SimpleNamespace(username="anna")),
         "registry": CollectorRegistry(),
     }  # fmt: skip
-    yield given
+    with patch.dict(os.environ):  # a block may set what others read, such as DJANGO_SETTINGS_MODULE
+        yield given
 
     if hasattr(given.get("client"), "flush_events"):  # the SDK's next client is its first again
         forget_client(type(given["client"]).get_instance())
