@@ -32,6 +32,8 @@ _RESPELLED: Final = re.compile("escaping=(dots|values)")
 class Collector:
     """All metrics of the queues, for a registry of prometheus-client.
 
+        import vwo_celery.metrics
+
         registry.register(vwo_celery.metrics.Collector())
 
     Each scrape looks at Redis, so any number of processes may tell the same, and none counts anything

@@ -16,6 +16,8 @@ from vwo_celery.queue.words.keys import FLEET_FAMILIES, SHARD_FAMILIES, KeyFamil
 
 #: Most shards whose keys one look goes through.
 _MOST_SHARDS = 100
+#: Most jobs whose keys one look goes through.
+_MOST_JOBS = 100
 
 
 class WrongType(NamedTuple):
@@ -68,13 +70,13 @@ def wrong_shared(fleet: Fleet) -> list[WrongType]:
 
 
 def wrong_jobs(fleet: Fleet) -> list[WrongType]:
-    """Find those of the last hour's jobs.
+    """Find those of the last hour's jobs, of the 100 newest at most.
 
     Raises:
         QueueUnavailable: Redis did not answer, denies TYPE to this user, or the list is of a wrong type.
     """
     with unavailable("look at the types of keys"):
-        names = fleet.client.zrange(fleet.keys.jobs, 0, -1)
+        names = fleet.client.zrange(fleet.keys.jobs, -_MOST_JOBS, -1)
         families = [(fleet.keys.job(as_text(name)), "hash") for name in names]
         return list(_differing(families, [fleet.client.type(key) for key, _ in families]))
 
