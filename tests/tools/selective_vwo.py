@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import vwo_celery
@@ -175,3 +176,18 @@ def purge(made: Delivering) -> None:
     """Purge all dead letters."""
     for batch in made.state.batches:
         assert made.shard.purge(batch.id)
+
+
+@contextmanager
+def workers_of(redis_url: str, vwo: Vwo) -> Iterator[Make]:
+    """What makes a queue and its worker, until the block ends."""
+    ends: list[Callable[[], None]] = []
+
+    def make_one(**options: Any) -> Delivering:
+        made = Delivering(redis_url, vwo.standin, **options)
+        ends.append(made.listen())
+        return made
+
+    yield make_one
+    for end in ends:
+        end()

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from vwo_celery.delivering.attempts import Announcement, Attempt
+from vwo_celery.tracing.api import Recorded
 from vwo_celery.tracing.attempts import Facts, attempting
-from vwo_celery.tracing.library import Recorded
 
 
 def recorded(attempt: Attempt) -> AbstractContextManager[Recorded]:

@@ -33,7 +33,7 @@ from vwo_celery.receipts import IN_REDIS, DrainResult, FlushResult, Receipt
 from vwo_celery.settings import Settings
 from vwo_celery.settings.arguments import BatchOptions, SettingsArguments, with_options
 from vwo_celery.threads import in_thread
-from vwo_celery.tracing.library import is_sampled
+from vwo_celery.tracing.api import is_sampled
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -40,8 +40,8 @@ from vwo_celery.queue.work.replication import warn_of_lag
 from vwo_celery.queue.work.sweeping import tell_workers
 from vwo_celery.receipts import IN_REDIS, NOT_REPLICATED, Receipt
 from vwo_celery.settings.redis_url import host_of
+from vwo_celery.tracing.api import is_sampled
 from vwo_celery.tracing.calls import Sending, sending
-from vwo_celery.tracing.library import is_sampled
 
 
 class Producer(Registrant):

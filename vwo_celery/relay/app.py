@@ -39,7 +39,7 @@ from vwo_celery.relay.telling.counts import counted
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count
 from vwo_celery.threads import in_thread
-from vwo_celery.tracing.library import incoming, is_loaded
+from vwo_celery.tracing.api import incoming, is_loaded
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -7,7 +7,7 @@ imports nothing and pays a look into a dict. Nothing here changes the outcome of
 provider, a processor or a propagator raises is logged now and then. If the process dies here, a span
 is lost.
 
-`words` are the names of spans and attributes; `carried`, contexts on their way; `library`,
+`words` are the names of spans and attributes; `carried`, contexts on their way; `api`,
 OpenTelemetry's API where it is loaded. Above them `calls` is for those that enqueue, `attempts` for
 workers.
 """

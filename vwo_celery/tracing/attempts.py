@@ -14,8 +14,7 @@ from functools import wraps
 from typing import Any, Final, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
-from vwo_celery.tracing.carried import read_contexts
-from vwo_celery.tracing.library import (
+from vwo_celery.tracing.api import (
     Recorded,
     current,
     harmless,
@@ -23,6 +22,7 @@ from vwo_celery.tracing.library import (
     is_recording,
     start,
 )
+from vwo_celery.tracing.carried import read_contexts
 from vwo_celery.tracing.words import (
     ATTEMPT,
     BATCH,

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from vwo_celery.receipts import Receipt
+from vwo_celery.tracing.api import Recorded, current, start
 from vwo_celery.tracing.carried import Span, Traced
-from vwo_celery.tracing.library import Recorded, current, start
 from vwo_celery.tracing.words import (
     BODY_SIZE,
     MESSAGE_COUNT,
@@ -46,7 +46,7 @@ class Sending:
 
 @contextmanager
 def sending(queue: str, events: Sequence[bytes], server: str = "") -> Iterator[Sending]:
-    """Record a call that enqueues until the block ends; see `library.is_sampled`.
+    """Record a call that enqueues until the block ends; see `api.is_sampled`.
 
     Args:
         queue: The queue's name.

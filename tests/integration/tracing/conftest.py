@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from tools.recording import Recording
-from tools.selective_vwo import Delivering, Make, Vwo
+from tools.selective_vwo import Delivering, Make, Vwo, workers_of
 
 
 @pytest.fixture
 def recording() -> Iterator[Recording]:
     """Every trace is sampled, and the exporter keeps it in memory."""
-    found = Recording()
-    with found.in_force():
+    with (found := Recording()).in_force():
         yield found
 
 
 @pytest.fixture
 def vwo() -> Iterator[Vwo]:
     """A VWO that accepts everything until its `judge` is set."""
-    playing = Vwo()
-    with playing.standin:
+    with (playing := Vwo()).standin:
         yield playing
 
 
 @pytest.fixture
 def make(redis_url: str, vwo: Vwo) -> Iterator[Make]:
     """Make a queue and its worker."""
-    ends: list[Callable[[], None]] = []
+    with workers_of(redis_url, vwo) as make_one:
+        yield make_one
 
-    def make_one(**options: Any) -> Delivering:
-        made = Delivering(redis_url, vwo.standin, **options)
-        ends.append(made.listen())
-        return made
 
-    yield make_one
-    for end in ends:
-        end()
+@pytest.fixture
+def sealed(recording: Recording, make: Make) -> Delivering:
+    """A worker and its queue, which holds one batch, of a single call that was recorded."""
+    made = make()
+    with recording.request():
+        made.enqueue(1)
+    made.shard.sweep(force=True, idle_ms=1)
+    return made

@@ -194,20 +194,16 @@ def test_parts_of_a_batch_keep_the_links(
 
 
 def test_a_dead_letter_keeps_the_links(
-    recording: Recording, make: Make, redis: redis_py.Redis
+    recording: Recording, sealed: Delivering, redis: redis_py.Redis
 ) -> None:
     """A batch that an operator takes out of delivery keeps its contexts until it is redriven."""
-    made = make()
-    with recording.request():
-        made.enqueue(1)
-    made.shard.sweep(force=True, idle_ms=1)
-    (name,) = redis.zrange(made.shard.keys.ready, 0, -1)
-    assert made.shard.set_aside(name.decode(), reason="a test")
-    made.deliver()
+    (name,) = redis.zrange(sealed.shard.keys.ready, 0, -1)
+    assert sealed.shard.set_aside(name.decode(), reason="a test")
+    sealed.deliver()
     assert recording.attempts == []
 
-    made.shard.redrive(name.decode())
-    made.deliver()
+    sealed.shard.redrive(name.decode())
+    sealed.deliver()
 
     assert linked(one(recording.attempts)) == ids(recording.sent)
 

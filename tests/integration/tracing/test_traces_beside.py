@@ -20,7 +20,7 @@ from tools.selective_vwo import Delivering, Make, Vwo, event
 from vwo_celery.queue.scripts import script
 from vwo_celery.receipts import IN_REDIS
 from vwo_celery.relay import relay_app
-from vwo_celery.tracing import library
+from vwo_celery.tracing import api
 from vwo_celery.tracing.carried import read_contexts
 
 pytestmark = pytest.mark.declared_keys(
@@ -162,24 +162,20 @@ def test_the_state_of_a_trace_is_bounded(
 
 
 def test_contexts_that_cannot_be_read_are_no_links(
-    recording: Recording, make: Make, redis: redis_py.Redis
+    recording: Recording, sealed: Delivering, redis: redis_py.Redis
 ) -> None:
     """Whatever another program writes there, the batch is delivered, with the links that can be read."""
-    made = make()
-    with recording.request():
-        made.enqueue(1)
-    made.shard.sweep(force=True, idle_ms=1)
-    ((name, kept),) = redis.hgetall(made.shard.keys.traced).items()
+    ((name, kept),) = redis.hgetall(sealed.shard.keys.traced).items()
     good = read_contexts(kept)[0][0]
     redis.hset(
-        made.shard.keys.traced, name, f"x\nnonsense\n\n00-zz\xe9-01\n{good}".encode("latin-1")
+        sealed.shard.keys.traced, name, f"x\nnonsense\n\n00-zz\xe9-01\n{good}".encode("latin-1")
     )
 
-    made.deliver()
+    sealed.deliver()
 
     (attempt,) = recording.attempts
     assert linked(attempt) == ids(recording.sent)
-    assert made.taken == {1: 1}
+    assert sealed.taken == {1: 1}
 
 
 # -- the relay
@@ -253,7 +249,7 @@ def test_without_a_provider_no_context_is_asked_for(
 
     made.deliver()
 
-    assert not library.has_provider()
+    assert not api.has_provider()
     assert asked == []
     assert made.taken == {1: 1}
 
