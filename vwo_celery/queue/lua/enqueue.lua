@@ -137,10 +137,18 @@ local function seal()
   names, sealed, open_events, open_bytes, first = names + 1, sealed + 1, 0, 0, nil
 end
 
+-- Each call's events follow those of the one before: what a push has passed is not looked at again.
+local spans, passed = {}, 0
+for low, high, context in string.gmatch(ARGV[6], '(%d+) (%d+) ([^\n]+)') do
+  spans[#spans + 1] = { low + FIRST_EVENT - 1, high + FIRST_EVENT - 1, context }
+end
+
 local function keep_contexts_of(from, to)
   local found = {}
-  for low, high, context in string.gmatch(ARGV[6], '(%d+) (%d+) ([^\n]+)') do
-    if low + FIRST_EVENT - 1 <= to and high + FIRST_EVENT - 1 >= from then found[#found + 1] = context end
+  while spans[passed + 1] and spans[passed + 1][2] < from do passed = passed + 1 end
+  for i = passed + 1, #spans do
+    if spans[i][1] > to then break end
+    found[#found + 1] = spans[i][3]
   end
   local since = first or redis.pcall('HGET', KEYS[2], 'first_ms')
   if #found > 0 and type(since) ~= 'table' and since then keep_contexts(KEYS[9], since, found) end
@@ -151,7 +159,7 @@ local function push(from, to, bytes)
   local length = redis.pcall('LPUSH', KEYS[1], unpack(ARGV, from, to))
   if type(length) == 'table' then return length end
   open_events, open_bytes = open_events + to - from + 1, open_bytes + bytes
-  if ARGV[6] ~= '' then keep_contexts_of(from, to) end
+  if spans[1] then keep_contexts_of(from, to) end
   if length ~= open_events then mixed = true end
 end
 
