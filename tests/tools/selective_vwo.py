@@ -104,8 +104,9 @@ class Delivering:
             **options,
         )
         self.woken: list[Wakeup] = []
-        fleet = Fleet(open_worker_client(redis_url), self.queue.settings.namespace)
-        self.worker = Worker(fleet, self.queue.settings, self.woken.append)
+        #: The test's own way to the queue, whatever becomes of the worker's.
+        self.fleet = Fleet(open_worker_client(redis_url), self.queue.settings.namespace)
+        self.worker = Worker(self.fleet, self.queue.settings, self.woken.append)
         self.told: list[tuple[Any, BatchReport]] = []
 
     def listen(self) -> Callable[[], None]:
@@ -141,8 +142,8 @@ class Delivering:
 
     @property
     def shard(self) -> Shard:
-        """The first shard."""
-        return self.worker.fleet.shard(self.queue.name, 0)
+        """The first shard that the producer uses."""
+        return self.fleet.shard(self.queue.name, producer_of(self.queue).shards[0].number)
 
     @property
     def state(self) -> Snapshot:
