@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from unittest.mock import patch
 import pytest
 import vwo
 from prometheus_client import CollectorRegistry
+from wingify.wingify_builder import WingifyBuilder
 
 import vwo_celery
 from tools.blocks import LANGUAGES, Block, blocks_of, examples_in, run_block
@@ -63,6 +65,8 @@ def given(
     monkeypatch.setenv("VWO_PROXY_URL", vwo_standin.url)
     monkeypatch.setattr(vwo, "init", led_to(vwo_standin, vwo.init))
     monkeypatch.setattr(vwo_celery, "init", led_to(vwo_standin, vwo_celery.init))
+    # Its timers would outlive the page, and write to the terminal once the stand-in is gone.
+    monkeypatch.setattr(WingifyBuilder, "check_and_poll", lambda _: None)
     flush = vwo_celery.Queue.flush_events  # no worker is here that could be waited for
     monkeypatch.setattr(vwo_celery.Queue, "flush_events", lambda queue, _: flush(queue, 0))
     destination = vwo_celery.Destination(account_id=ACCOUNT_ID, sdk_key=SDK_KEY, generation="fme")
@@ -155,3 +159,12 @@ def test_no_more_blocks_are_left_out() -> None:
             if block.instead and block.instead[0] == "not run"]  # fmt: skip
 
     assert len(left) == NOT_RUN
+
+
+def test_no_timer_of_the_sdk_outlives_a_page(given: dict[str, Any]) -> None:
+    """A client that a page makes does not ask for settings later, in the midst of another test."""
+    before = threading.active_count()
+
+    given["client"] = vwo.init(given["options"])
+
+    assert threading.active_count() == before
