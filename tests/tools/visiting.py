@@ -1,10 +1,12 @@
-"""Requests to a console, as a browser or a program sends them, through each of its doors."""
+"""Requests to a console, as a browser or a program sends them, through its doors; what they read."""
 
 from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import Callable
+from html import unescape
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
@@ -119,6 +121,22 @@ def by_asgi(respond: Respond, request: Request) -> Response:
     start, end = sent
     headers = [(name.decode().title(), value.decode()) for name, value in start["headers"]]
     return Response(start["status"], headers, end["body"])
+
+
+def text_of(browser: Browser, path: str, status: int = 200) -> str:
+    """What somebody reads on a page, on one line."""
+    answer = browser.get(path)
+    assert answer.status == status, answer.body.decode()
+    main = answer.body.decode().partition("<main")[2].partition(">")[2].partition("</main>")[0]
+    return " ".join(unescape(re.sub("<[^>]*>", " ", main)).split())
+
+
+def hidden_of(browser: Browser, path: str) -> dict[str, list[str]]:
+    """The hidden fields of a page's form."""
+    found = re.findall(
+        r'<input type="hidden" name="([^"]*)" value="([^"]*)"', browser.get(path).body.decode()
+    )
+    return {name: [unescape(v) for n, v in found if n == name] for name, _ in found}
 
 
 def header(response: Response, name: str) -> str | None:

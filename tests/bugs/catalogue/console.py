@@ -151,7 +151,7 @@ BUGS = (
         "what is shown before a purge goes with it",
         "the form has no count", "console/pages/dead_plans.py",
         '            ("batches", str(amount.batches)),\n', "",
-        "integration/console/test_pages.py -k before_a_purge",
+        "integration/console/test_pages_that_ask.py -k before_a_purge",
     ),
     Bug(
         "one number is the same wherever it is told",
@@ -170,7 +170,7 @@ BUGS = (
         "a page that asks stands still",
         "it renews itself", "console/pages/framing.py",
         "page.status in (200, _AWAY) and not asks", "page.status in (200, _AWAY)",
-        "integration/console/test_pages.py -k under_its_reader",
+        "integration/console/test_pages_that_ask.py -k under_its_reader",
     ),
     Bug(
         "one number is the same wherever it is told",
@@ -194,7 +194,7 @@ BUGS = (
         "no button does what a button cannot do",
         "a queue that every worker declines is resumed", "console/pages/sending_plans.py",
         "    if view.stopped.is_declined:", "    if False:",
-        "integration/console/test_pages.py -k declines",
+        "integration/console/test_pages_that_ask.py -k declines",
     ),
     Bug(
         "a Redis that answers is not called away",
