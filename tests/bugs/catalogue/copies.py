@@ -11,7 +11,7 @@ BUGS = (
         "copies/asking.py",
         "?{'&'.join(filter(None, pairs))}\"",
         '"',
-        "integration/relay/test_relay_settings.py -k asks_otherwise",
+        "integration/relay/settings/test_fetching.py -k asks_otherwise",
     ),
     Bug(
         "a pull is never answered by a copy",
@@ -19,7 +19,7 @@ BUGS = (
         "copies/asking.py",
         "        return self.path in _PULLED_AS\n",
         "        return False\n",
-        "integration/relay/test_relay_settings.py -k pull",
+        "integration/relay/settings/test_fetching.py -k pull",
     ),
     Bug(
         "no SDK gets another account's settings",
@@ -27,7 +27,7 @@ BUGS = (
         "copies/judging.py",
         "    if fetched.status != HTTPStatus.OK or not _is_account(_account_of(fetched.body), account):",
         "    if fetched.status != HTTPStatus.OK:",
-        "integration/relay/test_relay_settings.py -k worth_nothing",
+        "integration/relay/settings/test_vwo_away.py -k worth_nothing",
     ),
     Bug(
         "SDKs start while VWO is away",
@@ -35,7 +35,7 @@ BUGS = (
         "copies/keeper.py",
         "        return Found(_stale(copy), task)\n",
         "        return Found(None, task)\n",
-        "integration/relay/test_relay_settings.py -k away_after_a_restart",
+        "integration/relay/settings/test_vwo_away.py -k away_after_a_restart",
     ),
     Bug(
         "a pull reaches every relay",
@@ -43,6 +43,6 @@ BUGS = (
         "copies/keeper.py",
         "_SURE_SECONDS: Final = 1.0",
         "_SURE_SECONDS: Final = 60.0",
-        "integration/relay/test_relay_settings.py -k renews_all",
+        "integration/relay/settings/test_fetching.py -k renews_all",
     ),
 )

@@ -204,7 +204,7 @@ BUGS = (
         "whoever asks gets some", "relay/passing/settings_files.py",
         "        if not self._access.allows(account, key):\n",
         "        if False:\n",
-        "integration/relay/test_relay_settings.py -k others_get_none",
+        "integration/relay/settings/test_fetching.py -k others_get_none",
     ),
     Bug(
         "an item that is no event is lost alone",
