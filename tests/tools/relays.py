@@ -6,6 +6,7 @@ and signals are missing.
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,10 @@ LEGACY = f"/server-side/batch-events?a={ACCOUNT}&env={KEY}"
 FME = f"/server-side/batch-events-v2?a={ACCOUNT}&env={KEY}"
 EVENT = f"/events/t?en=purchase&a={ACCOUNT}&env={KEY}&sn=vwo-fme-node-sdk"
 LONGEST_WAIT_SECONDS = 30.0
+#: A batch of one event.
+ONE = b'{"ev":[{"u":"A"}]}'
+#: What PHP's FME SDK sends after its body.
+STRAY = b"Connection: close\r\n\r\n"
 
 
 @dataclass
@@ -143,6 +148,17 @@ def _next_answer(file: BinaryIO) -> Answer:
     if 100 <= status < 200:
         return _next_answer(file)
     return Answer(status, headers, file.read(int(headers.get("content-length", 0))))
+
+
+def refused(answer: Answer) -> tuple[int, str]:
+    """Status and message; the connection ends after a refusal by a bound."""
+    assert answer.headers["connection"] == "close"
+    return answer.status, json.loads(answer.body)["message"]
+
+
+def a_single(number: int) -> bytes:
+    """A single FME event."""
+    return b'{"d":{"n":%d}}' % number
 
 
 @contextmanager
