@@ -48,8 +48,13 @@ def open_dead(page: Page, door: Door, name: str) -> None:
 
 
 def ask(page: Page, act: str) -> None:
-    """Follow the way to a change; the page that comes says what it would do, and has done nothing."""
-    main_of(page).get_by_role("link", name=re.compile(f"^{act}…?")).first.click()
+    """Follow the way to a change; the page that comes says what it would do, and has done nothing.
+
+    A page that runs no script offers it at the next look, a second later at most.
+    """
+    way = main_of(page).get_by_role("link", name=re.compile(f"^{act}…?")).first
+    wait_until(lambda: way.count() > 0 or not page.reload(), what=f"a way to {act}")
+    way.click()
     expect(page.locator(HEADING)).to_contain_text(act)
 
 

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from browser.test_actions import open_queue
 from tools.browsers import Said, overflow_pixels
 from tools.console_doors import Door
 from tools.troubled_fleet import FAILING, PAUSED, TroubledFleet
@@ -21,6 +22,8 @@ KEYS = {"o": "", "d": "dead", "w": "workers", "s": "settings", "a": "audit", "i"
 def test_an_open_page_shows_what_happens(page: Page, said: Said, fleet: TroubledFleet) -> None:
     """A new queue appears by itself, and what was opened, focused and scrolled to stays so."""
     page.get_by_label("Look again").select_option("2")
+    # The verdict is a line longer once VWO has accepted nothing for some seconds.
+    expect(page.get_by_role("main")).to_contain_text(re.compile(r"ago; [\d,]+ events wait"))
     page.locator("summary").last.click()
     link = page.get_by_role("link", name=fleet.queues[FAILING].name).last
     link.focus()
@@ -77,7 +80,10 @@ def test_a_destructive_key_is_a_capital_letter_and_asks_first(
 ) -> None:
     """P and R open a page that says what would be done; nothing has been done by then."""
     name = fleet.new_dead(1)
-    page.goto(f"{door.url}queue?name={name}")
+    open_queue(page, door, name)
+    expect(
+        page.get_by_role("main").get_by_role("link", name=re.compile("^Redrive")).first
+    ).to_be_visible()
     page.keyboard.press("R")
 
     page.wait_for_url(re.compile("/ask/redrive"))

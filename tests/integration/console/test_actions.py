@@ -14,6 +14,7 @@ from tools.visiting import Browser, document
 from vwo_celery.celery.worker import background
 from vwo_celery.console.actions import ACTIONS
 from vwo_celery.console.api.questions import QUESTIONS
+from vwo_celery.console.shared import sources, visits
 from vwo_celery.operating.operations import jobs
 from vwo_celery.operating.past.audit import changes
 from vwo_celery.settings import Settings
@@ -262,3 +263,19 @@ def test_a_wrong_form_says_what_is_wrong(queues: Queues, form: dict[str, str], w
     assert why in answer.body.decode()
     assert queues.views()[0].queue == queue
     assert changes(queues.fleet) == []
+
+
+def test_a_queue_that_a_page_shows_can_be_asked_about(
+    queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that is newer than the registrations that are kept shows a new queue, with links."""
+    monkeypatch.setattr(visits, "LOOK_SECONDS", 60.0)  # how long registrations are kept
+    monkeypatch.setattr(sources, "LOOK_SECONDS", 0.0)
+    browser = Browser(queues.settings)
+    assert browser.get(f"ask/pause?queues={queues.add().name}").status == 200
+
+    new = queues.add(2).name
+
+    assert new in browser.get("").body.decode()
+    assert browser.get(f"ask/pause?queues={new}").status == 200
+    assert browser.get("ask/pause?queues=none").status == 404

@@ -146,7 +146,14 @@ class Visit:
             QueueUnknown: There is no such queue, or its registration cannot be read.
         """
         found = self._registrations()
+        if self._lacks_one_that_is_shown(found, queues):
+            found = self.fleet.registrations()
         return inspector.choose(found.readable, queues, found.unreadable)
+
+    def _lacks_one_that_is_shown(self, found: Registrations, queues: Sequence[str]) -> bool:
+        """Whether they are older than the look: a page has a link to a queue that they lack."""
+        missing = set(queues) - found.readable.keys() - found.unreadable.keys()
+        return bool(missing) and not missing.isdisjoint(view.queue for view in self.look().views)
 
     def _registrations(self) -> Registrations:
         if not self.request.is_safe:
