@@ -71,6 +71,13 @@ def blocks_of(page: Path) -> Iterator[Block]:
         before = token.content if token.type == "html_block" else ""
 
 
+def write_files(page: Path, folder: Path) -> None:
+    """Write the blocks of a page that begin with a comment of a file's name, as a reader does."""
+    for block in blocks_of(page):
+        if named := re.match(r"# ([\w.-]+\.\w+)\n", block.text):
+            (folder / named[1]).write_text(block.text, "utf-8")
+
+
 def examples_in(module: Path) -> Iterator[Block]:
     """The indented examples in the docstrings of a module, but for commands to a shell."""
     for node in ast.walk(ast.parse(module.read_text("utf-8"))):
