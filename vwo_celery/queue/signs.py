@@ -294,9 +294,13 @@ class Signs:
 
     def last_listened_ms(self) -> int:
         """Unix ms at which any worker was last known to listen; 0 for never, or if it is not known."""
+        now = self.now_ms()
         with unavailable("look-up of listeners"):
             noted = self.client.hget(self.keys.pulse, _LISTENED)
-            latest = self.client.zrange(self.keys.listeners, -1, -1, withscores=True)
+            latest = self.client.zrange(
+                self.keys.listeners, _soon(now), 0, byscore=True, desc=True, offset=0, num=1,
+                withscores=True,
+            )  # fmt: skip
         return max([number(noted), *(moment_ms(at) for _, at in latest)])
 
     def listeners(self) -> list[str]:
@@ -305,7 +309,15 @@ class Signs:
 
     def heard_ms(self) -> dict[str, int]:
         """Unix ms at which each worker that listens was last heard."""
-        since = self.now_ms() - as_ms(LISTENER_TTL_SECONDS)
+        now = self.now_ms()
+        since = now - as_ms(LISTENER_TTL_SECONDS)
         with unavailable("list of listeners"):
-            found = self.client.zrangebyscore(self.keys.listeners, since, "+inf", withscores=True)
-        return {as_text(name): ms for name, at in found if (ms := moment_ms(at))}
+            found = self.client.zrangebyscore(
+                self.keys.listeners, since, _soon(now), withscores=True
+            )
+        return {as_text(name): int(at) for name, at in found}
+
+
+def _soon(now_ms: int) -> int:
+    """The time after which no worker can have listened; as in listen.lua."""
+    return now_ms + as_ms(LISTENER_TTL_SECONDS)

@@ -26,6 +26,18 @@ BUGS = (
         "integration/queue/test_glances.py -k grow",
     ),
     Bug(
+        "a look at a shard without batches is short", "it reads as much as of others",
+        "queue/lua/glance.lua",
+        "KEYS[9], KEYS[10]) == 0 then", "KEYS[9], KEYS[10]) < 0 then",
+        "integration/queue/test_glances.py -k four_commands",
+    ),
+    Bug(
+        "junk among the workers that listen does not begin their listening anew",
+        "no stall is ever found", "queue/lua/listen.lua",
+        "KEYS[1], soon, 0,", "KEYS[1], '+inf', 0,",
+        "lua/test_listen.py -k anew",
+    ),
+    Bug(
         "the circuit closes after an acceptance",
         "it stays open", "queue/lua/mend.lua",
         "local now = now_ms()\nredis.call('DEL', KEYS[1])", "local now = now_ms()",

@@ -20,7 +20,8 @@ from vwo_celery.testing import RedisServer
 
 #: Commands that a user needs who only looks.
 LOOKING = (
-    "+hgetall +llen +zcard +zrange +zcount +zrangebyscore +hmget +hlen +zmscore +time +ping +hello"
+    "+hgetall +llen +exists +zcard +zrange +zcount +zrangebyscore +hmget +hlen +zmscore +time +ping "
+    "+hello"
 )
 BACKLOG = 2_000
 
@@ -82,6 +83,40 @@ def test_the_commands_do_not_grow_with_the_backlog(redis: redis_py.Redis) -> Non
     assert len(commands) < 40
     assert [each for each in commands if reads_batches(each)] == []
     world.clear()
+
+
+def test_a_shard_without_batches_costs_four_commands(redis: redis_py.Redis) -> None:
+    """Most shards of many hold no batch: a look at one reads its counters and its open list alone."""
+    world = World(redis)
+    world.given(meta={"accepted": 1, "events": 1, "bytes": 2, "open_events": 1}, open=[b"o"])
+    take_glances([world.shard])
+
+    with commands_sent(redis, inside_scripts=True) as sent:
+        (glance,) = take_glances([world.shard])
+        commands = sent()
+
+    assert [each.split()[0].upper() for each in commands] == [
+        "EVALSHA", "TIME", "HGETALL", "LLEN", "EXISTS",
+    ]  # fmt: skip
+    assert (glance.open_events, glance.undelivered, glance.ready_batches) == (1, 1, 0)
+    world.clear()
+
+
+@pytest.mark.parametrize(
+    "key", ["ready", "leases", "dead", "births", "released", "leaving", "slots"]
+)
+def test_one_key_of_batches_is_enough_to_be_looked_at(redis: redis_py.Redis, key: str) -> None:
+    """Whichever key of its batches or slots a shard has, all of them are looked at."""
+    world = World(redis)
+    name = getattr(world.shard.keys, key)
+    redis.hset(name, "b", "junk") if key == "leaving" else redis.zadd(name, {"b": 1})
+
+    with commands_sent(redis, inside_scripts=True) as sent:
+        take_glances([world.shard])
+        commands = sent()
+    redis.delete(name)
+
+    assert len(commands) > 10
 
 
 @pytest.mark.parametrize("protocol", [2, 3])

@@ -29,12 +29,14 @@ _SHARDS_A_ROUND_TRIP: Final = 250
 #: Words of Redis for a command that it does not know.
 _UNKNOWN: Final = "unknown command"
 _WRONG_TYPE: Final = "WRONGTYPE"
+#: What follows the number of open events in the look at a shard without batches and slots.
+_NO_BATCHES: Final = (*[0] * 7, *[()] * 5, 0, *[()] * 6)
 
 Members = list[tuple[str, float]]
 
 
 class Raw(NamedTuple):
-    """The answer of glance.lua."""
+    """The answer of glance.lua, whole."""
 
     time: Any
     meta: dict[bytes, bytes]
@@ -119,6 +121,8 @@ def _read_only(client: Any, shards: Sequence[Shard]) -> list[Any]:
 
 def _from_script(answer: Any) -> Raw:
     time, meta, *numbers = answer
+    if len(numbers) == 1:
+        return Raw._make((time, dict(_pairs(meta)), *numbers, *_NO_BATCHES))
     counts, members, rest = numbers[:8], numbers[8:13], numbers[13:]
     hidden, next_hidden, lines, *scores = rest
     named = (*map(_members, members), hidden, _members(next_hidden))

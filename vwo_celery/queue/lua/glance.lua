@@ -16,8 +16,9 @@
 --          numbers, those of leaving and slots; leases, first ready, last ready, first births, worst released: each with scores, number of
 --          ready batches that are hidden, the next of them, lines of the leases, of the first and last ready and
 --          of the worst, births of the first and last ready, places of the first births in ready, in leases,
---          scores in released of the leases and of the last ready}
--- Cost     O(log n + leases), n = batches.
+--          scores in released of the leases and of the last ready};
+--          of a shard without batches and slots only {time, meta but for the registration, open events}
+-- Cost     O(log n + leases), n = batches; four commands where there is none, as in most shards of many.
 local MOST, FEW = ARGV[1] - 1, ARGV[2] - 1
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -29,6 +30,11 @@ for i = 1, #meta, 2 do
     meta[#meta], meta[#meta - 1] = nil, nil
     break
   end
+end
+
+local open = redis.call('LLEN', KEYS[1])
+if redis.call('EXISTS', KEYS[3], KEYS[4], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]) == 0 then
+  return { t, meta, open }
 end
 
 local leases = redis.call('ZRANGE', KEYS[4], 0, MOST, 'WITHSCORES')
@@ -52,7 +58,7 @@ end
 
 local read = names(leases, first, last, worst)
 return {
-  t, meta, redis.call('LLEN', KEYS[1]),
+  t, meta, open,
   redis.call('ZCARD', KEYS[3]), redis.call('ZCARD', KEYS[4]), redis.call('ZCARD', KEYS[6]),
   redis.call('ZCARD', KEYS[7]), redis.call('ZCARD', KEYS[8]),
   redis.call('HLEN', KEYS[9]), redis.call('ZCARD', KEYS[10]),
