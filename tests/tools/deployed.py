@@ -15,6 +15,7 @@ KUBERNETES = ROOT / "deploy" / "kubernetes"
 BASE = KUBERNETES / "base"
 KEDA = KUBERNETES / "keda"
 SYSTEMD = ROOT / "deploy" / "systemd"
+PROCFILE = ROOT / "deploy" / "procfile"
 REDIS_DROP_IN = SYSTEMD / "redis-server.service.d" / "vwo-celery.conf"
 #: What that drop-in has Redis read, by the name under which it looks for it.
 REDIS_CONF = SYSTEMD / "redis.conf"
