@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from lua.contexts import DAY_MS, MANY, context, kept, left, push
 from lua.pushing import mark, next_mark
 from lua.release_before import ShardBefore
 from lua.world import LIMITS, World
-from vwo_celery.queue.words.batches import Part, part_id
-from vwo_celery.queue.words.marks import Mark
-from vwo_celery.tracing.carried import Span, Traced, as_argument, read_contexts
-
-MANY = replace(LIMITS, events_per_request=500, batch_bytes=10_000, capacity_events=900)
-DAY_MS = 86_400_000
-
-
-def context(number: int) -> str:
-    """A context, told from others by its number."""
-    return f"00-{number:032x}-{number:016x}-01"
-
-
-def push(world: World, at: Mark, *events: bytes, spans: Sequence[Span] = ()) -> Any:
-    """Push events of some traced calls; of one for each event by default, named by its text."""
-    given = spans or [Span(i, i + 1, context(int(each))) for i, each in enumerate(events)]
-    command = world.shard.push_command(
-        at, events, len(events) + 1, contexts=as_argument(Traced(events, given))
-    )
-    return world.call(world.shard.push, command)
-
-
-def kept(world: World) -> dict[tuple[bytes, ...], tuple[list[int], int]]:
-    """By its events, the contexts that each batch is linked to, and how many there were."""
-    found = {}
-    for name in world.client.hkeys(world.shard.keys.info):
-        events = tuple(world.client.lrange(world.shard.keys.batch(name.decode()), 0, -1)[::-1])
-        contexts, seen = read_contexts(world.shard.contexts_of(name.decode()))
-        found[events] = ([int(each[3:35], 16) for each in contexts], seen)
-    return found
+from vwo_celery.queue.words.batches import Part
+from vwo_celery.tracing.carried import Span
 
 
 def commands_of(world: World, act: Callable[[], Any]) -> int:
@@ -52,12 +25,6 @@ def commands_of(world: World, act: Callable[[], Any]) -> int:
 
 def _commands_run(world: World) -> int:
     return sum(each["calls"] for each in world.client.info("commandstats").values())
-
-
-def left(world: World) -> list[str]:
-    """The keys of contexts that are there."""
-    return [key.removeprefix(world.shard.keys.prefix)
-            for key in world.shard.keys.contexts if world.client.exists(key)]  # fmt: skip
 
 
 def test_each_batch_of_a_push_gets_its_own(world: World) -> None:
@@ -95,6 +62,17 @@ def test_many_traced_calls_cost_what_their_number_says(world: World) -> None:
 
     assert world.client.hlen(world.shard.keys.traced) == 900
     assert (traced - plain) / 900 < 12
+
+
+def test_a_traced_call_costs_two_commands_more(world: World) -> None:
+    """Beside those of the same push without a context: a look at the last one, and the new one."""
+    world.given(limits=MANY)
+    push(world, mark(1), b"1")
+    plain = commands_of(world, lambda: world.push(mark(2), b"2"))
+
+    traced = commands_of(world, lambda: push(world, mark(3), b"3"))
+
+    assert traced - plain == 2
 
 
 def test_pushes_without_contexts_seal_those_that_are_there(world: World) -> None:
@@ -147,42 +125,15 @@ def test_the_last_128_are_kept(world: World, pushes: int) -> None:
     size = 200 // pushes
     for start in range(0, 200, size):
         push(world, mark(start + size), *[b"%d" % n for n in range(start, start + size)])
-    assert world.client.llen(world.shard.keys.traces) == 128
+    assert 128 <= world.client.llen(world.shard.keys.traces) < 256
     assert 0 < world.client.pttl(world.shard.keys.traces) <= DAY_MS
 
     world.sweep(force=True)
 
     assert list(kept(world).values()) == [(list(range(72, 200)), 200)]
+    (lines,) = world.client.hvals(world.shard.keys.traced)
+    assert lines.count(b"\n") == 128
     assert 0 < world.client.pttl(world.shard.keys.traced) <= DAY_MS
-
-
-def test_an_ack_forgets_them(world: World) -> None:
-    """Nothing is left of the contexts of a delivered batch."""
-    world.given(limits=MANY)
-    push(world, mark(1), b"1")
-    world.sweep(force=True)
-    batch = world.claim()
-    assert batch is not None
-
-    world.shard.ack(batch.id)
-
-    assert left(world) == []
-
-
-def test_parts_keep_those_of_the_whole(world: World) -> None:
-    """A split hands them to each part, dead or ready; the whole's go."""
-    world.given(limits=MANY)
-    push(world, mark(3), b"1", b"2", b"3")
-    world.sweep(force=True)
-    batch = world.claim()
-    assert batch is not None
-
-    parts = [Part("dead", ((0, 1),), 2, error="400"), Part("ready", ((1, 3),), 4)]
-    assert world.call(world.shard.split, batch, parts)
-
-    assert kept(world) == {(b"1",): ([1, 2, 3], 3), (b"2", b"3"): ([1, 2, 3], 3)}
-    names = {part_id(batch.id, number, batch.help_token) for number in (1, 2)}
-    assert {name.decode() for name in world.client.hkeys(world.shard.keys.traced)} == names
 
 
 def test_events_of_another_program_get_none(world: World) -> None:

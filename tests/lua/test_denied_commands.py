@@ -86,7 +86,10 @@ def _text(value: Any) -> str:
 
 
 def _check_places(world: World) -> None:
-    """Every batch is in exactly one state, with its line and all of its events; the ledger balances."""
+    """Every batch is in exactly one state, with its line and all of its events; the ledger balances.
+
+    Trace contexts may be missing, and never stay for good.
+    """
     dump = world.dump()
     places = Counter(name for state in ("ready", "leases", "dead") for name in dump.get(state, {}))
     lines = dump.get("info", {})
@@ -97,6 +100,7 @@ def _check_places(world: World) -> None:
     for name, line in lines.items():
         assert len(dump[f"batch:{name}"]) == line.events
     assert world.snapshot().balanced
+    assert all(world.client.pttl(key) != -1 for key in world.shard.keys.contexts)
 
 
 def _deliver_all(case: Denied) -> None:

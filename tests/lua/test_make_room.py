@@ -157,7 +157,7 @@ def test_a_batch_that_was_claimed_meanwhile_stays(world: World) -> None:
     full(world)
     k, script_keys = world.shard.keys, ("older", "newer")
     world.shard.claim(token="", lease_seconds=60)
-    sets = (k.open, k.meta, k.ready, k.leases, k.info, k.settled, *k.indexes)
+    sets = (k.open, k.meta, k.ready, k.leases, k.info, k.settled, *k.indexes, *k.contexts)
     keys = (*sets, *map(k.batch, script_keys))
 
     dropped, fits = script("make_room").run(world.client, keys, (1, 10))
@@ -171,7 +171,8 @@ def test_the_open_list_is_left_while_batches_are_older(world: World) -> None:
     """If more batches are ready than were named, the open list stays; the next call names the others."""
     full(world)
     k = world.shard.keys
-    keys = (k.open, k.meta, k.ready, k.leases, k.info, k.settled, *k.indexes, k.batch("older"))
+    sets = (k.open, k.meta, k.ready, k.leases, k.info, k.settled, *k.indexes, *k.contexts)
+    keys = (*sets, k.batch("older"))
 
     dropped, fits = script("make_room").run(world.client, keys, (5, 50))
 

@@ -61,7 +61,7 @@ def make_room(shard: Shard, events: Sequence[bytes]) -> Room:
     size = sum(map(len, events)) + count
     with unavailable(f"making room in {k.name}"):
         oldest = [as_text(batch_id) for batch_id in shard.client.zrange(k.ready, 0, most - 1)]
-        sets = (k.open, k.meta, k.ready, k.leases, k.info, k.settled, *k.indexes)
+        sets = (k.open, k.meta, k.ready, k.leases, k.info, k.settled, *k.indexes, *k.contexts)
         keys = (*sets, *map(k.batch, oldest))
         room = Room(*script("make_room").run(shard.client, keys, (count, size)))
     if room.dropped:

@@ -327,5 +327,5 @@ class Shard(Storing):
         """
         k = self.keys
         with unavailable(f"purge of batch {batch_id}"):
-            keys = (k.meta, k.info, k.dead, k.batch(batch_id), k.settled, k.arrived)
+            keys = (k.meta, k.info, k.dead, k.batch(batch_id), k.settled, k.arrived, k.traced)
             return int(script("purge").run(self.client, keys, (batch_id, reason, most_events)))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -231,6 +232,7 @@ def scheme_of(url: str) -> str:
     return urlsplit(url).scheme
 
 
+@lru_cache(maxsize=16)
 def host_of(text: str) -> str:
     """The host of a URL of a single server, the socket for "unix"; "" where several may answer."""
     url = RedisUrl.parse(text)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from vwo_celery.logs import seldom
@@ -18,7 +19,7 @@ from vwo_celery.tracing.carried import MOST_STATE_BYTES
 from vwo_celery.tracing.words import ERROR_TYPE, SCHEMA_URL
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Link, SpanKind
+    from opentelemetry.trace import Link, SpanKind, Tracer, TracerProvider
     from opentelemetry.trace import Span as OpenSpan
 
 Answer = TypeVar("Answer")
@@ -165,11 +166,17 @@ def _start(
 ) -> OpenSpan | None:
     from opentelemetry import trace
 
-    release = getattr(sys.modules.get(_SCOPE), "__version__", None)
-    tracer = trace.get_tracer(_SCOPE, release, schema_url=SCHEMA_URL)
     links = [link for each in contexts if (link := _link(each)) is not None]
     span_kind: SpanKind = trace.SpanKind[kind]
+    tracer = _tracer_of(trace.get_tracer_provider())
     return tracer.start_span(name, kind=span_kind, attributes=dict(attributes), links=links)
+
+
+@lru_cache(maxsize=1)
+def _tracer_of(provider: TracerProvider) -> Tracer:
+    """Our tracer of a provider: making one for each span would cost as much as half a span."""
+    release = getattr(sys.modules.get(_SCOPE), "__version__", None)
+    return provider.get_tracer(_SCOPE, release, schema_url=SCHEMA_URL)
 
 
 def _link(context: str) -> Link | None:

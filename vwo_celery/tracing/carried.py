@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-#: Most contexts that a batch keeps, as in lua/shared/new_contexts.lua.
+#: Most contexts that a batch keeps, as in lua/shared/contexts.lua.
 MOST_CONTEXTS: Final = 128
 #: Longest tracestate that is kept, in bytes; a longer one is left out.
 MOST_STATE_BYTES: Final = 256

@@ -40,8 +40,8 @@ _FILES: dict[ModuleType, tuple[str, ...]] = {
     spool: ("spool/",),
     scripts_of_pushes: _scripts(
         "append", "due", "enqueue", "gate", "limit", "make_room", "register", "report", "shadow",
-        "sweep", "shared/contexts", "shared/new_contexts", "shared/reserve", "shared/taken",
-        "shared/unreserve",
+        "sweep", "shared/contexts", "shared/kept_contexts", "shared/new_contexts",
+        "shared/reserve", "shared/taken", "shared/unreserve",
     ),
     scripts_of_batches: _scripts(
         "ack", "arrive", "claim", "dead_letter", "decline", "depart", "drop", "drop_open", "extend",

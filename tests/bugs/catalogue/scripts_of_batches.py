@@ -34,6 +34,12 @@ BUGS = (
         "lua/test_arrive.py -k once",
     ),
     Bug(
+        "trace contexts end with their batch, and go on with its parts",
+        "a batch that moves loses them", "queue/lua/arrive.lua",
+        "if ARGV[11] ~= '' then", "if false then",
+        "lua/test_contexts_end.py -k moves",
+    ),
+    Bug(
         "each event is counted once beside scripts of 0.1.0",
         "not before a batch departs, which hides that it was", "queue/lua/depart.lua",
         "take_room_back(KEYS[1])", "",
@@ -76,6 +82,12 @@ BUGS = (
         "lua/test_pick_out.py -k missing",
     ),
     Bug(
+        "trace contexts end with their batch, and go on with its parts",
+        "what is picked out has none", "queue/lua/pick_out.lua",
+        "  if type(contexts) == 'string' then", "  if false then",
+        "lua/test_contexts_end.py -k picked_out_keeps",
+    ),
+    Bug(
         "a flush counts delivered events only",
         "dead letters that are dropped leave no note",
         "queue/lua/purge.lua",
@@ -93,6 +105,12 @@ BUGS = (
         "its trace stays", "queue/lua/purge.lua",
         "redis.call('ZREM', KEYS[6], ARGV[1])\n", "",
         "integration/operating/test_dead_files.py -k come_and_go",
+    ),
+    Bug(
+        "trace contexts end with their batch, and go on with its parts",
+        "a purge leaves them", "queue/lua/purge.lua",
+        "redis.pcall('HDEL', KEYS[7], ARGV[1])\n", "",
+        "lua/test_contexts_end.py -k 'end_with and purge'",
     ),
     Bug(
         "what somebody deleted is counted as vanished",
@@ -142,6 +160,6 @@ BUGS = (
         "the parts of a split batch keep its contexts",
         "they have none", "queue/lua/split.lua",
         "if type(contexts) == 'string' then", "if false then",
-        "lua/test_contexts.py -k parts_keep",
+        "lua/test_contexts_end.py -k parts_keep",
     ),
 )  # fmt: skip

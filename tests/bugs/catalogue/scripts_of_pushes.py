@@ -118,9 +118,15 @@ BUGS = (
     ),
     Bug(
         "a batch keeps the contexts of its last 128 calls",
-        "it keeps all of them", "queue/lua/shared/new_contexts.lua",
-        "local MOST_CONTEXTS = 128\n", "local MOST_CONTEXTS = 1280\n",
+        "it keeps all of them", "queue/lua/shared/contexts.lua",
+        "local MOST_CONTEXTS, ABOUT_CHECKED = 128, 4\n", "local MOST_CONTEXTS, ABOUT_CHECKED = 1280, 4\n",
         "lua/test_contexts.py -k last_128",
+    ),
+    Bug(
+        "trace contexts never stay without a time at which they go",
+        "where the user may not set one, they stay", "queue/lua/shared/kept_contexts.lua",
+        "if not is_let_expire(traced) then", "if not is_let_expire(traced) and false then",
+        "lua/test_denied_commands.py -k 'arrive-PEXPIRE'",
     ),
     Bug(
         "a repeat is stored once",

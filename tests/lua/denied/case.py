@@ -119,6 +119,8 @@ def given_contexts(case: Denied) -> None:
     k, first = case.world.shard.keys, case.world.client.hget(case.world.shard.keys.meta, "first_ms")
     case.world.client.rpush(k.traces, f"{int(first or 0)}:1:00-a-b-01")
     case.world.client.hset(k.traced, mapping={"b": "1\n00-a-b-01", "gone": "1\n00-a-b-01"})
+    for key in k.contexts:
+        case.world.client.pexpire(key, 60_000)
 
 
 def given_mixed(case: Denied) -> None:

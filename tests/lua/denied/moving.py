@@ -12,8 +12,9 @@ from vwo_celery.queue.handling.moving import Arrival, Heading
 
 HEADING = Heading("fme-2-other", 0, "b~1")
 ARRIVAL = Arrival(
-    batch="n", state="ready", events=2, bytes=8, first_ms=1, attempt=0, error="", died_ms=0
-)
+    batch="n", state="ready", events=2, bytes=8, first_ms=1, attempt=0, error="", died_ms=0,
+    contexts="1\n00-a-b-01",
+)  # fmt: skip
 
 
 def _depart(case: Denied, *, state: str, at: int, **more: Any) -> None:

@@ -93,6 +93,7 @@ class Arrival(msgspec.Struct, frozen=True):
         attempt: Attempts so far.
         error: Why it was dead-lettered, "" for none.
         died_ms: Unix ms of its dead-lettering.
+        contexts: What its old queue kept of its events' trace contexts, see `Shard.contexts_of`.
     """
 
     batch: str
@@ -103,6 +104,7 @@ class Arrival(msgspec.Struct, frozen=True):
     attempt: int = 0
     error: str = ""
     died_ms: int = 0
+    contexts: str = ""
 
 
 def depart(
@@ -142,7 +144,7 @@ def forget(shard: Shard, batch_id: str, heading: Heading) -> int:
     """
     k = shard.keys
     with unavailable(f"end of the move of batch {batch_id}"):
-        keys = (k.meta, k.leaving, k.batch(batch_id))
+        keys = (k.meta, k.leaving, k.batch(batch_id), k.traced)
         return int(script("moved").run(shard.client, keys, (batch_id, str(heading))))
 
 
@@ -200,10 +202,10 @@ def arrive(shard: Shard, arrival: Arrival, *, counter: str, trace_seconds: float
     """
     k, a = shard.keys, arrival
     lists = (k.staged(a.batch), k.batch(a.batch))
-    keys = (k.meta, k.ready, k.info, k.dead, *lists, k.arrived, k.births)
+    keys = (k.meta, k.ready, k.info, k.dead, *lists, k.arrived, k.births, k.traced)
     arguments = (
         a.batch, a.state, a.attempt, a.events, a.bytes, a.first_ms, a.error[:LONGEST_ERROR],
-        a.died_ms, counter, as_ms(trace_seconds),
+        a.died_ms, counter, as_ms(trace_seconds), a.contexts,
     )  # fmt: skip
     with unavailable(f"arrival of batch {a.batch}"):
         return int(script("arrive").run(shard.client, keys, arguments))

@@ -49,7 +49,7 @@ def pick_out(shard: Shard, batch_id: str, places: Sequence[int], *, drop: str = 
     names = [picked_id(batch_id, number, token) for number in (1, 2)]
     keys = (
         k.meta, k.ready, k.info, k.dead, k.settled, k.births, k.batch(batch_id),
-        *map(k.batch, names), k.tally,
+        *map(k.batch, names), k.tally, k.traced,
     )  # fmt: skip
     bounds = [bound for each in ranges(places) for bound in each]
     with unavailable(f"picking events out of batch {batch_id}"):

@@ -50,7 +50,7 @@ def vanish(shard: Shard, batch_id: str, *, attempt: int | None = None) -> int:
         QueueUnavailable: Redis did not answer; it may be counted.
     """
     k = shard.keys
-    keys = (*k.sets, *k.indexes, k.settled, k.batch(batch_id))
+    keys = (*k.sets, *k.indexes, k.settled, k.batch(batch_id), k.traced)
     held = "" if attempt is None else attempt
     with unavailable(f"look for the events of batch {batch_id}"):
         events = int(script("vanish").run(shard.client, keys, (batch_id, held)))
@@ -78,7 +78,7 @@ def drop_waiting(shard: Shard, batch_id: str, *, sealed_until_ms: int) -> Droppe
     """
     k = shard.keys
     meta, ready, leases, info, _ = k.sets
-    keys = (meta, ready, leases, info, *k.indexes, k.settled, k.batch(batch_id))
+    keys = (meta, ready, leases, info, *k.indexes, k.settled, k.batch(batch_id), k.traced)
     with unavailable(f"drop of batch {batch_id}"):
         answer = script("drop").run(shard.client, keys, (batch_id, PURGED, sealed_until_ms))
     return Dropped(*answer)
@@ -97,8 +97,8 @@ def drop_open(shard: Shard, most: int, *, begun_until_ms: int) -> int:
     """
     k = shard.keys
     with unavailable(f"drop of open events of {k.name}"):
-        arguments = (most, PURGED, begun_until_ms)
-        return int(script("drop_open").run(shard.client, (k.open, k.meta), arguments))
+        keys, arguments = (k.open, k.meta, k.traces), (most, PURGED, begun_until_ms)
+        return int(script("drop_open").run(shard.client, keys, arguments))
 
 
 def hasten(shard: Shard, batch_ids: Sequence[str] = ()) -> Hastened:

@@ -8,6 +8,7 @@
 -- KEYS[6]  batch    LIST  its events, from now on
 -- KEYS[7]  arrived  ZSET  batch id -> its trace
 -- KEYS[8]  births   ZSET  see shared/indexes.lua
+-- KEYS[9]  traced   HASH  see shared/contexts.lua
 -- ARGV[1]  batch id
 -- ARGV[2]  its state: 'ready', from now on and with a new age, or 'dead'
 -- ARGV[3]  attempts so far
@@ -18,6 +19,7 @@
 -- ARGV[8]  Unix ms of its dead-lettering
 -- ARGV[9]  the counter, beside `accepted`, that counts its events
 -- ARGV[10] time for which its trace is kept, ms
+-- ARGV[11] what its old queue kept of its events' trace contexts; '' for nothing
 -- Returns  1 it has arrived; 0 it had arrived before; -1 the queue would hold too many events; -2 too many
 --          bytes; -3 the queue is not registered here; -5 its arrival has been forgone; -6 its events are
 --          not staged.
@@ -25,6 +27,7 @@
 --@include arrivals
 --@include clock
 --@include info
+--@include kept_contexts
 --@include taken
 --@include room
 local trace, events = redis.call('ZSCORE', KEYS[7], ARGV[1]), tonumber(ARGV[4])
@@ -49,6 +52,7 @@ redis.call('RENAME', KEYS[5], KEYS[6])
 redis.call('ZADD', KEYS[7], now + ARGV[10], ARGV[1])
 write_info(KEYS[3], ARGV[1], { attempt = ARGV[3], lost = 0, events = ARGV[4], bytes = ARGV[5],
                                first = ARGV[6], sealed = now, error = ARGV[7] })
+if ARGV[11] ~= '' then keep_contexts_of_batch(KEYS[9], ARGV[1], ARGV[11]) end
 redis.call('HINCRBY', KEYS[1], 'accepted', events)
 redis.call('HINCRBY', KEYS[1], ARGV[9], events)
 if ARGV[2] == 'dead' then

@@ -7,6 +7,7 @@
 -- KEYS[6]  released ZSET see shared/indexes.lua
 -- KEYS[7]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
 -- KEYS[8]  batch   LIST  its events
+-- KEYS[9]  traced  HASH  see shared/contexts.lua
 -- ARGV[1]  batch id
 -- ARGV[2]  the reason, one word, under which it is counted; 'vanished' if its events were deleted before
 -- ARGV[3]  Unix ms; a batch that was sealed later stays
@@ -32,6 +33,7 @@ leave_released(KEYS[6], KEYS[1], ARGV[1])
 local was_there = redis.call('UNLINK', KEYS[8]) == 1 -- if this or one before it is denied, it waits as before
 for _, set in ipairs({ KEYS[2], KEYS[3], KEYS[5] }) do redis.call('ZREM', set, ARGV[1]) end
 redis.call('HDEL', KEYS[4], ARGV[1])
+redis.pcall('HDEL', KEYS[9], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
 redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)
 local reason = was_there and ARGV[2] or 'vanished'

@@ -2,6 +2,7 @@
 -- Events that another program pushed are entered into the ledger first, so none goes uncounted.
 -- KEYS[1]  open    LIST  the list being filled
 -- KEYS[2]  meta    HASH  counters
+-- KEYS[3]  traces LIST see shared/contexts.lua; they stay while any event does
 -- ARGV[1]  most events to drop
 -- ARGV[2]  the reason, one word, under which they are counted
 -- ARGV[3]  Unix ms; a list that was begun later stays
@@ -46,6 +47,9 @@ end
 redis.call('HINCRBY', KEYS[2], 'events', 0 - count)
 redis.call('HINCRBY', KEYS[2], 'bytes', string.format('%d', 0 - size))
 redis.call('HSET', KEYS[2], 'open_events', length - count, 'open_bytes', string.format('%d', open_bytes - size))
-if count == length then redis.call('HDEL', KEYS[2], 'mixed') end
+if count == length then
+  redis.call('HDEL', KEYS[2], 'mixed')
+  redis.pcall('UNLINK', KEYS[3])
+end
 count_drop(KEYS[2], ARGV[2], count)
 return count

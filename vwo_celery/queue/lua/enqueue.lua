@@ -37,7 +37,7 @@ local FIRST_EVENT, FIRST_NAME = 7, 11
 local m = redis.call('HMGET', KEYS[2], 'events_per_request', 'batch_bytes', 'capacity_events',
   'capacity_bytes', 'events', 'bytes', 'open_events', 'open_bytes', 'accepted', 'watched', 'mixed',
   'granted_events', 'room_events', 'granted_bytes', 'room_bytes', 'life', 'batch_events',
-  'followed_ms', 'granted', 'room', 'granted_accepted')
+  'followed_ms', 'granted', 'room', 'granted_accepted', 'first_ms')
 if not m[1] then return { -3, 0, 0, 0 } end
 local last = #ARGV
 local count = last - FIRST_EVENT + 1
@@ -62,6 +62,7 @@ end
 if lost > 0 and not seen and has_evicted() then lost = 0 end
 
 --@include clock
+--@include kept_contexts
 --@include contexts
 --@include drops
 --@include mark
@@ -124,7 +125,7 @@ end
 
 local function seal()
   local id = string.match(KEYS[names], 'batch:(.*)$')
-  first = first or redis.call('HGET', KEYS[2], 'first_ms') or now
+  first = first or m[22] or now
   if redis.pcall('RENAME', KEYS[1], KEYS[names]).err then
     mixed = true -- denied to this user; the sweep seals
     return
@@ -150,8 +151,8 @@ local function keep_contexts_of(from, to)
     if spans[i][1] > to then break end
     found[#found + 1] = spans[i][3]
   end
-  local since = first or redis.pcall('HGET', KEYS[2], 'first_ms')
-  if #found > 0 and type(since) ~= 'table' and since then keep_contexts(KEYS[9], since, found) end
+  local since = first or m[22]
+  if #found > 0 and since then keep_contexts(KEYS[9], since, found) end
 end
 
 local function push(from, to, bytes)

@@ -9,7 +9,9 @@
 -- KEYS[6]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
 -- KEYS[7]  births  ZSET  see shared/indexes.lua
 -- KEYS[8]  released ZSET see shared/indexes.lua
--- KEYS[9+] batch   LIST  the ready batches that this call may drop, in order
+-- KEYS[9]  traces  LIST  see shared/contexts.lua; they stay while any event of the open list does
+-- KEYS[10] traced  HASH  see shared/contexts.lua
+-- KEYS[11+] batch  LIST  the ready batches that this call may drop, in order
 -- ARGV[1]  number of events of the push
 -- ARGV[2]  their size, separators included
 -- Returns  {dropped, fits}: number of events dropped; fits 1 if the push fits now, and no longer counts as
@@ -55,13 +57,14 @@ local function forget(count, size, reason)
 end
 
 local function drop_batches()
-  for i = 9, #KEYS do
+  for i = 11, #KEYS do
     if fits() then return end
     local id = string.match(KEYS[i], 'batch:(.*)$')
     local batch = redis.call('ZSCORE', KEYS[3], id) and read_info(KEYS[5], id)
     if batch then
       local reason = redis.call('UNLINK', KEYS[i]) == 1 and 'oldest' or 'vanished'
       redis.call('HDEL', KEYS[5], id)
+      redis.pcall('HDEL', KEYS[10], id)
       redis.call('ZREM', KEYS[3], id)
       redis.call('ZREM', KEYS[7], id)
       leave_released(KEYS[8], KEYS[2], id)
@@ -90,7 +93,10 @@ local function drop_from_open()
   forget(count, size, 'oldest')
   redis.call('HSET', KEYS[2], 'open_events', open_events - count, 'open_bytes',
     string.format('%d', open_bytes - size))
-  if count == open_events then redis.call('HDEL', KEYS[2], 'mixed') end
+  if count == open_events then
+    redis.call('HDEL', KEYS[2], 'mixed')
+    redis.pcall('UNLINK', KEYS[9])
+  end
 end
 
 drop_batches()

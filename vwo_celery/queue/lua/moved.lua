@@ -2,6 +2,7 @@
 -- KEYS[1]  meta     HASH  counters
 -- KEYS[2]  leaving  HASH  batch id -> its record
 -- KEYS[3]  batch    LIST  its events
+-- KEYS[4]  traced   HASH  see shared/contexts.lua
 -- ARGV[1]  batch id
 -- ARGV[2]  its heading, as only the caller reads it
 -- Returns  the number of its events; 0 if it does not move there.
@@ -14,6 +15,7 @@ redis.call('HDEL', KEYS[2], '') -- allowed when out of memory, as are all writes
 redis.call('HINCRBY', KEYS[1], 'moved_out', 0)
 redis.call('UNLINK', KEYS[3]) -- if this or one before it is denied, nothing has changed
 redis.call('HDEL', KEYS[2], ARGV[1])
+redis.pcall('HDEL', KEYS[4], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'leaving', -events)
 redis.call('HINCRBY', KEYS[1], 'moved_out', events)
 return events

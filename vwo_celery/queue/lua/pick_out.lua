@@ -10,6 +10,7 @@
 -- KEYS[8]  batch   LIST  name for the events that are sent again
 -- KEYS[9]  batch   LIST  name for the rest
 -- KEYS[10] tally   HASH  see shared/tally.lua
+-- KEYS[11] traced  HASH  see shared/contexts.lua; each part keeps the contexts of the whole
 -- ARGV[1]  batch id
 -- ARGV[2]  '' to send the events again; else the reason, one word, under which they are counted as dropped
 -- ARGV[3+] ranges of events, ascending: the first event of each and the one after its last, counted from 0
@@ -70,7 +71,12 @@ if not copied then
 end
 
 local function id_of(key) return string.match(key, 'batch:(.*)$') end
+local contexts = redis.pcall('HGET', KEYS[11], ARGV[1])
+local function keep_contexts(id)
+  if type(contexts) == 'string' then redis.pcall('HSET', KEYS[11], id, contexts) end
+end
 if #rest > 0 then
+  keep_contexts(id_of(KEYS[9]))
   write_info(KEYS[3], id_of(KEYS[9]), {
     attempt = batch.attempt, lost = batch.lost, events = batch.events - events,
     bytes = math.max(0, batch.bytes - bytes), first = batch.first, sealed = batch.sealed, error = batch.error })
@@ -78,6 +84,7 @@ if #rest > 0 then
 end
 if ARGV[2] == '' then
   local id = id_of(KEYS[8])
+  keep_contexts(id)
   write_info(KEYS[3], id, { attempt = batch.attempt, lost = 0, events = events, bytes = bytes, first = batch.first,
                             sealed = now, error = '' }) -- its age is counted from here, as after a redrive
   redis.call('ZADD', KEYS[2], now, id)
@@ -88,6 +95,7 @@ if ARGV[2] == '' then
 end
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1])
+redis.pcall('HDEL', KEYS[11], ARGV[1])
 redis.call('UNLINK', KEYS[7])
 redis.call('HINCRBY', KEYS[1], 'dead', 0 - events)
 if ARGV[2] ~= '' then count_drop(KEYS[1], ARGV[2], events) end

@@ -5,6 +5,7 @@
 -- KEYS[4]  batch  LIST  its events
 -- KEYS[5]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
 -- KEYS[6]  arrived ZSET  batch id -> its trace; that of an import goes: it may be imported again
+-- KEYS[7]  traced HASH  see shared/contexts.lua
 -- ARGV[1]  batch id
 -- ARGV[2]  the reason, one word, under which it is counted; 'vanished' if its events were deleted before
 -- ARGV[3]  drop it only while more dead events than this are kept; -1 for always
@@ -26,6 +27,7 @@ local trace, now = redis.call('ZSCORE', KEYS[6], ARGV[1]), now_ms()
 local was_there = redis.call('UNLINK', KEYS[4]) == 1 -- if this or one before it is denied, nothing has changed
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
+redis.pcall('HDEL', KEYS[7], ARGV[1])
 if trace and not is_of_move(trace, now) then
   redis.call('ZREM', KEYS[6], ARGV[1])
 end

@@ -20,6 +20,7 @@
 --          complete the last batch, and n = left, less than a batch; after a step of the clock O(b log n),
 --          b = batches with a delay or lease, and at most MOST_SHOWN others.
 --@include clock
+--@include kept_contexts
 --@include contexts
 --@include drops
 --@include adopt

@@ -8,6 +8,7 @@
 -- KEYS[7]  released ZSET see shared/indexes.lua
 -- KEYS[8]  settled ZSET  outcome:events:batch id:sealed ms -> when, Unix ms
 -- KEYS[9]  batch   LIST  its events
+-- KEYS[10] traced  HASH  see shared/contexts.lua
 -- ARGV[1]  batch id
 -- ARGV[2]  attempt under which the caller holds its lease; '' for a batch that no worker holds
 -- Returns  the number of its events; 0 if they are there, if it is settled, or if it is another's.
@@ -33,6 +34,7 @@ local noting = try_to_note(KEYS[1], KEYS[8]) -- if this or one before it is deni
 for _, set in ipairs({ KEYS[2], KEYS[3], KEYS[5], KEYS[6] }) do redis.call('ZREM', set, ARGV[1]) end
 leave_released(KEYS[7], KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[4], ARGV[1])
+redis.pcall('HDEL', KEYS[10], ARGV[1])
 if died then
   redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)
 else

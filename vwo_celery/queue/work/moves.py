@@ -144,7 +144,7 @@ def move_batch(
     if not departed:
         return Outcome("gone", 0)
     try:
-        code = _arrive(target, heading, batch, events)
+        code = _arrive(source, target, heading, batch, events)
     except BaseException:
         with suppress(QueueUnavailable):
             departures.settle(fleet, source, batch.batch, heading)
@@ -169,7 +169,9 @@ def why_not(code: int) -> str:
     return _WHY.get(code, "Redis did not take it")
 
 
-def _arrive(target: Shard, heading: Heading, batch: Sealed, events: Sequence[bytes]) -> int:
+def _arrive(
+    source: Shard, target: Shard, heading: Heading, batch: Sealed, events: Sequence[bytes]
+) -> int:
     if not stage(target, heading.batch, events):
         return moving.NOT_STAGED
     dead = batch.state == "dead"
@@ -182,8 +184,16 @@ def _arrive(target: Shard, heading: Heading, batch: Sealed, events: Sequence[byt
         attempt=batch.attempt if dead else 0,  # what the old destination refused counts no more
         error=batch.error if dead else "",
         died_ms=batch.at_ms if dead else 0,
+        contexts=_contexts_of(source, batch.batch),
     )
     return moving.arrive_from_move(target, arrival)
+
+
+def _contexts_of(shard: Shard, batch_id: str) -> str:
+    try:
+        return as_text(shard.contexts_of(batch_id) or b"")
+    except QueueUnavailable:
+        return ""  # no event waits for contexts
 
 
 def stage(shard: Shard, batch_id: str, events: Sequence[bytes]) -> bool:

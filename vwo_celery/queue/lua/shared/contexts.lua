@@ -4,7 +4,7 @@
 -- first_ms is that of the list that they belong to: a release that knows nothing of them seals it without them.
 -- All of it is best effort: no event waits for it, and nothing that Redis denies here stops a script. What
 -- such a release leaves behind goes by and by, as others are added, and all of it a day after the last one.
-local CONTEXTS_KEPT_MS, ABOUT_CHECKED = 86400000, 4
+local MOST_CONTEXTS, ABOUT_CHECKED = 128, 4
 
 -- Take away a few contexts of batches that are gone: once in a script, since a small hash is scanned as a whole,
 -- whatever COUNT says; and from another place of it each time, as the look at it goes no further than COUNT.
@@ -22,7 +22,7 @@ end
 
 -- Give the batch that was made of an open list the contexts of that; `is_all` if nothing of the list is left.
 local function hand_contexts_over(traces, traced, info, first, id, is_all)
-  local kept = redis.pcall('LRANGE', traces, 0, -1)
+  local kept = redis.pcall('LRANGE', traces, 0 - MOST_CONTEXTS, -1)
   if kept.err or #kept == 0 then return end
   local lines = { '0' }
   for _, each in ipairs(kept) do
@@ -30,8 +30,7 @@ local function hand_contexts_over(traces, traced, info, first, id, is_all)
     if since == '' .. first then lines[1], lines[#lines + 1] = n, context end
   end
   if #lines > 1 then
-    redis.pcall('HSET', traced, id, table.concat(lines, '\n'))
-    redis.pcall('PEXPIRE', traced, CONTEXTS_KEPT_MS)
+    keep_contexts_of_batch(traced, id, table.concat(lines, '\n'))
     check_some(traced, info, first)
   end
   if is_all then redis.pcall('UNLINK', traces) end
