@@ -21,10 +21,10 @@ from vwo_celery.errors import VwoCeleryError
 from vwo_celery.operating import doctor, operations
 from vwo_celery.operating.doctor import BrokerFacts
 from vwo_celery.operating.documents.status import queue_statuses
+from vwo_celery.operating.documents.workers import workers_document
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.inspector import QueueView
 from vwo_celery.operating.looks.looking import look
-from vwo_celery.operating.looks.workers import differences, view_workers
 from vwo_celery.operating.past.audit import Actor, actor_of_cli
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.words.registration import Registration
@@ -70,12 +70,7 @@ def vwo_queues(state: Any, queues: Any = (), **_: Any) -> Any:
 @inspect_command()
 def vwo_workers(state: Any, **_: Any) -> Any:
     """The workers that listen, and in what they differ: as `vwo-celery workers --json`."""
-
-    def ask(fleet: Fleet) -> Any:
-        found = view_workers(fleet)
-        return {"workers": found, "differences": differences(found)}
-
-    return _answer(state.app, ask)
+    return _answer(state.app, workers_document)
 
 
 @inspect_command(default_timeout=10.0)

@@ -70,8 +70,8 @@ def _one(read: Callable[[Facts], float | None]) -> Read:
     return _of_facts(points)
 
 
-def _of_lanes(read: Callable[[Lanes], float]) -> Read:
-    return _one(lambda facts: None if facts.lanes is None else read(facts.lanes))
+def _of_lanes(read: Callable[[Lanes], float | None]) -> Read:
+    return _one(lambda facts: read(facts.lanes))
 
 
 #: The closed lists, each word with the number at which its series begins.

@@ -68,6 +68,12 @@ BUGS = (
         "integration/operating/test_wrong_types.py -k status",
     ),
     Bug(
+        "an autoscaler learns the lanes that it needs without the set of watched shards",
+        "it is told an error", "operating/looks/lanes.py",
+        "watched = unless_wrong(fleet.watched, None)", "watched = fleet.watched()",
+        "integration/operating/test_wrong_types.py -k needs_no",
+    ),
+    Bug(
         "what nobody has sealed yet wants a lane",
         "only sealed batches do", "operating/looks/lanes.py",
         "due = shard.due_batches + _unsealed_batches(shard)", "due = shard.due_batches",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin
 
@@ -12,8 +13,11 @@ from tools.visiting import Browser, document, header
 from vwo_celery.console.actions import ACTIONS
 from vwo_celery.console.pages import changes as pages_of_changes
 from vwo_celery.operating.operations import jobs
+from vwo_celery.operating.past import audit
 from vwo_celery.operating.past.audit import changes, find_change
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records import jobs as store
+from vwo_celery.queue.records.audits import AuditEntry, note_change
 from vwo_celery.testing import RedisServer
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "_kombu.*", "*:broker:*")
@@ -192,6 +196,49 @@ def test_a_change_that_a_full_redis_does_not_note_is_told_all_the_same() -> None
         assert "The audit has no entry of it" in answer.body.decode()
         assert own.view(queue).stopped is None
         assert [each.command for each in changes(own.fleet)] == ["pause"]
+
+
+@pytest.fixture
+def filling(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queues]:
+    """Queues of a Redis that is full once a change has been made, and takes no entry of its end."""
+    with RedisServer() as server:
+        own = Queues(server.url)
+
+        def note(fleet: Fleet, entry: AuditEntry) -> None:
+            own.client.config_set("maxmemory", 1 if entry.phase == "outcome" else 0)
+            note_change(fleet, entry)
+
+        monkeypatch.setattr(audit, "note_change", note)
+        yield own
+
+
+def test_a_change_whose_end_a_full_redis_does_not_note_is_told_as_done(filling: Queues) -> None:
+    """The answer to its form does not say that it goes on, or that its process was killed."""
+    queue, browser = filling.add(), Browser(filling.settings)
+
+    answer = browser.submit("do/pause", queues=queue.name)
+
+    assert answer.status == 200
+    assert "pause: done" in answer.body.decode()
+    assert "The audit has no entry of its end" in answer.body.decode()
+    assert filling.view(queue).stopped is not None
+    assert [each.result for each in changes(filling.fleet)] == ["unfinished"]
+
+
+def test_a_job_whose_end_the_audit_lacks_is_not_done_and_unfinished(filling: Queues) -> None:
+    """Its page says what its job tells, and that the audit has no entry of the end."""
+    form, browser = orders(filling)["redrive"], Browser(filling.settings)
+    page = urljoin("do/redrive", str(header(browser.submit("do/redrive", **form), "location")))
+    (job,) = document(browser.get("api/v1/jobs"))
+    jobs.run_job(filling.fleet, job["job"], "worker:1", lambda: False)
+    filling.client.config_set("maxmemory", 0)
+    store.end_job(filling.fleet, job["job"], "ok", 2, 6, "")  # which the full Redis did not take
+
+    told = browser.get(page).body.decode()
+
+    assert "Done: redrive 6 events in 2 batches" in told
+    assert "The audit has no entry of its end" in told
+    assert "unfinished" not in told
 
 
 def test_a_change_is_told_though_the_audit_cannot_be_read(queues: Queues) -> None:

@@ -11,12 +11,15 @@ from queue import SimpleQueue
 from shlex import quote
 from typing import Any
 
+import msgspec
 import pytest
 
 from tools.command_line import document as printed
 from tools.command_line import flat, run_command
 from tools.queue_states import OPERATOR, Queues
 from tools.visiting import Browser, document
+from vwo_celery.console.api.question import BASE
+from vwo_celery.console.api.questions import QUESTIONS
 from vwo_celery.console.shared.visits import Visit
 from vwo_celery.logs import SeldomLog
 from vwo_celery.metrics import measuring
@@ -44,6 +47,16 @@ PAGES = ("", "workers", "dead", "settings", "audit", "queues/{queue}")
 DEAD = 5
 #: Keys from which no metric is made.
 NOT_MEASURED = ("audit", "jobs", "relays", "relay_cards", "shadow")
+#: Questions of the API that the list of queues does not matter to.
+NEEDS_NO_QUEUES = ("health", "findings", "workers", "audit", "jobs", "scale")
+#: Questions of what stands in one key alone, of the same name.
+ONE_KEY = ("audit", "jobs")
+#: The keys that each of these lacks something without, and says so.
+UNREADABLE = {
+    "health": ("listeners", "pulse", "relays", "relay_cards", "watched"),
+    "workers": ("listeners", "workers"),
+    "scale": ("listeners", "workers", "watched"),
+}
 
 
 def open_fleet(queues: Queues) -> Fleet:
@@ -137,6 +150,59 @@ def test_status_and_api_tell_what_can_be_known(queues: Queues, wrong: str) -> No
             "wakeups": found["waiting_wakeups"], relays: found["relays"],
         }  # fmt: skip
         assert all((each is None) is (name == wrong) for name, each in unknown.items()), unknown
+
+
+def test_each_question_of_the_api_tells_what_can_be_known(queues: Queues, wrong: str) -> None:
+    """It names the key that it lacks, in its answer; as an error only if nothing is known without."""
+    browser, line = Browser(queues.settings), lines(wrong)[0]
+    name = "none" if wrong in NEEDED else queues.views()[0].queue
+
+    for question in QUESTIONS:
+        answer = browser.get(f"{BASE}/{question.path}".format(queue=name, batch="none"))
+
+        told, asked = document(answer), question.path
+        if (wrong in NEEDED and asked not in NEEDS_NO_QUEUES) or asked == wrong in ONE_KEY:
+            assert answer.status == 503, asked
+            assert_told(told["error"] + told["remedy"], wrong)
+            assert "cannot be used" not in told["error"]
+        elif asked != "dead/{batch}/events":
+            assert answer.status == 200, (asked, told)
+        if asked in UNREADABLE:
+            assert told["unreadable"] == ([line] if wrong in UNREADABLE[asked] else []), asked
+
+
+def test_what_needs_no_such_key_is_known_all_the_same(queues: Queues, wrong: str) -> None:
+    """An autoscaler learns how many lanes it needs, and a monitor what waits, whichever key is wrong."""
+    browser = Browser(queues.settings)
+    expected = {"lanes_busy": 0, "lanes_total": 4, "workers": 1}
+    hides = {"listeners": ("lanes_total", "workers"), "workers": ("lanes_total",)}
+    expected |= dict.fromkeys(hides.get(wrong, ()))
+
+    scale, health = (document(browser.get(f"api/v1/{each}")) for each in ("scale", "health"))
+    workers = document(browser.get("api/v1/workers"))
+    (line, *_) = run_command(["health", "--redis-url", queues.settings.redis_url]).output.split(
+        "\n"
+    )
+
+    assert scale["lanes_wanted"] in (1, 2)  # the open events may have become old enough
+    assert {name: scale[name] for name in expected} == expected
+    assert health["pending"] == 7
+    assert health["listeners"] == (None if wrong == "listeners" else 1)
+    assert health["healthy"] is (wrong != "listeners")
+    assert (workers["workers"] is None) is (wrong in UNREADABLE["workers"])
+    assert (lines(wrong)[0] in line) is (wrong in UNREADABLE["health"]), line
+
+
+def test_the_command_of_the_workers_says_what_hides_them(queues: Queues, wrong: str) -> None:
+    """It names the key, and ends with 1; its document is that of the API."""
+    command = ["workers", "--redis-url", queues.settings.redis_url]
+
+    words, told = run_command(command), run_command([*command, "--json"])
+
+    hides = wrong in UNREADABLE["workers"]
+    assert (words.exit_code, told.exit_code) == (int(hides), int(hides))
+    assert (lines(wrong)[0] in flat(words.output)) is hides
+    assert (msgspec.json.decode(told.stdout)["workers"] is None) is hides
 
 
 def test_metrics_tell_what_can_be_known(

@@ -87,7 +87,7 @@ _COLUMNS = (
 def _row(each: Change) -> Row:
     took = "" if each.duration_seconds is None else f" in {span(each.duration_seconds)}"
     cells = [
-        moment(each.at_ms), f"{each.who} on {each.host}", each.door, each.command, _done(each),
+        moment(each.at_ms), f"{each.who} on {each.host}", each.door, each.command, each.amount,
         f"{each.result}{took}", _what(each),
     ]  # fmt: skip
     error = [(each.error, _STYLES[each.result])] if each.error else []
@@ -97,19 +97,10 @@ def _row(each: Change) -> Row:
 def _line(each: Change) -> str:
     """One change on one line, as it begins and as it ends."""
     begins = each.result == "unfinished"
-    told = "begins" if begins else f"{each.result}, {_done(each)}"
+    told = "begins" if begins else f"{each.result}, {each.amount}"
     error = f": {each.error}" if each.error else ""
     who = f"{each.who} on {each.host} by {each.door}"
     return f"{moment(each.at_ms)} {who}: {each.command} ({_what(each)}) {told}{error}"
-
-
-def _done(each: Change) -> str:
-    if each.only_writes:
-        return "-"
-    done = "?" if each.done is None else f"{each.done:,}"
-    of = "" if each.matched is None else f" of {each.matched:,}"
-    last = each.done if each.matched is None else each.matched
-    return f"{done}{of} {each.unit.removesuffix('s') if last == 1 else each.unit}"
 
 
 def _what(each: Change) -> str:

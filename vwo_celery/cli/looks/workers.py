@@ -5,27 +5,38 @@ from __future__ import annotations
 import click
 
 from vwo_celery.cli.shared.documents import print_json
+from vwo_celery.cli.shared.lines import print_line
 from vwo_celery.cli.shared.output import Column, Row, print_rows, say
-from vwo_celery.cli.shared.session import Session, common_options, json_option, pass_session
+from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.operating.doctor.workers import START_WORKER
-from vwo_celery.operating.looks.workers import NO_CARD, WorkerView, differences, view_workers
+from vwo_celery.operating.documents.workers import workers_document
+from vwo_celery.operating.looks.workers import NO_CARD, WorkerView, differences
 from vwo_celery.text.amounts import size, span
 
 
 @click.command()
 @common_options
 @json_option
-@pass_session
-def workers(session: Session) -> None:
+@click.pass_context
+def workers(context: click.Context) -> None:
     """List the workers that listen: release, pool, how many lanes are busy, since when.
 
     Below them it says in what they differ. A worker that was killed is shown for 15 seconds: see when
-    it was last heard.
+    it was last heard. Exits 1 if a key of a wrong type hides them.
     """
-    found = view_workers(session.fleet)
+    session = context.ensure_object(Session)
+    document = workers_document(session.fleet)
     if session.json:
-        print_json({"workers": found, "differences": differences(found)})
-        return
+        print_json(document)
+    elif document.workers is not None:
+        _print(document.workers)
+    for line in document.unreadable:
+        print_line(f"which workers listen is not known: {line}", err=session.json, fg="red")
+    if document.unreadable:
+        context.exit(1)
+
+
+def _print(found: list[WorkerView]) -> None:
     if not found:
         say(f"no worker listens; {START_WORKER}")
         return

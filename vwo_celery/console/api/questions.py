@@ -15,6 +15,7 @@ from vwo_celery.console.shared.dead import Found, find
 from vwo_celery.console.shared.payloads import shown_event
 from vwo_celery.console.shared.refusals import Refusal
 from vwo_celery.console.shared.rights import Right
+from vwo_celery.console.shared.sources import LOOK_SECONDS, Source
 from vwo_celery.operating.batches import peeking
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.finding import SCAN_EVENTS, events_of
@@ -24,8 +25,9 @@ from vwo_celery.operating.documents.health import HealthDocument, document_of, j
 from vwo_celery.operating.documents.jobs import JobDocument, job_document
 from vwo_celery.operating.documents.queues import QueueFacts, queue_facts
 from vwo_celery.operating.documents.status import Status, status_of
+from vwo_celery.operating.documents.workers import Workers
+from vwo_celery.operating.documents.workers import document_of as workers_of
 from vwo_celery.operating.looks.lanes import Lanes, view_lanes
-from vwo_celery.operating.looks.workers import Difference, WorkerView, differences
 from vwo_celery.operating.operations import Counted, count_dead
 from vwo_celery.operating.operations.jobs import list_jobs
 from vwo_celery.operating.past import history as past
@@ -42,13 +44,6 @@ _MOST_SCANNED: Final = 1_000_000
 _FILTER: Final = Field("filter", "which dead letters are meant, such as `answer:413 died:>2h`; all")
 _SCAN: Final = Field("scan_limit", f"most events that `event:` and `visitor:` read; {SCAN_EVENTS}")
 _QUEUE: Final = Field("queue", "a queue's name; all queues", many=True)
-
-
-class Workers(msgspec.Struct, frozen=True):
-    """The workers that listen, and in what they differ."""
-
-    workers: list[WorkerView]
-    differences: list[Difference]
 
 
 class DeadLetters(msgspec.Struct, frozen=True):
@@ -166,8 +161,7 @@ def _dead_events(visit: Visit) -> list[ShownEvent]:
 
 
 def _workers(visit: Visit) -> Workers:
-    found = visit.workers()
-    return Workers(found, differences(found))
+    return workers_of(visit.workers_if_known(), visit.fleet)
 
 
 def _audit(visit: Visit) -> list[Change]:
@@ -186,13 +180,16 @@ def _jobs(visit: Visit) -> list[JobDocument]:
 
 
 def _scale(visit: Visit) -> Lanes:
-    return visit.source.kept("lanes", 1.0, lambda: view_lanes(visit.fleet))
+    return visit.source.kept("lanes", LOOK_SECONDS, lambda: view_lanes(visit.fleet))
 
 
 def _health(visit: Visit) -> HealthDocument:
-    seen = visit.source.seen()
-    found = visit.source.kept("health", 1.0, lambda: judge(visit.fleet, visit.settings, seen.away))
-    return document_of(found, seen.away)
+    return visit.source.kept("health", LOOK_SECONDS, lambda: _judge(visit.source))
+
+
+def _judge(source: Source) -> HealthDocument:
+    fleet, away = source.opened()
+    return document_of(judge(fleet, source.settings, away), away)
 
 
 def _findings(visit: Visit) -> list[Finding]:

@@ -25,6 +25,7 @@ from vwo_celery.text.amounts import count
 #: Longer than any request takes, in ms: a change that one makes stands in the audit behind that.
 _REQUEST_MS: Final = 600_000
 _NO_ENTRY: Final = "The audit has no entry of it: Redis took none, as when it is full."
+_NO_END: Final = "The audit has no entry of its end: Redis took none, as when it is full."
 _UNKNOWN: Final = "no change of this id is known"
 
 
@@ -56,15 +57,17 @@ def done(visit: Visit, action: Action, document: Any) -> Page | Response:
     name = getattr(document, "job", visit.change)
     try:
         since_ms = max(0, visit.fleet.now_ms() - _REQUEST_MS)
-        if name == visit.change and find_change(visit.fleet, name, since_ms=since_ms) is None:
-            return _unrecorded(visit, action, _NO_ENTRY)
+        if name == visit.change:
+            found = find_change(visit.fleet, name, since_ms=since_ms)
+            if found is None or found.result == "unfinished":
+                return _unrecorded(visit, action, _NO_ENTRY if found is None else _NO_END)
     except QueueUnavailable as exc:
         return _unrecorded(visit, action, f"What came of it cannot be read back: {exc}.")
     return redirect(link(visit.root, f"changes/{name}", at=since_ms))
 
 
 def _unrecorded(visit: Visit, action: Action, why: str) -> Page:
-    """The page of a change of which the audit tells nothing; it is made all the same."""
+    """The page of a change of whose end the audit tells nothing; it is made all the same."""
     told = Told(f"{action.name}: done", (why,), "warn")
     return _page(visit, told, back=link(visit.root, ""), words="To the overview")
 
@@ -82,6 +85,9 @@ def change(visit: Visit) -> Page:
         raise Refusal(404, _UNKNOWN, "the audit lists all changes that are kept")
     found = None if found is None else visit.discreet(found)
     told = _told_of_job(job) if job else told_of(found) if found else Told(_UNKNOWN)
+    if job and found and found.result == "unfinished" and job.state in _ENDED:
+        told = msgspec.structs.replace(told, lines=(*told.lines, _NO_END))
+        found = msgspec.structs.replace(found, result=f"{job.state}, as its job tells")
     back, words = _back(visit, found)
     return _page(visit, told, job=job, found=found, back=back, words=words)
 
@@ -182,6 +188,8 @@ def _told_of_job(job: JobDocument) -> Told:
     return Told(title.format(operation=job.operation, of=of, state=job.state), (), level)
 
 
+#: States of a job that has ended.
+_ENDED: Final = ("ok", "interrupted", "failed")
 #: What a job is told by, by its state.
 _JOBS: Final[dict[str, tuple[str, Level]]] = {
     "waiting": ("A worker is to {operation} {of}", "ok"),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -17,10 +16,10 @@ from vwo_celery.console.pages.framing import own_version
 from vwo_celery.console.pages.rendering import render
 from vwo_celery.console.shared.exchange import Page
 from vwo_celery.console.shared.rights import ROLES
+from vwo_celery.console.shared.sources import LOOK_SECONDS
 from vwo_celery.console.shared.visits import Visit
 from vwo_celery.errors import SettingsError
 from vwo_celery.operating.doctor.workers import START_WORKER
-from vwo_celery.operating.looks.knowing import unless_wrong
 from vwo_celery.operating.looks.lanes import view_lanes
 from vwo_celery.operating.looks.looking import Look
 from vwo_celery.operating.looks.workers import WorkerView, differences
@@ -49,14 +48,14 @@ _UNKNOWN: Final = "default"
 def workers(visit: Visit) -> Page:
     """The page of the workers that listen, and of what else keeps events moving."""
     shown, found = visit.look(), visit.workers_if_known()
-    kept = partial(visit.source.kept, "lanes", 1.0, lambda: view_lanes(visit.fleet))
+    lanes = visit.source.kept("lanes", LOOK_SECONDS, lambda: view_lanes(visit.fleet))
     title = "Workers: not known" if found is None else f"Workers: {len(found)}"
     document = {
         "title": title,
         "level": "ok" if found else "problem",
         "workers": found,
         "differences": differences(found or ()),
-        "lanes": unless_wrong(kept, None),
+        "lanes": None if lanes.lanes_total is None else lanes,
         "sweeps": _sweeps(shown),
         "wakeups": shown.wakeups,
         "relays": shown.relays or (),

@@ -74,6 +74,7 @@ def refusal_of(exc: Exception, source: Source) -> Refusal:
 
 def _away(exc: QueueUnavailable, source: Source) -> Refusal:
     reason = reason_of(exc, source.fleet)
+    if is_wrong_type(exc):  # Redis answers, and all that needs another key goes on
+        return Refusal(503, reason.what, reason.remedy, wrong_type=True)
     url = mask_url(source.settings.redis_url)
-    what = f"{url} cannot be used: {reason.what}"
-    return Refusal(503, what, reason.remedy, wrong_type=is_wrong_type(exc))
+    return Refusal(503, f"{url} cannot be used: {reason.what}", reason.remedy)

@@ -73,9 +73,14 @@ class Source:
         Raises:
             QueueUnavailable: The URL leads nowhere, or no part of a Cluster answers.
         """
-        return self._opened()[0]
+        return self.opened()[0]
 
-    def _opened(self) -> tuple[Fleet, tuple[Part, ...]]:
+    def opened(self) -> tuple[Fleet, tuple[Part, ...]]:
+        """The queues, and the parts of a Cluster that are away.
+
+        Raises:
+            QueueUnavailable: The URL leads nowhere, or no part of a Cluster answers.
+        """
         with self._lock:
             if self._client is None:
                 self._client = self._open()
@@ -110,7 +115,7 @@ class Source:
         return self.kept("look", LOOK_SECONDS, self._see)
 
     def _see(self) -> Seen:
-        fleet, away = self._opened()
+        fleet, away = self.opened()
         return Seen(look(fleet, self.settings, ()), away)
 
     def findings(self) -> list[Finding]:

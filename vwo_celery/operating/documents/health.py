@@ -33,10 +33,11 @@ class HealthDocument(msgspec.Struct, frozen=True):
         healthy: Whether they do.
         problems: What is wrong.
         remedy: What to do, "" if nothing is.
-        listeners: Workers that listen; None, as the next and the last, where nothing was counted.
+        listeners: Workers that listen; None, as the next and `relays`, where it was not counted.
         pending: Events that are open or ready, in queues that are not paused.
         stopped: Queues of which nothing is sent: no fault of the workers.
         relays: Processes of relays that run.
+        unreadable: Keys that cannot be read, each with the reason: what is in them is not judged.
     """
 
     healthy: bool
@@ -46,6 +47,7 @@ class HealthDocument(msgspec.Struct, frozen=True):
     pending: int | None = None
     stopped: tuple[str, ...] = ()
     relays: int | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 def judge(fleet: Fleet, settings: Settings, parts: Sequence[Part] = ()) -> Health:
@@ -63,7 +65,11 @@ def document_of(found: Health, parts: Sequence[Part] = ()) -> HealthDocument:
     """The document of a judgement."""
     remedy = ""
     if found.problems:
-        remedy = _ASK_DOCTOR if found.listeners or parts else listener_finding(()).remedy
+        remedy = (
+            _ASK_DOCTOR
+            if found.listeners or found.unreadable or parts
+            else listener_finding(()).remedy
+        )
     return HealthDocument(not found.problems, remedy=remedy, **structs.asdict(found))
 
 

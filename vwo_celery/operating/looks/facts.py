@@ -90,7 +90,7 @@ class Facts(msgspec.Struct, frozen=True):
 
     queues: tuple[QueueFacts, ...]
     workers: list[WorkerView] | None
-    lanes: Lanes | None
+    lanes: Lanes
     differing: int | None
     signs_ms: dict[str, int] | None
     wakeups: int | None
@@ -121,7 +121,7 @@ def read_facts(fleet: Fleet) -> Facts:
     return Facts(
         queues=tuple(_queues(names, glances, tallies, declining, balances)),
         workers=workers,
-        lanes=None if workers is None else lanes_of(glances, workers),
+        lanes=lanes_of(glances, workers),
         differing=None if workers is None else _differing(workers),
         signs_ms=signs_ms,
         wakeups=wakeups,

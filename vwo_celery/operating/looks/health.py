@@ -11,7 +11,8 @@ from functools import partial
 import msgspec
 
 from vwo_celery.errors import QueueUnavailable
-from vwo_celery.operating.looks.knowing import unless_wrong
+from vwo_celery.operating.looks.inspector import registered_shards
+from vwo_celery.operating.looks.knowing import unless_wrong, why_unreadable
 from vwo_celery.operating.looks.relays import running, view_relays
 from vwo_celery.operating.looks.stalls import find_stall, silence_seconds
 from vwo_celery.operating.looks.views import QueueView, views_of
@@ -34,30 +35,36 @@ class Health(msgspec.Struct, frozen=True):
 
     Attributes:
         problems: What is wrong with the workers.
-        listeners: Workers that listen.
+        listeners: Workers that listen; None, as `relays`, where a key with them cannot be read.
         pending: Events that are open or ready, in queues that are not paused.
         stopped: Queues of which nothing is sent, paused or refused by VWO: no fault of the workers.
         relays: Processes of relays that run.
+        unreadable: Keys that cannot be read, each with the reason: what is in them is not judged.
     """
 
     problems: tuple[str, ...]
-    listeners: int
+    listeners: int | None
     pending: int
     stopped: tuple[str, ...] = ()
-    relays: int = 0
+    relays: int | None = 0
+    unreadable: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return not self.problems
 
     def __str__(self) -> str:
         if self.problems:
-            return f"unhealthy: {'; '.join((*_some(self.problems), *_some(self.stopped)))}"
-        listeners = count(self.listeners, "worker listens", "workers listen")
+            told = (*_some(self.problems), *_some(self.stopped), *self._unknown())
+            return f"unhealthy: {'; '.join(told)}"
+        listeners = count(self.listeners or 0, "worker listens", "workers listen")
         relays = (
             f", {count(self.relays, 'relay process', 'relay processes')}" if self.relays else ""
         )
         pending = f"{listeners}{relays}, {count(self.pending, 'event')} pending"
-        return f"healthy: {'; '.join((pending, *_some(self.stopped)))}"
+        return f"healthy: {'; '.join((pending, *_some(self.stopped), *self._unknown()))}"
+
+    def _unknown(self) -> list[str]:
+        return [f"not judged: {each}" for each in self.unreadable]
 
 
 def _some(each: tuple[str, ...]) -> tuple[str, ...]:
@@ -94,24 +101,43 @@ def health(fleet: Fleet, settings: Settings) -> Health:
     Raises:
         QueueUnavailable: Redis did not answer.
     """
-    views = views_of(take_glances(fleet.watched()))
+    watched = unless_wrong(fleet.watched, None)
+    views = views_of(take_glances(registered_shards(fleet) if watched is None else watched))
     active = [view for view in views if not view.paused]
     pending = sum(view.open + view.ready for view in active)
     late = [_lateness(view) for view in active if is_stuck(view, settings)]
     stopped = tuple(_held(view) for view in views if view.stopped)
     try:
-        listeners = len(fleet.listeners())
+        heard = unless_wrong(fleet.listeners, None)
     except QueueUnavailable as exc:
         if not fleet.in_cluster:
             raise
         away = f"a part of the Redis Cluster is away, and with it the list of workers: {exc}"
         return Health((away, *late), 0, pending, stopped)
-    if listeners:
-        latest_seconds = max((view.late_seconds for view in active), default=0.0)
-        workers = unless_wrong(lambda: _stalled(fleet, settings, listeners, latest_seconds), [])
-    else:
-        workers = [f"no worker listens, and {count(pending, 'event')} pending"] if pending else []
-    return Health((*workers, *late), listeners, pending, stopped, _relays(fleet))
+    latest_seconds = max((view.late_seconds for view in active), default=0.0)
+    workers = _trouble_of_workers(fleet, settings, heard, pending, latest_seconds)
+    relays = _relays(fleet)
+    hidden = _hidden(fleet, watched is None, heard is None, workers is None, relays is None)
+    listeners = None if heard is None else len(heard)
+    return Health((*(workers or ()), *late), listeners, pending, stopped, relays, hidden)
+
+
+def _trouble_of_workers(
+    fleet: Fleet, settings: Settings, heard: list[str] | None, pending: int, latest_seconds: float
+) -> list[str] | None:
+    """What is wrong with the workers; None if their signs of life are of a wrong type."""
+    if heard is None:
+        return [f"which workers listen is not known, and {count(pending, 'event')} pending"]
+    if not heard:
+        return [f"no worker listens, and {count(pending, 'event')} pending"] if pending else []
+    return unless_wrong(lambda: _stalled(fleet, settings, len(heard), latest_seconds), None)
+
+
+def _hidden(fleet: Fleet, *unknown: bool) -> tuple[str, ...]:
+    """The keys of a wrong type that hide the shards, the workers, their signs of life, the relays."""
+    keys = (("watched",), ("listeners",), ("pulse", "watched"), ("relays", "relay_cards"))
+    names = [name for those, hides in zip(keys, unknown, strict=True) if hides for name in those]
+    return tuple(why_unreadable(fleet, *names))
 
 
 def _stalled(fleet: Fleet, settings: Settings, listeners: int, latest_seconds: float) -> list[str]:
@@ -122,10 +148,14 @@ def _stalled(fleet: Fleet, settings: Settings, listeners: int, latest_seconds: f
     return [f"{count(listeners, 'worker listens', 'workers listen')}, but {stall}"]
 
 
-def _relays(fleet: Fleet) -> int:
-    """Number of relay processes; 0 while the part of a Cluster with their cards is away."""
+def _relays(fleet: Fleet) -> int | None:
+    """Number of relay processes; 0 while the part of a Cluster with their cards is away.
+
+    None if a key with them is of a wrong type.
+    """
     if not fleet.in_cluster:
-        return len(running(unless_wrong(lambda: view_relays(fleet), [])))
+        found = unless_wrong(lambda: view_relays(fleet), None)
+        return None if found is None else len(running(found))
     look = partial(view_relays, fleet)
     return len(running(fleet.hints.attempt(fleet.keys.relays, "the list of relays", look, [])))
 

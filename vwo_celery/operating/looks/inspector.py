@@ -23,7 +23,16 @@ from vwo_celery.queue.words.registration import Registration
 from vwo_celery.text.amounts import count
 from vwo_celery.text.wording import nearest
 
-__all__ = ["Ledger", "QueueView", "choose", "shards_of", "view_queues", "view_strays", "views_of"]
+__all__ = [
+    "Ledger",
+    "QueueView",
+    "choose",
+    "registered_shards",
+    "shards_of",
+    "view_queues",
+    "view_strays",
+    "views_of",
+]
 
 
 def choose(
@@ -60,6 +69,16 @@ def shards_of(fleet: Fleet, registered: Mapping[str, Registration]) -> dict[str,
         queue: _living(fleet, [fleet.shard(queue, number) for number in sorted(those)])
         for queue, those in numbers.items()
     }
+
+
+def registered_shards(fleet: Fleet) -> list[Shard]:
+    """The shards of every registered queue: for a look where the set of watched ones cannot be read.
+
+    Raises:
+        QueueUnavailable: Redis did not answer, or the list of queues is of a wrong type, too.
+    """
+    queues = shards_of(fleet, fleet.registrations().readable)
+    return [shard for shards in queues.values() for shard in shards]
 
 
 def _watched(fleet: Fleet) -> list[Shard]:

@@ -20,6 +20,7 @@ __all__ = [
     "known",
     "unless_wrong",
     "why_unknown",
+    "why_unreadable",
     "wrong_job_keys",
     "wrong_keys",
 ]
@@ -67,6 +68,18 @@ def wrong_job_keys(fleet: Fleet) -> tuple[WrongType, ...]:
         return tuple(wrong_jobs(fleet))
     except QueueUnavailable:
         return ()
+
+
+def why_unreadable(fleet: Fleet, *names: str) -> list[str]:
+    """Which of the keys of these names are of a wrong type, each in words; one of them is, if any.
+
+    Where this user may not ask for types, nobody can tell which, and there is one line of all.
+    """
+    keys = [getattr(fleet.keys, name) for name in names]
+    found = [str(each) for each in wrong_keys(fleet) if each.key in keys]
+    if found or not keys:
+        return found
+    return [f"{' or '.join(keys)} is of a wrong type; vwo-celery doctor tells more"]
 
 
 def why_unknown(wrong: Sequence[WrongType], fleet: Fleet, *names: str) -> str:

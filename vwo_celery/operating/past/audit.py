@@ -226,6 +226,16 @@ class Change(msgspec.Struct, frozen=True):
         return queue in self.queues or self.more_queues > 0
 
     @property
+    def amount(self) -> str:
+        """What it has changed, in words: "3 of 5 events"; "-" if it only wrote a file."""
+        if self.only_writes:
+            return "-"
+        done = "?" if self.done is None else f"{self.done:,}"
+        of = "" if self.matched is None else f" of {self.matched:,}"
+        last = self.done if self.matched is None else self.matched
+        return f"{done}{of} {self.unit.removesuffix('s') if last == 1 else self.unit}"
+
+    @property
     def only_writes(self) -> bool:
         """Whether it has changed nothing since it only wrote a file: its note tells how much."""
         return self.command == "dead export" and self.done == 0

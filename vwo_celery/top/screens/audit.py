@@ -60,15 +60,13 @@ def _of_a_day(fleet: Fleet) -> Sequence[Change]:
 
 def _cells(each: Change, now_ms: int) -> Sequence[Text]:
     took = "" if each.duration_seconds is None else f" in {span(each.duration_seconds)}"
-    done = "?" if each.done is None else f"{each.done:,}"
-    of = "" if each.matched is None else f" of {each.matched:,}"
     what = (each.filter, ", ".join(each.queues), each.reason, each.error, each.note)
     return (
         safe(since(max(0, now_ms - each.at_ms) / 1000).removeprefix("since ")),
         safe(f"{each.who} on {each.host}"),
         safe(each.door),
         safe(each.command),
-        safe(f"{done}{of} {each.unit}", right=True),
+        safe(each.amount, right=True),
         safe(f"{each.result}{took}", _STYLES.get(each.result, "")),
         safe("; ".join(part for part in what if part) or "-"),
     )
