@@ -92,7 +92,7 @@ def test_health_as_json(redis_url: str) -> None:
     assert [each.exit_code for each in (well, ill, beat, away)] == [0, 1, 1, 1]
     assert json.loads(well.stdout) == {
         "healthy": True, "problems": [], "remedy": "", "listeners": 0, "pending": 0,
-        "stopped": [], "relays": 0,
+        "stopped": [], "relays": 0, "unreadable": [],
     }  # fmt: skip
     assert json.loads(ill.stdout) == {
         "healthy": False,
@@ -102,6 +102,7 @@ def test_health_as_json(redis_url: str) -> None:
         "pending": 1,
         "stopped": [],
         "relays": 0,
+        "unreadable": [],
     }
     for each in (beat, away):
         shown = json.loads(each.stdout)
