@@ -71,7 +71,8 @@ _MOST_KEYS_SHOWN = 20
 QUICK_EXAMPLES = 5
 
 #: Tests that need a server which PyPI does not have; the report's head says if they are left out.
-collect_ignore = [] if has_rabbitmq() else ["acceptance/test_rabbitmq.py"]
+_ON_RABBITMQ = ["acceptance/test_rabbitmq.py", "acceptance/test_rabbitmq_page.py"]
+collect_ignore = [] if has_rabbitmq() else _ON_RABBITMQ
 
 
 #: Tests that need a browser, and packages of their own: only a run that names them has them.
@@ -82,7 +83,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     """Lines for the head of pytest's report: what is left out on this machine, or in this run."""
     lines = []
     if collect_ignore:
-        lines = [f"left out, no rabbitmq-server here (apt-get install it): {collect_ignore[0]}"]
+        what = ", ".join(collect_ignore)
+        lines = [f"left out, no rabbitmq-server here (apt-get install it): {what}"]
     if not _asks_for_browser(config):
         lines += ["left out, for `make browser`: the console in a browser"]
     return lines

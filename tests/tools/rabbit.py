@@ -26,14 +26,20 @@ def has_rabbitmq() -> bool:
 
 
 class RabbitMQ:
-    """One RabbitMQ server, and Erlang's name server for it, while in use as a context."""
+    """One RabbitMQ server, and Erlang's name server for it, while in use as a context.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where its files go.
+        conf: Lines of its rabbitmq.conf.
+    """
+
+    def __init__(self, folder: Path, conf: str = "") -> None:
         self.port = free_port()
         names = free_port()
         home = folder / "rabbit"
         home.mkdir()
         (home / "plugins").write_text("[].\n")
+        (home / "rabbitmq.conf").write_text(conf)
         self._env = {
             "HOME": str(home),
             "ERL_EPMD_PORT": str(names),
@@ -45,6 +51,7 @@ class RabbitMQ:
             "RABBITMQ_MNESIA_BASE": str(home / "data"),
             "RABBITMQ_LOG_BASE": str(home / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
             "RABBITMQ_CONF_ENV_FILE": str(home / "none"),
         }
         self._names = Process("epmd", "-port", str(names), folder=folder, name="epmd")
@@ -88,11 +95,15 @@ class RabbitMQ:
 
     def alarm(self, *, on: bool) -> None:
         """Raise or end the alarm on memory, during which it takes no message."""
+        self.control("set_vm_memory_high_watermark", "0.000001" if on else "0.8")
+
+    def control(self, *words: str) -> str:
+        """Run `rabbitmqctl` with these words; what it prints."""
         self._controls += 1
         control = Process(
-            str(_SERVER.with_name("rabbitmqctl")), "-n", self._env["RABBITMQ_NODENAME"],
-            "set_vm_memory_high_watermark", "0.000001" if on else "0.8",
+            str(_SERVER.with_name("rabbitmqctl")), "-n", self._env["RABBITMQ_NODENAME"], *words,
             folder=self._folder, name=f"control-{self._controls}", env=self._env,
         )  # fmt: skip
         control.start()
         assert control.wait(_READY_SECONDS) == 0, control.log()
+        return control.log()

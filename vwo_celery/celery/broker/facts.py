@@ -91,9 +91,10 @@ def _look(apps: list[Celery], settings: Settings, url: str, *, app_given: bool) 
         return BrokerFacts(url=masked, cluster=True)
     if alarm := alarm_of(apps[0], _CONNECT_SECONDS):
         return BrokerFacts(url=masked, blocked=alarm)
-    gap = tls.gap_in_tls(apps[0])
+    # What an app of the fleet's says of TLS to RabbitMQ stands in no URL.
+    gap = tls.gap_in_tls(apps[0]) if app_given or scheme in _REDIS else tls.Gap()
     facts = _ask(apps, settings, masked, route_of(apps[0]) if app_given else "")
-    return msgspec.structs.replace(facts, gap=(gap, tls.REMEDY if gap else ""))
+    return msgspec.structs.replace(facts, gap=gap)
 
 
 def _likely_apps(settings: Settings) -> Iterator[Celery]:
