@@ -135,6 +135,12 @@ BUGS = (
         "integration/operating/test_bulk.py -k last_batch",
     ),
     Bug(
+        "a queue with a broken key keeps no other from being changed", "the change ends with it",
+        "operating/operations/failures.py",
+        "if is_trouble_of_redis(exc.__cause__):", "if True:",
+        "integration/operating/test_one_of_several_fails.py -k other_dead",
+    ),
+    Bug(
         "an import beyond max_dead_events is refused",
         "workers drop the oldest for it", "operating/operations/filing.py",
         "        if kept + line.events > self._most_events:\n", "        if kept > 10**15:\n",

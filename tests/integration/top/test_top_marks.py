@@ -63,6 +63,32 @@ def test_all_queues_that_are_marked_are_paused(queues: Queues, redis_url: str) -
     assert (change.command, set(change.queues), change.done) == ("pause", paused, 2)
 
 
+def test_a_marked_queue_that_fails_keeps_no_other_from_being_paused(
+    queues: Queues, redis_url: str
+) -> None:
+    """The others are paused, and the failure is told with the queue's name."""
+    names = sorted(with_open(queues, account, account).name for account in (1, 2, 3))
+    meta = queues.fleet.shard(names[0], 0).keys.meta
+
+    async def use(terminal: Terminal) -> None:
+        await terminal.until(lambda: all(name in terminal.text for name in names))
+        await terminal.press("s", *"kkkxxx")
+        await terminal.until("3 marked")
+        await terminal.press("p")
+        await terminal.until("Pause 3 queues")
+        queues.client.rename(meta, "aside")
+        queues.client.set(meta, "somebody's")
+        await terminal.press("enter")
+        await terminal.until(f"paused 2 queues, but not for {names[0]}")
+
+    in_terminal(source_of(redis_url), use)
+
+    queues.client.rename("aside", meta)
+    assert sorted(view.queue for view in queues.views() if view.paused) == names[1:]
+    (change,) = changes(queues.fleet)
+    assert (change.result, change.done, change.matched) == ("failed", 2, 3)
+
+
 def test_letters_that_are_marked_are_redriven_together(queues: Queues, redis_url: str) -> None:
     """Others that match the same filter stay dead."""
     queue = three_dead(queues)

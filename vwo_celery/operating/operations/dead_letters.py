@@ -12,11 +12,13 @@ from collections.abc import Iterable, Sequence
 from vwo_celery.logs import announce_drop
 from vwo_celery.operating.batches.found import DeadBatch, WaitingBatch
 from vwo_celery.operating.operations.bulk import Bulk, Done, Order
+from vwo_celery.operating.operations.failures import Failures
 from vwo_celery.operating.operations.waking import wake
 from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.handling.waiting import vanish
 from vwo_celery.queue.shard import PURGED, Shard
+from vwo_celery.text.amounts import count
 
 #: Batches of one shard after which the workers are woken, so that they need not wait for the last one.
 _WAKE_EVERY = 100
@@ -68,23 +70,25 @@ def redrive(fleet: Fleet, actor: Actor, found: Iterable[DeadBatch], order: Order
         order: What was counted, and how fast and how far to go.
 
     Raises:
-        QueueUnavailable: Redis did not answer; some batches may be ready, the others are still
-            dead.
+        QueueUnavailable: Redis did not answer, and some batches may be ready, the others are still
+            dead; or the keys of one queue do not let themselves be changed, and the others are.
     """
     with recorded(
         fleet, actor, "dead redrive", queues=order.counted.queues, filter=order.filter,
         matched=order.counted.amount.events,
     ) as entry:  # fmt: skip
-        bulk, waking = Bulk(order, entry), _Waking(fleet)
+        bulk, waking, failures = Bulk(order, entry), _Waking(fleet), Failures()
         try:
             for batch in bulk.steps(found):
-                shard = waking.watched(batch)
-                events = shard.redrive(batch.batch)
-                if events < 0:
-                    bulk.note_vanished(vanish(shard, batch.batch))
-                bulk.note(batch, max(0, events))
+                with failures.of(batch.queue):
+                    shard = waking.watched(batch)
+                    events = shard.redrive(batch.batch)
+                    if events < 0:
+                        bulk.note_vanished(vanish(shard, batch.batch))
+                    bulk.note(batch, max(0, events))
         finally:
-            waking.wake_all()
+            waking.wake_all(failures)
+        failures.tell(f"redrove {count(bulk.done.changed.events, 'event')}")
     return bulk.done
 
 
@@ -108,10 +112,11 @@ class _Waking:
             wake(self._fleet, self._shards[place])
         return self._shards[place]
 
-    def wake_all(self) -> None:
+    def wake_all(self, failures: Failures) -> None:
         """Wake the workers for what is left."""
         for place in +self._waiting:
-            wake(self._fleet, self._shards[place])
+            with failures.of(place[0]):
+                wake(self._fleet, self._shards[place])
 
 
 def purge(fleet: Fleet, actor: Actor, found: Iterable[DeadBatch], order: Order) -> Done:
@@ -124,21 +129,23 @@ def purge(fleet: Fleet, actor: Actor, found: Iterable[DeadBatch], order: Order) 
         order: What was counted, and how fast and how far to go.
 
     Raises:
-        QueueUnavailable: Redis did not answer; some batches may be gone, the others are as they
-            were.
+        QueueUnavailable: Redis did not answer, and some batches may be gone, the others are as they
+            were; or the keys of one queue do not let themselves be changed, and the others are.
     """
     dropped: Counter[str] = Counter()
     with recorded(
         fleet, actor, "dead purge", queues=order.counted.queues, filter=order.filter,
         matched=order.counted.amount.events,
     ) as entry:  # fmt: skip
-        bulk = Bulk(order, entry)
+        bulk, failures = Bulk(order, entry), Failures()
         try:
             for batch in bulk.steps(found):
-                events = fleet.shard(batch.queue, batch.shard).purge(batch.batch)
-                dropped[batch.queue] += events
-                bulk.note(batch, events)
+                with failures.of(batch.queue):
+                    events = fleet.shard(batch.queue, batch.shard).purge(batch.batch)
+                    dropped[batch.queue] += events
+                    bulk.note(batch, events)
         finally:
-            for queue, count in (+dropped).items():
-                announce_drop(queue, PURGED, count, f"{actor} purged dead letters")
+            for queue, events in (+dropped).items():
+                announce_drop(queue, PURGED, events, f"{actor} purged dead letters")
+        failures.tell(f"purged {count(bulk.done.changed.events, 'event')}")
     return bulk.done

@@ -6,15 +6,19 @@ same command does the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from vwo_celery.connections import unavailable
 from vwo_celery.operating.looks.inspector import shards_of
+from vwo_celery.operating.operations.failures import Failures
 from vwo_celery.operating.operations.waking import wake
 from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.holding.circuit import forget_circuit
 from vwo_celery.queue.holding.pauses import pause_all
+from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.words.registration import Registration
+from vwo_celery.text.amounts import count
 
 #: The reason of an operator who gives none; a pause without a text would be none to older releases.
 NO_REASON = "no reason given"
@@ -35,16 +39,23 @@ def pause(
         reason: Their reason.
 
     Raises:
-        QueueUnavailable: Redis did not answer; some queues may be paused.
+        QueueUnavailable: Redis did not answer, and some queues may be paused; or the keys of one do
+            not let themselves be changed, and the others are.
     """
     with recorded(
         fleet, actor, "pause", queues=registered, reason=reason, matched=len(registered),
         unit="queues",
     ) as entry:  # fmt: skip
         shards = [shard for those in shards_of(fleet, registered).values() for shard in those]
-        paused = sorted(pause_all(fleet, shards, reason or NO_REASON, str(actor)))
+        found, failed = pause_all(fleet, shards, reason or NO_REASON, str(actor))
+        paused = sorted(found)
         entry.done = len(paused)
-        entry.note = _as_before("paused", paused, registered)
+        entry.note = _as_before("paused", [*paused, *failed], registered)
+        failures = Failures()
+        for queue, exc in failed.items():
+            with failures.of(queue), unavailable("pause"):
+                raise exc
+        failures.tell(f"paused {count(len(paused), 'queue')}")
     return paused
 
 
@@ -60,21 +71,31 @@ def resume(fleet: Fleet, actor: Actor, registered: Mapping[str, Registration]) -
         registered: The queues.
 
     Raises:
-        QueueUnavailable: Redis did not answer; some queues may be resumed.
+        QueueUnavailable: Redis did not answer, and some queues may be resumed; or the keys of one do
+            not let themselves be changed, and the others are.
     """
-    resumed = []
+    resumed, failures, failed = [], Failures(), set(registered)
     with recorded(
         fleet, actor, "resume", queues=registered, matched=len(registered), unit="queues"
     ) as entry:
         for queue, shards in shards_of(fleet, registered).items():
-            forget_circuit(shards[0])  # else a shard that is let go would be held again
-            if sum(shard.resume() + shard.let_go(hasten=True) for shard in shards):
-                resumed.append(queue)
-                entry.done += 1
-                for shard in shards:
-                    wake(fleet, shard)
-        entry.note = _as_before("not stopped", resumed, registered)
+            with failures.of(queue):
+                if _resume(fleet, shards):
+                    resumed.append(queue)
+                    entry.done += 1
+                failed.discard(queue)
+        entry.note = _as_before("not stopped", [*resumed, *failed], registered)
+        failures.tell(f"resumed {count(len(resumed), 'queue')}")
     return resumed
+
+
+def _resume(fleet: Fleet, shards: Sequence[Shard]) -> bool:
+    """End the stop of one queue; False if there was none."""
+    forget_circuit(shards[0])  # else a shard that is let go would be held again
+    was_stopped = sum(shard.resume() + shard.let_go(hasten=True) for shard in shards)
+    for shard in shards if was_stopped else ():
+        wake(fleet, shard)
+    return was_stopped > 0
 
 
 def _as_before(state: str, changed: Iterable[str], meant: Iterable[str]) -> str:

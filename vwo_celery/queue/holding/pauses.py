@@ -58,17 +58,27 @@ def pauses_of(meta: Mapping[str, str]) -> tuple[Pause, ...]:
     )
 
 
-def pause_all(fleet: Fleet, shards: Sequence[Shard], why: str, who: str) -> set[str]:
-    """Pause shards for an operator; the names of the queues that no operator had paused before.
+def pause_all(
+    fleet: Fleet, shards: Sequence[Shard], why: str, who: str
+) -> tuple[set[str], dict[str, Exception]]:
+    """Pause shards for an operator.
+
+    Returns:
+        The names of the queues that no operator had paused before; and of those whose own keys did
+        not let themselves be paused, each with the client's error.
 
     Raises:
-        QueueUnavailable: Redis did not answer, or refused; some shards may be paused.
+        QueueUnavailable: Redis did not answer; some shards may be paused.
     """
     words = ("paused", why[:LONGEST_ERROR], "_by", "operator", "_who", who[:LONGEST_NAME])
     with unavailable("pause"):
         calls = [Call((shard.keys.meta,), words) for shard in shards]
         answers = list(run_all(fleet.client, script("stop"), calls))
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-    return {shard.queue for shard, answer in zip(shards, answers, strict=True) if answer}
+    paused: set[str] = set()
+    failed: dict[str, Exception] = {}
+    for shard, answer in zip(shards, answers, strict=True):
+        if isinstance(answer, Exception):
+            failed.setdefault(shard.queue, answer)
+        elif answer:
+            paused.add(shard.queue)
+    return paused, failed

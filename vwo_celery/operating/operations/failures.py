@@ -1,0 +1,49 @@
+"""What fails of one queue among several that are changed: the others are changed all the same.
+
+A key of one queue that somebody wrote another thing to keeps no other queue from being paused, and no
+other dead letter from being sent again. If the process dies meanwhile, the same command does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vwo_celery.connections.errors import is_trouble_of_redis
+from vwo_celery.errors import QueueUnavailable
+from vwo_celery.text.amounts import count
+
+
+class Failures:
+    """The queues of which something could not be changed, each with its first error."""
+
+    def __init__(self) -> None:
+        self._errors: dict[str, QueueUnavailable] = {}
+
+    @contextmanager
+    def of(self, queue: str) -> Iterator[None]:
+        """Change something of a queue; an error of its own keys is kept for `tell`.
+
+        Raises:
+            QueueUnavailable: The error concerns all of Redis.
+        """
+        try:
+            yield
+        except QueueUnavailable as exc:
+            if is_trouble_of_redis(exc.__cause__):
+                raise
+            self._errors.setdefault(queue, exc)
+
+    def tell(self, done: str) -> None:
+        """Do nothing if nothing failed.
+
+        Args:
+            done: What was changed all the same, in words.
+
+        Raises:
+            QueueUnavailable: Something failed; the message says what was done and what was not.
+        """
+        for queue, exc in self._errors.items():
+            more = len(self._errors) - 1
+            others = f", nor for {count(more, 'other queue')}" if more else ""
+            raise QueueUnavailable(f"{done}, but not for {queue}{others}: {exc}") from exc.__cause__
