@@ -294,8 +294,9 @@ class SpoolFile:
 
 
 def size_of(encoded: Sequence[bytes]) -> int:
-    """Approximate size of events in a spool file."""
-    return sum(map(len, encoded)) + _ROW_BYTES * len(encoded)
+    """Approximate size of events in a spool file, with their trace contexts."""
+    contexts = sum(len(each.context) * (each.end - each.start) for each in spans_of(encoded))
+    return sum(map(len, encoded)) + _ROW_BYTES * len(encoded) + contexts
 
 
 def _readable(queue: str, text: bytes) -> Registration | None:

@@ -96,10 +96,22 @@ BUGS = (
         f"{_SPOOL}/test_spool_pages.py -k overtaken",
     ),
     Bug(
+        "a spool file stays within its limit",
+        "contexts of traced calls are not counted", "spool/spool_file.py",
+        " + contexts\n", "\n",
+        "integration/spool/test_spool_traced.py -k count_as",
+    ),
+    Bug(
         "what uses the spool waits for a fork",
         "a child inherits SQLite's locks from a thread that its parent had inside",
         "spool/tables.py", "with outside_forks(), closing(", "with closing(",
         "integration/spool/test_spool_sharing.py -k fork_waits",
+    ),
+    Bug(
+        "a spool file of an earlier build keeps what it is given",
+        "it is taken to have room for contexts", "spool/tables.py",
+        """return any(row[1] == "trace" for row""", """return any(row for row""",
+        "integration/spool/test_spool_traced.py -k without_room",
     ),
     Bug(
         "a spool that others may write is not used",
