@@ -19,7 +19,7 @@ import redis
 from redis.cluster import ClusterNode
 from redis.exceptions import RedisError
 
-from vwo_celery.connections.cluster import UNSETTLED, ClusterClient, SyncCluster
+from vwo_celery.connections.cluster import UNSETTLED, ClusterClient, NodePool, SyncCluster
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
 from vwo_celery.connections.exchanges import exchange
 from vwo_celery.connections.pools import SharedPool
@@ -315,7 +315,7 @@ def connect_cluster(
     """
     # Given to the pools, since redis-py 5's Cluster client drops those that it does not know, such
     # as the check of the host's name.
-    open_pool = partial(SharedPool, **{**options, "wait_seconds": share_of(timeout_seconds)})
+    open_pool = partial(NodePool, **{**options, "wait_seconds": share_of(timeout_seconds)})
     return SyncCluster.from_url(
         first,
         startup_nodes=[ClusterNode(*each) for each in others],  # type: ignore[no-untyped-call]

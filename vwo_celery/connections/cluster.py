@@ -18,6 +18,7 @@ from inspect import signature
 from typing import Any
 
 import redis
+from redis._parsers import CommandsParser
 from redis.cluster import PRIMARY, ClusterNode, NodesManager
 from redis.commands import RedisClusterCommands
 from redis.exceptions import (
@@ -32,7 +33,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
 from vwo_celery.connections.exchanges import exchange
-from vwo_celery.connections.pools import let_reenter
+from vwo_celery.connections.pools import SharedPool, let_reenter
 from vwo_celery.connections.retries import Retries
 from vwo_celery.forks import PerProcess
 
@@ -56,10 +57,14 @@ class SyncCluster(redis.RedisCluster):
     """
 
     RedisClusterRequestTTL = MOST_REDIRECTIONS
+    _is_made = False
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, *, startup_nodes: list[ClusterNode], **options: Any) -> None:
+        super().__init__(startup_nodes=startup_nodes, **options)
+        self._is_made = True
+        self.commands_parser = _CommandsParser(self)
         nodes: Any = self.nodes_manager  # shared with the pipelines, which look nodes up in it
+        _keep_connections(startup_nodes, nodes.nodes_cache)
         nodes.get_node = partial(_get_or_add_node, nodes, nodes.get_node)
         # A signal handler may come here while its thread holds any of these locks.
         self._lock = nodes._lock = RLock()
@@ -69,10 +74,13 @@ class SyncCluster(redis.RedisCluster):
                 let_reenter(node.redis_connection.connection_pool)
 
     def command(self, **options: Any) -> Any:
-        """Ask for the list of commands; redis-py does so as it connects, of the first master alone.
+        """Ask any master for the list of commands.
 
-        With that one away, it could not connect to the others.
+        redis-py does so as it connects, of the first master alone: a round trip of the first call,
+        and with that master away, it could not connect to the others. Here that one is left out.
         """
+        if not self._is_made:
+            return {}
         failure: Exception | None = None
         for node in self.get_primaries():  # type: ignore[no-untyped-call]
             try:
@@ -83,6 +91,39 @@ class SyncCluster(redis.RedisCluster):
             self.nodes_manager.default_node = node
             return found
         raise failure or RedisClusterException("the cluster has no master")
+
+
+class _CommandsParser(CommandsParser):
+    """redis-py's list of commands, asked for by the first command whose keys it must find.
+
+    What producers and workers send says where its keys are, or is a script.
+    """
+
+    def __init__(self, cluster: SyncCluster) -> None:
+        self.commands: dict[str, Any] = {}
+        self._cluster = cluster
+
+    def initialize(self, _: Any) -> None:
+        """Ask for the list; redis-py names the one node that it would ask."""
+        super().initialize(self._cluster)  # type: ignore[no-untyped-call]
+
+
+def _keep_connections(asked: list[ClusterNode], nodes: dict[str, ClusterNode]) -> None:
+    """Keep the connections by which redis-py asked for the nodes; it would open others to them."""
+    for each in asked:
+        if each.redis_connection is not None and each.name in nodes:
+            nodes[each.name].redis_connection = each.redis_connection
+            each.redis_connection = None  # else closed with it
+
+
+class NodePool(SharedPool):
+    """A node's connections. redis-py 8 would close those by which it asked for the nodes.
+
+    It does so to clear the state of connections that read from replicas; here none does.
+    """
+
+    def disconnect_free_connections(self, *_: Any, **__: Any) -> None:
+        """Leave them open."""
 
 
 def _create_reentrant(create: Callable[..., Any], *address: Any, **options: Any) -> Any:

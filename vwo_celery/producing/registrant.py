@@ -94,7 +94,7 @@ class Registrant:
         self._appends = (
             self.batch.events_per_request >= _APPEND_FROM_EVENTS and self._replicas is None
         )
-        self._registered: PerProcess[set[int]] = PerProcess(set)  # numbers of shards
+        self._registered: PerProcess[tuple[int, ...]] = PerProcess(tuple)  # numbers of shards
         self.fallback = QueueFallback(self.registration, settings, self.host)
         for name in _SCRIPTS:
             script(name)
@@ -131,7 +131,7 @@ class Registrant:
         for marks, life in zip(self._marks, lives, strict=True):
             if life:
                 marks.renew(life)
-        self._registered.set({number for number, life in enumerate(lives) if life})
+        self._registered.set(tuple(number for number, life in enumerate(lives) if life))
         self.host.look(now_and_then=False)
         return True
 

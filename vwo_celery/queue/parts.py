@@ -25,6 +25,7 @@ from vwo_celery.queue.words.registration import Registration
 from vwo_celery.text.amounts import span
 
 Answer = TypeVar("Answer")
+_NONE: Set[str] = frozenset()
 #: Pause, in seconds, after a failure: until then nothing that may be missed is asked of that part.
 REST_SECONDS = 5.0
 #: Keys that one SCAN looks at.
@@ -105,13 +106,13 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self.shards: Set[str] = frozenset()
+        self.shards: Set[str] = _NONE
         self.unannounced: set[str] = set()
         self.registrations: dict[str, Registration] = {}
         self.patrol_cursor = 0
         self.sampled_ms = 0
         self.prove_look_at = 0.0
-        self.found: Set[str] = frozenset()
+        self.found: Set[str] = _NONE
         self.look_again_at = 0.0
         self._away = False
 

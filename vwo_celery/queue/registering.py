@@ -3,7 +3,8 @@
 Stage 1 of an event's way, beneath `fleet`. The first call of a process does it, and the first after
 Redis has lost everything, so a request waits for it: all of it is one round trip, scripts included,
 whatever the number of shards; a second one where nobody has noted the queue's number of shards yet,
-or other producers had more of them. In a Cluster that holds for each node. A producer with fewer
+or other producers had more of them. In a Cluster, one for each node, and a second one for the nodes
+that list the queues and the shards. A producer with fewer
 shards than others replaces the registration, never that number: what higher shards hold, dead
 letters and counters included, stays visible, and is delivered. If the process dies here, a
 registration may be written in part; the next enqueue of any producer writes it again.
@@ -11,7 +12,7 @@ registration may be written in part; the next enqueue of any producer writes it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -124,8 +125,9 @@ class Registering(Signs):
         return self._enter(told, self._send(told.what, told.notes))
 
     def _enter(self, told: _Announcement, noted: Sequence[Any]) -> dict[str, int]:
-        """List and watch what was noted; see `_conclude`."""
-        return self._conclude(told, [*noted, *self._send(told.what, told.entries)])
+        """List and watch what was noted, with the shards that were found by it; see `_conclude`."""
+        entries = self._entries(told.registrations, told.names, _looked(told, noted))
+        return self._conclude(told, [*noted, *self._send(told.what, entries)])
 
     def _announcement(self) -> _Announcement:
         """All that is noted in this process' memory."""
@@ -136,12 +138,18 @@ class Registering(Signs):
             notes += [
                 Command(key, ("EXISTS", key)) for key in self._higher_keys(queue, registration)
             ]
-        return _Announcement(registrations, names, notes, self._entries(registrations, names))
+        return _Announcement(registrations, names, notes, self._entries(registrations, names, {}))
 
     def _entries(
-        self, registrations: dict[str, Registration], names: Sequence[str]
+        self,
+        registrations: dict[str, Registration],
+        names: Sequence[str],
+        looked: Mapping[str, int],
     ) -> list[Command]:
-        entries = [self._entry(registration) for registration in registrations.values()]
+        entries = [
+            self._entry(registration, looked=looked.get(queue, 0))
+            for queue, registration in registrations.items()
+        ]
         watched = self.keys.watched
         return entries + ([Command(watched, ("SADD", watched, *names))] if names else [])
 
@@ -153,8 +161,7 @@ class Registering(Signs):
         names = [told.names[number] for number in kept]
         kept += range(len(told.names), len(told.notes))
         notes = [told.notes[number] for number in kept]
-        entries = self._entries(told.registrations, names)
-        return told._replace(names=names, notes=notes, entries=entries), [answers[i] for i in kept]
+        return told._replace(names=names, notes=notes), [answers[i] for i in kept]
 
     def _higher_keys(self, queue: str, registration: Registration) -> list[str]:
         """Keys that exist where shards of a higher number were used: releases before 0.2 noted none."""
@@ -175,20 +182,17 @@ class Registering(Signs):
         Raises:
             QueueUnavailable: Redis did not take all of it; it stays noted.
         """
-        looks = iter(answers[len(told.names) : len(told.notes)])
-        entered = answers[len(told.notes) :]
+        entered, looked = answers[len(told.notes) :], _looked(told, answers)
         _raise_failures(told.what, [*answers[: len(told.names)], *entered])
         numbers: dict[str, int] = {}
         again = []
-        for registration, (noted, look) in zip(told.registrations.values(), entered, strict=False):
-            queue, number = registration.destination.queue, min(int(noted), MOST_SHARDS)
-            found = list(islice(looks, MOST_SHARDS - registration.shards))
-            # With a node away, the next registration looks again.
-            if look and not any(isinstance(each, Exception) for each in found):
-                used = [registration.shards + n for n, exists in enumerate(found, 1) if exists]
-                number = max([number, *used])
-                again.append(self._entry(registration, looked=number))
-            numbers[queue] = number
+        for (queue, registration), (noted, look) in zip(
+            told.registrations.items(), entered, strict=False
+        ):
+            numbers[queue] = min(int(noted), MOST_SHARDS)
+            if look and looked[queue]:  # with a node away, the next registration looks again
+                numbers[queue] = max(numbers[queue], looked[queue])
+                again.append(self._entry(registration, looked=numbers[queue]))
         if again:
             _raise_failures(told.what, self._send(told.what, again))
         self._forget(told)
@@ -234,6 +238,19 @@ def _note(shard: Shard) -> Command:
 def _limit(shard: Shard, limits: Limits, life: str = "", copy: bytes = b"") -> Command:
     arguments = shard.limit_arguments(limits, life, copy)
     return Command(shard.keys.meta, script("limit").command(shard.keys.life, arguments))
+
+
+def _looked(told: _Announcement, noted: Sequence[Any]) -> dict[str, int]:
+    """The number of shards that each queue has by the looks for higher ones; 0 if one has failed."""
+    looks = iter(noted[len(told.names) : len(told.notes)])
+    numbers = {}
+    for queue, registration in told.registrations.items():
+        lowest = registration.shards
+        found = list(islice(looks, MOST_SHARDS - lowest))
+        failed = any(isinstance(each, Exception) for each in found)
+        used = [lowest + n for n, exists in enumerate(found, 1) if exists]
+        numbers[queue] = 0 if failed else max([lowest, *used])
+    return numbers
 
 
 def _raise_failures(what: str, answers: Sequence[Any]) -> None:

@@ -39,13 +39,13 @@ class Storing:
             it opens or fills a batch, unless another process was quicker.
     """
 
-    __slots__ = ("_meta", "client", "is_full", "keys", "namespace", "number", "queue")
+    __slots__ = ("client", "is_full", "keys", "namespace", "number", "queue")
 
     def __init__(self, client: Any, namespace: str, queue: str, shard: int) -> None:
         self.client, self.namespace = client, namespace
         self.queue, self.number = queue, shard
         self.keys = shard_keys(namespace, queue, shard)
-        self._meta, self.is_full = self.keys.meta, False
+        self.is_full = False
 
     def append(self, mark: Mark, event: bytes) -> bool:
         """Store one event the fast way, if it neither opens nor fills a batch.
@@ -68,7 +68,7 @@ class Storing:
             start = mark.append_start = self._append_start(mark)
         number, stored = mark.number.encode(), mark.stored.encode()
         packed = _APPENDED % (start, len(number), number, len(stored), stored, len(event), event)
-        (answer,) = self.client.exchange(self._meta, packed)
+        (answer,) = self.client.exchange(self.keys.prefix, packed)
         if answer in (STORED, STORED_LAST):
             self.is_full = answer == STORED_LAST
             return True
@@ -127,7 +127,7 @@ class Storing:
             redis.exceptions.RedisError: As redis-py raises it; the producer decides about a repeat.
         """
         if not again:
-            (answer,) = self.client.exchange(self._meta, pack(command))
+            (answer,) = self.client.exchange(self.keys.prefix, pack(command))
             if not isinstance(answer, Exception):
                 return self._note(Pushed(*answer))
             if not isinstance(answer, NOT_RUN_HERE):

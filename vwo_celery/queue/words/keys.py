@@ -195,14 +195,13 @@ class ShardKeys:
     """Key names of one shard of one queue, in the order of SHARD_FAMILIES.
 
     Attributes:
-        name: The shard's short name, "queue:shard".
-        prefix: The beginning of each key.
+        prefix: The beginning of each key; it has the hash tag, so it is as good as any of them to find
+            the shard's node of a Cluster.
     """
 
-    __slots__ = ("name", "prefix")
+    __slots__ = ("prefix",)
 
     def __init__(self, namespace: str, name: str) -> None:
-        self.name = name
         self.prefix = f"{namespace}:{KEY_VERSION}:{{{name}}}:"
 
     open = _Key("open")
@@ -226,6 +225,11 @@ class ShardKeys:
     traces = _Key("traces")
     traced = _Key("traced")
     former = _Key("former")
+
+    @property
+    def name(self) -> str:
+        """The shard's short name, "queue:shard"."""
+        return self.prefix[self.prefix.index("{") + 1 : -2]
 
     @property
     def life(self) -> tuple[str, str]:

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from os import getpid
 from uuid import uuid4
 
 import msgspec
 
 from vwo_celery.clocks import monotonic
-from vwo_celery.forks import PerProcess, unshared_number
+from vwo_celery.forks import unshared_number
 from vwo_celery.queue.words.keys import new_token
 
 #: Time for which Redis keeps a mark after a push by enqueue.lua, as in lua/shared/mark.lua: shorter
@@ -115,10 +116,11 @@ class Marks:
         clock: Seconds, from any start.
     """
 
-    __slots__ = ("_clock", "_drawn_ns", "_free", "_life", "_part")
+    __slots__ = ("_clock", "_drawn_ns", "_free", "_life", "_part", "_process")
 
     def __init__(self, clock: Callable[[], float] = uptime_seconds) -> None:
-        self._free: PerProcess[list[Mark]] = PerProcess(list)
+        self._free: list[Mark] = []
+        self._process = 0  # whose they are; 0 before the first
         self._clock = clock
         self._part = self._drawn_ns = 0  # the random part of nonces, and when it was drawn
         self._life = ""
@@ -135,7 +137,7 @@ class Marks:
         ever pushed would count as lost.
         """
         if life != self._life:
-            self._life, self._free = life, PerProcess(list)
+            self._life, self._free = life, []
 
     def take(self, events: int) -> Mark:
         """Take a mark, its sequence raised for a push of *events* events."""
@@ -154,7 +156,7 @@ class Marks:
 
         The date counts too: a clone's clock may have stood still while its snapshot lay.
         """
-        free = self._free.get()
+        free = self._own()
         while True:
             try:
                 mark = free.pop()
@@ -167,11 +169,20 @@ class Marks:
                 mark.appends = age < _APPENDS_FOR * ttl and not grows_old
                 return mark
 
+    def _own(self) -> list[Mark]:
+        """This process' free marks. Threads that ask first may each make a list: marks in another's
+        are given up.
+        """
+        if self._process != getpid():
+            self._free = []
+            self._process = getpid()
+        return self._free
+
     def give_back(self, mark: Mark) -> None:
         """Let the next push use the mark: its push is stored."""
         if mark.life == self._life:
             mark.sending, mark.stored = "", mark.number
-            self._free.get().append(mark)
+            self._own().append(mark)
 
     def give_back_pushed(self, mark: Mark, *, renewed: bool) -> None:
         """Let the next push use the mark: enqueue.lua answered that its push is stored.
@@ -186,7 +197,7 @@ class Marks:
 
     def start_afresh(self) -> None:
         """Give up all free marks, since a clone of this process uses them."""
-        self._free = PerProcess(list)
+        self._free = []
 
     def give_back_unused(self, mark: Mark) -> None:
         """Let the next push use the mark: nothing of its push is stored, nor will be.
@@ -195,7 +206,7 @@ class Marks:
         """
         mark.sequence -= mark.events
         if mark.sequence and mark.life == self._life and not mark.in_doubt:
-            self._free.get().append(mark)
+            self._own().append(mark)
 
 
 def push_token(mark: Mark) -> str:
