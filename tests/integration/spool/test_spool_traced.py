@@ -63,7 +63,9 @@ def test_a_build_from_before_contexts_reads_and_adds(spool: Spool) -> None:
     spool.put(registration(), traced(2))
     with closing(sqlite3.connect(database(spool))) as db:
         (row,) = db.execute("SELECT id FROM queues").fetchone()
-        db.execute("INSERT INTO events (queue, spooled_ms, text) VALUES (?, 1, ?)", (row, b'{"n":2}'))
+        db.execute(
+            "INSERT INTO events (queue, spooled_ms, text) VALUES (?, 1, ?)", (row, b'{"n":2}')
+        )
         found = [text for (text,) in db.execute("SELECT text FROM events ORDER BY id")]
         db.commit()
 
