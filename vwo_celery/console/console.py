@@ -54,7 +54,7 @@ class Console:
     Args:
         settings: A worker's, which lead to the queues.
         authorise: Who asks, and what they may do; may raise a `Refusal`.
-        door: The way in, for the audit: "console", or "django".
+        door: The way in of pages, for the audit: "console", or "django"; that of the API is "api".
         checks_origin: Whether a change must come from a page of ours; False where the door has checked
             a token of its own.
         app: Your Celery app, or its name as `celery -A` takes it, by which jobs reach the workers; ""
@@ -118,7 +118,8 @@ class Console:
                 403, "this request did not come from a page of this console",
                 "open the console itself, and use its form; a program brings a token",
             )  # fmt: skip
-        return Visit(request, visitor, self.source, door=self._door)
+        door = "api" if request.path.startswith(_API) else self._door
+        return Visit(request, visitor, self.source, door=door)
 
     def _route(self, visit: Visit) -> Page | Response:
         method, path = visit.request.method, visit.path

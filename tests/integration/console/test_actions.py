@@ -96,7 +96,7 @@ def test_what_was_shown_is_counted_and_a_worker_does_it(queues: Queues) -> None:
     assert (done["state"], done["changed"]) == ("ok", ordered["counted"])
     (change,) = changes(queues.fleet)
     assert (change.command, change.door, change.who, change.done) == (
-        "dead redrive", "console", "alice", 5 * DEAD,
+        "dead redrive", "api", "alice", 5 * DEAD,
     )  # fmt: skip
 
 

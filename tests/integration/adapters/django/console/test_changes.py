@@ -39,7 +39,7 @@ def test_a_change_by_the_api_is_the_consoles(queues: Queues, place: str, action:
 
         (change,) = changes(queues.fleet)
         records.append({name: getattr(change, name) for name in _NO_ACTORS})
-        assert change.door == ("django" if len(records) == 2 else "console")
+        assert change.door == "api"
     assert documents[0] == documents[1]
     assert records[0] == records[1]
 
