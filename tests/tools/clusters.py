@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import vwo_celery
-from tools.producers import BATCH, connect
+from tools.producers import BATCH, connect, worker_fleet
 from tools.redis_groups import ClusterGroup, client_of
 from vwo_celery.operating.looks.inspector import view_queues
-from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.looks.snapshots import take_snapshot
 from vwo_celery.queue.shard import Shard
 from vwo_celery.testing import RedisServer
@@ -69,7 +68,6 @@ def events_in(shard: Shard) -> list[bytes]:
 
 def ledger(queue: vwo_celery.Queue) -> Any:
     """The summed ledger of all shards."""
-    (view,) = view_queues(
-        producer_of(queue).fleet, producer_of(queue).fleet.registrations().readable
-    )
+    fleet = worker_fleet(queue)
+    (view,) = view_queues(fleet, fleet.registrations().readable)
     return view.ledger

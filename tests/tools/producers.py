@@ -6,8 +6,11 @@ from typing import Any
 
 import vwo_celery
 from tools.waiting import wait_until
+from vwo_celery.connections import open_worker_client
 from vwo_celery.producing.queue import producer_of
+from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.snapshots import Snapshot, take_snapshot
+from vwo_celery.queue.shard import Shard
 
 DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation="fme")
 BATCH = {"events_per_request": 100, "request_time_interval": 600}
@@ -24,6 +27,20 @@ def connect(url: str, batch: Any = BATCH, **settings: Any) -> vwo_celery.Queue:
     return vwo_celery.connect(
         DESTINATION, batch_event_data=batch, strict=True, redis_url=url, **options
     )
+
+
+def worker_fleet(queue: vwo_celery.Queue) -> Fleet:
+    """The queues of that one's namespace as a worker or an operator has them.
+
+    An application's own client may do less: see `tools/acl_users.py`.
+    """
+    return Fleet(open_worker_client(queue.settings.redis_url), queue.settings.namespace)
+
+
+def worker_shards(queue: vwo_celery.Queue) -> list[Shard]:
+    """A queue's shards as a worker or an operator has them."""
+    fleet = worker_fleet(queue)
+    return [fleet.shard(queue.name, each.number) for each in producer_of(queue).shards]
 
 
 def snapshot(redis: Any, shard: int = 0) -> Snapshot:

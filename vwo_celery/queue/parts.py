@@ -17,7 +17,7 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import ClusterClient
 from vwo_celery.connections.errors import REDIS_ERRORS
-from vwo_celery.connections.troubles import remedy_of
+from vwo_celery.connections.troubles import is_denied, remedy_of
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import SeldomLog, log
 from vwo_celery.queue.words.keys import as_text, shards_pattern
@@ -197,13 +197,21 @@ def _scan(node: Any, pattern: str) -> Iterator[str]:
 def parts_away(client: Any) -> list[Part]:
     """The masters that hold slots and do not answer, as the others report them or as we notice.
 
+    Of a user who may not ask for them, none: the doctor says which right is missing.
+
     Raises:
         QueueUnavailable: No part answers.
     """
     if not isinstance(client, ClusterClient):
         return []
-    with unavailable("look at the cluster's nodes"):
-        nodes = first_answer(client, lambda node: node.cluster("NODES"))
+    try:
+        with unavailable("look at the cluster's nodes"):
+            nodes = first_answer(client, lambda node: node.cluster("NODES"))
+    except QueueUnavailable as exc:
+        if not is_denied(exc):
+            raise
+        log.debug("%s", exc)
+        return []
     return [
         Part(name.partition("@")[0], int(state.get("last_pong_rcvd") or 0))
         for name, state in nodes.items()

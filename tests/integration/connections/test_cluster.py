@@ -19,7 +19,7 @@ from tools.clusters import (
     slot_of,
 )
 from tools.command_line import run_command
-from tools.producers import TIMEOUT_SECONDS, connect
+from tools.producers import TIMEOUT_SECONDS, connect, worker_fleet
 from tools.redis_groups import ClusterGroup, client_of
 from tools.waiting import wait_until
 from vwo_celery.connections import open_async_client, open_client, open_worker_client
@@ -103,7 +103,7 @@ def test_what_was_spooled_goes_to_its_node(group: ClusterGroup, tmp_path: Path) 
     assert receipts == [SPOOLED] * 3
     found = take_snapshot(producer_of(queue).shards[0])
     assert (found.accepted, found.balanced) == (4, True)
-    assert producer_of(queue).fleet.client.hlen(producer_of(queue).shards[0].keys.meta)
+    assert worker_fleet(queue).client.hlen(producer_of(queue).shards[0].keys.meta)
 
 
 def test_an_operator_has_every_command(group: ClusterGroup) -> None:

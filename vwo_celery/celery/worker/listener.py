@@ -120,7 +120,9 @@ def _end_without_permissions(fleet: Fleet) -> None:
         SystemExit: A right is missing.
     """
     try:
-        missing = permissions.missing(fleet, permissions.worker_needs())
+        missing = permissions.missing(
+            fleet, permissions.worker_needs(cluster=fleet.in_cluster)
+        )
     except QueueUnavailable as exc:
         log.warning("the worker starts without knowing whether its Redis user may do all: %s", exc)
         return

@@ -188,7 +188,8 @@ def _servers(fleet: Fleet) -> Iterator[Finding]:
 
 def _permissions(fleet: Fleet) -> Iterator[Finding]:
     yield permission_finding(
-        missing(fleet, worker_needs()), missing(fleet, producer_needs()).commands
+        missing(fleet, worker_needs(cluster=fleet.in_cluster)),
+        missing(fleet, producer_needs()).commands,
     )
 
 

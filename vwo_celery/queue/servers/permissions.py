@@ -39,12 +39,14 @@ WORKER_COMMANDS: Final = (
     "BRPOP", "HINCRBY", "HLEN", "HSCAN", "INFO", "LRANGE", "PUBLISH", "SMEMBERS", "SREM", "TYPE",
     "UNLINK", "XADD", "XRANGE", "ZADD", "ZCOUNT", "ZREM", "ZREMRANGEBYSCORE",
 )  # fmt: skip
+#: Further commands with which workers, and all who look, find what lies on the parts of a Cluster.
+PARTS_COMMANDS: Final = ("CLUSTER NODES", "SCAN")
 #: Commands without which all works: what they tell is then not known. So managed servers, and
 #: users without `@dangerous`, may deny them.
 OPTIONAL_COMMANDS: Final = ("INFO", "TYPE")
 #: A try of each command, which changes nothing but the scratch keys K and O; C is a channel.
 _TRIES: Final = {
-    "BRPOP": "BRPOP K 0.01", "COPY": "COPY K O", "DEL": "DEL K", "EVAL": "EVAL return 0",
+    "BRPOP": "BRPOP K 0.01", "CLUSTER NODES": "CLUSTER NODES", "COPY": "COPY K O", "DEL": "DEL K", "EVAL": "EVAL return 0",
     "EVALSHA": f"EVALSHA {'0' * 40} 0", "EXISTS": "EXISTS K", "GET": "GET K", "HDEL": "HDEL K f",
     "HEXISTS": "HEXISTS K f", "HGET": "HGET K f", "HGETALL": "HGETALL K",
     "HINCRBY": "HINCRBY K f no", "HLEN": "HLEN K", "HMGET": "HMGET K f", "HSCAN": "HSCAN K 0",
@@ -53,7 +55,7 @@ _TRIES: Final = {
     "LPUSH": "LPUSH K v", "LPUSHX": "LPUSHX K v", "LRANGE": "LRANGE K 0 0", "LTRIM": "LTRIM K 0 0",
     "PEXPIRE": "PEXPIRE K 1", "PING": "PING", "PUBLISH": "PUBLISH C v", "RENAME": "RENAME K K",
     "RENAMENX": "RENAMENX K O",
-    "RPOP": "RPOP K", "RPUSH": "RPUSH K v", "SADD": "SADD K v", "SCRIPT LOAD": "SCRIPT LOAD return",
+    "RPOP": "RPOP K", "RPUSH": "RPUSH K v", "SADD": "SADD K v", "SCAN": "SCAN 0 COUNT 1", "SCRIPT LOAD": "SCRIPT LOAD return",
     "SET": "SET K v XX", "SMEMBERS": "SMEMBERS K", "SREM": "SREM K v", "TIME": "TIME", "TYPE": "TYPE K",
     "UNLINK": "UNLINK K O", "WAIT": "WAIT 0 1", "XADD": "XADD K NOMKSTREAM * f v",
     "XRANGE": "XRANGE K - +", "ZADD": "ZADD K XX 0 v", "ZCARD": "ZCARD K",
@@ -108,9 +110,14 @@ def producer_needs() -> frozenset[str]:
     return _commands_of(PRODUCER_SCRIPTS) | set(PRODUCER_COMMANDS)
 
 
-def worker_needs() -> frozenset[str]:
-    """Every command that a worker or an operator needs; an application needs no others."""
-    return _commands_of(names()) | set(PRODUCER_COMMANDS) | set(WORKER_COMMANDS)
+def worker_needs(*, cluster: bool = False) -> frozenset[str]:
+    """Every command that a worker or an operator needs; an application needs no others.
+
+    Args:
+        cluster: Whether Redis is a Cluster.
+    """
+    of_parts = PARTS_COMMANDS if cluster else ()
+    return _commands_of(names()) | {*PRODUCER_COMMANDS, *WORKER_COMMANDS, *of_parts}
 
 
 def acl_rules(namespace: str, commands: Collection[str]) -> str:

@@ -11,7 +11,12 @@ from typing import Final
 
 import msgspec
 
-from vwo_celery.queue.servers.permissions import acl_rules, producer_needs, worker_needs
+from vwo_celery.queue.servers.permissions import (
+    PARTS_COMMANDS,
+    acl_rules,
+    producer_needs,
+    worker_needs,
+)
 
 #: Command with which a worker, as it starts, tells the user who lacks a right.
 WORKER_COMMANDS: Final = frozenset({"ACL WHOAMI"})
@@ -52,11 +57,12 @@ PLAIN_SERVER: Final = Server()
 
 def commands_of(role: str, server: Server = PLAIN_SERVER) -> frozenset[str]:
     """Return every command that a user of this role needs."""
+    of_workers = worker_needs(cluster=server.cluster)
     needs = {
         "producer": producer_needs(),
-        "worker": worker_needs() | WORKER_COMMANDS,
-        "operator": worker_needs() | OPERATOR_COMMANDS,
-        "viewer": VIEWER_COMMANDS,
+        "worker": of_workers | WORKER_COMMANDS,
+        "operator": of_workers | OPERATOR_COMMANDS,
+        "viewer": VIEWER_COMMANDS.union(PARTS_COMMANDS if server.cluster else ()),
     }[role]
     more = {
         *(_CLUSTER_COMMANDS if server.cluster else ()),
