@@ -62,7 +62,9 @@ def roles(group: ClusterGroup) -> Iterator[Roles]:
 @pytest.mark.parametrize("role", ["operator", "viewer"])
 def test_who_looks_sees_every_part(roles: Roles, role: str) -> None:
     """The line lets a user look at all parts, and nothing is denied on the way."""
-    assert not said_errors(roles.url, LOOKS)  # Redis knows the scripts, which a viewer cannot give it
+    assert not said_errors(
+        roles.url, LOOKS
+    )  # Redis knows the scripts, which a viewer cannot give it
     url = roles.begin(role)
 
     assert said_errors(url, LOOKS) == []
@@ -96,6 +98,8 @@ def test_a_missing_right_is_named(roles: Roles, rule: str, command: str) -> None
     told = json.loads(run_command(["doctor", "--redis-url", url, "--json"]).stdout)
 
     (finding,) = [each for each in told if each["check"] == "permissions"]
-    assert finding["remedy"].startswith("if they connect as this user, run: ACL SETUSER vwo_operator +")
+    assert finding["remedy"].startswith(
+        "if they connect as this user, run: ACL SETUSER vwo_operator +"
+    )
     assert f"+{command.lower().replace(' ', '|')};" in finding["remedy"]
     assert said_errors(url, LOOKS) == []

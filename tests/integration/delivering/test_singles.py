@@ -12,6 +12,7 @@ import pytest
 
 import vwo_celery
 from tools.command_line import run_command
+from tools.producers import worker_fleet, worker_shards
 from tools.queue_states import HOLDS_SOMETHING
 from tools.waiting import wait_until
 from vwo_celery import aio
@@ -65,8 +66,7 @@ class Singles:
             backoff_base_seconds=0.01, backoff_max_seconds=0.05, allowed_hosts=[standin.netloc],
             **settings,
         )  # fmt: skip
-        self.fleet = producer_of(self.queue).fleet
-        self.shard = producer_of(self.queue).shards[0]
+        self.fleet, (self.shard,) = worker_fleet(self.queue), worker_shards(self.queue)
         self.worker = Worker(self.fleet, self.queue.settings, lambda wakeup: None)
 
     def event(self, number: int, name: str = "purchase") -> bytes:

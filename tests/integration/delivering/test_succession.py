@@ -197,9 +197,9 @@ def test_events_that_are_gone_are_noticed(made: Delivering, vwo: Vwo) -> None:
     assert counted(made, "dropped:vanished") == 2
 
 
-def test_forgotten_scripts_are_loaded_again(made: Delivering, vwo: Vwo) -> None:
+def test_forgotten_scripts_are_loaded_again(made: Delivering, vwo: Vwo, redis: Any) -> None:
     """If Redis forgets the scripts during a POST, ack and claim conclude all the same."""
-    once(vwo, made.shard.client.script_flush)
+    once(vwo, redis.script_flush)
     fill(made, 3)
 
     assert run(made) == 3
@@ -208,13 +208,15 @@ def test_forgotten_scripts_are_loaded_again(made: Delivering, vwo: Vwo) -> None:
     assert states(made) == []
 
 
-def test_a_claim_that_came_before_its_ack_is_asked_again(redis_url: str, vwo: Vwo) -> None:
+def test_a_claim_that_came_before_its_ack_is_asked_again(
+    redis_url: str, vwo: Vwo, redis: Any
+) -> None:
     """If Redis knows the claim and not the ack, one batch may seem to be in flight still."""
     made = make(redis_url, vwo, max_parallel_sends=1)
 
     def forget_all_but_the_claim() -> None:
-        made.shard.client.script_flush()
-        made.shard.client.script_load(script("claim").text)
+        redis.script_flush()
+        redis.script_load(script("claim").text)
 
     once(vwo, forget_all_but_the_claim)
     fill(made, 3)

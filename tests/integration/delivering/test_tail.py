@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tools.processes import Process
+from tools.producers import worker_fleet
 from tools.selective_vwo import Delivering, Make, Vwo
 from tools.waiting import wait_until
 from vwo_celery.operating.looks.following import Following
@@ -31,7 +32,7 @@ MOST_LOOKS = 60
 
 def fleet_of(made: Delivering) -> Fleet:
     """The queues, on connections of the follower's own."""
-    return Fleet(producer_of(made.queue).fleet.client, "vwo")
+    return worker_fleet(made.queue)
 
 
 def followed(made: Delivering) -> Iterator[Told | None]:
@@ -159,21 +160,23 @@ def test_what_was_missed_is_told_in_numbers(own_redis: RedisServer, vwo: Vwo) ->
     assert outcomes(heard) == [(1, "delivered", "200", 1)]
 
 
-def test_a_connection_that_is_cut_and_back_is_a_gap(vwo: Vwo, make: Make) -> None:
+def test_a_connection_that_is_cut_and_back_is_a_gap(vwo: Vwo, make: Make, redis: Any) -> None:
     """Where Redis cuts the listener off, as one that reads too slowly, that is told, too."""
     made = make(per_request=1)
     made.enqueue(1)
     made.deliver()
     found = followed(made)
     next(found)
-    made.shard.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
 
     told = until(found, lambda each: isinstance(each, Missed))
 
     assert [type(each) for each in told] == [Lost, Missed]
 
 
-def test_ctrl_c_ends_it_with_0(vwo: Vwo, make: Make, tmp_path: Path, redis_url: str) -> None:
+def test_ctrl_c_ends_it_with_0(
+    vwo: Vwo, make: Make, tmp_path: Path, redis_url: str, redis: Any
+) -> None:
     """The command prints a line for each outcome until Ctrl-C, and then exits 0."""
     made = make(per_request=1)
     made.enqueue(1)
@@ -185,7 +188,7 @@ def test_ctrl_c_ends_it_with_0(vwo: Vwo, make: Make, tmp_path: Path, redis_url: 
     ):
         for each in (of_json, of_lines):
             each.wait_for_log("listening to 1 queue")
-        wait_until(lambda: _listeners(made) >= 2, 20)
+        wait_until(lambda: _listeners(made, redis) >= 2, 20)
         made.enqueue(2)
         made.deliver()
         of_json.wait_for_log('"outcome"')
@@ -205,9 +208,9 @@ def test_ctrl_c_ends_it_with_0(vwo: Vwo, make: Make, tmp_path: Path, redis_url: 
     assert "heard of 1 event in 1 batch" in of_lines.log()
 
 
-def _listeners(made: Delivering) -> int:
+def _listeners(made: Delivering, redis: Any) -> int:
     channel = producer_of(made.queue).fleet.keys.results(made.queue.name)
-    ((_, number),) = made.shard.client.pubsub_numsub(channel)
+    ((_, number),) = redis.pubsub_numsub(channel)
     return int(number)
 
 

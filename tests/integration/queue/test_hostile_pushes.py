@@ -15,7 +15,7 @@ from msgspec.structs import replace
 import vwo_celery
 from tools import http_servers as servers
 from tools.command_line import run_command
-from tools.producers import DESTINATION, KEPT
+from tools.producers import DESTINATION, KEPT, worker_fleet, worker_shards
 from tools.waiting import wait_until
 from vwo_celery import signals
 from vwo_celery.delivering.delivery import deliver
@@ -79,9 +79,8 @@ class Way:
             allowed_hosts=["127.0.0.1"],
             enqueue_timeout_seconds=5.0,
         )
-        producer = producer_of(self.queue)
-        assert producer.register()
-        self.fleet, self.shard = producer.fleet, producer.shards[0]
+        assert producer_of(self.queue).register()
+        self.fleet, (self.shard,) = worker_fleet(self.queue), worker_shards(self.queue)
         self.told: list[tuple[Any, BatchReport]] = []
 
     def hear(self, signal: Any = None, report: Any = None, **_: Any) -> None:
@@ -217,14 +216,15 @@ _HEARD_SECONDS = 10.0
 
 def _heard(way: Way, *published: bytes) -> Any:
     """The results that a listener reads from the messages published while it listens."""
-    registration = way.fleet.registration(way.queue.name)
-    listening = listen(way.fleet, registration, timeout_seconds=_HEARD_SECONDS)
-    client, channel = way.fleet.client, way.fleet.keys.results(way.queue.name)
+    fleet, channel = producer_of(way.queue).fleet, way.fleet.keys.results(way.queue.name)
+    registration = fleet.registration(way.queue.name)
+    listening = listen(fleet, registration, timeout_seconds=_HEARD_SECONDS)
+    admin = redis_py.Redis.from_url(way.queue.settings.redis_url)
 
     def publish() -> None:
-        wait_until(lambda: client.pubsub_numsub(channel)[0][1] == 1, 10)
+        wait_until(lambda: admin.pubsub_numsub(channel)[0][1] == 1, 10)
         for text in published:
-            client.publish(channel, text)
+            way.fleet.client.publish(channel, text)
 
     thread = threading.Thread(target=publish)
     thread.start()
@@ -233,6 +233,7 @@ def _heard(way: Way, *published: bytes) -> Any:
     finally:
         thread.join()
         listening.close()
+        admin.close()
 
 
 def test_garbage_on_the_results_channel_is_passed_over(way: Way) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis as redis_py
 
 from tools.producers import connect
 from tools.under_load import LoadedInstallation
@@ -110,7 +111,8 @@ def test_scripts_forgotten_while_events_flow(
     queue = installation.queue()
 
     for _ in range(3):
-        producer_of(queue).fleet.client.script_flush()
+        with redis_py.Redis.from_url(kept.url) as admin:
+            admin.script_flush()
         stream.wait_for_more(40)
 
     installation.wait_for_delivery(stream.finish())

@@ -10,7 +10,16 @@ import redis as redis_py
 from msgspec.structs import replace
 
 import vwo_celery
-from tools.producers import BATCH, DESTINATION, KEPT, connect, snapshot, stored
+from tools.producers import (
+    BATCH,
+    DESTINATION,
+    KEPT,
+    connect,
+    snapshot,
+    stored,
+    worker_fleet,
+    worker_shards,
+)
 from tools.sweeps import SECOND, age, another, make_due, sweep
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
@@ -83,9 +92,9 @@ def test_a_lost_wakeup_is_made_up_for(redis: redis_py.Redis, redis_url: str) -> 
 def test_a_silent_workers_batch_is_woken_for(redis: redis_py.Redis, redis_url: str) -> None:
     """When a lease has expired, a worker is woken and gets exactly that batch."""
     queue = connect(redis_url, batch=None)
-    shard = producer_of(queue).shards[0]
+    (shard,) = worker_shards(queue)
     queue.enqueue({"n": 0})
-    (wakeup,) = (producer_of(queue).fleet.next_wakeup(1.0),)
+    wakeup = worker_fleet(queue).next_wakeup(1.0)
     assert wakeup is not None
     lost = shard.claim(token=wakeup.token, lease_seconds=60)
     assert lost is not None
@@ -133,10 +142,11 @@ def test_a_pause_keeps_everybody_asleep(redis: redis_py.Redis, redis_url: str) -
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
     make_due(producer_of(queue).shards[0])
-    producer_of(queue).shards[0].pause("401 Unauthorized")
+    (shard,) = worker_shards(queue)
+    shard.pause("401 Unauthorized")
 
     while_paused = sweep(redis)
-    producer_of(queue).shards[0].resume()
+    shard.resume()
     afterwards = sweep(redis)
 
     assert while_paused == []

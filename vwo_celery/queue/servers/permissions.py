@@ -46,7 +46,8 @@ PARTS_COMMANDS: Final = ("CLUSTER NODES", "SCAN")
 OPTIONAL_COMMANDS: Final = ("INFO", "TYPE")
 #: A try of each command, which changes nothing but the scratch keys K and O; C is a channel.
 _TRIES: Final = {
-    "BRPOP": "BRPOP K 0.01", "CLUSTER NODES": "CLUSTER NODES", "COPY": "COPY K O", "DEL": "DEL K", "EVAL": "EVAL return 0",
+    "BRPOP": "BRPOP K 0.01", "CLUSTER NODES": "CLUSTER NODES", "COPY": "COPY K O", "DEL": "DEL K",
+    "EVAL": "EVAL return 0",
     "EVALSHA": f"EVALSHA {'0' * 40} 0", "EXISTS": "EXISTS K", "GET": "GET K", "HDEL": "HDEL K f",
     "HEXISTS": "HEXISTS K f", "HGET": "HGET K f", "HGETALL": "HGETALL K",
     "HINCRBY": "HINCRBY K f no", "HLEN": "HLEN K", "HMGET": "HMGET K f", "HSCAN": "HSCAN K 0",
@@ -55,7 +56,8 @@ _TRIES: Final = {
     "LPUSH": "LPUSH K v", "LPUSHX": "LPUSHX K v", "LRANGE": "LRANGE K 0 0", "LTRIM": "LTRIM K 0 0",
     "PEXPIRE": "PEXPIRE K 1", "PING": "PING", "PUBLISH": "PUBLISH C v", "RENAME": "RENAME K K",
     "RENAMENX": "RENAMENX K O",
-    "RPOP": "RPOP K", "RPUSH": "RPUSH K v", "SADD": "SADD K v", "SCAN": "SCAN 0 COUNT 1", "SCRIPT LOAD": "SCRIPT LOAD return",
+    "RPOP": "RPOP K", "RPUSH": "RPUSH K v", "SADD": "SADD K v", "SCAN": "SCAN 0 COUNT 1",
+    "SCRIPT LOAD": "SCRIPT LOAD return",
     "SET": "SET K v XX", "SMEMBERS": "SMEMBERS K", "SREM": "SREM K v", "TIME": "TIME", "TYPE": "TYPE K",
     "UNLINK": "UNLINK K O", "WAIT": "WAIT 0 1", "XADD": "XADD K NOMKSTREAM * f v",
     "XRANGE": "XRANGE K - +", "ZADD": "ZADD K XX 0 v", "ZCARD": "ZCARD K",
