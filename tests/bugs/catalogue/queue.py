@@ -124,6 +124,24 @@ BUGS = (
         "integration/queue/test_sweeping.py -k given_out_again",
     ),
     Bug(
+        "who may not ask for a Cluster's nodes looks all the same",
+        "the look ends", "queue/parts.py",
+        "        if not is_denied(exc):\n            raise\n", "        raise\n",
+        "integration/connections/test_cluster_roles.py -k 'missing_right and NODES'",
+    ),
+    Bug(
+        "a worker's line has all that a worker does",
+        "the wait for a wake-up is left out", "queue/servers/permissions.py",
+        '"BRPOP", "HINCRBY",', '"HINCRBY",',
+        "integration/connections/test_permissions.py -k needs_no_more",
+    ),
+    Bug(
+        "who looks sees every part of a Cluster",
+        "the line lacks what tells which part is away", "queue/servers/permissions.py",
+        '("CLUSTER NODES", "SCAN")', '("SCAN",)',
+        "integration/connections/test_cluster_roles.py -k who_looks",
+    ),
+    Bug(
         "a worker that lacks a right says so and ends",
         "what Redis denies counts as allowed", "queue/servers/permissions.py",
         "        except ResponseError as exc:\n            text = str(exc)",

@@ -41,6 +41,8 @@ from vwo_celery.queue.servers.permissions import (
     producer_needs,
     worker_needs,
 )
+from vwo_celery.queue.servers.roles import ROLES, rules_of
+from vwo_celery.queue.servers.roles import Server as Kind
 from vwo_celery.queue.words.batches import Batch, Part
 from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work import stranded, sweeping
@@ -391,6 +393,20 @@ def test_the_page_has_the_rules() -> None:
         "vwo_worker": set(acl_rules("vwo", worker_needs()).split()),
         "vwo_application": set(acl_rules("vwo", producer_needs()).split()),
     }
+
+
+def test_the_page_has_what_a_cluster_adds() -> None:
+    """It shows the further rights of every user there, and those of all but applications."""
+    (sentence,) = re.findall(r"On a Cluster add .*?:", PAGE.read_text("utf-8"), re.DOTALL)
+    of_all, of_others = (words.split() for words in re.findall(r"`([^`]+)`", sentence))
+    added = {
+        role: set(rules_of(role, "vwo", Kind(cluster=True)).split())
+        - set(rules_of(role, "vwo").split())
+        for role in ROLES
+    }
+
+    assert added.pop("producer") == set(of_all)
+    assert {frozenset(each) for each in added.values()} == {frozenset(of_all + of_others)}
 
 
 def test_an_unreachable_redis_is_no_missing_right(users: Users) -> None:

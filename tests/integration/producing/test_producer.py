@@ -8,13 +8,7 @@ import pytest
 import redis as redis_py
 
 import vwo_celery
-from tools.producers import (
-    KEPT,
-    connect,
-    numbers,
-    snapshot,
-    stored,
-)
+from tools.producers import KEPT, connect, numbers, snapshot, stored, worker_fleet
 from tools.redis_commands import commands_sent
 from vwo_celery.errors import QueueFull
 from vwo_celery.producing.queue import producer_of
@@ -188,11 +182,12 @@ def test_a_full_batch_leaves_a_wakeup(redis: redis_py.Redis, redis_url: str) -> 
 
     queue.enqueue_many({"n": n} for n in range(4))
 
-    wakeup = producer_of(queue).fleet.next_wakeup(1.0)
+    fleet = worker_fleet(queue)
+    wakeup = fleet.next_wakeup(1.0)
     assert isinstance(wakeup, Wakeup)
     assert (wakeup.queue, wakeup.shard) == (queue.name, 0)
     assert redis.zscore(producer_of(queue).shards[0].keys.slots, wakeup.token) is not None
-    assert producer_of(queue).fleet.next_wakeup(0.01) is None
+    assert fleet.next_wakeup(0.01) is None
 
 
 def test_wakeups_are_bounded_by_parallel_sends(redis: redis_py.Redis, redis_url: str) -> None:

@@ -25,6 +25,7 @@ from tools.producers import (
     numbers,
     snapshot,
     stored,
+    worker_fleet,
 )
 from tools.tcpproxy import TcpProxy
 from tools.waiting import wait_until
@@ -153,8 +154,9 @@ def test_flushall_is_mended(redis: redis_py.Redis, redis_url: str) -> None:
 
     assert receipts == [IN_REDIS] * 3
     assert stored(redis) == numbers(3, start=1)
-    assert list(producer_of(queue).fleet.registrations().readable) == [queue.name]
-    assert [shard.keys.name for shard in producer_of(queue).fleet.watched()] == [f"{queue.name}:0"]
+    fleet = worker_fleet(queue)
+    assert list(fleet.registrations().readable) == [queue.name]
+    assert [shard.keys.name for shard in fleet.watched()] == [f"{queue.name}:0"]
 
 
 def test_a_server_that_is_not_there_costs_little_time() -> None:

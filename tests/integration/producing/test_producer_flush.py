@@ -21,6 +21,8 @@ from tools.producers import (
     TIMEOUT_SECONDS,
     connect,
     snapshot,
+    worker_fleet,
+    worker_shards,
 )
 from tools.waiting import wait_until
 from vwo_celery.delivering.delivery import deliver
@@ -84,16 +86,16 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(settlements, "look", look_between)
 
     def start(queue: vwo_celery.Queue, settle: Any) -> None:
+        fleet, shards = worker_fleet(queue), worker_shards(queue)
+
         def serve() -> None:
             while not ended.is_set():
-                wakeup = producer_of(queue).fleet.next_wakeup(0.1)
+                wakeup = fleet.next_wakeup(0.1)
                 while wakeup and (
-                    batch := producer_of(queue)
-                    .shards[wakeup.shard]
-                    .claim(token=wakeup.token, lease_seconds=60)
+                    batch := shards[wakeup.shard].claim(token=wakeup.token, lease_seconds=60)
                 ):
                     with settling:
-                        settle(producer_of(queue).shards[wakeup.shard], batch)
+                        settle(shards[wakeup.shard], batch)
 
         threads.append(threading.Thread(target=serve))
         threads[-1].start()
@@ -158,7 +160,9 @@ def be_dropped_for_newer(shard: Shard, batch: Batch) -> None:
 
 def be_lost(shard: Shard, batch: Batch) -> None:
     """Have Redis lose everything."""
-    shard.client.flushdb()
+    server = shard.client.connection_pool.connection_kwargs
+    with redis_py.Redis(server["host"], server["port"]) as admin:
+        admin.flushdb()
 
 
 @pytest.mark.parametrize(
@@ -229,7 +233,7 @@ def test_deliveries_of_a_release_without_notes_count(
 
 def _why_quiet(redis: redis_py.Redis, queue: vwo_celery.Queue) -> str:
     """The reason of a flush 8 seconds after the only worker was heard, which was killed."""
-    fleet = producer_of(queue).fleet
+    fleet = worker_fleet(queue)
     redis.zadd(fleet.keys.listeners, {"a worker": fleet.now_ms() - 8_000})
     reason = queue.flush_events(timeout_seconds=0).reason
     fleet.note_listener("a worker")
@@ -238,7 +242,7 @@ def _why_quiet(redis: redis_py.Redis, queue: vwo_celery.Queue) -> str:
 
 def _why_not_accepted(queue: vwo_celery.Queue, error: str) -> str:
     """The reason of a flush while a batch waits for its next try."""
-    (shard,) = producer_of(queue).shards
+    (shard,) = worker_shards(queue)
     batch = shard.claim(token="", lease_seconds=60)
     assert isinstance(batch, Batch)
     assert shard.release(batch, delay_seconds=100, error=error)
@@ -262,7 +266,7 @@ def test_a_flush_tells_when_it_is_tried_next(
     """A flush whose time is over tells the last failure, since when nothing is sent, and the next try."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
-    fleet, (shard,) = producer_of(queue).fleet, producer_of(queue).shards
+    fleet, (shard,) = worker_fleet(queue), worker_shards(queue)
     fleet.note_listener("a worker")
     queue.flush_events(timeout_seconds=0)
     reason = _why_not_accepted(queue, "503 busy")
@@ -277,8 +281,8 @@ def test_a_flush_tells_why_it_is_pending(redis: redis_py.Redis, redis_url: str) 
     """A flush whose time is over gives the reason: workers that may not send it, or a pause."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
-    (shard,) = producer_of(queue).shards
-    producer_of(queue).fleet.note_listener("a worker")
+    (shard,) = worker_shards(queue)
+    worker_fleet(queue).note_listener("a worker")
     quiet = _why_quiet(redis, queue)
     shard.hold(1, by="workers", why="this worker may not send to 'a'")
     declined = queue.flush_events(timeout_seconds=0).reason
@@ -308,7 +312,7 @@ def test_a_flush_costs_the_same_at_any_backlog(
 ) -> None:
     """A flush without a wait costs Redis the same for 2,000 batches as for 10."""
     queue = connect(redis_url, {"events_per_request": 1})
-    (shard,), fleet = producer_of(queue).shards, producer_of(queue).fleet
+    (shard,), fleet = worker_shards(queue), worker_fleet(queue)
 
     def fill(batches: int) -> None:
         queue.enqueue_many({"n": n} for n in range(batches))
@@ -341,9 +345,9 @@ def listen(queue: vwo_celery.Queue, found: list[Any]) -> threading.Thread:
     """A thread that keeps the queue's first result; it is subscribed when the function returns."""
     thread = threading.Thread(target=lambda: found.append(next(queue.results(10), None)))
     thread.start()
-    meta = producer_of(queue).shards[0].keys.meta
+    (shard,) = worker_shards(queue)
     wait_until(
-        lambda: producer_of(queue).fleet.client.hexists(meta, "results_until"),
+        lambda: shard.client.hexists(shard.keys.meta, "results_until"),
         what="word of interest",
     )
     return thread
@@ -362,8 +366,8 @@ def test_results_tell_what_became_of_events(
         queue.enqueue(EVENT)
         found: list[Any] = []
         listener = listen(queue, found)
-        worker = Worker(producer_of(queue).fleet, queue.settings, lambda wakeup: None)
-        (wakeup,) = sweep_shard(producer_of(queue).shards[0], force=True)
+        worker = Worker(worker_fleet(queue), queue.settings, lambda wakeup: None)
+        (wakeup,) = sweep_shard(worker_shards(queue)[0], force=True)
 
         deliver(worker, wakeup)
 
@@ -379,7 +383,7 @@ def test_a_listener_that_redis_cuts_off_listens_again(
     """A listener that Redis cut off misses what came meanwhile, and hears what comes later."""
     queue = connect(redis_url)
     queue.enqueue({"n": 0})
-    fleet, channel = producer_of(queue).fleet, f"vwo:1:results:{queue.name}"
+    fleet, channel = worker_fleet(queue), f"vwo:1:results:{queue.name}"
     results = queue.results(timeout_seconds=20)
     found: list[Any] = []
     listener = threading.Thread(target=lambda: found.extend(next(results) for _ in range(2)))
