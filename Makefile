@@ -3,6 +3,7 @@
 #
 #   make demo       the main job for real, in under a minute
 #   make test       ruff, mypy and the tests, against the built wheel   (ARGS="-k flush" goes to pytest)
+#   make acl        the tests with Redis, by users that have only the rights of their role   (ARGS=tests/integration/spool)
 #   make sdk-test   both generations of VWO's SDK, installed as users do; needs PyPI and a C compiler
 #   make sdk-relay  SDKs of npm and PyPI through the relay; needs Node as well   (ARGS=short)
 #   make sdk-matrix every release of VWO's SDKs that can be attached, each in an environment of its own
@@ -46,7 +47,7 @@ PIP_OPTIONS = --quiet --disable-pip-version-check --use-pep517
 CHECKED = vwo_celery pytest_vwo_celery.py workers tests benchmarks examples docs release
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-notice test lint types suite sdk-test sdk-relay sdk-matrix test-all browser pictures chaos soak bugs bench docs tutorial proof release freeze clean FORCE
+.PHONY: help venv demo demo-notice test lint types suite acl sdk-test sdk-relay sdk-matrix test-all browser pictures chaos soak bugs bench docs tutorial proof release freeze clean FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -76,6 +77,9 @@ suite: $(VENV_TEST)/wheel
 	@echo "== pytest $(or $(ARGS),with all tests: twenty to thirty minutes)"
 	@cd $(BUILD)/checkout && VWO_CELERY_TEST_WHEEL=1 PYTHONDONTWRITEBYTECODE=1 \
 		$(abspath $(VENV_TEST))/bin/python -m pytest -q -n $(JOBS) --dist worksteal $(ARGS)
+
+acl:
+	@$(MAKE) --no-print-directory suite VWO_CELERY_TEST_ACL=1 ARGS="$(or $(ARGS),tests/integration)"
 
 sdk-test:
 	@PYTHON="$(PYTHON)" sh tests/sdk/run.sh $(ARGS)

@@ -15,7 +15,7 @@ import pytest
 from vwo_celery.queue import scripts
 
 #: Key of the time, beside those under test; scripts may read it though it is not given to them.
-KEY = "clock of the test"
+KEY = "clock-of-the-test"
 _READ_REAL = "redis.call('TIME')"
 _READ_OURS = f"redis.call('HMGET', '{KEY}', 'seconds', 'microseconds')"
 #: Unix ms of the first moment; any that leaves room for steps back.

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from redis.exceptions import ClusterError, NoScriptError, RedisClusterException, RedisError
 
+from vwo_celery.clocks import monotonic
 from vwo_celery.connections.cluster import is_cluster_client
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
 from vwo_celery.connections.troubles import is_denied
@@ -22,6 +24,10 @@ _CALLS = 250
 #: Errors after which a call has not run, and may be repeated alone: it follows its slot, and loads
 #: the script.
 _NOT_RUN = (NoScriptError, ClusterError, RedisClusterException)
+#: Seconds after which a user who may not load scripts is tried again; Redis logs each denial.
+_DENIED_SECONDS = 3_600.0
+#: Clients whose user may not load scripts, each with the time until which that is believed.
+_denied_until: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
 
 
 class Call(NamedTuple):
@@ -41,18 +47,24 @@ def run_all(client: Any, script: Script, calls: Sequence[Call]) -> Iterator[Any]
         part = calls[start : start + _CALLS]
         answers = send_each(client, _commands(script, part))
         lacking = any(isinstance(answer, NoScriptError) for answer in answers)
-        if lacking and _may_load(client, script):
+        is_denied_load = lacking and not _may_load(client, script)
+        if lacking and not is_denied_load:
             _send_again(client, script, part, answers)
         for call, answer in zip(part, answers, strict=True):
-            yield _repeat(client, script, call) if isinstance(answer, _NOT_RUN) else answer
+            in_vain = is_denied_load and isinstance(answer, NoScriptError)
+            repeats = isinstance(answer, _NOT_RUN) and not in_vain
+            yield _repeat(client, script, call) if repeats else answer
 
 
 def _may_load(client: Any, script: Script) -> bool:
     """Load a script; False if the user may not: then the calls' own errors are their answers."""
+    if monotonic() < _denied_until.get(client, 0.0):
+        return False
     try:
         load(client, script.text)
     except RedisError as exc:
         if is_denied(exc):
+            _denied_until[client] = monotonic() + _DENIED_SECONDS
             return False
         raise
     return True

@@ -63,6 +63,12 @@ BUGS = (
         "integration/producing/test_notices.py -k reached_as_one_server",
     ),
     Bug(
+        "who may not ask for a Cluster's nodes looks all the same",
+        "the look ends", "queue/parts.py",
+        "        if not is_denied(exc):\n            raise\n", "        raise\n",
+        "integration/connections/test_cluster_roles.py -k 'missing_right and NODES'",
+    ),
+    Bug(
         "in a Cluster, too, a registration takes as many round trips for any number of shards",
         "each shard's limits are set alone", "queue/pipelining.py",
         "    answers = _send(client, commands, scripts)\n",
@@ -74,6 +80,12 @@ BUGS = (
         "it asks for each", "queue/pipelining.py",
         "_CALLS = 250", "_CALLS = 1",
         "integration/queue/test_sweeping_many_shards.py -k round_trips",
+    ),
+    Bug(
+        "who may not give Redis a script costs no more at each look",
+        "each queue tries it again", "queue/pipelining.py",
+        "in_vain = is_denied_load and", "in_vain = False and",
+        "integration/connections/test_roles.py -k script_once",
     ),
     Bug(
         "a ledger that is mended is told as that",
@@ -122,12 +134,6 @@ BUGS = (
         "a slot is free again after some seconds", "queue/routes.py",
         "return max(0, min(behind, default=_ALL_PASSED_MS))", "return _ALL_PASSED_MS",
         "integration/queue/test_sweeping.py -k given_out_again",
-    ),
-    Bug(
-        "who may not ask for a Cluster's nodes looks all the same",
-        "the look ends", "queue/parts.py",
-        "        if not is_denied(exc):\n            raise\n", "        raise\n",
-        "integration/connections/test_cluster_roles.py -k 'missing_right and NODES'",
     ),
     Bug(
         "a worker's line has all that a worker does",

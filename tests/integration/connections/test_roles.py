@@ -19,13 +19,15 @@ from tools.http_servers import Server, answering
 from tools.producers import DESTINATION, KEPT
 from tools.queue_states import Queues
 from vwo_celery import Settings
-from vwo_celery.connections import open_worker_client
+from vwo_celery.connections import open_client, open_worker_client
 from vwo_celery.delivering.delivery import deliver
 from vwo_celery.delivering.worker import Worker
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
+from vwo_celery.queue.looks.glances import take_glances
 from vwo_celery.queue.servers.permissions import missing, producer_needs, worker_needs
 from vwo_celery.queue.servers.roles import ROLES
+from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.queue.work import sweeping
 from vwo_celery.testing import RedisServer
@@ -66,6 +68,11 @@ class Roles:
         parts = urlsplit(self.url)
         return parts._replace(netloc=f"vwo_{role}:{PASSWORD}@{parts.netloc}").geturl()
 
+    def counts(self) -> list[tuple[str, int]]:
+        """What Redis denied to anyone, and how often; as in `denied`."""
+        told = [(_text(each["object"]), int(each["count"])) for each in self.admin.acl_log()]
+        return [(what, count) for what, count in told if not what.startswith("client")]
+
     def denied(self) -> list[str]:
         """What Redis denied to anyone, but for redis-py's word of its own name, which it may not say."""
         entries = [
@@ -80,6 +87,10 @@ class Roles:
             for each in entries
             if not str(each["object"]).startswith("client")
         ]
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +214,20 @@ def test_a_viewer_can_look_and_change_nothing(roles: Roles) -> None:
     assert run_all(url, name, LOOKS) == {}  # also where Redis knows no script
     after = {key: roles.admin.dump(key) for key in roles.admin.keys("vwo:*")}
     assert after == before
+
+
+def test_a_viewer_is_denied_a_script_once(roles: Roles) -> None:
+    """Where Redis knows no script, many looks at many queues try once to load it, and tell the same."""
+    url, queues = roles.begin("viewer"), (prepared(roles), "fme-2-empty")
+    roles.admin.script_flush()
+
+    with open_client(url, timeout_seconds=5.0) as client:
+        for _ in range(2):
+            looked = take_glances([Shard(client, "vwo", queue, 0) for queue in queues])
+            assert [glance.dead_events for glance in looked] == [10, 0]
+
+    denied = {each.split("|")[0]: count for each, count in roles.counts()}
+    assert denied == {"script": 1}
 
 
 def test_a_viewer_is_told_of_a_key_of_a_wrong_type(roles: Roles) -> None:

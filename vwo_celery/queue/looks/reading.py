@@ -77,9 +77,9 @@ def read_all(shards: Sequence[Shard]) -> list[Raw | Exception]:
         return []
     client = shards[0].client
     found = list(run_all(client, script("glance"), [_call(shard) for shard in shards]))
-    found = _repeat(client, shards, found, _read_only)
+    found = _repeat(client, shards, found, _read_only, _is_refused)
     answers = [each if isinstance(each, Exception) else _from_script(each) for each in found]
-    return _repeat(client, shards, answers, _read_plainly)
+    return _repeat(client, shards, answers, _read_plainly, _may_not_run)
 
 
 def _repeat(
@@ -87,9 +87,10 @@ def _repeat(
     shards: Sequence[Shard],
     answers: list[Any],
     read: Callable[[Any, Sequence[Shard]], list[Any]],
+    wanted: Callable[[Any], bool],
 ) -> list[Any]:
-    """Read those shards in another way for which the user may not run the script as it was sent."""
-    numbers = [number for number, answer in enumerate(answers) if _may_not_run(answer)]
+    """Read those shards in another way whose answer is *wanted* of it."""
+    numbers = [number for number, answer in enumerate(answers) if wanted(answer)]
     for start in range(0, len(numbers), _SHARDS_A_ROUND_TRIP):
         page = numbers[start : start + _SHARDS_A_ROUND_TRIP]
         found = read(client, [shards[number] for number in page])
@@ -98,10 +99,14 @@ def _repeat(
     return answers
 
 
+def _is_refused(answer: Any) -> bool:
+    """Whether the user may not run the script as it was sent, or Redis does not know that way."""
+    return isinstance(answer, ResponseError) and (is_denied(answer) or _UNKNOWN in str(answer))
+
+
 def _may_not_run(answer: Any) -> bool:
-    if not isinstance(answer, ResponseError):
-        return False
-    return isinstance(answer, NoScriptError) or is_denied(answer) or _UNKNOWN in str(answer)
+    """Whether the user may not run the script, or not give it to Redis, which does not know it."""
+    return isinstance(answer, NoScriptError) or _is_refused(answer)
 
 
 def _call(shard: Shard) -> Call:
