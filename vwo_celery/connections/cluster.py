@@ -205,6 +205,10 @@ class ClusterClient(RedisClusterCommands):
             self.forget()
             raise
 
+    def unlink(self, *keys: Any) -> Any:
+        """Delete keys that lie in one slot; redis-py's own asks a client of its own for more."""
+        return self.execute_command("UNLINK", *keys)
+
     def exchange(self, key: str, packed: bytes, replies: int = 1) -> list[Any]:
         """Send packed commands once to the node that holds *key*; see `exchanges.exchange`.
 

@@ -26,6 +26,7 @@ from vwo_celery.connections import open_async_client, open_client, open_worker_c
 from vwo_celery.connections.pools import MOST_CONNECTIONS
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.looks.snapshots import take_snapshot
+from vwo_celery.queue.servers.writes import refused_write
 from vwo_celery.queue.shard import Shard
 from vwo_celery.receipts import IN_REDIS, SPOOLED
 
@@ -42,6 +43,24 @@ def test_shards_lie_on_several_nodes(group: ClusterGroup) -> None:
     assert len(owners) > 1
     assert sum(take_snapshot(shard).pending for shard in producer_of(queue).shards) == 50
     assert ledger(queue).balanced
+
+
+def test_the_doctors_test_write_is_taken(group: ClusterGroup) -> None:
+    """A Cluster that takes events is not said to refuse them, and the key of the test is gone."""
+    queue = connect_to(group.url)
+
+    assert refused_write(producer_of(queue).fleet) is None
+
+    assert keys_of_test_writes(group) == []
+
+
+def keys_of_test_writes(group: ClusterGroup) -> list[str]:
+    """Keys of test writes, on every node."""
+    keys: list[str] = []
+    for node in group.masters:
+        with client_of(node) as client:
+            keys += client.keys("*:write")
+    return keys
 
 
 def test_asyncio_bounds_its_connections(group: ClusterGroup) -> None:

@@ -125,7 +125,8 @@ def _config(client: Any) -> dict[str, str] | None:
 
 
 def _facts(name: str, info: dict[str, Any], config: dict[str, str] | None) -> ServerFacts:
-    version = str(info.get("redis_version", "0"))
+    # Valkey's redis_version is that of the Redis whose commands it knows.
+    version = str(info.get("valkey_version") or info.get("redis_version", "0"))
     return ServerFacts(
         name=name,
         product="Valkey" if "valkey_version" in info else "Redis",
