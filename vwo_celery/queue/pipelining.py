@@ -25,7 +25,7 @@ _CALLS = 250
 #: the script.
 _NOT_RUN = (NoScriptError, ClusterError, RedisClusterException)
 #: Seconds after which a user who may not load scripts is tried again; Redis logs each denial.
-_DENIED_SECONDS = 3_600.0
+_DENIED_SECONDS = 60.0
 #: Clients whose user may not load scripts, each with the time until which that is believed.
 _denied_until: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
 
