@@ -23,6 +23,7 @@ from tools.blocks import write_files
 from tools.processes import Process
 from tools.producers import KEPT
 from tools.visitors import Visitors
+from tools.waiting import wait_until
 from vwo_celery.demo.account import ACCOUNT_ID, SDK_KEY, vwo_settings
 from vwo_celery.testing import Standin, free_port
 
@@ -107,6 +108,7 @@ def test_the_hook_of_the_page_makes_a_client_in_each_worker(
     shop.write_text(f"{text}\n")
 
     with serve("gunicorn shop:app --workers 2") as visitors:
+        wait_until(lambda: len(vwo_standin.fetches) == 2, 30, what="a client in each, unasked")
         visitors.each(visitors.post, VISITORS)
 
     assert len(vwo_standin.fetches) == 2
