@@ -129,6 +129,12 @@ BUGS = (
         "lua/test_denied_commands.py -k 'arrive-PEXPIRE'",
     ),
     Bug(
+        "no event waits for trace contexts",
+        "it fails where the user may not keep them", "queue/lua/shared/new_contexts.lua",
+        "redis.pcall('RPUSH'", "redis.call('RPUSH'",
+        "integration/tracing/test_traces_in_trouble.py -k without_the_rights",
+    ),
+    Bug(
         "a repeat is stored once",
         "append stores whatever its mark says", "queue/lua/shared/reserve.lua",
         "local reserved = fits and seen == ARGV[2]", "local reserved = fits",
