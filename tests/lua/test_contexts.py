@@ -13,7 +13,7 @@ from lua.pushing import mark, next_mark
 from lua.release_before import ShardBefore
 from lua.world import LIMITS, World
 from vwo_celery.queue.words.batches import Part
-from vwo_celery.tracing.carried import Span
+from vwo_celery.tracing.carried import MOST_STATE_BYTES, Span
 
 
 def commands_of(world: World, act: Callable[[], Any]) -> int:
@@ -73,6 +73,22 @@ def test_a_traced_call_costs_two_commands_more(world: World) -> None:
     traced = commands_of(world, lambda: push(world, mark(3), b"3"))
 
     assert traced - plain == 2
+
+
+@pytest.mark.parametrize(("per_request", "most_bytes"), [(1, 150), (128, 80)])
+@pytest.mark.parametrize("state", ["", "s=" + "x" * (MOST_STATE_BYTES - 2)], ids=["short", "long"])
+def test_redis_takes_what_the_page_says(
+    world: World, per_request: int, most_bytes: int, state: str
+) -> None:
+    """docs/how-to/trace.md has figures of the memory that each context takes; see how much memory."""
+    world.given(limits=replace(MANY, events_per_request=per_request, capacity_bytes=10**6))
+    events = [b"%d" % n for n in range(640)]
+
+    spans = [Span(n, n + 1, f"{context(n)} {state}".strip()) for n in range(640)]
+    push(world, mark(640), *events, spans=spans)
+
+    used = world.client.memory_usage(world.shard.keys.traced, samples=0) / 640
+    assert used <= most_bytes + (MOST_STATE_BYTES if state else 0)
 
 
 def test_pushes_without_contexts_seal_those_that_are_there(world: World) -> None:
