@@ -33,8 +33,9 @@ from vwo_celery.errors import QueueUnavailable
 REDIS_URL: Final = "redis_url (VWO_CELERY_REDIS_URL)"
 #: Words of Redis 6.2 and 7.0, and of later ones, for a command or key that a script's user may not use.
 DENIED_IN_SCRIPT: Final = ("The user executing the script can't", "ACL failure in script")
-#: Words in the error for any other command, key or channel that a user may not use.
-_DENIED: Final = "has no permissions"  # also in the answer to EXEC
+#: Words in the error for any other command, key or channel that a user may not use: the second are those
+#: of Redis 7 and newer for keys and channels. Also in the answer to EXEC.
+_DENIED: Final = ("has no permissions", "No permissions to access")
 _USER: Final = re.compile(r"\bUser (\S+) has no permissions")  # not told by Redis 6.2
 _COMMAND: Final = re.compile(r"\brun the '([\w|]+)' command")
 #: Links of a chain of exceptions that are looked at.
@@ -201,7 +202,7 @@ def _by_type(chain: list[BaseException], types: tuple[tuple[type[BaseException],
 
 def is_denied(exc: BaseException | str) -> bool:
     """Whether Redis works and its user may not do what was tried; *exc* may be an error's text."""
-    return any(words in str(exc) for words in (_DENIED, "NOPERM", *DENIED_IN_SCRIPT))
+    return any(words in str(exc) for words in (*_DENIED, "NOPERM", *DENIED_IN_SCRIPT))
 
 
 def note_user(exc: BaseException, user: str) -> None:

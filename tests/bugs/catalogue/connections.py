@@ -177,6 +177,12 @@ BUGS = (
         f"{_SENTINEL} -k told_to_start_redis",
     ),
     Bug(
+        "who may not use our keys is told so, whatever Redis' release",
+        "Redis 7 is not understood", "connections/troubles.py",
+        '("has no permissions", "No permissions to access")', '("has no permissions",)',
+        "integration/connections/test_troubles.py -k known_by_its_words",
+    ),
+    Bug(
         "a wrong password is not taken for a Redis that is away",
         "the types of Redis' answers are not looked at", "connections/troubles.py",
         '    (AuthenticationError, "password"),\n', "",

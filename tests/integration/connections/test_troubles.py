@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis as redis_py
 import trustme
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from tools.command_line import run_command
 from tools.tls_front import TlsFront
@@ -99,6 +99,14 @@ def denied(server: RedisServer, admin: Any) -> Iterator[str]:
     admin.execute_command(
         "ACL", "SETUSER", "web", "on", ">pw", "~*", "&*", "+@all", "-lpush", "-hgetall"
     )
+    yield server.url.replace("redis://", "redis://web:pw@")
+    admin.acl_deluser("web")
+
+
+@contextmanager
+def denied_keys(server: RedisServer, admin: Any) -> Iterator[str]:
+    """The user may use no key of ours."""
+    admin.execute_command("ACL", "SETUSER", "web", "on", ">pw", "~other:*", "&*", "+@all")
     yield server.url.replace("redis://", "redis://web:pw@")
     admin.acl_deluser("web")
 
@@ -238,6 +246,7 @@ CASES: list[tuple[Trouble, str, str]] = [
     (tls_to_none, "VC204", "rediss://"),
     (password, "VC205", "correct user and password"),
     (denied, "VC301", "+hgetall +lpush"),
+    (denied_keys, "VC301", "~vwo:*"),
     (memory, "VC211", "maxmemory"),
     (replica, "VC210", "name the primary"),
     (loading, "VC206", "wait"),
@@ -249,6 +258,23 @@ CASES: list[tuple[Trouble, str, str]] = [
     (busy, "VC213", "SCRIPT KILL"),
     (lost, "VC209", "something between closes connections"),
 ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "this user has no permissions to run the 'get' command",  # 6.2
+        "this user has no permissions to access one of the keys used as arguments",
+        "this user has no permissions to access one of the channels used as arguments",
+        "User web has no permissions to run the 'get' command",  # 7 to 8.2
+        "No permissions to access a key",
+        "No permissions to access a channel",
+        "ACL failure in script: No permissions to access a key",
+    ],
+)
+def test_a_denial_is_known_by_its_words(text: str) -> None:
+    """Whatever the release calls it, what a user may not do is told as that."""
+    assert trouble_of(NoPermissionError(text)).word == "denied"
 
 
 @pytest.mark.parametrize(
