@@ -120,7 +120,7 @@ def _end_without_permissions(fleet: Fleet) -> None:
         SystemExit: A right is missing.
     """
     try:
-        missing = permissions.missing(fleet, permissions.worker_needs(cluster=fleet.in_cluster))
+        missing = permissions.worker_lacks(fleet)
     except QueueUnavailable as exc:
         log.warning("the worker starts without knowing whether its Redis user may do all: %s", exc)
         return

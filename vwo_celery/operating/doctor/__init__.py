@@ -48,7 +48,7 @@ from vwo_celery.queue.records.histories import last_sampled_ms
 from vwo_celery.queue.routes import wait_seconds
 from vwo_celery.queue.servers.facts import read_servers
 from vwo_celery.queue.servers.mastership import read_mastership
-from vwo_celery.queue.servers.permissions import missing, producer_needs, worker_needs
+from vwo_celery.queue.servers.permissions import missing, producer_needs, worker_lacks
 from vwo_celery.queue.servers.writes import refused_write
 from vwo_celery.settings import Settings
 from vwo_celery.text.masking import mask_url
@@ -187,10 +187,7 @@ def _servers(fleet: Fleet) -> Iterator[Finding]:
 
 
 def _permissions(fleet: Fleet) -> Iterator[Finding]:
-    yield permission_finding(
-        missing(fleet, worker_needs(cluster=fleet.in_cluster)),
-        missing(fleet, producer_needs()).commands,
-    )
+    yield permission_finding(worker_lacks(fleet), missing(fleet, producer_needs()).commands)
 
 
 def _unless_away(parts: Sequence[Part], findings: Iterator[Finding]) -> Iterator[Finding]:

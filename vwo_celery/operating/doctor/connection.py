@@ -16,7 +16,7 @@ from vwo_celery.operating.doctor.finding import Finding, problem
 from vwo_celery.operating.doctor.wording import names
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.types import wrong_types
-from vwo_celery.queue.servers.permissions import Missing, missing, worker_needs
+from vwo_celery.queue.servers.permissions import worker_lacks
 
 #: The finding of each kind of trouble, by its word.
 KINDS_OF_TROUBLES: Final = {
@@ -60,16 +60,12 @@ def reason_of(exc: BaseException, open_fleet: Callable[[], Fleet]) -> Reason:
     """
     word, remedy = trouble_of(exc).word, remedy_of(exc, ADDRESS)
     with suppress(VwoCeleryError):
-        if word == "denied" and (lacking := _lacking(open_fleet())):
+        if word == "denied" and (lacking := worker_lacks(open_fleet())):
             return Reason(f"{exc}; {lacking}", f"as an administrator of Redis: {lacking.remedy}")
         if word == "type" and (wrong := wrong_types(open_fleet())):
             named = names(map(str, wrong))
             return Reason(f"{exc}: {named}", wrong[0].remedy)
     return Reason(str(exc), remedy)
-
-
-def _lacking(fleet: Fleet) -> Missing:
-    return missing(fleet, worker_needs(cluster=fleet.in_cluster))
 
 
 def away_finding(

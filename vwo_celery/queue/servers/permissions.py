@@ -138,6 +138,16 @@ def missing(fleet: Fleet, commands: Collection[str]) -> Missing:
         return _Trial(fleet).run(commands)
 
 
+def worker_lacks(fleet: Fleet) -> Missing:
+    """Try all that a worker needs; the rights that the user of this connection lacks.
+
+    Raises:
+        QueueUnavailable: Redis did not answer.
+    """
+    with unavailable("test of permissions"):
+        return missing(fleet, worker_needs(cluster=fleet.in_cluster))
+
+
 class _Trial:
     """One test of a user's rights."""
 
