@@ -1,7 +1,8 @@
-"""Draws docs/explanation/architecture.md from the imports: `python docs/build_architecture.py`.
+"""Draws docs/explanation/architecture.svg, and the table of its page, from the imports:
+`python docs/build_architecture.py`.
 
 The layers stand here, where they are drawn; tests/architecture/test_layers.py holds every import
-against them, and compares the page with what this makes of it.
+against them, and compares picture and page with what this makes of them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from layered_picture import draw, lay_out
+from page_tables import filled
+
 import vwo_celery
 
 PAGE = Path(__file__).parent / "explanation" / "architecture.md"
+PICTURE = PAGE.with_suffix(".svg")
 PACKAGE = Path(vwo_celery.__file__).parent
 
 #: From the top down. A part imports only from layers below its own; parts of one layer do not know
@@ -124,18 +129,14 @@ def without_shortcuts(found: dict[str, set[str]]) -> dict[str, set[str]]:
 
 
 def picture() -> str:
-    """The parts as a Mermaid flowchart, each with the first sentence of its docstring."""
-    lines = ["flowchart TB"]
-    for i, row in enumerate(LAYERS[:-_GROUND_ROWS]):
-        lines.append(f'    subgraph layer{i} [" "]')
-        lines += [f'        {_node(part)}["{name_of(part)}"]' for part in row]
-        lines.append("    end")
+    """The parts in their layers, as an SVG; without the ground, and arrows that a longer way implies."""
+    rows = LAYERS[:-_GROUND_ROWS]
     found = without_shortcuts(arrows())
-    order = [part for row in LAYERS for part in row]
-    for part in order:
-        targets = sorted(found[part] - GROUND, key=order.index)
-        lines += [f"    {_node(part)} --> {_node(target)}" for target in targets]
-    return "\n".join(["```mermaid", *lines, "```", ""])
+    drawn = {part: found[part] - GROUND for row in rows for part in row}
+    names = {part: name_of(part) for part in drawn}
+    return draw(
+        lay_out(rows, drawn), "The parts of vwo_celery, and which of them import which", names
+    )
 
 
 def table() -> str:
@@ -169,20 +170,11 @@ def purpose(part: str) -> str:
     return text.partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
 
 
-def _node(part: str) -> str:
-    return f"part_{part}"
-
-
 def build(page: str) -> str:
-    """*page* with the picture and the table, which stand between marks, made anew."""
-    for name, content in (("picture", picture()), ("table", table())):
-        before, start, rest = page.partition(f"<!-- {name}: made from the imports -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        if not end:
-            raise ValueError(f"the page has no marks for the {name}")
-        page = before + start + content + end + after
-    return page
+    """*page* with the table made anew."""
+    return filled(page, {"made from the imports": table()})
 
 
 if __name__ == "__main__":
+    PICTURE.write_text(picture(), encoding="utf-8")
     PAGE.write_text(build(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

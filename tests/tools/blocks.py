@@ -28,7 +28,7 @@ from tools.deployed import KEDA, objects
 from tools.nginx import find_nginx
 
 #: Languages whose blocks are shown: they are no code, or signatures made from it.
-SHOWN = ("text", "mermaid", "py")
+SHOWN = ("text", "py")
 _COMMENT = re.compile(r"<!-- (not run|run by): (.+?) -->\s*\Z", re.DOTALL)
 _FOR_A_SHELL = re.compile(r"(python -m|celery) ")
 #: Commands that do not end by themselves, or need a terminal.
