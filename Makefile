@@ -177,8 +177,11 @@ $(BUILD)/djangos/made: $(VENV_BROWSER)/made Makefile
 	done
 	@touch $@
 
+# By uv, which the rehearsal has anyway: a quarter of the time.
+$(VENV_RELEASE)/made: INSTALL = $(VENV_RELEASE)/bin/pip install $(PIP_OPTIONS) uv && UV_SYSTEM_CERTS=true \
+	$(VENV_RELEASE)/bin/uv pip install --quiet --python $(VENV_RELEASE)/bin/python
 $(VENV_RELEASE)/made: pyproject.toml $(BUILD)/python | $(BUILD)/wheel/built
-	$(call make_environment,$(VENV_RELEASE),release,about half a minute)
+	$(call make_environment,$(VENV_RELEASE),release,some seconds)
 
 $(VENV_DEMO)/made: pyproject.toml $(BUILD)/python | $(BUILD)/wheel/built
 	$(call make_environment,$(VENV_DEMO),demo,about half a minute)
@@ -193,7 +196,7 @@ define make_environment
 	@echo "   with $$(cat $(BUILD)/python)"
 	@rm -rf $(1)
 	@$(PYTHON) -m venv $(1)
-	@$(1)/bin/pip install $(PIP_OPTIONS) "$$(ls $(BUILD)/wheel/*.whl)[$(2)]" $(PINS)
+	@$(or $(INSTALL),$(1)/bin/pip install $(PIP_OPTIONS)) "$$(ls $(BUILD)/wheel/*.whl)[$(2)]" $(PINS)
 	@touch $(1)/made
 	@echo "   made $(1)"
 endef

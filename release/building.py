@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from release.commands import CHECKOUT, run, tool
+from release.commands import CHECKOUT, UV, run, tool
 from release.lines import Refused
 
 #: What hatchling adds to the files that pyproject.toml names.
@@ -48,7 +48,7 @@ def build_twice(folder: Path) -> Built:
     Raises:
         Refused: A build failed, or the builds differ.
     """
-    variables = {"SOURCE_DATE_EPOCH": source_date()}
+    variables = {**UV, "SOURCE_DATE_EPOCH": source_date()}
     shutil.rmtree(folder, ignore_errors=True)
     copy = _copy_of_tracked(folder / "copy")
     # The wheel is built from the sdist here, and from the files there.

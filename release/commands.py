@@ -14,6 +14,8 @@ from pathlib import Path
 from release.lines import Refused
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+#: How uv runs: it downloads no Python, and trusts whom this machine trusts, as pip does.
+UV = {"UV_PYTHON_DOWNLOADS": "never", "UV_SYSTEM_CERTS": "true"}
 #: The last lines of a failed program that are shown.
 _SHOWN_LINES = 25
 

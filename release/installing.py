@@ -9,13 +9,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from release.commands import run, tool
+from release.commands import UV, run, tool
 from release.index import PACKAGE
 from release.lines import Refused
 
 SMOKE = Path(__file__).with_name("smoke.py")
-#: An interpreter that is not here must not be downloaded in its place.
-_UV = {"UV_PYTHON_DOWNLOADS": "never"}
 
 
 def install_by_pip(python: str, folder: Path, index: str, version: str) -> Path:
@@ -35,7 +33,7 @@ def install_by_pip(python: str, folder: Path, index: str, version: str) -> Path:
     """
     run([python, "-m", "venv", "--clear", folder])
     inside = folder / "bin" / "python"
-    pip = [inside, "-m", "pip", "--disable-pip-version-check"]
+    pip: list[str | Path] = [inside, "-m", "pip", "--disable-pip-version-check"]
     own = f"{PACKAGE}=={version}"
     run([*pip, "install", "--no-deps", "--no-cache-dir", "--index-url", index, own])
     run([*pip, "install", own])
@@ -47,14 +45,14 @@ def install_by_uv(python: str, folder: Path, index: str, version: str, extras: s
     """Make an environment with uv, and install us with extras; as `install_by_pip` otherwise."""
     shutil.rmtree(folder, ignore_errors=True)
     uv = [tool("uv"), "--quiet"]
-    run([*uv, "venv", "--python", python, folder], environment=_UV)
+    run([*uv, "venv", "--python", python, folder], environment=UV)
     inside = folder / "bin" / "python"
     # uv asks the first index that has a package, and no other; ours comes before the machine's.
     run([
         *uv, "pip", "install", "--python", inside, "--index", index,
         "--refresh-package", PACKAGE, f"{PACKAGE}[{extras}]=={version}",
-    ], environment=_UV)  # fmt: skip
-    run([*uv, "pip", "check", "--python", inside], environment=_UV)
+    ], environment=UV)  # fmt: skip
+    run([*uv, "pip", "check", "--python", inside], environment=UV)
     return inside
 
 

@@ -14,6 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 
+#: What can become of a line; it is not run if one that it needs did not pass.
+PASSED, FAILED, NOT_RUN = "passed", "FAILED", "not run"
+
+
 class Refused(Exception):
     """A line's promise is broken, or it cannot be tried; the message says what was found."""
 
@@ -37,7 +41,7 @@ class Ended(msgspec.Struct, frozen=True):
 
     Attributes:
         name: The line's.
-        verdict: "passed", "FAILED", or "not run" since a line that it needs failed.
+        verdict: PASSED, FAILED or NOT_RUN.
         seconds: How long it took.
         note: What it says of itself, or why it failed.
     """
@@ -47,6 +51,11 @@ class Ended(msgspec.Struct, frozen=True):
     seconds: float
     note: str
 
+    @property
+    def passed(self) -> bool:
+        """Whether its promise holds."""
+        return self.verdict == PASSED
+
 
 def run_lines(
     lines: Sequence[Line], console: Console, clock: Callable[[], float] = time.monotonic
@@ -55,29 +64,36 @@ def run_lines(
     ended: list[Ended] = []
     for number, line in enumerate(lines, 1):
         console.print(f"== {number}/{len(lines)} {line.name}", highlight=False, markup=False)
-        failed = {each.name for each in ended if each.verdict != "passed"}
-        ended.append(_run(line, failed.intersection(line.needs), clock))
-        last = ended[-1]
-        console.print(f"   {last.verdict} after {duration(last.seconds)}", highlight=False)
-        if last.verdict != "passed":
-            console.print(last.note, highlight=False, markup=False)
+        missing = [each.name for each in ended if each.name in line.needs and not each.passed]
+        if missing:
+            last = Ended(line.name, NOT_RUN, 0.0, _needs(missing))
+            console.print(f"   {last.verdict}: {last.note}", highlight=False, markup=False)
+        else:
+            last = _run(line, clock)
+            console.print(f"   {last.verdict} after {duration(last.seconds)}", highlight=False)
+            if not last.passed:
+                console.print(last.note, highlight=False, markup=False)
+        ended.append(last)
     return ended
 
 
-def _run(line: Line, missing: set[str], clock: Callable[[], float]) -> Ended:
-    if missing:
-        return Ended(line.name, "not run", 0.0, f"needs {', '.join(sorted(missing))}")
+def _needs(missing: list[str]) -> str:
+    others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"needs {missing[0]}{others}"
+
+
+def _run(line: Line, clock: Callable[[], float]) -> Ended:
     began = clock()
     try:
-        verdict, note = "passed", line.run()
+        verdict, note = PASSED, line.run()
     except Refused as exc:
-        verdict, note = "FAILED", str(exc)
+        verdict, note = FAILED, str(exc)
     return Ended(line.name, verdict, clock() - began, note)
 
 
 def passed(ended: Sequence[Ended]) -> bool:
     """Whether there was a line, and each passed."""
-    return bool(ended) and all(each.verdict == "passed" for each in ended)
+    return bool(ended) and all(each.passed for each in ended)
 
 
 def table(ended: Sequence[Ended], heading: str) -> Table:
@@ -90,9 +106,18 @@ def table(ended: Sequence[Ended], heading: str) -> Table:
     shown = Table("", "", "time", heading, box=None, pad_edge=False)
     for each in ended:
         first = each.note.strip().partition("\n")[0]
-        style = None if each.verdict == "passed" else "red"
+        style = None if each.passed else "red"
         shown.add_row(each.name, each.verdict, duration(each.seconds), first, style=style)
     return shown
+
+
+def counted(ended: Sequence[Ended]) -> str:
+    """How many lines had each verdict: "3 passed, 1 FAILED, 2 not run"."""
+    counts = {
+        verdict: sum(each.verdict == verdict for each in ended)
+        for verdict in (PASSED, FAILED, NOT_RUN)
+    }
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """A release without publishing it: `make release`, which is also what the release workflow runs.
 
     python -m release.rehearsal          everything
-    python -m release.rehearsal short    on the newest Python here, with the extras that users install
+    python -m release.rehearsal short    one environment: all extras, on the newest Python here
 
 Builds twice and compares, checks what was built, puts it into an index on loopback, and from there
 installs it on every Python found, alone and with each extra; there a smoke program delivers an event,
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +24,8 @@ from release.commands import CHECKOUT
 from release.index import make_index, served
 from release.installing import install_by_pip, install_by_uv, smoke
 from release.licences import read_licences
-from release.lines import Line, Refused, passed, run_lines, table
-from release.sboms import Sbom, write_sbom
+from release.lines import Line, Refused, counted, passed, run_lines, table
+from release.sboms import Sbom, check_form, write_sbom
 from release.workflow import check_workflows
 from vwo_celery.testing import RedisServer
 
@@ -96,6 +96,13 @@ class Rehearsal:
         self._components |= names
         return f"{len(names)} packages, all allowed"
 
+    def check_bills(self, version: str) -> str:
+        """The bills of a Python, the signed one among them, are of the form that their readers know."""
+        bills = sorted((self._folder / "sbom").glob(f"vwo-celery-py{version}-*.cdx.json"))
+        for bill in bills:
+            check_form(bill)
+        return f"bills of materials of Python {version} of CycloneDX' form: {len(bills)}"
+
     def exceptions_are_used(self) -> str:
         """No exception outlives the package that it was made for."""
         unused = self._licences.unused(self._components)
@@ -110,23 +117,32 @@ def lines(rehearsal: Rehearsal, pythons: dict[str, str], *, short: bool) -> Iter
     Args:
         rehearsal: Has the steps.
         pythons: Version to path of each Python found, the oldest first.
-        short: Only the newest, only what users install.
+        short: Only the newest, and all extras at once.
     """
     yield Line("workflow", check_workflows)
     yield Line("build", rehearsal.build)
     yield Line("check", rehearsal.check, ("build",))
     newest = list(pythons)[-1]
     installed = []
-    for version, python in pythons.items():
-        if short and version != newest:
-            continue
-        own = () if short else (DEMO, *(OWN_EXTRAS if version == newest else ()))
-        for extra in ("", *EXTRAS, ALL, *own):
-            installed.append(f"{version} {extra or 'core'}")
-            step = partial(rehearsal.install, python, version, extra)
-            yield Line(installed[-1], step, ("build",))
+    for version, extra in _environments(pythons, short=short):
+        installed.append(f"{version} {extra or 'core'}")
+        step = partial(rehearsal.install, pythons[version], version, extra)
+        yield Line(installed[-1], step, ("build",))
+    yield Line("bills", partial(rehearsal.check_bills, newest), (f"{newest} {ALL}",))
     if not short:
         yield Line("exceptions", rehearsal.exceptions_are_used, tuple(installed))
+
+
+def _environments(pythons: Iterable[str], *, short: bool) -> Iterator[tuple[str, str]]:
+    """The environments of a run: a Python's version, and an extra or "" for none."""
+    *_, newest = pythons
+    if short:
+        yield newest, ALL
+        return
+    for version in pythons:
+        own = (DEMO, *(OWN_EXTRAS if version == newest else ()))
+        for extra in ("", *EXTRAS, ALL, *own):
+            yield version, extra
 
 
 def main(arguments: list[str]) -> int:
@@ -138,13 +154,12 @@ def main(arguments: list[str]) -> int:
         return 2
     short = "short" in arguments
     shutil.rmtree(FOLDER, ignore_errors=True)
-    time = "two minutes on an idle machine" if short else "ten to twenty minutes on an idle machine"
-    console.print(f"Python {', '.join(pythons)}; {time}", highlight=False)
+    time = "half a minute" if short else "ten to twenty minutes"
+    console.print(f"Python {', '.join(pythons)}; {time} on an idle machine", highlight=False)
     with RedisServer() as server:
         ended = run_lines(list(lines(Rehearsal(FOLDER, server.url), pythons, short=short)), console)
     console.print(table(ended, "found"))
-    failed = sum(each.verdict != "passed" for each in ended)
-    console.print(f"{len(ended) - failed} passed, {failed} failed", highlight=False)
+    console.print(counted(ended), highlight=False)
     if passed(ended):
         console.print(f"to be published: {FOLDER / 'dist'}; with it goes {FOLDER / 'sbom'}")
     return 0 if passed(ended) else 1
