@@ -2,5 +2,5 @@
 
 `vwo-celery … --json`, the console's API, Celery's control commands and pages read these, so one number
 is the same everywhere. Files: `status` (what `status` shows), `queues` (where queues go), `health`,
-`jobs`. Reads only: nothing to lose.
+`workers`, `jobs`. Reads only: nothing to lose.
 """

@@ -7,7 +7,8 @@ in the audit, before and after. Files, in reading order: `pausing` (pause, resum
 `picking` (pick_out: single events of one), `draining` (drain_spool), `moving` (move, to another
 destination), `filing` (export_dead, import_dead), `forgetting` (forget: queues that hold nothing),
 `waiting` (purge_waiting, retry_released), `jobs` (bulk work that workers do), `stopping` (stop_job),
-`shadowing` (reset_shadow: what shadowed SDKs sent), `waking` (workers, for what is due now).
+`shadowing` (reset_shadow: what shadowed SDKs sent), `waking` (workers, for what is due now),
+`failures` (of one queue among several).
 
 Each change is one script a batch or queue, and may be repeated: a process that dies here leaves the
 rest as it was, and the same call goes on from there.
