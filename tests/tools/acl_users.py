@@ -104,7 +104,9 @@ def _ask(server: RedisServer) -> None:
         return  # it is away, or stands still: a test of that
     for each in told:
         user, what, why = (_text(each[name]) for name in ("username", "object", "reason"))
-        if user.startswith(_PREFIX) and (user, what.partition("|")[0]) != _BY_DESIGN:
+        early = why == "auth"  # a server that has just started again, and has no users yet
+        by_design = early or (user, what.partition("|")[0]) == _BY_DESIGN
+        if user.startswith(_PREFIX) and not by_design:
             _denied.append(
                 f"{user.removeprefix(_PREFIX)}: {what} ({why}, {_text(each['context'])})"
             )
