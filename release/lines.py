@@ -103,7 +103,7 @@ def table(ended: Sequence[Ended], heading: str) -> Table:
         ended: What became of the lines.
         heading: Of the column with the notes.
     """
-    shown = Table("", "", "time", heading, box=None, pad_edge=False)
+    shown = Table("line", "verdict", "time", heading, box=None, pad_edge=False)
     for each in ended:
         first = each.note.strip().partition("\n")[0]
         style = None if each.passed else "red"

@@ -30,6 +30,7 @@ def test_a_line_that_fails_stops_no_other(capfd: pytest.CaptureFixture[str]) -> 
     code = main([], [BREAKS, MISSING, HOLDS])
 
     told = capfd.readouterr().out
+    assert told.endswith('1 passed, 2 FAILED\nagain: make proof ARGS="breaks missing"\n')
     rows = {line.split()[0]: line for line in told.splitlines() if "-longer" in line}
     assert code == 1
     assert "FAILED" in rows["breaks"]
