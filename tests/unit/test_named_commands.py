@@ -145,6 +145,6 @@ def test_all_that_name_commands_are_read() -> None:
     }
 
     assert {
-        "vwo_celery/operating/doctor/workers.py", "vwo_celery/queue/work/flushing.py",
+        "vwo_celery/queue/work/flushing.py",
         "docs/how-to/operate.md", "workers/README.md", "compose/compose.yaml",
     } <= naming  # fmt: skip

@@ -19,6 +19,7 @@ from vwo_celery.operating.past.audit import actor_of_cli
 from vwo_celery.relay.rules.limits import Bounds
 from vwo_celery.relay.serving.addresses import address_of, is_loopback, listener, url_of
 from vwo_celery.settings import Settings
+from vwo_celery.text.wording import page
 
 _LISTEN: Final = "console_listen"
 #: A console needs few connections, and its requests are small.
@@ -85,7 +86,8 @@ def checked_guard(settings: Settings, *, read_only: bool = False) -> Guard:
     if not path and not is_loopback(host):
         raise Exposed(
             f"console_listen {settings.console_listen} can be reached from other machines: say who may "
-            "come in, by --credentials FILE (see docs/how-to/console.md), or listen on 127.0.0.1"
+            f"come in, by --credentials FILE (see {page('docs/how-to/console.md')}), or listen on "
+            "127.0.0.1"
         )
     return Guard(
         Credentials(path) if path else None,

@@ -56,7 +56,7 @@ def _no_callback(name: str) -> str:
     return (
         f"batch_event_data: {name} cannot be given for relayed events: no worker could call a function "
         "of the application that sends them. Workers announce what becomes of each batch by signals "
-        "(batch_delivered, batch_dead_lettered; docs/reference/signals.md)"
+        "(batch_delivered, batch_dead_lettered)"
     )
 
 

@@ -23,7 +23,7 @@ from vwo_celery.queue.looks import pages
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "births", "released", "leaving", "arrived")
 MOST = 10**9
-#: Copy a dead letter so many times, each a ms younger than the one before; in Redis, since it is quick.
+#: Copy a dead letter so many times, each a ms younger than the one before it; quick, since in Redis.
 COPIES = """
 local line = redis.call('HGET', KEYS[2], ARGV[1])
 for i = 1, tonumber(ARGV[2]) do
@@ -43,8 +43,8 @@ def with_dead(queues: Queues, batches: int) -> Queue:
     dead = queues.kill(queue, "VWO answered 413")
     keys = queues.shard(queue).keys
     words = (keys.dead, keys.info, keys.batch(dead.id), keys.meta)
-    now_ms = queues.fleet.now_ms()
-    queues.client.eval(COPIES, 4, *words, dead.id, batches - 1, now_ms, keys.batch(""))
+    since_ms = queues.fleet.now_ms() - batches
+    queues.client.eval(COPIES, 4, *words, dead.id, batches - 1, since_ms, keys.batch(""))
     return queue
 
 

@@ -60,7 +60,7 @@ def test_a_worker_is_shown_with_its_card(queues: Queues) -> None:
 def test_nobody_listens(queues: Queues) -> None:
     """Without a worker the command says how to start one."""
     assert "no worker listens; start one: celery -A" in say(queues)
-    assert json.loads(say(queues, "--json")) == {"workers": [], "differences": []}
+    assert json.loads(say(queues, "--json")) == {"workers": [], "differences": [], "unreadable": []}
     assert list(worker_cards_findings(view_workers(queues.fleet))) == []
 
 

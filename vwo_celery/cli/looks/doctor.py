@@ -23,6 +23,7 @@ from vwo_celery.operating.doctor.finding import problem
 from vwo_celery.operating.doctor.kinds import RUNBOOK
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
+from vwo_celery.text.wording import page
 
 _STATE_WIDTH, _ID_WIDTH, _CHECK_WIDTH = 7, 5, 12
 
@@ -40,8 +41,9 @@ _STATE_WIDTH, _ID_WIDTH, _CHECK_WIDTH = 7, 5, 12
 def examine(context: click.Context, app: str, *, strict: bool) -> None:
     """Find what keeps events from leaving, and say what to do.
 
-    Each trouble has an id for good, such as VC401, and a section of docs/how-to/runbook.md. Exits 1 if
-    there is a problem. Warnings are worth a look, and do not stop deliveries.
+    Each trouble has an id for good, such as VC401, and a section in docs/how-to/runbook.md of
+    vwo-celery's source. Exits 1 if there is a problem. Warnings are worth a look, and do not stop
+    deliveries.
     """
     session = context.ensure_object(Session)
     if session.json:
@@ -108,4 +110,4 @@ def _print_sum(found: list[Finding]) -> None:
     sums = f"{count(problems, 'problem')}, {count(warnings, 'warning')}"
     console().print(Text(f"\n{sums} in {count(len(found), 'check')}", style))
     if problems or warnings:
-        say(f"Each id has a section in {RUNBOOK}", "dim")
+        say(f"Each id has a section in {page(RUNBOOK)}", "dim")

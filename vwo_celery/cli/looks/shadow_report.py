@@ -13,6 +13,7 @@ from vwo_celery.cli.shared.session import Session, common_options, json_option
 from vwo_celery.operating import operations
 from vwo_celery.operating.looks.shadows import ShadowReport, ShadowRow, look_at_shadow
 from vwo_celery.text.amounts import count
+from vwo_celery.text.wording import page
 
 _COLUMNS = (
     Column("event"), Column("campaign"), Column("SDK sent", number=True),
@@ -167,4 +168,4 @@ def _verdict(report: ShadowReport) -> str:
     again = "; look again in ten seconds, since only a difference that stays is one" * bool(
         report.running
     )
-    return f"{differing}: do not attach yet{again}. See docs/how-to/migrate.md"
+    return f"{differing}: do not attach yet{again}. See {page('docs/how-to/migrate.md')}"

@@ -8,7 +8,7 @@ from vwo_celery.cli.shared.documents import print_json
 from vwo_celery.cli.shared.lines import print_line
 from vwo_celery.cli.shared.output import Column, Row, print_rows, say
 from vwo_celery.cli.shared.session import Session, common_options, json_option
-from vwo_celery.operating.doctor.workers import START_WORKER
+from vwo_celery.operating.doctor.workers import start_worker
 from vwo_celery.operating.documents.workers import workers_document
 from vwo_celery.operating.looks.workers import NO_CARD, WorkerView, differences
 from vwo_celery.text.amounts import size, span
@@ -38,7 +38,7 @@ def workers(context: click.Context) -> None:
 
 def _print(found: list[WorkerView]) -> None:
     if not found:
-        say(f"no worker listens; {START_WORKER}")
+        say(f"no worker listens; {start_worker()}")
         return
     print_rows(_COLUMNS, [_row(each) for each in found])
     for difference in differences(found):

@@ -19,7 +19,7 @@ from vwo_celery.console.shared.rights import ROLES
 from vwo_celery.console.shared.sources import LOOK_SECONDS
 from vwo_celery.console.shared.visits import Visit
 from vwo_celery.errors import SettingsError
-from vwo_celery.operating.doctor.workers import START_WORKER
+from vwo_celery.operating.doctor.workers import start_worker
 from vwo_celery.operating.looks.lanes import view_lanes
 from vwo_celery.operating.looks.looking import Look
 from vwo_celery.operating.looks.workers import WorkerView, differences
@@ -60,7 +60,7 @@ def workers(visit: Visit) -> Page:
         "wakeups": shown.wakeups,
         "relays": shown.relays or (),
         "silent": _silent(shown.last_heard_ms, shown.now_ms),
-        "start": START_WORKER,
+        "start": start_worker(),
         "now_ms": shown.now_ms,
     }
     return Page(title, render(visit, "workers.html", document), here="workers")

@@ -11,7 +11,7 @@ import msgspec
 
 from vwo_celery.connections.troubles import TROUBLES, is_denied
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
-from vwo_celery.operating.doctor.workers import START_WORKER
+from vwo_celery.operating.doctor.workers import start_worker
 from vwo_celery.text.amounts import count, span
 
 #: Longest time for which a misdirected message deserves a warning, in seconds.
@@ -186,6 +186,6 @@ def _consumers(broker: BrokerFacts, listeners: Sequence[str] | None) -> Iterator
         yield warn(
             "VC513",
             "no worker answered; whether one listens cannot be read from Redis",
-            f"mend Redis first; if no worker runs, {START_WORKER}",
+            f"mend Redis first; if no worker runs, {start_worker()}",
         )
     # That no worker listens is told already, and it is the cause.

@@ -18,6 +18,7 @@ from vwo_celery.sending.hosts import host_allowed
 from vwo_celery.settings import Settings
 from vwo_celery.settings.callbacks import find_callback
 from vwo_celery.text.amounts import count
+from vwo_celery.text.wording import page
 
 
 def registered_finding(
@@ -151,8 +152,8 @@ def unreadable_findings(
             continue
         wrong = wrong_types(view)
         remedy = (
-            "if a later release wrote it, let its workers run; else somebody edited the keys: see "
-            "docs/reference/redis-keys.md for what belongs there"
+            "if a later release wrote it, let its workers run; else somebody edited the keys: "
+            f"{page('docs/reference/redis-keys.md')} has what belongs there"
         )
         yield problem(
             "VC604",

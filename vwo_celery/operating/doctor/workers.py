@@ -13,6 +13,7 @@ from vwo_celery.queue.work.sweep_messages import beat_seconds
 from vwo_celery.settings import Settings
 from vwo_celery.text.amounts import count, span
 from vwo_celery.text.moments import since
+from vwo_celery.text.wording import how_to_start
 
 #: Intervals of beat, and of the listeners' sweeps, after which they count as silent; and the shortest
 #: silence of listeners that does.
@@ -21,11 +22,11 @@ _MISSED_SWEEPS = 5
 _SHORTEST_SILENCE_SECONDS = 10.0
 #: Wait of a task message from which the lanes count as busy.
 _LONGEST_WAIT_SECONDS = 5.0
-#: Without -Q: the ready app consumes the queue of its tasks by itself.
-START_WORKER = (
-    "start one: celery -A vwo_celery.celery.app worker; in your own app: vwo_celery.setup(app)"
-)
-_START_BEAT = "start one: celery -A vwo_celery.celery.app beat"
+
+
+def start_worker() -> str:
+    """What to do where no worker listens; without -Q, the ready app consumes the queue of its tasks."""
+    return f"{how_to_start('worker')}; in your own app: vwo_celery.setup(app)"
 
 
 def listener_finding(
@@ -44,7 +45,7 @@ def listener_finding(
     when = "" if silent_seconds is None else f" {since(silent_seconds)}"
     waiting = f"; {count(held, 'event waits', 'events wait')}" if held else ""
     what = f"no worker listens{when}: nothing is sent or swept, whether or not beat runs{waiting}"
-    return problem("VC401", what, START_WORKER)
+    return problem("VC401", what, start_worker())
 
 
 def lanes_finding(wait_seconds: float) -> Finding:
@@ -75,7 +76,7 @@ def beat_finding(sweeps_ms: Mapping[str, int], now_ms: int, settings: Settings) 
     if beat is not None and beat <= _BEAT_INTERVALS * beat_seconds(settings):
         return ok("beat", f"beat had the queues swept {span(beat)} ago")
     seen = "beat has never been seen" if beat is None else f"beat was last seen {span(beat)} ago"
-    remedy = f"{_START_BEAT}; if one runs, see why no worker runs its tasks"
+    remedy = f"{how_to_start('beat')}; if one runs, see why no worker runs its tasks"
     if listener is not None and listener <= silence:
         what = f"{seen}; the workers' listeners sweep without it, last {span(listener)} ago"
         return warn("VC403", what, remedy)

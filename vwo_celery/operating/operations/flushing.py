@@ -17,7 +17,7 @@ from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.listening import listening_if_known
 from vwo_celery.queue.work import flushing, rousing
 from vwo_celery.queue.work.flushing import FlushCounts
-from vwo_celery.queue.work.obstacles import NO_WORKER, TIME_OVER
+from vwo_celery.queue.work.obstacles import TIME_OVER, no_worker
 
 #: The reason why events are pending where nothing stands in the way and nobody has waited for them.
 NOT_AWAITED: Final = "this flush did not wait for them"
@@ -136,7 +136,7 @@ def _why_asleep(fleet: Fleet, held: Sequence[QueueView], counts: Mapping[str, Fl
     if not left:
         return ""
     if listening_if_known(fleet) == []:
-        return NO_WORKER
+        return no_worker()
     return rousing.why_asleep(fleet, [fleet.shard(left[0].queue, left[0].shards[0])])
 
 

@@ -17,10 +17,8 @@ from vwo_celery.queue.words.keys import as_text
 from vwo_celery.queue.words.numbers import number
 from vwo_celery.text.amounts import span
 from vwo_celery.text.moments import since
+from vwo_celery.text.wording import how_to_start
 
-_START_WORKER = "start one: celery -A vwo_celery.celery.app worker"
-#: The reason where no worker listens, with its remedy.
-NO_WORKER = f"no worker listens; {_START_WORKER}"
 #: Beginning of the reason where nothing stands in the way.
 TIME_OVER = "time was over before everything was sent"
 _STOP_FIELDS = ("paused", "paused_ms", "held_until", "held_ms", "held_by", "held_why")
@@ -31,6 +29,11 @@ _HOLDS = {
 }
 
 
+def no_worker() -> str:
+    """The reason where no worker listens, with its remedy."""
+    return f"no worker listens; {how_to_start('worker')}"
+
+
 def why_pending(fleet: Fleet, shards: Sequence[Shard]) -> str:
     """Say why what these shards of one queue hold was not delivered in time.
 
@@ -39,7 +42,7 @@ def why_pending(fleet: Fleet, shards: Sequence[Shard]) -> str:
     """
     workers = listening_if_known(fleet)
     if workers is not None and not workers:
-        return NO_WORKER
+        return no_worker()
     now_ms = fleet.now_ms()
     obstacles = [_look(shard, now_ms) for shard in shards]
     stop = _first(each.stop(now_ms) for each in obstacles)

@@ -16,7 +16,7 @@ from vwo_celery.errors import QueueUnavailable
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.listening import LONGEST_SILENCE_SECONDS, listening, spell
 from vwo_celery.queue.shard import Shard
-from vwo_celery.queue.work.obstacles import NO_WORKER
+from vwo_celery.queue.work.obstacles import no_worker
 from vwo_celery.text.amounts import span
 
 #: Longest wait for a worker's sign of life: the longest silence of one that listens.
@@ -59,5 +59,5 @@ def _why_asleep(fleet: Fleet, shard: Shard, wait_seconds: float) -> str:
 def _spell(fleet: Fleet, waited_seconds: float) -> str:
     workers = listening(fleet)
     if not workers:
-        return NO_WORKER
+        return no_worker()
     return f"no worker took its wake-up within {span(waited_seconds)}: {spell(workers)}"

@@ -25,7 +25,7 @@ KEYS: Final = {
         "j k": "down, up; as the arrows do", "Enter": "open what the cursor is on",
         "x": "with --operate, mark the row or unmark it: f p r P act on all that are marked",
         "u": "take all marks away",
-        "/": "filter: queues by name or state, dead letters by docs/reference/filters.md",
+        "/": "filter: queues by name or state, dead letters by words such as answer:413 died:>2h",
     },
     "Overview, queue": {
         "s": "the next order of the queues", "t": "on a queue: batches of one state only",

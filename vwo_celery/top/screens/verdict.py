@@ -11,6 +11,7 @@ from textual.widgets import Static
 
 from vwo_celery.operating.doctor.kinds import RUNBOOK
 from vwo_celery.text.amounts import count, span
+from vwo_celery.text.wording import page
 from vwo_celery.top.parts.frame import Frame
 from vwo_celery.top.parts.words import finding_lines, joined, wrapped
 
@@ -34,5 +35,5 @@ class VerdictScreen(Frame):
             return
         checks = count(len(verdict.findings), "check")
         box.border_title = Content(f"{checks}, {span(int(verdict.age_seconds))} ago")
-        footer = wrapped(f"Each id has a section in {RUNBOOK}", "dim")
+        footer = wrapped(f"Each id has a section in {page(RUNBOOK)}", "dim")
         self.say("#findings", joined([*map(finding_lines, verdict.findings), footer]))

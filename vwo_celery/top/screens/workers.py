@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from vwo_celery.operating.doctor.workers import START_WORKER
+from vwo_celery.operating.doctor.workers import start_worker
 from vwo_celery.operating.looks.workers import WorkerView, differences, view_workers
 from vwo_celery.text.amounts import count, size, span
 from vwo_celery.top.looking.scenes import Scene
@@ -48,7 +48,7 @@ class WorkersScreen(Frame):
         table = self.query_one(Table)
         table.fill({each.worker: _cells(each) for each in found})
         title = count(len(found), "worker listens", "workers listen") if found else ""
-        table.border_title = Content(title or f"no worker listens; {START_WORKER}")
+        table.border_title = Content(title or f"no worker listens; {start_worker()}")
         told = [
             wrapped(f"workers differ in {each.what}: {_spelled(each.values)}", "yellow")
             for each in differences(found)

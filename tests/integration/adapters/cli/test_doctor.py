@@ -10,6 +10,7 @@ from tools.command_line import NOWHERE, Run, document, flat
 from tools.queue_states import HOLDS_SOMETHING, Queues
 from vwo_celery.operating import doctor
 from vwo_celery.operating.doctor.finding import warn
+from vwo_celery.text.wording import how_to_start
 
 pytestmark = pytest.mark.declared_keys(*HOLDS_SOMETHING, "_kombu.*", "*:broker:*")
 
@@ -22,7 +23,7 @@ def test_doctor_prints_each_check_with_its_remedy(queues: Queues, run: Run) -> N
 
     assert (text.exit_code, shape.exit_code) == (1, 1)
     assert re.search(r"problem +VC401 +listener +no worker listens", text.stdout)
-    assert "→ start one: celery -A vwo_celery.celery.app worker" in flat(text.stdout)
+    assert f"→ {how_to_start('worker')}" in flat(text.stdout)
     assert re.search(r"\d+ problems, \d+ warnings? in \d+ checks", text.stdout)
     for finding in document(shape):
         assert set(finding) == {"id", "check", "state", "what", "remedy"}
