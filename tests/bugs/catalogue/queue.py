@@ -94,6 +94,12 @@ BUGS = (
         "integration/metrics/test_metrics.py -k out_of_balance",
     ),
     Bug(
+        "a job is begun by one, or given up", "whoever comes last has it",
+        "queue/records/jobs.py",
+        "or not fleet.client.hsetnx(", "or None is fleet.client.hset(",
+        "integration/operating/test_job_races.py -k meanwhile",
+    ),
+    Bug(
         "a job is done once",
         "each message does it", "queue/records/jobs.py",
         "            or not fleet.client.hsetnx(", "            or fleet.client.hsetnx(",
