@@ -205,9 +205,12 @@ class ClusterClient(RedisClusterCommands):
             self.forget()
             raise
 
-    def unlink(self, *keys: Any) -> Any:
-        """Delete keys that lie in one slot; redis-py's own asks a client of its own for more."""
-        return self.execute_command("UNLINK", *keys)
+    def _split_command_across_slots(self, command: str, *keys: Any) -> Any:
+        """Send DEL, UNLINK and their like whole: our keys of one command lie in one slot.
+
+        redis-py would sort them by slot first, with parts that only its own client has.
+        """
+        return self.execute_command(command, *keys)
 
     def exchange(self, key: str, packed: bytes, replies: int = 1) -> list[Any]:
         """Send packed commands once to the node that holds *key*; see `exchanges.exchange`.

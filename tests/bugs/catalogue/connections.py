@@ -44,7 +44,7 @@ BUGS = (
     Bug(
         "the doctor finds that a Cluster takes events",
         "its test write cannot be removed", "connections/cluster.py",
-        "    def unlink(", "    def unlink_keys(",
+        "    def _split_command_across_slots(", "    def _split_command(",
         "integration/connections/test_cluster.py -k test_write",
     ),
     Bug(
