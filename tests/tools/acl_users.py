@@ -24,8 +24,8 @@ from vwo_celery.queue.servers.roles import ROLES, Server, rules_of
 from vwo_celery.settings.redis_url import RedisUrl
 from vwo_celery.testing import RedisServer
 
-#: Namespaces that tests use.
-NAMESPACES = ("vwo", "one", "other", "shop", "two")
+#: Namespaces that tests use, as patterns; the last is that of `vwo_celery.testing`.
+NAMESPACES = ("vwo", "one", "other", "shop", "two", "vwo-test-*")
 #: The role of each room that opens clients, the first that fits; other rooms are an application's.
 ROOMS = (
     ("vwo_celery.celery.control", "operator"),
@@ -33,6 +33,7 @@ ROOMS = (
     ("vwo_celery.cli", "operator"),
     ("vwo_celery.console", "operator"),
     ("vwo_celery.metrics", "viewer"),
+    ("vwo_celery.testing", ""),  # the Redis of a user's tests: it is an administrator's
     ("vwo_celery", "producer"),
 )
 #: What a viewer is denied by design: to load a script that Redis does not know yet; then it does without.
