@@ -1,7 +1,8 @@
 """A release without publishing it: `make release`, which is also what the release workflow runs.
 
     python -m release.rehearsal          everything
-    python -m release.rehearsal short    one environment: all extras, on the newest Python here
+    python -m release.rehearsal short    one environment: all extras, on the newest Python here; besides,
+                                         licences in the environments that the checkout has made
 
 Builds twice and compares, checks what was built, puts it into an index on loopback, and from there
 installs it on every Python found, alone and with each extra; there a smoke program delivers an event,
@@ -40,6 +41,8 @@ ALL = "all"
 #: What a checkout installs: on every Python, whose Redis differs, and on the newest.
 DEMO = "demo"
 OWN_EXTRAS = ("browser", "docs", "release")
+#: Those that a checkout makes of them, which the short form looks at where they are.
+OWN_ENVIRONMENTS = (".venv-test", ".venv-browser", ".venv-release")
 
 
 class Rehearsal:
@@ -84,11 +87,20 @@ class Rehearsal:
             else:
                 inside = install_by_pip(python, folder, index, self.built.version)
         told = smoke(inside, extra, self.built.version, self._redis_url)
-        return f"{told}; {self._judge(inside, name)}"
+        bill = self._folder / "sbom" / f"vwo-celery-py{name}.cdx.json"
+        return f"{told}; {self._judge(inside, bill)}"
 
-    def _judge(self, python: Path, name: str) -> str:
-        bill = f"vwo-celery-py{name}.cdx.json"
-        sbom: Sbom = write_sbom(python, self.built.version, self._folder / "sbom" / bill)
+    def judge_own(self, checkout: Path = CHECKOUT) -> str:
+        """Judge the licences in the environments of the checkout that are there, as in CI."""
+        found = [name for name in OWN_ENVIRONMENTS if (checkout / name / "made").exists()]
+        told = []
+        for name in found:
+            python, bill = checkout / name / "bin" / "python", self._folder / f"own{name}.cdx.json"
+            told.append(f"{name}: {self._judge(python, bill)}")
+        return "; ".join(told)
+
+    def _judge(self, python: Path, bill: Path) -> str:
+        sbom: Sbom = write_sbom(python, self.built.version, bill)
         refusals = self._licences.refusals(sbom)
         if refusals:
             raise Refused("licences that nobody allowed: " + "; ".join(refusals))
@@ -129,7 +141,9 @@ def lines(rehearsal: Rehearsal, pythons: dict[str, str], *, short: bool) -> Iter
         step = partial(rehearsal.install, pythons[version], version, extra)
         yield Line(installed[-1], step, ("build",))
     yield Line("bills", partial(rehearsal.check_bills, newest), (f"{newest} {ALL}",))
-    if not short:
+    if short:
+        yield Line("own", rehearsal.judge_own, ("build",))
+    else:
         yield Line("exceptions", rehearsal.exceptions_are_used, tuple(installed))
 
 
