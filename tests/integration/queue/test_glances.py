@@ -119,6 +119,19 @@ def test_one_key_of_batches_is_enough_to_be_looked_at(redis: redis_py.Redis, key
     assert len(commands) > 10
 
 
+@pytest.mark.parametrize("key", ["ready", "leases", "births", "released"])
+def test_a_score_without_end_hides_nothing(world: World, key: str) -> None:
+    """A time without end, which somebody wrote among the batches, is one far away: the rest is told."""
+    world.client.zadd(
+        getattr(world.shard.keys, key), {"leased": "inf", "junk": "inf", "old": "-inf"}
+    )
+
+    (glance,) = take_glances([world.shard])
+
+    assert (glance.dead_events, glance.open_events) == (2, 1)
+    assert 0 <= glance.oldest_ms < 10**14
+
+
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_who_may_run_no_script_sees_the_same(
     world: World, server: RedisServer, protocol: int

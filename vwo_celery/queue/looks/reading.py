@@ -19,6 +19,7 @@ from vwo_celery.queue.pipelining import Call, Command, run_all, send_each
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.words.keys import SHARD_FAMILIES, KeyFamily, as_text
+from vwo_celery.queue.words.numbers import bounded
 
 #: Most leases that are read: as many as `max_parallel_sends` allows at most.
 _MOST_LEASES: Final = 1000
@@ -224,15 +225,15 @@ def _scored(answer: Sequence[Any]) -> list[Sequence[Any]]:
 
 
 def _times(scored: Sequence[Sequence[Any]]) -> Members:
-    return [(as_text(name), float(at)) for name, at in scored]
+    return [(as_text(name), bounded(at)) for name, at in scored]
 
 
 def _members(flat: Sequence[bytes]) -> Members:
-    return [(as_text(name), float(at)) for name, at in _pairs(flat)]
+    return [(as_text(name), bounded(at)) for name, at in _pairs(flat)]
 
 
 def _scores(found: Sequence[bytes | None]) -> list[float | None]:
-    return [None if score is None else float(score) for score in found]
+    return [None if score is None else bounded(score) for score in found]
 
 
 def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -14,6 +14,7 @@ import msgspec
 LARGEST: Final = 2**63 - 1
 #: A number of events or a Unix ms in a JSON document: any that has a meaning can be shown.
 Shown = Annotated[int, msgspec.Meta(ge=0, lt=10**14)]
+_LARGEST_SHOWN: Final = float(10**14 - 1)
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
 
 
@@ -22,6 +23,11 @@ def number(text: bytes | str | None, *, least: int = 0) -> int:
     spelled = text.decode("ascii", "replace") if isinstance(text, bytes) else text or ""
     found = int(spelled) if _NUMBER.fullmatch(spelled) else 0
     return found if least <= found <= LARGEST else 0
+
+
+def bounded(score: bytes | str | float) -> float:
+    """A score as a number that can be shown: one without end, or less than 0, is the nearest."""
+    return max(0.0, min(float(score), _LARGEST_SHOWN))
 
 
 def moment_ms(score: float) -> int:
