@@ -34,7 +34,7 @@ REDIS_URL: Final = "redis_url (VWO_CELERY_REDIS_URL)"
 #: Words of Redis 6.2 and 7.0, and of later ones, for a command or key that a script's user may not use.
 DENIED_IN_SCRIPT: Final = ("The user executing the script can't", "ACL failure in script")
 #: Words in the error for any other command, key or channel that a user may not use: the second are those
-#: of Redis 7 and newer for keys and channels. Also in the answer to EXEC.
+#: of Redis 8 for keys and channels. Also in the answer to EXEC.
 _DENIED: Final = ("has no permissions", "No permissions to access")
 _USER: Final = re.compile(r"\bUser (\S+) has no permissions")  # not told by Redis 6.2
 _COMMAND: Final = re.compile(r"\brun the '([\w|]+)' command")

@@ -178,7 +178,7 @@ BUGS = (
     ),
     Bug(
         "who may not use our keys is told so, whatever Redis' release",
-        "Redis 7 is not understood", "connections/troubles.py",
+        "Redis 8 is not understood", "connections/troubles.py",
         '("has no permissions", "No permissions to access")', '("has no permissions",)',
         "integration/connections/test_troubles.py -k known_by_its_words",
     ),

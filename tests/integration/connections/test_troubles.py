@@ -263,10 +263,10 @@ CASES: list[tuple[Trouble, str, str]] = [
 @pytest.mark.parametrize(
     "text",
     [
-        "this user has no permissions to run the 'get' command",  # 6.2
+        "this user has no permissions to run the 'get' command",  # 6.2 and 7.0
         "this user has no permissions to access one of the keys used as arguments",
         "this user has no permissions to access one of the channels used as arguments",
-        "User web has no permissions to run the 'get' command",  # 7 to 8.2
+        "User web has no permissions to run the 'get' command",  # 8
         "No permissions to access a key",
         "No permissions to access a channel",
         "ACL failure in script: No permissions to access a key",
