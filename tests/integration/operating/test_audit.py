@@ -28,6 +28,7 @@ from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records import audits
 from vwo_celery.queue.records.audits import AuditEntry, note_change, read_audit
 from vwo_celery.testing import RedisServer
+from vwo_celery.top.screens.audit import _cells
 
 ALICE = Actor("alice", "cli", "ops1")
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -283,3 +284,24 @@ def test_the_actor_is_who_runs_the_command(monkeypatch: pytest.MonkeyPatch) -> N
     assert plain == "root"
     assert (behind_sudo.name, behind_sudo.door) == ("alice as root", "django")
     assert actor_of_cli().name == f"user {os.getuid()}"
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"done": 3, "matched": 5}, "3 of 5 events"),
+        ({"done": 1}, "1 event"),
+        ({"done": 0, "command": "dead export"}, "-"),
+        ({"done": 2, "command": "dead export"}, "2 events"),
+        ({"done": 1, "matched": 1, "unit": "queues"}, "1 of 1 queue"),
+    ],
+)
+def test_what_a_change_has_done_is_told_alike(told: dict[str, Any], words: str) -> None:
+    """An export that removed nothing has changed no events; the screen of `top` says the same."""
+    words_of = {"command": "dead purge", **told}
+    entry = AuditEntry("1", "outcome", "ada", "host", "cli", result="ok", **words_of)
+
+    change = change_of(entry)
+
+    assert change.amount == words
+    assert words in [cell.plain for cell in _cells(change, 0)]
