@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import redis as redis_py
@@ -12,6 +13,7 @@ from vwo_celery import Settings
 from vwo_celery.operating.batches import finding
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.found import DeadBatch
+from vwo_celery.operating.doctor import BrokerFacts
 from vwo_celery.operating.looks.inspector import QueueView, view_queues
 from vwo_celery.operating.operations import Order, count_dead
 from vwo_celery.operating.past.audit import Actor
@@ -20,6 +22,7 @@ from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.words.batches import Batch
 from vwo_celery.queue.words.registration import Registration
+from vwo_celery.testing import RedisServer
 
 #: Who asks for the changes of a test.
 OPERATOR = Actor("alice", "cli", "ops1")
@@ -125,6 +128,22 @@ class Queues:
         """View of one queue."""
         (found,) = view_queues(self.fleet, {queue.name: self.registered[queue.name]})
         return found
+
+
+@contextmanager
+def waiting_and_dead() -> Iterator[Queues]:
+    """A queue with waiting events and a dead letter, on a Redis that nobody else asks."""
+    with RedisServer() as server:
+        queues = Queues(server.url)
+        queue = queues.add()
+        queues.fill(queue, 12)
+        queues.kill(queue, "HTTP 413")
+        yield queues
+
+
+def no_broker(_: Settings) -> BrokerFacts:
+    """What the doctor knows of a broker that nobody asks."""
+    return BrokerFacts(url="redis://broker", unchecked="it is not what this is about")
 
 
 def find_dead(

@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tools.queue_states import Queues
+from tools.queue_states import Queues, waiting_and_dead
 from tools.visiting import Browser
 from vwo_celery.console.shared import sources
-from vwo_celery.testing import RedisServer
 
 VISITORS = 20
 SECONDS = 5
@@ -24,11 +23,7 @@ LOOK = "evalsha"
 @pytest.fixture(scope="module")
 def queues() -> Iterator[Queues]:
     """A queue with waiting events and a dead letter, on a Redis that nobody else asks."""
-    with RedisServer() as server:
-        queues = Queues(server.url)
-        queue = queues.add()
-        queues.fill(queue, 12)
-        queues.kill(queue, "HTTP 413")
+    with waiting_and_dead() as queues:
         yield queues
 
 

@@ -10,15 +10,12 @@ from typing import Any, Final
 import pytest
 import redis as redis_py
 
-from tools.queue_states import OPERATOR, Queues
+from tools.queue_states import OPERATOR, Queues, no_broker, waiting_and_dead
 from tools.visiting import Browser
 from vwo_celery.operating import doctor
-from vwo_celery.operating.doctor import BrokerFacts
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records.cards import Card, write_card
 from vwo_celery.queue.words.keys import FLEET_FAMILIES, SHARD_FAMILIES, KeyFamily
-from vwo_celery.settings import Settings
-from vwo_celery.testing import RedisServer
 from vwo_celery.top.looking.watching import Source, Watch
 
 #: Names and values that are none of ours: empty, no UTF-8, numbers without a meaning, halves of JSON.
@@ -63,19 +60,10 @@ def keys_of(keys: Any, families: tuple[KeyFamily, ...]) -> dict[str, str]:
     }
 
 
-def no_broker(_: Settings) -> BrokerFacts:
-    """What is known of a broker that nobody asks."""
-    return BrokerFacts(url="redis://broker", unchecked="it is not what this is about")
-
-
 @pytest.fixture(scope="module")
 def queues() -> Iterator[Queues]:
     """A queue with waiting events and a dead letter."""
-    with RedisServer() as server:
-        queues = Queues(server.url)
-        queue = queues.add()
-        queues.fill(queue, 12)
-        queues.kill(queue, "HTTP 413")
+    with waiting_and_dead() as queues:
         yield queues
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from tools.command_line import document as printed
 from tools.command_line import flat, run_command
-from tools.queue_states import OPERATOR, Queues
+from tools.queue_states import OPERATOR, Queues, no_broker, waiting_and_dead
 from tools.visiting import Browser, document
 from vwo_celery.console.api.question import BASE
 from vwo_celery.console.api.questions import QUESTIONS
@@ -25,15 +25,12 @@ from vwo_celery.logs import SeldomLog
 from vwo_celery.metrics import measuring
 from vwo_celery.operating import doctor
 from vwo_celery.operating.batches.filters import Filter
-from vwo_celery.operating.doctor import BrokerFacts
 from vwo_celery.operating.looks.knowing import NEEDED
 from vwo_celery.operating.operations import Amount, Counted, Pace
 from vwo_celery.operating.operations.jobs import order_job
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records.cards import Card, write_card
 from vwo_celery.queue.words.keys import FLEET_FAMILIES, fleet_keys
-from vwo_celery.settings import Settings
-from vwo_celery.testing import RedisServer
 from vwo_celery.top.looking.watching import Source, Watch
 
 #: The families whose keys have one name each: name -> its type.
@@ -64,19 +61,10 @@ def open_fleet(queues: Queues) -> Fleet:
     return Fleet(queues.client, queues.settings.namespace)
 
 
-def no_broker(_: Settings) -> BrokerFacts:
-    """What is known of a broker that nobody asks."""
-    return BrokerFacts(url="redis://broker", unchecked="it is not what this is about")
-
-
 @pytest.fixture(scope="module")
 def queues() -> Iterator[Queues]:
     """A queue with waiting events and a dead letter, and a worker that listens."""
-    with RedisServer() as server:
-        queues = Queues(server.url)
-        queue = queues.add()
-        queues.fill(queue, 12)
-        queues.kill(queue, "HTTP 413")
+    with waiting_and_dead() as queues:
         write_card(queues.fleet, "w:1", Card(version="0.2.0", pool="prefork", concurrency=4))
         yield queues
 
