@@ -13,7 +13,6 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-
 #: What can become of a line; it is not run if one that it needs did not pass.
 PASSED, FAILED, NOT_RUN = "passed", "FAILED", "not run"
 
