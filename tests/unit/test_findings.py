@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from vwo_celery.operating.doctor.broker import (
+    NO_APP,
+    NO_BROKER,
     BrokerFacts,
     broker_findings,
     misdirected_finding,
@@ -178,6 +180,36 @@ def test_a_broker_that_cannot_be_asked(facts: BrokerFacts, state: str, words: st
 
     assert (finding.check, finding.state) == ("broker", state)
     assert words in finding.what
+
+
+@pytest.mark.parametrize(
+    ("error", "trouble", "id_", "remedy"),
+    [
+        (
+            "(403) ACCESS_REFUSED - Login was refused",
+            "password",
+            "VC501",
+            "correct user and password",
+        ),
+        ("(403) ACCESS_REFUSED - access to queue 'q'", "password", "VC503", "set_permissions"),
+        ("(530) NOT_ALLOWED - access to vhost '/' refused", "other", "VC503", "set_permissions"),
+        ("(530) NOT_ALLOWED - vhost x not found", "other", "VC501", "correct the virtual host"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED]", "tls", "VC501", "broker_use_ssl"),
+        ("broker_url must be set", NO_BROKER, "VC501", "set broker_url"),
+        ("there is no Celery app 'x'", NO_APP, "VC501", "correct --app"),
+        ("refused", "refused", "VC501", "start it"),
+    ],
+)
+def test_the_remedy_follows_what_keeps_celery_from_its_broker(
+    error: str, trouble: str, id_: str, remedy: str
+) -> None:
+    """Nobody is told to start a broker that refuses a user, a virtual host, or was never asked."""
+    (finding,) = broker_findings(BrokerFacts(url="amqp://b", error=error, trouble=trouble), [])
+
+    assert finding.id == id_
+    assert error in finding.what
+    assert remedy in finding.remedy
+    assert ("start it" in finding.remedy) == (remedy == "start it")
 
 
 def test_busy_lanes_are_told() -> None:

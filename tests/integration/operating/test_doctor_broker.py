@@ -13,6 +13,7 @@ from tools.processes import Process
 from tools.redis_groups import serve_all_slots
 from tools.waiting import wait_until
 from vwo_celery.celery.broker.facts import look_at_broker
+from vwo_celery.operating.doctor.broker import NO_APP, NO_BROKER
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer
 
@@ -197,7 +198,16 @@ def test_an_app_that_cannot_be_imported_is_a_fact(redis_url: str) -> None:
     """An app that cannot be imported, as after a mistyped --app, does not end the doctor."""
     facts = look_at_broker(Settings(redis_url=redis_url), "no_such_app")
 
-    assert "no_such_app" in facts.error
+    assert facts.error.startswith("there is no Celery app 'no_such_app': ModuleNotFoundError")
+    assert facts.trouble == NO_APP
+
+
+def test_that_no_broker_is_named_is_a_fact() -> None:
+    """Where Celery cannot use our Redis and no broker is named, none was found away."""
+    facts = look_at_broker(Settings(redis_url="redis+sentinel://:sekrit@127.0.0.1:1/mymaster"))
+
+    assert facts.error.startswith("broker_url must be set")
+    assert (facts.trouble, facts.cluster) == (NO_BROKER, False)
 
 
 def test_a_cluster_cannot_be_the_broker() -> None:

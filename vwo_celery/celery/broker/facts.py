@@ -21,7 +21,7 @@ from vwo_celery.celery.broker.target import first_target, route_of
 from vwo_celery.celery.options import DELIVER, is_accepted, shortest_limit_seconds
 from vwo_celery.connections.troubles import trouble_of
 from vwo_celery.errors import SettingsError
-from vwo_celery.operating.doctor.broker import BrokerFacts
+from vwo_celery.operating.doctor.broker import NO_APP, NO_BROKER, BrokerFacts
 from vwo_celery.queue.servers.facts import is_cluster
 from vwo_celery.settings import Settings
 from vwo_celery.settings.redis_url import RedisUrl, scheme_of
@@ -49,13 +49,16 @@ def look_at_broker(settings: Settings, given: str | Celery = "") -> BrokerFacts:
     url = settings.broker_url or settings.redis_url
     try:
         url = settings.effective_broker_url
-        named = find_app(given) if given and isinstance(given, str) else given
+        named = _app_of(given) if given and isinstance(given, str) else given
         apps = [named] if isinstance(named, Celery) else list(_likely_apps(settings))
         url = _url_of(apps[0]) if given else url
         return _look(apps, settings, url, app_given=bool(given))
-    except SettingsError as exc:
+    except (SettingsError, _NoApp) as exc:
         return BrokerFacts(
-            url=mask_url(url), cluster=RedisUrl.parse(url).kind == "cluster", error=str(exc)
+            url=mask_url(url),
+            cluster=RedisUrl.parse(url).kind == "cluster",
+            error=_masked(str(exc), url),
+            trouble=NO_APP if isinstance(exc, _NoApp) else NO_BROKER,
         )
     except Exception as exc:
         # Any error of a transport, or of the user's app, is a fact for the operator.
@@ -65,6 +68,19 @@ def look_at_broker(settings: Settings, given: str | Celery = "") -> BrokerFacts:
             trouble=trouble_of(exc).word,
             has_queues=_has_queues(settings, url),
         )
+
+
+class _NoApp(Exception):
+    """There is no Celery app of the name that was given, or it cannot be imported."""
+
+
+def _app_of(name: str) -> Any:
+    try:
+        return find_app(name)
+    except SettingsError:  # of the ready app that it imports
+        raise
+    except Exception as exc:  # whatever the user's module raises
+        raise _NoApp(f"there is no Celery app {name!r}: {type(exc).__name__}: {exc}") from exc
 
 
 def _has_queues(settings: Settings, url: str) -> bool:
@@ -203,5 +219,9 @@ def _accepted(configuration: dict[str, Any]) -> list[str]:
 
 
 def _without_secrets(exc: Exception, url: str) -> str:
-    text = f"{type(exc).__name__}: {exc}".replace(url, mask_url(url))
+    return _masked(f"{type(exc).__name__}: {exc}", url)
+
+
+def _masked(text: str, url: str) -> str:
+    text = text.replace(url, mask_url(url))
     return without_secrets(text, dict.fromkeys(secrets_of(url), "…"))

@@ -21,6 +21,19 @@ _TOLD = (
     "name", "password", "timeout", "memory", "loading", "clients", "replica", "disk", "replicas",
     "busy",
 )  # fmt: skip
+#: Troubles in which no broker is asked: none is named, or its app cannot be had.
+NO_BROKER, NO_APP = "no broker", "no app"
+_URL = "broker_url (VWO_CELERY_BROKER_URL)"
+_REMEDIES = {
+    NO_BROKER: f"set {_URL} as it says",
+    NO_APP: "correct --app, a name as celery -A takes it: it is imported from this folder, too",
+    "tls": f"see that {_URL} leads to a port with TLS, that the certificate there is for that host and "
+    "not over, and that broker_use_ssl of your app (--app), or ssl_ca_certs for a Redis, names who "
+    "signed it",
+}
+#: Words of RabbitMQ for a user without rights; a wrong password is refused in others.
+_NO_RIGHTS = ("ACCESS_REFUSED - access to", "NOT_ALLOWED - access to")
+_PERMISSIONS = "rabbitmqctl set_permissions -p VHOST USER '.*' '.*' '.*'"
 _MEANWHILE = "; until then only the workers' listeners send, one batch at a time"
 
 
@@ -30,7 +43,7 @@ class BrokerFacts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         url: The broker's URL, password masked.
         error: Why it could not be reached, "" if it was.
-        trouble: The kind of that trouble, see `connections.troubles`; "" for none.
+        trouble: The kind of that trouble, see `connections.troubles`, or NO_BROKER, NO_APP; "" for none.
         has_queues: Whether it is the Redis that holds the queues.
         blocked: Why it takes no messages, though it answers; "" if it does.
         cluster: Whether it is a Redis Cluster, which Celery cannot use.
@@ -98,20 +111,30 @@ def broker_findings(
 
 
 def _away(broker: BrokerFacts) -> Finding:
+    if any(words in broker.error for words in _NO_RIGHTS):
+        remedy = f"give its user all rights there: {_PERMISSIONS}; or correct {_URL}"
+        return _denied(broker, remedy)
     if broker.trouble == "denied" or is_denied(broker.error):
-        return problem(
-            "VC503",
-            f"{broker.url} refuses what Celery does: {broker.error}",
-            "give its user Celery's rights, which are others than ours, or name another user"
-            f"{_MEANWHILE}",
-        )
-    url = "broker_url (VWO_CELERY_BROKER_URL)"
-    remedy = f"start it, or correct {url}"
+        remedy = "give its user Celery's rights, which are others than ours, or name another user"
+        return _denied(broker, remedy)
+    if broker.trouble in (NO_BROKER, NO_APP):
+        what = f"Celery's broker cannot be reached: {broker.error}"
+        return problem("VC501", what, _REMEDIES[broker.trouble])
+    what = f"{broker.url} cannot be reached: {broker.error}"
+    return problem("VC501", what, f"{_remedy(broker)}{_MEANWHILE}")
+
+
+def _denied(broker: BrokerFacts, remedy: str) -> Finding:
+    what = f"{broker.url} refuses what Celery does: {broker.error}"
+    return problem("VC503", what, f"{remedy}{_MEANWHILE}")
+
+
+def _remedy(broker: BrokerFacts) -> str:
     if broker.trouble in _TOLD:
-        remedy = TROUBLES[broker.trouble].remedy_for(url)
-    return problem(
-        "VC501", f"{broker.url} cannot be reached: {broker.error}", f"{remedy}{_MEANWHILE}"
-    )
+        return TROUBLES[broker.trouble].remedy_for(_URL)
+    if "NOT_ALLOWED - vhost" in broker.error:
+        return f"correct the virtual host, the path of {_URL}, or add it: rabbitmqctl add_vhost"
+    return _REMEDIES.get(broker.trouble, f"start it, or correct {_URL}")
 
 
 def _settings_of_consumers(broker: BrokerFacts) -> Iterator[Finding]:
