@@ -96,11 +96,12 @@ def test_the_lines_of_the_procfile_deliver(
     [
         ({"REDIS_URL": "rediss://:a@b:1"}, "rediss://:a@b:1?ssl_cert_reqs=none"),
         ({"REDIS_URL": "redis://:a@b:1"}, "redis://:a@b:1"),
+        ({"REDIS_URL": "rediss://b:1?ssl_ca_certs=c"}, "rediss://b:1?ssl_ca_certs=c"),
         ({"REDIS_URL": "rediss://a", "VWO_CELERY_REDIS_URL": "redis://b"}, "redis://b"),
     ],
 )
 def test_the_profile_takes_the_redis_of_the_platform(given: dict[str, str], made: str) -> None:
-    """Without TLS it names no check; what the operator has set wins."""
+    """Without TLS it names no check, nor for a URL with options; what the operator has set wins."""
     script = f". {PROCFILE / '.profile'}; printenv VWO_CELERY_REDIS_URL"
 
     told = subprocess.run(
