@@ -103,3 +103,65 @@ def test_a_redis_that_refuses_all_ends_the_change(queues: Queues, several: list[
 
     assert "but not for" not in str(told.value)
     assert [queues.view(each).dead for each in several] == [5, 5, 5]
+
+
+@pytest.mark.parametrize("change", [pause, resume])
+def test_each_shard_that_can_be_changed_is(
+    queues: Queues, change: Callable[..., list[str]]
+) -> None:
+    """Of a queue with one broken shard the others are stopped and started; it counts as not changed."""
+    queue, other = queues.add(shards=3), queues.add(account=2)
+    registered = dict(queues.fleet.registrations().readable)
+    if change is resume:
+        pause(queues.fleet, OPERATOR, registered)
+    break_key(queues, queue, "meta")
+
+    with pytest.raises(QueueUnavailable) as told:
+        change(queues.fleet, OPERATOR, registered)
+
+    paused = [
+        bool(queues.client.hexists(queues.shard(each, n).keys.meta, "paused"))
+        for each, n in ((queue, 1), (queue, 2), (other, 0))
+    ]
+    assert paused == 3 * [change is pause]
+    word = f"{change.__name__}d".replace("ee", "e")
+    assert f"{word} 1 queue, but not for {queue.name}: " in str(told.value)
+    assert changes(queues.fleet)[-1].done == 1
+
+
+def test_what_is_changed_but_wakes_nobody_is_told_as_changed(
+    queues: Queues, several: list[Queue]
+) -> None:
+    """Where only the wake-up fails, all three count, and the error says whose workers sleep on."""
+    registered = dict(queues.fleet.registrations().readable)
+    found = [*find_dead(queues.fleet, registered, Filter(), Scan())]
+    order = Order(count_dead(found, queues.fleet.now_ms()))
+    pause(queues.fleet, OPERATOR, registered)
+    break_key(queues, several[0], "open")
+
+    with pytest.raises(QueueUnavailable) as of_redrive:
+        redrive(queues.fleet, OPERATOR, found, order)
+    with pytest.raises(QueueUnavailable) as of_resume:
+        resume(queues.fleet, OPERATOR, registered)
+
+    asleep = f", but no worker was woken for {several[0].name}: sweep of "
+    assert f"redrove 15 events{asleep}" in str(of_redrive.value)
+    assert f"resumed 3 queues{asleep}" in str(of_resume.value)
+    assert [each.done for each in changes(queues.fleet)[-2:]] == [15, 3]
+
+
+def test_no_batch_is_sent_again_of_a_shard_that_cannot_be_watched(
+    queues: Queues, several: list[Queue]
+) -> None:
+    """Not the first one, nor those after it: no sweep would come by their shard."""
+    queues.fill(several[0], 5)
+    queues.kill(several[0], "HTTP 413")
+    found = [*find_dead(queues.fleet, queues.fleet.registrations().readable, Filter(), Scan())]
+    queues.client.delete(queues.fleet.keys.watched)
+    queues.client.set(queues.fleet.keys.watched, "somebody's")
+
+    with pytest.raises(QueueUnavailable) as told:
+        redrive(queues.fleet, OPERATOR, found, Order(count_dead(found, queues.fleet.now_ms())))
+
+    queues.client.delete(queues.fleet.keys.watched)
+    assert "redrove 0 events, but not for " in str(told.value)

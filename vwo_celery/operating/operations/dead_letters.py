@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from vwo_celery.logs import announce_drop
 from vwo_celery.operating.batches.found import DeadBatch, WaitingBatch
 from vwo_celery.operating.operations.bulk import Bulk, Done, Order
-from vwo_celery.operating.operations.failures import Failures
+from vwo_celery.operating.operations.failures import NOT_WOKEN, Failures
 from vwo_celery.operating.operations.waking import wake
 from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.fleet import Fleet
@@ -87,16 +87,23 @@ def redrive(fleet: Fleet, actor: Actor, found: Iterable[DeadBatch], order: Order
                         bulk.note_vanished(vanish(shard, batch.batch))
                     bulk.note(batch, max(0, events))
         finally:
-            waking.wake_all(failures)
-        failures.tell(f"redrove {count(bulk.done.changed.events, 'event')}")
+            waking.wake_all()
+        done = f"redrove {count(bulk.done.changed.events, 'event')}"
+        failures.tell(done)
+        waking.asleep.tell(done)
     return bulk.done
 
 
 class _Waking:
-    """Wake-ups for the shards to which batches come back."""
+    """Wake-ups for the shards to which batches come back.
+
+    Attributes:
+        asleep: The queues whose workers could not be woken.
+    """
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        self.asleep = Failures(NOT_WOKEN)
         self._shards: dict[tuple[str, int], Shard] = {}
         self._waiting: Counter[tuple[str, int]] = Counter()
 
@@ -104,19 +111,23 @@ class _Waking:
         """The shard of a batch that is about to be ready; it is watched from now on."""
         place = batch.queue, batch.shard
         if place not in self._shards:
-            shard = self._shards[place] = self._fleet.shard(*place)
+            shard = self._fleet.shard(*place)
             self._fleet.watch(shard.keys.name)  # one that holds only dead letters is not watched
+            self._shards[place] = shard
         self._waiting[place] += 1
         if self._waiting[place] > _WAKE_EVERY:
             self._waiting[place] = 1
-            wake(self._fleet, self._shards[place])
+            self._wake(place)
         return self._shards[place]
 
-    def wake_all(self, failures: Failures) -> None:
+    def wake_all(self) -> None:
         """Wake the workers for what is left."""
         for place in +self._waiting:
-            with failures.of(place[0]):
-                wake(self._fleet, self._shards[place])
+            self._wake(place)
+
+    def _wake(self, place: tuple[str, int]) -> None:
+        with self.asleep.of(place[0]):
+            wake(self._fleet, self._shards[place])
 
 
 def purge(fleet: Fleet, actor: Actor, found: Iterable[DeadBatch], order: Order) -> Done:

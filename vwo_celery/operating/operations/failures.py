@@ -8,17 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from vwo_celery.connections.errors import is_trouble_of_redis
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.text.amounts import count
 
+#: Of queues that are changed, but whose workers hear of it late.
+NOT_WOKEN: Final = "no worker was woken for"
+
 
 class Failures:
-    """The queues of which something could not be changed, each with its first error."""
+    """The queues of which something could not be done, each with its first error.
 
-    def __init__(self) -> None:
+    Args:
+        but: What was not done, in words that a queue's name follows.
+    """
+
+    def __init__(self, but: str = "not for") -> None:
+        self._but = but
         self._errors: dict[str, QueueUnavailable] = {}
+
+    @property
+    def queues(self) -> frozenset[str]:
+        """Their names."""
+        return frozenset(self._errors)
 
     @contextmanager
     def of(self, queue: str) -> Iterator[None]:
@@ -46,4 +60,6 @@ class Failures:
         for queue, exc in self._errors.items():
             more = len(self._errors) - 1
             others = f", nor for {count(more, 'other queue')}" if more else ""
-            raise QueueUnavailable(f"{done}, but not for {queue}{others}: {exc}") from exc.__cause__
+            raise QueueUnavailable(
+                f"{done}, but {self._but} {queue}{others}: {exc}"
+            ) from exc.__cause__

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from vwo_celery.connections import unavailable
 from vwo_celery.operating.looks.inspector import shards_of
-from vwo_celery.operating.operations.failures import Failures
+from vwo_celery.operating.operations.failures import NOT_WOKEN, Failures
 from vwo_celery.operating.operations.waking import wake
 from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.fleet import Fleet
@@ -48,7 +48,7 @@ def pause(
     ) as entry:  # fmt: skip
         shards = [shard for those in shards_of(fleet, registered).values() for shard in those]
         found, failed = pause_all(fleet, shards, reason or NO_REASON, str(actor))
-        paused = sorted(found)
+        paused = sorted(found - failed.keys())  # not those of which some shards are
         entry.done = len(paused)
         entry.note = _as_before("paused", [*paused, *failed], registered)
         failures = Failures()
@@ -74,27 +74,34 @@ def resume(fleet: Fleet, actor: Actor, registered: Mapping[str, Registration]) -
         QueueUnavailable: Redis did not answer, and some queues may be resumed; or the keys of one do
             not let themselves be changed, and the others are.
     """
-    resumed, failures, failed = [], Failures(), set(registered)
+    resumed, failures, asleep = [], Failures(), Failures(NOT_WOKEN)
     with recorded(
         fleet, actor, "resume", queues=registered, matched=len(registered), unit="queues"
     ) as entry:
         for queue, shards in shards_of(fleet, registered).items():
-            with failures.of(queue):
-                if _resume(fleet, shards):
-                    resumed.append(queue)
-                    entry.done += 1
-                failed.discard(queue)
-        entry.note = _as_before("not stopped", [*resumed, *failed], registered)
-        failures.tell(f"resumed {count(len(resumed), 'queue')}")
+            was_stopped = _resume(queue, shards, failures)
+            if was_stopped and queue not in failures.queues:
+                resumed.append(queue)
+                entry.done += 1
+            for shard in shards if was_stopped else ():
+                with asleep.of(queue):
+                    wake(fleet, shard)
+        entry.note = _as_before("not stopped", [*resumed, *failures.queues], registered)
+        done = f"resumed {count(len(resumed), 'queue')}"
+        failures.tell(done)
+        asleep.tell(done)
     return resumed
 
 
-def _resume(fleet: Fleet, shards: Sequence[Shard]) -> bool:
-    """End the stop of one queue; False if there was none."""
-    forget_circuit(shards[0])  # else a shard that is let go would be held again
-    was_stopped = sum(shard.resume() + shard.let_go(hasten=True) for shard in shards)
-    for shard in shards if was_stopped else ():
-        wake(fleet, shard)
+def _resume(queue: str, shards: Sequence[Shard], failures: Failures) -> bool:
+    """End the stop of each shard of a queue that lets itself be changed; False if there was none."""
+    was_stopped = 0
+    with failures.of(queue):
+        forget_circuit(shards[0])  # else a shard that is let go would be held again
+        for shard in shards:
+            with failures.of(queue):
+                was_stopped += shard.resume()
+                was_stopped += shard.let_go(hasten=True)
     return was_stopped > 0
 
 
