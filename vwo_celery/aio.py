@@ -1,4 +1,4 @@
-"""The queue for asyncio: `await vwo_celery.aio.connect(…)`; see `vwo_celery.producing.aio`."""
+"""The queue for asyncio: `vwo_celery.aio.connect(…)`; see `vwo_celery.producing.aio`."""
 
 from __future__ import annotations
 
