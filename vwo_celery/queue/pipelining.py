@@ -11,7 +11,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from redis.exceptions import ClusterError, NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import (
+    AskError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    TryAgainError,
+)
 
 from vwo_celery.clocks import monotonic
 from vwo_celery.connections.cluster import is_cluster_client
@@ -21,9 +27,10 @@ from vwo_celery.queue.scripts import Script, load
 
 #: Most calls in one round trip.
 _CALLS = 250
-#: Errors after which a call has not run, and may be repeated alone: it follows its slot, and loads
-#: the script.
-_NOT_RUN = (NoScriptError, ClusterError, RedisClusterException)
+#: Errors after which a call has not run, and is repeated alone: it follows its slot (MOVED is an
+#: AskError), and loads the script. Not CLUSTERDOWN: nobody holds the slot, and redis-py would sleep
+#: for a quarter of a second and ask for the nodes again, for each call.
+_NOT_RUN = (NoScriptError, AskError, TryAgainError, RedisClusterException)
 #: Seconds after which a user who may not load scripts is tried again; Redis logs each denial.
 _DENIED_SECONDS = 60.0
 #: Clients whose user may not load scripts, each with the time until which that is believed.

@@ -82,6 +82,13 @@ BUGS = (
         "integration/queue/test_sweeping_many_shards.py -k round_trips",
     ),
     Bug(
+        "a call waits in vain for no Cluster that is down",
+        "what it refuses is repeated alone", "queue/pipelining.py",
+        "_NOT_RUN = (NoScriptError, AskError, TryAgainError, RedisClusterException)",
+        "_NOT_RUN = (RedisError, RedisClusterException)",
+        "integration/connections/test_cluster_failures.py -k is_down",
+    ),
+    Bug(
         "who may not give Redis a script costs no more at each look",
         "each queue tries it again", "queue/pipelining.py",
         "in_vain = is_denied_load and", "in_vain = False and",

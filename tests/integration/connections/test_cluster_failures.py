@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from tools.clusters import (
 )
 from tools.producers import SOON_SECONDS
 from tools.redis_groups import ClusterGroup, client_of, cluster_port
+from tools.round_trips import round_trips_by_server
 from tools.under_load import LoadedInstallation
 from tools.waiting import wait_until
 from vwo_celery.producing.queue import producer_of
@@ -89,6 +91,25 @@ def test_a_part_that_nobody_serves() -> None:
             client.execute_command("CLUSTER DELSLOTS", (slot + 1) % 16_384)
 
         assert queue.enqueue({"n": 0}) == IN_REDIS
+
+
+def test_a_first_call_on_a_cluster_that_is_down() -> None:
+    """No command is repeated while nobody holds its slot: redis-py would sleep before each."""
+    with ClusterGroup(1) as group:
+        with client_of(group.nodes[0]) as client:
+            client.execute_command("CLUSTER DELSLOTS", 0)
+            wait_until(lambda: _state(client) == "fail", 15, what="the state")
+        queue = connect_to(group.url, shards=8)
+
+        with round_trips_by_server() as sent:
+            receipt = queue.enqueue({"n": 0})
+
+    assert (receipt.where, receipt.reason) == ("dropped", "redis_unavailable")
+    assert sum(sent.values()) <= 8
+
+
+def _state(client: Any) -> str:
+    return str(client.cluster("INFO")["cluster_state"])
 
 
 def test_a_cluster_that_is_away_is_no_error_of_connecting() -> None:
