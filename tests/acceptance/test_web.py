@@ -96,7 +96,7 @@ def test_credentials_say_who_may_do_what(
     assert done.json() == {"paused": [queue.name]}
     assert purged.status_code == 403
     (change,) = json.loads(run("audit", "--json").stdout)
-    assert (change["who"], change["door"], change["host"]) == ("alice", "console", "127.0.0.1")
+    assert (change["who"], change["door"], change["host"]) == ("alice", "api", "127.0.0.1")
 
 
 def test_read_only_changes_nothing(start: Start, queues: Queues, credentials: str) -> None:
