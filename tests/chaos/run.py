@@ -19,7 +19,8 @@ from rich.console import Console
 
 import vwo_celery
 from chaos.faults import MATRIX, SHORT, Row
-from chaos.fleet import Fleet, Kit
+from chaos.fleet import Fleet
+from chaos.kit import Kit
 from chaos.report import last_run, markdown_table, terminal_table, write_between
 from chaos.trial import Result, try_row
 

@@ -19,7 +19,8 @@ import msgspec
 from rich.console import Console
 
 from chaos.faults import MATRIX, Row
-from chaos.fleet import Fleet, Kit, Traffic
+from chaos.fleet import Fleet
+from chaos.kit import Kit, Traffic
 from chaos.memory import Memory, Sample, growth
 from chaos.oracle import Evidence, Judgement, judge
 from chaos.report import last_run, write_between
@@ -79,7 +80,7 @@ def soak(folder: Path, seed: int, minutes: float, console: Console) -> tuple[Out
             before = memory.look()
             fleet.open_queue(_TRAFFIC)
             faults, longest = _inflict_many(fleet, random.Random(seed), 60 * minutes, console)
-            fleet.hush_applications()
+            fleet.applications.hush()
             fleet.hold(0.3)
             drain_seconds = _drain(fleet)
         outcome = _outcome(fleet, seed, minutes, faults, longest, drain_seconds, memory, before)
@@ -111,7 +112,7 @@ def _inflict_many(
 
 def _say(console: Console, fleet: Fleet, passed: float, row: Row, held: float) -> None:
     fleet.receipts.read()
-    waiting = len(fleet.undelivered())
+    waiting = len(fleet.fates.undelivered())
     console.print(
         f"{passed:6.0f} s  {len(fleet.receipts.promised):8,} promised  {waiting:6,} not yet accepted  "
         f"now {row.name} for {held:.1f} s",
@@ -120,12 +121,12 @@ def _say(console: Console, fleet: Fleet, passed: float, row: Row, held: float) -
 
 
 def _drain(fleet: Fleet) -> float | None:
-    started = time.monotonic()
+    fates, started = fleet.fates, time.monotonic()
 
     def is_done() -> bool:
         fleet.receipts.read()
-        dead, waiting = fleet.held()
-        return not (waiting or fleet.undelivered() - dead or fleet.snapshot().events("in_flight"))
+        dead, waiting = fates.held()
+        return not (waiting or fates.undelivered() - dead or fates.snapshot().events("in_flight"))
 
     try:
         fleet.wait_until(is_done, _DRAIN_SECONDS)
@@ -144,7 +145,7 @@ def _outcome(
     memory: Memory,
     before: Sample,
 ) -> Outcome:
-    receipts, (dead, waiting) = fleet.receipts, fleet.held()
+    receipts, (dead, waiting) = fleet.receipts, fleet.fates.held()
     evidence = Evidence(
         promised=frozenset(receipts.promised),
         taken=fleet.vendor.taken(str(fleet.account)),
@@ -158,7 +159,7 @@ def _outcome(
         minutes=minutes,
         faults=dict(faults),
         judgement=judge(evidence),
-        unreadable=len(fleet.unreadable()),
+        unreadable=len(fleet.fates.unreadable()),
         spooled=receipts.spooled,
         dropped=dict(receipts.dropped),
         longest_enqueue_ms=longest,
@@ -175,9 +176,9 @@ def allowed_repeats(faults: dict[str, int]) -> int:
 
 
 def _problems(fleet: Fleet, outcome: Outcome) -> list[str]:
-    snapshot, judgement = fleet.snapshot(), outcome.judgement
+    snapshot, judgement = fleet.fates.snapshot(), outcome.judgement
     allowed = allowed_repeats(outcome.faults)
-    good = len(fleet.held()[0] - fleet.unreadable())
+    good = len(fleet.fates.held()[0] - fleet.fates.unreadable())
     found = {
         f"{len(judgement.lost)} promised events are lost: {sorted(judgement.lost)[:5]}": (
             judgement.lost

@@ -70,13 +70,13 @@ def try_row(fleet: Fleet, row: Row) -> Result:
     """Try *row* with a queue of its own, and judge the result."""
     fleet.open_queue(row.traffic, **row.settings)
     recovery = _go_through(fleet, row)
-    fleet.hush_applications()
+    fleet.applications.hush()
     fleet.hold(_LAST_CALL_SECONDS)
     with suppress(TimeoutError):  # the judgement reports what is left
         fleet.wait_until(lambda: _is_settled(fleet, row), _SETTLE_SECONDS)
     result = _result(fleet, row, recovery)
-    fleet.end_applications()
-    fleet.forget()
+    fleet.applications.end()
+    fleet.fates.forget()
     return result
 
 
@@ -85,17 +85,17 @@ def _go_through(fleet: Fleet, row: Row) -> Recovery:
     requests = 0
     try:
         fleet.wait_until(
-            lambda: len(fleet.accepted()) >= _WARM_EVENTS, _WARM_SECONDS, "the first events"
+            lambda: len(fleet.fates.accepted()) >= _WARM_EVENTS, _WARM_SECONDS, "the first events"
         )
-        before = fleet.asked()
+        before = fleet.fates.asked()
         with row.inflict(fleet):
             fleet.hold(row.seconds)
             with suppress(TimeoutError):  # the judgement counts them; a busy machine takes longer
                 fleet.wait_until(
-                    lambda: fleet.asked() - before >= row.least_requests,
+                    lambda: fleet.fates.asked() - before >= row.least_requests,
                     row.recover_seconds,
                 )
-            requests = fleet.asked() - before
+            requests = fleet.fates.asked() - before
         healed = time.monotonic()
         owed = _owed(fleet, row)
         fleet.wait_until(lambda: not _missing(fleet, row, owed), row.recover_seconds, "recovery")
@@ -111,7 +111,7 @@ def _owed(fleet: Fleet, row: Row) -> frozenset[str]:
     fleet.receipts.read()
     before = frozenset(fleet.receipts.promised)
     if row.loss == "none":
-        return fleet.undelivered()
+        return fleet.fates.undelivered()
 
     def is_promised() -> bool:
         fleet.receipts.read()
@@ -123,19 +123,20 @@ def _owed(fleet: Fleet, row: Row) -> frozenset[str]:
 
 def _missing(fleet: Fleet, row: Row, owed: frozenset[str]) -> frozenset[str]:
     """Those of *owed* that VWO has not accepted and that are not dead."""
-    missing = owed & fleet.undelivered() if row.loss == "none" else owed - fleet.accepted()
-    return missing - fleet.held()[0] if missing and row.dead != "none" else missing
+    fates = fleet.fates
+    missing = owed & fates.undelivered() if row.loss == "none" else owed - fates.accepted()
+    return missing - fates.held()[0] if missing and row.dead != "none" else missing
 
 
 def _is_settled(fleet: Fleet, row: Row) -> bool:
     """Whether no event waits any more, in Redis or on a disk."""
     fleet.receipts.read()
-    spooled = fleet.spooled()  # looked at first: what leaves a disk goes to Redis
+    spooled = fleet.fates.spooled()  # looked at first: what leaves a disk goes to Redis
     try:
-        dead, kept = fleet.held()[0], _kept(fleet.snapshot())
+        dead, kept = fleet.fates.held()[0], _kept(fleet.fates.snapshot())
     except QueueUnavailable:  # Redis is busy with what an outage held up
         return False
-    missing = fleet.undelivered() - dead if row.loss == "none" else ()
+    missing = fleet.fates.undelivered() - dead if row.loss == "none" else ()
     return not (spooled or missing or kept)
 
 
@@ -147,7 +148,7 @@ def _kept(snapshot: Snapshot) -> int:
 def _held(fleet: Fleet) -> tuple[frozenset[str], frozenset[str]] | None:
     """What Redis holds; None while a part of a Cluster that was replaced does not answer yet."""
     with suppress(QueueUnavailable):
-        return fleet.held()
+        return fleet.fates.held()
     return None
 
 
@@ -157,7 +158,7 @@ def _result(fleet: Fleet, row: Row, recovery: Recovery) -> Result:
     judgement = judge(
         Evidence(
             promised=frozenset(receipts.promised),
-            taken=fleet.taken(),
+            taken=fleet.fates.taken(),
             dead=dead,
             waiting=waiting,
             next_number=receipts.next_number,
@@ -191,7 +192,7 @@ def _result(fleet: Fleet, row: Row, recovery: Recovery) -> Result:
 def _broken(row: Row, fleet: Fleet, judgement: Judgement, recovery: Recovery) -> list[str]:
     receipts = fleet.receipts
     most_requests = row.most_requests if row.most_requests is not None else recovery.requests
-    misplaced = fleet.misplaced()
+    misplaced = fleet.fates.misplaced()
     raised = [reason for reason in receipts.dropped if reason.startswith("raised:")]
     found = {
         f"{len(judgement.lost)} promised events are lost, such as {_some(judgement.lost)}": (
@@ -228,7 +229,7 @@ def _some(names: frozenset[str] | frozenset[int]) -> str:
 
 
 def _unbalanced(fleet: Fleet, row: Row, judgement: Judgement) -> list[str]:
-    snapshot = fleet.snapshot()
+    snapshot = fleet.fates.snapshot()
     counted, lost = sum(snapshot.dropped.values()), len(judgement.lost)
     kept = _kept(snapshot)
     found = {
@@ -252,13 +253,13 @@ def _unbalanced(fleet: Fleet, row: Row, judgement: Judgement) -> list[str]:
 
 
 def _accounted(fleet: Fleet) -> str:
-    snapshot = fleet.snapshot()
+    snapshot = fleet.fates.snapshot()
     counted = ", ".join(f"{reason} {count:,}" for reason, count in snapshot.dropped.items())
     return counted or ("Redis forgot everything" if snapshot.forgotten_ms else "nothing")
 
 
 def _wrongly_dead(fleet: Fleet, dead: frozenset[str]) -> list[str]:
-    unreadable = fleet.unreadable()
+    unreadable = fleet.fates.unreadable()
     good = dead - unreadable
     found = {
         f"{len(good)} good events are dead letters: {_some(good)}": good,

@@ -9,7 +9,7 @@ BUGS = (
         "a line that was edited is not imported",
         "its digest is not compared", "operating/batches/dead_files.py",
         "    if line.sha256 != digest(line, events):\n", "    if not line.sha256:\n",
-        "integration/operating/test_dead_files.py -k not_whole",
+        "integration/operating/test_dead_imports.py -k not_whole",
     ),
     Bug(
         "a filter is read back as it was written",
@@ -28,7 +28,7 @@ BUGS = (
         "a file has its name before the disk has taken it", "operating/batches/new_files.py",
         "            self._file.flush()\n            os.fsync(",
         "            self._name_it()\n            self._file.flush()\n            os.fsync(",
-        "integration/operating/test_dead_files.py -k full_disk",
+        "integration/operating/test_dead_exports.py -k full_disk",
     ),
     Bug(
         "no worker is one problem",
@@ -144,7 +144,7 @@ BUGS = (
         "an import beyond max_dead_events is refused",
         "workers drop the oldest for it", "operating/operations/filing.py",
         "        if kept + line.events > self._most_events:\n", "        if kept > 10**15:\n",
-        "integration/operating/test_dead_files.py -k drop_others",
+        "integration/operating/test_dead_imports.py -k drop_others",
     ),
     Bug(
         "flush tells of the events that no worker can send",

@@ -152,7 +152,7 @@ BUGS = (
         "a worker's line has all that a worker does",
         "the wait for a wake-up is left out", "queue/servers/permissions.py",
         '"BRPOP", "HINCRBY",', '"HINCRBY",',
-        "integration/connections/test_permissions.py -k needs_no_more",
+        "integration/connections/test_listed_rights.py -k needs_no_more",
     ),
     Bug(
         "who looks sees every part of a Cluster",
@@ -224,14 +224,14 @@ BUGS = (
         "what is gone counts as delivered",
         "queue/work/awaiting.py",
         "return self._noted + self._untold", "return self._noted + self._unaccounted",
-        "integration/producing/test_producer_flush.py -k gone_is_not_taken",
+        "integration/producing/test_flush_counts.py -k gone_is_not_taken",
     ),
     Bug(
         "a flush counts delivered events only",
         "what a search found out counts as one with its batch",
         "queue/work/awaiting.py",
         "self.dropped[note.outcome] += note.events", "self._noted += note.events",
-        "integration/producing/test_producer_flush.py -k own_fate",
+        "integration/producing/test_flush_counts.py -k own_fate",
     ),
     Bug(
         "a flush counts delivered events only",

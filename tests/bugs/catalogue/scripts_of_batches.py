@@ -92,7 +92,7 @@ BUGS = (
         "dead letters that are dropped leave no note",
         "queue/lua/purge.lua",
         "note_outcome(noting, KEYS[5], ARGV[1], reason, batch.events, -1)\n", "",
-        "integration/producing/test_producer_flush.py -k gone_is_not_taken",
+        "integration/producing/test_flush_counts.py -k gone_is_not_taken",
     ),
     Bug(
         "what somebody deleted is counted as vanished",

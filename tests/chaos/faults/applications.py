@@ -16,7 +16,8 @@ from pathlib import Path
 
 from chaos.faults.network import on_line
 from chaos.faults.row import SOON_SECONDS, Row, again_and_again
-from chaos.fleet import SHARDS, Fleet
+from chaos.fleet import Fleet
+from chaos.kit import SHARDS
 from tools.processes import Process
 from tools.tcpproxy import TcpProxy
 from tools.waiting import wait_until
@@ -35,8 +36,8 @@ def applications_killed_spooling(fleet: Fleet) -> Iterator[None]:
     """Redis is away, applications spool and are killed; others on the same host find their spool."""
     with on_line("applications", TcpProxy.reset)(fleet):
         yield
-        fleet.kill_applications()
-    fleet.start_applications()
+        fleet.applications.kill()
+    fleet.applications.start()
 
 
 @contextmanager
@@ -47,18 +48,20 @@ def application_frozen_in_a_write(fleet: Fleet) -> Iterator[None]:
     with on_line("applications", TcpProxy.reset)(fleet):
         frozen = _freeze_in_a_write(fleet)
         yield
-    fleet.wait_until(lambda: len(fleet.spool_files()) <= 1, SOON_SECONDS, "the others' drains")
+    fleet.wait_until(
+        lambda: len(fleet.fates.spool_files()) <= 1, SOON_SECONDS, "the others' drains"
+    )
     os.kill(frozen.pid, signal.SIGCONT)
 
 
 def _freeze_in_a_write(fleet: Fleet) -> Process:
     """Stop the first application until it stands still in a write, seen by the lock of its file."""
-    fleet.wait_until(fleet.spool_files, SOON_SECONDS, "the first spooled event")
-    process = fleet.applications[0]
+    fleet.wait_until(fleet.fates.spool_files, SOON_SECONDS, "the first spooled event")
+    process = fleet.applications.running[0]
 
     def is_in_a_write() -> bool:
         os.kill(process.pid, signal.SIGSTOP)
-        if any(map(_is_locked, fleet.spool_files())):
+        if any(map(_is_locked, fleet.fates.spool_files())):
             return True
         os.kill(process.pid, signal.SIGCONT)
         return False
@@ -87,37 +90,39 @@ def application_frozen_with_a_spool(fleet: Fleet) -> Iterator[None]:
     """
     with on_line("applications", TcpProxy.reset)(fleet):
         fleet.wait_until(
-            lambda: len(fleet.spool_files()) >= len(fleet.applications), SOON_SECONDS, "the spool"
+            lambda: len(fleet.fates.spool_files()) >= len(fleet.applications.running),
+            SOON_SECONDS,
+            "the spool",
         )
         while any(map(_is_locked, _stopped(fleet))):
-            os.kill(fleet.applications[0].pid, signal.SIGCONT)
+            os.kill(fleet.applications.running[0].pid, signal.SIGCONT)
         yield
-    fleet.wait_until(lambda: not fleet.spool_files(), SOON_SECONDS, "the drain of its file")
-    os.kill(fleet.applications[0].pid, signal.SIGCONT)
+    fleet.wait_until(lambda: not fleet.fates.spool_files(), SOON_SECONDS, "the drain of its file")
+    os.kill(fleet.applications.running[0].pid, signal.SIGCONT)
 
 
 def _stopped(fleet: Fleet) -> list[Path]:
     """The spool files, once the first application stands still."""
-    os.kill(fleet.applications[0].pid, signal.SIGSTOP)
-    return fleet.spool_files()
+    os.kill(fleet.applications.running[0].pid, signal.SIGSTOP)
+    return fleet.fates.spool_files()
 
 
 @contextmanager
 def applications_killed(fleet: Fleet) -> Iterator[None]:
     """SIGKILL of all applications; others are started."""
-    fleet.kill_applications()
+    fleet.applications.kill()
     yield
-    fleet.start_applications()
+    fleet.applications.start()
 
 
 @contextmanager
 def shards_lowered(fleet: Fleet) -> Iterator[None]:
     """A deployment with one shard starts beside one with several, which then ends."""
-    before = list(fleet.applications)
-    fleet.start_applications(VWO_CELERY_SHARDS="1")
+    before = list(fleet.applications.running)
+    fleet.applications.start(VWO_CELERY_SHARDS="1")
     yield
     for process in before:
-        fleet.applications.remove(process)
+        fleet.applications.running.remove(process)
         process.kill()
 
 
@@ -126,7 +131,7 @@ def signals(fleet: Fleet) -> Iterator[None]:
     """Redis is away, and signal handlers enqueue in the middle of what the applications do."""
 
     def strike() -> None:
-        for process in fleet.applications:
+        for process in fleet.applications.running:
             os.kill(process.pid, signal.SIGUSR1)
 
     with on_line("applications", TcpProxy.reset)(fleet), again_and_again(strike, _SIGNAL_SECONDS):
@@ -136,7 +141,7 @@ def signals(fleet: Fleet) -> Iterator[None]:
 @contextmanager
 def cloned(fleet: Fleet) -> Iterator[None]:
     """Each application is cloned, as by the start of a snapshot; both go on."""
-    for process in fleet.applications:
+    for process in fleet.applications.running:
         os.kill(process.pid, signal.SIGUSR2)
     yield
 

@@ -22,7 +22,8 @@ from chaos.faults.network import on_line
 from chaos.faults.row import SOON_SECONDS, Row, nothing
 from chaos.faults.servers import outage, redis_killed
 from chaos.faults.vendor import vendor_down
-from chaos.fleet import Fleet, Kit, Traffic
+from chaos.fleet import Fleet
+from chaos.kit import Kit, Traffic
 from chaos.relayed import Held
 from chaos.relays import wait_until_read
 from tools import redis_outages as outages
@@ -82,7 +83,7 @@ def relay_killed(fleet: Fleet) -> Iterator[None]:
 def relay_killed_spooling(fleet: Fleet) -> Iterator[None]:
     """Redis is away, the relay spools and is killed; the next one drains its spool."""
     with on_line("applications", TcpProxy.reset)(fleet):
-        fleet.wait_until(fleet.spool_files, SOON_SECONDS, "the first spooled event")
+        fleet.wait_until(fleet.fates.spool_files, SOON_SECONDS, "the first spooled event")
         yield
         relay = fleet.relays.take()
         relay.kill()
@@ -112,7 +113,7 @@ def _wait_for_clients(fleet: Fleet) -> None:
     """Return once each client was answered 200 again."""
     numbers = fleet.receipts.next_number
     fleet.receipts.read()
-    before = {each.name: numbers.get(each.name, 0) for each in fleet.applications}
+    before = {each.name: numbers.get(each.name, 0) for each in fleet.applications.running}
 
     def are_served() -> bool:
         fleet.receipts.read()
@@ -181,7 +182,7 @@ def _end(fleet: Fleet, relay: Process) -> None:
 def redis_away(fleet: Fleet) -> Iterator[None]:
     """Redis resets every connection of the relays, whose spool takes the events."""
     with on_line("applications", TcpProxy.reset)(fleet):
-        fleet.wait_until(fleet.spool_files, SOON_SECONDS, "the first spooled event")
+        fleet.wait_until(fleet.fates.spool_files, SOON_SECONDS, "the first spooled event")
         yield
 
 

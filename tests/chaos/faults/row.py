@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from chaos.fleet import EVENTS_PER_REQUEST, PARALLEL_SENDS, Fleet, Kit, Traffic
+from chaos.fleet import Fleet
+from chaos.kit import EVENTS_PER_REQUEST, PARALLEL_SENDS, Kit, Traffic
 from vwo_celery.queue.fleet import Fleet as Queues
 
 Infliction = Callable[[Fleet], AbstractContextManager[None]]

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from chaos.faults.row import IN_FLIGHT, OWN_BROKER, REPEAT_SECONDS, Infliction, Row, again_and_again
-from chaos.fleet import LEASE_SECONDS, Fleet, Kit
+from chaos.fleet import Fleet
+from chaos.kit import LEASE_SECONDS, Kit
 from chaos.stores import ClusterStore, SentinelStore
 from tools import redis_outages as outages
 from tools.tcpproxy import TcpProxy
@@ -121,7 +122,7 @@ def resharded(fleet: Fleet) -> Iterator[None]:
     """The queue's slot moves from node to node of a cluster."""
     assert isinstance(fleet.store, ClusterStore)
     for _ in range(_MOVES):
-        fleet.store.move(fleet.shard.keys.open)
+        fleet.store.move(fleet.fates.shard.keys.open)
     yield
 
 
@@ -129,7 +130,7 @@ def resharded(fleet: Fleet) -> Iterator[None]:
 def grown(fleet: Fleet) -> Iterator[None]:
     """A node joins a cluster, and the queue's slot moves to it, a second between two nodes."""
     assert isinstance(fleet.store, ClusterStore)
-    fleet.store.grow(fleet.shard.keys.open, lambda: fleet.hold(1))
+    fleet.store.grow(fleet.fates.shard.keys.open, lambda: fleet.hold(1))
     yield
 
 
@@ -139,7 +140,7 @@ def part_killed(fleet: Fleet) -> Iterator[None]:
     assert isinstance(fleet.store, ClusterStore)
     keys = fleet_keys("vwo")
     shared = (keys.queues, keys.watched, keys.wakeups, keys.pulse, keys.listeners)
-    master = fleet.store.master_without(fleet.shard.keys.open, shared)
+    master = fleet.store.master_without(fleet.fates.shard.keys.open, shared)
     master.kill()
     yield
     master.start()

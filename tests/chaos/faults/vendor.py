@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 from chaos.application import POISON
 from chaos.faults.row import Infliction, Row
-from chaos.fleet import Fleet, Kit, Traffic
+from chaos.fleet import Fleet
+from chaos.kit import Kit, Traffic
 from vwo_celery.testing import Request
 from vwo_celery.testing.standin import Fault
 from vwo_celery.testing.standin.faults import FaultLike

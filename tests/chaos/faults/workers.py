@@ -24,7 +24,8 @@ from chaos.faults.row import (
     again_and_again,
     queues_of,
 )
-from chaos.fleet import EVENTS_PER_REQUEST, PARALLEL_SENDS, Fleet
+from chaos.fleet import Fleet
+from chaos.kit import EVENTS_PER_REQUEST, PARALLEL_SENDS
 from tools.installation import KEY, event
 from tools.waiting import wait_until
 from vwo_celery.testing.standin import Fault
@@ -166,7 +167,7 @@ def hints_lost(fleet: Fleet) -> Iterator[None]:
 @contextmanager
 def hints_repeated(fleet: Fleet) -> Iterator[None]:
     """Ten wake-ups of one token, again and again."""
-    queues, queue = queues_of(fleet), fleet.shard.queue
+    queues, queue = queues_of(fleet), fleet.fates.shard.queue
     with again_and_again(lambda: queues.leave_wakeups(queue, 0, ["again"] * 10), REPEAT_SECONDS):
         yield
 

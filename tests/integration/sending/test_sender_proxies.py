@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import logging
 import ssl
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import trustme
 
 from tools import http_servers as servers
 from tools.senders import BODY, KEY, MakeSender
-from vwo_celery.sending.outcomes import Failure
+from vwo_celery.sending.outcomes import Failure, Verdict, judge
 
 
 def test_an_unknown_certificate_is_refused(make_sender: MakeSender, tls: ssl.SSLContext) -> None:
@@ -157,3 +159,56 @@ def test_a_ca_bundle_that_cannot_be_loaded_is_named(
     assert answer.failure is Failure.CA_BUNDLE
     assert str(bundle) in answer.detail
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://someone:{password}@127.0.0.1:{port}",
+        "http://someone:{password}@127.0.0.1:1",
+        "http://someone:{password}@vwo-celery.invalid:1",
+        "http://someone:{password}@127.0.0.1:99999",
+        "socks5h://someone:{password}@127.0.0.1:1",
+        "http://someone:a/{password}@127.0.0.1:1",
+        "http://someone:{password}/a@127.0.0.1:1",
+        "http://someone:{password}#a@127.0.0.1:1",
+        "http://someone:{password}?a@127.0.0.1:1",
+        "http://[someone:{password}@127.0.0.1:1",
+        "http://someone:a@{password}@127.0.0.1:1",
+        "http://someone:a#{password}@127.0.0.1:1",
+        "http://someone:a?{password}@127.0.0.1:1",
+        "http://someone:a {password}@127.0.0.1:1",
+        "http://someone:a:{password}@127.0.0.1:1",
+        "someone:{password}@127.0.0.1:1",
+        "someone:a/{password}@127.0.0.1:1",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxys_password_never_shows(
+    make_sender: MakeSender,
+    url: str,
+    scheme: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Wherever the proxy fails and however its URL is wrong, no text of ours has its password."""
+    password = "hunter2hunter2"
+    packed = base64.b64encode(f"someone:{password}".encode()).decode()
+
+    def refuse(connection: servers.Connection) -> None:
+        connection.read_head()
+        connection.send(servers.answer_bytes(407, f'{{"error":"no {packed} {password}"}}'.encode()))
+
+    caplog.set_level(logging.DEBUG)
+    with servers.Server(refuse) as proxy:
+        monkeypatch.setenv(
+            f"{scheme.upper()}_PROXY", url.format(password=password, port=proxy.port)
+        )
+        sender = make_sender(f"{scheme}://127.0.0.1:9", seconds=5.0)
+        answer = sender.send(BODY, events=1)
+
+    shown = f"{answer!r} {sender!r} {judge(answer, now=0)!r} {caplog.text}"
+    assert judge(answer, now=0).verdict is Verdict.RELEASE
+    assert password not in shown
+    assert packed not in shown
+    assert KEY[:16] not in shown  # nor as a part of a URL

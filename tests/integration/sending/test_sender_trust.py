@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import ssl
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -13,6 +14,7 @@ from tools.senders import BODY, DEADLINE_SECONDS, KEY, MakeSender
 from vwo_celery.destinations import Destination
 from vwo_celery.errors import DestinationError, HostRefused
 from vwo_celery.sending.hosts import host_allowed
+from vwo_celery.sending.outcomes import Verdict, judge
 from vwo_celery.sending.sender import Sender
 
 
@@ -114,3 +116,45 @@ def test_a_refused_host_is_named_with_the_remedy() -> None:
     with pytest.raises(HostRefused, match=r"evil\.example:1.*allowed_hosts") as caught:
         Sender(destination, request_timeout_seconds=20)
     assert "456789" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 306, 307, 308, 399])
+@pytest.mark.parametrize("to", ["http://127.0.0.1:{port}/x", "//127.0.0.1:{port}/x", "/elsewhere"])
+def test_no_redirect_is_followed(make_sender: MakeSender, status: int, to: str) -> None:
+    """No redirect is followed: whatever its status and target, the other server sees no connection."""
+    with servers.Server(servers.answering()) as elsewhere:
+        where = to.format(port=elsewhere.port)
+        script = servers.answering(status, Location=where, Refresh=f"0; url={where}")
+        with servers.Server(script) as server:
+            answer = make_sender(server.url).send(BODY, events=1)
+
+            assert answer.status == status
+            assert judge(answer, now=0).verdict is Verdict.REFUSED
+            assert len(server.requests) == 1
+        assert elsewhere.connections == []
+
+
+def test_no_redirect_is_followed_from_https_to_http(
+    make_sender: MakeSender, tls: ssl.SSLContext, trusted: None
+) -> None:
+    """No redirect from https to http is followed: the key is never sent in the clear."""
+    with servers.Server(servers.answering()) as plain:
+        redirect = servers.answering(308, Location=f"{plain.url}/x")
+        with servers.Server(redirect, tls=tls) as server:
+            assert make_sender(server.url).send(BODY, events=1).status == 308
+        assert plain.connections == []
+
+
+def test_nothing_that_a_server_sets_comes_back(make_sender: MakeSender) -> None:
+    """No cookie is kept and no challenge is answered: each batch has only its destination's headers."""
+    script = servers.answering(
+        401, Set_Cookie="id=1; Path=/", WWW_Authenticate='Basic realm="x"', Connection="keep-alive"
+    )
+    with servers.Server(script) as server:
+        sender = make_sender(server.url)
+        for _ in range(2):
+            sender.send(BODY, events=1)
+
+        first, second = server.requests
+        assert "cookie" not in second.headers
+        assert first == second
