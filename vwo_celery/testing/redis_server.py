@@ -30,9 +30,12 @@ _PORT_TRIES = 5
 _LOG_TAIL_BYTES = 2_000
 
 # Runs in the child and becomes the server, with the same pid. prctl(PR_SET_PDEATHSIG = 1) outlives
-# the exec; the check of the parent covers one that died before the call.
+# the exec; the check of the parent covers one that died before the call. A shell lets what it runs in
+# the background ignore two signals, and so would the child until it has handlers of its own.
 _DIE_WITH_PARENT = """\
 import ctypes, os, signal, sys
+for each in (signal.SIGINT, signal.SIGQUIT):
+    signal.signal(each, signal.SIG_DFL)
 ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
 if os.getppid() == int(sys.argv[1]):
     os.execv(sys.argv[2], sys.argv[2:])

@@ -153,6 +153,12 @@ BUGS = (
         "integration/queue/test_unreadable_registrations.py -k each_command",
     ),
     Bug(
+        "a queue that cannot be read is not told as empty",
+        "only what is known to wait is flushed", "operating/operations/flushing.py",
+        "if view.undelivered or view.unreadable]", "if view.undelivered]",
+        "integration/operating/test_one_of_several_fails.py -k told_as_empty",
+    ),
+    Bug(
         "what is given up no worker begins",
         "it is only noted", "operating/operations/jobs.py",
         'if jobs.begin_job(fleet, job, "") is not None:', "if True:",
@@ -187,6 +193,12 @@ BUGS = (
         "what came later, too", "operating/operations/waiting.py",
         "waiting.drop_open(shard, left, ", "waiting.drop_open(shard, 10**9, ",
         "integration/adapters/test_waiting.py -k after_the_count",
+    ),
+    Bug(
+        "a purge names what it leaves out",
+        "what cannot be read ends it", "operating/operations/waiting.py",
+        "            if not is_wrong_type(exc):\n", "            if exc:\n",
+        "integration/operating/test_one_of_several_fails.py -k waits_elsewhere",
     ),
     Bug(
         "whoever follows the audit waits for a Redis that is away",

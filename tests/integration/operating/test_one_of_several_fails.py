@@ -11,8 +11,22 @@ from vwo_celery import Queue
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.batches.filters import Filter
 from vwo_celery.operating.batches.finding import Scan, find_dead
-from vwo_celery.operating.operations import Order, count_dead, pause, purge, redrive, resume
+from vwo_celery.operating.operations import (
+    WAITING_STATES,
+    Chosen,
+    Order,
+    count_dead,
+    count_waiting,
+    flush,
+    pause,
+    purge,
+    purge_waiting,
+    redrive,
+    resume,
+    retry_released,
+)
 from vwo_celery.operating.past.audit import changes
+from vwo_celery.queue.words.keys import as_text
 
 pytestmark = pytest.mark.declared_keys("*")
 
@@ -165,3 +179,72 @@ def test_no_batch_is_sent_again_of_a_shard_that_cannot_be_watched(
 
     queues.client.delete(queues.fleet.keys.watched)
     assert "redrove 0 events, but not for " in str(told.value)
+
+
+@pytest.mark.parametrize("family", ["open", "meta", "ready", "info"])
+def test_the_other_queues_are_flushed(queues: Queues, several: list[Queue], family: str) -> None:
+    """All shards but the broken one are flushed, and the result says which queue it is of."""
+    queue = queues.add(account=4, shards=2, events_per_request=100)
+    assert all(queue.enqueue({"n": n}) for n in range(40))  # each to either shard
+    break_key(queues, queue, family)
+
+    done = flush(queues.fleet, OPERATOR)
+
+    waiting = [queues.view(each).ready for each in several]
+    assert (waiting, done.broken, done.left, done.hopeless) == ([2, 2, 2], {queue.name}, True, True)
+    assert [done.counts[each.name].pending for each in several] == [2, 2, 2]
+    told = done.counts[queue.name].reason
+    assert "could not be flushed" in told
+    assert "WRONGTYPE" in told
+    assert done.counts[queue.name].pending == queues.client.llen(_sealed(queues, queue)) > 0
+    latest = changes(queues.fleet)[-1]
+    assert latest.done == 6
+    assert queue.name in latest.note
+
+
+def _sealed(queues: Queues, queue: Queue) -> str:
+    """The key of the one batch of its second shard."""
+    keys = queues.shard(queue, 1).keys
+    (batch,) = queues.client.zrange(keys.ready, 0, -1)
+    return keys.batch(as_text(batch))
+
+
+def test_a_queue_that_cannot_be_read_is_not_told_as_empty(
+    queues: Queues, several: list[Queue]
+) -> None:
+    """A flush of it alone tells why nothing of it was sent."""
+    break_key(queues, several[0], "meta")
+
+    done = flush(queues.fleet, OPERATOR, [several[0].name])
+
+    assert [*done.counts] == [several[0].name]
+    assert (done.left, done.hopeless, done.sealed) == (True, True, False)
+
+
+@pytest.mark.parametrize("family", ["open", "ready"])
+def test_what_waits_elsewhere_is_purged(queues: Queues, several: list[Queue], family: str) -> None:
+    """A shard that cannot be read is left out and named, and the others' events are dropped."""
+    chosen = Chosen(queues.fleet.registrations().readable, WAITING_STATES)
+    break_key(queues, several[0], family)
+
+    counted = count_waiting(queues.fleet, chosen)
+    done = purge_waiting(queues.fleet, OPERATOR, chosen, counted)
+
+    (left_out,) = counted.unreadable
+    assert left_out.startswith(f"{several[0].name}:0: ")
+    assert done.changed.events == counted.events == 4
+    mend_key(queues, several[0], family)
+    assert [queues.view(each).open for each in several] == [2, 0, 0]
+
+
+def test_other_queues_are_tried_again_at_once(queues: Queues, several: list[Queue]) -> None:
+    """Of three released batches two are due, and the error says of which queue one is not."""
+    for queue in several:
+        queues.fill(queue, 3)
+        queues.release(queue, "HTTP 503")
+    break_key(queues, several[0], "ready")
+
+    with pytest.raises(QueueUnavailable, match=f"10 events due, but not for {several[0].name}: "):
+        retry_released(queues.fleet, OPERATOR, queues.fleet.registrations().readable)
+
+    assert changes(queues.fleet)[-1].done == 10

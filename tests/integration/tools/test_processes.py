@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tools.processes import Process, Processes
+from vwo_celery.testing.redis_server import death_bound_launcher
 
 # A single write; print() makes two, and another program's output or a signal could come between.
 WAIT = r"import os, signal; os.write(1, b'up\n'); signal.pause()"
 FORK = f"import os; os.fork(); {WAIT}"
 IGNORE = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAIT}"
+
+
+@pytest.mark.skipif(not death_bound_launcher(), reason="only Linux ends programs with their parent")
+def test_a_program_may_be_ended_from_its_first_moment() -> None:
+    """A suite in a shell's background ignores SIGQUIT and SIGINT; its programs do not."""
+    program = "import signal; print(int(signal.getsignal(signal.SIGQUIT)))"
+    in_background = ["sh", "-c", 'trap "" QUIT INT; exec "$0" "$@"']
+
+    told = subprocess.run(
+        [*in_background, *death_bound_launcher(), sys.executable, "-c", program],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert told.stdout == f"{int(signal.SIG_DFL)}\n"
 
 
 def test_a_program_ends_by_sigterm(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from vwo_celery.cli.shared.bulk import (
     spelled,
     yes_option,
 )
+from vwo_celery.cli.shared.lines import print_line
 from vwo_celery.cli.shared.output import say
 from vwo_celery.cli.shared.session import Session, common_options, json_option, queue_option
 from vwo_celery.operating import operations
@@ -65,16 +66,18 @@ def purge(
     chosen = Chosen(choose(session, queues, every), states, batches)
     counted = operations.count_waiting(session.fleet, chosen)
     _check_batches(batches, counted.batches.batches)
+    for each in counted.unreadable:
+        print_line(f"left out, since it cannot be read: {each}", err=True, fg="red")
     if dry_run:
         report_done(session, "would_be_purged", Done(_amount(counted)))
-        return
+        context.exit(1 if counted.unreadable else 0)
     if counted.events and not yes:
         names = ", ".join(counted.queues[:3]) + (" …" if len(counted.queues) > 3 else "")
         question = f"Drop {_spelled(counted)} of {names} for good?"
         agree(question)
     done = _purge(session, chosen, counted)
     report_done(session, "purged", done)
-    if done.stopped:
+    if done.stopped or counted.unreadable:
         context.exit(1)
 
 

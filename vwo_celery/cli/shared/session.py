@@ -20,6 +20,7 @@ from click.exceptions import Exit
 from vwo_celery.cli.shared.documents import print_json
 from vwo_celery.cli.shared.lines import COMMAND, clean_error, print_line, type_as
 from vwo_celery.connections import open_client, unavailable
+from vwo_celery.connections.errors import is_wrong_type
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
 from vwo_celery.operating.doctor.connection import reason_of
 from vwo_celery.operating.looks import inspector
@@ -235,10 +236,12 @@ class Operator(CommandGroup):
             raise Exit(exc.exit_code or int(bool(session.away))) from None
         except QueueUnavailable as exc:
             reason = reason_of(exc, lambda: session.fleet)
-            remedy = reason.remedy
+            remedy, url = reason.remedy, mask_url(session.settings.redis_url)
+            # Where a key is another program's, Redis answers, and all that needs another key goes on.
+            where = "" if is_wrong_type(exc) else f"{url} cannot be used: "
             raise click.ClickException(
-                f"{mask_url(session.settings.redis_url)} cannot be used: {reason.what.rstrip('.')}. "
-                f"{remedy[0].upper()}{remedy[1:]}; vwo-celery doctor tells more"
+                f"{where}{reason.what.rstrip('.')}. {remedy[0].upper()}{remedy[1:]}; vwo-celery "
+                "doctor tells more"
             ) from exc
         except VwoCeleryError as exc:
             raise click.ClickException(str(exc)) from exc

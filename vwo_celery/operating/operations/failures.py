@@ -6,7 +6,7 @@ other dead letter from being sent again. If the process dies meanwhile, the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -30,9 +30,9 @@ class Failures:
         self._errors: dict[str, QueueUnavailable] = {}
 
     @property
-    def queues(self) -> frozenset[str]:
-        """Their names."""
-        return frozenset(self._errors)
+    def errors(self) -> Mapping[str, QueueUnavailable]:
+        """Their names, and the errors."""
+        return self._errors
 
     @contextmanager
     def of(self, queue: str) -> Iterator[None]:

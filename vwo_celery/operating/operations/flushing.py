@@ -10,8 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.looks import inspector
 from vwo_celery.operating.looks.inspector import QueueView
+from vwo_celery.operating.operations.failures import Failures
 from vwo_celery.operating.past.audit import Actor, recorded
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.listening import listening_if_known
@@ -31,17 +33,20 @@ class Flushed(msgspec.Struct, frozen=True):
         sealed: Whether any of them could be flushed.
         hopeless: Whether nobody will send some of it, however long one waits.
         asleep: Whether no worker took the wake-up, where one was to show that it lives.
+        broken: Queues of which some shard could not be flushed; counts have the others' events alone.
     """
 
     counts: dict[str, FlushCounts]
     sealed: bool
     hopeless: bool
     asleep: bool = False
+    broken: frozenset[str] = frozenset()
 
     @property
     def left(self) -> bool:
         """Whether some of it is not delivered."""
-        return any(each.pending or each.failed for each in self.counts.values())
+        left = any(each.pending or each.failed for each in self.counts.values())
+        return left or bool(self.broken)
 
     def document(self) -> list[dict[str, Any]]:
         """The result as data for a JSON document."""
@@ -58,7 +63,8 @@ def flush(
 ) -> Flushed:
     """Seal what queues hold now, whatever its age, wake the workers, and wait for the delivery.
 
-    There is no wait where every one of the queues is paused.
+    There is no wait where every one of the queues is paused. A queue whose own keys cannot be used
+    keeps no other from being flushed.
 
     Args:
         fleet: The queues.
@@ -74,30 +80,51 @@ def flush(
     """
     found = fleet.registrations()
     chosen = inspector.choose(found.readable, names, found.unreadable)
-    held = [view for view in inspector.view_queues(fleet, chosen) if view.undelivered]
+    views = inspector.view_queues(fleet, chosen)
+    held = [view for view in views if view.undelivered or view.unreadable]
     strays = [] if names else inspector.view_strays(fleet, *found)
     wait = 0.0 if all(view.paused for view in held) else wait_seconds or 0.0
     matched = sum(view.undelivered for view in held)
+    failures = Failures()
     with recorded(
         fleet, actor, "flush", queues=[view.queue for view in held], matched=matched
     ) as entry:
-        shards = [fleet.shard(view.queue, number) for view in held for number in view.shards]
-        counts = (
-            flushing.flush_shards(fleet, shards, timeout_seconds=wait, watch=watch)
-            if shards
-            else {}
-        )
-        if not wait:
-            counts = {queue: _not_awaited(each) for queue, each in counts.items()}
+        counts = _flush_held(fleet, held, wait, watch, failures)
+        whole = [view for view in held if view.queue not in failures.errors]
         # Without a wait, all that a flush does is to hand the events to the workers.
-        entry.done = sum(each.delivered for each in counts.values()) if wait else matched
-        asleep = _why_asleep(fleet, held, counts) if wait_seconds is None else ""
+        delivered = sum(each.delivered for each in counts.values())
+        entry.done = delivered if wait else sum(view.undelivered for view in whole)
+        asleep = _why_asleep(fleet, whole, counts) if wait_seconds is None else ""
         if asleep:
             counts = {queue: _with_reason(each, asleep) for queue, each in counts.items()}
         counts |= {view.queue: _untouched(view) for view in strays if view.undelivered}
         entry.note = "; ".join(map(_told, sorted(counts.items(), key=_calm)))
     hopeless = any(view.undelivered for view in strays) or _is_hopeless(fleet, held)
-    return Flushed(counts, bool(held), hopeless, bool(asleep))
+    broken = frozenset(failures.errors)
+    return Flushed(counts, bool(whole), hopeless or bool(broken), bool(asleep), broken)
+
+
+def _flush_held(
+    fleet: Fleet,
+    held: Sequence[QueueView],
+    wait_seconds: float,
+    watch: Callable[[FlushCounts], None],
+    failures: Failures,
+) -> dict[str, FlushCounts]:
+    """The counts of each queue that holds something, or of which that is not known."""
+    shards = [fleet.shard(view.queue, number) for view in held for number in view.shards]
+    if not shards:
+        return {}
+    counts = flushing.flush_shards(
+        fleet, shards, timeout_seconds=wait_seconds, watch=watch, guard=failures.of
+    )
+    if not wait_seconds:
+        counts = {queue: _not_awaited(each) for queue, each in counts.items()}
+    empty = {
+        view.queue for view in held if not view.undelivered and not any(counts.get(view.queue, ()))
+    }
+    broken = {queue: _broken(counts.get(queue), exc) for queue, exc in failures.errors.items()}
+    return {queue: each for queue, each in counts.items() if queue not in empty} | broken
 
 
 def _calm(counted: tuple[str, FlushCounts]) -> bool:
@@ -113,6 +140,14 @@ def _told(counted: tuple[str, FlushCounts]) -> str:
         f"{queue}: {each.pending:,} on their way to VWO, {each.delivered:,} delivered, "
         f"{each.failed:,} not accepted{why}"
     )
+
+
+def _broken(known: FlushCounts | None, exc: QueueUnavailable) -> FlushCounts:
+    """The outcome for a queue of which a shard's keys cannot be used."""
+    why = f"some of it could not be flushed: {exc}"
+    if known is None:
+        return FlushCounts(0, 0, 0, why)
+    return known._replace(reason="; ".join(filter(None, (why, known.reason))))
 
 
 def _untouched(stray: QueueView) -> FlushCounts:

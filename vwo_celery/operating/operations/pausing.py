@@ -80,13 +80,13 @@ def resume(fleet: Fleet, actor: Actor, registered: Mapping[str, Registration]) -
     ) as entry:
         for queue, shards in shards_of(fleet, registered).items():
             was_stopped = _resume(queue, shards, failures)
-            if was_stopped and queue not in failures.queues:
+            if was_stopped and queue not in failures.errors:
                 resumed.append(queue)
                 entry.done += 1
             for shard in shards if was_stopped else ():
                 with asleep.of(queue):
                     wake(fleet, shard)
-        entry.note = _as_before("not stopped", [*resumed, *failures.queues], registered)
+        entry.note = _as_before("not stopped", [*resumed, *failures.errors], registered)
         done = f"resumed {count(len(resumed), 'queue')}"
         failures.tell(done)
         asleep.tell(done)

@@ -12,9 +12,12 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from vwo_celery.connections.errors import is_wrong_type
+from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import announce_drop
 from vwo_celery.operating.looks.inspector import shards_of, view_queues
 from vwo_celery.operating.operations.bulk import Amount, Brake, Done
+from vwo_celery.operating.operations.failures import Failures
 from vwo_celery.operating.operations.waking import wake
 from vwo_celery.operating.past.audit import Actor, Recording, recorded
 from vwo_celery.queue.fleet import Fleet
@@ -60,6 +63,7 @@ class CountedWaiting(msgspec.Struct, frozen=True):
         names: Their names, by that of the shard: what is released later is none of them.
         until_ms: Unix ms of the look; what was sealed later was not counted.
         queues: The queues that it was in.
+        unreadable: The shards whose own keys cannot be used, each with the reason: they are left out.
     """
 
     open: dict[str, int]
@@ -67,6 +71,7 @@ class CountedWaiting(msgspec.Struct, frozen=True):
     names: dict[str, list[str]]
     until_ms: int
     queues: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
 
     @property
     def events(self) -> int:
@@ -82,26 +87,38 @@ def count_waiting(fleet: Fleet, chosen: Chosen) -> CountedWaiting:
     """
     until_ms = fleet.now_ms()
     opened: dict[str, int] = {}
-    names: dict[str, list[str]] = {}
-    batches, queues = Amount(), set()
+    found: dict[str, list[BatchView]] = {}
+    queues, unreadable = set(), []
     for shard in _shards(fleet, chosen):
-        if (
-            "open" in chosen.states
-            and not chosen.batches
-            and (events := waiting.open_events(shard))
-        ):
-            opened[shard.keys.name] = events
-            queues.add(shard.queue)
-        for batch in _batches(shard, chosen, until_ms):
-            batches += Amount(1, batch.events)
-            names.setdefault(shard.keys.name, []).append(batch.id)
-            queues.add(shard.queue)
-    return CountedWaiting(opened, batches, names, until_ms, tuple(sorted(queues)))
+        name = shard.keys.name
+        try:
+            events = _open_events(shard, chosen)
+            batches = list(_batches(shard, chosen, until_ms))
+        except QueueUnavailable as exc:
+            if not is_wrong_type(exc):
+                raise
+            unreadable.append(f"{name}: {exc}")
+            continue
+        opened |= {name: events} if events else {}
+        found |= {name: batches} if batches else {}
+        queues |= {shard.queue} if events or batches else set()
+    names = {name: [batch.id for batch in those] for name, those in found.items()}
+    amount = Amount(
+        sum(map(len, names.values())),
+        sum(batch.events for those in found.values() for batch in those),
+    )
+    return CountedWaiting(opened, amount, names, until_ms, tuple(sorted(queues)), tuple(unreadable))
+
+
+def _open_events(shard: Shard, chosen: Chosen) -> int:
+    wanted = "open" in chosen.states and not chosen.batches
+    return waiting.open_events(shard) if wanted else 0
 
 
 def _shards(fleet: Fleet, chosen: Chosen) -> Iterator[Shard]:
-    """The shards of the queues that hold something undelivered."""
-    held = {view.queue for view in view_queues(fleet, chosen.registered) if view.undelivered}
+    """The shards of the queues that hold something undelivered, or may do so."""
+    views = view_queues(fleet, chosen.registered)
+    held = {view.queue for view in views if view.undelivered or view.unreadable}
     for queue, shards in shards_of(fleet, chosen.registered).items():
         if queue in held:
             yield from shards
@@ -138,8 +155,10 @@ def purge_waiting(
         watch: Called after each step with what has been dropped so far.
 
     Raises:
-        QueueUnavailable: Redis did not answer; some may be dropped, the others are as they were.
+        QueueUnavailable: Redis did not answer, and some may be dropped, the others are as they were;
+            or the keys of one queue do not let themselves be changed, and the others are.
     """
+    failures = Failures()
     with recorded(
         fleet, actor, "purge", queues=counted.queues, filter=chosen.typed, matched=counted.events
     ) as entry:
@@ -147,7 +166,9 @@ def purge_waiting(
         for shard in _shards(fleet, chosen):
             if work.stopped:
                 break
-            work.purge(shard)
+            with failures.of(shard.queue):
+                work.purge(shard)
+        failures.tell(f"purged {count(work.done.changed.events, 'event')}")
     return work.done
 
 
@@ -232,23 +253,27 @@ def retry_released(
         brake: What stops it after the step that it is at.
 
     Raises:
-        QueueUnavailable: Redis did not answer; some batches may be due.
+        QueueUnavailable: Redis did not answer, and some batches may be due; or the keys of one queue
+            do not let themselves be changed, and the others are.
     """
     chosen, brake, done = Chosen(registered, ("released",), batches), brake or Event(), Amount()
-    stopped = False
+    stopped, failures = False, Failures()
     with recorded(fleet, actor, "retry", queues=registered, filter=chosen.typed) as entry:
         for shard in _shards(fleet, chosen):
-            for hastened in _hasten(shard, batches, fleet.now_ms()):
-                done += Amount(*hastened)
-                entry.done = done.events
-                entry.note = f"in {count(done.batches, 'batch', 'batches')}" if done.batches else ""
-                stopped = stopped or brake.wait(0)
-                if stopped:
-                    break
-            wake(fleet, shard)
+            with failures.of(shard.queue):
+                for hastened in _hasten(shard, batches, fleet.now_ms()):
+                    done += Amount(*hastened)
+                    entry.done = done.events
+                    batches_due = count(done.batches, "batch", "batches")
+                    entry.note = f"in {batches_due}" if done.batches else ""
+                    stopped = stopped or brake.wait(0)
+                    if stopped:
+                        break
+                wake(fleet, shard)
             if stopped:
                 entry.interrupt()
                 break
+        failures.tell(f"made {count(done.events, 'event')} due")
     return Done(done, stopped=stopped)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from vwo_celery.clocks import monotonic
@@ -49,6 +50,10 @@ class FlushCounts(NamedTuple):
     reason: str
 
 
+#: Entered by a queue's name for each step at one of its shards; may keep an error of the queue's own.
+Guard = Callable[[str], AbstractContextManager[None]]
+
+
 def flush(fleet: Fleet, registration: Registration, *, timeout_seconds: float) -> FlushCounts:
     """Seal the open events of one queue, wake the workers, and wait for the outcome.
 
@@ -66,6 +71,7 @@ def flush_shards(
     *,
     timeout_seconds: float,
     watch: Callable[[FlushCounts], None] = lambda _: None,
+    guard: Guard = lambda _: nullcontext(),
 ) -> dict[str, FlushCounts]:
     """Flush any shards of any queues under one deadline; see `flush`.
 
@@ -74,21 +80,32 @@ def flush_shards(
         shards: The shards to flush.
         timeout_seconds: Longest wait; 0 only wakes the workers.
         watch: Called at each poll with the counts of all queues together.
+        guard: Without one, an error of one queue ends the flush of all.
 
     Returns:
-        The result of each queue.
+        The result of each queue of which a shard could be flushed.
 
     Raises:
         QueueUnavailable: Redis did not answer; what is pending stays pending.
     """
-    wakeups = [wakeup for shard in shards for wakeup in sweep_shard(shard, force=True)]
-    flushes = [Awaited(shard) for shard in shards]
-    _leave(fleet, wakeups)  # only now, so that the counts include what these deliver
-    _await(fleet, flushes, timeout_seconds, watch)
+    flushes = _begin(fleet, shards, guard)
+    _await(fleet, flushes, timeout_seconds, watch, guard)
     queues: dict[str, list[Awaited]] = {}
     for each in flushes:
         queues.setdefault(each.shard.queue, []).append(each)
-    return {queue: _counts(fleet, parts) for queue, parts in queues.items()}
+    return {queue: _counts(fleet, parts, guard) for queue, parts in queues.items()}
+
+
+def _begin(fleet: Fleet, shards: Sequence[Shard], guard: Guard) -> list[Awaited]:
+    """Seal what the shards hold, note what is awaited, and wake the workers."""
+    wakeups: list[Wakeup] = []
+    flushes = []
+    for shard in shards:
+        with guard(shard.queue):
+            wakeups += sweep_shard(shard, force=True)
+            flushes.append(Awaited(shard))
+    _leave(fleet, wakeups)  # only now, so that the counts include what these deliver
+    return flushes
 
 
 def _sum(flushes: Sequence[Awaited]) -> FlushCounts:
@@ -97,9 +114,10 @@ def _sum(flushes: Sequence[Awaited]) -> FlushCounts:
     return FlushCounts(delivered, failed, sum(each.pending for each in flushes), "")
 
 
-def _counts(fleet: Fleet, flushes: Sequence[Awaited]) -> FlushCounts:
-    counts = _sum(flushes)
-    why = [why_pending(fleet, [each.shard for each in flushes])] if counts.pending else []
+def _counts(fleet: Fleet, flushes: Sequence[Awaited], guard: Guard) -> FlushCounts:
+    counts, why = _sum(flushes), []
+    with guard(flushes[0].shard.queue):
+        why = [why_pending(fleet, [each.shard for each in flushes])] if counts.pending else []
     return counts._replace(reason="; ".join([*why, *_why_failed(flushes)]))
 
 
@@ -127,6 +145,7 @@ def _await(
     flushes: Sequence[Awaited],
     timeout_seconds: float,
     watch: Callable[[FlushCounts], None],
+    guard: Guard,
 ) -> None:
     """Poll until all batches are settled or the time is over."""
     started, nudged, pause = monotonic(), 0.0, _FIRST_POLL_SECONDS
@@ -134,7 +153,8 @@ def _await(
         waited = monotonic() - started
         nudging = waited - nudged >= _NUDGE_SECONDS
         for each in flushes:
-            each.look(search=nudging)
+            with guard(each.shard.queue):
+                each.look(search=nudging)
         awaited = [each.shard for each in flushes if each.pending]
         if not awaited or waited >= timeout_seconds:
             return
@@ -142,7 +162,8 @@ def _await(
         if nudging:
             nudged, now_ms = waited, fleet.now_ms()
             for shard in awaited:  # wake-ups may have been lost
-                settlements.ask_for_notes(shard, now_ms)
-                _leave(fleet, sweep_shard(shard))
+                with guard(shard.queue):
+                    settlements.ask_for_notes(shard, now_ms)
+                    _leave(fleet, sweep_shard(shard))
         time.sleep(min(pause, timeout_seconds - waited))
         pause = min(2 * pause, _LONGEST_POLL_SECONDS)
