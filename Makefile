@@ -14,7 +14,8 @@
 #   make soak       load and random faults   (MINUTES=30 SEED=4711)
 #   make bugs       each deliberate bug made in a copy, and a test seen to fail  (ARGS="split circuit")
 #   make bench      the performance claims   (BENCHES=benchmarks/bench_drain.py runs one)
-#   make proof      what README claims, line by line, and a table of it   (ARGS="demo soak" runs some)
+#   make proof      what README claims, line by line, and a table of it; installs the tests' environment
+#                   first   (ARGS="demo soak" runs some)
 #   make tutorial   types docs/tutorial.md into an empty folder, prints its minutes; needs PyPI
 #   make docs       rewrite what is made from the code, and build the site, strictly, into .build/site
 #   make release    a release without publishing it: built, checked, tried from an index here (ARGS=short)
@@ -44,6 +45,8 @@ BENCHES ?= $(sort $(wildcard benchmarks/bench_*.py))
 DJANGOS = 4.2 5.2
 # The SDKs come without wheels; the last option spares older pips a warning about how they build them.
 PIP_OPTIONS = --quiet --disable-pip-version-check --use-pep517
+# The lines of release/proof.py.
+CLAIMS = demo tests sdks chaos soak speed
 CHECKED = vwo_celery pytest_vwo_celery.py workers tests benchmarks examples docs release
 
 .DEFAULT_GOAL := help
@@ -126,6 +129,13 @@ docs: $(VENV_BROWSER)/made
 		PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 $(VENV_BROWSER)/bin/python "$$each" || exit 1; \
 	done
 	@PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1 $(VENV_BROWSER)/bin/python docs/make_site.py $(abspath $(BUILD))
+
+# Refused before anything is installed.
+ifneq ($(filter proof,$(MAKECMDGOALS)),)
+ifneq ($(filter-out $(CLAIMS),$(ARGS)),)
+$(error no line is called $(filter-out $(CLAIMS),$(ARGS)); there are: $(CLAIMS))
+endif
+endif
 
 proof: $(VENV_TEST)/wheel
 	@$(VENV_TEST)/bin/python -m release.proof $(ARGS)

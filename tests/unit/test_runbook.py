@@ -9,7 +9,7 @@ import pytest
 
 import vwo_celery
 from tools.docs import load_builder
-from vwo_celery.connections.troubles import TROUBLES
+from vwo_celery.connections.remedies import TROUBLES
 from vwo_celery.operating.doctor.connection import KINDS_OF_TROUBLES
 from vwo_celery.operating.doctor.kinds import KINDS
 

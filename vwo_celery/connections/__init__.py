@@ -4,10 +4,11 @@ Files, in reading order: `sharing` (one client for all queues of a process), `cl
 client), `given` (a client that the application passes), `pools` (connections that calls share),
 `resp` (Redis' protocol: commands packed, answers read), `exchanges` (packed bytes over one of those
 connections, past redis-py's own work), `sentinels` (follow the master), `cluster` (the Cluster
-client), `async_pools`, `async_exchanges` and `async_cluster` (the same for asyncio), `retries` (when
-a command is sent again), `troubles` (what each error of Redis means, and what to do), `errors` (the
-client's exceptions turned into ours). This package opens connections, asks Sentinels where the
-master is, and sends no other command of its own; it holds nothing that could be lost.
+client), `async_pools`, `async_exchanges` and `async_cluster` (the same for asyncio), `retries`
+(when a command is sent again), `causes` (why no connection could be opened), `troubles` (what each
+error of Redis means), `remedies` (what to do about it), `errors` (the client's exceptions turned
+into ours). This package opens connections, asks Sentinels where the master is, and sends no other
+command of its own; it holds nothing that could be lost.
 """
 
 from __future__ import annotations

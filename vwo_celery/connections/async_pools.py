@@ -13,6 +13,7 @@ import redis.asyncio as aio
 from redis.asyncio.sentinel import SentinelConnectionPool
 
 from vwo_celery.clocks import monotonic
+from vwo_celery.connections.causes import explained
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
 from vwo_celery.connections.pools import MOST_CONNECTIONS, Refusal
 from vwo_celery.connections.sentinels import Address, Sentinels
@@ -38,8 +39,8 @@ class AsyncSharedPool(aio.ConnectionPool):
                 try:
                     return await super().get_connection(*words, **options)  # type: ignore[no-untyped-call]
                 except WORTH_A_NEW_CONNECTION as exc:
-                    refused = exc
-                    self._refusal.note(exc)
+                    refused = explained(exc, self.connection_kwargs)
+                    self._refusal.note(refused)
             if not self._available_connections and not await self._await_release(end):
                 raise refused
 

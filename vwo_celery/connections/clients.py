@@ -20,7 +20,7 @@ from redis.cluster import ClusterNode
 from redis.exceptions import RedisError
 
 from vwo_celery.connections.cluster import UNSETTLED, ClusterClient, NodePool, SyncCluster
-from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
+from vwo_celery.connections.errors import REDIS_ERRORS, WORTH_A_NEW_CONNECTION, is_demoted
 from vwo_celery.connections.exchanges import exchange
 from vwo_celery.connections.pools import SharedPool
 from vwo_celery.connections.retries import Retries, never
@@ -154,7 +154,7 @@ class Client(redis.Redis):
     def _note(self, exc: RedisError) -> None:
         """Follow what an error says about the server."""
         pool = self.connection_pool
-        note_user(exc, str(pool.connection_kwargs.get("username") or "default"))
+        note_user(exc, pool.connection_kwargs)
         if is_demoted(exc):  # the idle connections lead to the same server
             pool.disconnect(inuse_connections=False)
 
@@ -172,7 +172,14 @@ class Client(redis.Redis):
 
         def attempt() -> Any:
             pipe.command_stack = list(commands)  # a failed attempt empties it
-            return execute(raise_on_error)
+            try:
+                answers = execute(raise_on_error)
+            except RedisError as exc:
+                note_user(exc, self.connection_pool.connection_kwargs)
+                raise
+            for each in answers:
+                note_user(each, self.connection_pool.connection_kwargs)
+            return answers
 
         return self.retries.run(attempt)
 
@@ -316,15 +323,19 @@ def connect_cluster(
     # Given to the pools, since redis-py 5's Cluster client drops those that it does not know, such
     # as the check of the host's name.
     open_pool = partial(NodePool, **{**options, "wait_seconds": share_of(timeout_seconds)})
-    return SyncCluster.from_url(
-        first,
-        startup_nodes=[ClusterNode(*each) for each in others],  # type: ignore[no-untyped-call]
-        require_full_coverage=False,  # the slots of a missing node must not stop the others
-        connection_pool_class=open_pool,
-        address_remap=address_remap,
-        **times(timeout_seconds),
-        **_no_cluster_retries(never()),
-    )
+    try:
+        return SyncCluster.from_url(
+            first,
+            startup_nodes=[ClusterNode(*each) for each in others],  # type: ignore[no-untyped-call]
+            require_full_coverage=False,  # the slots of a missing node must not stop the others
+            connection_pool_class=open_pool,
+            address_remap=address_remap,
+            **times(timeout_seconds),
+            **_no_cluster_retries(never()),
+        )
+    except REDIS_ERRORS as exc:
+        note_user(exc, options)
+        raise
 
 
 def _no_cluster_retries(retry: Any, *more: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
 from vwo_celery.connections.exchanges import exchange
 from vwo_celery.connections.pools import SharedPool, let_reenter
 from vwo_celery.connections.retries import Retries
+from vwo_celery.connections.troubles import note_user
 from vwo_celery.forks import PerProcess
 
 #: Errors that end when a slot has reached its node or a replica has become the master.
@@ -199,11 +200,17 @@ class ClusterClient(RedisClusterCommands):
     def _execute(self, words: tuple[Any, ...], options: dict[str, Any]) -> Any:
         try:
             return self.cluster.execute_command(*words, **options)
-        except RedisError:
+        except RedisError as exc:
+            self._note_user(exc)
             raise
         except Exception:  # no node was found, or redis-py failed in a way of its own
             self.forget()
             raise
+
+    def _note_user(self, exc: RedisError) -> None:
+        cluster = self._clusters.peek()
+        if cluster is not None:
+            note_user(exc, cluster.nodes_manager.connection_kwargs)
 
     def _split_command_across_slots(self, command: str, *keys: Any) -> Any:
         """Send DEL, UNLINK and their like whole: our keys of one command lie in one slot.
@@ -225,12 +232,15 @@ class ClusterClient(RedisClusterCommands):
             return [exc] * replies
         try:
             pool = cluster.get_redis_connection(node).connection_pool
-            return exchange(pool, packed, replies)
+            answers = exchange(pool, packed, replies)
         except AuthenticationError:
             raise
         except (RedisConnectionError, RedisTimeoutError):
             _look_again(cluster, node)
             raise
+        for each in answers:
+            note_user(each, pool.connection_kwargs)
+        return answers
 
     def pipeline(self, transaction: bool = False) -> Any:
         """Open a pipeline; it is not retried."""

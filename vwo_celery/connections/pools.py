@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import threading
 from _thread import RLock  # in C, also under gevent, whose own is taken in steps
-from copy import copy
 from inspect import Parameter, signature
 from os import getpid
 from sys import exc_info
@@ -24,7 +23,9 @@ from redis.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
 from vwo_celery.clocks import monotonic
+from vwo_celery.connections.causes import bare, explained
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
+from vwo_celery.connections.troubles import note_user
 
 #: Most connections of one pool; further calls wait. Far more than one process can keep busy.
 MOST_CONNECTIONS = 32
@@ -49,11 +50,11 @@ class Refusal:
 
     def note(self, error: BaseException) -> None:
         """Remember *error* for a while, without the frames that it came through."""
-        self._error, self._until = copy(error), monotonic() + _REST_SECONDS
+        self._error, self._until = bare(error), monotonic() + _REST_SECONDS
 
     def lasting(self) -> BaseException | None:
         """The error that is still believed; None for none."""
-        return copy(self._error) if monotonic() < self._until else None
+        return bare(self._error) if self._error and monotonic() < self._until else None
 
 
 def let_reenter(pool: Any) -> None:
@@ -105,8 +106,11 @@ class SharedPool(redis.ConnectionPool):
                 try:
                     connection: Any = super().get_connection(*words, **options)
                 except WORTH_A_NEW_CONNECTION as exc:
-                    refused = exc
-                    self._refusal.note(exc)
+                    refused = explained(exc, self.connection_kwargs)
+                    self._refusal.note(refused)
+                except ResponseError as exc:  # as to SELECT
+                    note_user(exc, self.connection_kwargs)
+                    raise
                 else:
                     connection.is_in_order = False
                     connection.is_plain = _is_plain(connection)

@@ -15,10 +15,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.sentinel import SentinelConnectionPool
 
 from vwo_celery.clocks import monotonic
+from vwo_celery.connections.causes import bare, explained
+from vwo_celery.connections.errors import without_command
 from vwo_celery.connections.pools import SharedPool, let_reenter
 from vwo_celery.connections.troubles import MasterUnknown
 from vwo_celery.text.amounts import span
@@ -121,6 +123,7 @@ class Sentinels:
         self._rests_until = [0.0] * len(self.sentinels)
         self._asked_at = self._electing_since = float("-inf")
         self._word: Word | None = None
+        self._failure: BaseException | None = None
 
     @property
     def is_due(self) -> bool:
@@ -169,16 +172,24 @@ class Sentinels:
         now = self._clock()
         resting = [until > now for until in self._rests_until]
         words: list[Word] = []
+        self._failure = None
         for i in sorted(range(len(self.sentinels)), key=resting.__getitem__):
             if not resting[i] or (patient and not words):
                 try:
                     words.append(self._word_of(self.sentinels[i]))
-                except (RedisError, OSError):
+                except (RedisError, OSError) as exc:
                     self._rests_until[i] = self._clock() + _REST_SECONDS
+                    self._note(exc, self.sentinels[i])
                 else:
                     self._rests_until[i] = 0.0
         self._asked_at = self._clock()
         self._learn(best(words) if words else None, patient=patient)
+
+    def _note(self, exc: Exception, sentinel: Any) -> None:
+        """Keep why a Sentinel names no master; what one answered says more than another's silence."""
+        without_command(exc)
+        if isinstance(exc, ResponseError) or not isinstance(self._failure, ResponseError):
+            self._failure = bare(explained(exc, sentinel.connection_pool.connection_kwargs))
 
     def _learn(self, word: Word | None, *, patient: bool) -> None:
         known = self._word
@@ -199,10 +210,11 @@ class Sentinels:
     def _judge(self) -> Address:
         word = self._word
         if word is None:
+            why = self._failure
             raise MasterUnknown(
-                f"no Sentinel names a master of {self._service}: none of "
-                f"{len(self.sentinels)} answers, or they do not know the service"
-            )
+                f"no Sentinel names a master of {self._service}: {len(self.sentinels)} asked, "
+                f"{type(why).__name__}: {why}"
+            ) from why
         host, port = word.address
         if word.down_seconds is not None:
             raise MasterUnknown(

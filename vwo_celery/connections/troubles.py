@@ -1,7 +1,7 @@
-"""The kinds of trouble with Redis, told apart by its errors; each with its words and its remedy.
+"""The kinds of trouble with Redis, told apart by its errors.
 
-Beneath the clients, and the one place that knows what an error means: the doctor, every command's
-error line and every log take their words from here. It reads types and texts of redis-py, of
+Beneath the clients, on top of `remedies`, and the one place that knows what an error means: the doctor,
+every command's error line and every log ask here. It reads types and texts of redis-py, of
 sockets and of Redis' own answers, which a script passes on as text. No state, nothing to lose.
 """
 
@@ -10,141 +10,64 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
+    ClusterCrossSlotError,
     ClusterDownError,
+    InvalidResponse,
     MasterDownError,
+    MaxConnectionsError,
+    MovedError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
     ResponseError,
+    TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.sentinel import MasterNotFoundError
 
+from vwo_celery.connections.remedies import REDIS_URL, TROUBLES, Trouble
 from vwo_celery.errors import QueueUnavailable
 
-#: The setting that names our Redis, as remedies spell it.
-REDIS_URL: Final = "redis_url (VWO_CELERY_REDIS_URL)"
 #: Words of Redis 6.2 and 7.0, and of later ones, for a command or key that a script's user may not use.
 DENIED_IN_SCRIPT: Final = ("The user executing the script can't", "ACL failure in script")
 #: Words in the error for any other command, key or channel that a user may not use: the second are those
 #: of Redis 8 for keys and channels. Also in the answer to EXEC.
 _DENIED: Final = ("has no permissions", "No permissions to access")
-_USER: Final = re.compile(r"\bUser (\S+) has no permissions")  # not told by Redis 6.2
+_USER: Final = re.compile(r"\bUser (\S+) has no permissions")  # not told before Redis 8
 _COMMAND: Final = re.compile(r"\brun the '([\w|]+)' command")
 #: Links of a chain of exceptions that are looked at.
 _LONGEST_CHAIN: Final = 10
 
 
 class MasterUnknown(MasterNotFoundError):
-    """The Sentinels name no master, or are about to name another."""
+    """The Sentinels name no master, or are about to name another; its cause is what one of them said."""
 
 
-class Trouble(NamedTuple):
-    """One kind of trouble.
-
-    Attributes:
-        word: Its name.
-        says: What is true, to stand before the error's own text.
-        remedy: What to do; "URL" in it stands for the setting with the address.
-    """
-
-    word: str
-    says: str
-    remedy: str
-
-    def remedy_for(self, setting: str = REDIS_URL) -> str:
-        """What to do about the server that *setting* names."""
-        return self.remedy.replace("URL", setting)
+class TlsFileUnusable(RedisConnectionError):
+    """A file that an option of TLS names cannot be read, or holds something else; names both."""
 
 
-_ALL: Final = (
-    Trouble(
-        "refused", "nothing listens at the address of Redis",
-        "start it, or correct host and port in URL",
-    ),
-    Trouble("name", "the name of Redis' host is not found", "correct the host in URL, or mend DNS"),
-    Trouble(
-        "timeout", "Redis does not answer in time",
-        "see whether that machine is overloaded, swaps or stands still, whether a slow command holds "
-        "it up (redis-cli SLOWLOG GET), and whether a firewall drops packets",
-    ),
-    Trouble(
-        "tls", "TLS to Redis fails",
-        "see that the server speaks TLS on that port (rediss:// in URL), that its certificate is for "
-        "that host and not over, and that ssl_ca_certs names who signed it",
-    ),
-    Trouble(
-        "password", "Redis does not accept the user or the password",
-        "correct user and password in URL; Redis itself works",
-    ),
-    Trouble(
-        "denied", "the Redis user may not do what was tried",
-        "give the user these rights; vwo-celery doctor prints the line (permissions)",
-    ),
-    Trouble("memory", "Redis is out of memory", "give it more (CONFIG SET maxmemory), or drain queues"),
-    Trouble(
-        "replica", "that Redis is a replica, which takes no writes",
-        "name the primary in URL, or use redis+sentinel://",
-    ),
-    Trouble(
-        "loading", "Redis is loading its data after a start",
-        "wait, events are kept; it ends by itself (redis-cli INFO persistence says when)",
-    ),
-    Trouble(
-        "type", "a key of ours has a wrong type",
-        "somebody wrote it: vwo-celery doctor names it; look at it, then remove it",
-    ),
-    Trouble(
-        "clients", "Redis lets no further client in",
-        "raise its maxclients (CONFIG SET maxclients), or see who holds so many connections "
-        "(redis-cli CLIENT LIST)",
-    ),
-    Trouble(
-        "cluster", "the Redis Cluster is down",
-        "start the missing nodes: redis-cli CLUSTER NODES names them",
-    ),
-    Trouble(
-        "disk", "Redis cannot write to its disk, and takes no events",
-        "see the disk's space and the server's log; it takes events again after the next save",
-    ),
-    Trouble(
-        "replicas", "Redis has too few replicas to take writes",
-        "start its replicas, or lower min-replicas-to-write",
-    ),
-    Trouble(
-        "busy", "Redis is busy with a script",
-        "wait; if it does not end, find whose it is, then: redis-cli SCRIPT KILL",
-    ),
-    Trouble(
-        "master", "the Sentinels know no master",
-        "wait some seconds, Redis need not be started: a replica takes over. If none does, ask a "
-        "Sentinel: SENTINEL CKQUORUM and SENTINEL REPLICAS with the service's name, and see its log",
-    ),
-    Trouble(
-        "lost", "the connection to Redis failed",
-        "see whether Redis was restarted, or something between closes connections, and whether URL "
-        "names a port of Redis, without TLS (redis://) or with it (rediss://)",
-    ),
-    Trouble("url", "the URL leads to no Redis", "correct URL"),
-    Trouble("other", "Redis answered", "see the server's log"),
-)  # fmt: skip
-TROUBLES: Final = {each.word: each for each in _ALL}
 #: Types of exceptions that tell the trouble; the first that fits counts.
 _TYPES: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (MasterUnknown, "master"),
+    (TlsFileUnusable, "file"),
     (AuthenticationError, "password"),
     (BusyLoadingError, "loading"),
     (ReadOnlyError, "replica"),
     (OutOfMemoryError, "memory"),
     (MasterDownError, "replica"),
     (ClusterDownError, "cluster"),
+    (TryAgainError, "moving"),
+    (MovedError, "of_cluster"),
+    (ClusterCrossSlotError, "of_cluster"),
+    (InvalidResponse, "url"),
 )
 #: The same for what is no answer: errors of sockets are behind those of redis-py and of brokers.
 _OF_CONNECTIONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
@@ -152,10 +75,12 @@ _OF_CONNECTIONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (socket.gaierror, "name"),
     (ConnectionRefusedError, "refused"),
     (FileNotFoundError, "refused"),  # of a socket that is a file
+    (PermissionError, "forbidden"),
     (TimeoutError, "timeout"),
     (RedisTimeoutError, "timeout"),
-    (RedisClusterException, "cluster"),
+    (MaxConnectionsError, "pool"),
     (RedisConnectionError, "lost"),
+    (RedisClusterException, "cluster"),
     (ValueError, "url"),
 )
 #: Words in the texts of Redis' answers, and of sockets whose exception is lost on the way.
@@ -165,18 +90,39 @@ _WORDS: Final = (
     ("OOM ", "memory"), ("READONLY", "replica"), ("MASTERDOWN", "replica"), ("LOADING", "loading"),
     ("WRONGTYPE", "type"), ("max number of clients", "clients"), ("CLUSTERDOWN", "cluster"),
     ("MISCONF", "disk"), ("NOREPLICAS", "replicas"), ("BUSY ", "busy"),
+    ("protected mode", "protected"), ("DB index is out of range", "database"),
+    ("SELECT is not allowed in cluster mode", "of_cluster"), ("No such master", "service"),
+    ("cluster support disabled", "no_cluster"), ("Cluster mode is not enabled", "no_cluster"),
+    ("unknown command", "unknown"), ("Unknown Redis command", "unknown"),
+    ("Too many connections", "pool"), ("No route to host", "unreachable"),
+    ("Network is unreachable", "unreachable"),
     ("Connection refused", "refused"), ("Name or service not known", "name"),
     ("No address associated", "name"), ("name resolution", "name"), ("CERTIFICATE_", "tls"),
     ("WRONG_VERSION_NUMBER", "tls"), ("handshake operation timed out", "tls"),
 )  # fmt: skip
+#: A file that is missing, told of a port: it is one of TLS, and no socket. Brokers say no more.
+_NO_FILE: Final = re.compile(
+    r"connecting to \S+:\d+\. (No such file|Is a directory|Permission denied)"
+)
+#: What the Sentinels' own troubles are called, by what they are called of the Redis behind them.
+_OF_SENTINELS: Final = {
+    "unknown": "no_sentinel", "refused": "sentinels", "lost": "sentinels",
+    "password": "sentinel_password", "other": "master",
+}  # fmt: skip
 
 
 def trouble_of(exc: BaseException) -> Trouble:
     """The kind of trouble that an exception of Redis, or one made of it, tells of."""
     chain = list(_chain(exc))
+    for each in chain:
+        if isinstance(each, MasterUnknown) and each.__cause__ is not None:
+            word = trouble_of(each.__cause__).word
+            return TROUBLES[_OF_SENTINELS.get(word, word)]
     text = " ".join(str(each) for each in chain)
     if is_denied(text):
         return TROUBLES["denied"]
+    if _NO_FILE.search(text):
+        return TROUBLES["file"]
     word = (
         _by_type(chain, _TYPES)
         or next((word for words, word in _WORDS if words in text), "")
@@ -205,17 +151,23 @@ def is_denied(exc: BaseException | str) -> bool:
     return any(words in str(exc) for words in (*_DENIED, "NOPERM", *DENIED_IN_SCRIPT))
 
 
-def note_user(exc: BaseException, user: str) -> None:
-    """Keep the name of the user with an error about its rights: Redis 6.2 does not tell it."""
-    if is_denied(exc):
-        exc.redis_user = user  # type: ignore[attr-defined]
+def note_user(exc: object, options: Mapping[str, Any]) -> None:
+    """Keep the name of the user with an error about its rights: Redis before 8 does not tell it.
+
+    Args:
+        exc: An answer; what is no error is left alone.
+        options: Those of the connection, for redis-py.
+    """
+    if not isinstance(exc, BaseException):
+        return
+    for each in _chain(exc):
+        if is_denied(each):
+            each.redis_user = str(options.get("username") or "default")  # type: ignore[attr-defined]
 
 
 def who_may_not(exc: BaseException) -> str:
     """Who may not do what, as far as the error tells, such as "Redis user 'web' may not run LPUSH"."""
-    text = str(exc)
-    told = _USER.search(text)
-    user = told[1] if told else getattr(exc, "redis_user", "")
+    text, user = _denial(exc)
     command = _COMMAND.search(text)
     if command:
         what = f"run {command[1].upper()}"
@@ -224,6 +176,26 @@ def who_may_not(exc: BaseException) -> str:
     else:
         what = "use a channel" if "channel" in text else "use a key"
     return f"{f'Redis user {user!r}' if user else 'the Redis user'} may not {what}"
+
+
+def _denial(exc: BaseException) -> tuple[str, str]:
+    """Text and user of what was denied; "" for a user who is not told."""
+    chain = list(_chain(exc))
+    texts = [str(each) for each in chain if isinstance(each, ResponseError) and is_denied(each)]
+    text = texts[-1] if texts else str(exc)
+    told = _USER.search(text)
+    noted = (getattr(each, "redis_user", "") for each in chain)
+    return text, told[1] if told else next(filter(None, noted), "")
+
+
+def right_for(exc: BaseException) -> str:
+    """The line for redis-cli that gives the one right that an error says is missing; "" if it says none.
+
+    Where Redis does not tell whose right, the line has USER in his place.
+    """
+    text, user = _denial(exc)
+    command = _COMMAND.search(text)
+    return f"ACL SETUSER {user or 'USER'} +{command[1].lower()}" if command else ""
 
 
 def remedy_of(exc: BaseException, setting: str = REDIS_URL) -> str:

@@ -17,7 +17,7 @@ from vwo_celery.clocks import monotonic
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import ClusterClient
 from vwo_celery.connections.errors import REDIS_ERRORS
-from vwo_celery.connections.troubles import is_denied, remedy_of
+from vwo_celery.connections.troubles import is_denied, note_user, remedy_of
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import SeldomLog, log
 from vwo_celery.queue.words.keys import as_text, shards_pattern
@@ -151,6 +151,7 @@ def first_answer(client: Any, ask: Callable[[Any], Answer]) -> Answer:
         try:
             return ask(node)
         except REDIS_ERRORS as exc:
+            note_user(exc, node.connection_pool.connection_kwargs)
             failure = exc
     client.forget()  # all nodes may have moved
     if failure is None:

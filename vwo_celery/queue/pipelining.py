@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from redis.exceptions import (
     AskError,
+    NoPermissionError,
     NoScriptError,
     RedisClusterException,
     RedisError,
@@ -22,7 +23,7 @@ from redis.exceptions import (
 from vwo_celery.clocks import monotonic
 from vwo_celery.connections.cluster import is_cluster_client
 from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION, is_demoted
-from vwo_celery.connections.troubles import is_denied
+from vwo_celery.connections.troubles import is_denied, note_user
 from vwo_celery.queue.scripts import Script, load
 
 #: Most calls in one round trip.
@@ -33,8 +34,14 @@ _CALLS = 250
 _NOT_RUN = (NoScriptError, AskError, TryAgainError, RedisClusterException)
 #: Seconds after which a user who may not load scripts is tried again; Redis logs each denial.
 _DENIED_SECONDS = 60.0
-#: Clients whose user may not load scripts, each with the time until which that is believed.
-_denied_until: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+
+
+class LoadDenied(NoPermissionError):
+    """The server does not know the script, and the user may not load it."""
+
+
+#: Of each client whose user may not load scripts, the time until which that is believed, and the error.
+_denied_until: WeakKeyDictionary[Any, tuple[float, LoadDenied]] = WeakKeyDictionary()
 
 
 class Call(NamedTuple):
@@ -54,27 +61,31 @@ def run_all(client: Any, script: Script, calls: Sequence[Call]) -> Iterator[Any]
         part = calls[start : start + _CALLS]
         answers = send_each(client, _commands(script, part))
         lacking = any(isinstance(answer, NoScriptError) for answer in answers)
-        is_denied_load = lacking and not _may_load(client, script)
-        if lacking and not is_denied_load:
+        denied = _load(client, script) if lacking else None
+        if lacking and denied is None:
             _send_again(client, script, part, answers)
         for call, answer in zip(part, answers, strict=True):
-            in_vain = is_denied_load and isinstance(answer, NoScriptError)
-            repeats = isinstance(answer, _NOT_RUN) and not in_vain
-            yield _repeat(client, script, call) if repeats else answer
+            if denied is not None and isinstance(answer, NoScriptError):
+                yield denied
+            else:
+                yield _repeat(client, script, call) if isinstance(answer, _NOT_RUN) else answer
 
 
-def _may_load(client: Any, script: Script) -> bool:
-    """Load a script; False if the user may not: then the calls' own errors are their answers."""
-    if monotonic() < _denied_until.get(client, 0.0):
-        return False
+def _load(client: Any, script: Script) -> LoadDenied | None:
+    """Load a script; the error if the user may not: it is the answer of the calls that need it."""
+    until, denied = _denied_until.get(client, (0.0, None))
+    if monotonic() < until:
+        return denied
     try:
         load(client, script.text)
     except RedisError as exc:
-        if is_denied(exc):
-            _denied_until[client] = monotonic() + _DENIED_SECONDS
-            return False
-        raise
-    return True
+        if not is_denied(exc):
+            raise
+        denied = LoadDenied(*exc.args)
+        vars(denied).update(vars(exc))
+        _denied_until[client] = (monotonic() + _DENIED_SECONDS, denied)
+        return denied
+    return None
 
 
 def _send_again(client: Any, script: Script, calls: Sequence[Call], answers: list[Any]) -> None:
@@ -206,6 +217,8 @@ def _send_to(client: Any, commands: Sequence[Command], scripts: Sequence[Script]
     for command in commands:
         pipe.execute_command(*command.words)
     found: list[Any] = pipe.execute(raise_on_error=False)[len(scripts) :]
+    for answer in found:
+        note_user(answer, client.connection_pool.connection_kwargs)
     if any(isinstance(answer, Exception) and is_demoted(answer) for answer in found):
         client.connection_pool.disconnect(inuse_connections=False)  # they lead to the same server
     return found

@@ -19,6 +19,7 @@ import redis
 from redis.exceptions import NoScriptError, RedisError
 
 from vwo_celery.connections.cluster import ClusterClient
+from vwo_celery.connections.troubles import note_user
 
 _INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
 _COMMAND = re.compile(r"redis\.p?call\('(\w+)'")
@@ -71,6 +72,7 @@ def load(client: Any, *texts: str) -> None:
         try:
             _load(node, texts)
         except RedisError as exc:
+            note_user(exc, node.connection_pool.connection_kwargs)
             failures.append(exc)
     if nodes and len(failures) == len(nodes):
         raise failures[0]

@@ -30,6 +30,24 @@ BUGS = (
         f"{_SENTINEL} -k planned_switch_over",
     ),
     Bug(
+        "a file of TLS that is missing is named with its option",
+        "Redis is to be started", "connections/causes.py",
+        "isinstance(cause, _OF_FILES) and", "False and",
+        "integration/connections/test_wrong_addresses.py -k file_of_tls",
+    ),
+    Bug(
+        "a port without TLS is not told as slow, by a Cluster either",
+        "the cause is lost", "connections/causes.py",
+        "    exc.__cause__ = cause\n", "",
+        "integration/connections/test_wrong_addresses.py -k without_tls",
+    ),
+    Bug(
+        "an error that is believed for a while keeps its cause",
+        "it loses it", "connections/causes.py",
+        "None if exc.__cause__ is None else copy(exc.__cause__)", "None",
+        "integration/connections/test_wrong_addresses.py -k without_tls",
+    ),
+    Bug(
         "a first call takes few round trips to any server",
         "each connection tells the version of its library", "connections/clients.py",
         "DriverInfo(lib_version=None)", "DriverInfo()",
@@ -169,6 +187,24 @@ BUGS = (
         "it closes it", "connections/sharing.py",
         "return not self._users", "return True",
         f"{_SHARED} -k closing_a_queue",
+    ),
+    Bug(
+        "a Redis Cluster under redis:// is told as that",
+        "its log is to be seen", "connections/troubles.py",
+        '    (MovedError, "of_cluster"),\n', "",
+        "integration/connections/test_wrong_addresses.py -k a_wrong_address",
+    ),
+    Bug(
+        "what the Sentinels refuse is told, and nobody waits for a failover",
+        "it counts as a master that is away", "connections/troubles.py",
+        "isinstance(each, MasterUnknown) and each.__cause__ is not None", "False",
+        "integration/connections/test_wrong_addresses.py -k a_wrong_address",
+    ),
+    Bug(
+        "whose right is missing is told on a Cluster, too",
+        "only for the command itself", "connections/troubles.py",
+        'next(filter(None, noted), "")', 'getattr(exc, "redis_user", "")',
+        "integration/connections/test_wrong_addresses.py -k ask_a_cluster",
     ),
     Bug(
         "while Sentinel elects, nobody is told to start Redis",

@@ -230,6 +230,18 @@ def test_a_viewer_is_denied_a_script_once(roles: Roles) -> None:
     assert denied == {"script": 1}
 
 
+def test_a_viewer_who_changes_something_is_told_which_right_is_missing(roles: Roles) -> None:
+    """Also where Redis does not know the script: it is the right to load it, and whose."""
+    url, _ = roles.begin("viewer"), prepared(roles)
+    roles.admin.script_flush()
+
+    told = run_command(["pause", "--all", "--redis-url", url])
+
+    assert told.exit_code == 1
+    assert "Redis user 'vwo_viewer' may not run SCRIPT" in " ".join(told.stderr.split())
+    assert "NoScriptError" not in told.stderr
+
+
 def test_a_viewer_is_told_of_a_key_of_a_wrong_type(roles: Roles) -> None:
     """Who only looks sees which key is wrong, and is denied nothing on the way."""
     url, name = roles.begin("viewer"), prepared(roles)

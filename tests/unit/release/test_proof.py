@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from release.proof import CLAIMS, Claim, chosen, main
+from release.proof import _OF_MAKE, CLAIMS, Claim, chosen, main
 
 CHECKOUT = Path(__file__).parents[3]
 MAKEFILE = (CHECKOUT / "Makefile").read_text("utf-8")
+#: Else the make that runs these tests hands its own ARGS on.
+WITHOUT_MAKE = {name: text for name, text in os.environ.items() if name not in _OF_MAKE}
 
 
 def claim(name: str, *command: str) -> Claim:
@@ -82,3 +86,18 @@ def test_each_line_is_a_command_that_there_is(each: Claim) -> None:
         assert is_target if target else (CHECKOUT / words[0]).is_file()
     benches = " ".join(each.command).partition("BENCHES=")[2].split()
     assert all((CHECKOUT / path).is_file() for path in benches)
+
+
+def test_a_name_that_is_none_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
+    """make knows the names, each of them, and makes no environment for another."""
+    environment = tmp_path / "environment"
+    command = ("make", "proof", "ARGS=demo nope", f"VENV_TEST={environment}", "PYTHON=false")
+
+    ended = subprocess.run(
+        command, cwd=CHECKOUT, env=WITHOUT_MAKE, capture_output=True, text=True, check=False
+    )
+
+    known = " ".join(claim.name for claim in CLAIMS)
+    assert ended.returncode == 2
+    assert f"no line is called nope; there are: {known}." in ended.stderr
+    assert not environment.exists()

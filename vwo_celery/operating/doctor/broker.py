@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from vwo_celery.connections.troubles import TROUBLES, is_denied
+from vwo_celery.connections.remedies import TROUBLES
+from vwo_celery.connections.troubles import is_denied
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.operating.doctor.workers import start_worker
 from vwo_celery.text.amounts import count, span
@@ -19,7 +20,7 @@ _RECENT_SECONDS = 3600.0
 #: Troubles whose remedy holds for brokers of any kind.
 _TOLD = (
     "name", "password", "timeout", "memory", "loading", "clients", "replica", "disk", "replicas",
-    "busy",
+    "busy", "forbidden", "unreachable", "protected", "database",
 )  # fmt: skip
 #: Troubles in which no broker is asked: none is named, or its app cannot be had.
 NO_BROKER, NO_APP = "no broker", "no app"
@@ -27,6 +28,8 @@ _URL = "broker_url (VWO_CELERY_BROKER_URL)"
 _REMEDIES = {
     NO_BROKER: f"set {_URL} as it says",
     NO_APP: "correct --app, a name as celery -A takes it: it is imported from this folder, too",
+    "file": f"see that this process can read the files of TLS that {_URL} or broker_use_ssl of your app "
+    "(--app) names",
     "tls": f"see that {_URL} leads to a port with TLS, that the certificate there is for that host and "
     "not over, and that broker_use_ssl of your app (--app), or ssl_ca_certs for a Redis, names who "
     "signed it",

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from vwo_celery.connections.troubles import remedy_of, trouble_of
+from vwo_celery.connections.remedies import TROUBLES
+from vwo_celery.connections.troubles import remedy_of, right_for, trouble_of
 from vwo_celery.errors import VwoCeleryError
 from vwo_celery.operating.doctor.finding import Finding, problem
 from vwo_celery.operating.doctor.wording import names
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks.types import wrong_types
+from vwo_celery.queue.servers.facts import ServerFacts, read_servers
 from vwo_celery.queue.servers.permissions import worker_lacks
 
 #: The finding of each kind of trouble, by its word.
@@ -24,10 +26,17 @@ KINDS_OF_TROUBLES: Final = {
     "name": "VC202",
     "timeout": "VC203",
     "tls": "VC204",
+    "file": "VC204",
     "password": "VC205",
+    "sentinel_password": "VC205",
     "loading": "VC206",
     "clients": "VC207",
     "cluster": "VC208",
+    "moving": "VC208",
+    "forbidden": "VC209",
+    "unreachable": "VC209",
+    "protected": "VC209",
+    "pool": "VC209",
     "lost": "VC209",
     "url": "VC209",
     "other": "VC209",
@@ -37,6 +46,14 @@ KINDS_OF_TROUBLES: Final = {
     "busy": "VC213",
     "disk": "VC214",
     "replicas": "VC215",
+    "of_cluster": "VC217",
+    "no_cluster": "VC217",
+    "sentinel": "VC217",
+    "no_sentinel": "VC217",
+    "service": "VC217",
+    "unknown": "VC217",
+    "database": "VC217",
+    "sentinels": "VC221",
     "master": "VC222",
     "denied": "VC301",
 }
@@ -60,12 +77,21 @@ def reason_of(exc: BaseException, open_fleet: Callable[[], Fleet]) -> Reason:
     """
     word, remedy = trouble_of(exc).word, remedy_of(exc, ADDRESS)
     with suppress(VwoCeleryError):
+        if word == "unknown" and any(each.sentinel for each in _servers(open_fleet())):
+            sentinel = TROUBLES["sentinel"]
+            return Reason(f"{exc}: {sentinel.says}", sentinel.remedy_for(ADDRESS))
         if word == "denied" and (lacking := worker_lacks(open_fleet())):
             return Reason(f"{exc}; {lacking}", f"as an administrator of Redis: {lacking.remedy}")
         if word == "type" and (wrong := wrong_types(open_fleet())):
             named = names(map(str, wrong))
             return Reason(f"{exc}: {named}", wrong[0].remedy)
+    if word == "denied" and (line := right_for(exc)):  # without it, nothing can be asked
+        remedy = f"as an administrator of Redis: {line}; then look again, more may be missing"
     return Reason(str(exc), remedy)
+
+
+def _servers(fleet: Fleet) -> list[ServerFacts]:
+    return read_servers(fleet.client, ask_config=False)
 
 
 def away_finding(

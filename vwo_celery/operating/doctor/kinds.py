@@ -70,6 +70,7 @@ KINDS: Final[dict[str, Kind]] = {
     "VC214": Kind("redis", "Redis cannot write to its disk", alert=_BEHIND_REDIS),
     "VC215": Kind("redis", "Redis has too few replicas to take writes", alert=_BEHIND_REDIS),
     "VC216": Kind("redis", "Redis is too old", quiet=AT_DEPLOY),
+    "VC217": Kind("redis", "The address does not fit the server there", quiet=AT_DEPLOY),
     "VC221": Kind("sentinel", "No Sentinel answers", alert=_BEHIND_REDIS),
     "VC222": Kind("sentinel", "The Sentinels know no master", alert=_BEHIND_REDIS),
     "VC223": Kind("sentinel", "Sentinels name different masters", quiet="its failover alerts"),

@@ -5,7 +5,7 @@ Pure decisions on what the Sentinels say: nothing to lose.
 
 from __future__ import annotations
 
-from vwo_celery.connections.troubles import TROUBLES
+from vwo_celery.connections.remedies import TROUBLES
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.servers.mastership import Mastership, read_mastership

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vwo_celery.connections.remedies import TROUBLES
 from vwo_celery.operating.doctor.finding import Finding, ok, problem, warn
 from vwo_celery.queue.servers.facts import ServerFacts
 from vwo_celery.text.amounts import count, size
@@ -25,6 +26,10 @@ def server_findings(facts: ServerFacts) -> Iterator[Finding]:
             f"{facts.label} answers; this user may not run INFO, so its version, role, eviction, "
             "persistence and memory are not judged",
         )
+        return
+    if facts.sentinel:
+        trouble = TROUBLES["sentinel"]
+        yield problem("VC217", f"{facts.label}: {trouble.says}", trouble.remedy_for("redis_url"))
         return
     yield _server(facts)
     yield _eviction(facts)

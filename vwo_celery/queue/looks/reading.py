@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from vwo_celery.connections.troubles import is_denied
 from vwo_celery.queue.parts import first_answer
-from vwo_celery.queue.pipelining import Call, Command, run_all, send_each
+from vwo_celery.queue.pipelining import Call, Command, LoadDenied, run_all, send_each
 from vwo_celery.queue.scripts import script
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.words.keys import SHARD_FAMILIES, KeyFamily, as_text
@@ -102,12 +102,14 @@ def _repeat(
 
 def _is_refused(answer: Any) -> bool:
     """Whether the user may not run the script as it was sent, or Redis does not know that way."""
+    if isinstance(answer, LoadDenied):
+        return False  # another way to run it does not make it known
     return isinstance(answer, ResponseError) and (is_denied(answer) or _UNKNOWN in str(answer))
 
 
 def _may_not_run(answer: Any) -> bool:
     """Whether the user may not run the script, or not give it to Redis, which does not know it."""
-    return isinstance(answer, NoScriptError) or _is_refused(answer)
+    return isinstance(answer, (LoadDenied, NoScriptError)) or _is_refused(answer)
 
 
 def _call(shard: Shard) -> Call:

@@ -24,6 +24,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
         version: Version of Redis that it is compatible with, such as (7, 0, 15).
         role: "master" or "slave".
         cluster: Whether it is part of a Redis Cluster.
+        sentinel: Whether it is a Sentinel, which holds no data.
         used_bytes: Memory in use.
         limit_bytes: Its `maxmemory`, 0 for none.
         machine_bytes: Memory of the machine, 0 if unknown.
@@ -55,6 +56,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     unsaved_changes: int
     config_refused: bool
     info_refused: bool = False
+    sentinel: bool = False
 
     @property
     def takes_writes(self) -> bool:
@@ -144,4 +146,5 @@ def _facts(name: str, info: dict[str, Any], config: dict[str, str] | None) -> Se
         snapshot_ok=info.get("rdb_last_bgsave_status", "ok") == "ok",
         unsaved_changes=int(info.get("rdb_changes_since_last_save", 0)),
         config_refused=config is None,
+        sentinel=info.get("redis_mode") == "sentinel",
     )
