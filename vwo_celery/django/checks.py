@@ -7,6 +7,7 @@ vwo_celery.E001  VWO_CELERY is no dict
 vwo_celery.E002  a key that is no setting, or a setting that is given twice
 vwo_celery.E003  a value of the wrong type or out of its range
 vwo_celery.E004  settings that contradict each other
+vwo_celery.E007  "vwo_celery" in INSTALLED_APPS in the place of "vwo_celery.django"
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.checks import Error
 
@@ -33,6 +35,14 @@ def check_settings(**_: Any) -> list[Error]:
         return [_error("E001", message, hint)]
     errors = [*_wrong_options(options or {}), *_wrong_variables(options or {})]
     return errors or list(_contradictions())
+
+
+def check_name(**_: Any) -> list[Error]:
+    """One error where "vwo_celery" is installed, which has neither checks nor the command."""
+    if apps.is_installed("vwo_celery.django"):
+        return []
+    message = '"vwo_celery" in INSTALLED_APPS adds neither checks nor the command of manage.py'
+    return [_error("E007", message, 'Write "vwo_celery.django" in its place.')]
 
 
 def _wrong_options(options: Mapping[Any, Any]) -> Iterator[Error]:

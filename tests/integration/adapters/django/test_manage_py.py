@@ -115,3 +115,22 @@ def test_what_is_to_be_typed_is_typed_in_django(capsys: pytest.CaptureFixture[st
         call_command("vwo_celery", "status")
 
     assert "; manage.py vwo_celery doctor tells more" in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_app_by_the_packages_name_is_told() -> None:
+    """ "vwo_celery" in INSTALLED_APPS has no checks and no command; Django's check says which has."""
+    assert _check_of_apps("vwo_celery") == ["vwo_celery.E007"]
+    assert _check_of_apps("vwo_celery.django") == _check_of_apps("vwo_celery", "vwo_celery.django")
+    assert _check_of_apps("vwo_celery.django") == []
+
+
+def _check_of_apps(*names: str) -> list[str]:
+    """The ids of the errors that Django's checks find in a project with these apps."""
+    program = (
+        "import django\nfrom django.conf import settings\nfrom django.core.checks import run_checks\n"
+        f"settings.configure(INSTALLED_APPS={list(names)})\ndjango.setup()\n"
+        "print(*(each.id for each in run_checks()))"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.split()
