@@ -23,6 +23,7 @@ PACKAGE = Path(vwo_celery.__file__).parent
 #: From the top down. A part imports only from layers below its own; parts of one layer do not know
 #: each other. A part is a package, or a module at the root; "" is the root itself.
 LAYERS: tuple[tuple[str, ...], ...] = (
+    ("apps",),
     ("django", "demo", "__main__"),
     ("cli", "testing"),
     ("", "aio", "tasks", "console", "otel"),

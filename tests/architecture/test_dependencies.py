@@ -19,7 +19,7 @@ PYPROJECT = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
 #: Where an extra is at home; whatever stands below may import what the extra brings.
 PLACES = {
     "console": ("console", "django.console"),
-    "django": ("django",),
+    "django": ("apps", "django"),
     "metrics": ("metrics",),
     "otel": ("otel", "tracing"),
     "relay": ("relay", "console"),

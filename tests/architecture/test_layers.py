@@ -25,7 +25,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "click": frozenset({"cli", "demo", "testing"}),
     "rich": frozenset({"cli", "demo", "top"}),
     "textual": frozenset({"top"}),
-    "django": frozenset({"django"}),
+    "django": frozenset({"apps", "django"}),
     "uvicorn": frozenset({"relay"}),
     "prometheus_client": frozenset({"metrics"}),
     "opentelemetry": frozenset({"otel", "tracing"}),
