@@ -19,6 +19,7 @@ from click.exceptions import Exit
 
 from vwo_celery.cli.shared.documents import print_json
 from vwo_celery.cli.shared.lines import COMMAND, clean_error, print_line, type_as
+from vwo_celery.cli.shared.mistyped import no_such_command, tell_queue_option
 from vwo_celery.connections import open_client, unavailable
 from vwo_celery.connections.errors import is_wrong_type
 from vwo_celery.errors import QueueUnavailable, VwoCeleryError
@@ -157,7 +158,7 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Non
 
 
 class CommandGroup(click.Group):
-    """A group of commands whose help cuts no sentence off."""
+    """A group of commands whose help cuts no sentence off, and which guesses what was meant."""
 
     def groups(self, ctx: click.Context) -> dict[str, list[str]]:
         """Names of the commands by a heading of the help."""
@@ -171,6 +172,15 @@ class CommandGroup(click.Group):
                 formatter.write_dl(
                     [(name, each.get_short_help_str(_NO_LIMIT)) for name, each in found if each]
                 )
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of the first word, as click finds it."""
+        name, known = args[0], self.list_commands(ctx)
+        if name in known or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        raise no_such_command(name, known, ctx)
 
 
 class Operator(CommandGroup):
@@ -245,6 +255,9 @@ class Operator(CommandGroup):
             ) from exc
         except VwoCeleryError as exc:
             raise click.ClickException(str(exc)) from exc
+        except click.UsageError as exc:
+            tell_queue_option(exc)
+            raise
         session.say_parts_away()
         if session.away:
             ctx.exit(1)
