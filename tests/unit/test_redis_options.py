@@ -54,10 +54,11 @@ DESTINATION = vwo_celery.Destination(account_id=1, sdk_key="k" * 32, generation=
 
 
 def url_with(name: str, text: str, kind: str = "") -> str:
-    """A URL with one option, of a scheme that takes it."""
+    """A URL with one option, of a scheme that takes it, and with what that one needs beside it."""
     kind = "+sentinel" if name.startswith("sentinel") else kind
     scheme = "rediss" if name.startswith("ssl") else "redis"
-    return f"{scheme}{kind}://127.0.0.1:1?{name}={text}"
+    beside = "&ssl_certfile=/etc/me.pem" if name == "ssl_keyfile" else ""
+    return f"{scheme}{kind}://127.0.0.1:1?{name}={text}{beside}"
 
 
 def connection_options(client: Any) -> dict[str, Any]:
@@ -102,6 +103,7 @@ def test_a_wrong_value_is_refused_where_it_enters(name: str) -> None:
     [
         ("redis://h?socket_timeot=5", "unknown.*the options are .*socket_timeout"),
         ("redis://h?db=1&db=2", "db is given twice"),
+        ("rediss://h?ssl_keyfile=/k.pem", "ssl_certfile is missing"),
         ("redis://h?ssl_cert_reqs=none", "ssl_cert_reqs needs a scheme that begins with rediss"),
         ("redis://h?sentinel_password=x", "sentinel_password needs redis.sentinel"),
         ("rediss://h?ssl_cert_reqs=none&ssl_check_hostname=true", "contradict"),

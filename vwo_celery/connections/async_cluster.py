@@ -15,8 +15,9 @@ from redis.asyncio.cluster import ClusterNode, PipelineCommand
 from redis.cluster import PRIMARY
 from redis.exceptions import MaxConnectionsError
 
+from vwo_celery.connections.causes import explained
 from vwo_celery.connections.cluster import MOST_REDIRECTIONS, host_and_port
-from vwo_celery.connections.errors import WORTH_A_NEW_CONNECTION
+from vwo_celery.connections.errors import REDIS_ERRORS, WORTH_A_NEW_CONNECTION
 from vwo_celery.connections.pools import MOST_CONNECTIONS
 
 
@@ -46,6 +47,13 @@ class AsyncCluster(aio.RedisCluster):
         self.commands_parser = _CommandsParser(self.nodes_manager)
         self._wait_seconds = wait_seconds
         self._turns = asyncio.Semaphore(max_connections)
+
+    async def initialize(self, *arguments: Any, **options: Any) -> Any:
+        """Ask for the nodes, unless they are known; a file of TLS behind a failure is named."""
+        try:
+            return await super().initialize(*arguments, **options)
+        except REDIS_ERRORS as exc:
+            raise explained(exc, self.connection_kwargs) from exc.__cause__
 
     async def execute_command(self, *words: Any, **options: Any) -> Any:
         """Run one command on the node of its keys, when its turn has come.

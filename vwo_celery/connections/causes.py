@@ -11,6 +11,7 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from copy import copy
+from inspect import signature
 from typing import Any, Final
 
 from vwo_celery.connections.troubles import TlsFileUnusable
@@ -19,6 +20,9 @@ from vwo_celery.connections.troubles import TlsFileUnusable
 _OF_FILES: Final = (
     ssl.SSLError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError,
 )  # fmt: skip
+#: What the files of encrypted keys begin with, in either of their two forms, within so many bytes.
+_ENCRYPTED: Final = b"ENCRYPTED"
+_MOST_BYTES: Final = 65_536
 
 
 def explained(exc: BaseException, options: Mapping[str, Any]) -> BaseException:
@@ -29,10 +33,16 @@ def explained(exc: BaseException, options: Mapping[str, Any]) -> BaseException:
         options: Those of the connection, for redis-py.
     """
     cause = exc.__cause__ or exc.__context__
-    if isinstance(cause, _OF_FILES) and (problem := problem_of_files(options)):
+    if _may_be_of_files(cause) and (problem := problem_of_files(options)):
         return TlsFileUnusable(problem)
     exc.__cause__ = cause
     return exc
+
+
+def _may_be_of_files(cause: BaseException | None) -> bool:
+    """Whether a file may be behind an error of a connection, or of all nodes, which has such a cause."""
+    deeper = cause and (cause.__cause__ or cause.__context__)
+    return isinstance(cause, _OF_FILES) or isinstance(deeper, _OF_FILES)
 
 
 def bare(exc: BaseException) -> BaseException:
@@ -59,15 +69,34 @@ def problem_of_files(options: Mapping[str, Any]) -> str:
         return f"ssl_ca_certs names {authorities}: no certificates in PEM ({why})"
     if not certificate:
         return ""
-    password = options.get("ssl_password") or ""  # never asked for at the terminal
+    password = options.get("ssl_password") or ""
     if why := _why_not(lambda: context.load_cert_chain(certificate, key, lambda: password)):
-        return f"ssl_certfile names {certificate}, ssl_keyfile {key}: no pair in PEM ({why})"
+        if _ENCRYPTED in _read(key or certificate):
+            why = f"its key is encrypted, and ssl_password is missing or wrong; {why}"
+        of_key = f", ssl_keyfile {key}" if key else ""
+        return f"ssl_certfile names {certificate}{of_key}: no pair in PEM ({why})"
     return ""
 
 
-def _read(path: str) -> None:
+def never_asking(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of TLS with an empty password for the key: without one, OpenSSL asks at the terminal.
+
+    A worker, or a web request, would wait there for somebody who types.
+    """
+    return {"ssl_password": "", **options} if "ssl_certfile" in options else {**options}
+
+
+def for_asyncio(options: Mapping[str, Any], kind: Any) -> dict[str, Any]:
+    """The same options for one of redis-py's classes for asyncio, some of which take no password."""
+    takes = "ssl_password" in signature(kind).parameters
+    return {
+        each: value for each, value in options.items() if each != "ssl_password" or value or takes
+    }
+
+
+def _read(path: str) -> bytes:
     with open(path, "rb") as file:
-        file.read(1)
+        return file.read(_MOST_BYTES)
 
 
 def _why_not(act: Callable[[], Any]) -> str:

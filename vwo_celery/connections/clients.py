@@ -19,6 +19,7 @@ import redis
 from redis.cluster import ClusterNode
 from redis.exceptions import RedisError
 
+from vwo_celery.connections.causes import for_asyncio, never_asking
 from vwo_celery.connections.cluster import UNSETTLED, ClusterClient, NodePool, SyncCluster
 from vwo_celery.connections.errors import REDIS_ERRORS, WORTH_A_NEW_CONNECTION, is_demoted
 from vwo_celery.connections.exchanges import exchange
@@ -186,6 +187,7 @@ class Client(redis.Redis):
 
 def open_async_client(url: str, *, timeout_seconds: float) -> Any:
     """Open a client for asyncio, see `open_client`; its first event loop is the only one for it."""
+    import redis.asyncio as aio
     from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
     from redis.asyncio.retry import Retry as AsyncRetry
     from redis.backoff import NoBackoff
@@ -199,7 +201,7 @@ def open_async_client(url: str, *, timeout_seconds: float) -> Any:
     if parsed.kind == "cluster":
         from vwo_celery.connections.async_cluster import AsyncCluster
 
-        options = _options(parsed, timeout_seconds)
+        options = for_asyncio(_options(parsed, timeout_seconds), AsyncCluster)
         others = [AsyncClusterNode(*each) for each in parsed.addresses[1:]]
         return AsyncCluster.from_url(
             parsed.for_first_server,
@@ -209,7 +211,8 @@ def open_async_client(url: str, *, timeout_seconds: float) -> Any:
             **options,
             **_no_cluster_retries(retry, "connection_error_retry_attempts"),
         )
-    options = {**_pool_options(parsed, timeout_seconds), "retry": retry}
+    options = for_asyncio(_pool_options(parsed, timeout_seconds), aio.SSLConnection)
+    options["retry"] = retry
     pool: Any
     if parsed.kind == "sentinel":
         pool = AsyncSentinelPool(
@@ -245,7 +248,8 @@ def _options(url: RedisUrl, timeout_seconds: float) -> dict[str, Any]:
     """Options of each connection to the data."""
     ours = times(timeout_seconds, unix=url.scheme == "unix")
     login = url.login_options
-    return {**ours, **_greeting(login), **url.client_options, **url.tls_options, **login}
+    tls = never_asking(url.tls_options)
+    return {**ours, **_greeting(login), **url.client_options, **tls, **login}
 
 
 def _greeting(login: Mapping[str, Any]) -> dict[str, Any]:
@@ -291,7 +295,7 @@ def _sentinels(url: RedisUrl, timeout_seconds: float) -> Sentinels:
     asking = {
         **times(seconds),
         **_greeting(url.sentinel_options),
-        **url.tls_options,
+        **never_asking(url.tls_options),
         **url.sentinel_options,
         "ssl": url.scheme == "rediss",
     }

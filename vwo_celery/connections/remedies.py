@@ -39,12 +39,14 @@ _ALL: Final = (
     Trouble(
         "timeout", "Redis does not answer in time",
         "see whether that machine is overloaded, swaps or stands still, whether a slow command holds "
-        "it up (redis-cli SLOWLOG GET), and whether a firewall drops packets",
+        "it up (redis-cli SLOWLOG GET), whether a firewall drops packets, and, with rediss:// in URL, "
+        "whether that port speaks TLS",
     ),
     Trouble(
         "tls", "TLS to Redis fails",
         "see that the server speaks TLS on that port (rediss:// in URL), that its certificate is for "
-        "that host and not over, and that ssl_ca_certs names who signed it",
+        "that host and not over, that ssl_ca_certs names who signed it, and, where the server asks for "
+        "a client's certificate, that ssl_certfile names one that it trusts",
     ),
     Trouble(
         "file", "a file that TLS to Redis needs cannot be used",
@@ -149,7 +151,9 @@ _ALL: Final = (
         "Sentinel: SENTINEL CKQUORUM and SENTINEL REPLICAS with the service's name, and see its log",
     ),
     Trouble(
-        "sentinels", "no Sentinel answers", "start them, or correct their hosts and ports in URL"
+        "sentinels", "no Sentinel answers",
+        "start them, or correct their hosts and ports in URL, which begins with rediss+sentinel:// "
+        "where they speak TLS",
     ),
     Trouble(
         "sentinel_password", "the Sentinels do not accept the user or the password",
@@ -161,8 +165,10 @@ _ALL: Final = (
     ),
     Trouble(
         "lost", "the connection to Redis failed",
-        "see whether Redis was restarted, or something between closes connections, and whether URL "
-        "names a port of Redis, without TLS (redis://) or with it (rediss://)",
+        "see whether Redis was restarted, or something between closes connections, whether URL names "
+        "a port of Redis, without TLS (redis://) or with it (rediss://), and whether Redis is in "
+        "protected mode, in which it takes only clients of its own host until it has a password "
+        "(requirepass)",
     ),
     Trouble("url", "the URL leads to no Redis", "correct URL"),
     Trouble("other", "Redis answered", "see the server's log"),

@@ -92,6 +92,7 @@ _WORDS: Final = (
     ("MISCONF", "disk"), ("NOREPLICAS", "replicas"), ("BUSY ", "busy"),
     ("protected mode", "protected"), ("DB index is out of range", "database"),
     ("SELECT is not allowed in cluster mode", "of_cluster"), ("No such master", "service"),
+    ("MOVED ", "of_cluster"), ("CROSSSLOT ", "of_cluster"),  # by redis-py 5.0's clients of one server
     ("cluster support disabled", "no_cluster"), ("Cluster mode is not enabled", "no_cluster"),
     ("unknown command", "unknown"), ("Unknown Redis command", "unknown"),
     ("Too many connections", "pool"), ("No route to host", "unreachable"),

@@ -104,7 +104,7 @@ OPTIONS: Final[dict[str, Option]] = {
     "ssl_ca_path": Option(_FILE, "Folder with the authorities to trust.", "tls", broker=True),
     "ssl_ca_data": Option(_TEXT, "The authorities themselves, in PEM.", "tls", broker=True),
     "ssl_certfile": Option(_FILE, "File with the client's certificate.", "tls", broker=True),
-    "ssl_keyfile": Option(_FILE, "File with its key.", "tls", broker=True),
+    "ssl_keyfile": Option(_FILE, "File with the key of `ssl_certfile`.", "tls", broker=True),
     "ssl_password": Option(_TEXT, "The password of that key.", "tls", broker=True),
     "sentinel_username": Option(_TEXT, "The Sentinels' user.", "sentinel"),
     "sentinel_password": Option(_TEXT, "The Sentinels' password.", "sentinel"),
@@ -151,6 +151,8 @@ def problem_of(query: str, *, tls: bool, kind: str) -> str:
     given = read_options(query)
     if given.get("ssl_check_hostname") and given.get("ssl_cert_reqs") == "none":
         return "but its options ssl_check_hostname and ssl_cert_reqs contradict each other"
+    if "ssl_keyfile" in given and "ssl_certfile" not in given:
+        return "but its option ssl_keyfile is the key of no certificate: ssl_certfile is missing"
     if kind == "cluster" and given.get("db"):
         return NO_DATABASE
     return ""

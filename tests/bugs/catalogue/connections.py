@@ -32,8 +32,14 @@ BUGS = (
     Bug(
         "a file of TLS that is missing is named with its option",
         "Redis is to be started", "connections/causes.py",
-        "isinstance(cause, _OF_FILES) and", "False and",
+        "_may_be_of_files(cause) and", "False and",
         "integration/connections/test_wrong_addresses.py -k file_of_tls",
+    ),
+    Bug(
+        "nobody is asked at the terminal for the password of a key",
+        "OpenSSL asks", "connections/causes.py",
+        '{"ssl_password": "", **options}', "{**options}",
+        "integration/connections/test_wrong_addresses.py -k password_of_a_key",
     ),
     Bug(
         "a port without TLS is not told as slow, by a Cluster either",

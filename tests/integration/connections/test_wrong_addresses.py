@@ -10,6 +10,7 @@ import re
 import shlex
 import socket
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -18,6 +19,12 @@ from typing import Any
 import pytest
 import redis as redis_py
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from redis.exceptions import ResponseError, TryAgainError
 
 from tools.processes import Process
@@ -64,6 +71,7 @@ class Stage:
             folder / "client.pem"
         )
         (folder / "text.pem").write_text("no certificate")
+        (folder / "encrypted.pem").write_bytes(_encrypted(folder / "client.pem", b"right"))
         shown = authority.issue_cert("127.0.0.1")
         self.words = {
             "single": f"127.0.0.1:{self.server.port}",
@@ -84,6 +92,15 @@ class Stage:
     def url(self, template: str) -> str:
         """An address."""
         return template.format(**self.words)
+
+
+def _encrypted(pem: Path, password: bytes) -> bytes:
+    """A file with a key and its certificates, with the key encrypted."""
+    text = pem.read_bytes()
+    key = load_pem_private_key(text, None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password)
+    )
+    return key + text[text.index(b"-----BEGIN CERTIFICATE") :]
 
 
 def _pings(client: Any) -> bool:
@@ -200,13 +217,13 @@ def test_a_file_of_tls_that_holds_something_else_is_named(stage: Stage, option: 
     assert not troubles(stage.url(f"rediss://{{tls}}/0?{query}"))
 
 
-def test_asyncio_names_the_file_of_tls(stage: Stage) -> None:
+@pytest.mark.parametrize("scheme", ["rediss", "rediss+cluster", "rediss+sentinel"])
+def test_asyncio_names_the_file_of_tls(stage: Stage, scheme: str) -> None:
     """As threads do."""
+    url = stage.url(f"{scheme}://{{tls}}?ssl_ca_certs=/nowhere.pem")
 
     async def run() -> None:
-        client = open_async_client(
-            stage.url("rediss://{tls}/0?ssl_ca_certs=/nowhere.pem"), timeout_seconds=PATIENT_SECONDS
-        )
+        client = open_async_client(url, timeout_seconds=PATIENT_SECONDS)
         try:
             with unavailable("a test"):
                 await client.hgetall("vwo:1:queues")
@@ -215,6 +232,36 @@ def test_asyncio_names_the_file_of_tls(stage: Stage) -> None:
 
     with pytest.raises(QueueUnavailable, match=r"ssl_ca_certs names /nowhere\.pem"):
         asyncio.run(run())
+
+
+def test_nobody_is_asked_for_the_password_of_a_key(stage: Stage) -> None:
+    """OpenSSL would ask at the terminal, where a worker waited; the option that is missing is named."""
+    query = "ssl_ca_certs={folder}/authority.pem&ssl_certfile={folder}/encrypted.pem"
+    url = stage.url(f"rediss://{{tls}}/0?{query}")
+
+    for more in ("", "&ssl_password=wrong-password"):
+        error = met(url + more)
+        assert trouble_of(error).word == "file"
+        assert "its key is encrypted, and ssl_password is missing or wrong" in str(error)
+        assert "wrong-password" not in "".join(traceback.format_exception(error))
+    assert not troubles(url + "&ssl_password=right")
+
+
+def test_a_server_in_protected_mode_is_thought_of(stage: Stage) -> None:
+    """Without a password, redis-py takes its refusal for the answer to the greeting."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            with suppress(OSError):
+                while True:
+                    with listener.accept()[0] as connection:
+                        connection.sendall(b"-DENIED Redis is running in protected mode\r\n")
+
+        threading.Thread(target=refuse, daemon=True).start()
+        error = met(f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
+        listener.shutdown(socket.SHUT_RDWR)
+
+    assert "protected mode" in f"{error} {trouble_of(error).remedy}"
 
 
 def test_a_second_caller_meets_the_same_cause(stage: Stage) -> None:
@@ -258,6 +305,8 @@ def test_what_is_no_redis_is_told_as_that() -> None:
         (PermissionError(13, "Permission denied"), "forbidden"),
         (TryAgainError("Multiple keys request during rehashing of slot"), "moving"),
         (ResponseError("Unknown Redis command called from script"), "unknown"),
+        (ResponseError("MOVED 503 10.0.0.2:6379"), "of_cluster"),  # as redis-py 5.0 reads it
+        (ResponseError("CROSSSLOT Keys in request don't hash to the same slot"), "of_cluster"),
     ],
 )
 def test_what_no_server_of_a_test_says_is_told_apart(error: Exception, word: str) -> None:
@@ -312,7 +361,7 @@ def test_a_change_without_the_right_to_load_its_script_is_told_as_that(
     stage: Stage, kind: str
 ) -> None:
     """With the user's name, also on a Cluster, and the second time."""
-    line = "ACL SETUSER looker on >pw ~vwo:* +evalsha +cluster +ping +hgetall"
+    line = "ACL SETUSER looker on >pw ~vwo:* +evalsha +cluster +ping +hgetall +info"
     _on_each_node(stage, line)
     with client_of(stage.server) as admin:
         admin.execute_command(*shlex.split(line))
