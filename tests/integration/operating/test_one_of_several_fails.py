@@ -248,3 +248,18 @@ def test_other_queues_are_tried_again_at_once(queues: Queues, several: list[Queu
         retry_released(queues.fleet, OPERATOR, queues.fleet.registrations().readable)
 
     assert changes(queues.fleet)[-1].done == 10
+
+
+def test_what_is_due_but_wakes_nobody_is_told_as_due(queues: Queues, several: list[Queue]) -> None:
+    """All three are due, and the error says whose workers sleep on."""
+    for queue in several:
+        queues.fill(queue, 3)
+        queues.release(queue, "HTTP 503")
+    break_key(queues, several[0], "open")
+
+    with pytest.raises(QueueUnavailable) as told:
+        retry_released(queues.fleet, OPERATOR, queues.fleet.registrations().readable)
+
+    asleep = f", but no worker was woken for {several[0].name}: sweep of "
+    assert f"made 15 events due{asleep}" in str(told.value)
+    assert changes(queues.fleet)[-1].done == 15

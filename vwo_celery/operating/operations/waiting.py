@@ -17,7 +17,7 @@ from vwo_celery.errors import QueueUnavailable
 from vwo_celery.logs import announce_drop
 from vwo_celery.operating.looks.inspector import shards_of, view_queues
 from vwo_celery.operating.operations.bulk import Amount, Brake, Done
-from vwo_celery.operating.operations.failures import Failures
+from vwo_celery.operating.operations.failures import NOT_WOKEN, Failures
 from vwo_celery.operating.operations.waking import wake
 from vwo_celery.operating.past.audit import Actor, Recording, recorded
 from vwo_celery.queue.fleet import Fleet
@@ -257,7 +257,7 @@ def retry_released(
             do not let themselves be changed, and the others are.
     """
     chosen, brake, done = Chosen(registered, ("released",), batches), brake or Event(), Amount()
-    stopped, failures = False, Failures()
+    stopped, failures, asleep = False, Failures(), Failures(NOT_WOKEN)
     with recorded(fleet, actor, "retry", queues=registered, filter=chosen.typed) as entry:
         for shard in _shards(fleet, chosen):
             with failures.of(shard.queue):
@@ -269,11 +269,13 @@ def retry_released(
                     stopped = stopped or brake.wait(0)
                     if stopped:
                         break
-                wake(fleet, shard)
+                with asleep.of(shard.queue):
+                    wake(fleet, shard)
             if stopped:
                 entry.interrupt()
                 break
-        failures.tell(f"made {count(done.events, 'event')} due")
+        failures.tell(made_due := f"made {count(done.events, 'event')} due")
+        asleep.tell(made_due)
     return Done(done, stopped=stopped)
 
 
