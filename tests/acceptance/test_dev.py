@@ -100,9 +100,10 @@ def test_it_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
     redis_port = free_port()
     dev = Dev(tmp_path, f"--redis-port={redis_port}")
     with dev.process as process:
-        process.wait_for_log("ready. In another terminal, paste:", 60)
+        process.wait_for_log("Ctrl-C ends everything.", 60)
         url = f"redis://127.0.0.1:{redis_port}/0"
         assert f"export VWO_CELERY_REDIS_URL={url}" in process.log()
+        assert f'base_url="http://localhost:{dev.port}"' in process.log()
         children = children_of(process.pid)
         assert len(children) == 5
         dev.deliver(url)

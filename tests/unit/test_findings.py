@@ -14,6 +14,7 @@ from vwo_celery.operating.doctor.broker import (
 )
 from vwo_celery.operating.doctor.finding import Finding
 from vwo_celery.operating.doctor.servers import server_findings
+from vwo_celery.operating.doctor.variables import mistyped_findings
 from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, listener_finding
 from vwo_celery.queue.looks.listening import Listening
 from vwo_celery.queue.servers.facts import ServerFacts
@@ -45,6 +46,18 @@ def judge(check: str, **changes: object) -> Finding:
     """The finding of one check for a healthy server with *changes*."""
     facts = msgspec.structs.replace(WELL, **changes)
     return next(finding for finding in server_findings(facts) if finding.check == check)
+
+
+def test_a_mistyped_variable_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name is told with the one that was meant, and its value, which may be a password, is not."""
+    assert list(mistyped_findings()) == []
+
+    monkeypatch.setenv("VWO_CELERY_REDIS_URI", "redis://:secret@redis")
+    (found,) = mistyped_findings()
+
+    assert (found.id, found.state) == ("VC105", "warn")
+    assert "VWO_CELERY_REDIS_URI (did you mean VWO_CELERY_REDIS_URL?)" in found.what
+    assert "secret" not in repr(found)
 
 
 def test_a_server_as_it_should_be_has_no_fault() -> None:

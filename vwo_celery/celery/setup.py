@@ -16,10 +16,12 @@ from celery.signals import beat_init, celeryd_after_setup
 
 from vwo_celery.celery import log_lines, quiet
 from vwo_celery.celery.options import DELIVER, SWEEP, routing
+from vwo_celery.errors import SettingsError
 from vwo_celery.logs import log
 from vwo_celery.queue.work.sweep_messages import beat_seconds
 from vwo_celery.settings import Settings
 from vwo_celery.settings.arguments import SettingsArguments
+from vwo_celery.text.wording import shown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -66,8 +68,9 @@ def setup(
         The settings that the app's workers use.
 
     Raises:
-        SettingsError: A setting is wrong.
+        SettingsError: A setting is wrong, or *app* or *settings* is something else.
     """
+    _check_types(app, settings)
     settings = settings if settings is not None else Settings.load(**arguments)
     _apps.settings[app] = settings
     _apps.by_hand.add(app)
@@ -75,6 +78,16 @@ def setup(
 
     _add_to(app)
     return settings
+
+
+def _check_types(app: object, settings: object) -> None:
+    if not isinstance(app, Celery):
+        raise SettingsError(f"setup takes a Celery app; {shown(app)} was given")
+    if not isinstance(settings, Settings | None):
+        raise SettingsError(
+            f"setup takes ready-made Settings, or single settings by name, as in setup(app, "
+            f"redis_url=…); an object of type {type(settings).__name__} was given"
+        )
 
 
 def set_up_apps() -> None:

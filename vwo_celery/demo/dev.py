@@ -51,8 +51,8 @@ def dev(
 ) -> None:
     """Start what local development needs: Redis, a stand-in for VWO, a worker and beat.
 
-    Shows their logs as one, and what to set in your own program. Nothing leaves this machine. Ctrl-C
-    ends all of it and leaves nothing, unless --data keeps the events.
+    Shows their logs as one, and what to set in your own program: what is not pointed at the stand-in
+    goes to VWO. Ctrl-C ends all of it and leaves nothing, unless --data keeps the events.
     """
     if redis_url and (redis_port is not None or data is not None):
         raise click.UsageError("--redis-port and --data are of the Redis that is started here")
@@ -127,6 +127,7 @@ def _welcome(screen: Console, bench: Workbench) -> None:
         "",
         f'  "proxy_url": "http://localhost:{bench.port}", "account_id": {ACCOUNT_ID}, '
         f'"sdk_key": "{SDK_KEY}", flag "{FLAG}"',
+        f'  without an SDK: Destination(..., base_url="http://localhost:{bench.port}")',
         "",
         f"then: vwo-celery status; curl localhost:{bench.port}/stats. Ctrl-C ends everything.",
     ):

@@ -9,15 +9,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from vwo_celery.errors import SettingsError
+from vwo_celery.settings.batch_event_data import SPELLINGS
 from vwo_celery.text.wording import nearest, shown
 
 ENVIRONMENT_PREFIX = "VWO_CELERY_"
 DJANGO_SETTING = "VWO_CELERY"
 #: The one setting whose environment variable may be empty: no spool.
 _MAY_BE_EMPTY = "spool_dir"
+#: How like a setting's name a variable's must be to be a mistake: a letter or two, no word, differ.
+_NEARLY = 0.85
 
 
 class Given(NamedTuple):
@@ -42,6 +46,21 @@ def from_environment(names: Collection[str]) -> dict[str, Given]:
         if text or (name == _MAY_BE_EMPTY and variable in os.environ):
             given[name] = Given(text, f"environment variable {variable}", text=True)
     return given
+
+
+def mistyped_variables(names: Collection[str]) -> dict[str, str]:
+    """The set VWO_CELERY_… variables that are no setting, each with the one whose name it nearly has.
+
+    Others are left alone: a platform makes variables of its own of our services' names, and another
+    release may know more.
+    """
+    near = {}
+    for variable in os.environ:
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if variable.startswith(ENVIRONMENT_PREFIX) and name not in names:
+            for meant in get_close_matches(name, names, n=1, cutoff=_NEARLY):
+                near[variable] = environment_variable(meant)
+    return near
 
 
 def from_django(names: Collection[str]) -> dict[str, Given]:
@@ -93,4 +112,8 @@ def from_arguments(arguments: Mapping[str, Any], names: Collection[str]) -> dict
 def _known(name: Any, origin: str, names: Collection[str]) -> str:
     if isinstance(name, str) and name in names:
         return name
-    raise SettingsError(f"there is no setting {shown(name)}{nearest(name, names)}; {origin}")
+    if name in SPELLINGS:
+        meant = ", it is an option of batch_event_data of connect, attach and init"
+    else:
+        meant = nearest(name, names)
+    raise SettingsError(f"there is no setting {shown(name)}{meant}; {origin}")

@@ -18,6 +18,7 @@ from celery import Celery, Task
 import vwo_celery
 from vwo_celery.celery.options import limits, longest_delivery_seconds, serializer_of
 from vwo_celery.celery.worker.tasks import publisher_of
+from vwo_celery.errors import SettingsError
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.words.registration import Wakeup
 from vwo_celery.settings import Settings
@@ -55,6 +56,19 @@ def make_app(**configuration: Any) -> Celery:
     vwo_celery.setup(app, Settings())
     app.finalize()
     return app
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["shop"], "setup takes a Celery app; 'shop' was given"),
+        ([Celery("a", set_as_current=False), {"redis_url": "redis://r"}], "of type dict was given"),
+    ],
+)
+def test_something_else_than_an_app_or_settings_is_named(arguments: list[Any], told: str) -> None:
+    """The error says what setup takes."""
+    with pytest.raises(SettingsError, match=told):
+        vwo_celery.setup(*arguments)
 
 
 # --- options -------------------------------------------------------------------------------------

@@ -310,7 +310,7 @@ def parses(group: click.Command, words: list[str]) -> None:
 ELSEWHERE = {
     "integration/connections/test_troubles.py": ("VC20", "VC210", "VC211", "VC212", "VC213", "VC214",
                                                  "VC215", "VC301"),
-    "unit/test_findings.py": ("VC216", "VC23"),
+    "unit/test_findings.py": ("VC105", "VC216", "VC23"),
     "integration/connections/test_sentinel.py": ("VC22",),
     "integration/operating/test_spool_findings.py": ("VC11",),
     "integration/adapters/cli/test_doctor.py": ("VC101",),

@@ -125,6 +125,7 @@ def test_a_wrong_variable_is_named(name: str, text: str, monkeypatch: pytest.Mon
     ("options", "told"),
     [
         ({"LEASE_SECONDS": "90"}, ["'90' was given (VWO_CELERY['LEASE_SECONDS'] of Django's"]),
+        ({"eventsPerRequest": 9}, ["'eventsPerRequest', it is an option of batch_event_data"]),
         ({"leas_seconds": 90}, ["no setting 'leas_seconds' (did you mean 'lease_seconds'?)"]),
         ({"Lease_Seconds": 90}, ["no setting 'Lease_Seconds'"]),
         ({1: 90}, ["no setting 1", "VWO_CELERY[1] of Django's settings"]),

@@ -11,7 +11,7 @@ import pytest
 from django.conf import LazySettings
 
 from vwo_celery.settings import Settings
-from vwo_celery.settings.sources import environment_variable
+from vwo_celery.settings.sources import environment_variable, mistyped_variables
 
 Django = Callable[[Any], None]
 
@@ -39,6 +39,20 @@ def test_a_django_that_is_not_configured_is_left_alone(
         monkeypatch.setitem(sys.modules, "django.conf", conf)
 
     assert Settings.load() == Settings()
+
+
+def test_a_variable_that_is_nearly_a_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A letter missing or wrong is a mistake; what a platform or another part of ours sets is none."""
+    for name in ("LEASE_SECOND", "REDIS_URI", "APP", "REDIS_SERVER", "RELAY_PORT", "SHARDS"):
+        monkeypatch.setenv(f"VWO_CELERY_{name}", "1")
+    monkeypatch.setenv("VWO_CELERY_CONSOLE_SERVICE_HOST", "10.0.0.1")
+
+    near = mistyped_variables(Settings.__struct_fields__)
+
+    assert near == {
+        "VWO_CELERY_LEASE_SECOND": "VWO_CELERY_LEASE_SECONDS",
+        "VWO_CELERY_REDIS_URI": "VWO_CELERY_REDIS_URL",
+    }
 
 
 def test_a_django_without_our_setting_gives_nothing(django: Django) -> None:

@@ -1,13 +1,14 @@
 """The doctor: finds everything that commonly keeps events from leaving, each with its remedy.
 
-Beside an event's way; delivery never imports it. `kinds` is the table of all troubles, with their ids;
-a `finding` is one of them, found; `limits` ends checks that hang. Each other file holds the checks of
-one thing, which are pure decisions on facts: `relay` (its settings, and what relays met), `spool` (this
-host's), `connection` and `servers` (Redis itself), `sentinel`, `permissions` (of its user), `workers`
-(listeners and beat), `cards`, `queues` with `registrations`, `holds`, `losses`, `outside` and their
-`wording`, `history` (samples of their counters), and `broker` (Celery's). The doctor changes nothing:
-nothing to lose. A fault is a finding, never an exception, so one fault hides no other; what only
-follows from a fault is told with it.
+Beside an event's way; delivery never imports it. `kinds` is the table of all troubles, with their
+ids; a `finding` is one of them, found; `limits` ends checks that hang. Each other file holds the
+checks of one thing, which are pure decisions on facts: `variables` (of the environment), `relay`
+(its settings, and what relays met), `spool` (this host's), `connection` and `servers` (Redis
+itself), `sentinel`, `permissions` (of its user), `workers` (listeners and beat), `cards`, `queues`
+with `registrations`, `holds`, `losses`, `outside` and their `wording`, `history` (samples of their
+counters), and `broker` (Celery's). The doctor changes nothing: nothing to lose. A fault is a
+finding, never an exception, so one fault hides no other; what only follows from a fault is told
+with it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from vwo_celery.operating.doctor.relay import (
 from vwo_celery.operating.doctor.sentinel import sentinel_finding
 from vwo_celery.operating.doctor.servers import server_findings
 from vwo_celery.operating.doctor.spool import spool_finding
+from vwo_celery.operating.doctor.variables import mistyped_findings
 from vwo_celery.operating.doctor.workers import beat_finding, lanes_finding, listener_finding
 from vwo_celery.operating.looks.knowing import NEEDED, known, wrong_job_keys, wrong_keys
 from vwo_celery.operating.looks.relays import view_relays
@@ -81,6 +83,7 @@ def examine(
     yield ok(
         "settings", f"in range; {mask_url(settings.redis_url)}, namespace {settings.namespace}"
     )
+    yield from mistyped_findings()
     yield from relay_findings(settings)
     redis = _Redis(settings, open_fleet, look)
     for finding in in_time("this host's spool", lambda: [spool_finding(settings)], watch):

@@ -40,6 +40,7 @@ KINDS: Final[dict[str, Kind]] = {
     "VC102": Kind("hosts", "Workers may not send to a queue's host", alert="EventsLate"),
     "VC103": Kind("callbacks", "A flush_callback may not be imported", quiet=AT_DEPLOY),
     "VC104": Kind("callbacks", "A flush_callback cannot be imported here", quiet=AT_DEPLOY),
+    "VC105": Kind("settings", "A variable has nearly the name of a setting", quiet=AT_DEPLOY),
     "VC111": Kind("spool", "This host's spool cannot be used", quiet=AT_DEPLOY),
     "VC112": Kind("spool", "A file of the spool is refused", alert="Spooling"),
     "VC113": Kind("spool", "The spool cannot be read", alert="Spooling"),
