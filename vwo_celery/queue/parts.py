@@ -13,6 +13,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Any, NamedTuple, TypeVar
 
+from redis.exceptions import ClusterDownError
+
 from vwo_celery.clocks import monotonic
 from vwo_celery.connections import unavailable
 from vwo_celery.connections.cluster import ClusterClient
@@ -233,6 +235,13 @@ def describe_away(part: Part, now: float) -> str:
         f"the part of Redis at {part.name} has not answered{since}: the queues on it are not shown, "
         "and nothing of them is stored or delivered; start it, or see why it cannot be reached"
     )
+
+
+def left_out() -> QueueUnavailable:
+    """The error of a queue of which some shard, or all, is on a part that is left alone."""
+    error = QueueUnavailable("the part of Redis with some of it, or all, is away")
+    error.__cause__ = ClusterDownError(str(error))
+    return error
 
 
 def _answers(client: ClusterClient, name: str, state: dict[str, Any]) -> bool:

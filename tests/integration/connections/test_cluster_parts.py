@@ -15,10 +15,14 @@ from redis.exceptions import RedisError
 
 import vwo_celery
 from tools.installation import KEY, event
+from tools.queue_states import OPERATOR
 from tools.redis_groups import ClusterGroup
 from tools.under_load import LoadedInstallation
 from tools.waiting import wait_until
 from vwo_celery.connections import open_client, open_hint_client, open_worker_client
+from vwo_celery.connections.troubles import remedy_of
+from vwo_celery.errors import QueueUnavailable
+from vwo_celery.operating.operations import pause, resume
 from vwo_celery.producing import aio
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.fleet import Fleet
@@ -285,3 +289,31 @@ def test_operators_see_what_lies_on_the_living_parts(group: ClusterGroup, which:
     code, text = run("health")
     assert (code, "healthy" in text) == (1, True)  # events are pending, and nobody listens
     assert queues(json.loads(run("queues", "--json")[1])) == living
+
+
+def test_what_is_left_out_is_not_told_as_paused(group: ClusterGroup) -> None:
+    """Nor as resumed: of three queues one is, one is away, and one has shards on each part."""
+    keeps = holder_of(group, KEYS.queues)
+    lost = next(node for node in group.masters if node is not keeps)
+    destinations = [destination_at(group, node, "http://localhost:1") for node in (keeps, lost)]
+    options = {"redis_url": group.url, "spool_dir": ""}
+    whole, away = (vwo_celery.connect(each, **options) for each in destinations)
+    other = vwo_celery.Destination(account_id=9999, sdk_key=KEY, generation="legacy")
+    partly = vwo_celery.connect(other, shards=12, **options)
+    for queue in (whole, away, partly):
+        assert producer_of(queue).register()
+    lost.kill()
+    fleet = Fleet(open_client(group.url, timeout_seconds=5), "vwo")
+    wait_until(fleet.leave_parts_away, 10, what="a part that is away")
+    registered = fleet.registrations().readable
+
+    for change, told in ((pause, "paused"), (resume, "resumed")):
+        with pytest.raises(QueueUnavailable, match=f"^{told} 1 queue, but not for ") as refused:
+            change(
+                fleet,
+                OPERATOR,
+                {each.name: registered[each.name] for each in (whole, away, partly)},
+            )
+
+        assert "nor for 1 other queue: the part of Redis with some of it" in str(refused.value)
+        assert "CLUSTER NODES" in remedy_of(refused.value)

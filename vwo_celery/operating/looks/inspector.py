@@ -60,13 +60,26 @@ def choose(
 
 
 def shards_of(fleet: Fleet, registered: Mapping[str, Registration]) -> dict[str, list[Shard]]:
-    """The shards of each queue, including watched ones that its registration no longer counts."""
+    """The shards of each queue, including watched ones that its registration no longer counts.
+
+    Without those on a part of a Cluster found to be away, see `partly_away`.
+    """
+    return {queue: _living(fleet, those) for queue, those in _each_of(fleet, registered).items()}
+
+
+def partly_away(fleet: Fleet, registered: Mapping[str, Registration]) -> list[str]:
+    """The queues of which some shard, or all, is on a part of a Cluster found to be away."""
+    found = _each_of(fleet, registered) if fleet.in_cluster else {}
+    return [queue for queue, those in found.items() if len(_living(fleet, those)) < len(those)]
+
+
+def _each_of(fleet: Fleet, registered: Mapping[str, Registration]) -> dict[str, list[Shard]]:
     numbers = {queue: set(range(found.shards)) for queue, found in registered.items()}
     for shard in _watched(fleet):
         if shard.queue in numbers:
             numbers[shard.queue].add(shard.number)
     return {
-        queue: _living(fleet, [fleet.shard(queue, number) for number in sorted(those)])
+        queue: [fleet.shard(queue, number) for number in sorted(those)]
         for queue, those in numbers.items()
     }
 

@@ -6,12 +6,13 @@ other dead letter from being sent again. If the process dies meanwhile, the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
 from vwo_celery.connections.errors import is_trouble_of_redis
 from vwo_celery.errors import QueueUnavailable
+from vwo_celery.queue.parts import left_out
 from vwo_celery.text.amounts import count
 
 #: Of queues that are changed, but whose workers hear of it late.
@@ -47,6 +48,11 @@ class Failures:
             if is_trouble_of_redis(exc.__cause__):
                 raise
             self._errors.setdefault(queue, exc)
+
+    def note_away(self, queues: Iterable[str]) -> None:
+        """Note queues of which some shards are on a part of a Cluster that is away, as they were."""
+        for queue in queues:
+            self._errors.setdefault(queue, left_out())
 
     def tell(self, done: str) -> None:
         """Do nothing if nothing failed.

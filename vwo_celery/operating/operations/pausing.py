@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from vwo_celery.connections import unavailable
-from vwo_celery.operating.looks.inspector import shards_of
+from vwo_celery.operating.looks.inspector import partly_away, shards_of
 from vwo_celery.operating.operations.failures import NOT_WOKEN, Failures
 from vwo_celery.operating.operations.waking import wake
 from vwo_celery.operating.past.audit import Actor, recorded
@@ -40,7 +40,7 @@ def pause(
 
     Raises:
         QueueUnavailable: Redis did not answer, and some queues may be paused; or the keys of one do
-            not let themselves be changed, and the others are.
+            not let themselves be changed, or are on a part that is away, and the others are.
     """
     with recorded(
         fleet, actor, "pause", queues=registered, reason=reason, matched=len(registered),
@@ -48,10 +48,11 @@ def pause(
     ) as entry:  # fmt: skip
         shards = [shard for those in shards_of(fleet, registered).values() for shard in those]
         found, failed = pause_all(fleet, shards, reason or NO_REASON, str(actor))
-        paused = sorted(found - failed.keys())  # not those of which some shards are
-        entry.done = len(paused)
-        entry.note = _as_before("paused", [*paused, *failed], registered)
         failures = Failures()
+        failures.note_away(away := partly_away(fleet, registered))
+        paused = sorted(found - failed.keys() - {*away})  # not those of which some shards are
+        entry.done = len(paused)
+        entry.note = _as_before("paused", [*paused, *failed, *away], registered)
         for queue, exc in failed.items():
             with failures.of(queue), unavailable("pause"):
                 raise exc
@@ -72,12 +73,13 @@ def resume(fleet: Fleet, actor: Actor, registered: Mapping[str, Registration]) -
 
     Raises:
         QueueUnavailable: Redis did not answer, and some queues may be resumed; or the keys of one do
-            not let themselves be changed, and the others are.
+            not let themselves be changed, or are on a part that is away, and the others are.
     """
     resumed, failures, asleep = [], Failures(), Failures(NOT_WOKEN)
     with recorded(
         fleet, actor, "resume", queues=registered, matched=len(registered), unit="queues"
     ) as entry:
+        failures.note_away(partly_away(fleet, registered))
         for queue, shards in shards_of(fleet, registered).items():
             was_stopped = _resume(queue, shards, failures)
             if was_stopped and queue not in failures.errors:
@@ -97,7 +99,8 @@ def _resume(queue: str, shards: Sequence[Shard], failures: Failures) -> bool:
     """End the stop of each shard of a queue that lets itself be changed; False if there was none."""
     was_stopped = 0
     with failures.of(queue):
-        forget_circuit(shards[0])  # else a shard that is let go would be held again
+        for first in shards[:1]:
+            forget_circuit(first)  # else a shard that is let go would be held again
         for shard in shards:
             with failures.of(queue):
                 was_stopped += shard.resume()
