@@ -14,6 +14,7 @@ import pytest
 from redis.exceptions import RedisError
 
 import vwo_celery
+from tools.command_line import run_command
 from tools.installation import KEY, event
 from tools.queue_states import OPERATOR
 from tools.redis_groups import ClusterGroup
@@ -317,3 +318,27 @@ def test_what_is_left_out_is_not_told_as_paused(group: ClusterGroup) -> None:
 
         assert "nor for 1 other queue: the part of Redis with some of it" in str(refused.value)
         assert "CLUSTER NODES" in remedy_of(refused.value)
+    words = ("--redis-url", group.url)
+    flushed = run_command([*words, "flush", "--queue", away.name])
+    assert "no queue that was reached" in " ".join(flushed.stdout.split())
+    moved = run_command([*words, "move", "--from", away.name, "--to", whole.name, "--yes"])
+    assert (moved.exit_code, "some of it, or all, is away" in moved.stderr) == (1, True)
+
+
+def test_what_is_not_found_may_be_away(group: ClusterGroup) -> None:
+    """Whoever asks for a queue while the list of queues is away is told that it is."""
+    lost = holder_of(group, KEYS.queues)
+    living = next(node for node in group.masters if node is not lost)
+    queue = vwo_celery.connect(
+        destination_at(group, living, "http://localhost:1"), redis_url=group.url, spool_dir=""
+    )
+    assert producer_of(queue).register()
+    lost.kill()
+    fleet = Fleet(open_client(group.url, timeout_seconds=5), "vwo")
+    wait_until(fleet.leave_parts_away, 10, what="a part that is away")
+
+    said = run_command(["--redis-url", group.url, "pause", "--queue", "fme-1-0123456789ab"])
+
+    assert said.exit_code == 1
+    assert "is registered" in said.stderr
+    assert "has not answered" in said.stdout

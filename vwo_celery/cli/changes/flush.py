@@ -40,7 +40,11 @@ def flush(context: click.Context, queues: Sequence[str], wait: float | None) -> 
     if session.json:
         print_json(done.document())
     else:
-        _say_flushed(done.counts, sealed=done.sealed and not done.asleep, waited=wait is not None)
+        nothing = (
+            "no queue holds anything" if not session.away else "no queue that was reached holds any"
+        )
+        sealed = done.sealed and not done.asleep
+        _say_flushed(done.counts, nothing, sealed=sealed, waited=wait is not None)
     if done.left and (wait is not None or done.hopeless or done.asleep):
         context.exit(1)
 
@@ -64,9 +68,9 @@ def _progress(counts: FlushCounts, left_seconds: float) -> str:
     )
 
 
-def _say_flushed(done: dict[str, FlushCounts], *, sealed: bool, waited: bool) -> None:
+def _say_flushed(done: dict[str, FlushCounts], nothing: str, *, sealed: bool, waited: bool) -> None:
     if not done:
-        say("nothing to send: no queue holds anything")
+        say(f"nothing to send: {nothing}")
         return
     columns = (
         Column("queue"), Column("delivered", number=True), Column("failed", number=True),

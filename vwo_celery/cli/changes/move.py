@@ -189,7 +189,7 @@ def _run(
     if session.json:
         print_json({**_document(plan), "dry_run": False, **_result_document(moved, view)})
     else:
-        _say_result(plan, moved, view)
+        _say_result(plan, moved, view, away=bool(session.away))
     if moved.left or moved.interrupted:
         context.exit(1)
 
@@ -223,7 +223,7 @@ def _spelled(destination: Destination) -> str:
     )
 
 
-def _say_result(plan: Plan, moved: Moved, view: QueueView) -> None:
+def _say_result(plan: Plan, moved: Moved, view: QueueView, *, away: bool) -> None:
     source, target = plan.source.destination.queue, plan.target.destination.queue
     say(f"{spelled(moved.moved)} moved to {target}")
     if moved.arrived_before.batches or moved.put_back.batches:
@@ -255,7 +255,7 @@ def _say_result(plan: Plan, moved: Moved, view: QueueView) -> None:
             "producers that still use the old destination; change it there, and run this again",
             "yellow",
         )
-    if not moved.interrupted and not view.undelivered and not view.dead:
+    if not (moved.interrupted or view.undelivered or view.dead or away):
         say(
             f"{source} holds nothing now; once no application uses it: "
             f"vwo-celery queues forget {source}"

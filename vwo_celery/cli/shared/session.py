@@ -254,6 +254,7 @@ class Operator(CommandGroup):
                 "doctor tells more"
             ) from exc
         except VwoCeleryError as exc:
+            session.say_parts_away()  # what is not found may lie there
             raise click.ClickException(str(exc)) from exc
         except click.UsageError as exc:
             tell_queue_option(exc)

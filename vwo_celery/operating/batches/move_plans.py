@@ -19,6 +19,7 @@ from vwo_celery.operating.looks.inspector import QueueView, shards_of, view_queu
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.looks import places
 from vwo_celery.queue.looks.snapshots import BatchView
+from vwo_celery.queue.parts import left_out
 from vwo_celery.queue.shard import Shard
 from vwo_celery.queue.words.registration import Registration
 from vwo_celery.queue.work import moves
@@ -143,7 +144,9 @@ def _plan(
     _refuse_impossible(settings, before, after)
     registered = {before.queue: source} | ({} if is_new else {after.queue: target})
     views = {view.queue: view for view in view_queues(fleet, registered)}
-    view = views[before.queue]
+    view = views.get(before.queue)
+    if view is None:
+        raise left_out()
     counts, unseen = _counts(fleet, source, view, filter, states)
     plan = Plan(
         source=source,
