@@ -234,6 +234,19 @@ def test_a_worker_is_hung_when_its_listener_has_not_turned(tmp_path: Path) -> No
     )
 
 
+def test_a_clock_that_was_set_back_hides_no_hung_worker(tmp_path: Path) -> None:
+    """One that lives writes its next sign by the new time; the old sign is of a worker that does not."""
+    file = tmp_path / "alive"
+    give_sign(file, "worker:1")
+    grow_older(file, -HUNG_SECONDS - 60)
+
+    code, (line, remedy) = check_health("--alive", VWO_CELERY_ALIVE_FILE=str(file))
+
+    assert code == 1
+    assert "ahead of this host's clock, which was set back" in line
+    assert remedy == "→ restart this worker"
+
+
 def grow_older(file: Path, seconds: float) -> None:
     """Let a sign of life be older than it is."""
     at = time.time() - seconds

@@ -97,8 +97,10 @@ def _look_at_this_worker(session: Session) -> _Answer:
     sign = sign_of_this_worker(session.settings)
     if isinstance(sign, HealthDocument):
         return _in_words(sign)
-    turned = f"the listener of {sign.text} turned {span(sign.age_seconds)} ago"
-    if sign.age_seconds > HUNG_SECONDS:
+    # A sign of the future is of before the clock was set back; a worker that lives has written another.
+    ago = "ago" if sign.age_seconds >= 0 else "ahead of this host's clock, which was set back"
+    turned = f"the listener of {sign.text} turned {span(abs(sign.age_seconds))} {ago}"
+    if abs(sign.age_seconds) > HUNG_SECONDS:
         return _in_words(unhealthy(f"{turned}, and should each second", "restart this worker"))
     return f"alive: {turned}", HealthDocument(healthy=True)
 
