@@ -67,7 +67,7 @@ _ALL: Final = (
     ),
     Trouble(
         "password", "Redis does not accept the user or the password",
-        "correct user and password in URL; Redis itself works",
+        "correct user and password in URL, or leave them out where Redis has none; Redis itself works",
     ),
     Trouble(
         "denied", "the Redis user may not do what was tried",
@@ -157,7 +157,8 @@ _ALL: Final = (
     ),
     Trouble(
         "sentinel_password", "the Sentinels do not accept the user or the password",
-        "correct the options sentinel_username and sentinel_password in URL",
+        "correct the options sentinel_username and sentinel_password in URL, or leave them out where "
+        "the Sentinels have none",
     ),
     Trouble(
         "pool", "all connections of this process to Redis are in use",

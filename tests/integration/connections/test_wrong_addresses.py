@@ -158,6 +158,11 @@ ADDRESSES = [
     ("redis://{single}/77", "database", "VC217", "there is always 0", "redis://{single}/0"),
     (f"{SENTINEL}/77", "database", "VC217", "there is always 0", SENTINEL),
     ("redis+cluster://{nobody}", "refused", "VC201", "correct host", "redis+cluster://{cluster}"),
+    ("redis://:needless@{single}", "password", "VC205", "leave them out", "redis://{single}"),
+    (
+        f"{SENTINEL}?sentinel_password=needless", "sentinel_password", "VC205", "leave them out",
+        SENTINEL,
+    ),
     ("redis://255.255.255.255", "unreachable", "VC209", "correct the host", "redis://{single}"),
 ]  # fmt: skip
 
