@@ -44,7 +44,8 @@ class NewFile:
         try:
             descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
         except OSError as exc:
-            raise FileRefused(f"{path.name!r} cannot be made: {exc.strerror}") from exc
+            where = f"{path.name!r} cannot be made in {str(path.parent)!r}"
+            raise FileRefused(f"{where}: {exc.strerror}") from exc
         self._file = os.fdopen(descriptor, "wb")
 
     def __enter__(self) -> NewFile:

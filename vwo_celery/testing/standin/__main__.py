@@ -23,7 +23,7 @@ from vwo_celery.testing.standin.server import Standin
 @click.option(
     "--settings",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON file that SDKs get as their settings.",
+    help="JSON file that SDKs get as their settings; without it they get none, and 404.",
 )
 @click.option(
     "--fme-settings",
