@@ -203,6 +203,7 @@ def test_a_stop_that_lasts_is_a_problem(
 def test_a_refused_queue_has_the_way_out_of_a_wrong_key(queues: Queues) -> None:
     """Who finds a queue that VWO refuses is told how its events get to another key or account."""
     queue = queues.add()
+    queues.fill(queue, 5)
     queues.shard(queue).pause("VWO answered 401", by="refusal")
 
     (finding,) = examine(queues)["paused"]
@@ -210,6 +211,18 @@ def test_a_refused_queue_has_the_way_out_of_a_wrong_key(queues: Queues) -> None:
     assert finding.id == "VC612"
     assert f"vwo-celery resume --queue {queue.name}" in finding.remedy
     assert f"vwo-celery move --from {queue.name} --to QUEUE" in finding.remedy
+
+
+def test_a_refused_queue_that_holds_nothing_may_be_forgotten(queues: Queues) -> None:
+    """After its events were moved nothing is left to take along; the remedy does not name move."""
+    queue = queues.add()
+    queues.shard(queue).pause("VWO answered 401", by="refusal")
+
+    (finding,) = examine(queues)["paused"]
+
+    assert (finding.id, finding.state) == ("VC612", "warn")
+    assert finding.remedy.endswith(f"vwo-celery queues forget {queue.name}")
+    assert "move" not in finding.remedy
 
 
 def test_a_paused_queue_without_events_is_a_warning(queues: Queues) -> None:

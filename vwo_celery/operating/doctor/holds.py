@@ -22,6 +22,7 @@ _MOVE = (
     "if its key, account or host is wrong for good, correct it in the application and take the events "
     "along: vwo-celery move --from {} --to QUEUE"
 )
+_FORGET = "if no application uses it any more: vwo-celery queues forget {}"
 
 
 def paused_findings(views: Sequence[QueueView]) -> Iterator[Finding]:
@@ -40,15 +41,16 @@ def paused_findings(views: Sequence[QueueView]) -> Iterator[Finding]:
         yield (problem if held else warn)(
             kind,
             f"{count(len(some), 'queue')} paused, {count(held, 'event')} held back: {why}",
-            _remedy(kind, which),
+            _remedy(kind, which, bool(held or sum(view.dead for view in some))),
         )
 
 
-def _remedy(kind: str, which: str) -> str:
+def _remedy(kind: str, which: str, holds_something: bool) -> str:
     resume = f"vwo-celery resume --queue {which}"
     if kind == "VC611":
         return f"ask whoever it names, then: {resume}"
-    return f"mend what it says, then: {resume}; {_MOVE.format(which)}"
+    way_out = (_MOVE if holds_something else _FORGET).format(which)
+    return f"mend what it says, then: {resume}; {way_out}"
 
 
 def _healing(views: Sequence[QueueView], *by: str) -> list[QueueView]:
