@@ -136,7 +136,7 @@ class Database:
 
     def _begin(self, db: sqlite3.Connection, doing: str, *, writing: bool) -> None:
         db.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
-        if writing and self._inode != _inode(self.path):  # deleted while this one waited
+        if writing and not self._is_there:  # deleted while this one waited, or opened it
             raise SpoolGone(f"{doing}: {self.path} is gone")
 
     def _end_interrupted(self) -> None:
@@ -184,7 +184,7 @@ class Database:
                 "this process was forked while the spool was open, and without Python's fork hooks; "
                 "its parent must not enqueue before it forks"
             )
-        if self._connection is not None and self._inode != _inode(self.path):
+        if self._connection is not None and not self._is_there:
             self.close()  # the file was moved or deleted
         if self._connection is None:
             self._check()
@@ -203,6 +203,11 @@ class Database:
         except (FileNotFoundError, NotADirectoryError) as exc:
             raise SpoolGone(f"{self.path} is gone") from exc
         self._inode = _inode(self.path)
+
+    @property
+    def _is_there(self) -> bool:
+        """Whether the path still leads to the file that was opened; not if that was gone by then."""
+        return self._inode != 0 and self._inode == _inode(self.path)
 
     @property
     def _is_inherited(self) -> bool:
@@ -228,7 +233,7 @@ class Database:
         """Keep a damaged file under another name, so that the next event starts a new one."""
         self.close()
         path = self.path
-        if self._inode != _inode(path):
+        if not self._is_there:
             return  # another process has put it aside
         aside = f"{path}.damaged-{unix_ms()}"
         for suffix in SUFFIXES:

@@ -29,8 +29,15 @@ BUGS = (
     Bug(
         "no event goes into a spool file that was deleted",
         "a transaction does not look for its file", "spool/database.py",
-        "if writing and self._inode != _inode(self.path):", "if False:",
+        "if writing and not self._is_there:", "if False:",
         f"{_SPOOL}/test_spool_file.py -k was_deleted",
+    ),
+    Bug(
+        "no event goes into a spool file that was deleted",
+        "one that is gone by the time it is open counts as there", "spool/database.py",
+        "return self._inode != 0 and self._inode == _inode(self.path)",
+        "return self._inode == _inode(self.path)",
+        f"{_SPOOL}/test_spool_file.py -k while_it_was_opened",
     ),
     Bug(
         "an event that came since is not told as gone from the disk",

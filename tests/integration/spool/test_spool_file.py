@@ -21,6 +21,7 @@ from tools.spools import (
     registration,
 )
 from vwo_celery.errors import SpoolFull
+from vwo_celery.spool import database as database_module
 from vwo_celery.spool.database import Database
 from vwo_celery.spool.files import address_of
 from vwo_celery.spool.pages import Sent
@@ -104,6 +105,26 @@ def test_no_event_goes_into_a_file_that_was_deleted(
     spool.put(registration(), numbers(1, 1))
 
     assert drained(spool) == numbers(1, 1)
+
+
+def test_no_event_goes_into_a_file_that_was_deleted_while_it_was_opened(
+    spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A put whose new file a drainer finds empty and deletes as it opens it stores in another one."""
+    connect = database_module._connect
+
+    def connect_late(*words: Any) -> sqlite3.Connection:
+        connection = connect(*words)
+        monkeypatch.undo()
+        assert open_spool(folder).tidy()
+        return connection
+
+    monkeypatch.setattr(database_module, "_connect", connect_late)
+
+    spool.put(registration(), numbers(2))
+    spool.put(registration(), numbers(1, 2))
+
+    assert drained(open_spool(folder)) == numbers(3)
 
 
 def test_all_files_together_are_bounded(spool: Spool, folder: Path) -> None:

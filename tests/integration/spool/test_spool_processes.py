@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import redis as redis_py
 import vwo_celery
 from tools.processes import Process, Processes
 from tools.producers import KEPT, TIMEOUT_SECONDS, connect, numbers, snapshot, stored
+from tools.spools import drained, open_spool
 from tools.waiting import wait_until
 from vwo_celery.receipts import IN_REDIS, SPOOLED
 from vwo_celery.spool.drainer import MOST_THREADS
@@ -230,3 +232,21 @@ def test_nothing_of_it_is_imported_or_started_before(redis_url: str) -> None:
 
     assert ran.returncode == 0, ran.stderr
     assert vwo_celery.__version__
+
+
+def test_a_crowd_of_processes_loses_nothing(folder: Path, tmp_path: Path) -> None:
+    """While several processes fill the spool and delete each other's files, each event is found."""
+    script = str(TESTS / "tools" / "crowded_spool_program.py")
+    with Processes(tmp_path) as programs:
+        crowd = [
+            programs.start("python", script, str(folder), str(1000 * k), "150", name=f"crowd-{k}")
+            for k in range(4)
+        ]
+        assert [each.wait(60) for each in crowd] == [0] * 4
+
+    told = [line.split() for each in crowd for line in each.log().splitlines()]
+    found = {int(n) for word, n in told if word == "drained"}
+    found |= {json.loads(text)["n"] for text in drained(open_spool(folder))}
+    promised = {int(n) for word, n in told if word == "put"}
+    assert len(promised) > 400
+    assert promised <= found, f"{len(promised - found)} of {len(promised)} are lost"
