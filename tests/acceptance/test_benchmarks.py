@@ -24,7 +24,7 @@ SHORT: dict[str, dict[str, object] | str] = {
         "SHARDS": (1,),
         "EVENTS_PER_REQUEST": (10,),
         "EVENT_SIZES": (300,),
-        "EVENTS": 1_000,
+        "EVENTS": 5_000,
     },
     "bench_metrics": {"QUEUES": 3, "ROUNDS": 1},
     "bench_redis_time": {"SIZES": (1, 10), "BATCHES": 5, "APPENDS": 20, "APPEND_ROUNDS": 1},
