@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -39,6 +40,8 @@ pytestmark = pytest.mark.declared_keys(
 
 BODY = b'{"ev":[{"u":"A"}]}'
 FREE_PORT = ("--listen", "127.0.0.1:0")
+#: For so long uvicorn (0.54) goes on by itself once it is told to end, whatever its configuration.
+UVICORNS_PAUSE_SECONDS = 0.1
 Start = Callable[..., tuple[Process, RelayClient]]
 
 
@@ -113,6 +116,8 @@ def test_sigterm_finishes_what_was_read(workers: str, start: Start, redis_url: s
         _wait_until_read(process, len(socks))
         process.ask_to_end()
         wait_until(lambda: _refuses(relay.port), what="no more connections")
+        until = time.monotonic() + 5 * UVICORNS_PAUSE_SECONDS
+        wait_until(lambda: time.monotonic() >= until)
         for sock in socks:
             sock.sendall(b"}")
         statuses = [read_answer(sock).status for sock in socks]

@@ -46,7 +46,7 @@ _FILES: dict[ModuleType, tuple[str, ...]] = {
     scripts_of_batches: _scripts(
         "ack", "arrive", "claim", "dead_letter", "decline", "depart", "drop", "drop_open", "extend",
         "flush", "forgo", "hand_back", "pick_out", "purge", "redrive", "release", "set_aside", "split",
-        "shared/indexes", "shared/info", "shared/ranges", "shared/tally",
+        "shared/in_index", "shared/indexes", "shared/info", "shared/ranges", "shared/tally",
     ),
     scripts_of_fleet: ("queue/lua/",),
     queue: ("queue/",),

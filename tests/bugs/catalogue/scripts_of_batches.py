@@ -11,8 +11,14 @@ BUGS = (
     Bug(
         "a look is as old as its oldest batch",
         "an accepted batch stays among the births", "queue/lua/ack.lua",
-        "redis.call('ZREM', KEYS[8], ARGV[1])\n", "",
+        "in_index(redis.pcall('ZREM', KEYS[8], ARGV[1]))\n", "",
         "lua/test_ack.py",
+    ),
+    Bug(
+        "a broken set of a look stops no batch",
+        "an ack ends in its middle", "queue/lua/ack.lua",
+        "in_index(redis.pcall('ZREM', KEYS[8], ARGV[1]))", "redis.call('ZREM', KEYS[8], ARGV[1])",
+        "lua/test_broken_indexes.py",
     ),
     Bug(
         "what a worker counted is added up with the settling, and once",
@@ -117,6 +123,13 @@ BUGS = (
         "its redrive pretends", "queue/lua/redrive.lua",
         "if redis.call('EXISTS', KEYS[6]) == 0 then return -1 end\n", "",
         "integration/adapters/test_waiting.py -k events_are_gone",
+    ),
+    Bug(
+        "a broken set of a look stops no batch",
+        "it ends each script that touches it", "queue/lua/shared/in_index.lua",
+        "return (type(answer) ~= 'table' or not answer.err) and answer end",
+        "if type(answer) == 'table' and answer.err then error(answer.err) end return answer end",
+        "lua/test_broken_indexes.py",
     ),
     Bug(
         "what is in flight is not told as released",

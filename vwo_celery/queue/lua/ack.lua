@@ -18,6 +18,7 @@
 -- Returns  1 if it was still there, 0 if it had been settled before.
 -- Cost     O(log n); the events are freed in the background.
 --@include clock
+--@include in_index
 --@include indexes
 --@include info
 --@include outcome
@@ -35,11 +36,11 @@ local noting, sealed = try_to_note(KEYS[1], KEYS[7]), batch.sealed
 redis.call('UNLINK', KEYS[6])
 redis.call('HINCRBY', KEYS[1], 'delivered', batch.events)
 redis.call('HDEL', KEYS[4], ARGV[1])
-redis.call('ZREM', KEYS[2], ARGV[1])
+in_index(redis.pcall('ZREM', KEYS[2], ARGV[1]))
 redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('ZREM', KEYS[8], ARGV[1])
+in_index(redis.pcall('ZREM', KEYS[8], ARGV[1]))
 redis.pcall('HDEL', KEYS[11], ARGV[1])
-if redis.call('ZREM', KEYS[5], ARGV[1]) == 1 then
+if in_index(redis.pcall('ZREM', KEYS[5], ARGV[1])) == 1 then
   sealed = -1
   redis.call('HINCRBY', KEYS[1], 'dead', -batch.events)
 else

@@ -26,6 +26,7 @@
 -- Cost     O(log n), n = batches.
 --@include arrivals
 --@include clock
+--@include in_index
 --@include info
 --@include kept_contexts
 --@include taken
@@ -60,7 +61,7 @@ if ARGV[2] == 'dead' then
   redis.call('HINCRBY', KEYS[1], 'dead', events)
 else
   redis.call('ZADD', KEYS[2], now, ARGV[1])
-  redis.call('ZADD', KEYS[8], ARGV[6], ARGV[1])
+  in_index(redis.pcall('ZADD', KEYS[8], ARGV[6], ARGV[1]))
   redis.call('HINCRBY', KEYS[1], 'events', events)
   redis.call('HINCRBY', KEYS[1], 'bytes', ARGV[5])
 end

@@ -20,6 +20,7 @@
 -- Cost     O(log n), n = batches, O(n) for a probe with the newest; the same for any number of events in them.
 -- A batch whose line cannot be read is hidden for a while, so that the others go on; nothing of it changes.
 --@include clock
+--@include in_index
 --@include indexes
 --@include info
 --@include tally
@@ -59,7 +60,7 @@ local function put_aside(id, line)
     redis.call('ZADD', KEYS[2], now + HIDDEN_MS, id)
   else
     redis.call('ZREM', KEYS[2], id)
-    redis.call('ZREM', KEYS[6], id)
+    in_index(redis.pcall('ZREM', KEYS[6], id))
     leave_released(KEYS[7], KEYS[1], id)
   end
   redis.call('ZREM', KEYS[3], id)
@@ -78,7 +79,7 @@ if not batch then return {} end
 
 -- Until the batch is leased, a command that Redis denies leaves it as it was.
 redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes after it
-local released = redis.call('ZSCORE', KEYS[7], id)
+local released = in_index(redis.pcall('ZSCORE', KEYS[7], id))
 if released then redis.call('HINCRBY', KEYS[1], 'released_events', 0) end
 local lease, longest = tonumber(ARGV[2]), tonumber(m[10] or 0)
 local k = { ready = KEYS[2], leases = KEYS[3], slots = KEYS[5] }

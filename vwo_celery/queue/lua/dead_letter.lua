@@ -14,6 +14,7 @@
 -- Returns  1 if it was the caller's, 0 if it had been settled or reclaimed.
 -- Cost     O(log n), n = batches.
 --@include clock
+--@include in_index
 --@include indexes
 --@include info
 --@include outcome
@@ -28,7 +29,7 @@ redis.call('HINCRBY', KEYS[1], 'dead', 0) -- if this or one of the next is denie
 local noting = try_to_note(KEYS[1], KEYS[7])
 redis.call('ZADD', KEYS[4], now_ms(), ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('ZREM', KEYS[5], ARGV[1])
+in_index(redis.pcall('ZREM', KEYS[5], ARGV[1]))
 leave_released(KEYS[6], KEYS[1], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
 redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)

@@ -18,6 +18,7 @@
 -- Returns  the number of its events; 0 if it is in flight, settled, of another state, or too new.
 -- Cost     O(log n), n = batches.
 --@include clock
+--@include in_index
 --@include indexes
 --@include info
 --@include outcome
@@ -43,7 +44,8 @@ redis.call('HINCRBY', KEYS[1], 'leaving', 0)
 local noting = try_to_note(KEYS[1], KEYS[6])
 redis.call('HSET', KEYS[7], ARGV[1], string.format('%d:%s:%d:%d:%s%s',
   now, ARGV[2], at, #ARGV[4], ARGV[4], line))
-for _, set in ipairs({ KEYS[2], KEYS[3], KEYS[5], KEYS[8] }) do redis.call('ZREM', set, ARGV[1]) end
+for _, set in ipairs({ KEYS[2], KEYS[3], KEYS[5] }) do redis.call('ZREM', set, ARGV[1]) end
+in_index(redis.pcall('ZREM', KEYS[8], ARGV[1]))
 leave_released(KEYS[9], KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[4], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'accepted', -batch.events)

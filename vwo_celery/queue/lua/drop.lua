@@ -16,6 +16,7 @@
 -- Cost     O(log n), n = batches; the events are freed in the background.
 --@include clock
 --@include drops
+--@include in_index
 --@include indexes
 --@include info
 --@include outcome
@@ -31,7 +32,8 @@ redis.call('HINCRBY', KEYS[1], 'events', 0)
 local noting = try_to_note(KEYS[1], KEYS[7])
 leave_released(KEYS[6], KEYS[1], ARGV[1])
 local was_there = redis.call('UNLINK', KEYS[8]) == 1 -- if this or one before it is denied, it waits as before
-for _, set in ipairs({ KEYS[2], KEYS[3], KEYS[5] }) do redis.call('ZREM', set, ARGV[1]) end
+for _, set in ipairs({ KEYS[2], KEYS[3] }) do redis.call('ZREM', set, ARGV[1]) end
+in_index(redis.pcall('ZREM', KEYS[5], ARGV[1]))
 redis.call('HDEL', KEYS[4], ARGV[1])
 redis.pcall('HDEL', KEYS[9], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'events', -batch.events)

@@ -65,6 +65,7 @@ if lost > 0 and not seen and has_evicted() then lost = 0 end
 --@include kept_contexts
 --@include contexts
 --@include drops
+--@include in_index
 --@include mark
 --@include new_contexts
 --@include notes
@@ -131,7 +132,7 @@ local function seal()
     return
   end
   redis.call('ZADD', KEYS[3], now, id)
-  redis.call('ZADD', KEYS[8], first, id)
+  in_index(redis.pcall('ZADD', KEYS[8], first, id))
   redis.call('HSET', KEYS[4], id,
     '0:0:' .. open_events .. ':' .. open_bytes .. ':' .. first .. ':' .. now .. ':')
   hand_contexts_over(KEYS[9], KEYS[10], KEYS[4], first, id, true)

@@ -14,6 +14,7 @@
 -- Returns  1 if it was the caller's to give back, 0 if it had been settled or reclaimed.
 -- Cost     O(log n), n = batches.
 --@include clock
+--@include in_index
 --@include indexes
 --@include info
 --@include tally

@@ -20,6 +20,7 @@
 --@include clock
 --@include drops
 --@include adopt
+--@include in_index
 --@include indexes
 --@include info
 --@include outcome
@@ -66,7 +67,7 @@ local function drop_batches()
       redis.call('HDEL', KEYS[5], id)
       redis.pcall('HDEL', KEYS[10], id)
       redis.call('ZREM', KEYS[3], id)
-      redis.call('ZREM', KEYS[7], id)
+      in_index(redis.pcall('ZREM', KEYS[7], id))
       leave_released(KEYS[8], KEYS[2], id)
       forget(batch.events, batch.bytes, reason)
       note_outcome(noting, KEYS[6], id, reason, batch.events, batch.sealed)

@@ -20,6 +20,7 @@
 -- Cost     O(n), n = events of the batch; the rest does not pass through Lua where it is one long range.
 --@include clock
 --@include drops
+--@include in_index
 --@include info
 --@include outcome
 --@include ranges
@@ -88,7 +89,7 @@ if ARGV[2] == '' then
   write_info(KEYS[3], id, { attempt = batch.attempt, lost = 0, events = events, bytes = bytes, first = batch.first,
                             sealed = now, error = '' }) -- its age is counted from here, as after a redrive
   redis.call('ZADD', KEYS[2], now, id)
-  redis.call('ZADD', KEYS[6], batch.first, id)
+  in_index(redis.pcall('ZADD', KEYS[6], batch.first, id))
   redis.call('HINCRBY', KEYS[1], 'events', events)
   redis.call('HINCRBY', KEYS[1], 'bytes', bytes)
   tally(KEYS[10], 'redriven', events)

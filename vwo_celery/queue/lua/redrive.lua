@@ -11,6 +11,7 @@
 --          Redis, so that nothing can be put back, and nothing has changed.
 -- Cost     O(log n), n = batches.
 --@include clock
+--@include in_index
 --@include info
 --@include taken
 --@include room
@@ -25,7 +26,7 @@ local now = now_ms()
 batch.lost, batch.sealed, batch.error = 0, now, '' -- its age is counted from here, or it would die of age again
 write_info(KEYS[3], ARGV[1], batch)
 redis.call('ZADD', KEYS[2], now, ARGV[1])
-redis.call('ZADD', KEYS[5], batch.first, ARGV[1])
+in_index(redis.pcall('ZADD', KEYS[5], batch.first, ARGV[1]))
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'events', batch.events)
 redis.call('HINCRBY', KEYS[1], 'bytes', batch.bytes)

@@ -14,6 +14,7 @@
 -- Returns  {restored, mended}: the number of batches made ready, and of entries of the sets put right.
 -- Cost     O(k log n), k = lines looked at, n = batches.
 --@include clock
+--@include in_index
 --@include indexes
 --@include info
 redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes after it
@@ -27,9 +28,9 @@ local function members(scanned, field)
 end
 
 local function mend_births(id, lives, batch)
-  local noted = redis.call('ZSCORE', KEYS[6], id)
+  local noted = in_index(redis.pcall('ZSCORE', KEYS[6], id))
   if lives and tonumber(noted) ~= tonumber(batch.first) then
-    redis.call('ZADD', KEYS[6], batch.first, id)
+    in_index(redis.pcall('ZADD', KEYS[6], batch.first, id))
   elseif not lives and noted then
     redis.call('ZREM', KEYS[6], id)
   else
@@ -39,7 +40,7 @@ local function mend_births(id, lives, batch)
 end
 
 local function mend_released(id, waits, batch)
-  local noted = redis.call('ZSCORE', KEYS[7], id)
+  local noted = in_index(redis.pcall('ZSCORE', KEYS[7], id))
   if waits and tonumber(noted) ~= batch.attempt * RELEASED_UNIT + batch.events then
     enter_released(KEYS[7], KEYS[1], id, batch)
   elseif not waits and noted then
@@ -65,7 +66,8 @@ end
 local lines = members(redis.call('HSCAN', KEYS[4], cursor('restore_cursor'), 'COUNT', ARGV[1]), 'restore_cursor')
 for i = 1, #lines, 2 do look_at(lines[i], lines[i + 1]) end
 for _, set in ipairs({ { KEYS[6], 'births_cursor' }, { KEYS[7], 'released_cursor' } }) do
-  local found = members(redis.call('ZSCAN', set[1], cursor(set[2]), 'COUNT', ARGV[1]), set[2])
+  local scanned = in_index(redis.pcall('ZSCAN', set[1], cursor(set[2]), 'COUNT', ARGV[1]))
+  local found = scanned and members(scanned, set[2]) or {}
   for i = 1, #found, 2 do look_at(found[i], redis.call('HGET', KEYS[4], found[i])) end
 end
 if restored > 0 then

@@ -13,6 +13,7 @@
 -- Returns  the number of events set aside; 0 if it was neither ready nor released: in flight, dead, settled.
 -- Cost     O(log n), n = batches.
 --@include clock
+--@include in_index
 --@include indexes
 --@include info
 --@include outcome
@@ -30,7 +31,7 @@ local noting = try_to_note(KEYS[1], KEYS[8])
 redis.call('ZADD', KEYS[5], now, ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('ZREM', KEYS[6], ARGV[1])
+in_index(redis.pcall('ZREM', KEYS[6], ARGV[1]))
 leave_released(KEYS[7], KEYS[1], ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'events', -batch.events)
 redis.call('HINCRBY', KEYS[1], 'bytes', -batch.bytes)

@@ -23,6 +23,7 @@
 -- Returns  1 if it was the caller's, 0 if it had been settled or reclaimed.
 -- Cost     O(n), n = events of the batch; those of a part that is one long range do not pass through Lua.
 --@include clock
+--@include in_index
 --@include indexes
 --@include info
 --@include outcome
@@ -91,12 +92,12 @@ for _, part in ipairs(parts) do
     bytes = bytes - part.bytes
     -- Without a delay, in its old place among the ready batches.
     redis.call('ZADD', KEYS[2], part.delay > 0 and now + part.delay or math.min(now, batch.sealed), id)
-    redis.call('ZADD', KEYS[8], batch.first, id)
+    in_index(redis.pcall('ZADD', KEYS[8], batch.first, id))
     if has_failed(new) then enter_released(KEYS[9], KEYS[1], id, new) end
   end
 end
 redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('ZREM', KEYS[8], ARGV[1])
+in_index(redis.pcall('ZREM', KEYS[8], ARGV[1]))
 leave_released(KEYS[9], KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[4], ARGV[1])
 redis.pcall('HDEL', KEYS[11], ARGV[1])

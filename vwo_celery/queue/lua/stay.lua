@@ -10,6 +10,7 @@
 -- ARGV[2]  its heading, as only the caller reads it
 -- Returns  the number of events put back; 0 if it does not move there.
 -- Cost     O(log n), n = batches.
+--@include in_index
 --@include indexes
 --@include info
 --@include leaving
@@ -23,7 +24,7 @@ take_room_back(KEYS[1]) -- the queue is fuller now than when it was granted
 redis.call('HDEL', KEYS[5], '')
 redis.call('HINCRBY', KEYS[1], 'leaving', 0)
 redis.call('ZADD', KEYS[2], 'XX', 0, '')
-redis.call('ZSCORE', KEYS[7], '')
+in_index(redis.pcall('ZSCORE', KEYS[7], ''))
 redis.call('HSET', KEYS[3], ARGV[1], line)
 local batch = read_info(KEYS[3], ARGV[1])
 redis.call('HDEL', KEYS[5], ARGV[1])
@@ -34,7 +35,7 @@ if state == 'dead' then
   redis.call('HINCRBY', KEYS[1], 'dead', batch.events)
 else
   redis.call('ZADD', KEYS[2], at, ARGV[1])
-  redis.call('ZADD', KEYS[6], batch.first, ARGV[1])
+  in_index(redis.pcall('ZADD', KEYS[6], batch.first, ARGV[1]))
   if has_failed(batch) then enter_released(KEYS[7], KEYS[1], ARGV[1], batch) end
   redis.call('HINCRBY', KEYS[1], 'events', batch.events)
   redis.call('HINCRBY', KEYS[1], 'bytes', batch.bytes)

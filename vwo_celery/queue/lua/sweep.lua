@@ -24,6 +24,7 @@
 --@include contexts
 --@include drops
 --@include adopt
+--@include in_index
 --@include notes
 --@include taken
 --@include room
@@ -50,7 +51,7 @@ local name, sealed, moves, more = 10, 0, 0, 0
 local function add_batch(events, bytes, since, is_all)
   local id = string.match(KEYS[name], 'batch:(.*)$')
   redis.call('ZADD', KEYS[3], now, id)
-  redis.call('ZADD', KEYS[7], since, id)
+  in_index(redis.pcall('ZADD', KEYS[7], since, id))
   redis.call('HSET', KEYS[4], id, '0:0:' .. events .. ':' .. bytes .. ':' .. since .. ':' .. now .. ':')
   hand_contexts_over(KEYS[8], KEYS[9], KEYS[4], since, id, is_all)
   name, sealed = name + 1, sealed + 1

@@ -15,6 +15,7 @@
 -- Cost     O(log n), n = batches.
 --@include clock
 --@include drops
+--@include in_index
 --@include indexes
 --@include info
 --@include outcome
@@ -31,7 +32,8 @@ redis.call('ZREM', KEYS[2], '') -- allowed when out of memory, as are all writes
 redis.call('HDEL', KEYS[4], '')
 redis.call('HINCRBY', KEYS[1], 'events', 0)
 local noting = try_to_note(KEYS[1], KEYS[8]) -- if this or one before it is denied, nothing has changed
-for _, set in ipairs({ KEYS[2], KEYS[3], KEYS[5], KEYS[6] }) do redis.call('ZREM', set, ARGV[1]) end
+for _, set in ipairs({ KEYS[2], KEYS[3], KEYS[5] }) do redis.call('ZREM', set, ARGV[1]) end
+in_index(redis.pcall('ZREM', KEYS[6], ARGV[1]))
 leave_released(KEYS[7], KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[4], ARGV[1])
 redis.pcall('HDEL', KEYS[10], ARGV[1])

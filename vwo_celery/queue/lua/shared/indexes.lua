@@ -8,14 +8,14 @@ local RELEASED_UNIT = 1000000
 local function has_failed(batch) return batch.attempt > 0 and batch.error ~= '' end
 
 local function leave_released(released, meta, id)
-  local score = redis.call('ZSCORE', released, id)
+  local score = in_index(redis.pcall('ZSCORE', released, id))
   if not score then return end
   redis.call('ZREM', released, id)
   redis.call('HINCRBY', meta, 'released_events', 0 - score % RELEASED_UNIT)
 end
 
 local function enter_released(released, meta, id, batch)
-  local before = redis.call('ZSCORE', released, id) or 0
-  redis.call('ZADD', released, batch.attempt * RELEASED_UNIT + batch.events, id)
+  local before = in_index(redis.pcall('ZSCORE', released, id)) or 0
+  if not in_index(redis.pcall('ZADD', released, batch.attempt * RELEASED_UNIT + batch.events, id)) then return end
   redis.call('HINCRBY', meta, 'released_events', batch.events - before % RELEASED_UNIT)
 end
