@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from vwo_celery.clocks import unix_ms
@@ -51,15 +52,31 @@ class SpoolFiles(NamedTuple):
         Raises:
             SpoolUnavailable: The folder cannot be read.
         """
+        return self._named(re.escape(_ENDING))
+
+    def _named(self, ending: str) -> list[str]:
+        """The paths of the folder that begin with the stem and end so; others may share the folder."""
         try:
             names = os.listdir(self.folder)
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as exc:
             raise SpoolUnavailable(f"the folder {self.folder} cannot be read: {exc}") from exc
-        stem, ending = map(re.escape, (os.path.basename(self.stem), _ENDING))
-        ours = re.compile(rf"{stem}(\..*)?{ending}")  # others may share the folder
+        ours = re.compile(rf"{re.escape(os.path.basename(self.stem))}(\..*)?{ending}")
         return [os.path.join(self.folder, name) for name in sorted(filter(ours.fullmatch, names))]
+
+    def clear_up(self) -> None:
+        """Delete what SQLite kept beside files that are gone, as where a process died deleting one.
+
+        It may hold events that were delivered. The name of a file is never used again, but for that
+        of 0.1.0, which has nothing between stem and ending.
+        """
+        for suffix in SUFFIXES[1:]:
+            for path in self._named(re.escape(_ENDING + suffix)):
+                file = path.removesuffix(suffix)
+                if file != self.stem + _ENDING and not os.path.lexists(file):
+                    with suppress(OSError):
+                        os.unlink(path)
 
     def new_path(self) -> str:
         """A path for a new spool file: such a name sorts by age, and is never used again."""

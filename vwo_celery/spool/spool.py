@@ -177,6 +177,7 @@ class Spool:
         untried = [path for path in paths if path not in tried]
         if untried and len(paths) >= _MOST_FILES:
             return self._keep(random.choice(untried))
+        self.files.clear_up()
         path = self.files.new_path()
         make_database(path)
         locks_at(self.files.lock).acquire(place_of_filling(path))

@@ -127,6 +127,25 @@ def test_no_event_goes_into_a_file_that_was_deleted_while_it_was_opened(
     assert drained(open_spool(folder)) == numbers(3)
 
 
+def test_what_a_process_left_that_died_while_it_deleted_is_cleared_up(
+    spool: Spool, folder: Path
+) -> None:
+    """The next file that is made takes along what SQLite kept beside one that is gone, and no more."""
+    other = open_spool(folder)
+    other.put(registration(), numbers(1))
+    gone = other.files.new_path()
+    left = [Path(gone + suffix) for suffix in ("-wal", "-shm")]
+    others = Path(gone.replace("vwo-", "theirs-", 1) + "-wal")
+    for path in (*left, others):
+        path.write_bytes(b"events")
+
+    spool.put(registration(), numbers(1, 1))
+
+    assert not any(path.exists() for path in left)
+    assert others.exists()
+    assert sorted(drained(spool)) == numbers(2)
+
+
 def test_all_files_together_are_bounded(spool: Spool, folder: Path) -> None:
     """What others have spooled counts too; where room is made, the oldest of all files go first."""
     others = [open_spool(folder) for _ in range(3)]
