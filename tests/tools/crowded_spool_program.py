@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -55,6 +54,6 @@ for n in range(first, first + count):
     except SpoolUnavailable:  # told to the caller: nothing is promised
         continue
     tell("put", event)
-    time.sleep(_PAUSE_SECONDS)
+    is_over.wait(_PAUSE_SECONDS)
 is_over.set()
 drainer.join()
