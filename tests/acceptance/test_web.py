@@ -213,6 +213,17 @@ def test_it_is_closed_unless_somebody_says_who_may_come_in(redis_url: str, tmp_p
     assert "cannot be read" in unreadable.output
 
 
+def test_an_app_that_is_none_is_told_at_start(redis_url: str) -> None:
+    """A mistyped -A ends the console at once, in words, not when somebody orders work of a worker."""
+    command = ["web", "--redis-url", redis_url, "--listen", "127.0.0.1:0", "-A", "no_such_app"]
+
+    refused = CliRunner().invoke(main, command)
+
+    assert refused.exit_code == 1
+    assert "there is no Celery app 'no_such_app'" in refused.output
+    assert "Traceback" not in refused.output
+
+
 def test_a_large_request_is_refused_before_it_is_read(start: Start) -> None:
     """The server bounds what it reads; the console never sees it."""
     _, url = start()

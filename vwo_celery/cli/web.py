@@ -57,6 +57,10 @@ def web(
     from vwo_celery.console.serving import Exposed, serve
 
     session = context.ensure_object(Session)
+    if app:
+        from vwo_celery.celery.worker.background import app_of
+
+        app_of(session.settings, app)  # now, rather than when somebody orders work of a worker
     try:
         serve(
             with_options(session, options), prefix=prefix, read_only=read_only,
