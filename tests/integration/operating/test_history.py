@@ -14,7 +14,7 @@ from tools.command_line import run_command
 from tools.queue_states import Queues
 from tools.redis_commands import commands_sent
 from vwo_celery import Queue
-from vwo_celery.operating.doctor.history import history_finding
+from vwo_celery.operating.doctor.queues.history import history_finding
 from vwo_celery.queue.fleet import Fleet
 from vwo_celery.queue.records import histories
 from vwo_celery.queue.records.histories import PERIODS, read_samples, sample_if_due

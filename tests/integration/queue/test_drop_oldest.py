@@ -11,6 +11,7 @@ import redis as redis_py
 
 import vwo_celery
 from tools.bounded_queues import FULL, connect
+from tools.drops import Drops
 from tools.producers import KEPT, numbers, snapshot, stored
 from vwo_celery.producing.aio import AioQueue
 from vwo_celery.producing.queue import producer_of
@@ -19,9 +20,7 @@ from vwo_celery.receipts import IN_REDIS, Receipt
 pytestmark = pytest.mark.declared_keys(*KEPT, "leases")
 
 
-def test_a_full_queue_drops_its_oldest(
-    redis: redis_py.Redis, redis_url: str, drops: list[tuple[str, str, int]]
-) -> None:
+def test_a_full_queue_drops_its_oldest(redis: redis_py.Redis, redis_url: str, drops: Drops) -> None:
     """A full queue drops its oldest batch for the newest event; ledger and receivers count the drop."""
     queue = connect(redis_url, max_queue_events=7)
     queue.enqueue_many({"n": n} for n in range(7))

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import vwo_celery
+from tools.drops import Drops
 from tools.producers import KEPT
 from tools.queue_states import Queues
 from vwo_celery.queue.capacity import DEAD_LETTERS_FULL, trim_dead
@@ -23,7 +24,7 @@ def dead_queue(queues: Queues, batches: int, *, each: int = 5) -> vwo_celery.Que
     return queue
 
 
-def test_the_oldest_dead_letters_go(queues: Queues, drops: list[tuple[str, str, int]]) -> None:
+def test_the_oldest_dead_letters_go(queues: Queues, drops: Drops) -> None:
     """The oldest dead batches are dropped until the rest is within the bound; other batches stay."""
     queue = dead_queue(queues, 4)
     oldest_first = queues.client.zrange(queues.shard(queue).keys.dead, 0, -1)
@@ -49,7 +50,7 @@ def test_a_bound_is_a_bound(queues: Queues, most: int, left: int) -> None:
     assert (dropped, queues.view(queue).dead) == (20 - left, left)
 
 
-def test_a_second_trim_drops_nothing(queues: Queues, drops: list[tuple[str, str, int]]) -> None:
+def test_a_second_trim_drops_nothing(queues: Queues, drops: Drops) -> None:
     """Within the bound, a trim drops and logs nothing."""
     queue = dead_queue(queues, 2)
     trim_dead([queues.shard(queue)], 5)

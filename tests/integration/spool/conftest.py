@@ -1,4 +1,4 @@
-"""A spool of a megabyte, and the folder where it will be."""
+"""A spool of a megabyte, the folder where it will be, and the drops that receivers hear."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.drops import Drops, heard_drops
 from tools.spools import open_spool
 from vwo_celery.spool.spool import Spool
 
@@ -23,3 +24,10 @@ def spool(folder: Path) -> Iterator[Spool]:
     spool = open_spool(folder)
     yield spool
     spool.close()
+
+
+@pytest.fixture
+def drops() -> Iterator[Drops]:
+    """Those of the test."""
+    with heard_drops() as heard:
+        yield heard

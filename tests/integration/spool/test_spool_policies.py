@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +12,19 @@ import pytest
 import redis as redis_py
 
 import vwo_celery
+from tools.drops import Drops
 from tools.producers import KEPT, TIMEOUT_SECONDS, connect, numbers, snapshot, stored
 from tools.waiting import wait_until
 from vwo_celery.errors import QueueFull
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.queue.work.sweeping import sweep_shard
 from vwo_celery.receipts import IN_REDIS, SPOOLED, Receipt
-from vwo_celery.signals import event_dropped
 from vwo_celery.testing import RedisServer, free_port
 
 pytestmark = pytest.mark.declared_keys(*KEPT)
 PAD = "x" * 2000
 SPOOL_BYTES = 200_000
 POLICIES = ("spool", "drop_newest", "drop_oldest", "raise")
-Dropped = list[tuple[str, str, int]]
-
-
-@pytest.fixture
-def dropped() -> Iterator[Dropped]:
-    """Queue, reason and count of each drop that receivers got."""
-    told: Dropped = []
-
-    def note(sender: str, queue: str, reason: str, count: int, **_: Any) -> None:
-        assert sender == queue
-        told.append((queue, reason, count))
-
-    event_dropped.connect(note)
-    yield told
-    event_dropped.disconnect(note)
 
 
 def full_queue(url: str, policy: str, **settings: Any) -> vwo_celery.Queue:
@@ -80,7 +64,7 @@ def deliver(queue: vwo_celery.Queue, delivered: list[bytes]) -> int:
 # -- a full queue
 
 
-def test_a_full_queue_spools(redis: redis_py.Redis, redis_url: str, dropped: Dropped) -> None:
+def test_a_full_queue_spools(redis: redis_py.Redis, redis_url: str, drops: Drops) -> None:
     """Events that do not fit wait on disk, other queues are stored as usual, and the spool drains
     as room appears.
     """
@@ -95,7 +79,7 @@ def test_a_full_queue_spools(redis: redis_py.Redis, redis_url: str, dropped: Dro
     wait_until(lambda: deliver(queue, delivered) == 9, 30, what="the room to be used")
     assert delivered == numbers(9)
     assert stored(redis) == []
-    assert (queue.dropped, dropped) == ({}, [])
+    assert (queue.dropped, drops) == ({}, [])
 
 
 def test_refused_events_are_counted_once(redis: redis_py.Redis, redis_url: str) -> None:
@@ -128,7 +112,7 @@ def test_a_full_queue_holds_up_no_other(redis: redis_py.Redis, redis_url: str) -
 
 
 def test_a_full_queue_of_another_policy(
-    redis: redis_py.Redis, redis_url: str, dropped: Dropped
+    redis: redis_py.Redis, redis_url: str, drops: Drops
 ) -> None:
     """drop_newest drops the event with its reason, raise raises; neither uses the disk."""
     newest = full_queue(redis_url, "drop_newest")
@@ -139,14 +123,12 @@ def test_a_full_queue_of_another_policy(
 
     assert receipt == Receipt(where="dropped", reason="queue_full")
     assert newest.dropped == {"queue_full": 1}
-    assert dropped == [(newest.name, "queue_full", 1)]
+    assert drops == [(newest.name, "queue_full", 1)]
     assert stored(redis) == numbers(3)
     assert newest.spooled() == 0
 
 
-def test_a_full_queue_drops_its_oldest(
-    redis: redis_py.Redis, redis_url: str, dropped: Dropped
-) -> None:
+def test_a_full_queue_drops_its_oldest(redis: redis_py.Redis, redis_url: str, drops: Drops) -> None:
     """drop_oldest stores the newest event, under a mark as usual; the ledger counts the dropped ones."""
     queue = full_queue(redis_url, "drop_oldest")
 
@@ -154,7 +136,7 @@ def test_a_full_queue_drops_its_oldest(
 
     assert receipts == [IN_REDIS] * 2
     assert stored(redis) == numbers(2, start=3)
-    assert dropped == [(queue.name, "oldest", 3)]
+    assert drops == [(queue.name, "oldest", 3)]
 
 
 def test_a_full_queue_without_a_spool(redis: redis_py.Redis, redis_url: str) -> None:
@@ -168,7 +150,7 @@ def test_a_full_queue_without_a_spool(redis: redis_py.Redis, redis_url: str) -> 
 
 
 @pytest.mark.parametrize("policy", ["spool", "drop_newest"])
-def test_a_full_spool_drops_the_newest(policy: str, dropped: Dropped) -> None:
+def test_a_full_spool_drops_the_newest(policy: str, drops: Drops) -> None:
     """With drop_newest, a full spool drops the new event with its reason and keeps the others."""
     queue, count = full_spool(policy)
 
@@ -176,11 +158,11 @@ def test_a_full_spool_drops_the_newest(policy: str, dropped: Dropped) -> None:
 
     assert receipts == [Receipt(where="dropped", reason="spool_full")] * 10
     assert queue.dropped == {"spool_full": 10}
-    assert dropped == [(queue.name, "spool_full", 10)]
+    assert drops == [(queue.name, "spool_full", 10)]
     assert queue.spooled() == count
 
 
-def test_a_full_spool_drops_its_oldest(dropped: Dropped) -> None:
+def test_a_full_spool_drops_its_oldest(drops: Drops) -> None:
     """With drop_oldest, a full spool keeps the newest events and counts every drop."""
     queue, count = full_spool("drop_oldest")
     first_push = 1  # may be in Redis, so it stays
@@ -190,8 +172,8 @@ def test_a_full_spool_drops_its_oldest(dropped: Dropped) -> None:
     assert receipts == [SPOOLED] * 300
     gone = queue.dropped["spool_oldest"]
     assert queue.spooled() == count + 300 - gone
-    assert sum(each for _, _, each in dropped) == gone > count - first_push
-    assert {reason for _, reason, _ in dropped} == {"spool_oldest"}
+    assert sum(each for _, _, each in drops) == gone > count - first_push
+    assert {reason for _, reason, _ in drops} == {"spool_oldest"}
     page = _taken_after_the_first(queue)
     assert json.loads(page[-1])["n"] == 1299
 
@@ -206,7 +188,7 @@ def _taken_after_the_first(queue: vwo_celery.Queue) -> list[bytes]:
     return texts
 
 
-def test_a_full_spool_raises(dropped: Dropped) -> None:
+def test_a_full_spool_raises(drops: Drops) -> None:
     """With when_full="raise", a full spool raises; nothing is dropped or stored."""
     queue, count = full_spool("raise")
 
@@ -214,11 +196,11 @@ def test_a_full_spool_raises(dropped: Dropped) -> None:
         queue.enqueue_many({"n": n, "pad": PAD} for n in range(10))
 
     assert queue.spooled() == count
-    assert (queue.dropped, dropped) == ({}, [])
+    assert (queue.dropped, drops) == ({}, [])
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_disk_that_cannot_be_used(tmp_path: Path, policy: str, dropped: Dropped) -> None:
+def test_a_disk_that_cannot_be_used(tmp_path: Path, policy: str, drops: Drops) -> None:
     """If the disk cannot be used, the event is dropped with the reason that matters; nothing raises
     or takes long.
     """
@@ -233,7 +215,7 @@ def test_a_disk_that_cannot_be_used(tmp_path: Path, policy: str, dropped: Droppe
 
     assert receipts == [Receipt(where="dropped", reason="redis_unavailable")] * 50
     assert queue.dropped == {"redis_unavailable": 50}
-    assert sum(count for _, _, count in dropped) == 50
+    assert sum(count for _, _, count in drops) == 50
     assert time.monotonic() - started < 5.0
 
 

@@ -4,11 +4,10 @@ Beside an event's way; delivery never imports it. `kinds` is the table of all tr
 ids; a `finding` is one of them, found; `limits` ends checks that hang. Each other file holds the
 checks of one thing, which are pure decisions on facts: `variables` (of the environment), `relay`
 (its settings, and what relays met), `spool` (this host's), `connection` and `servers` (Redis
-itself), `sentinel`, `permissions` (of its user), `workers` (listeners and beat), `cards`, `queues`
-with `registrations`, `holds`, `losses`, `outside` and their `wording`, `history` (samples of their
-counters), and `broker` (Celery's). The doctor changes nothing: nothing to lose. A fault is a
-finding, never an exception, so one fault hides no other; what only follows from a fault is told
-with it.
+itself), `sentinel`, `permissions` (of its user), `workers` (listeners and beat), `cards`, `broker`
+(Celery's), and `queues`, a room of its own. `wording` has what their sentences share. The doctor
+changes nothing: nothing to lose. A fault is a finding, never an exception, so one fault hides no
+other; what only follows from a fault is told with it.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from vwo_celery.operating.doctor.broker import (
 from vwo_celery.operating.doctor.cards import worker_cards_findings
 from vwo_celery.operating.doctor.connection import away_finding
 from vwo_celery.operating.doctor.finding import Finding, ok, problem
-from vwo_celery.operating.doctor.history import history_finding
 from vwo_celery.operating.doctor.limits import Watch, in_time, unwatched
 from vwo_celery.operating.doctor.permissions import permission_finding
 from vwo_celery.operating.doctor.queues import Queues, look_at_queues, queue_findings
+from vwo_celery.operating.doctor.queues.history import history_finding
 from vwo_celery.operating.doctor.relay import (
     helpless_relay_findings,
     relay_cards_findings,

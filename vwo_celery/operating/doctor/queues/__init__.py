@@ -1,5 +1,7 @@
 """The doctor's checks of the queues, in one order: what they are, what holds them, what is lost.
 
+Files: `registrations` (what they are), `holds` (what keeps events), `losses` (what was lost, or does
+not add up), `outside` (what programs could not hand over), `history` (samples of their counters).
 Reads Redis and changes nothing: nothing to lose.
 """
 
@@ -12,7 +14,7 @@ from typing import NamedTuple
 
 from vwo_celery.errors import QueueUnavailable
 from vwo_celery.operating.doctor.finding import Finding
-from vwo_celery.operating.doctor.holds import (
+from vwo_celery.operating.doctor.queues.holds import (
     answers_finding,
     capacity_finding,
     circuit_finding,
@@ -20,15 +22,15 @@ from vwo_celery.operating.doctor.holds import (
     paused_findings,
     stopped_finding,
 )
-from vwo_celery.operating.doctor.losses import (
+from vwo_celery.operating.doctor.queues.losses import (
     balance_finding,
     dead_finding,
     dropped_finding,
     lost_finding,
     repaired_finding,
 )
-from vwo_celery.operating.doctor.outside import unaccepted_finding
-from vwo_celery.operating.doctor.registrations import (
+from vwo_celery.operating.doctor.queues.outside import unaccepted_finding
+from vwo_celery.operating.doctor.queues.registrations import (
     callback_findings,
     declined_finding,
     hosts_finding,
