@@ -16,9 +16,9 @@ from redis.asyncio import RedisCluster as AsyncCluster
 from redis.sentinel import Sentinel
 
 import vwo_celery
-from tools.processes import Process
 from tools.producers import DESTINATION
 from tools.redis_groups import SERVICE, cluster_port, serve_all_slots
+from tools.sentinels import lone_sentinel
 from tools.tcpproxy import TcpProxy
 from tools.waiting import wait_until
 from vwo_celery import aio
@@ -26,7 +26,6 @@ from vwo_celery.errors import SettingsError
 from vwo_celery.producing.queue import producer_of
 from vwo_celery.receipts import IN_REDIS
 from vwo_celery.testing import RedisServer
-from vwo_celery.testing.redis_binary import find_redis_server
 from vwo_celery.testing.waiting import free_port
 
 EVENT = {"d": {"event": {"name": "bought"}}}
@@ -42,12 +41,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
         socket = str(folder / "redis.sock")
         single = stack.enter_context(RedisServer(arguments=("--unixsocket", socket)))
         sentinel = free_port()
-        (folder / "sentinel.conf").write_text(
-            f"port {sentinel}\nbind 127.0.0.1\ndir {folder}\n"
-            f"sentinel monitor {SERVICE} 127.0.0.1 {single.port} 1\n"
-        )
-        command = (find_redis_server(), str(folder / "sentinel.conf"), "--sentinel")
-        stack.enter_context(Process(*command, folder=folder, name="sentinel"))
+        stack.enter_context(lone_sentinel(sentinel, single.port, folder))
         node = RedisServer(arguments=("--cluster-enabled", "yes"), port=cluster_port())
         serve_all_slots(stack.enter_context(node))
         yield {"single": single.port, "sentinel": sentinel, "node": node.port, "socket": socket}

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from tools.processes import Process
 from tools.redis_groups import SERVICE, cluster_port, serve_all_slots
+from tools.sentinels import lone_sentinel
 from tools.tls_front import TlsFront
 from tools.waiting import wait_until
 from vwo_celery.celery.broker.facts import look_at_broker
@@ -30,7 +31,6 @@ from vwo_celery.connections.resp import pack
 from vwo_celery.operating.doctor.broker import broker_findings
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer
-from vwo_celery.testing.redis_binary import find_redis_server
 from vwo_celery.testing.waiting import free_port
 
 #: Kinds of set-up in which one certificate is for another name, and those in which none is.
@@ -106,24 +106,10 @@ def _start(
         return Servers(f"rediss://127.0.0.1:{shown.port}/0{query}", [shown])
     master = front(server.port, right_name=good or kind != "sentinel's server")
     port = free_port()
-    stack.enter_context(_sentinel(port, master.port, folder))
+    stack.enter_context(lone_sentinel(port, master.port, folder))
     sentinel = front(port, right_name=good or kind != "sentinel")
     wrong = [master] if kind == "sentinel's server" else [sentinel, master]
     return Servers(f"rediss+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}{query}", wrong)
-
-
-def _sentinel(port: int, master_port: int, folder: Path) -> Process:
-    (folder / "sentinel.conf").write_text(
-        f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
-        f"sentinel monitor {SERVICE} 127.0.0.1 {master_port} 1\n"
-    )
-    return Process(
-        find_redis_server(),
-        str(folder / "sentinel.conf"),
-        "--sentinel",
-        folder=folder,
-        name="sentinel",
-    )
 
 
 def ask(url: str) -> Any:

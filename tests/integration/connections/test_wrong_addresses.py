@@ -27,8 +27,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from redis.exceptions import ResponseError, TryAgainError
 
-from tools.processes import Process
 from tools.redis_groups import SERVICE, ClusterGroup, client_of
+from tools.sentinels import lone_sentinel
 from tools.tls_front import TlsFront
 from tools.waiting import wait_until
 from vwo_celery.connections import open_async_client, open_client, unavailable
@@ -42,7 +42,6 @@ from vwo_celery.queue.pipelining import Call, run_all
 from vwo_celery.queue.scripts import script
 from vwo_celery.settings import Settings
 from vwo_celery.testing import RedisServer
-from vwo_celery.testing.redis_binary import find_redis_server
 from vwo_celery.testing.waiting import free_port
 
 BROKER = BrokerFacts(url="redis://broker", unchecked="it is another server")
@@ -59,12 +58,7 @@ class Stage:
         self.server = stack.enter_context(RedisServer())
         self.cluster = stack.enter_context(ClusterGroup(2))
         sentinel = free_port()
-        (folder / "sentinel.conf").write_text(
-            f"port {sentinel}\nbind 127.0.0.1\ndir {folder}\n"
-            f"sentinel monitor {SERVICE} 127.0.0.1 {self.server.port} 1\n"
-        )
-        command = (find_redis_server(), str(folder / "sentinel.conf"), "--sentinel")
-        stack.enter_context(Process(*command, folder=folder, name="sentinel"))
+        stack.enter_context(lone_sentinel(sentinel, self.server.port, folder))
         authority = trustme.CA()
         authority.cert_pem.write_to_path(folder / "authority.pem")
         authority.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(
